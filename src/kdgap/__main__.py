@@ -1,0 +1,5 @@
+"""`python -m kdgap` is the `kdgap` command."""
+
+from kdgap.cli import main
+
+main()

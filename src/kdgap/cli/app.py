@@ -1,0 +1,23 @@
+"""All commands, in the order in which a newcomer meets them."""
+
+import typer
+
+from kdgap.cli import convert, data, evaluate, listings, show, train
+
+app = typer.Typer(
+    name="kdgap",
+    help="Train teacher-student distillation runs, and say honestly what came of them.",
+    epilog="First steps: kdgap data · kdgap train configs/digits_teacher.yaml · kdgap models",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("show", epilog=show.EXAMPLES)(show.show)
+app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
+app.command("data", epilog=data.EXAMPLES)(data.data)
+app.command("models", epilog="Example: kdgap models --image-size 64")(listings.models)
+app.command("methods", epilog="Example: kdgap methods --json")(listings.methods)
+app.command("env", epilog="Example: kdgap env --json")(listings.env)

@@ -1,0 +1,88 @@
+"""`kdgap data`: what is found where, and what it looks like."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXAMPLES = (
+    "Examples: kdgap data digits --sheet digits.png · "
+    "kdgap data cifar10 --data-root data --download · "
+    "kdgap data imagefolder --data-root flowers --image-size 64"
+)
+
+
+def data(
+    name: Annotated[str, typer.Argument(help="digits, cifar10, cifar100 or imagefolder.")] = (
+        "digits"
+    ),
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the data.")] = Path("data"),
+    image_size: Annotated[
+        int | None, typer.Option(help="Side to resize folder images to.", min=4, max=1024)
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch missing data from its official site.")
+    ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Write a contact sheet (PNG) to this file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
+    from kdgap.cli.printing import print_json, print_table, say
+    from kdgap.data import DATASETS, Request, load_dataset
+    from kdgap.data.contact import contact_sheet
+    from kdgap.store.record import export_bytes
+
+    dataset = load_dataset(name, Request(data_root, image_size, download))
+    counts = {
+        part: images.labels.bincount(minlength=len(dataset.classes)).tolist()
+        for part, images in (("train", dataset.train), ("test", dataset.test))
+    }
+    entry = DATASETS[name]
+    about: dict[str, Any] = {
+        "name": name,
+        "summary": entry.summary,
+        "citation": entry.citation,
+        "source": dataset.source,
+        "data_root": str(data_root),
+        "fingerprint": dataset.fingerprint,
+        "image": [dataset.channels, *dataset.image_size],
+        "train": len(dataset.train),
+        "test": len(dataset.test),
+        "val_size": entry.val_size,
+        "augmentation": entry.augmentation,
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "duplicates_across_parts": duplicates(dataset.train.pixels, dataset.test.pixels),
+        "classes": list(dataset.classes),
+        "class_counts": counts,
+    }
+    if sheet is not None:
+        export_bytes(sheet, contact_sheet(dataset))
+        say(f"contact sheet: {sheet}")
+    if as_json:
+        print_json(about)
+        return
+    hidden = ("classes", "class_counts", "name")
+    rows = [(key.replace("_", " "), _text(v)) for key, v in about.items() if key not in hidden]
+    print_table(name, ["", "value"], rows)
+    print_table(
+        "Images by class",
+        ["class", "train", "test"],
+        list(
+            zip(dataset.classes, map(str, counts["train"]), map(str, counts["test"]), strict=True)
+        ),
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{v:g}" for v in value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def duplicates(train: Any, test: Any) -> int:
+    """Return how many test images stand in the training images, pixel for pixel."""
+    seen = {row.numpy().tobytes() for row in train}
+    return sum(row.numpy().tobytes() in seen for row in test)

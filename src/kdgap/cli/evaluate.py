@@ -1,0 +1,87 @@
+"""`kdgap evaluate`: a finished run's test record, or any weights file on validation images."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+EXAMPLES = (
+    "Examples: kdgap evaluate runs/digits/logit · "
+    "kdgap evaluate student.safetensors --teacher teacher.safetensors --split test · "
+    "kdgap evaluate converted.safetensors --write-card --data-root data"
+)
+
+
+def evaluate(
+    target: Annotated[
+        Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run directory or a weights file.")
+    ],
+    teacher: Annotated[
+        Path | None, typer.Option(help="Weights to compare with (agreement, KL).")
+    ] = None,
+    split: Annotated[
+        Literal["val", "test"], typer.Option(help="Images to evaluate a weights file on.")
+    ] = "val",
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder that holds the data; default: data, or the run's.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Note the validation accuracy in the file's card.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Evaluate a run (opens its test door, once) or a weights file."""
+    from kdgap.cli.printing import print_json, say
+    from kdgap.cli.show import print_records
+    from kdgap.errors import BadInputError
+    from kdgap.study.evaluation import evaluate_weights, finish_run, write_measured_card
+
+    if target.is_dir():
+        if teacher is not None or write_card or split != "val":
+            raise BadInputError(
+                f"{target}: a run's own record knows its teacher and its images; --teacher, --split"
+                " and --write-card go with a weights file"
+            )
+        record = finish_run(target, data_root, device, say)
+        if as_json:
+            print_json(record.test)
+        else:
+            print_records([record])
+        return
+    if write_card:
+        card = write_measured_card(target, data_root or Path("data"), device)
+        say(f"card written: {target}")
+        if as_json:
+            print_json(card.model_dump(mode="json"))
+        elif card.accuracy is not None:
+            print(f"validation accuracy {card.accuracy.value:.2%}")
+        return
+    scored = evaluate_weights(target, teacher, split, data_root or Path("data"), device)
+    if as_json:
+        print_json(scored)
+    else:
+        print_scores(scored)
+
+
+def print_scores(scored: dict[str, Any]) -> None:
+    """Print what `evaluate_weights` returned."""
+    from kdgap.cli.printing import number, percent, print_table
+
+    rows = [
+        ("weights", scored["weights"]),
+        ("images", f"{scored['images']:,} ({scored['split']})"),
+        ("accuracy", percent(scored["accuracy"])),
+        ("NLL", number(scored["nll"])),
+        ("ECE", percent(scored["ece"])),
+    ]
+    if "teacher_accuracy" in scored:
+        rows += [
+            ("teacher", scored["teacher"]),
+            ("teacher's accuracy", percent(scored["teacher_accuracy"])),
+            ("top-1 agreement", percent(scored["top1_agreement"])),
+            ("KL(teacher || student), T = 1", number(scored["kl_t1"])),
+            ("KL(teacher || student), T = 4", number(scored["kl_t4"])),
+        ]
+    rows += [(f"class {name}", percent(a)) for name, a in scored["per_class_acc"].items()]
+    print_table("", ["", "result"], rows)

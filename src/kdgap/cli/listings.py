@@ -1,0 +1,139 @@
+"""`kdgap models`, `kdgap methods`, `kdgap env`: what there is."""
+
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def models(
+    image_size: Annotated[int, typer.Option(help="Side of the images in pixels.", min=1)] = 32,
+    classes: Annotated[int, typer.Option(help="Number of classes.", min=2)] = 10,
+    channels: Annotated[int, typer.Option(help="Colour channels.", min=1)] = 3,
+    as_json: Json = False,
+) -> None:
+    """List the networks with parameters and FLOPs."""
+    from kdgap.cli.printing import print_json, print_table
+    from kdgap.errors import BadInputError
+    from kdgap.models import MODELS, model_cost
+    from kdgap.spec import ModelSpec
+
+    rows: list[dict[str, Any]] = []
+    for name, entry in MODELS.items():
+        for stem in entry.stems:
+            spec = ModelSpec.model_validate({"name": name, "stem": stem})
+            try:
+                parameters, flops = model_cost(spec, classes, channels, (image_size, image_size))
+            except BadInputError:
+                parameters = flops = None  # type: ignore[assignment]  # images too small for it
+            rows.append(
+                {
+                    "name": name,
+                    "stem": stem,
+                    "parameters": parameters,
+                    "flops": flops,
+                    "width_factor": entry.base_channels is not None,
+                    "stages": list(entry.stages),
+                    "citation": entry.citation,
+                }
+            )
+    if as_json:
+        print_json(rows)
+        return
+    size = f"{channels}x{image_size}x{image_size}"
+    print_table(
+        f"Networks for {size} images and {classes} classes",
+        ["model", "stem", "parameters", "GFLOPs", "width", "stages"],
+        [
+            (
+                row["name"],
+                row["stem"],
+                None if row["parameters"] is None else f"{row['parameters']:,}",
+                None if row["flops"] is None else f"{row['flops'] / 1e9:.3f}",
+                "any multiple of 1/16" if row["width_factor"] else "1",
+                len(row["stages"]),
+            )
+            for row in rows
+        ],
+        "GFLOPs of one forward pass, a multiply-add counted as two; – = the images are too small",
+    )
+
+
+def methods(as_json: Json = False) -> None:
+    """List the distillation methods with their hyper-parameters."""
+    import dataclasses
+
+    from pydantic import TypeAdapter
+
+    from kdgap.cli.printing import print_json, print_table
+    from kdgap.methods import METHODS
+    from kdgap.methods.method import flat_fields
+
+    rows: list[dict[str, Any]] = []
+    for name, cls in METHODS.items():
+        schema = TypeAdapter(cls).json_schema().get("properties", {})
+        flat = {field: key for key, field in flat_fields(cls).items()}
+        rows.append(
+            {
+                "name": name,
+                "summary": cls.summary,
+                "citation": cls.citation,
+                "hyperparameters": {
+                    flat[field.name]: {
+                        "default": field.default,
+                        **{
+                            key: value
+                            for key, value in schema.get(field.name, {}).items()
+                            if key not in ("title", "default")
+                        },
+                    }
+                    for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+                },
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        "Methods (kd_type)",
+        ["method", "what it matches", "hyper-parameters (default)", "source"],
+        [
+            (
+                row["name"],
+                row["summary"],
+                "\n".join(
+                    f"{key} ({about['default']}): {about.get('description', '')}"
+                    for key, about in row["hyperparameters"].items()
+                )
+                or None,
+                row["citation"],
+            )
+            for row in rows
+        ],
+    )
+
+
+def env(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Show what runs here: versions, device, threads, precision, cache."""
+    from kdgap.cli.printing import print_json, print_table
+    from kdgap.data.cache import cache_folder
+    from kdgap.engine.device import environment, environment_digest, pick_device
+    from kdgap.store.provenance import provenance
+
+    chosen = pick_device(device)
+    known = {
+        **environment(chosen),
+        "environment": environment_digest(chosen),
+        "cache": str(cache_folder()),
+        **provenance(),
+    }
+    if as_json:
+        print_json(known)
+        return
+    flat = {**known, **known["packages"], **known["variables"]}
+    rows = [(k.replace("_", " "), v) for k, v in flat.items() if not isinstance(v, dict)]
+    print_table("Environment", ["", "here"], rows)

@@ -1,0 +1,88 @@
+"""Progress: bars on a terminal; elsewhere a plain line now and then."""
+
+import time
+from typing import Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from kdgap.cli.printing import duration, err
+from kdgap.engine.tracker import NoTracker, Tracker
+
+PLAIN_SECONDS = 10.0
+
+
+def progress(epochs: int, label: str) -> Tracker:
+    """Return the progress display that suits stderr."""
+    return Bars(epochs, label) if err.is_terminal else PlainLines(epochs, label)
+
+
+def _summary(entry: dict[str, Any]) -> str:
+    return (
+        f"loss {entry['loss_total']:.4f}, train {entry['train_acc']:.2%},"
+        f" validation {entry['val_acc']:.2%}"
+    )
+
+
+class Bars(NoTracker):
+    """One bar over all steps of all epochs, with the last epoch's numbers and the time left."""
+
+    def __init__(self, epochs: int, label: str) -> None:
+        self._epochs = epochs
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("epoch {task.fields[epoch]}"),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+        )
+        self._task = self._progress.add_task(
+            label, total=None, epoch=f"1/{epochs}", numbers="", start=False
+        )
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Show the bar."""
+        self._progress.start()
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """Move the bar."""
+        if epoch == step == 1:
+            self._progress.start_task(self._task)
+        self._progress.update(
+            self._task,
+            total=self._epochs * steps,
+            completed=(epoch - 1) * steps + step,
+            epoch=f"{epoch}/{self._epochs}",
+        )
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        """Show the epoch's numbers."""
+        self._progress.update(self._task, numbers=_summary(entry))
+
+    def finish(self, results: dict[str, Any] | None) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+
+
+class PlainLines(NoTracker):
+    """A line an epoch, but at most one every few seconds; the last epoch always."""
+
+    def __init__(self, epochs: int, label: str) -> None:
+        self._epochs, self._label = epochs, label
+        self._started = self._said = time.monotonic()
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Start the clock."""
+        self._started = self._said = time.monotonic()
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        """Say where the run is."""
+        now, epoch = time.monotonic(), entry["epoch"]
+        if epoch < self._epochs and now - self._said < PLAIN_SECONDS:
+            return
+        self._said = now
+        left = (now - self._started) / epoch * (self._epochs - epoch)
+        rest = f", {duration(left)} left" if epoch < self._epochs else ""
+        err.print(f"{self._label}: epoch {epoch}/{self._epochs}: {_summary(entry)}{rest}")

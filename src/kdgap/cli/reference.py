@@ -1,0 +1,94 @@
+"""The reference study's doors, `tools/train.py` and `tools/eval.py`, flag for flag."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from kdgap import yamlio
+from kdgap.cli.train import train_flat
+
+_FIDELITY = ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
+
+train_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+eval_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@train_app.command(epilog="Example: python tools/train.py --config configs/r50_to_r34_feature.yaml")
+def train(
+    config: Annotated[Path | None, typer.Option(help="A flat YAML file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Student (or teacher, or baseline).")] = None,
+    teacher: Annotated[str | None, typer.Option(help="The teacher's architecture.")] = None,
+    stem: Annotated[Literal["cifar", "imagenet"] | None, typer.Option(help="First layers.")] = None,
+    kd_type: Annotated[
+        Literal["logit", "feature", "none"] | None, typer.Option(help="Distillation method.")
+    ] = None,
+    alpha: Annotated[float | None, typer.Option(help="Weight of the distillation loss.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Logit-KD's T.")] = None,
+    feat_beta: Annotated[float | None, typer.Option(help="Feature-KD's cosine weight.")] = None,
+    no_proj_clip: Annotated[
+        bool,
+        typer.Option("--no-proj-clip", help="Clip the student alone (the published bug)."),
+    ] = False,
+    feat_norm: Annotated[
+        Literal["none", "teacher_std"] | None, typer.Option(help="Feature-KD's scale.")
+    ] = None,
+    teacher_weights: Annotated[str | None, typer.Option(help="A .safetensors file.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="First learning rate.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="L2 penalty.")] = None,
+    momentum: Annotated[float | None, typer.Option(help="SGD's momentum.")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Folder that holds CIFAR-10.")] = None,
+    val_size: Annotated[int | None, typer.Option(help="Validation images.")] = None,
+    output_dir: Annotated[str | None, typer.Option(help="The run directory.")] = None,
+    num_workers: Annotated[int | None, typer.Option(help="Accepted; changes nothing.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The run's seed.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Ours: cap the images of each split; marks a smoke run.")
+    ] = None,
+) -> None:
+    """Train as the reference study does; a flag beats the file."""
+    flags = {**locals()}
+    document = flags.pop("config")
+    # A flag that is absent leaves the file's value alone, and so does an absent --no-proj-clip.
+    given = {key: value for key, value in flags.items() if value is not None and value is not False}
+    # The reference fetches missing data by itself, and so does its door.
+    train_flat(None if document is None else yamlio.load(document), given, download=True)
+
+
+@eval_app.command(epilog="Example: see README.md, section Reference doors")
+def evaluate(
+    student_arch: Annotated[str, typer.Option(help="The student's architecture.")],
+    student_weights: Annotated[Path, typer.Option(help="A .safetensors file.")],
+    teacher_arch: Annotated[str, typer.Option(help="The teacher's architecture.")],
+    teacher_weights: Annotated[Path, typer.Option(help="A .safetensors file.")],
+    data_root: Annotated[Path, typer.Option(help="Folder that holds the data.")] = Path("data"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Write fidelity.json to this file.")] = None,
+) -> None:
+    """Measure a student's accuracy and fidelity to its teacher on the test images."""
+    from kdgap.cli.printing import print_json
+    from kdgap.files import json_text
+    from kdgap.store.record import export_bytes
+    from kdgap.study.evaluation import evaluate_weights
+
+    scored = evaluate_weights(
+        student_weights, teacher_weights, "test", data_root, device, student_arch, teacher_arch
+    )
+    fidelity = {
+        "student_arch": student_arch,
+        "student_weights": str(student_weights),
+        "teacher_arch": teacher_arch,
+        "student_test_acc": scored["accuracy"],
+        "teacher_test_acc": scored["teacher_accuracy"],
+        **{
+            key: scored[key] for key in ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
+        },
+        "student_weight_hash": scored["weight_hash"],
+        "teacher_weight_hash": scored["teacher_weight_hash"],
+    }
+    if out is not None:
+        export_bytes(out, (json_text(fidelity) + "\n").encode())
+    print_json(fidelity)

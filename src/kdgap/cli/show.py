@@ -1,0 +1,121 @@
+"""`kdgap show`: finished runs side by side, each verified before it is shown."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdgap.store.record import Record, RunDirectory
+
+EXAMPLES = "Example: kdgap show runs/digits/*"
+
+
+def show(
+    directories: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show finished runs side by side: accuracy, gain over the baseline, fidelity."""
+    records = [RunDirectory(path).read() for path in directories]
+    if as_json:
+        from kdgap.cli.printing import print_json
+
+        print_json([summary(record, records) for record in records])
+    else:
+        print_records(records)
+
+
+def comparable(record: Record) -> tuple[Any, ...]:
+    """Return what a run must share with its baseline: all but method and teacher."""
+    spec = record.run["spec"]
+    data, recipe = spec["data"], spec["recipe"]
+    kept = {key: value for key, value in recipe.items() if key != "clip_scope"}
+    parts = (data, record.run["data"]["fingerprint"], spec["model"], kept)
+    return (repr(parts), spec["precision"], spec["numerics"], spec["seed"])
+
+
+def summary(record: Record, records: list[Record]) -> dict[str, Any]:
+    """Return one run's numbers; its gain if its own baseline is among `records`."""
+    results, test = record.results, record.test
+    best = test["best"] if test else {}
+    gain = None
+    if results["kd_type"] != "none" and test is not None:
+        for other in records:
+            same = other.results["kd_type"] == "none" and comparable(other) == comparable(record)
+            if same and other.test is not None:
+                gain = best["accuracy"] - other.test["best"]["accuracy"]
+    return {
+        "path": str(record.path),
+        "run_id": record.id,
+        "model": results["model"],
+        "width": results["width"],
+        "teacher": results["teacher"],
+        "kd_type": results["kd_type"],
+        "seed": results["seed"],
+        "parameters": record.run["model"]["parameters"],
+        "best_val_acc": results["best_val_acc"],
+        "best_val_epoch": results["best_val_epoch"],
+        "epochs": results["epochs"],
+        "test_acc_best": results["test_acc_best"],
+        "test_acc_final": results["test_acc_final"],
+        "gain": gain,
+        "ece": best.get("ece"),
+        "top1_agreement": best.get("top1_agreement"),
+        "kl_t1": best.get("kl_t1"),
+        "kl_t4": best.get("kl_t4"),
+        "teacher_test_acc": test["teacher"]["accuracy"] if test and "teacher" in test else None,
+        "flags": record.run["flags"],
+    }
+
+
+_METHOD_NAMES = {"none": "baseline", "logit": "Logit-KD", "feature": "Feature-KD"}
+
+
+def _what(row: dict[str, Any]) -> str:
+    model = row["model"] + (f" x{row['width']:g}" if row["width"] != 1 else "")
+    method = _METHOD_NAMES.get(row["kd_type"], row["kd_type"])
+    return f"{model}, {method}" + (f" from {row['teacher']}" if row["teacher"] else "")
+
+
+def print_records(records: list[Record]) -> None:
+    """Print the result table of some runs; a single run is shown with its columns as rows."""
+    from kdgap.cli.printing import number, out, percent, points, print_table, say
+
+    rows = [summary(record, records) for record in records]
+    cells = [
+        {
+            "run": _what(row),
+            "seed": str(row["seed"]),
+            "parameters": f"{row['parameters']:,}",
+            "validation, best": f"{percent(row['best_val_acc'])}",
+            "best epoch": f"{row['best_val_epoch']}/{row['epochs']}",
+            "test, best": percent(row["test_acc_best"]),
+            "test, last": percent(row["test_acc_final"]),
+            "gain": points(row["gain"]),
+            "ECE": percent(row["ece"]),
+            "agreement": percent(row["top1_agreement"]),
+            "KL T=1": number(row["kl_t1"]),
+            "KL T=4": number(row["kl_t4"]),
+            "teacher's test": percent(row["teacher_test_acc"]),
+        }
+        for row in rows
+    ]
+    for flag in sorted({flag for row in rows for flag in row["flags"]}):
+        say(f"note: {flag}")
+    if len(cells) == 1:
+        shown = [(key, value) for key, value in cells[0].items() if value is not None]
+        print_table("", ["", "result"], shown)
+    elif out.width >= 120:
+        filled = [key for key in cells[0] if any(row[key] is not None for row in cells)]
+        print_table("", filled, [[row[key] for key in filled] for row in cells], _caption(rows))
+    else:
+        columns = ["", *(f"run {i + 1}" for i in range(len(cells)))]
+        lines = [[key, *(row[key] for row in cells)] for key in cells[0]]
+        print_table("", columns, [line for line in lines if any(line[1:])], _caption(rows))
+    for row in rows:
+        out.print(f"{row['run_id'][:12]}  {row['path']}", soft_wrap=True, markup=False)
+
+
+def _caption(rows: list[dict[str, Any]]) -> str:
+    if any(row["gain"] is not None for row in rows):
+        return "gain: test accuracy minus the baseline's, one seed each: no interval, no verdict"
+    return ""

@@ -1,0 +1,73 @@
+"""`kdgap train`: one run from a flat configuration."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kdgap import yamlio
+from kdgap.spec.flat import parse_assignments
+
+EXAMPLES = (
+    "Examples: kdgap train configs/digits_teacher.yaml · "
+    "kdgap train configs/r50_to_r18_logit.yaml --seed 1 --set alpha=0.7 --set precision=bf16"
+)
+
+
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="A flat YAML file; see configs/ for examples.", metavar="CONFIG")
+    ],
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Override the seed.")] = None,
+    no_test: Annotated[
+        bool, typer.Option("--no-test", help="Leave the test images unseen.")
+    ] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch missing data from its official site.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
+) -> None:
+    """Train a teacher, a baseline or a student, evaluate it, and keep a verified record."""
+    overrides = parse_assignments(assignments or [])
+    if seed is not None:
+        overrides["seed"] = seed
+    train_flat(yamlio.load(config), overrides, no_test=no_test, download=download, as_json=as_json)
+
+
+def train_flat(
+    document: yamlio.Document | None,
+    overrides: dict[str, Any],
+    *,
+    no_test: bool = False,
+    download: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Train one run and print its result table; the common way of every training door."""
+    # torch takes seconds to import; a misspelt file name should not have to wait for it.
+    from kdgap.cli.printing import print_json, say
+    from kdgap.cli.progress import progress
+    from kdgap.cli.show import print_records
+    from kdgap.methods import hyperparameter_names
+    from kdgap.spec import read_flat
+    from kdgap.study.config import resolve, slot_name
+    from kdgap.study.single import train_single
+
+    config, places = read_flat(document, overrides, hyperparameter_names())
+    run, weights = resolve(config, places)
+    label = f"{slot_name(run)} seed {run.seed}"
+    record = train_single(
+        run,
+        weights,
+        watchers=[progress(run.recipe.epochs, label)],
+        open_test=not no_test,
+        download=download,
+        say=say,
+    )
+    if as_json:
+        print_json(record.results)
+    else:
+        print_records([record])

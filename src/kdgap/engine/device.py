@@ -1,0 +1,87 @@
+"""Which device trains, how deterministic it is, and what its environment is called."""
+
+import hashlib
+import os
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+from kdgap.addressing import address
+from kdgap.errors import BadInputError
+from kdgap.spec import canonical_json
+from kdgap.store.provenance import provenance
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the named device; `auto` picks CUDA, then MPS, then the CPU.
+
+    Raises:
+        BadInputError: there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise BadInputError(
+            f"device {name!r} is not usable here; known kinds: auto, cpu, cuda, cuda:N, mps"
+        ) from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise BadInputError(f"device {name!r}: kdgap trains on cpu, cuda and mps")
+    return device
+
+
+def make_deterministic(seed: int, threads: int | None) -> None:
+    """Ask every library for its deterministic path, and seed every global generator.
+
+    kdgap draws nothing from the global generators (see `addressing.py`); they are seeded for the
+    sake of code that is not ours.
+    """
+    # cuBLAS needs this before its first call, or deterministic algorithms raise on CUDA.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    # Filling uninitialised memory costs time and hides nothing here: no kernel of ours reads it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    seed = address(seed, "global")
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  (the global generator is the point)
+    torch.manual_seed(seed)
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Return whether bfloat16 arithmetic is in hardware; without it a CPU needs emulation."""
+    if device.type == "cpu":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return True
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return all that bit equality is promised for: device, threads, libraries."""
+    libraries = provenance()["packages"]
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {
+        "device": device.type,
+        "device_name": name,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "native_bf16": native_bf16(device),
+        "torch": libraries["torch"],
+        "torchvision": libraries["torchvision"],
+    }
+
+
+def environment_digest(device: torch.device) -> str:
+    """Return a short name for an environment; equal names promise equal bits."""
+    return hashlib.sha256(canonical_json(environment(device)).encode()).hexdigest()[:16]

@@ -1,0 +1,49 @@
+"""The named errors of kdgap and the exit code that each one means.
+
+An error that a user can cause is a `KdgapError`: the command line prints its text as one line on
+stderr and exits with its code. Anything else is a defect of ours and keeps its traceback.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class KdgapError(Exception):
+    """An error with a text for the user and an exit code."""
+
+    exit_code = 1
+
+
+class BadInputError(KdgapError, ValueError):
+    """What was asked for cannot be done as asked; nothing was written."""
+
+    exit_code = 2
+
+
+class TeacherError(BadInputError):
+    """The teacher's weights are missing, unreadable, or not what they claim to be."""
+
+
+class RunFailedError(KdgapError):
+    """A run could not be finished, for example because it diverged."""
+
+    exit_code = 3
+
+
+class StoreDamagedError(KdgapError):
+    """A record on disk is torn or was changed by hand."""
+
+    exit_code = 4
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ` (did you mean 'x'?)` for the closest known word, or an empty string."""
+    match = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """Fold any text to one printable line of at most `limit` characters."""
+    folded = " ".join(str(text).split())
+    folded = "".join(c if c.isprintable() else "?" for c in folded)
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"

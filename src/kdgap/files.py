@@ -1,0 +1,84 @@
+"""The one door to the disk: every write is atomic, and every JSON file is strict.
+
+A write goes to a temporary file in the same directory, is flushed and synced, renamed over the
+target, and the directory is synced. So a reader sees the old content or the new, never a torn file.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+from kdgap.errors import StoreDamagedError
+
+TEMPORARY_PREFIX = ".tmp-"
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, durably and in one step."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and sync it; after a crash at most this line is torn."""
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def json_text(value: object, *, indent: int | None = 2) -> str:
+    """Return strict JSON: NaN and infinity raise `ValueError`; floats in shortest exact form."""
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write strict JSON atomically."""
+    write_atomic(path, (json_text(value) + "\n").encode())
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse_json(text: str) -> Any:
+    """Parse strict JSON: `NaN` and `Infinity` raise `ValueError`."""
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def read_json(path: Path) -> Any:
+    """Read strict JSON.
+
+    Raises:
+        StoreDamagedError: the file cannot be read or is not strict JSON.
+    """
+    try:
+        return parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreDamagedError(f"{path}: {error}") from None
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,121 @@
+"""Feature-KD: match the teacher's feature maps through trained 1x1 projections."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from kdgap.methods.method import (
+    STRICT,
+    Alpha,
+    Method,
+    Projections,
+    Term,
+    by_stage,
+    method,
+    wide,
+)
+from kdgap.models import Output
+
+_SMALLEST_STD = 1e-6
+
+
+class StageProjections(Projections):
+    """One bias-free 1x1 convolution a stage, student to teacher channels, Xavier-uniform."""
+
+    def __init__(self, channels: Mapping[str, tuple[int, int]]) -> None:
+        super().__init__()
+        self.stages = nn.ModuleDict()
+        for stage, (inputs, outputs) in channels.items():
+            projection = nn.Conv2d(inputs, outputs, 1, bias=False)
+            nn.init.xavier_uniform_(projection.weight)
+            self.stages[stage] = projection
+
+    def forward(self, stage: str, features: Tensor) -> Tensor:
+        """Project one stage's features `[B, D_s, H, W]` to `[B, D_t, H, W]`."""
+        projected: Tensor = self.stages[stage](features)
+        return projected
+
+
+def align(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """Average-pool `[B, D, H, W]` to `[B, D, *size]`.
+
+    Integer pooling where the sizes divide, for its gradient is deterministic on CUDA; adaptive
+    pooling otherwise.
+    """
+    height, width = features.shape[2:]
+    if (height, width) == size:
+        return features
+    if height % size[0] == 0 and width % size[1] == 0:
+        return F.avg_pool2d(features, (height // size[0], width // size[1]))
+    return F.adaptive_avg_pool2d(features, size)
+
+
+@method
+@dataclass(frozen=True, config=STRICT)
+class Feature(Method):
+    """FitNet-style matching of every stage, with a cosine term on the pooled features.
+
+    `mean over stages of MSE + beta * mean over stages of (1 - cosine of globally pooled features)`.
+    The student's maps pass through a trained 1x1 projection and are average-pooled where they are
+    larger than the teacher's. With `norm = teacher_std` both sides of the squared error are
+    divided by the standard deviation of the teacher's map of that stage over the batch.
+    """
+
+    name: ClassVar[str] = "feature"
+    summary: ClassVar[str] = "feature maps of every stage, through trained projections"
+    citation: ClassVar[str] = (
+        "Romero et al. 2015, FitNets: Hints for Thin Deep Nets;"
+        " four-stage form with cosine term: arXiv 2605.31191"
+    )
+    zero_at_equality: ClassVar[bool] = True
+    flat_names: ClassVar[Mapping[str, str]] = {"feat_beta": "beta", "feat_norm": "norm"}
+
+    alpha: Alpha = 0.5
+    beta: Annotated[
+        float, Field(ge=0, le=1000, description="weight of the cosine term within the loss")
+    ] = 0.5
+    norm: Annotated[
+        Literal["none", "teacher_std"], Field(description="scale of the squared error")
+    ] = "none"
+
+    def student_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
+        """Read every stage."""
+        return stages
+
+    def teacher_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
+        """Read every stage."""
+        return stages
+
+    def build(self, student: Output, teacher: Output) -> Projections:
+        """Build the projections from the channels of example outputs."""
+        return StageProjections(
+            {
+                own: (student.features[own].shape[1], teacher.features[other].shape[1])
+                for own, other in by_stage(student.features, teacher.features, self.name)
+            }
+        )
+
+    def terms(
+        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+    ) -> dict[str, Term]:
+        """Return the mean squared error `mse` and the cosine distance `cos`, means over stages."""
+        errors, distances = [], []
+        for own, other in by_stage(student.features, teacher.features, self.name):
+            target = wide(teacher.features[other])
+            size = (target.shape[2], target.shape[3])
+            projected = align(wide(projections(own, student.features[own])), size)
+            error = F.mse_loss(projected, target)
+            if self.norm == "teacher_std":
+                error = error / target.std(correction=0).clamp_min(_SMALLEST_STD) ** 2
+            errors.append(error)
+            cosine = F.cosine_similarity(projected.mean((2, 3)), target.mean((2, 3)), dim=1)
+            distances.append(1 - cosine.mean())
+        return {
+            "mse": Term(1.0, torch.stack(errors).mean()),
+            "cos": Term(self.beta, torch.stack(distances).mean()),
+        }

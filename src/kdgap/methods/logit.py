@@ -1,0 +1,60 @@
+"""Logit-KD: match the teacher's softened class probabilities."""
+
+from typing import Annotated, ClassVar
+
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from kdgap.methods.method import STRICT, Alpha, Method, Projections, Term, method, wide
+from kdgap.models import Output
+
+
+def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return KL(softmax(teacher / T) || softmax(student / T)) of each image.
+
+    Args:
+        student: logits `[B, C]`.
+        teacher: logits `[B, C]`.
+        temperature: T > 0.
+
+    Returns:
+        `[B]`, in nats, at least 0 up to rounding.
+    """
+    log_student = F.log_softmax(wide(student) / temperature, dim=1)
+    log_teacher = F.log_softmax(wide(teacher) / temperature, dim=1)
+    return (log_teacher.exp() * (log_teacher - log_student)).sum(1)
+
+
+@method
+@dataclass(frozen=True, config=STRICT)
+class Logit(Method):
+    """Hinton et al. 2015, section 2: `T^2 * KL(teacher || student)` at temperature T.
+
+    The factor T^2 keeps the gradient's size comparable over temperatures. The KL divergence is a
+    sum over classes and a mean over the batch.
+    """
+
+    name: ClassVar[str] = "logit"
+    summary: ClassVar[str] = "softened class probabilities of the teacher"
+    citation: ClassVar[str] = (
+        "Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network"
+    )
+    zero_at_equality: ClassVar[bool] = True
+
+    alpha: Alpha = 0.5
+    temperature: Annotated[
+        float, Field(gt=0, le=1000, description="softens both distributions; 1 = as they are")
+    ] = 4.0
+
+    def terms(
+        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+    ) -> dict[str, Term]:
+        """Return the mean KL divergence `kl`, weighted by T^2."""
+        divergence = softened_kl(student.logits, teacher.logits, self.temperature)
+        return {"kl": Term(self.temperature**2, divergence.mean())}
+
+    def soft_target_temperature(self) -> float:
+        """Return T."""
+        return self.temperature

@@ -1,0 +1,155 @@
+"""What a distillation method is: hyper-parameters as fields, and one function from outputs to loss.
+
+A method is a frozen dataclass in a file of its own. Its fields are validated by pydantic from
+their annotations, and the same annotations feed grids, help and reports. The engine trains
+
+    alpha * sum(weight * value over the method's terms) + (1 - alpha) * cross-entropy
+
+so a method computes its distillation terms and nothing else.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import torch
+from pydantic import ConfigDict, Field
+from torch import Tensor, nn
+
+from kdgap.errors import BadInputError
+from kdgap.models import Output
+from kdgap.registry import Registry
+from kdgap.spec.validation import Scalar, build
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
+Alpha = Annotated[float, Field(ge=0, le=1, description="weight of the distillation loss")]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a distillation loss: a scalar mean over the batch, and its weight."""
+
+    weight: float
+    value: Tensor
+
+
+class Projections(nn.Module):
+    """The trainable parts of a method; the base class has none."""
+
+
+class Method:
+    """Base of all methods; a method is a frozen dataclass that inherits from it.
+
+    Class attributes:
+        name: what it is called in configurations.
+        summary: one line for listings.
+        citation: the paper.
+        needs_teacher: whether it looks at a teacher at all.
+        zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
+            projections, if any, are the identity).
+        flat_names: flat configuration key → field, where they differ.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    citation: ClassVar[str]
+    needs_teacher: ClassVar[bool] = True
+    zero_at_equality: ClassVar[bool] = False
+    flat_names: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the distillation loss; a method that distils has a field of this name."""
+        return 0.0
+
+    def student_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of the student's feature stages the loss reads."""
+        return ()
+
+    def teacher_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
+        """Return which of the teacher's feature stages the loss reads."""
+        return ()
+
+    def build(self, student: Output, teacher: Output) -> Projections:
+        """Build the trainable parts from example outputs, with torch's current random state."""
+        return Projections()
+
+    def terms(
+        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+    ) -> dict[str, Term]:
+        """Return the parts of the distillation loss by name.
+
+        Args:
+            student: logits `[B, C]`, features by stage `[B, D, H, W]`; carries gradients.
+            teacher: the same of the teacher; carries none.
+            labels: int64 `[B]`.
+            projections: what `build` returned.
+        """
+        raise NotImplementedError
+
+    def soft_target_temperature(self) -> float | None:
+        """Return the temperature at which soft targets are used; None if there are none."""
+        return None
+
+
+METHODS: Registry[type[Method]] = Registry("method")
+
+
+C = TypeVar("C", bound=type[Any])
+
+
+def method(cls: C) -> C:
+    """Enter a method class in the registry under its `name`."""
+    METHODS.register(cls.name)(cls)
+    return cls
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return `x` in at least float32: losses are computed wide even where networks run narrow."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _fields(cls: type[Method]) -> list[str]:
+    return [f.name for f in fields(cls)]  # type: ignore[arg-type]  # every method is a dataclass
+
+
+def flat_fields(cls: type[Method]) -> dict[str, str]:
+    """Return flat configuration key → field name, for every hyper-parameter of a method."""
+    renamed = {name: flat for flat, name in cls.flat_names.items()}
+    return {renamed.get(name, name): name for name in _fields(cls)}
+
+
+def hyperparameter_names() -> set[str]:
+    """Return every flat key that is a hyper-parameter of some method."""
+    return {flat for _, cls in METHODS.items() for flat in flat_fields(cls)}
+
+
+def build_method(
+    name: str, parameters: Mapping[str, Scalar], where: Callable[[str], str] | None = None
+) -> Method:
+    """Build a method from field values, refusing what is unknown or out of range.
+
+    Args:
+        name: a registered method.
+        parameters: hyper-parameters by field name; the rest take their defaults.
+        where: names the place of a field, for error messages.
+    """
+    cls = METHODS[name]
+    values: dict[str, Any] = dict(parameters)
+    return build(cls, values, where or (lambda _: f"method {name}"), _fields(cls))
+
+
+def by_stage(
+    student: Collection[str], teacher: Collection[str], name: str
+) -> list[tuple[str, str]]:
+    """Pair the stages of two networks first to last.
+
+    Raises:
+        BadInputError: they have different numbers of stages.
+    """
+    if len(student) != len(teacher):
+        raise BadInputError(
+            f"{name}: the student has {len(student)} feature stages and the teacher"
+            f" {len(teacher)}; choose two networks of one family"
+        )
+    return list(zip(student, teacher, strict=True))

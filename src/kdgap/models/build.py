@@ -1,0 +1,98 @@
+"""Networks from specifications: checked, initialised at an address, and counted."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from kdgap.errors import BadInputError, TeacherError
+from kdgap.models.output import MODELS, ModelEntry, Network
+from kdgap.spec import ModelSpec
+
+
+def build_model(
+    spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int], init_seed: int
+) -> Network:
+    """Build a network with freshly initialised weights.
+
+    Args:
+        spec: architecture, stem and width.
+        classes: number of classes, at least 2.
+        channels: colour channels of the images.
+        image_size: height and width in pixels.
+        init_seed: the address of the initialisation; the global random state is left alone.
+
+    Raises:
+        BadInputError: the architecture has no such stem or width, or the images are too small.
+    """
+    entry = check_model(spec, image_size)
+    if classes < 2:
+        raise BadInputError(f"{spec.name}: needs at least 2 classes, got {classes}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(init_seed)
+        return entry.build(spec, classes, channels)
+
+
+def check_model(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> ModelEntry:
+    """Check a specification before anything is built; see `build_model` for the errors."""
+    entry = MODELS[spec.name]
+    if spec.stem not in entry.stems:
+        raise BadInputError(f"{spec.name} has no {spec.stem!r} stem; it has {entry.stems[0]!r}")
+    if entry.base_channels is None:
+        if spec.width != 1.0:
+            raise BadInputError(f"{spec.name} has no width factor; leave width at 1")
+    else:
+        width = entry.base_channels * spec.width
+        if width < 1 or width != round(width):
+            raise BadInputError(
+                f"{spec.name}: width {spec.width:g} makes {width:g} channels; choose a multiple"
+                f" of 1/{entry.base_channels} = {1 / entry.base_channels:g}"
+            )
+    smallest = entry.total_stride[spec.stem]
+    if image_size is not None and min(image_size) < smallest:
+        height, size = image_size
+        raise BadInputError(
+            f"{spec.name} with the {spec.stem} stem shrinks its input {smallest} times:"
+            f" images of {height}x{size} pixels are too small"
+        )
+    return entry
+
+
+def load_state(network: Network, state: dict[str, Tensor], source: str) -> None:
+    """Load weights, strictly: every name and shape must match.
+
+    Raises:
+        TeacherError: naming the first tensor that does not fit.
+    """
+    own = network.state_dict()
+    for name in [*own, *state]:
+        if name not in state:
+            raise TeacherError(f"{source}: wrong architecture: tensor {name!r} is missing")
+        if name not in own:
+            raise TeacherError(f"{source}: wrong architecture: unexpected tensor {name!r}")
+        if own[name].shape != state[name].shape:
+            raise TeacherError(
+                f"{source}: wrong architecture: {name!r} is {list(state[name].shape)},"
+                f" expected {list(own[name].shape)}"
+            )
+        if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
+            raise TeacherError(f"{source}: {name!r} holds NaN or infinity")
+    network.load_state_dict(state)
+
+
+@lru_cache(maxsize=256)
+def model_cost(
+    spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
+) -> tuple[int, int]:
+    """Return (trained parameters, FLOPs of one image's forward pass), without computing anything.
+
+    A multiply-add counts as two FLOPs.
+    """
+    with torch.device("meta"), torch.no_grad():
+        network = check_model(spec, image_size).build(spec, classes, channels).eval()
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network(torch.empty(1, channels, *image_size))
+    parameters = sum(p.numel() for p in network.parameters())
+    return parameters, int(counter.get_total_flops())

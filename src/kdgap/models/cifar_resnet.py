@@ -1,0 +1,91 @@
+"""The CIFAR ResNets of He et al. 2016, section 4.2: 6n+2 layers, 16-32-64 channels.
+
+Shortcuts between stages have no parameters ("option A"): every other pixel, and zeros for the new
+channels. With a width factor they also serve small data and small machines.
+"""
+
+from collections.abc import Collection
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdgap.models.output import MODELS, ModelEntry, Network, Output
+from kdgap.spec import ModelSpec
+
+_STAGES = ("layer1", "layer2", "layer3")
+_BASE_CHANNELS = 16
+_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions with batch norm, and a shortcut without parameters."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.stride = stride
+        self.new_channels = outputs - inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+        if self.new_channels:
+            before = self.new_channels // 2
+            x = F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
+        return F.relu(residual + x)
+
+
+class CifarResNet(Network):
+    """Three stages of n blocks each, at full, half and quarter size."""
+
+    stages = _STAGES
+
+    def __init__(self, depth: int, width: int, classes: int, channels: int) -> None:
+        super().__init__()
+        blocks = (depth - 2) // 6
+        self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = self._stage(width, width, blocks, 1)
+        self.layer2 = self._stage(width, 2 * width, blocks, 2)
+        self.layer3 = self._stage(2 * width, 4 * width, blocks, 2)
+        self.fc = nn.Linear(4 * width, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    @staticmethod
+    def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
+        first = _Block(inputs, outputs, stride)
+        return nn.Sequential(first, *(_Block(outputs, outputs, 1) for _ in range(blocks - 1)))
+
+    def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:
+        """See `Network.forward`."""
+        x = F.relu(self.bn1(self.conv1(images)))
+        features: dict[str, Tensor] = {}
+        for stage in _STAGES:
+            x = getattr(self, stage)(x)
+            if stage in stages:
+                features[stage] = x
+        return Output(self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1)), features)
+
+
+def _build(depth: int, spec: ModelSpec, classes: int, channels: int) -> Network:
+    return CifarResNet(depth, round(_BASE_CHANNELS * spec.width), classes, channels)
+
+
+for _depth in _DEPTHS:
+    MODELS.register(f"resnet{_depth}")(
+        ModelEntry(
+            build=partial(_build, _depth),
+            citation="He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2",
+            stages=_STAGES,
+            stems=("cifar",),
+            total_stride={"cifar": 4},
+            base_channels=_BASE_CHANNELS,
+        )
+    )

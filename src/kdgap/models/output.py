@@ -1,0 +1,62 @@
+"""What every network is to the rest of the house, and the registry of architectures."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from kdgap.registry import Registry
+from kdgap.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Output:
+    """A network's answer to one batch.
+
+    Attributes:
+        logits: `[B, C]`.
+        features: feature maps `[B, D, H, W]` by stage name, only for the stages asked for.
+    """
+
+    logits: Tensor
+    features: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Network(nn.Module):
+    """A network whose forward pass returns `Output` and captures only the stages asked for."""
+
+    stages: ClassVar[tuple[str, ...]] = ()
+
+    def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:
+        """Classify images `[B, C, H, W]`; also return the feature maps after `stages`."""
+        raise NotImplementedError
+
+    def __call__(self, images: Tensor, stages: Collection[str] = ()) -> Output:
+        """Run `forward`."""
+        output: Output = super().__call__(images, stages)
+        return output
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A registered architecture.
+
+    Attributes:
+        build: (spec, classes, channels) → network with torch's current random state.
+        citation: the paper.
+        stages: feature stages by name, first to last.
+        stems: the stems it has.
+        base_channels: channels of the first stage at width 1, where a width factor exists.
+        total_stride: stem name → how many times smaller the last feature map is.
+    """
+
+    build: Callable[[ModelSpec, int, int], Network]
+    citation: str
+    stages: tuple[str, ...]
+    stems: tuple[str, ...]
+    total_stride: Mapping[str, int]
+    base_channels: int | None = None
+
+
+MODELS: Registry[ModelEntry] = Registry("model")

@@ -1,0 +1,50 @@
+"""One small typed registry: a name stands for a thing, and a misspelt name gets the nearest one."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from kdgap.errors import BadInputError, nearest
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named things of one kind, in the order they were registered.
+
+    Args:
+        kind: what an entry is called in error messages, such as "model".
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that enters its argument under `name`; a name is taken once."""
+
+        def enter(entry: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            self._entries[name] = entry
+            return entry
+
+        return enter
+
+    def __getitem__(self, name: str) -> T:
+        try:
+            return self._entries[name]
+        except KeyError:
+            known = ", ".join(self._entries)
+            raise BadInputError(
+                f"unknown {self.kind} {name!r}{nearest(name, self._entries)}; known: {known}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def items(self) -> list[tuple[str, T]]:
+        """Return all (name, entry) pairs in order of registration."""
+        return list(self._entries.items())

@@ -1,0 +1,35 @@
+"""What a user asks for: typed, validated, and with an identity.
+
+`RunSpec` states one run completely; `run_id` is the digest of everything in it that can change
+the result. `FlatConfig` is the flat YAML file of the reference study's door. Nothing here knows of
+torch, so both wings of the house can read a specification.
+"""
+
+from kdgap.spec.flat import FlatConfig, read_flat
+from kdgap.spec.identity import canonical_json, identity, run_id
+from kdgap.spec.run import (
+    NUMERICS_VERSION,
+    DataSpec,
+    MethodSpec,
+    ModelSpec,
+    Placement,
+    RecipeSpec,
+    RunSpec,
+    TeacherSpec,
+)
+
+__all__ = [
+    "NUMERICS_VERSION",
+    "DataSpec",
+    "FlatConfig",
+    "MethodSpec",
+    "ModelSpec",
+    "Placement",
+    "RecipeSpec",
+    "RunSpec",
+    "TeacherSpec",
+    "canonical_json",
+    "identity",
+    "read_flat",
+    "run_id",
+]

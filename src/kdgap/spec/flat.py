@@ -1,0 +1,120 @@
+"""The flat YAML file of the reference study's door, plus our further keys.
+
+Every key is optional but `model`. Hyper-parameters of the methods (`alpha`, `temperature`,
+`feat_beta`, …) are flat keys too; which ones exist is the methods' business, so the caller names
+them, and their values are checked where the methods live.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.spec.run import Augmentation, ClipScope, Precision, Seed, Stem, Tracker
+from kdgap.spec.validation import Scalar, Strict, Text, build
+from kdgap.yamlio import Document, scalar
+
+
+class FlatConfig(Strict):
+    """One run as flat keys. A None means: take the default of the data set or of the recipe."""
+
+    model: Text
+    stem: Stem = "cifar"
+    width: float = 1.0
+    teacher: Text | None = None
+    teacher_weights: Text | None = None
+    allow_unmeasured_teacher: bool = False
+    kd_type: Text = "none"
+    no_proj_clip: bool = False
+    clip_scope: ClipScope | None = None
+    clip_norm: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    eta_min: float | None = None
+    momentum: float | None = None
+    nesterov: bool | None = None
+    weight_decay: float | None = None
+    data: Text = "cifar10"
+    data_root: Text = "data"
+    image_size: int | None = None
+    augmentation: Augmentation | None = None
+    split_seed: Seed = 1234
+    val_size: int | None = None
+    limit: int | None = None
+    precision: Precision | Literal["auto"] = "fp32"
+    seed: Seed = 0
+    device: Text = "auto"
+    threads: int | None = None
+    num_workers: int = 0
+    output_dir: Text | None = None
+    tracker: Tracker = "tensorboard"
+    hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class Places:
+    """Remembers where each key was given: a line of the file, or the command line."""
+
+    def __init__(self, document: Document | None, overridden: Collection[str]) -> None:
+        self._document = document
+        self._overridden = overridden
+
+    def __call__(self, key: str) -> str:
+        """Return `file:line`, or "command line"."""
+        if key in self._overridden or self._document is None:
+            return "command line"
+        for spelling in (key, key.replace("_", "-")):
+            if (spelling,) in self._document.lines:
+                return self._document.where((spelling,))
+        return self._document.source
+
+
+def read_flat(
+    document: Document | None, overrides: Mapping[str, object], hyperparameters: Collection[str]
+) -> tuple[FlatConfig, Places]:
+    """Read a flat configuration; `overrides` beat the file.
+
+    Args:
+        document: the parsed file, or None when everything comes from the command line.
+        overrides: keys given on the command line.
+        hyperparameters: the names that some method's hyper-parameter has.
+
+    Returns:
+        The configuration, and a function that tells where a key was given.
+
+    Raises:
+        BadInputError: naming file, line, key and what was expected.
+    """
+    given = {} if document is None else document.value
+    if not isinstance(given, dict):
+        source = document.source if document else "command line"
+        raise BadInputError(f"{source}: expected `key: value` lines")
+    merged: dict[str, Any] = {key.replace("-", "_"): value for key, value in given.items()}
+    merged |= overrides
+    places = Places(document, set(overrides))
+    known = [*(set(FlatConfig.model_fields) - {"hyperparameters"}), *hyperparameters]
+    for key in merged:
+        if key not in known:
+            name = one_line(key, 80)
+            raise BadInputError(f"{places(key)}: unknown key {name!r}{nearest(key, known)}")
+    method_values = {key: merged.pop(key) for key in list(merged) if key in hyperparameters}
+    for key, value in method_values.items():
+        if value is not None and not isinstance(value, bool | int | float | str):
+            raise BadInputError(f"{places(key)}: {key}: expected one value, got {value!r:.60}")
+    config = build(FlatConfig, merged | {"hyperparameters": method_values}, places, known)
+    return config, places
+
+
+def parse_assignments(assignments: Collection[str]) -> dict[str, object]:
+    """Parse `--set key=value` words, with the same rules for values as in a file."""
+    parsed: dict[str, object] = {}
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not sign or not key:
+            raise BadInputError(f"--set {one_line(text, 60)}: expected key=value")
+        if key in parsed:
+            raise BadInputError(f"--set {key}: given twice")
+        parsed[key] = scalar(value, f"--set {key}")
+    return parsed

@@ -1,0 +1,151 @@
+"""`RunSpec`: the complete statement of one run.
+
+Every field that can change the result is part of the run's id (`identity.py`). A field marked
+cosmetic says where and how comfortably the run happens, and is left out of it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from kdgap.spec.validation import Scalar, Strict, Text
+
+NUMERICS_VERSION = 1
+"""Raised whenever the engine's arithmetic changes, so that old and new results never mix."""
+
+Augmentation = Literal["crop_flip", "crop", "none"]
+ClipScope = Literal["all", "student_only", "off"]
+Precision = Literal["fp32", "bf16"]
+Stem = Literal["cifar", "imagenet"]
+Tracker = Literal["tensorboard", "none"]
+
+_COSMETIC: dict[str, Any] = {"cosmetic": True}
+_NONE_IS_NEUTRAL: dict[str, Any] = {"neutral": None}
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DataSpec(Strict):
+    """Which images, how they are split, and how they are augmented.
+
+    Attributes:
+        name: registered data set, such as `cifar10`.
+        image_size: side in pixels that images of a folder are resized to; None = as stored.
+        augmentation: `crop_flip`, `crop` (zero padding of an eighth of the side) or `none`.
+        split_seed: seed of the permutation that sets the validation images apart.
+        val_size: number of validation images taken from the training images.
+        limit: a smoke run's cap on the images of each split; None = all of them.
+    """
+
+    name: Text
+    image_size: int | None = Field(default=None, ge=4, le=1024, json_schema_extra=_NONE_IS_NEUTRAL)
+    augmentation: Augmentation = "none"
+    split_seed: Seed = 1234
+    val_size: int = Field(ge=1)
+    limit: int | None = Field(default=None, ge=2, json_schema_extra=_NONE_IS_NEUTRAL)
+
+
+class ModelSpec(Strict):
+    """A network: `width` multiplies the channels of the CIFAR ResNets; the rest have width 1."""
+
+    name: Text
+    stem: Stem = "cifar"
+    width: float = Field(default=1.0, gt=0, le=16)
+
+
+class MethodSpec(Strict):
+    """A distillation method by name, with every one of its hyper-parameters spelt out."""
+
+    name: Text
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class TeacherSpec(Strict):
+    """The teacher: its architecture, and the hash of its weights, which is its identity.
+
+    `weights` is the file that the weights come from; the same weights in another place are the
+    same teacher.
+    """
+
+    model: ModelSpec
+    weight_hash: Sha256
+    weights: Text = Field(json_schema_extra=_COSMETIC)
+
+
+class RecipeSpec(Strict):
+    """How the weights are found: optimiser, schedule, budget and gradient clipping.
+
+    Attributes:
+        optimiser: SGD with momentum.
+        lr: learning rate of the first epoch.
+        momentum: in [0, 1).
+        nesterov: Nesterov's variant of momentum; needs momentum > 0.
+        weight_decay: L2 penalty on every trained parameter, projections included.
+        schedule: cosine annealing, one value an epoch, from `lr` to `eta_min`.
+        eta_min: the floor of the schedule.
+        epochs: passes over the training images.
+        batch_size: images a step; the last, partial batch is kept.
+        clip_norm: the largest gradient norm that is not scaled down.
+        clip_scope: `all` = over the union of student and projections; `student_only` is the
+            published "bug", which leaves the projections unclipped; `off`.
+    """
+
+    optimiser: Literal["sgd"] = "sgd"
+    lr: float = Field(default=0.1, gt=0, le=1000)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(default=5e-4, ge=0, le=10)
+    schedule: Literal["cosine"] = "cosine"
+    eta_min: float = Field(default=1e-4, ge=0, le=1000)
+    epochs: int = Field(default=100, ge=1, le=100_000)
+    batch_size: int = Field(default=128, ge=2, le=65_536)
+    clip_norm: float = Field(default=1.0, gt=0, le=1e6)
+    clip_scope: ClipScope = "all"
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "RecipeSpec":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum > 0")
+        return self
+
+
+class Placement(Strict):
+    """Where a run happens and what it leaves besides its results; never part of the id.
+
+    Attributes:
+        device: `auto` picks CUDA, then MPS, then the CPU.
+        threads: CPU threads; None = torch's own choice. Recorded, for it can change last bits.
+        data_root: folder that holds the data set.
+        output_dir: the run directory.
+        tracker: `tensorboard` or `none`.
+        num_workers: accepted for the reference's files; nothing depends on it.
+        dropped: keys that were given but do not apply, echoed in `results.json`.
+    """
+
+    device: Text = "auto"
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    data_root: Text = "data"
+    output_dir: Text = "runs/run"
+    tracker: Tracker = "tensorboard"
+    num_workers: int = Field(default=0, ge=0)
+    dropped: dict[str, Scalar] = Field(default_factory=dict)
+
+
+class RunSpec(Strict):
+    """One training run: a student (or a teacher, or a baseline) under one seed."""
+
+    data: DataSpec
+    model: ModelSpec
+    method: MethodSpec
+    teacher: TeacherSpec | None = None
+    recipe: RecipeSpec = Field(default_factory=RecipeSpec)
+    precision: Precision = "fp32"
+    seed: Seed = 0
+    numerics: int = NUMERICS_VERSION
+    place: Placement = Field(default_factory=Placement, json_schema_extra=_COSMETIC)
+
+    @property
+    def smoke(self) -> bool:
+        """Whether the data was limited, so that the result is no result."""
+        return self.data.limit is not None

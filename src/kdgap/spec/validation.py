@@ -1,0 +1,65 @@
+"""The base of every specification class, and pydantic's complaints turned into one line."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from kdgap.errors import BadInputError, nearest, one_line
+
+T = TypeVar("T")
+Scalar = bool | int | float | str | None
+
+
+class Strict(BaseModel):
+    """Immutable; unknown fields, look-alike types, NaN and infinity are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _printable(text: str) -> str:
+    if not text or not text.isprintable() or len(text) > 1000:
+        raise ValueError("must be printable text of 1 to 1000 characters")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_printable)]
+
+
+def build(
+    make: Callable[..., T],
+    values: dict[str, Any],
+    where: Callable[[str], str],
+    known: Iterable[str],
+) -> T:
+    """Call `make(**values)` and turn a pydantic complaint into a one-line `BadInputError`.
+
+    Args:
+        make: a specification class.
+        values: its fields by name.
+        where: names the place (file and line) of a field, for the message.
+        known: the valid field names, for "did you mean".
+    """
+    try:
+        return make(**values)
+    except ValidationError as error:
+        raise BadInputError("; ".join(_complaints(error, where, list(known)))) from None
+
+
+def _complaints(
+    error: ValidationError, where: Callable[[str], str], known: list[str]
+) -> Iterable[str]:
+    for item in error.errors(include_url=False):
+        key = ".".join(str(part) for part in item["loc"])
+        place = where(str(item["loc"][0]) if item["loc"] else "")
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            yield f"{place}: unknown key {one_line(key, 80)!r}{nearest(key, known)}"
+            continue
+        given = item.get("input")
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        hint = ""
+        if item["type"] == "literal_error" and isinstance(given, str):
+            choices = str(item.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
+            hint = nearest(given, [c.strip(" '") for c in choices.split(",")])
+        got = "" if isinstance(given, dict) else f", got {one_line(repr(given), 60)}"
+        yield f"{place}: {key}: {message}{got}{hint}" if key else f"{place}: {message}"

@@ -1,0 +1,71 @@
+"""Who computed a result: package, source revision, libraries, a few environment variables."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import kdgap
+
+_PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pillow", "pyarrow")
+_VARIABLES = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUDA_VISIBLE_DEVICES",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "ONEDNN_MAX_CPU_ISA",
+)
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def source_digest() -> str:
+    """Return the SHA-256 over the package's own source files, which identifies the code."""
+    root = Path(kdgap.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def git_revision() -> str | None:
+    """Return the commit of the checkout this package runs from, `+dirty` if it was changed."""
+    root = Path(kdgap.__file__).parent
+    try:
+        top = _git(root, "rev-parse", "--show-toplevel")
+        # Installed into somebody else's repository (a .venv in it), its commit is not our source's.
+        if not (Path(top) / "src" / "kdgap").samefile(root):
+            return None
+        dirty = "+dirty" if _git(root, "status", "--porcelain", "--", str(root)) else ""
+        return _git(root, "rev-parse", "HEAD") + dirty
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "-C", str(root), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def provenance() -> dict[str, Any]:
+    """Return what identifies code and libraries; environment variables from an allow-list only."""
+    return {
+        "kdgap": kdgap.__version__,
+        "revision": git_revision(),
+        "source_sha256": source_digest(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()}-{platform.machine()}",
+        "packages": {name: _installed(name) for name in _PACKAGES},
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        "executable": Path(sys.executable).name,
+    }

@@ -1,0 +1,192 @@
+"""A run directory: what was asked, what happened, and one manifest that commits it.
+
+| file | what it holds |
+|---|---|
+| `run.json` | the spec, its id, provenance, data and teacher |
+| `history.jsonl` | one line an epoch |
+| `results.json` | the reference study's keys and ours |
+| `test.json` | test metrics, written once, when the test door was opened |
+| `timing.json` | times, host, memory: outside every promise of equality |
+| `failure.json` | why a run failed, in place of results |
+| `checkpoint_best.safetensors`, `checkpoint_last.safetensors` | weights with their cards |
+| `manifest.json` | the SHA-256 of each file above but timing; written last |
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.files import (
+    TEMPORARY_PREFIX,
+    append_line,
+    file_hash,
+    json_text,
+    parse_json,
+    read_json,
+    write_atomic,
+    write_json,
+)
+
+RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
+TIMING, FAILURE, MANIFEST = "timing.json", "failure.json", "manifest.json"
+BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
+_COMMITTED = (RUN, HISTORY, RESULTS, TEST, BEST, LAST)
+_OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, "tensorboard"}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run, read back and verified."""
+
+    path: Path
+    run: dict[str, Any]
+    results: dict[str, Any]
+    test: dict[str, Any] | None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.run["id"])
+
+
+class RunDirectory:
+    """One run's directory; see the module for its files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def refuse_other(self, run_id: str) -> None:
+        """Refuse a directory that holds another run, or something that is no run.
+
+        Raises:
+            BadInputError: naming what is there and how to go on.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir():
+            raise BadInputError(f"output_dir {self.path}: is a file")
+        hint = "give another output_dir"
+        if (self.path / RUN).exists():
+            try:
+                other = str(read_json(self.path / RUN)["id"])
+            except (KeyError, TypeError):
+                raise StoreDamagedError(f"{self.path / RUN}: has no id") from None
+            if other != run_id:
+                raise BadInputError(
+                    f"output_dir {self.path}: already holds another run"
+                    f" ({other[:12]}, this one is {run_id[:12]}); {hint}"
+                )
+            return
+        strangers = [
+            entry.name
+            for entry in self.path.iterdir()
+            if entry.name not in _OURS and not entry.name.startswith(TEMPORARY_PREFIX)
+        ]
+        if strangers:
+            raise BadInputError(
+                f"output_dir {self.path}: not empty and no run of ours"
+                f" (holds {min(strangers)!r}); {hint}"
+            )
+
+    def is_done(self) -> bool:
+        """Whether a finished run is here; `read` verifies it."""
+        return (self.path / MANIFEST).exists()
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Make the directory, clear what an unfinished attempt left, and write `run.json`.
+
+        Raises:
+            BadInputError: the directory cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for entry in self.path.iterdir():
+                leftover = entry.name.startswith(TEMPORARY_PREFIX)
+                if (leftover or entry.name in _OURS) and not entry.is_dir():
+                    entry.unlink()
+            write_json(self.path / RUN, run)
+        except OSError as error:
+            raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
+
+    def append_history(self, entry: dict[str, Any]) -> None:
+        """Add one epoch to `history.jsonl`."""
+        append_line(self.path / HISTORY, json_text(entry, indent=None))
+
+    def fail(self, failure: dict[str, Any], timing: dict[str, Any]) -> None:
+        """Record why the run failed."""
+        write_json(self.path / TIMING, timing)
+        write_json(self.path / FAILURE, failure)
+
+    def finish(self, results: dict[str, Any], test: dict[str, Any] | None) -> None:
+        """Write the test record (if its door was opened) and the results, and commit the run."""
+        if test is not None:
+            write_json(self.path / TEST, test)
+        write_json(self.path / RESULTS, results)
+        files = {name: file_hash(self.path / name) for name in _COMMITTED if self._has(name)}
+        write_json(self.path / MANIFEST, {"format": 1, "files": files})
+
+    def write_timing(self, timing: dict[str, Any]) -> None:
+        """Write what is outside the promise of equality."""
+        write_json(self.path / TIMING, timing)
+
+    def log_opening(self, opening: dict[str, Any]) -> None:
+        """Note in `timing.json` that the test images were looked at once more."""
+        timing = read_json(self.path / TIMING) if self._has(TIMING) else {}
+        timing.setdefault("test_openings", []).append(opening)
+        write_json(self.path / TIMING, timing)
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def read(self) -> Record:
+        """Read a finished run and verify every file against the manifest.
+
+        Raises:
+            BadInputError: there is no finished run here.
+            StoreDamagedError: a file is missing, torn or was changed.
+        """
+        if not self.is_done():
+            state = "no finished run" if self._has(RUN) else "no run"
+            if self._has(FAILURE):
+                reason = read_json(self.path / FAILURE).get("reason", "unknown")
+                state = f"a failed run ({reason})"
+            raise BadInputError(f"{self.path}: {state} here")
+        manifest = read_json(self.path / MANIFEST)
+        try:
+            files = dict(manifest["files"])
+            for name, expected in files.items():
+                if name not in _COMMITTED:
+                    raise StoreDamagedError(f"{self.path / MANIFEST}: names {name!r}")
+                if file_hash(self.path / name) != expected:
+                    raise StoreDamagedError(
+                        f"{self.path / name}: changed after the run was finished"
+                    )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreDamagedError(f"{self.path / MANIFEST}: {error}") from None
+        except OSError as error:
+            raise StoreDamagedError(f"{error.filename}: {error.strerror}") from None
+        run, results = read_json(self.path / RUN), read_json(self.path / RESULTS)
+        test = read_json(self.path / TEST) if TEST in files else None
+        return Record(self.path, run, results, test)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the epochs recorded so far; a torn last line is left out."""
+        if not self._has(HISTORY):
+            return []
+        entries = []
+        for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines():
+            try:
+                entries.append(parse_json(line))
+            except ValueError:
+                break
+        return entries
+
+
+def export_bytes(path: Path, content: bytes) -> None:
+    """Write a file for the user, making its folder; a disk error is bad input, not a traceback."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+    except OSError as error:
+        raise BadInputError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,179 @@
+"""A flat configuration becomes a complete `RunSpec`: names looked up, defaults filled in.
+
+Everything that can be wrong with the request itself, the teacher's weights included, is found
+here: before any data is touched and before anything is written.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kdgap.data import DATASETS
+from kdgap.engine.device import native_bf16, pick_device
+from kdgap.engine.train import check_stages
+from kdgap.errors import BadInputError, TeacherError
+from kdgap.methods import METHODS, build_method
+from kdgap.methods.method import flat_fields
+from kdgap.models.build import check_model
+from kdgap.spec import (
+    DataSpec,
+    FlatConfig,
+    MethodSpec,
+    ModelSpec,
+    Placement,
+    RecipeSpec,
+    RunSpec,
+    TeacherSpec,
+    run_id,
+)
+from kdgap.spec.validation import Scalar, build
+from kdgap.study.teacher import TeacherWeights, open_teacher
+
+if TYPE_CHECKING:
+    from kdgap.spec.run import Precision
+
+Places = Callable[[str], str]
+
+_RECIPE = ("epochs", "batch_size", "lr", "eta_min", "momentum", "nesterov", "weight_decay")
+
+
+def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights | None]:
+    """Resolve a flat configuration.
+
+    Args:
+        config: the keys as given.
+        places: tells where a key was given, for error messages.
+
+    Raises:
+        BadInputError: naming file, line, key and what was expected.
+        TeacherError: the teacher's weights are missing, unreadable or of another architecture.
+    """
+    data = _data(config, places)
+    model = build(
+        ModelSpec,
+        {"name": config.model, "stem": config.stem, "width": config.width},
+        places,
+        ModelSpec.model_fields,
+    )
+    check_model(model)
+    method, dropped = _method(config, places)
+    recipe = _recipe(config, places)
+    device = pick_device(config.device)
+    precision: Precision = "fp32"
+    if config.precision == "bf16" or (config.precision == "auto" and native_bf16(device)):
+        precision = "bf16"
+    place: dict[str, Any] = {
+        "device": config.device,
+        "threads": config.threads,
+        "data_root": config.data_root,
+        "tracker": config.tracker,
+        "num_workers": config.num_workers,
+    }
+    teacher, weights = None, None
+    if METHODS[method.name].needs_teacher:
+        teacher, weights = _teacher(config)
+    else:
+        given = {"teacher": config.teacher, "teacher_weights": config.teacher_weights}
+        dropped |= {key: value for key, value in given.items() if value is not None}
+    run = RunSpec(
+        data=data,
+        model=model,
+        method=method,
+        teacher=teacher,
+        recipe=recipe,
+        precision=precision,
+        seed=config.seed,
+    )
+    place |= {"dropped": dropped, "output_dir": _output_dir(config, run)}
+    run = run.model_copy(update={"place": build(Placement, place, places, Placement.model_fields)})
+    check_stages(run)
+    return run, weights
+
+
+def _data(config: FlatConfig, places: Places) -> DataSpec:
+    entry = DATASETS[config.data]
+    fields: dict[str, Any] = {
+        "name": config.data,
+        "image_size": config.image_size,
+        "augmentation": config.augmentation or entry.augmentation,
+        "split_seed": config.split_seed,
+        "val_size": entry.val_size if config.val_size is None else config.val_size,
+        "limit": config.limit,
+    }
+    return build(DataSpec, fields, places, DataSpec.model_fields)
+
+
+def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, Scalar]]:
+    """Validate the method's own hyper-parameters; check and set aside those of other methods."""
+    cls = METHODS[config.kd_type]
+    own, dropped = flat_fields(cls), {}
+    values: dict[str, Scalar] = {}
+    for key, value in config.hyperparameters.items():
+        if key in own:
+            values[own[key]] = value
+            continue
+        dropped[key] = value
+        for name, other in METHODS.items():
+            if key in flat_fields(other):
+                build_method(name, {flat_fields(other)[key]: value}, partial(_at, places, key))
+                break
+    flat = {field: key for key, field in own.items()}
+    method = build_method(config.kd_type, values, lambda field: places(flat.get(field, field)))
+    parameters = {field: getattr(method, field) for field in own.values()}
+    return MethodSpec(name=config.kd_type, parameters=parameters), dropped
+
+
+def _at(places: Places, key: str, _field: str) -> str:
+    return places(key)
+
+
+def _recipe(config: FlatConfig, places: Places) -> RecipeSpec:
+    fields = {key: getattr(config, key) for key in (*_RECIPE, "clip_norm", "clip_scope")}
+    if config.no_proj_clip:
+        if config.clip_scope not in (None, "student_only"):
+            raise BadInputError(
+                f"{places('no_proj_clip')}: no_proj_clip means clip_scope: student_only,"
+                f" but clip_scope is {config.clip_scope!r}"
+            )
+        fields["clip_scope"] = "student_only"
+    given = {key: value for key, value in fields.items() if value is not None}
+    return build(RecipeSpec, given, places, RecipeSpec.model_fields)
+
+
+def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:
+    if config.teacher_weights is None:
+        raise TeacherError(
+            f"kd_type {config.kd_type}: needs a teacher; give teacher (an architecture) and"
+            " teacher_weights (a .safetensors file)"
+        )
+    weights = open_teacher(
+        Path(config.teacher_weights), config.teacher, unmeasured=config.allow_unmeasured_teacher
+    )
+    spec = TeacherSpec(
+        model=weights.card.model,
+        weight_hash=weights.card.weight_hash,
+        weights=config.teacher_weights,
+    )
+    return spec, weights
+
+
+def slot_name(run: RunSpec) -> str:
+    """Return a readable name of what is trained, such as `cifar10_resnet50_to_resnet18_logit`."""
+    model = _model_name(run.model)
+    if run.teacher is not None:
+        model = f"{_model_name(run.teacher.model)}_to_{model}"
+    method = "baseline" if run.method.name == "none" else run.method.name
+    return f"{run.data.name}_{model}_{method}"
+
+
+def _model_name(model: ModelSpec) -> str:
+    width = "" if model.width == 1 else f"x{model.width:g}"
+    return f"{model.name}{width}" + ("" if model.stem == "cifar" else f"-{model.stem}")
+
+
+def _output_dir(config: FlatConfig, run: RunSpec) -> str:
+    """Return the run directory; `{seed}` in a given one stands for the seed."""
+    if config.output_dir is not None:
+        return config.output_dir.replace("{seed}", str(run.seed))
+    return f"runs/{slot_name(run)}/seed{run.seed}-{run_id(run)[:8]}"

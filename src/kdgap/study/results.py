@@ -1,0 +1,155 @@
+"""What a run's files say: the header, the weights' cards, and the results."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from kdgap.data import Dataset, Parts
+from kdgap.engine.device import environment, environment_digest
+from kdgap.engine.train import State, Teacher
+from kdgap.models import model_cost
+from kdgap.spec import RunSpec, run_id
+from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.provenance import provenance
+from kdgap.store.weights import weight_hash
+
+SMOKE_FLAG = "smoke run: the data was limited, so these numbers are no result"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a run needs in memory, checked; nothing is written yet."""
+
+    run: RunSpec
+    device: torch.device
+    dataset: Dataset
+    parts: Parts
+    teacher: Teacher | None
+    card: Card | None
+
+
+def make_card(
+    prepared: Prepared,
+    state: State,
+    checkpoint: Literal["best", "last"],
+    epoch: int,
+    history: list[dict[str, Any]],
+) -> Card:
+    """Return the card of weights taken after `epoch` (from 1)."""
+    run, dataset = prepared.run, prepared.dataset
+    return Card(
+        model=run.model,
+        classes=dataset.classes,
+        channels=dataset.channels,
+        image_size=dataset.image_size,
+        mean=dataset.mean,
+        std=dataset.std,
+        data=dataset.name,
+        fingerprint=dataset.fingerprint,
+        weight_hash=weight_hash(state),
+        checkpoint=checkpoint,
+        epoch=epoch,
+        run_id=run_id(run),
+        accuracy=MeasuredAccuracy(
+            value=history[epoch - 1]["val_acc"],
+            split_seed=run.data.split_seed,
+            val_size=run.data.val_size,
+            limit=run.data.limit,
+            precision=run.precision,
+            environment=environment_digest(prepared.device),
+        ),
+    )
+
+
+def run_header(prepared: Prepared) -> dict[str, Any]:
+    """Return what `run.json` holds: what was asked, of what code, on what data and teacher."""
+    run, dataset, parts = prepared.run, prepared.dataset, prepared.parts
+    parameters, flops = model_cost(
+        run.model, len(dataset.classes), dataset.channels, dataset.image_size
+    )
+    card = prepared.card
+    return {
+        "format": 1,
+        "id": run_id(run),
+        "spec": run.model_dump(mode="json"),
+        "provenance": provenance(),
+        "environment": environment(prepared.device),
+        "data": {
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "source": dataset.source,
+            "train": len(parts.train),
+            "val": len(parts.val),
+            "test": len(parts.test),
+            "classes": list(dataset.classes),
+            "mean": list(dataset.mean),
+            "std": list(dataset.std),
+        },
+        "model": {"parameters": parameters, "flops": flops},
+        "teacher": None if card is None else card.model_dump(mode="json"),
+        "flags": flags_of(run, card),
+    }
+
+
+def flags_of(run: RunSpec, card: Card | None) -> list[str]:
+    """Return what a reader of the numbers has to know before believing them."""
+    flags = []
+    if run.smoke:
+        flags.append(SMOKE_FLAG)
+    if card is not None and card.accuracy is None:
+        flags.append("the teacher's accuracy was never measured")
+    if card is not None and card.accuracy is not None and card.accuracy.limit is not None:
+        flags.append("the teacher comes from a smoke run")
+    return flags
+
+
+def results_of(
+    run: RunSpec,
+    history: list[dict[str, Any]],
+    hashes: dict[str, str],
+    test: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return what `results.json` holds: the reference's keys first, then ours.
+
+    The test keys are None while the test door is closed.
+    """
+    best = max(history, key=lambda entry: (entry["val_acc"], -entry["epoch"]))
+    given = {**run.place.dropped, **run.method.parameters}
+    recorded = [entry.get("proj_grad_norm_max") for entry in history]
+    projection_norms = [norm for norm in recorded if norm is not None]
+    teacher = run.teacher.model.name if run.teacher else None
+    return {
+        "model": run.model.name,
+        "teacher": teacher,
+        "kd_type": run.method.name,
+        "alpha": given.get("alpha"),
+        "temperature": given.get("temperature"),
+        "feat_beta": given.get("beta", given.get("feat_beta")),
+        "stem": run.model.stem,
+        "seed": run.seed,
+        "no_proj_clip": run.recipe.clip_scope == "student_only",
+        "grad_norm_max_overall": max(entry["grad_norm_max"] for entry in history),
+        "proj_grad_norm_max_overall": max(
+            (n for n in projection_norms if n is not None), default=None
+        ),
+        "epochs": run.recipe.epochs,
+        "best_val_acc": best["val_acc"],
+        "best_val_epoch": best["epoch"],
+        "test_acc_best": test["best"]["accuracy"] if test else None,
+        "test_acc_final": test["last"]["accuracy"] if test else None,
+        "run_id": run_id(run),
+        "data": run.data.name,
+        "limit": run.data.limit,
+        "smoke": run.smoke,
+        "width": run.model.width,
+        "precision": run.precision,
+        "method_parameters": dict(run.method.parameters),
+        "dropped": dict(run.place.dropped),
+        "clip_scope": run.recipe.clip_scope,
+        "last_val_acc": history[-1]["val_acc"],
+        "weight_hash_best": hashes["best"],
+        "weight_hash_last": hashes["last"],
+        "teacher_weight_hash": run.teacher.weight_hash if run.teacher else None,
+        "history": history,
+    }

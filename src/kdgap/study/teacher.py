@@ -1,0 +1,159 @@
+"""A teacher is what its card says, or it is refused: never a silently wrong or random teacher."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from kdgap.data import Dataset, Images, split_dataset
+from kdgap.data.cache import cache_folder
+from kdgap.engine.device import environment_digest
+from kdgap.engine.evaluate import accuracy, predict
+from kdgap.errors import StoreDamagedError, TeacherError
+from kdgap.files import read_json, write_json
+from kdgap.models import Network, build_model, load_state
+from kdgap.spec import canonical_json
+from kdgap.spec.run import Precision
+from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.weights import read_weights
+
+TOLERANCE = 0.005
+"""How far a re-measured accuracy may be from the card's in another environment."""
+
+
+@dataclass(frozen=True)
+class TeacherWeights:
+    """A network with the weights of a file, and the file's card."""
+
+    path: Path
+    network: Network
+    card: Card
+
+
+def open_teacher(path: Path, architecture: str | None, *, unmeasured: bool) -> TeacherWeights:
+    """Read a teacher, checking everything that can be checked without data.
+
+    Args:
+        path: a safetensors file with a card.
+        architecture: what the configuration says it is; None = whatever the card says.
+        unmeasured: whether a teacher whose accuracy was never measured may be used.
+
+    Raises:
+        TeacherError: a `ValueError`, as in the reference.
+    """
+    state, card = read_weights(path)
+    if architecture is not None and card.model.name != architecture:
+        raise TeacherError(
+            f"weights {path}: wrong architecture: they are a {card.model.name},"
+            f" the configuration says {architecture}"
+        )
+    if card.accuracy is None and not unmeasured:
+        raise TeacherError(
+            f"weights {path}: their accuracy was never measured; measure it with `kdgap evaluate"
+            f" {path} --write-card`, or set allow_unmeasured_teacher: true"
+        )
+    network = build_model(card.model, len(card.classes), card.channels, card.image_size, 0)
+    load_state(network, state, f"weights {path}")
+    return TeacherWeights(path, network.eval(), card)
+
+
+def check_teacher(
+    teacher: TeacherWeights, dataset: Dataset, device: torch.device, *, same_data: bool = True
+) -> None:
+    """Check a teacher against the data: classes, images, and its accuracy on validation.
+
+    Args:
+        teacher: an opened teacher.
+        dataset: the student's data.
+        device: where to measure.
+        same_data: whether the card must name this very data, and its accuracy must hold.
+
+    Raises:
+        TeacherError: naming what differs.
+    """
+    card, name = teacher.card, f"teacher {teacher.path}"
+    if card.classes != dataset.classes:
+        odd = next(
+            (f"{a!r} against {b!r}" for a, b in zip(card.classes, dataset.classes) if a != b),  # noqa: B905
+            f"{len(card.classes)} against {len(dataset.classes)}",
+        )
+        raise TeacherError(f"{name}: its classes are not those of {dataset.name} ({odd})")
+    if (card.channels, card.image_size) != (dataset.channels, dataset.image_size):
+        takes = "x".join(map(str, (card.channels, *card.image_size)))
+        has = "x".join(map(str, (dataset.channels, *dataset.image_size)))
+        raise TeacherError(f"{name}: it takes {takes} images, {dataset.name} has {has}")
+    if (card.mean, card.std) != (dataset.mean, dataset.std):
+        raise TeacherError(
+            f"{name}: it was trained with another normalisation: mean {card.mean}, std {card.std}"
+        )
+    if not same_data:
+        return
+    if card.fingerprint is not None and card.fingerprint != dataset.fingerprint:
+        raise TeacherError(
+            f"{name}: it was trained on other data: fingerprint {card.fingerprint[:12]},"
+            f" this {dataset.name} is {dataset.fingerprint[:12]}; if that is meant, measure it here"
+            f" with `kdgap evaluate {teacher.path} --write-card`"
+        )
+    if card.accuracy is not None:
+        _check_accuracy(teacher, card.accuracy, dataset, device)
+
+
+def _check_accuracy(
+    teacher: TeacherWeights, claimed: MeasuredAccuracy, dataset: Dataset, device: torch.device
+) -> None:
+    measured = measure(teacher, dataset, claimed, device)
+    same_environment = claimed.environment == environment_digest(device)
+    allowed = 0.0 if same_environment else TOLERANCE
+    if abs(measured - claimed.value) > allowed:
+        environment = "an equal" if same_environment else "another"
+        raise TeacherError(
+            f"teacher {teacher.path}: its card says {claimed.value:.2%} validation accuracy,"
+            f" measured {measured:.2%} (in {environment} environment,"
+            f" {allowed * 100:g} pp allowed)"
+        )
+
+
+def measure(
+    teacher: TeacherWeights, dataset: Dataset, on: MeasuredAccuracy, device: torch.device
+) -> float:
+    """Return validation accuracy, measured once per (weights, data, split, environment).
+
+    Args:
+        teacher: an opened teacher.
+        dataset: the data.
+        on: which split and precision; its value is not read.
+        device: where to measure.
+    """
+    split = {"val_size": on.val_size, "split_seed": on.split_seed, "limit": on.limit}
+    key = canonical_json(
+        {
+            "weights": teacher.card.weight_hash,
+            "data": dataset.fingerprint,
+            "split": split,
+            "precision": on.precision,
+            "environment": environment_digest(device),
+        }
+    )
+    path = cache_folder() / "measured" / f"{sha256(key.encode()).hexdigest()}.json"
+    try:
+        return float(read_json(path)["val_acc"])
+    except (StoreDamagedError, KeyError, TypeError, ValueError):
+        pass  # not measured before, or the cache is torn: measure now
+    parts = split_dataset(dataset, on.val_size, on.split_seed, on.limit)
+    value = val_accuracy(teacher.network, parts.val, dataset, on.precision, device)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"val_acc": value})
+    except OSError:
+        pass  # a cache that cannot be written costs time only
+    return value
+
+
+def val_accuracy(
+    network: Network, val: Images, dataset: Dataset, precision: Precision, device: torch.device
+) -> float:
+    """Return a network's accuracy exactly as a training run measures it each epoch."""
+    network = network.to(device).to(memory_format=torch.channels_last)
+    logits = predict(network, val, dataset.mean, dataset.std, precision, device)
+    return accuracy(logits, val.labels)
