@@ -29,7 +29,9 @@ def print_table(
 
     Columns after the first are right-aligned where every cell starts with a digit or a sign.
     """
-    table = Table(title=escape(title) or None, title_justify="left", caption=escape(caption) or None)
+    table = Table(
+        title=escape(title) or None, title_justify="left", caption=escape(caption) or None
+    )
     table.caption_justify = "left"
     for number, name in enumerate(columns):
         cells = [str(row[number]) for row in rows if row[number] is not None]

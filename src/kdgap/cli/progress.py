@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from kdgap.cli.printing import duration, err
+from kdgap.cli.printing import duration, err, say
 from kdgap.engine.tracker import NoTracker, Tracker
 
 PLAIN_SECONDS = 10.0
@@ -85,4 +85,4 @@ class PlainLines(NoTracker):
         self._said = now
         left = (now - self._started) / epoch * (self._epochs - epoch)
         rest = f", {duration(left)} left" if epoch < self._epochs else ""
-        err.print(f"{self._label}: epoch {epoch}/{self._epochs}: {_summary(entry)}{rest}")
+        say(f"{self._label}: epoch {epoch}/{self._epochs}: {_summary(entry)}{rest}")

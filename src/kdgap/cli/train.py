@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from kdgap import yamlio
-from kdgap.spec.flat import parse_assignments
 
 EXAMPLES = (
     "Examples: kdgap train configs/digits_teacher.yaml · "
@@ -47,7 +46,6 @@ def train_flat(
     as_json: bool = False,
 ) -> None:
     """Train one run and print its result table; the common way of every training door."""
-    # torch takes seconds to import; a misspelt file name should not have to wait for it.
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records

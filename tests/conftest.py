@@ -1,0 +1,37 @@
+"""Fixtures shared by all tests. Every test runs offline, on the CPU, with its own cache folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("kdgap", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("kdgap")
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache out of the tests, and terminals at one width."""
+    monkeypatch.setenv("KDGAP_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Tests run in parallel processes: one thread each, which also fixes the last bits."""
+    torch.set_num_threads(1)
+    return
+
+
+@pytest.fixture
+def shared_cifar10() -> Path:
+    """The real CIFAR-10 in parquet, where it is present."""
+    folder = SHARED_DATA / "cifar10"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    return folder
