@@ -31,10 +31,14 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
 ) -> None:
     """Train a teacher, a baseline or a student, evaluate it, and keep a verified record."""
+    document = yamlio.load(config)
+    # pydantic, and torch within `train_flat`, take time to import; --help should not.
+    from kdgap.spec.flat import parse_assignments
+
     overrides = parse_assignments(assignments or [])
     if seed is not None:
         overrides["seed"] = seed
-    train_flat(yamlio.load(config), overrides, no_test=no_test, download=download, as_json=as_json)
+    train_flat(document, overrides, no_test=no_test, download=download, as_json=as_json)
 
 
 def train_flat(
