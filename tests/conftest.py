@@ -1,6 +1,5 @@
 """Fixtures shared by all tests. Every test runs offline, on the CPU, with its own cache folder."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> Iterator[None]:
+def _one_thread() -> None:
     """Tests run in parallel processes: one thread each, which also fixes the last bits."""
     torch.set_num_threads(1)
     return

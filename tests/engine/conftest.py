@@ -1,0 +1,87 @@
+"""A tiny run on the digits, and everything it needs in memory."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdgap.data import BatchStream, Dataset, Images, Parts, Request, load_dataset, split_dataset
+from kdgap.engine.tracker import Tracker
+from kdgap.engine.train import Student, Teacher, Trained, train
+from kdgap.models import build_model
+from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+
+CPU = torch.device("cpu")
+TEACHER = ModelSpec(name="resnet8", width=0.25)
+
+
+class Lab:
+    """Builds and trains tiny runs: 200 digits, a ResNet-8 with 2 channels."""
+
+    def __init__(self) -> None:
+        self.dataset: Dataset = load_dataset("digits", Request(Path()))
+        self.parts: Parts = split_dataset(self.dataset, 297, 1234, 200)
+
+    def spec(self, method: str = "none", **fields: Any) -> RunSpec:
+        defaults: dict[str, dict[str, Any]] = {
+            "none": {},
+            "logit": {"alpha": 0.5, "temperature": 4.0},
+            "feature": {"alpha": 0.5, "beta": 0.5, "norm": "none"},
+        }
+        parameters = defaults[method]
+        recipe = {"epochs": 2, "batch_size": 64, **fields.pop("recipe", {})}
+        teacher = TeacherSpec(model=TEACHER, weight_hash="0" * 64, weights="none")
+        known: dict[str, Any] = {
+            "data": DataSpec(name="digits", augmentation="crop", val_size=297, limit=200),
+            "model": ModelSpec(name="resnet8", width=0.125),
+            "method": MethodSpec(
+                name=method, parameters={**parameters, **fields.pop("parameters", {})}
+            ),
+            "teacher": None if method == "none" else teacher,
+            "recipe": RecipeSpec(**recipe),
+        }
+        return RunSpec(**{**known, **fields})
+
+    def teacher(self, run: RunSpec) -> Teacher | None:
+        if run.teacher is None:
+            return None
+        network = build_model(run.teacher.model, 10, 1, (8, 8), 7)
+        with torch.no_grad():  # batch norm gets running statistics that are not its initial ones
+            network.train()(torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
+        return Teacher(network, run, CPU)
+
+    def student(self, run: RunSpec) -> tuple[Student, Teacher | None]:
+        teacher = self.teacher(run)
+        return Student(run, self.dataset, teacher, CPU), teacher
+
+    def stream(self, run: RunSpec) -> BatchStream:
+        data = self.dataset
+        return BatchStream(
+            self.parts.train,
+            run.recipe.batch_size,
+            run.seed,
+            run.data.augmentation,
+            data.mean,
+            data.std,
+        )
+
+    def train(
+        self,
+        run: RunSpec,
+        watchers: tuple[Tracker, ...] = (),
+        change: Callable[[Student], None] = lambda _: None,
+        val: Images | None = None,
+        *,
+        probe: bool = True,
+    ) -> Trained:
+        student, teacher = self.student(run)
+        change(student)
+        val = val or self.parts.val
+        return train(student, teacher, self.stream(run), val, watchers, probe=probe)
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    return Lab()

@@ -1,0 +1,322 @@
+"""The training page keeps its promises: semantics of the reference, determinism, honesty."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import kdgap.engine.train as page
+from kdgap.engine.optimise import clip_gradients, cosine_lr
+from kdgap.engine.tracker import NoTracker
+from kdgap.engine.train import DivergedError, Student
+from kdgap.spec import RecipeSpec, RunSpec
+from kdgap.store.weights import weight_hash
+from tests.engine.conftest import Lab
+
+METHODS = ["none", "logit", "feature"]
+
+
+def hashes(trained: page.Trained) -> tuple[str, str, list[dict[str, Any]]]:
+    return weight_hash(trained.best), weight_hash(trained.last), trained.history
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_one_spec_gives_one_result(lab: Lab, method: str, precision: str) -> None:
+    run = lab.spec(method, precision=precision)
+    first = hashes(lab.train(run))
+    torch.manual_seed(99)  # nothing is drawn from the global stream
+    assert hashes(lab.train(run)) == first
+    assert hashes(lab.train(run.model_copy(update={"seed": 1}))) != first
+
+
+def test_precision_changes_the_result(lab: Lab) -> None:
+    assert hashes(lab.train(lab.spec())) != hashes(lab.train(lab.spec(precision="bf16")))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_measuring_gradients_of_terms_disturbs_nothing(
+    lab: Lab, method: str, precision: str
+) -> None:
+    run = lab.spec(method, precision=precision)
+    probed, plain = lab.train(run), lab.train(run, probe=False)
+    assert weight_hash(probed.last) == weight_hash(plain.last)
+    assert all("term_grad_norm" not in entry for entry in plain.history)
+    for entry in probed.history:
+        assert entry.pop("term_grad_norm")
+    assert probed.history == plain.history
+
+
+def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
+    """Train the same run with torch's own optimiser, schedule, clipping and losses only."""
+    student, teacher = lab.student(run)
+    network, projections = student.network, student.projections
+    recipe, values = run.recipe, run.method.parameters
+    parameters = [*network.parameters(), *projections.parameters()]
+    optimiser = torch.optim.SGD(
+        parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs, recipe.eta_min)
+    stream = lab.stream(run)
+    for epoch in range(recipe.epochs):
+        network.train()
+        for step in range(stream.steps):
+            images, labels = stream.batch(epoch, step)
+            output = network(images, network.stages)
+            loss = F.cross_entropy(output.logits, labels)
+            if teacher is not None:
+                with torch.no_grad():
+                    target = teacher.network(images, network.stages)
+                alpha = float(str(values["alpha"]))
+                if run.method.name == "logit":
+                    t = float(str(values["temperature"]))
+                    kd = (
+                        t
+                        * t
+                        * F.kl_div(
+                            F.log_softmax(output.logits / t, 1),
+                            F.softmax(target.logits / t, 1),
+                            reduction="batchmean",
+                        )
+                    )
+                else:
+                    mse, cos = [], []
+                    for stage in network.stages:
+                        a, b = projections(stage, output.features[stage]), target.features[stage]
+                        mse.append(F.mse_loss(a, b))
+                        p, q = (F.adaptive_avg_pool2d(x, 1).flatten(1) for x in (a, b))
+                        cos.append(1 - F.cosine_similarity(p, q).mean())
+                    beta = float(str(values["beta"]))
+                    kd = torch.stack(mse).mean() + beta * torch.stack(cos).mean()
+                loss = alpha * kd + (1 - alpha) * loss
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+            optimiser.step()
+        schedule.step()
+    return dict(network.state_dict())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_trains_like_a_plain_torch_loop(lab: Lab, method: str) -> None:
+    run = lab.spec(method, recipe={"epochs": 3, "clip_norm": 0.5})
+    trained, expected = lab.train(run), plain_loop(lab, run)
+    for name, tensor in trained.last.items():
+        torch.testing.assert_close(tensor, expected[name], rtol=2e-4, atol=2e-5)
+
+
+def test_total_is_alpha_times_distillation_plus_the_rest(lab: Lab) -> None:
+    for method, parts in (("logit", {"kl": 16.0}), ("feature", {"mse": 1.0, "cos": 0.5})):
+        run = lab.spec(method, parameters={"alpha": 0.3})
+        for entry in lab.train(run).history:
+            kd = sum(weight * entry[f"loss_{name}"] for name, weight in parts.items())
+            assert entry["loss_kd"] == pytest.approx(kd, rel=1e-5)
+            total = 0.3 * entry["loss_kd"] + 0.7 * entry["loss_ce"]
+            assert entry["loss_total"] == pytest.approx(total, rel=1e-5)
+
+
+def test_alpha_zero_is_the_baseline_and_alpha_one_ignores_the_labels(lab: Lab) -> None:
+    baseline = lab.train(lab.spec())
+    zero = lab.train(lab.spec("logit", parameters={"alpha": 0.0}))
+    for name, tensor in zero.last.items():
+        torch.testing.assert_close(tensor, baseline.last[name], rtol=1e-4, atol=1e-5)
+    one = lab.spec("logit", parameters={"alpha": 1.0})
+    other = lab.spec("logit", parameters={"alpha": 1.0})
+    before = lab.train(one)
+    stirred = Lab()
+    stirred.parts.train.labels[:] = stirred.parts.train.labels.flip(0)
+    assert weight_hash(stirred.train(other).last) == weight_hash(before.last)
+    assert before.history[0]["term_grad_norm"]["ce"] == 0
+
+
+def test_runs_of_one_seed_start_from_the_same_weights(lab: Lab) -> None:
+    states = [lab.student(lab.spec(method))[0].network.state_dict() for method in METHODS]
+    for state in states[1:]:
+        assert all(torch.equal(state[name], states[0][name]) for name in state)
+
+
+def test_student_trains_in_training_mode_also_after_validation(lab: Lab) -> None:
+    students: list[Student] = []
+    modes = set()
+
+    class Watch(NoTracker):
+        def step(self, epoch: int, step: int, steps: int) -> None:
+            modes.add(students[0].network.training)
+
+    lab.train(lab.spec(recipe={"epochs": 3}), (Watch(),), students.append)
+    assert modes == {True}
+
+
+@pytest.mark.parametrize("method", ["logit", "feature"])
+def test_teacher_is_frozen_in_evaluation_mode(lab: Lab, method: str) -> None:
+    run = lab.spec(method)
+    student, teacher = lab.student(run)
+    assert teacher is not None
+    before = weight_hash(teacher.network.state_dict())
+    page.train(student, teacher, lab.stream(run), lab.parts.val)
+    assert weight_hash(teacher.network.state_dict()) == before  # batch-norm statistics included
+    assert not teacher.network.training
+    assert all(p.grad is None and not p.requires_grad for p in teacher.network.parameters())
+    answer = teacher(torch.zeros(2, 1, 8, 8), teacher.network.stages)
+    assert not answer.logits.requires_grad
+
+
+def test_projections_are_trained_and_addressed(lab: Lab) -> None:
+    run = lab.spec("feature")
+    student, teacher = lab.student(run)
+    again, _ = lab.student(run)
+    before = [p.detach().clone() for p in student.projection_parameters]
+    assert all(torch.equal(a, b) for a, b in zip(before, again.projection_parameters, strict=True))
+    page.train(student, teacher, lab.stream(run), lab.parts.val)
+    moved = [
+        not torch.equal(a, b) for a, b in zip(before, student.projection_parameters, strict=True)
+    ]
+    assert len(moved) == 3
+    assert all(moved)
+
+
+def test_cosine_schedule_is_torchs() -> None:
+    recipe = RecipeSpec(epochs=7, lr=0.3, eta_min=0.01)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 7, 0.01)
+    for epoch in range(7):
+        assert cosine_lr(recipe, epoch) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12)
+        optimiser.step()
+        schedule.step()
+    assert cosine_lr(recipe, 7) == pytest.approx(0.01)
+
+
+def gradients(*values: list[float]) -> list[nn.Parameter]:
+    made = []
+    for value in values:
+        parameter = nn.Parameter(torch.zeros(len(value)))
+        parameter.grad = torch.tensor(value)
+        made.append(parameter)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("scope", "student", "projections"),
+    [
+        ("all", [3 / 13, 4 / 13], [12 / 13]),
+        ("student_only", [3 / 5, 4 / 5], [12.0]),
+        ("off", [3.0, 4.0], [12.0]),
+    ],
+)
+def test_clipping_scopes(scope: Any, student: list[float], projections: list[float]) -> None:
+    own, other = gradients([3.0, 4.0]), gradients([12.0])
+    total, projection = clip_gradients(own, other, scope, 1.0)
+    assert (float(total), float(projection)) == (13.0, 12.0)  # the norms before clipping
+    assert own[0].grad is not None
+    assert other[0].grad is not None
+    assert own[0].grad.tolist() == pytest.approx(student, rel=1e-5)
+    assert other[0].grad.tolist() == pytest.approx(projections, rel=1e-5)
+
+
+def test_small_gradients_are_left_alone() -> None:
+    own = gradients([0.3, 0.4])
+    clip_gradients(own, [], "all", 1.0)
+    assert own[0].grad is not None
+    assert own[0].grad.tolist() == pytest.approx([0.3, 0.4], rel=1e-6)
+
+
+def test_recorded_norms_are_maxima_over_the_epoch(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def spy(*args: Any) -> tuple[Tensor, Tensor]:
+        norms = clip_gradients(*args)
+        seen.append((float(norms[0]), float(norms[1])))
+        return norms
+
+    monkeypatch.setattr(page, "clip_gradients", spy)
+    history = lab.train(lab.spec("feature", recipe={"clip_scope": "student_only"})).history
+    steps = len(seen) // 2
+    for entry, part in zip(history, (seen[:steps], seen[steps:]), strict=True):
+        assert entry["grad_norm_max"] == max(total for total, _ in part)
+        assert entry["proj_grad_norm_max"] == max(projection for _, projection in part)
+
+
+def test_term_gradients_add_up_to_the_total(lab: Lab) -> None:
+    """One term only: its gradient norm is the whole gradient's norm, at the first step."""
+    entry = lab.train(lab.spec(recipe={"epochs": 1, "batch_size": 200})).history[0]
+    assert entry["term_grad_norm"]["ce"] == pytest.approx(entry["grad_norm_max"], rel=1e-6)
+    run = lab.spec("logit", parameters={"alpha": 1.0}, recipe={"epochs": 1, "batch_size": 200})
+    entry = lab.train(run).history[0]
+    assert entry["term_grad_norm"]["kl"] == pytest.approx(entry["grad_norm_max"], rel=1e-6)
+    feature = lab.train(lab.spec("feature")).history[0]["term_grad_norm"]
+    assert set(feature) == {"ce", "mse", "cos"}
+    assert all(norm > 0 for norm in feature.values())
+
+
+def test_soft_targets_are_described_at_their_temperature(lab: Lab) -> None:
+    cold = lab.train(lab.spec("logit", parameters={"temperature": 1.0})).history[0]
+    hot = lab.train(lab.spec("logit", parameters={"temperature": 100.0})).history[0]
+    assert hot["teacher_entropy"] == pytest.approx(math.log(10), abs=1e-2)
+    assert hot["teacher_top_prob"] == pytest.approx(0.1, abs=1e-2)
+    assert cold["teacher_entropy"] < hot["teacher_entropy"]
+    assert "teacher_entropy" not in lab.train(lab.spec("feature")).history[0]
+
+
+@pytest.mark.parametrize("bad_step", [1, 3])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_divergence_names_the_first_bad_step(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, bad_step: int, value: float
+) -> None:
+    original, count = F.cross_entropy, 0
+
+    def poisoned(logits: Tensor, labels: Tensor) -> Tensor:
+        nonlocal count
+        count += 1
+        loss = original(logits, labels)
+        return loss * value if count == bad_step else loss
+
+    monkeypatch.setattr(F, "cross_entropy", poisoned)
+    with pytest.raises(DivergedError, match=f"step {bad_step} of epoch 1") as caught:
+        lab.train(lab.spec())
+    assert (caught.value.epoch, caught.value.step) == (1, bad_step)
+
+
+def test_a_tie_in_validation_keeps_the_earliest_epoch(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([0.3, 0.5, 0.5, 0.4])
+    monkeypatch.setattr(page, "accuracy", lambda logits, labels: next(answers))
+    states: list[str] = []
+
+    class Keep(NoTracker):
+        def epoch(self, entry: dict[str, Any]) -> None:
+            states.append(weight_hash(student[0].network.state_dict()))
+
+    student: list[Student] = []
+    trained = lab.train(lab.spec(recipe={"epochs": 4}), (Keep(),), student.append)
+    assert trained.best_epoch == 2
+    assert weight_hash(trained.best) == states[1]
+    assert weight_hash(trained.last) == states[3]
+
+
+def test_watchers_see_every_step_and_epoch(lab: Lab) -> None:
+    seen: list[Any] = []
+
+    class Watch(NoTracker):
+        def step(self, epoch: int, step: int, steps: int) -> None:
+            seen.append((epoch, step, steps))
+
+        def epoch(self, entry: dict[str, Any]) -> None:
+            seen.append(entry["epoch"])
+
+    lab.train(lab.spec(), (Watch(),))
+    steps = [(1, i, 4) for i in range(1, 5)], [(2, i, 4) for i in range(1, 5)]
+    assert seen == [*steps[0], 1, *steps[1], 2]
+
+
+def test_history_has_the_references_keys(lab: Lab) -> None:
+    keys = {"epoch", "val_acc", "loss_ce", "loss_kd", "loss_total", "train_acc", "grad_norm_max"}
+    assert keys <= set(lab.train(lab.spec()).history[0])
+    feature = lab.train(lab.spec("feature")).history[0]
+    assert {*keys, "loss_mse", "loss_cos", "proj_grad_norm_max"} <= set(feature)

@@ -1,0 +1,221 @@
+"""Laws that every registered method obeys; a new method is picked up by itself."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kdgap.methods import METHODS, Method, Projections, build_method
+from kdgap.models import Output
+from tests.laws.numpy_reference import REFERENCES
+
+BATCH, CLASSES = 6, 5
+STAGES = ("layer1", "layer2", "layer3")
+# (student channels and size, teacher channels and size) of each stage: sizes equal, sizes that
+# divide, and sizes that do not.
+SHAPES = {
+    "layer1": ((3, 8), (5, 8)),
+    "layer2": ((4, 8), (4, 4)),
+    "layer3": ((6, 5), (2, 3)),
+}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("none", {}),
+    ("logit", {"temperature": 1.0}),
+    ("logit", {"temperature": 4.0, "alpha": 0.3}),
+    ("feature", {}),
+    ("feature", {"beta": 0.0}),
+    ("feature", {"beta": 2.5, "norm": "teacher_std"}),
+]
+
+
+def outputs(seed: int = 0) -> tuple[Output, Output, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=g, dtype=torch.float64)
+
+    student = Output(
+        3 * draw(BATCH, CLASSES),
+        {
+            name: draw(BATCH, shape[0][0], shape[0][1], shape[0][1])
+            for name, shape in SHAPES.items()
+        },
+    )
+    teacher = Output(
+        3 * draw(BATCH, CLASSES),
+        {
+            name: draw(BATCH, shape[1][0], shape[1][1], shape[1][1])
+            for name, shape in SHAPES.items()
+        },
+    )
+    return student, teacher, torch.randint(0, CLASSES, (BATCH,), generator=g)
+
+
+def only(output: Output, stages: tuple[str, ...]) -> Output:
+    return Output(output.logits, {stage: output.features[stage] for stage in stages})
+
+
+def setting(
+    name: str, parameters: dict[str, Any], seed: int = 0
+) -> tuple[Method, Output, Output, Tensor, Projections]:
+    method = build_method(name, parameters)
+    student, teacher, labels = outputs(seed)
+    student = only(student, method.student_stages(STAGES))
+    teacher = only(teacher, method.teacher_stages(STAGES))
+    torch.manual_seed(seed)
+    return method, student, teacher, labels, method.build(student, teacher).double()
+
+
+def loss(
+    method: Method, student: Output, teacher: Output, labels: Tensor, projections: Projections
+) -> Tensor:
+    terms = method.terms(student, teacher, labels, projections)
+    zero = torch.zeros((), dtype=torch.float64)
+    return sum((term.weight * term.value for term in terms.values()), zero)
+
+
+def permuted(output: Output, order: Tensor) -> Output:
+    return Output(output.logits[order], {k: v[order] for k, v in output.features.items()})
+
+
+def test_every_method_is_tested_and_has_a_numpy_reference() -> None:
+    assert set(METHODS) == set(REFERENCES) == {name for name, _ in CASES}
+
+
+def test_every_method_says_where_it_comes_from() -> None:
+    for name, cls in METHODS.items():
+        assert cls.name == name
+        assert any(char.isdigit() for char in cls.citation), f"{name}: no year in its citation"
+        assert cls.__doc__
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str, Any]) -> None:
+    for seed in range(5):
+        method, student, teacher, labels, projections = setting(name, parameters, seed)
+        terms = method.terms(student, teacher, labels, projections)
+        weights = {
+            key.split(".")[1]: value.detach().numpy()[:, :, 0, 0]
+            for key, value in projections.state_dict().items()
+        }
+        expected = REFERENCES[name](
+            asdict(method),  # type: ignore[call-overload]
+            student.logits.numpy(),
+            teacher.logits.numpy(),
+            {k: v.numpy() for k, v in student.features.items()},
+            {k: v.numpy() for k, v in teacher.features.items()},
+            weights,
+        )
+        found = {key: term.weight * term.value.item() for key, term in terms.items()}
+        assert found == pytest.approx(expected, abs=1e-9, rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
+    method, student, teacher, labels, projections = setting(name, parameters)
+    if not METHODS[name].needs_teacher:
+        assert method.terms(student, teacher, labels, projections) == {}
+        return
+    names, inputs = ["logits"], [student.logits.requires_grad_()]
+    for stage, value in student.features.items():
+        names.append(stage)
+        inputs.append(value.requires_grad_())
+    weights = list(projections.parameters())
+
+    def scalar(*values: Tensor) -> Tensor:
+        given: Mapping[str, Tensor] = dict(zip(names, values, strict=False))
+        features = {k: v for k, v in given.items() if k != "logits"}
+        return loss(method, Output(given["logits"], features), teacher, labels, projections)
+
+    # gradcheck perturbs its inputs in place, so the projections' weights are checked as well.
+    assert torch.autograd.gradcheck(scalar, (*inputs, *weights))
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_is_finite_for_extreme_outputs(name: str, parameters: dict[str, Any]) -> None:
+    method, student, teacher, labels, projections = setting(name, parameters)
+    for scale in (0.0, 1e-6, 1e4):
+        a = Output(scale * student.logits, {k: scale * v for k, v in student.features.items()})
+        b = Output(scale * teacher.logits, {k: scale * v for k, v in teacher.features.items()})
+        for leaf in (a.logits, *a.features.values()):
+            leaf.requires_grad_()
+        value = loss(method, a, b, labels, projections)
+        assert torch.isfinite(value)
+        if value.requires_grad:
+            value.backward()
+            leaves = (a.logits, *a.features.values())
+            assert all(x.grad is None or bool(torch.isfinite(x.grad).all()) for x in leaves)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_vanishes_when_student_and_teacher_agree(name: str, parameters: dict[str, Any]) -> None:
+    method = build_method(name, parameters)
+    if not method.zero_at_equality:
+        return
+    _, teacher, labels = outputs()
+    same = only(teacher, method.student_stages(STAGES))
+    projections = method.build(same, same).double()
+    with torch.no_grad():
+        for weight in projections.parameters():
+            weight.copy_(torch.eye(weight.shape[0])[:, :, None, None])
+    assert loss(method, same, same, labels, projections).item() == pytest.approx(0, abs=1e-12)
+    other = Output(same.logits.flip(0), {k: v.flip(0) for k, v in same.features.items()})
+    assert loss(method, other, same, labels, projections).item() > 1e-3
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_order_of_images_does_not_matter(name: str, parameters: dict[str, Any]) -> None:
+    method, student, teacher, labels, projections = setting(name, parameters)
+    order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
+    before = loss(method, student, teacher, labels, projections)
+    after = loss(
+        method, permuted(student, order), permuted(teacher, order), labels[order], projections
+    )
+    assert after.item() == pytest.approx(before.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_order_of_classes_does_not_matter(name: str, parameters: dict[str, Any]) -> None:
+    method, student, teacher, labels, projections = setting(name, parameters)
+    order = torch.randperm(CLASSES, generator=torch.Generator().manual_seed(2))
+    place = torch.argsort(order)
+    before = loss(method, student, teacher, labels, projections)
+    after = loss(
+        method,
+        Output(student.logits[:, order], student.features),
+        Output(teacher.logits[:, order], teacher.features),
+        place[labels],
+        projections,
+    )
+    assert after.item() == pytest.approx(before.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_low_precision_outputs_give_a_float32_loss(name: str, parameters: dict[str, Any]) -> None:
+    method, student, teacher, labels, projections = setting(name, parameters)
+    narrow = projections.to(torch.bfloat16)
+
+    def low(output: Output) -> Output:
+        features = {k: v.bfloat16() for k, v in output.features.items()}
+        return Output(output.logits.bfloat16(), features)
+
+    for term in method.terms(low(student), low(teacher), labels, narrow).values():
+        assert term.value.dtype == torch.float32
+        assert torch.isfinite(term.value)
+
+
+def test_soft_targets_gradient_keeps_its_size_over_temperatures() -> None:
+    """Hinton et al. 2015: with the factor T^2 the gradient has a limit for a hot softmax."""
+    student, teacher, labels = outputs()
+    sizes = []
+    for temperature in (50.0, 100.0, 200.0):
+        logits = student.logits.detach().clone().requires_grad_()
+        method = build_method("logit", {"temperature": temperature})
+        loss(method, Output(logits), teacher, labels, Projections()).backward()
+        assert logits.grad is not None
+        sizes.append(float(logits.grad.norm()))
+    assert sizes[2] == pytest.approx(sizes[1], rel=0.02)
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.04)

@@ -1,0 +1,113 @@
+"""The house stands: imports point down, in no circle, and the judging wing never needs torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import kdgap
+
+PACKAGE = Path(kdgap.__file__).parent
+# Room → floor (docs/architecture.md). A module imports from lower floors and from its own room.
+FLOORS = {
+    "": 0,
+    "errors": 1,
+    "registry": 1,
+    "addressing": 1,
+    "files": 1,
+    "yamlio": 1,
+    "spec": 2,
+    "data": 3,
+    "models": 3,
+    "store": 3,
+    "methods": 4,
+    "engine": 5,
+    "study": 6,
+    "cli": 7,
+    "__main__": 8,
+}
+# Errors and the registry are the ground that the other rooms of the first floor stand on.
+GROUND = {"errors", ""}
+# Modules that must start without torch: the spine, and everything a listing or a judgement needs.
+TORCH_FREE = (
+    "kdgap.cli.app",
+    "kdgap.spec",
+    "kdgap.store.card",
+    "kdgap.store.provenance",
+    "kdgap.store.record",
+    "kdgap.yamlio",
+)
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(["kdgap", *(p for p in parts if p != "__init__")])] = path
+    return found
+
+
+def imports(name: str, path: Path, known: set[str]) -> set[str]:
+    """Every module of ours that `name` imports, also inside its functions."""
+    targets: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            targets |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: a relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                targets.add(full if full in known else str(node.module))
+    return {target for target in targets if target.split(".")[0] == "kdgap"} - {name}
+
+
+def room(module: str) -> str:
+    return [*module.split("."), ""][1]
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room(module) for module in modules()} == set(FLOORS)
+
+
+def test_imports_point_down() -> None:
+    known = modules()
+    upward = [
+        f"{name} -> {target}"
+        for name, path in known.items()
+        for target in imports(name, path, set(known))
+        if room(name) != room(target)
+        and FLOORS[room(target)] >= FLOORS[room(name)]
+        and room(target) not in GROUND
+    ]
+    assert upward == []
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    known = modules()
+    graph = {name: imports(name, path, set(known)) for name, path in known.items()}
+    # A package's __init__ gathers its modules; the modules import each other, never the package.
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, f"circle: {' -> '.join([*trail, name])}"
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_listings_and_judgements_start_without_torch() -> None:
+    code = f"import sys; import {', '.join(TORCH_FREE)}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_stay_under_a_readable_length() -> None:
+    long = {
+        name: lines
+        for name, path in modules().items()
+        if (lines := len(path.read_text().splitlines())) > 350
+    }
+    assert long == {}
