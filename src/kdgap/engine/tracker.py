@@ -1,4 +1,4 @@
-"""Trackers watch a run; `history.jsonl` is always the truth, and a run never depends on one."""
+"""Trackers watch a run and cannot change it; `history.jsonl` is always the truth."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol

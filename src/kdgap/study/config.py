@@ -4,8 +4,8 @@ Everything that can be wrong with the request itself, the teacher's weights incl
 here: before any data is touched and before anything is written.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from kdgap.engine.train import check_stages
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.methods import METHODS, build_method
 from kdgap.methods.method import flat_fields
+from kdgap.models import MODELS
 from kdgap.models.build import check_model
 from kdgap.spec import (
     DataSpec,
@@ -49,6 +50,9 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         BadInputError: naming file, line, key and what was expected.
         TeacherError: the teacher's weights are missing, unreadable or of another architecture.
     """
+    for registry, key in ((DATASETS, "data"), (MODELS, "model"), (METHODS, "kd_type")):
+        with _at(places, key):
+            registry[getattr(config, key)]  # unknown names are refused with the nearest one
     data = _data(config, places)
     model = build(
         ModelSpec,
@@ -56,7 +60,8 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         places,
         ModelSpec.model_fields,
     )
-    check_model(model)
+    with _at(places, "model"):
+        check_model(model)
     method, dropped = _method(config, places)
     recipe = _recipe(config, places)
     device = pick_device(config.device)
@@ -116,7 +121,7 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
         dropped[key] = value
         for name, other in METHODS.items():
             if key in flat_fields(other):
-                build_method(name, {flat_fields(other)[key]: value}, partial(_at, places, key))
+                build_method(name, {flat_fields(other)[key]: value}, lambda _: places(key))  # noqa: B023
                 break
     flat = {field: key for key, field in own.items()}
     method = build_method(config.kd_type, values, lambda field: places(flat.get(field, field)))
@@ -124,8 +129,13 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
     return MethodSpec(name=config.kd_type, parameters=parameters), dropped
 
 
-def _at(places: Places, key: str, _field: str) -> str:
-    return places(key)
+@contextmanager
+def _at(places: Places, key: str) -> Iterator[None]:
+    """Say in an error's text where the key was given."""
+    try:
+        yield
+    except BadInputError as error:
+        raise BadInputError(f"{places(key)}: {error}") from None
 
 
 def _recipe(config: FlatConfig, places: Places) -> RecipeSpec:

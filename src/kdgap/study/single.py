@@ -22,7 +22,7 @@ from kdgap.engine.train import (
     check_trainable,
     train,
 )
-from kdgap.errors import RunFailedError
+from kdgap.errors import BadInputError, RunFailedError
 from kdgap.spec import RunSpec, run_id
 from kdgap.store.record import BEST, LAST, Record, RunDirectory
 from kdgap.store.weights import weight_hash, write_weights
@@ -60,7 +60,7 @@ def train_single(
 ) -> Record:
     """Train one run into its directory and return the verified record.
 
-    A directory that already holds this very run, finished, is read and returned.
+    A directory that already holds this very run on this very data, finished, is returned as it is.
 
     Args:
         run: the resolved run.
@@ -77,11 +77,17 @@ def train_single(
     identifier = run_id(run)
     directory = RunDirectory(Path(run.place.output_dir))
     directory.refuse_other(identifier)
-    if directory.is_done():
-        say(f"already finished: {directory.path}")
-        return directory.read()
     begun = Stopwatch()
     prepared = prepare(run, weights, download=download)
+    if directory.is_done():
+        record = directory.read()
+        if record.run["data"]["fingerprint"] != prepared.dataset.fingerprint:
+            raise BadInputError(
+                f"output_dir {directory.path}: holds this run on other data;"
+                " give another output_dir"
+            )
+        say(f"already finished: {directory.path}")
+        return record
     if run.smoke:
         say(SMOKE_FLAG)
     student = Student(run, prepared.dataset, prepared.teacher, prepared.device)

@@ -1,0 +1,59 @@
+# Two commands do everything on a fresh machine with Python 3.11 or newer: `make demo`, `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RUN := $(BIN)/kdgap
+JOBS ?= 2
+
+.PHONY: help setup demo test lint types format test-slow bench clean
+
+help:
+	@echo "make demo       set up, train a teacher and three students on the digits, compare them"
+	@echo "make test       set up, lint, types, tests"
+	@echo "make test-slow  longer evidence"
+	@echo "make bench      timings of this machine, side by side"
+	@echo "make format     put the sources in form"
+	@echo "make clean      remove the environment and caches; runs are kept"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kdgap needs Python 3.11 or newer; set PYTHON=/path/to/python" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	@$(RUN) train configs/digits_teacher.yaml >/dev/null
+	@$(RUN) train configs/digits_baseline.yaml >/dev/null
+	@$(RUN) train configs/digits_logit.yaml >/dev/null
+	@$(RUN) train configs/digits_feature.yaml >/dev/null
+	@$(RUN) show $(foreach r,teacher baseline logit feature,runs/digits/$(r)/seed0)
+	@echo
+	@echo "Next:  $(RUN) train configs/digits_logit.yaml --seed 1"
+	@echo "       $(RUN) data digits --sheet digits.png"
+	@echo "       $(RUN) methods"
+
+test: lint types
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+test-slow: $(READY)
+	$(BIN)/pytest -m slow
+
+bench: $(READY)
+	$(BIN)/python benchmarks/step.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,143 @@
+"""Every write is all or nothing, and JSON is strict both ways."""
+
+import math
+import os
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from kdgap.errors import StoreDamagedError
+from kdgap.files import (
+    append_line,
+    file_hash,
+    json_text,
+    parse_json,
+    read_json,
+    write_atomic,
+    write_json,
+)
+
+
+def fail(*_: object) -> NoReturn:
+    raise OSError(28, "No space left on device")
+
+
+def interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def test_a_write_creates_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "record"
+    for content in (b"old", b"new", b""):
+        write_atomic(path, content)
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "os.replace"])
+@pytest.mark.parametrize("there_before", [True, False])
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(
+    call: str, there_before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record"
+    if there_before:
+        path.write_bytes(b"old")
+    monkeypatch.setattr(call, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, b"new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"] * there_before
+
+
+def test_an_interrupted_write_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "record"
+    path.write_bytes(b"old")
+    monkeypatch.setattr("os.fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(path, b"new")
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+def test_content_is_synced_before_it_takes_the_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, calls = tmp_path / "record", []
+    fsync, replace = os.fsync, os.replace
+
+    def noted_fsync(handle: int) -> None:
+        calls.append("folder" if os.fstat(handle).st_ino == tmp_path.stat().st_ino else "file")
+        fsync(handle)
+
+    def noted_replace(source: Path, target: Path) -> None:
+        calls.append("rename")
+        assert Path(source).read_bytes() == b"new"
+        assert Path(source).parent == path.parent
+        replace(source, target)
+
+    monkeypatch.setattr("os.fsync", noted_fsync)
+    monkeypatch.setattr("os.replace", noted_replace)
+    write_atomic(path, b"new")
+    assert calls == ["file", "rename", "folder"]
+
+
+def test_an_appended_line_joins_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append_line(path, "one")
+    append_line(path, "zwei é")
+    assert path.read_text(encoding="utf-8") == "one\nzwei é\n"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_json_with_nan_or_infinity_is_not_written(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json(path, {"loss": 1.0})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"history": [{"loss": value}]})
+    assert read_json(path) == {"loss": 1.0}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}'])
+def test_json_with_nan_or_infinity_is_not_read(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="is not JSON"):
+        parse_json(text)
+    with pytest.raises(StoreDamagedError, match="is not JSON"):
+        read_json(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"a": 1', b"\xff", b"{'a': 1}", b"[1,]", b"[" * 100_000, b"1 2"],
+    ids=["empty", "open", "torn", "not UTF-8", "quotes", "comma", "deep", "two values"],
+)
+def test_a_torn_json_file_is_named_in_one_line(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(StoreDamagedError) as caught:
+        read_json(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_json_file_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(StoreDamagedError, match=r"none\.json"):
+        read_json(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-300, 1 / 3, 5e-324, 2**53 + 1, "é\u2028<", None, [True]])
+def test_json_keeps_every_value_exactly(value: object, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_json(path, {"value": value})
+    assert read_json(path) == {"value": value}
+    assert "\n" not in json_text(value, indent=None)
+
+
+def test_the_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_hash(path) == expected
