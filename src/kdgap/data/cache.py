@@ -1,0 +1,77 @@
+"""Images are decoded once: the tensors are kept in a cache folder, keyed by the files' content."""
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import platformdirs
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+from kdgap.data.dataset import Decoded, Images, fingerprint
+from kdgap.files import file_hash, write_atomic
+
+_FORMAT = "1"  # raised whenever decoding changes
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place."""
+    given = os.environ.get("KDGAP_CACHE")
+    return Path(given) if given else platformdirs.user_cache_path("kdgap", appauthor=False)
+
+
+def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
+    """Return the cache key of files: their relative names, their bytes, and how to decode them."""
+    digest = sha256("\0".join([_FORMAT, *map(str, parameters)]).encode())
+    for path in files:
+        digest.update(f"{path.relative_to(root)}\0{file_hash(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def decoded_once(key: str, decode: Callable[[], Decoded]) -> Decoded:
+    """Return what `decode()` returned for this key before, or call it and keep the result.
+
+    A torn or altered cache file is noticed by its fingerprint and decoded again; a cache folder
+    that cannot be written costs time only.
+    """
+    path = cache_folder() / "images" / f"{key}.safetensors"
+    cached = _read(path)
+    if cached is not None:
+        return cached
+    decoded = decode()
+    decoded = replace(decoded, fingerprint=fingerprint(decoded))
+    tensors = {
+        "train.pixels": decoded.train.pixels.contiguous(),
+        "train.labels": decoded.train.labels,
+        "test.pixels": decoded.test.pixels.contiguous(),
+        "test.labels": decoded.test.labels,
+    }
+    metadata = {
+        "classes": "\0".join(decoded.classes),
+        "source": decoded.source,
+        "fingerprint": str(decoded.fingerprint),
+    }
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, save(tensors, metadata))
+    return decoded
+
+
+def _read(path: Path) -> Decoded | None:
+    try:
+        with safe_open(path, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+        tensors = load_file(path)
+        decoded = Decoded(
+            train=Images(tensors["train.pixels"], tensors["train.labels"]),
+            test=Images(tensors["test.pixels"], tensors["test.labels"]),
+            classes=tuple(metadata["classes"].split("\0")),
+            source=metadata["source"],
+        )
+    except (SafetensorError, OSError, KeyError):
+        return None
+    found = fingerprint(decoded)
+    return replace(decoded, fingerprint=found) if found == metadata.get("fingerprint") else None

@@ -1,0 +1,184 @@
+"""CIFAR-10 and CIFAR-100 from any of the three layouts that people have on disk.
+
+Looked for under the root, in this order: hub-style parquet, the binary release, and the Python
+release as torchvision downloads it (its files are read only if their published MD5 matches).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kdgap.data.cache import content_key, decoded_once
+from kdgap.data.dataset import Decoded, Images, Request, dataset, require_memory
+from kdgap.data.shards import find_shards
+from kdgap.errors import BadInputError, one_line
+
+_SHAPE = (3, 32, 32)
+_BYTES = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """The names that one of the two data sets uses in its releases."""
+
+    name: str
+    binary: str
+    binary_train: tuple[str, ...]
+    binary_test: str
+    binary_classes: str
+    label_bytes: int
+    python: str
+    torchvision: str
+    image_column: str
+    label_column: str
+    classes: int
+
+
+_CIFAR10 = _Layout(
+    name="cifar10",
+    binary="cifar-10-batches-bin",
+    binary_train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+    binary_test="test_batch.bin",
+    binary_classes="batches.meta.txt",
+    label_bytes=1,
+    python="cifar-10-batches-py",
+    torchvision="CIFAR10",
+    image_column="img",
+    label_column="label",
+    classes=10,
+)
+_CIFAR100 = _Layout(
+    name="cifar100",
+    binary="cifar-100-binary",
+    binary_train=("train.bin",),
+    binary_test="test.bin",
+    binary_classes="fine_label_names.txt",
+    label_bytes=2,
+    python="cifar-100-python",
+    torchvision="CIFAR100",
+    image_column="img",
+    label_column="fine_label",
+    classes=100,
+)
+
+
+@dataset(
+    "cifar10",
+    summary="50,000 + 10,000 colour images, 32x32, 10 classes",
+    citation="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+    val_size=5000,
+    augmentation="crop_flip",
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+)
+def cifar10(request: Request) -> Decoded:
+    """Load CIFAR-10."""
+    return _load(_CIFAR10, request)
+
+
+@dataset(
+    "cifar100",
+    summary="50,000 + 10,000 colour images, 32x32, 100 classes",
+    citation="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images",
+    val_size=5000,
+    augmentation="crop_flip",
+    mean=(0.5071, 0.4867, 0.4408),
+    std=(0.2675, 0.2565, 0.2761),
+)
+def cifar100(request: Request) -> Decoded:
+    """Load CIFAR-100 with its 100 fine labels."""
+    return _load(_CIFAR100, request)
+
+
+def _load(layout: _Layout, request: Request) -> Decoded:
+    root = request.root
+    require_memory(layout.name, 60_000, _BYTES)
+    for folder in (root, root / "plain_text", root / "data", root / layout.name):
+        train, test = find_shards(folder, "train"), find_shards(folder, "test")
+        if train and test:
+            return _from_parquet(layout, folder, train, test)
+    for folder in (root / layout.binary, root):
+        if (folder / layout.binary_test).is_file():
+            return _from_binary(layout, folder)
+    if request.download or (root / layout.python).is_dir():
+        return _from_torchvision(layout, request)
+    raise BadInputError(_not_found(layout, root))
+
+
+def _not_found(layout: _Layout, root: Path) -> str:
+    return (
+        f"{layout.name} not found under {root}: looked for train-*.parquet and test-*.parquet"
+        f" (also in plain_text/, data/, {layout.name}/), {layout.binary}/ and {layout.python}/;"
+        f" get it with `kdgap data {layout.name} --download --data-root {root}`, or name the"
+        " folder that has it with --data-root"
+    )
+
+
+def _from_parquet(layout: _Layout, folder: Path, train: list[Path], test: list[Path]) -> Decoded:
+    def decode() -> Decoded:
+        # pyarrow is imported only where something has to be decoded.
+        from kdgap.data.parquet import class_names, count_rows, decode_shards
+
+        require_memory(layout.name, count_rows(train) + count_rows(test), _BYTES)
+        classes = class_names(train[0], layout.label_column)
+        if classes is None or len(classes) != layout.classes:
+            raise BadInputError(
+                f"{train[0]}: its schema names no {layout.classes} classes for a column"
+                f" {layout.label_column!r}; is this {layout.name}?"
+            )
+        columns = (layout.image_column, layout.label_column)
+        return Decoded(
+            train=decode_shards(train, *columns, _SHAPE),
+            test=decode_shards(test, *columns, _SHAPE),
+            classes=classes,
+            source="parquet",
+        )
+
+    return decoded_once(content_key(folder, [*train, *test], layout.name, "parquet"), decode)
+
+
+def _from_binary(layout: _Layout, folder: Path) -> Decoded:
+    parts = [_read_binary(layout, folder / name) for name in layout.binary_train]
+    train = Images(
+        torch.cat([part.pixels for part in parts]), torch.cat([part.labels for part in parts])
+    )
+    names = folder / layout.binary_classes
+    try:
+        classes = tuple(names.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{names}: {one_line(error)}") from None
+    if len(classes) != layout.classes:
+        raise BadInputError(f"{names}: {len(classes)} class names, expected {layout.classes}")
+    return Decoded(train, _read_binary(layout, folder / layout.binary_test), classes, "binary")
+
+
+def _read_binary(layout: _Layout, path: Path) -> Images:
+    try:
+        raw = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror}") from None
+    row = layout.label_bytes + _BYTES
+    if len(raw) == 0 or len(raw) % row:
+        raise BadInputError(f"{path}: {len(raw):,} bytes are no whole number of {row}-byte images")
+    rows = raw.reshape(-1, row)
+    labels = torch.from_numpy(rows[:, layout.label_bytes - 1].astype(np.int64))
+    pixels = rows[:, layout.label_bytes :].reshape(-1, *_SHAPE)
+    return Images(torch.from_numpy(pixels.copy()), labels)
+
+
+def _from_torchvision(layout: _Layout, request: Request) -> Decoded:
+    import torchvision
+
+    make = getattr(torchvision.datasets, layout.torchvision)
+    parts = []
+    for train in (True, False):
+        try:
+            loaded = make(str(request.root), train=train, download=request.download)
+        except (OSError, RuntimeError) as error:
+            reason = one_line(error, 120)
+            raise BadInputError(f"{_not_found(layout, request.root)} ({reason})") from None
+        pixels = torch.from_numpy(loaded.data).permute(0, 3, 1, 2).contiguous()
+        parts.append(Images(pixels, torch.tensor(loaded.targets, dtype=torch.int64)))
+    return Decoded(parts[0], parts[1], tuple(loaded.classes), "torchvision")

@@ -1,0 +1,43 @@
+"""The fixed split into training and validation images, and the cap of a smoke run."""
+
+from dataclasses import dataclass
+
+import torch
+
+from kdgap.data.dataset import Dataset, Images
+from kdgap.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images a run may see: `train` and `val`; `test` only behind the test door."""
+
+    train: Images
+    val: Images
+    test: Images
+
+
+def split_dataset(dataset: Dataset, val_size: int, split_seed: int, limit: int | None) -> Parts:
+    """Split once, independently of the run's seed.
+
+    The first `val_size` places of a permutation drawn from a torch generator with `split_seed`
+    are validation, as in the reference study. A smoke run's `limit` keeps that many images of each
+    part; the test images it keeps come from a permutation too, for they may be sorted by class.
+
+    Raises:
+        BadInputError: no training image would be left.
+    """
+    count = len(dataset.train)
+    if val_size >= count:
+        raise BadInputError(
+            f"val_size {val_size:,} leaves no training image: {dataset.name} has {count:,};"
+            " give a smaller val_size"
+        )
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
+    val, train = order[:val_size], order[val_size:]
+    test = dataset.test
+    if limit is not None:
+        val, train = val[:limit], train[:limit]
+        kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(split_seed))
+        test = test.take(kept[:limit])
+    return Parts(dataset.train.take(train), dataset.train.take(val), test)
