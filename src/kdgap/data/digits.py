@@ -15,7 +15,7 @@ TEST_IMAGES = 500
     val_size=297,
     augmentation="crop",
 )
-def digits(request: Request) -> Decoded:
+def digits(_request: Request) -> Decoded:
     """Load the digits: 1,297 training images (validation included) and 500 test images.
 
     The set comes without a split of its own; a fixed permutation makes one. Its 17 grey levels

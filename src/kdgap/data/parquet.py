@@ -14,6 +14,7 @@ from PIL import Image
 from kdgap.data.dataset import Images
 from kdgap.errors import BadInputError, one_line
 
+
 def count_rows(shards: list[Path]) -> int:
     """Return the number of images without reading them."""
     return sum(_open(path).metadata.num_rows for path in shards)

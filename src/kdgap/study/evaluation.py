@@ -1,22 +1,26 @@
 """Evaluation after training: a run's closed test door, or a weights file on its own."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kdgap.data import Dataset, Request, load_dataset, split_dataset
+import torch
+from torch import Tensor
+
+from kdgap.data import DATASETS, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.device import environment_digest, make_deterministic, pick_device
-from kdgap.engine.evaluate import fidelity, predict, scores
+from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.spec import RunSpec
+from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
-from kdgap.store.record import BEST, LAST, RUN, Record, RunDirectory
-from kdgap.store.weights import read_weights, write_weights
+from kdgap.store.record import BEST, LAST, RUN, Record, RunDirectory, export_bytes
+from kdgap.store.weights import read_weights, safetensors_bytes
 from kdgap.study.door import open_door
 from kdgap.study.results import results_of
 from kdgap.study.single import prepare
-from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher, val_accuracy
+from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 
 if TYPE_CHECKING:
     from kdgap.spec.run import Precision
@@ -71,12 +75,40 @@ def finish_run(
     return directory.read()
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """A weights file with the data it belongs to, split and computed as its card says."""
+
+    weights: TeacherWeights
+    dataset: Dataset
+    parts: Parts
+    conditions: dict[str, Any]
+    device: torch.device
+
+    def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
+        data = self.dataset
+        network = weights.network.to(self.device).to(memory_format=torch.channels_last)
+        precision: Precision = self.conditions["precision"]
+        return predict(network, images, data.mean, data.std, precision, self.device)
+
+
+def _setting(path: Path, architecture: str | None, data_root: Path, device_name: str) -> _Setting:
+    weights = open_teacher(path, architecture, unmeasured=True)
+    device = pick_device(device_name)
+    make_deterministic(0, None)
+    dataset = _dataset_of(weights.card, data_root)
+    check_teacher(weights, dataset, device, same_data=False)
+    conditions = _conditions(weights.card)
+    split = {key: conditions[key] for key in ("val_size", "split_seed", "limit")}
+    return _Setting(weights, dataset, split_dataset(dataset, **split), conditions, device)
+
+
 def evaluate_weights(
     path: Path,
     teacher: Path | None,
     split: Literal["val", "test"],
     data_root: Path,
-    device_name: str,
+    device: str,
     architecture: str | None = None,
     teacher_architecture: str | None = None,
 ) -> dict[str, Any]:
@@ -84,41 +116,28 @@ def evaluate_weights(
 
     A look at the test images by way of a run's weights file is noted in that run's `timing.json`.
     """
-    student = open_teacher(path, architecture, unmeasured=True)
     other = None
     if teacher is not None:
         other = open_teacher(teacher, teacher_architecture, unmeasured=True)
-    device = pick_device(device_name)
-    make_deterministic(0, None)
-    dataset = _dataset_of(student.card, data_root)
-    check_teacher(student, dataset, device, same_data=False)
-    conditions = _conditions(student, dataset)
-    parts = split_dataset(
-        dataset, conditions["val_size"], conditions["split_seed"], conditions["limit"]
-    )
-    images = parts.val if split == "val" else parts.test
-    precision: Precision = conditions["precision"]
-
-    def answers(weights: TeacherWeights) -> Any:
-        network = weights.network.to(device)
-        return predict(network, images, dataset.mean, dataset.std, precision, device)
-
-    logits = answers(student)
+    setting = _setting(path, architecture, data_root, device)
+    dataset = setting.dataset
+    images = setting.parts.val if split == "val" else setting.parts.test
+    logits = setting.logits(setting.weights, images)
     scored: dict[str, Any] = {
         "weights": str(path),
-        "weight_hash": student.card.weight_hash,
+        "weight_hash": setting.weights.card.weight_hash,
         "split": split,
         "images": len(images),
-        "smoke": conditions["limit"] is not None,
+        "smoke": setting.conditions["limit"] is not None,
         **scores(logits, images.labels, dataset.classes),
     }
     if other is not None:
-        check_teacher(other, dataset, device, same_data=False)
-        theirs = answers(other)
+        check_teacher(other, dataset, setting.device, same_data=False)
+        theirs = setting.logits(other, images)
         scored |= {
             "teacher": str(teacher),
             "teacher_weight_hash": other.card.weight_hash,
-            "teacher_accuracy": scores(theirs, images.labels, dataset.classes)["accuracy"],
+            "teacher_accuracy": accuracy(theirs, images.labels),
             **fidelity(logits, theirs),
         }
     if split == "test" and (path.parent / RUN).exists():
@@ -126,26 +145,19 @@ def evaluate_weights(
     return scored
 
 
-def write_measured_card(path: Path, data_root: Path, device_name: str) -> Card:
+def write_measured_card(path: Path, data_root: Path, device: str) -> Card:
     """Measure validation accuracy on the data at hand and write it into the file's card."""
-    weights = open_teacher(path, None, unmeasured=True)
-    device = pick_device(device_name)
-    make_deterministic(0, None)
-    dataset = _dataset_of(weights.card, data_root)
-    check_teacher(weights, dataset, device, same_data=False)
-    conditions = _conditions(weights, dataset)
-    parts = split_dataset(
-        dataset, conditions["val_size"], conditions["split_seed"], conditions["limit"]
+    setting = _setting(path, None, data_root, device)
+    weights, val = setting.weights, setting.parts.val
+    measured = MeasuredAccuracy(
+        value=accuracy(setting.logits(weights, val), val.labels),
+        environment=environment_digest(setting.device),
+        **setting.conditions,
     )
-    value = val_accuracy(weights.network, parts.val, dataset, conditions["precision"], device)
-    accuracy = MeasuredAccuracy(value=value, environment=environment_digest(device), **conditions)
-    update = {"accuracy": accuracy, "fingerprint": dataset.fingerprint}
+    update = {"accuracy": measured, "fingerprint": setting.dataset.fingerprint}
     card = weights.card.model_copy(update=update)
     state, _ = read_weights(path)
-    try:
-        write_weights(path, state, card)
-    except OSError as error:
-        raise BadInputError(f"cannot write {path}: {error.strerror}") from None
+    export_bytes(path, safetensors_bytes(state, card))
     return card
 
 
@@ -154,15 +166,14 @@ def _dataset_of(card: Card, data_root: Path) -> Dataset:
     return load_dataset(card.data, Request(data_root, card.image_size[0] if resized else None))
 
 
-def _conditions(weights: TeacherWeights, dataset: Dataset) -> dict[str, Any]:
+def _conditions(card: Card) -> dict[str, Any]:
     """Split and precision of the card's own measurement, or the data set's usual ones in fp32."""
-    from kdgap.data import DATASETS
-
-    if weights.card.accuracy is not None:
-        return weights.card.accuracy.model_dump(exclude={"value", "environment"})
+    if card.accuracy is not None:
+        return card.accuracy.model_dump(exclude={"value", "environment"})
+    usual = DataSpec(name=card.data, val_size=DATASETS[card.data].val_size)
     return {
-        "val_size": DATASETS[dataset.name].val_size,
-        "split_seed": 1234,
+        "val_size": usual.val_size,
+        "split_seed": usual.split_seed,
         "limit": None,
         "precision": "fp32",
     }

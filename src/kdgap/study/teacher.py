@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from kdgap.data import Dataset, Images, split_dataset
+from kdgap.data import Dataset, split_dataset
 from kdgap.data.cache import cache_folder
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
@@ -14,7 +14,6 @@ from kdgap.errors import StoreDamagedError, TeacherError
 from kdgap.files import read_json, write_json
 from kdgap.models import Network, build_model, load_state
 from kdgap.spec import canonical_json
-from kdgap.spec.run import Precision
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.weights import read_weights
 
@@ -141,19 +140,13 @@ def measure(
     except (StoreDamagedError, KeyError, TypeError, ValueError):
         pass  # not measured before, or the cache is torn: measure now
     parts = split_dataset(dataset, on.val_size, on.split_seed, on.limit)
-    value = val_accuracy(teacher.network, parts.val, dataset, on.precision, device)
+    # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
+    network = teacher.network.to(device).to(memory_format=torch.channels_last)
+    logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device)
+    value = accuracy(logits, parts.val.labels)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"val_acc": value})
     except OSError:
         pass  # a cache that cannot be written costs time only
     return value
-
-
-def val_accuracy(
-    network: Network, val: Images, dataset: Dataset, precision: Precision, device: torch.device
-) -> float:
-    """Return a network's accuracy exactly as a training run measures it each epoch."""
-    network = network.to(device).to(memory_format=torch.channels_last)
-    logits = predict(network, val, dataset.mean, dataset.std, precision, device)
-    return accuracy(logits, val.labels)
