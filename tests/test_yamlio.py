@@ -2,6 +2,7 @@
 
 import math
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdgap import yamlio
 from kdgap.errors import BadInputError
 from kdgap.yamlio import MAX_BYTES, MAX_DEPTH, load, parse, scalar
 
@@ -118,7 +118,7 @@ def test_one_key_in_two_mappings_is_no_duplicate() -> None:
 
 
 BOMB = "a: &a [x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 9)}]\n" for name in "bcdefghij"
+    f"{name}: &{name} [{', '.join([f'*{chr(ord(name) - 1)}'] * 9)}]\n" for name in "bcde"
 )
 
 
@@ -183,6 +183,11 @@ def test_sensible_nesting_is_accepted() -> None:
     assert value == []
 
 
+def test_a_long_document_is_not_a_deep_one() -> None:
+    text = "".join(f"- {{a: [{i}]}}\n" for i in range(10 * MAX_DEPTH))
+    assert parse(text, "f.yaml").value == [{"a": [i]} for i in range(10 * MAX_DEPTH)]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -239,15 +244,18 @@ def test_a_file_that_is_no_configuration_is_refused_by_name(
     assert "\n" not in message
 
 
-def test_a_large_file_is_not_read_to_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "sparse.yaml"
     with path.open("wb") as stream:
-        stream.truncate(2**33)
-    monkeypatch.setattr(yamlio, "MAX_BYTES", 10)
-    with pytest.raises(BadInputError, match="larger than 10 bytes"):
-        load(path)
+        stream.truncate(200 * MAX_BYTES)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInputError, match="larger than 1,000,000 bytes"):
+            load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * MAX_BYTES
 
 
 def test_a_file_of_the_largest_size_is_read(tmp_path: Path) -> None:

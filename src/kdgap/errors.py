@@ -15,9 +15,18 @@ class KdgapError(Exception):
 
 
 class BadInputError(KdgapError, ValueError):
-    """What was asked for cannot be done as asked; nothing was written."""
+    """What was asked for cannot be done as asked; nothing was written.
+
+    Args:
+        text: what the user is told.
+        key: the configuration key at fault, where the raiser knows it.
+    """
 
     exit_code = 2
+
+    def __init__(self, text: str, key: str | None = None) -> None:
+        super().__init__(text)
+        self.key = key
 
 
 class TeacherError(BadInputError):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
-from kdgap.store import record as record_module
+from kdgap.files import write_json
 from kdgap.store.record import (
     BEST,
     FAILURE,
@@ -171,15 +171,15 @@ def test_a_crash_while_the_test_door_opens_leaves_the_run_readable(
 ) -> None:
     directory = _start(tmp_path / "run")
     directory.finish({**RESULT, "test_acc_best": None}, None)
-    write, left = record_module.write_json, iter(range(kept))
+    left = iter(range(kept))
 
     def dies(path: Path, value: object) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        write(path, value)
+        write_json(path, value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(record_module, "write_json", dies)
+        patch.setattr("kdgap.store.record.write_json", dies)
         with pytest.raises(KeyboardInterrupt):
             directory.finish(RESULT, TESTED)
     assert directory.read().results["best_val_acc"] == RESULT["best_val_acc"]

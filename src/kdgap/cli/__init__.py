@@ -24,8 +24,7 @@ def run(app: typer.Typer) -> NoReturn:
         _fail(str(error), error.exit_code)
     except TyperException as error:
         message = error.format_message()
-        if "\n" in message:  # no arguments at all: the message is the help page
-            print(message, file=sys.stderr)
+        if not message.strip():  # no arguments at all: the help page has been printed
             sys.exit(2)
         _fail(message, 2)
     except typer.Abort:  # Ctrl-C
@@ -34,6 +33,8 @@ def run(app: typer.Typer) -> NoReturn:
         # The reader of our output went away (`kdgap models | head`): nothing is left to say.
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:  # a path that is too long, a folder that may not be read
+        _fail(f"{one_line(error.filename or '', 120)}: {error.strerror or error}", 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -27,9 +27,11 @@ def convert(
     """Convert a checkpoint; its pickle is read in a child process, as tensors only."""
     from kdgap.cli.printing import say
     from kdgap.spec import ModelSpec
+    from kdgap.spec.validation import build
     from kdgap.study.conversion import convert_checkpoint
 
-    spec = ModelSpec(name=model, stem=stem, width=width)
+    fields = {"name": model, "stem": stem, "width": width}
+    spec = build(ModelSpec, fields, lambda _: "command line", fields, {"name": "model"})
     target = convert_checkpoint(source, spec, data, data_root, out)
     print(target)
     say(f"next: kdgap evaluate {target} --write-card measures its accuracy, which makes it usable")

@@ -8,6 +8,10 @@ import typer
 from kdgap import yamlio
 from kdgap.cli.train import train_flat
 
+EVAL_EXAMPLE = (
+    "Example: python tools/eval.py --student-arch resnet18 --student-weights STUDENT.safetensors"
+    " --teacher-arch resnet50 --teacher-weights checkpoints/teacher_r50.safetensors"
+)
 _FIDELITY = ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
 
 train_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -58,7 +62,7 @@ def train(
     train_flat(None if document is None else yamlio.load(document), given, download=True)
 
 
-@eval_app.command(epilog="Example: see README.md, section Reference doors")
+@eval_app.command(epilog=EVAL_EXAMPLE)
 def evaluate(
     student_arch: Annotated[str, typer.Option(help="The student's architecture.")],
     student_weights: Annotated[Path, typer.Option(help="A .safetensors file.")],

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from kdgap.data.dataset import Decoded, Images, fingerprint
+from kdgap.errors import BadInputError
 from kdgap.files import file_hash, write_atomic
 
 _FORMAT = "1"  # raised whenever decoding changes
@@ -24,10 +25,18 @@ def cache_folder() -> Path:
 
 
 def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
-    """Return the cache key of files: their relative names, their bytes, and how to decode them."""
+    """Return the cache key of files: their relative names, their bytes, and how to decode them.
+
+    Raises:
+        BadInputError: naming a file that cannot be read.
+    """
     digest = sha256("\0".join([_FORMAT, *map(str, parameters)]).encode())
     for path in files:
-        digest.update(f"{path.relative_to(root)}\0{file_hash(path)}\0".encode())
+        try:
+            found = file_hash(path)
+        except OSError as error:
+            raise BadInputError(f"{path}: {error.strerror}; repair or remove it") from None
+        digest.update(f"{path.relative_to(root)}\0{found}\0".encode())
     return digest.hexdigest()
 
 

@@ -4,6 +4,8 @@ Looked for under the root, in this order: hub-style parquet, the binary release,
 release as torchvision downloads it (its files are read only if their published MD5 matches).
 """
 
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,13 +174,20 @@ def _from_torchvision(layout: _Layout, request: Request) -> Decoded:
     import torchvision
 
     make = getattr(torchvision.datasets, layout.torchvision)
+    folder = request.root / layout.python
     parts = []
-    for train in (True, False):
-        try:
-            loaded = make(str(request.root), train=train, download=request.download)
-        except (OSError, RuntimeError) as error:
-            reason = one_line(error, 120)
-            raise BadInputError(f"{_not_found(layout, request.root)} ({reason})") from None
-        pixels = torch.from_numpy(loaded.data).permute(0, 3, 1, 2).contiguous()
-        parts.append(Images(pixels, torch.tensor(loaded.targets, dtype=torch.int64)))
+    try:
+        if not folder.is_dir():
+            # Fetched elsewhere first, so that a download that fails leaves nothing behind.
+            with tempfile.TemporaryDirectory(prefix="kdgap-") as temporary:
+                make(temporary, download=True)
+                request.root.mkdir(parents=True, exist_ok=True)
+                shutil.move(Path(temporary) / layout.python, folder)
+        for train in (True, False):
+            loaded = make(str(request.root), train=train)
+            pixels = torch.from_numpy(loaded.data).permute(0, 3, 1, 2).contiguous()
+            parts.append(Images(pixels, torch.tensor(loaded.targets, dtype=torch.int64)))
+    except (OSError, RuntimeError) as error:
+        reason = one_line(error, 120)
+        raise BadInputError(f"{_not_found(layout, request.root)} ({reason})") from None
     return Decoded(parts[0], parts[1], tuple(loaded.classes), "torchvision")

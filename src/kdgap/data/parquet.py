@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from kdgap.data.dataset import Images
 from kdgap.errors import BadInputError, one_line
@@ -53,22 +53,31 @@ def decode_shards(
         missing = {image_column, label_column} - set(table.column_names)
         if missing:
             raise BadInputError(f"{shard}: has no column {min(missing)!r}")
-        encoded = [row["bytes"] for row in table.column(image_column).to_pylist()]
+        images, numbers = table.column(image_column), table.column(label_column)
+        if not pa.types.is_struct(images.type) or images.type.get_field_index("bytes") < 0:
+            raise BadInputError(f"{shard}: column {image_column!r} holds no encoded images")
+        if not pa.types.is_integer(numbers.type) or numbers.null_count or not len(numbers):
+            raise BadInputError(f"{shard}: column {label_column!r} holds no whole-number labels")
+        encoded = [row and row["bytes"] for row in images.to_pylist()]
         with ThreadPoolExecutor() as pool:
             rows = list(pool.map(_decode, encoded, [shape] * len(encoded)))
         for number, row in enumerate(rows):
             if isinstance(row, str):
                 raise BadInputError(f"{shard}: image in row {number}: {row}")
         pixels.append(torch.from_numpy(np.stack(rows)))
-        labels.append(torch.tensor(table.column(label_column).to_pylist(), dtype=torch.int64))
+        labels.append(torch.tensor(numbers.to_pylist(), dtype=torch.int64))
     return Images(torch.cat(pixels).permute(0, 3, 1, 2).contiguous(), torch.cat(labels))
 
 
-def _decode(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray | str:
+def _decode(encoded: bytes | None, shape: tuple[int, int, int]) -> np.ndarray | str:
     channels, height, width = shape
+    if not encoded:
+        return "cannot be read (no bytes)"
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             array = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    except UnidentifiedImageError:  # its own text holds a memory address
+        return "cannot be read (not an image)"
     except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
         return f"cannot be read ({one_line(error, 120)})"
     array = array.reshape(*array.shape[:2], channels)

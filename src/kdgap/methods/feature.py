@@ -73,6 +73,7 @@ class Feature(Method):
         " four-stage form with cosine term: arXiv 2605.31191"
     )
     zero_at_equality: ClassVar[bool] = True
+    has_projections: ClassVar[bool] = True
     flat_names: ClassVar[Mapping[str, str]] = {"feat_beta": "beta", "feat_norm": "norm"}
 
     alpha: Alpha = 0.5

@@ -45,6 +45,7 @@ class Method:
         summary: one line for listings.
         citation: the paper.
         needs_teacher: whether it looks at a teacher at all.
+        has_projections: whether `build` returns trainable parts.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
             projections, if any, are the identity).
         flat_names: flat configuration key → field, where they differ.
@@ -54,6 +55,7 @@ class Method:
     summary: ClassVar[str]
     citation: ClassVar[str]
     needs_teacher: ClassVar[bool] = True
+    has_projections: ClassVar[bool] = False
     zero_at_equality: ClassVar[bool] = False
     flat_names: ClassVar[Mapping[str, str]] = {}
 
@@ -136,7 +138,9 @@ def build_method(
     """
     cls = METHODS[name]
     values: dict[str, Any] = dict(parameters)
-    return build(cls, values, where or (lambda _: f"method {name}"), _fields(cls))
+    spelling = {field: key for key, field in flat_fields(cls).items()}
+    known = list(spelling.values())
+    return build(cls, values, where or (lambda _: f"method {name}"), known, spelling)
 
 
 def by_stage(

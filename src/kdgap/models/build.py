@@ -38,16 +38,19 @@ def check_model(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> M
     """Check a specification before anything is built; see `build_model` for the errors."""
     entry = MODELS[spec.name]
     if spec.stem not in entry.stems:
-        raise BadInputError(f"{spec.name} has no {spec.stem!r} stem; it has {entry.stems[0]!r}")
+        raise BadInputError(
+            f"{spec.name} has no {spec.stem!r} stem; it has {entry.stems[0]!r}", "stem"
+        )
     if entry.base_channels is None:
         if spec.width != 1.0:
-            raise BadInputError(f"{spec.name} has no width factor; leave width at 1")
+            raise BadInputError(f"{spec.name} has no width factor; leave width at 1", "width")
     else:
         width = entry.base_channels * spec.width
         if width < 1 or width != round(width):
             raise BadInputError(
                 f"{spec.name}: width {spec.width:g} makes {width:g} channels; choose a multiple"
-                f" of 1/{entry.base_channels} = {1 / entry.base_channels:g}"
+                f" of 1/{entry.base_channels} = {1 / entry.base_channels:g}",
+                "width",
             )
     smallest = entry.total_stride[spec.stem]
     if image_size is not None and min(image_size) < smallest:
@@ -75,6 +78,10 @@ def load_state(network: Network, state: dict[str, Tensor], source: str) -> None:
             raise TeacherError(
                 f"{source}: wrong architecture: {name!r} is {list(state[name].shape)},"
                 f" expected {list(own[name].shape)}"
+            )
+        if own[name].dtype != state[name].dtype:
+            raise TeacherError(
+                f"{source}: {name!r} holds {state[name].dtype}, expected {own[name].dtype}"
             )
         if state[name].is_floating_point() and not bool(torch.isfinite(state[name]).all()):
             raise TeacherError(f"{source}: {name!r} holds NaN or infinity")

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kdgap.errors import BadInputError, nearest, one_line
-from kdgap.spec.run import Augmentation, ClipScope, Precision, Seed, Stem, Tracker
-from kdgap.spec.validation import Scalar, Strict, Text, build
+from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
+from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document, scalar
 
 
@@ -43,14 +43,14 @@ class FlatConfig(Strict):
     split_seed: Seed = 1234
     val_size: int | None = None
     limit: int | None = None
-    precision: Precision | Literal["auto"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
     seed: Seed = 0
     device: Text = "auto"
     threads: int | None = None
     num_workers: int = 0
     output_dir: Text | None = None
     tracker: Tracker = "tensorboard"
-    hyperparameters: dict[str, Scalar] = Field(default_factory=dict)
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
 
 
 class Places:

@@ -6,7 +6,7 @@ cosmetic says where and how comfortably the run happens, and is left out of it.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from kdgap.spec.validation import Scalar, Strict, Text
 
@@ -93,8 +93,8 @@ class RecipeSpec(Strict):
 
     optimiser: Literal["sgd"] = "sgd"
     lr: float = Field(default=0.1, gt=0, le=1000)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0, le=10)
     schedule: Literal["cosine"] = "cosine"
     eta_min: float = Field(default=1e-4, ge=0, le=1000)
@@ -103,11 +103,12 @@ class RecipeSpec(Strict):
     clip_norm: float = Field(default=1.0, gt=0, le=1e6)
     clip_scope: ClipScope = "all"
 
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> "RecipeSpec":
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs momentum > 0")
-        return self
+    @field_validator("momentum")
+    @classmethod
+    def _nesterov_needs_momentum(cls, momentum: float, info: ValidationInfo) -> float:
+        if momentum == 0 and info.data.get("nesterov"):
+            raise ValueError("must be greater than 0 with nesterov; or set nesterov: false")
+        return momentum
 
 
 class Placement(Strict):

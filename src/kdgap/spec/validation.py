@@ -1,6 +1,6 @@
 """The base of every specification class, and pydantic's complaints turned into one line."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
@@ -31,6 +31,7 @@ def build(
     values: dict[str, Any],
     where: Callable[[str], str],
     known: Iterable[str],
+    spelling: Mapping[str, str] | None = None,
 ) -> T:
     """Call `make(**values)` and turn a pydantic complaint into a one-line `BadInputError`.
 
@@ -39,19 +40,25 @@ def build(
         values: its fields by name.
         where: names the place (file and line) of a field, for the message.
         known: the valid field names, for "did you mean".
+        spelling: field → the key that the user writes, where they differ.
     """
     try:
         return make(**values)
     except ValidationError as error:
-        raise BadInputError("; ".join(_complaints(error, where, list(known)))) from None
+        complaints = _complaints(error, where, list(known), spelling or {})
+        raise BadInputError("; ".join(complaints)) from None
 
 
 def _complaints(
-    error: ValidationError, where: Callable[[str], str], known: list[str]
+    error: ValidationError,
+    where: Callable[[str], str],
+    known: list[str],
+    spelling: Mapping[str, str],
 ) -> Iterable[str]:
     for item in error.errors(include_url=False):
-        key = ".".join(str(part) for part in item["loc"])
-        place = where(str(item["loc"][0]) if item["loc"] else "")
+        field = str(item["loc"][0]) if item["loc"] else ""
+        key = spelling.get(field, field)
+        place = where(key)
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             yield f"{place}: unknown key {one_line(key, 80)!r}{nearest(key, known)}"
             continue

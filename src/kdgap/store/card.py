@@ -4,7 +4,7 @@ The card is JSON in the metadata of the safetensors file itself, so it travels w
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
@@ -13,6 +13,9 @@ from kdgap.errors import TeacherError, one_line
 from kdgap.spec import ModelSpec
 
 _KEY = "kdgap"
+
+
+Side = Annotated[int, Field(ge=1, le=16_384)]
 
 
 class _Frozen(BaseModel):
@@ -51,9 +54,9 @@ class Card(_Frozen):
 
     format: Literal[1] = 1
     model: ModelSpec
-    classes: tuple[str, ...]
-    channels: int
-    image_size: tuple[int, int]
+    classes: tuple[str, ...] = Field(min_length=2, max_length=1_000_000)
+    channels: int = Field(ge=1, le=1024)
+    image_size: tuple[Side, Side]
     mean: tuple[float, ...]
     std: tuple[float, ...]
     data: str
@@ -69,6 +72,13 @@ class Card(_Frozen):
         return {_KEY: self.model_dump_json()}
 
 
+def is_pickle(path: Path) -> bool:
+    """Return whether a file starts like a pickle, bare or in torch's zip archive."""
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    return head[:1] == b"\x80" or head == b"PK\x03\x04"
+
+
 def refuse_pickle(path: Path) -> None:
     """Refuse a file that is missing, unreadable, or a pickle, without executing anything.
 
@@ -76,17 +86,20 @@ def refuse_pickle(path: Path) -> None:
         TeacherError: a `ValueError`, as the reference raises for missing teacher weights.
     """
     try:
-        with path.open("rb") as stream:
-            head = stream.read(16)
+        pickled = is_pickle(path)
     except OSError as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
         raise TeacherError(f"weights {path}: {reason}{_near(path)}") from None
-    is_pickle = head[:1] == b"\x80" or head[:4] == b"PK\x03\x04"
-    if is_pickle or path.suffix in (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt"):
+    if pickled or path.suffix in (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt"):
         raise TeacherError(
-            f"weights {path}: a pickle is never loaded; convert it once with"
-            f" `kdgap convert {path} --model NAME`"
+            f"weights {path}: a pickle is never loaded; convert it once with {_conversion(path)}"
         )
+
+
+def _conversion(path: Path) -> str:
+    same = path.suffix == ".safetensors"
+    out = f" --out {path.with_suffix('.converted.safetensors')}" if same else ""
+    return f"`kdgap convert {path} --model NAME{out}`"
 
 
 def _near(path: Path) -> str:
@@ -110,8 +123,7 @@ def read_card(path: Path) -> Card:
         raise TeacherError(f"weights {path}: not a safetensors file ({one_line(error)})") from None
     if _KEY not in metadata:
         raise TeacherError(
-            f"weights {path}: no card says what they are;"
-            f" make one with `kdgap convert {path} --model NAME`"
+            f"weights {path}: no card says what they are; make one with {_conversion(path)}"
         )
     try:
         return Card.model_validate_json(metadata[_KEY])

@@ -12,6 +12,8 @@
 | `manifest.json` | the SHA-256 of each file above but timing; written last |
 """
 
+import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,9 +32,12 @@ from kdgap.files import (
 
 RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
 TIMING, FAILURE, MANIFEST = "timing.json", "failure.json", "manifest.json"
+TENSORBOARD = "tensorboard"
 BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
-_COMMITTED = (RUN, HISTORY, RESULTS, TEST, BEST, LAST)
-_OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, "tensorboard"}
+FORMAT = 1
+_REQUIRED = (RUN, HISTORY, RESULTS, BEST, LAST)
+_COMMITTED = (*_REQUIRED, TEST)
+_OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD}
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,9 @@ class RunDirectory:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             for entry in self.path.iterdir():
-                leftover = entry.name.startswith(TEMPORARY_PREFIX)
-                if (leftover or entry.name in _OURS) and not entry.is_dir():
+                if entry.name == TENSORBOARD:
+                    shutil.rmtree(entry)
+                elif entry.name in _OURS or entry.name.startswith(TEMPORARY_PREFIX):
                     entry.unlink()
             write_json(self.path / RUN, run)
         except OSError as error:
@@ -119,12 +125,22 @@ class RunDirectory:
         write_json(self.path / FAILURE, failure)
 
     def finish(self, results: dict[str, Any], test: dict[str, Any] | None) -> None:
-        """Write the test record (if its door was opened) and the results, and commit the run."""
+        """Write the test record (if its door was opened) and the results, and commit the run.
+
+        Opening the door of a finished run changes its `results.json`. Until that is written, the
+        manifest vouches for the old content as well, so a crash at any point leaves a valid run.
+        """
         if test is not None:
             write_json(self.path / TEST, test)
-        write_json(self.path / RESULTS, results)
+        content = (json_text(results) + "\n").encode()
         files = {name: file_hash(self.path / name) for name in _COMMITTED if self._has(name)}
-        write_json(self.path / MANIFEST, {"format": 1, "files": files})
+        before = files.get(RESULTS) if self.is_done() else None
+        files[RESULTS] = hashlib.sha256(content).hexdigest()
+        manifest = {"format": FORMAT, "files": files}
+        if before is not None:
+            write_json(self.path / MANIFEST, {**manifest, "before": {RESULTS: before}})
+        write_atomic(self.path / RESULTS, content)
+        write_json(self.path / MANIFEST, manifest)
 
     def write_timing(self, timing: dict[str, Any]) -> None:
         """Write what is outside the promise of equality."""
@@ -149,26 +165,44 @@ class RunDirectory:
         if not self.is_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):
-                reason = read_json(self.path / FAILURE).get("reason", "unknown")
-                state = f"a failed run ({reason})"
+                state = self._failure()
             raise BadInputError(f"{self.path}: {state} here")
-        manifest = read_json(self.path / MANIFEST)
-        try:
-            files = dict(manifest["files"])
-            for name, expected in files.items():
-                if name not in _COMMITTED:
-                    raise StoreDamagedError(f"{self.path / MANIFEST}: names {name!r}")
-                if file_hash(self.path / name) != expected:
-                    raise StoreDamagedError(
-                        f"{self.path / name}: changed after the run was finished"
-                    )
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreDamagedError(f"{self.path / MANIFEST}: {error}") from None
-        except OSError as error:
-            raise StoreDamagedError(f"{error.filename}: {error.strerror}") from None
+        files = self._verify(read_json(self.path / MANIFEST))
         run, results = read_json(self.path / RUN), read_json(self.path / RESULTS)
         test = read_json(self.path / TEST) if TEST in files else None
         return Record(self.path, run, results, test)
+
+    def _verify(self, manifest: Any) -> dict[str, str]:
+        path = self.path / MANIFEST
+        try:
+            if manifest["format"] != FORMAT:
+                raise StoreDamagedError(f"{path}: format {manifest['format']!r}, expected {FORMAT}")
+            files, before = dict(manifest["files"]), dict(manifest.get("before", {}))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StoreDamagedError(f"{path}: {error}") from None
+        for name in _REQUIRED:
+            if name not in files:
+                raise StoreDamagedError(f"{path}: does not vouch for {name}")
+        for name, expected in files.items():
+            if name not in _COMMITTED:
+                raise StoreDamagedError(f"{path}: names {name!r}")
+            try:
+                found = file_hash(self.path / name)
+            except OSError as error:
+                raise StoreDamagedError(f"{self.path / name}: {error.strerror}") from None
+            if found not in (expected, before.get(name)):
+                raise StoreDamagedError(f"{self.path / name}: changed after the run was finished")
+        return files
+
+    def _failure(self) -> str:
+        failure = read_json(self.path / FAILURE)
+        try:
+            place = ""
+            if "step" in failure:
+                place = f", step {failure['step']} of epoch {failure['epoch']},"
+            return f"a failed run ({failure['reason']}){place}"
+        except (KeyError, TypeError):
+            raise StoreDamagedError(f"{self.path / FAILURE}: has no reason") from None
 
     def history(self) -> list[dict[str, Any]]:
         """Return the epochs recorded so far; a torn last line is left out."""

@@ -6,8 +6,10 @@ with 1 if the file holds anything but tensors and plain values.
 """
 
 import pickle
+import re
 import resource
 import sys
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
@@ -43,12 +45,24 @@ def main(source: str, target: str) -> int:
     """Convert one file; return the exit code."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     try:
-        loaded = torch.load(source, map_location="cpu", weights_only=True)
+        # A stream, for torch reads a path by its suffix, and the suffix may be wrong.
+        with Path(source).open("rb") as stream:
+            loaded = torch.load(stream, map_location="cpu", weights_only=True)
         save_file(tensors_of(loaded), target)
     except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError, KeyError) as error:
-        print(str(error).splitlines()[0] if str(error) else repr(error), file=sys.stderr)
+        print(describe(error), file=sys.stderr)
         return 1
     return 0
+
+
+def describe(error: Exception) -> str:
+    """Return what is wrong in our words; torch's own advise to load the file without checks."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if named:
+        return f"its pickle asks for {named[1]}, and only tensors and plain values are read"
+    if isinstance(error, ValueError):
+        return str(error)
+    return "is no checkpoint of tensors"
 
 
 if __name__ == "__main__":

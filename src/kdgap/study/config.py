@@ -51,7 +51,7 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         TeacherError: the teacher's weights are missing, unreadable or of another architecture.
     """
     for registry, key in ((DATASETS, "data"), (MODELS, "model"), (METHODS, "kd_type")):
-        with _at(places, key):
+        with _place(places, key):
             registry[getattr(config, key)]  # unknown names are refused with the nearest one
     data = _data(config, places)
     model = build(
@@ -60,11 +60,12 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         places,
         ModelSpec.model_fields,
     )
-    with _at(places, "model"):
+    with _place(places, "model"):
         check_model(model)
     method, dropped = _method(config, places)
-    recipe = _recipe(config, places)
-    device = pick_device(config.device)
+    recipe = _recipe(config, places, dropped)
+    with _place(places, "device"):
+        device = pick_device(config.device)
     precision: Precision = "fp32"
     if config.precision == "bf16" or (config.precision == "auto" and native_bf16(device)):
         precision = "bf16"
@@ -77,7 +78,8 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
     }
     teacher, weights = None, None
     if METHODS[method.name].needs_teacher:
-        teacher, weights = _teacher(config)
+        with _place(places, "teacher_weights"):
+            teacher, weights = _teacher(config)
     else:
         given = {"teacher": config.teacher, "teacher_weights": config.teacher_weights}
         dropped |= {key: value for key, value in given.items() if value is not None}
@@ -92,7 +94,8 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
     )
     place |= {"dropped": dropped, "output_dir": _output_dir(config, run)}
     run = run.model_copy(update={"place": build(Placement, place, places, Placement.model_fields)})
-    check_stages(run)
+    with _place(places, "teacher"):
+        check_stages(run)
     return run, weights
 
 
@@ -121,24 +124,24 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
         dropped[key] = value
         for name, other in METHODS.items():
             if key in flat_fields(other):
-                build_method(name, {flat_fields(other)[key]: value}, lambda _: places(key))  # noqa: B023
+                build_method(name, {flat_fields(other)[key]: value}, places)
                 break
-    flat = {field: key for key, field in own.items()}
-    method = build_method(config.kd_type, values, lambda field: places(flat.get(field, field)))
+    method = build_method(config.kd_type, values, places)
     parameters = {field: getattr(method, field) for field in own.values()}
     return MethodSpec(name=config.kd_type, parameters=parameters), dropped
 
 
 @contextmanager
-def _at(places: Places, key: str) -> Iterator[None]:
-    """Say in an error's text where the key was given."""
+def _place(places: Places, key: str) -> Iterator[None]:
+    """Say in an error's text which key was at fault and where it was given."""
     try:
         yield
     except BadInputError as error:
-        raise BadInputError(f"{places(key)}: {error}") from None
+        key = error.key or key
+        raise type(error)(f"{places(key)}: {key}: {error}", key) from None
 
 
-def _recipe(config: FlatConfig, places: Places) -> RecipeSpec:
+def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> RecipeSpec:
     fields = {key: getattr(config, key) for key in (*_RECIPE, "clip_norm", "clip_scope")}
     if config.no_proj_clip:
         if config.clip_scope not in (None, "student_only"):
@@ -147,6 +150,11 @@ def _recipe(config: FlatConfig, places: Places) -> RecipeSpec:
                 f" but clip_scope is {config.clip_scope!r}"
             )
         fields["clip_scope"] = "student_only"
+    if fields["clip_scope"] == "student_only" and not METHODS[config.kd_type].has_projections:
+        # Without projections the student alone is the union: the key does not apply.
+        key = "no_proj_clip" if config.no_proj_clip else "clip_scope"
+        dropped[key] = getattr(config, key)
+        fields["clip_scope"] = None
     given = {key: value for key, value in fields.items() if value is not None}
     return build(RecipeSpec, given, places, RecipeSpec.model_fields)
 
@@ -154,8 +162,9 @@ def _recipe(config: FlatConfig, places: Places) -> RecipeSpec:
 def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:
     if config.teacher_weights is None:
         raise TeacherError(
-            f"kd_type {config.kd_type}: needs a teacher; give teacher (an architecture) and"
-            " teacher_weights (a .safetensors file)"
+            f"{config.kd_type} needs a teacher; give teacher (an architecture) and"
+            " teacher_weights (a .safetensors file)",
+            "kd_type",
         )
     weights = open_teacher(
         Path(config.teacher_weights), config.teacher, unmeasured=config.allow_unmeasured_teacher

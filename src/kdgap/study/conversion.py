@@ -14,7 +14,7 @@ from kdgap.errors import BadInputError, one_line
 from kdgap.models import build_model, load_state
 from kdgap.models.build import check_model
 from kdgap.spec import ModelSpec
-from kdgap.store.card import Card
+from kdgap.store.card import Card, is_pickle
 from kdgap.store.record import export_bytes
 from kdgap.store.weights import safetensors_bytes, weight_hash
 
@@ -45,7 +45,7 @@ def convert_checkpoint(
     if target.exists() and target.resolve() == source.resolve():
         raise BadInputError(f"{source}: would overwrite itself; name another file with --out")
     if not source.is_file():
-        raise BadInputError(f"{source}: not found")
+        raise BadInputError(f"{source}: {'is a folder' if source.is_dir() else 'not found'}")
     check_model(model)
     state = _read(source)
     classes, channels, image_size, mean, std = _facts(data, data_root)
@@ -68,7 +68,7 @@ def convert_checkpoint(
 
 
 def _read(source: Path) -> dict[str, Tensor]:
-    if source.suffix == ".safetensors":
+    if source.suffix == ".safetensors" and not is_pickle(source):
         try:
             return dict(load_file(source))
         except (SafetensorError, OSError) as error:

@@ -146,7 +146,13 @@ def evaluate_weights(
 
 
 def write_measured_card(path: Path, data_root: Path, device: str) -> Card:
-    """Measure validation accuracy on the data at hand and write it into the file's card."""
+    """Measure validation accuracy on the data at hand and write it into the file's card.
+
+    Raises:
+        BadInputError: the file belongs to a run, whose manifest vouches for it as it is.
+    """
+    if (path.parent / RUN).exists():
+        raise BadInputError(f"{path}: belongs to a finished run, whose record is closed; copy it")
     setting = _setting(path, None, data_root, device)
     weights, val = setting.weights, setting.parts.val
     measured = MeasuredAccuracy(

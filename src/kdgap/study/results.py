@@ -128,7 +128,7 @@ def results_of(
         "feat_beta": given.get("beta", given.get("feat_beta")),
         "stem": run.model.stem,
         "seed": run.seed,
-        "no_proj_clip": run.recipe.clip_scope == "student_only",
+        "no_proj_clip": run.recipe.clip_scope == "student_only" or "no_proj_clip" in given,
         "grad_norm_max_overall": max(entry["grad_norm_max"] for entry in history),
         "proj_grad_norm_max_overall": max(
             (n for n in projection_norms if n is not None), default=None

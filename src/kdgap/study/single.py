@@ -88,11 +88,11 @@ def train_single(
             )
         say(f"already finished: {directory.path}")
         return record
-    if run.smoke:
-        say(SMOKE_FLAG)
     student = Student(run, prepared.dataset, prepared.teacher, prepared.device)
     header = run_header(prepared)
     directory.start(header)
+    if run.smoke:
+        say(SMOKE_FLAG)
     everyone: list[Tracker] = [_History(directory), begun, *watchers]
     if run.place.tracker == "tensorboard":
         everyone.append(TensorBoard(directory.path / "tensorboard"))

@@ -1,0 +1,133 @@
+"""`kdgap models`, `methods`, `env`, `data`, and the help of every command."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+import typer
+from PIL import Image
+
+from kdgap.cli import reference
+from kdgap.cli.app import app
+
+Command = Callable[..., "CompletedProcess[str]"]
+
+ROOT = Path(__file__).resolve().parents[2]
+GROUP: Any = typer.main.get_command(app)
+COMMANDS: dict[str, Any] = {
+    **{f"kdgap {name}": command for name, command in GROUP.commands.items()},
+    "python tools/train.py": typer.main.get_command(reference.train_app),
+    "python tools/eval.py": typer.main.get_command(reference.eval_app),
+}
+
+
+@pytest.mark.parametrize("words", [("models",), ("methods",), ("env",), ("data", "digits")])
+def test_listing_is_readable_and_its_json_parses(kdgap: Command, words: tuple[str, ...]) -> None:
+    plain, as_json = kdgap(*words), kdgap(*words, "--json")
+    assert (plain.returncode, as_json.returncode) == (0, 0)
+    assert plain.stdout.strip()
+    assert json.loads(as_json.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("resnet18", 11_173_962),
+        ("resnet34", 21_282_122),
+        ("resnet50", 23_520_842),
+        ("resnet101", 42_512_970),
+    ],
+)
+def test_models_have_the_published_parameter_counts(
+    kdgap: Command, name: str, parameters: int
+) -> None:
+    rows = json.loads(kdgap("models", "--json").stdout)
+    assert [r["parameters"] for r in rows if (r["name"], r["stem"]) == (name, "cifar")] == [
+        parameters
+    ]
+
+
+def test_models_too_deep_for_small_images_are_listed_without_a_count(kdgap: Command) -> None:
+    rows = json.loads(kdgap("models", "--image-size", "4", "--json").stdout)
+    counts = {(row["name"], row["stem"]): row["parameters"] for row in rows}
+    assert counts["resnet18", "imagenet"] is None
+    assert counts["resnet8", "cifar"] > 0
+
+
+def test_methods_name_their_hyperparameters_as_configurations_do(kdgap: Command) -> None:
+    rows = {row["name"]: row for row in json.loads(kdgap("methods", "--json").stdout)}
+    assert set(rows) == {"none", "logit", "feature"}
+    assert set(rows["logit"]["hyperparameters"]) == {"alpha", "temperature"}
+    assert set(rows["feature"]["hyperparameters"]) == {"alpha", "feat_beta", "feat_norm"}
+    assert all(row["citation"] for row in rows.values())
+
+
+def test_data_counts_every_image_of_digits(kdgap: Command) -> None:
+    about = json.loads(kdgap("data", "digits", "--json").stdout)
+    assert (about["train"], about["test"]) == (1297, 500)
+    assert sum(about["class_counts"]["train"]) == 1297
+    assert sum(about["class_counts"]["test"]) == 500
+
+
+def test_data_writes_a_contact_sheet(kdgap: Command, workdir: Path) -> None:
+    assert kdgap("data", "digits", "--sheet", "sheets/digits.png").returncode == 0
+    with Image.open(workdir / "sheets" / "digits.png") as sheet:
+        sheet.load()
+        assert sheet.format == "PNG"
+        assert len(set(sheet.convert("L").tobytes())) > 2
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_has_help(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert [p.name for p in command.params if not (getattr(p, "help", None) or "").strip()] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_an_example_of_itself(name: str) -> None:
+    epilog = COMMANDS[name].epilog or ""
+    assert "Example" in epilog
+    assert f"{name} " in epilog
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_name_configurations_that_exist(name: str) -> None:
+    named = re.findall(r"configs/\S+\.yaml", COMMANDS[name].epilog or "")
+    assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in GROUP.commands)])
+def test_help_pages_open(kdgap: Command, words: tuple[str, ...]) -> None:
+    done = kdgap(*words, "--help")
+    assert done.returncode == 0
+    assert "Usage" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "kdgap", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "kdgap.cli.app" in imported
+    assert imported.isdisjoint({"torch", "numpy", "pydantic", "pandas", "sklearn", "torchvision"})
+
+
+def test_no_arguments_show_the_help_and_no_empty_error(kdgap: Command) -> None:
+    done = kdgap()
+    assert done.returncode == 2
+    assert "Usage" in done.stdout + done.stderr
+    assert "error:" not in done.stderr
+
+
+def test_an_unknown_device_is_refused(kdgap: Command, refused: Callable[..., str]) -> None:
+    assert "abacus" in refused(kdgap, "env", "--device", "abacus")

@@ -1,0 +1,478 @@
+"""`kdgap train`, `evaluate` of a run, and `show`: what a run leaves on disk and says."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any, NoReturn
+
+import pytest
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdgap.files import file_hash, parse_json
+from kdgap.store.weights import read_weights
+
+Command = Callable[..., "CompletedProcess[str]"]
+Config = Callable[..., Path]
+
+FILES = {
+    "run.json",
+    "history.jsonl",
+    "results.json",
+    "test.json",
+    "timing.json",
+    "manifest.json",
+    "checkpoint_best.safetensors",
+    "checkpoint_last.safetensors",
+}
+REFERENCE_KEYS = [
+    "model",
+    "teacher",
+    "kd_type",
+    "alpha",
+    "temperature",
+    "feat_beta",
+    "stem",
+    "seed",
+    "no_proj_clip",
+    "grad_norm_max_overall",
+    "proj_grad_norm_max_overall",
+    "epochs",
+    "best_val_acc",
+    "best_val_epoch",
+    "test_acc_best",
+    "test_acc_final",
+    "history",
+]
+
+
+def _json(path: Path) -> Any:
+    return parse_json(path.read_text(encoding="utf-8"))
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def _stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.fixture
+def run(kdgap: Command, config: Config, workdir: Path) -> Callable[..., Path]:
+    """Train a run of two epochs into the folder `run` and return it."""
+
+    def train(*words: object, **changes: object) -> Path:
+        keys: dict[str, object] = {"epochs": 2, "output_dir": "run"} | changes
+        done = kdgap("train", config(**keys), *words)
+        assert done.returncode == 0, done.stderr
+        return workdir / str(keys["output_dir"])
+
+    return train
+
+
+# The record
+
+
+def test_a_run_leaves_every_file_of_its_record_and_no_other(run: Callable[..., Path]) -> None:
+    assert _names(run()) == FILES
+
+
+def test_results_have_the_references_keys_and_are_strict_json(run: Callable[..., Path]) -> None:
+    folder = run()
+    results = _json(folder / "results.json")
+    assert [key for key in results if key in REFERENCE_KEYS] == REFERENCE_KEYS
+    assert (results["model"], results["kd_type"], results["seed"]) == ("resnet8", "none", 0)
+    assert len(results["history"]) == results["epochs"] == 2
+    history = [parse_json(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert results["history"] == history
+    assert results["best_val_acc"] == max(entry["val_acc"] for entry in history)
+
+
+def test_the_record_agrees_with_itself(run: Callable[..., Path]) -> None:
+    folder = run()
+    results, test = _json(folder / "results.json"), _json(folder / "test.json")
+    header, manifest = _json(folder / "run.json"), _json(folder / "manifest.json")
+    assert results["run_id"] == test["run_id"] == header["id"]
+    assert results["test_acc_best"] == test["best"]["accuracy"]
+    assert results["test_acc_final"] == test["last"]["accuracy"]
+    assert manifest["files"] == {
+        name: file_hash(folder / name) for name in FILES - {"timing.json", "manifest.json"}
+    }
+    for kind in ("best", "last"):
+        _, card = read_weights(folder / f"checkpoint_{kind}.safetensors")
+        assert card.weight_hash == results[f"weight_hash_{kind}"] == test[kind]["weight_hash"]
+        assert card.run_id == header["id"]
+        assert card.accuracy is not None
+        assert card.accuracy.value == results[f"{kind}_val_acc"]
+
+
+def test_a_students_record_names_its_teacher_and_how_faithful_it_is(
+    run: Callable[..., Path], teacher_weights: Path
+) -> None:
+    folder = run(kd_type="feature", teacher_weights=str(teacher_weights), alpha=0.25)
+    _, card = read_weights(teacher_weights)
+    header, results = _json(folder / "run.json"), _json(folder / "results.json")
+    assert header["teacher"] == json.loads(card.model_dump_json())
+    assert results["teacher_weight_hash"] == card.weight_hash
+    assert (results["alpha"], results["feat_beta"], results["temperature"]) == (0.25, 0.5, None)
+    assert results["proj_grad_norm_max_overall"] > 0
+    test = _json(folder / "test.json")
+    assert set(test["best"]) >= {"top1_agreement", "kl_t1", "kl_t4", "ece", "per_class_acc"}
+    assert test["teacher"]["weight_hash"] == card.weight_hash
+
+
+def test_keys_that_do_not_apply_are_echoed_and_change_nothing(run: Callable[..., Path]) -> None:
+    plain = _json(run() / "results.json")
+    odd = _json(run(temperature=3.0, teacher="resnet20", output_dir="odd") / "results.json")
+    assert odd["dropped"] == {"temperature": 3.0, "teacher": "resnet20"}
+    assert odd["run_id"] == plain["run_id"]
+    assert odd["weight_hash_last"] == plain["weight_hash_last"]
+
+
+# The test door
+
+
+def test_no_test_leaves_the_door_closed(run: Callable[..., Path]) -> None:
+    folder = run("--no-test")
+    assert _names(folder) == FILES - {"test.json"}
+    results = _json(folder / "results.json")
+    assert results["test_acc_best"] is None
+    assert results["test_acc_final"] is None
+    assert _json(folder / "timing.json")["test_openings"] == []
+
+
+def test_opening_the_door_later_gives_the_same_bytes(
+    run: Callable[..., Path], kdgap: Command, teacher_weights: Path
+) -> None:
+    keys = {"kd_type": "logit", "teacher_weights": str(teacher_weights)}
+    at_once = run(**keys, output_dir="at_once")
+    later = run("--no-test", **keys, output_dir="later")
+    assert kdgap("evaluate", later).returncode == 0
+    for name in ("results.json", "test.json", "history.jsonl"):
+        assert (later / name).read_bytes() == (at_once / name).read_bytes()
+    assert kdgap("show", later).returncode == 0
+
+
+def test_the_door_opens_once(run: Callable[..., Path], kdgap: Command) -> None:
+    folder = run("--no-test")
+    assert kdgap("evaluate", folder).returncode == 0
+    openings = _json(folder / "timing.json")["test_openings"]
+    assert [opening["by"] for opening in openings] == ["evaluate"]
+    before = _stamps(folder)
+    again = kdgap("evaluate", folder, "--json")
+    assert json.loads(again.stdout) == _json(folder / "test.json")
+    assert _stamps(folder) == before
+
+
+def test_test_images_are_not_read_behind_a_closed_door(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgap.study.single.open_door", lambda *_: pytest.fail("opened"))
+    run("--no-test")
+
+
+def test_a_look_at_the_test_images_past_the_door_is_noted(
+    run: Callable[..., Path], kdgap: Command
+) -> None:
+    folder = run("--no-test")
+    assert kdgap("evaluate", folder / "checkpoint_best.safetensors").returncode == 0
+    assert _json(folder / "timing.json")["test_openings"] == []
+    words = ("--split", "test", "--json")
+    scored = json.loads(kdgap("evaluate", folder / "checkpoint_best.safetensors", *words).stdout)
+    assert scored["images"] == 500
+    openings = _json(folder / "timing.json")["test_openings"]
+    assert [opening["by"] for opening in openings] == ["evaluate checkpoint_best.safetensors"]
+    assert kdgap("show", folder).returncode == 0
+
+
+def test_measuring_a_runs_own_weights_on_another_machine_leaves_the_run_intact(
+    run: Callable[..., Path], kdgap: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run()
+    monkeypatch.setattr("kdgap.study.evaluation.environment_digest", lambda _: "elsewhere")
+    kdgap("evaluate", folder / "checkpoint_best.safetensors", "--write-card")
+    assert kdgap("show", folder).returncode == 0
+
+
+def test_the_door_stays_closed_without_the_runs_own_teacher(
+    run: Callable[..., Path], kdgap: Command, refused: Callable[..., str], teacher_weights: Path
+) -> None:
+    keys = {"kd_type": "logit", "teacher_weights": str(teacher_weights)}
+    folder = run("--no-test", **keys)
+    other = run("--no-test", output_dir="other", seed=1)
+    teacher_weights.write_bytes((other / "checkpoint_best.safetensors").read_bytes())
+    assert "teacher" in refused(kdgap, "evaluate", folder)
+    teacher_weights.unlink()
+    assert "not found" in refused(kdgap, "evaluate", folder)
+
+
+@pytest.mark.parametrize(
+    "words", [("--split", "test"), ("--write-card",), ("--teacher", "t.safetensors")]
+)
+def test_options_for_weights_are_refused_for_a_run(
+    run: Callable[..., Path],
+    kdgap: Command,
+    refused: Callable[..., str],
+    words: tuple[str, ...],
+) -> None:
+    assert words[0] in refused(kdgap, "evaluate", run("--no-test"), *words)
+
+
+# Again
+
+
+def test_the_same_command_again_retrains_nothing(
+    run: Callable[..., Path], kdgap: Command, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run()
+    before = _stamps(folder)
+    monkeypatch.setattr("kdgap.study.single.train", lambda *_: pytest.fail("it trained"))
+    done = kdgap("train", config(epochs=2, output_dir="run", tracker="tensorboard"))
+    assert done.returncode == 0
+    assert "already finished: run" in done.stderr
+    assert _stamps(folder) == before
+
+
+def test_the_same_spec_elsewhere_gives_the_same_bytes(run: Callable[..., Path]) -> None:
+    one, two = run(output_dir="one"), run(output_dir="two")
+    for name in FILES - {"run.json", "timing.json", "manifest.json"}:
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_a_run_cut_short_is_done_again_from_its_start(
+    run: Callable[..., Path], kdgap: Command, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kdgap.study.single._record", dies)
+        done = kdgap("train", config(epochs=2, output_dir="run"))
+    assert done.returncode == 130
+    assert len(done.stderr.strip().splitlines()) <= 2
+    folder = run()
+    assert len((folder / "history.jsonl").read_text().splitlines()) == 2
+
+
+def test_damage_to_a_finished_run_is_exit_4_and_named(
+    run: Callable[..., Path], kdgap: Command, config: Config
+) -> None:
+    folder = run()
+    path = folder / "results.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    for done in (
+        kdgap("show", folder),
+        kdgap("evaluate", folder),
+        kdgap("train", config(epochs=2, output_dir="run")),
+    ):
+        assert done.returncode == 4
+        assert "run/results.json" in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+# What was asked
+
+
+def test_a_set_beats_the_file_and_seed_beats_a_set(run: Callable[..., Path]) -> None:
+    folder = run("--set", "epochs=1", "--set", "batch-size=64", "--set", "seed=5", "--seed", "7")
+    spec = _json(folder / "run.json")["spec"]
+    assert (spec["recipe"]["epochs"], spec["recipe"]["batch_size"], spec["seed"]) == (1, 64, 7)
+    assert len(_json(folder / "results.json")["history"]) == 1
+
+
+def test_seed_in_an_output_directory_stands_for_the_seed(
+    kdgap: Command, config: Config, workdir: Path
+) -> None:
+    path = config(output_dir="runs/s{seed}/x")
+    assert kdgap("train", path, "--seed", 3).returncode == 0
+    assert kdgap("train", path, "--seed", 4).returncode == 0
+    assert _names(workdir / "runs") == {"s3", "s4"}
+    assert _json(workdir / "runs/s4/x/results.json")["seed"] == 4
+
+
+def test_without_an_output_directory_the_name_tells_what_was_trained(
+    kdgap: Command, config: Config, workdir: Path
+) -> None:
+    assert kdgap("train", config()).returncode == 0
+    (folder,) = (workdir / "runs" / "digits_resnet8x0.125_baseline").iterdir()
+    assert folder.name == "seed0-" + _json(folder / "run.json")["id"][:8]
+
+
+def test_seeds_differ_in_weights_and_methods_share_their_start(
+    run: Callable[..., Path], teacher_weights: Path
+) -> None:
+    def first(folder: Path) -> Any:
+        return _json(folder / "results.json")["weight_hash_last"]
+
+    zero, one = first(run(output_dir="a")), first(run(output_dir="b", seed=1))
+    assert zero != one
+    keys = {"kd_type": "logit", "alpha": 0.0, "teacher_weights": str(teacher_weights)}
+    assert first(run(**keys, output_dir="c")) == zero
+
+
+# What is said
+
+
+def test_json_output_is_the_results(kdgap: Command, config: Config, workdir: Path) -> None:
+    done = kdgap("train", config(output_dir="run"), "--json")
+    assert json.loads(done.stdout) == _json(workdir / "run" / "results.json")
+    shown = json.loads(kdgap("show", "run", "--json").stdout)
+    assert [row["path"] for row in shown] == ["run"]
+
+
+def test_show_gives_the_gain_over_the_runs_own_baseline_only(
+    run: Callable[..., Path], kdgap: Command, teacher_weights: Path
+) -> None:
+    keys = {"kd_type": "logit", "teacher_weights": str(teacher_weights)}
+    student, own = run(**keys, output_dir="student"), run(output_dir="own")
+    other = run(output_dir="other", batch_size=64)
+
+    def gain(*folders: Path) -> object:
+        return json.loads(kdgap("show", *folders, "--json").stdout)[0]["gain"]
+
+    accuracies = [_json(folder / "results.json")["test_acc_best"] for folder in (student, own)]
+    assert gain(student, own) == accuracies[0] - accuracies[1]
+    assert gain(student, other) is None
+
+
+def test_no_tracker_leaves_no_tensorboard_folder(run: Callable[..., Path]) -> None:
+    assert not (run(tracker="none") / "tensorboard").exists()
+
+
+def test_the_tensorboard_tracker_writes_the_history(run: Callable[..., Path]) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
+        EventAccumulator,
+    )
+
+    folder = run(tracker="tensorboard")
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    history = _json(folder / "results.json")["history"]
+    seen = {scalar.step: scalar.value for scalar in events.Scalars("val/acc")}
+    assert seen == pytest.approx({entry["epoch"]: entry["val_acc"] for entry in history})
+
+
+def test_a_smoke_run_is_flagged_everywhere(
+    kdgap: Command, config: Config, workdir: Path, teacher_weights: Path
+) -> None:
+    done = kdgap("train", config(limit=64, output_dir="run"))
+    assert "smoke run" in done.stderr
+    results, header = _json(workdir / "run/results.json"), _json(workdir / "run/run.json")
+    assert (results["smoke"], results["limit"]) == (True, 64)
+    assert any("smoke run" in flag for flag in header["flags"])
+    assert header["data"]["train"] == header["data"]["val"] == header["data"]["test"] == 64
+    assert _json(workdir / "run/test.json")["smoke"] is True
+    assert "smoke run" in kdgap("show", "run").stderr
+    student = config(
+        kd_type="logit",
+        teacher_weights="run/checkpoint_best.safetensors",
+        output_dir="student",
+    )
+    assert kdgap("train", student).returncode == 0
+    assert _json(workdir / "student/run.json")["flags"] == ["the teacher comes from a smoke run"]
+
+
+def test_a_full_run_carries_no_flag(run: Callable[..., Path]) -> None:
+    folder = run()
+    assert _json(folder / "run.json")["flags"] == []
+    assert _json(folder / "results.json")["smoke"] is False
+
+
+# Divergence
+
+
+@pytest.fixture
+def _diverging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss is NaN from the 11th step on: with 8 steps an epoch, the 3rd of the 2nd epoch."""
+    plain, calls = F.cross_entropy, iter(range(10**6))
+
+    def loss(logits: Tensor, labels: Tensor) -> Tensor:
+        value: Tensor = plain(logits, labels)
+        # Validation calls it too, once an epoch, without a gradient.
+        return value * float("nan") if value.requires_grad and next(calls) >= 10 else value
+
+    monkeypatch.setattr(F, "cross_entropy", loss)
+
+
+@pytest.mark.usefixtures("_diverging")
+def test_a_diverging_run_stops_at_its_step_and_leaves_no_result(
+    kdgap: Command, config: Config, workdir: Path
+) -> None:
+    done = kdgap("train", config(epochs=3, output_dir="run"))
+    assert done.returncode == 3
+    assert done.stdout == ""
+    assert "diverged at step 3 of epoch 2" in done.stderr
+    assert _names(workdir / "run") == {"run.json", "history.jsonl", "timing.json", "failure.json"}
+    assert _json(workdir / "run/failure.json") == {"reason": "diverged", "epoch": 2, "step": 3}
+    assert len((workdir / "run/history.jsonl").read_text().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("_diverging")
+def test_a_diverged_run_is_shown_as_one(
+    kdgap: Command, config: Config, refused: Callable[..., str]
+) -> None:
+    kdgap("train", config(epochs=3, output_dir="run"))
+    for command in ("show", "evaluate"):
+        error = refused(kdgap, command, "run")
+        assert "diverged" in error
+        assert "step 3" in error
+
+
+def test_a_diverged_run_can_be_run_again(
+    run: Callable[..., Path],
+    kdgap: Command,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(F, "cross_entropy", lambda logits, _: logits.sum() * float("nan"))
+        assert kdgap("train", config(epochs=2, output_dir="run")).returncode == 3
+    assert _names(run()) == FILES
+
+
+def test_a_learning_rate_far_too_large_ends_as_a_failure(
+    kdgap: Command, config: Config, workdir: Path
+) -> None:
+    keys = {"lr": 1000, "momentum": 0.99, "clip_scope": "off", "weight_decay": 10}
+    done = kdgap("train", config(**keys, epochs=3, output_dir="run"))
+    assert done.returncode == 3, done.stdout
+    assert "diverged at step" in done.stderr
+    assert not (workdir / "run" / "results.json").exists()
+
+
+def test_a_full_disk_is_a_failure_that_can_be_run_again(
+    run: Callable[..., Path], kdgap: Command, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> NoReturn:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kdgap.study.single.write_weights", full)
+        done = kdgap("train", config(epochs=2, output_dir="run"))
+    assert done.returncode == 3
+    assert "run: No space left on device" in done.stderr
+    assert kdgap("show", "run").returncode == 2
+    assert _names(run()) == FILES
+
+
+# As a real process
+
+
+def test_the_installed_command_trains_evaluates_and_shows(config: Config, workdir: Path) -> None:
+    command = Path(sys.executable).with_name("kdgap")
+    path = config(output_dir="run", device="cpu")
+    done = subprocess.run(
+        [str(command), "train", str(path), "--json"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == _json(workdir / "run" / "results.json")
+    assert _names(workdir / "run") == FILES
+    assert "validation" in done.stderr
