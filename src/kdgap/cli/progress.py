@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from kdgap.cli.printing import duration, err, say
 from kdgap.engine.tracker import NoTracker, Tracker
@@ -16,6 +17,9 @@ def progress(epochs: int, label: str) -> Tracker:
     return Bars(epochs, label) if err.is_terminal else PlainLines(epochs, label)
 
 
+WIDE = 110
+
+
 def _summary(entry: dict[str, Any]) -> str:
     return (
         f"loss {entry['loss_total']:.4f}, train {entry['train_acc']:.2%},"
@@ -23,18 +27,26 @@ def _summary(entry: dict[str, Any]) -> str:
     )
 
 
+def _short(entry: dict[str, Any]) -> str:
+    return f"loss {entry['loss_total']:.3f}, val {entry['val_acc']:.2%}"
+
+
 class Bars(NoTracker):
     """One bar over all steps of all epochs, with the last epoch's numbers and the time left."""
 
     def __init__(self, epochs: int, label: str) -> None:
         self._epochs = epochs
+        wide = err.width >= WIDE
+        self._summary = _summary if wide else _short
+        # In a narrow terminal the label gives way first, then the bar; the time left stays.
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("epoch {task.fields[epoch]}"),
-            TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(),
+            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(bar_width=24 if wide else 8),
+            TextColumn("epoch {task.fields[epoch]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+            expand=not wide,
             console=err,
             transient=True,
         )
@@ -59,7 +71,7 @@ class Bars(NoTracker):
 
     def epoch(self, entry: dict[str, Any]) -> None:
         """Show the epoch's numbers."""
-        self._progress.update(self._task, numbers=_summary(entry))
+        self._progress.update(self._task, numbers=self._summary(entry))
 
     def finish(self, results: dict[str, Any] | None) -> None:
         """Take the bar away."""
