@@ -250,7 +250,7 @@ def test_a_large_file_is_not_read_to_its_end(tmp_path: Path) -> None:
         stream.truncate(200 * MAX_BYTES)
     tracemalloc.start()
     try:
-        with pytest.raises(BadInputError, match="larger than 1,000,000 bytes"):
+        with pytest.raises(BadInputError, match="larger than 64,000 bytes"):
             load(path)
         _, peak = tracemalloc.get_traced_memory()
     finally:

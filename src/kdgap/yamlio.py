@@ -16,7 +16,7 @@ import yaml
 
 from kdgap.errors import BadInputError, one_line
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 64_000  # the parser is slow: a megabyte of brackets would take half a minute
 MAX_DEPTH = 40
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdgap.files import file_hash, parse_json
+from kdgap.files import file_hash, parse_json, write_atomic
 from kdgap.store.weights import read_weights
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -445,19 +446,88 @@ def test_a_learning_rate_far_too_large_ends_as_a_failure(
     assert not (workdir / "run" / "results.json").exists()
 
 
-def test_a_full_disk_is_a_failure_that_can_be_run_again(
-    run: Callable[..., Path], kdgap: Command, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> NoReturn:
-        raise OSError(28, "No space left on device")
+# Disk faults
 
-    with monkeypatch.context() as patch:
-        patch.setattr("kdgap.study.single.write_weights", full)
-        done = kdgap("train", config(epochs=2, output_dir="run"))
-    assert done.returncode == 3
-    assert "run: No space left on device" in done.stderr
-    assert kdgap("show", "run").returncode == 2
-    assert _names(run()) == FILES
+
+class _Faults:
+    """Lets some writes through, then fails every later one until it is switched off."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.left, self.fired = 0, False
+        self.error: BaseException = OSError(28, "No space left on device")
+        for module in ("files", "store.record", "store.weights"):
+            monkeypatch.setattr(f"kdgap.{module}.write_atomic", self._write)
+
+    def after(self, writes: int, error: BaseException | None = None) -> None:
+        self.left, self.fired = writes, False
+        self.error = error or self.error
+
+    def off(self) -> None:
+        self.left = 10**6
+
+    def _write(self, path: Path, content: bytes) -> None:
+        if self.left == 0:
+            self.fired = True
+            raise self.error
+        self.left -= 1
+        write_atomic(path, content)
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> _Faults:
+    return _Faults(monkeypatch)
+
+
+def test_a_disk_full_at_any_write_of_a_run_is_a_failure_that_can_be_run_again(
+    kdgap: Command, config: Config, workdir: Path, faults: _Faults
+) -> None:
+    faults.off()
+    assert kdgap("train", config(output_dir="calm")).returncode == 0
+    codes = []
+    for writes in range(99):
+        faults.after(writes)
+        done = kdgap("train", config(output_dir=f"run{writes}"))
+        if not faults.fired:
+            break
+        codes.append(done.returncode)
+        assert "No space left on device" in done.stderr.splitlines()[-1]
+        faults.off()
+        assert kdgap("train", config(output_dir=f"run{writes}")).returncode == 0
+        for name in ("results.json", "test.json", "checkpoint_last.safetensors"):
+            assert (workdir / f"run{writes}" / name).read_bytes() == (
+                workdir / "calm" / name
+            ).read_bytes()
+    # The first write is before training, so it is bad input; later the run has failed.
+    assert codes == [2, 3, 3, 3, 3, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(OSError(28, "No space left on device"), 3), (KeyboardInterrupt(), 130)]
+)
+def test_a_door_that_failed_to_open_at_any_write_opens_at_the_next_try(
+    run: Callable[..., Path],
+    kdgap: Command,
+    faults: _Faults,
+    error: BaseException,
+    code: int,
+) -> None:
+    faults.off()
+    calm, closed = run(output_dir="calm"), run("--no-test", output_dir="closed")
+    for writes in range(99):
+        folder = Path(shutil.copytree(closed, closed.with_name(f"run{writes}")))
+        faults.after(writes, error)
+        done = kdgap("evaluate", folder)
+        fired = faults.fired
+        faults.off()
+        if not fired:
+            break
+        assert done.returncode == code, done.stderr
+        assert kdgap("show", folder).returncode == 0
+        assert kdgap("evaluate", folder).returncode == 0
+        for name in ("results.json", "test.json"):
+            assert (folder / name).read_bytes() == (calm / name).read_bytes(), (writes, name)
+        assert _json(folder / "timing.json")["test_openings"], writes
+    assert writes > 1
 
 
 # As a real process

@@ -238,6 +238,16 @@ def test_a_download_without_network_is_one_line_and_leaves_nothing(
     assert list(tmp_path.rglob("*")) == []
 
 
+def test_a_damaged_download_is_fetched_again_when_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"torn")
+    assert "corrupted" in refusal(tmp_path)
+    assert "no network" in refusal(tmp_path, download=True)
+
+
 def test_nothing_is_downloaded_if_the_data_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -319,8 +319,6 @@ def test_the_order_of_keys_does_not_change_the_id(keys: list[str]) -> None:
         ("limit: null", ""),
         ("image_size: ~", ""),
         ("no_proj_clip: false", ""),
-        ("no_proj_clip: true", "clip_scope: student_only"),
-        ("no_proj_clip: true", "no_proj_clip: true\nclip_scope: student_only"),
         ("precision: fp32", ""),
     ],
 )
@@ -421,6 +419,16 @@ def test_nothing_is_dropped_where_every_key_applies(teacher: str) -> None:
     run = run_of(f"model: resnet20\nkd_type: logit\nalpha: 0.3\ntemperature: 2\n{teacher}")
     assert run.place.dropped == {}
     assert run.method.parameters == {"alpha": 0.3, "temperature": 2.0}
+
+
+def test_unclipped_projections_are_another_run_by_either_name(teacher: str) -> None:
+    base = f"model: resnet20\nkd_type: feature\n{teacher}"
+    run = run_of(base + "no_proj_clip: true")
+    assert run.recipe.clip_scope == "student_only"
+    assert run.place.dropped == {}
+    assert run_id(run) == id_of(base + "clip_scope: student_only")
+    assert run_id(run) == id_of(base + "no-proj-clip: true\nclip_scope: student_only")
+    assert run_id(run) != id_of(base)
 
 
 @pytest.mark.parametrize("method", ["none", "logit"])

@@ -34,7 +34,8 @@ def run(app: typer.Typer) -> NoReturn:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:  # a path that is too long, a folder that may not be read
-        _fail(f"{one_line(error.filename or '', 120)}: {error.strerror or error}", 2)
+        place = f"{one_line(error.filename, 120)}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", 2)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -6,6 +6,7 @@ release as torchvision downloads it (its files are read only if their published 
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +131,9 @@ def _from_parquet(layout: _Layout, folder: Path, train: list[Path], test: list[P
                 f"{train[0]}: its schema names no {layout.classes} classes for a column"
                 f" {layout.label_column!r}; is this {layout.name}?"
             )
+        named = class_names(test[0], layout.label_column)
+        if named not in (classes, None) and len(set(classes)) == len(classes):
+            raise BadInputError(f"{test[0]}: its classes are not those of {train[0].name}")
         columns = (layout.image_column, layout.label_column)
         return Decoded(
             train=decode_shards(train, *columns, _SHAPE),
@@ -170,6 +174,15 @@ def _read_binary(layout: _Layout, path: Path) -> Images:
     return Images(torch.from_numpy(pixels.copy()), labels)
 
 
+def _intact(make: Callable[..., object], root: Path) -> bool:
+    """Whether torchvision finds its files there, with their published MD5."""
+    try:
+        make(str(root))
+    except RuntimeError:
+        return False
+    return True
+
+
 def _from_torchvision(layout: _Layout, request: Request) -> Decoded:
     import torchvision
 
@@ -177,10 +190,11 @@ def _from_torchvision(layout: _Layout, request: Request) -> Decoded:
     folder = request.root / layout.python
     parts = []
     try:
-        if not folder.is_dir():
+        if request.download and not _intact(make, request.root):
             # Fetched elsewhere first, so that a download that fails leaves nothing behind.
             with tempfile.TemporaryDirectory(prefix="kdgap-") as temporary:
                 make(temporary, download=True)
+                shutil.rmtree(folder, ignore_errors=True)
                 request.root.mkdir(parents=True, exist_ok=True)
                 shutil.move(Path(temporary) / layout.python, folder)
         for train in (True, False):

@@ -58,6 +58,10 @@ def decode_shards(
             raise BadInputError(f"{shard}: column {image_column!r} holds no encoded images")
         if not pa.types.is_integer(numbers.type) or numbers.null_count or not len(numbers):
             raise BadInputError(f"{shard}: column {label_column!r} holds no whole-number labels")
+        try:
+            numbers = numbers.cast(pa.int64())
+        except pa.ArrowException as error:
+            raise BadInputError(f"{shard}: column {label_column!r}: {one_line(error)}") from None
         encoded = [row and row["bytes"] for row in images.to_pylist()]
         with ThreadPoolExecutor() as pool:
             rows = list(pool.map(_decode, encoded, [shape] * len(encoded)))

@@ -93,7 +93,7 @@ class RecipeSpec(Strict):
 
     optimiser: Literal["sgd"] = "sgd"
     lr: float = Field(default=0.1, gt=0, le=1000)
-    nesterov: bool = True
+    nesterov: bool = True  # stands before momentum, whose check reads it
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0, le=10)
     schedule: Literal["cosine"] = "cosine"

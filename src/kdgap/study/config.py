@@ -155,6 +155,8 @@ def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> R
         key = "no_proj_clip" if config.no_proj_clip else "clip_scope"
         dropped[key] = getattr(config, key)
         fields["clip_scope"] = None
+    if fields["clip_scope"] == "off" and fields["clip_norm"] is not None:
+        dropped["clip_norm"] = fields.pop("clip_norm")
     given = {key: value for key, value in fields.items() if value is not None}
     return build(RecipeSpec, given, places, RecipeSpec.model_fields)
 

@@ -42,8 +42,8 @@ def convert_checkpoint(
         BadInputError: the file is not a checkpoint of that architecture.
     """
     target = out or source.with_suffix(".safetensors")
-    if target.exists() and target.resolve() == source.resolve():
-        raise BadInputError(f"{source}: would overwrite itself; name another file with --out")
+    if target.exists() and (out is None or target.resolve() == source.resolve()):
+        raise BadInputError(f"{target}: exists already; name the file to write with --out")
     if not source.is_file():
         raise BadInputError(f"{source}: {'is a folder' if source.is_dir() else 'not found'}")
     check_model(model)

@@ -12,7 +12,7 @@ from torch import Tensor
 from kdgap.data import DATASETS, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.device import environment_digest, make_deterministic, pick_device
 from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
-from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.errors import BadInputError, RunFailedError, StoreDamagedError
 from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.record import BEST, LAST, RUN, Record, RunDirectory, export_bytes
@@ -31,12 +31,30 @@ def finish_run(
 ) -> Record:
     """Return a run's record, opening its test door if it is still closed.
 
-    A record that has its test metrics is returned as it is: the door opens once.
+    A record that has its test metrics is returned as it is: the door opens once. The opening is
+    noted before anything is computed, and an opening that was cut off is finished from `test.json`.
+
+    Raises:
+        RunFailedError: the disk is full.
     """
     directory = RunDirectory(path)
     record = directory.read()
-    if record.test is not None:
+    if record.test is not None and record.results["test_acc_best"] is not None:
         return record
+    try:
+        return _open_closed_door(directory, record, data_root, device, say)
+    except OSError as error:
+        raise RunFailedError(f"{path}: {error.strerror or error}") from None
+
+
+def _open_closed_door(
+    directory: RunDirectory,
+    record: Record,
+    data_root: Path | None,
+    device: str,
+    say: Callable[[str], None],
+) -> Record:
+    path = directory.path
     run = RunSpec.model_validate(record.run["spec"])
     root = str(data_root) if data_root else run.place.data_root
     run = run.model_copy(
@@ -59,6 +77,8 @@ def finish_run(
         if card.weight_hash != record.results[f"weight_hash_{name}"]:
             raise StoreDamagedError(f"{path / file}: not the weights of this run")
         states[name] = state
+    if record.test is None:
+        directory.log_opening({"when": _now(), "by": "evaluate"})
     test = open_door(
         run,
         "single",
@@ -70,7 +90,6 @@ def finish_run(
     )
     hashes = {name: test[name]["weight_hash"] for name in states}
     directory.finish(results_of(run, directory.history(), hashes, test), test)
-    directory.log_opening({"when": _now(), "by": "evaluate"})
     say(f"test door opened: {path}")
     return directory.read()
 
@@ -152,7 +171,9 @@ def write_measured_card(path: Path, data_root: Path, device: str) -> Card:
         BadInputError: the file belongs to a run, whose manifest vouches for it as it is.
     """
     if (path.parent / RUN).exists():
-        raise BadInputError(f"{path}: belongs to a finished run, whose record is closed; copy it")
+        raise BadInputError(
+            f"{path}: belongs to a finished run, whose record is closed; copy it first"
+        )
     setting = _setting(path, None, data_root, device)
     weights, val = setting.weights, setting.parts.val
     measured = MeasuredAccuracy(

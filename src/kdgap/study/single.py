@@ -5,6 +5,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,9 @@ def train_single(
                 f"output_dir {directory.path}: holds this run on other data;"
                 " give another output_dir"
             )
-        say(f"already finished: {directory.path}")
+        closed = record.test is None and open_test
+        hint = f"; `kdgap evaluate {directory.path}` opens its test door" if closed else ""
+        say(f"already finished: {directory.path}{hint}")
         return record
     student = Student(run, prepared.dataset, prepared.teacher, prepared.device)
     header = run_header(prepared)
@@ -102,16 +105,17 @@ def train_single(
     try:
         trained = _train(prepared, student, everyone)
         results = _record(prepared, trained, directory, open_test=open_test)
+        directory.write_timing(begun.timing(opened=open_test))
     except DivergedError as error:
         failure = {"reason": "diverged", "epoch": error.epoch, "step": error.step}
-        directory.fail(failure, begun.timing())
+        with suppress(OSError):  # a full disk must not hide why the run failed
+            directory.fail(failure, begun.timing())
         raise
     except OSError as error:
         raise RunFailedError(f"{directory.path}: {error.strerror or error}") from None
     finally:
         for watcher in everyone:
             watcher.finish(results)
-    directory.write_timing(begun.timing(opened=open_test))
     return directory.read()
 
 

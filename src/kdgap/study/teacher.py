@@ -92,7 +92,7 @@ def check_teacher(
         raise TeacherError(
             f"{name}: it was trained on other data: fingerprint {card.fingerprint[:12]},"
             f" this {dataset.name} is {dataset.fingerprint[:12]}; if that is meant, measure it here"
-            f" with `kdgap evaluate {teacher.path} --write-card`"
+            " with `kdgap evaluate COPY --write-card` on a copy of the file"
         )
     if card.accuracy is not None:
         _check_accuracy(teacher, card.accuracy, dataset, device)
