@@ -13,7 +13,7 @@ import torch
 
 from kdgap.data import BatchStream, Dataset, Images
 from kdgap.engine.device import environment, make_deterministic, pick_device
-from kdgap.engine.train import NO_TEACHER, Student
+from kdgap.engine.student import NO_TEACHER, Student
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdgap.spec.run import Precision
 

@@ -39,6 +39,14 @@ class RunFailedError(KdgapError):
     exit_code = 3
 
 
+class StoppedError(KdgapError):
+    """The user (130) or the system (143) asked to stop; what was done is saved."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 class StoreDamagedError(KdgapError):
     """A record on disk is torn or was changed by hand."""
 

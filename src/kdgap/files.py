@@ -40,9 +40,12 @@ def sync_directory(path: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and sync it; after a crash at most this line is torn."""
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
+    """Append one line and sync it; after a crash at most this line is torn, and stays alone."""
+    with path.open("a+b") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 1))
+        torn = stream.read(1) not in (b"", b"\n")
+        stream.write(b"\n" * torn + line.encode() + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -534,7 +534,9 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_training(
     limit: int | None,
 ) -> None:
     (workdir / "file").write_text("a file")
-    monkeypatch.setattr("kdgap.study.single.train", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "kdgap.study.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
+    )
     assert "file/run" in refused(door, config(output_dir="file/run", limit=limit))
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 import torch.nn.functional as F
@@ -26,10 +26,13 @@ FILES = {
     "results.json",
     "test.json",
     "timing.json",
+    "attempts.jsonl",
+    ".lock",
     "manifest.json",
     "checkpoint_best.safetensors",
     "checkpoint_last.safetensors",
 }
+OUTSIDE = {"timing.json", "manifest.json", ".lock", "attempts.jsonl"}  # no promise of equality
 REFERENCE_KEYS = [
     "model",
     "teacher",
@@ -101,9 +104,7 @@ def test_the_record_agrees_with_itself(run: Callable[..., Path]) -> None:
     assert results["run_id"] == test["run_id"] == header["id"]
     assert results["test_acc_best"] == test["best"]["accuracy"]
     assert results["test_acc_final"] == test["last"]["accuracy"]
-    assert manifest["files"] == {
-        name: file_hash(folder / name) for name in FILES - {"timing.json", "manifest.json"}
-    }
+    assert manifest["files"] == {name: file_hash(folder / name) for name in FILES - OUTSIDE}
     for kind in ("best", "last"):
         _, card = read_weights(folder / f"checkpoint_{kind}.safetensors")
         assert card.weight_hash == results[f"weight_hash_{kind}"] == test[kind]["weight_hash"]
@@ -232,7 +233,9 @@ def test_the_same_command_again_retrains_nothing(
 ) -> None:
     folder = run()
     before = _stamps(folder)
-    monkeypatch.setattr("kdgap.study.single.train", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr(
+        "kdgap.study.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
+    )
     done = kdgap("train", config(epochs=2, output_dir="run", tracker="tensorboard"))
     assert done.returncode == 0
     assert "already finished: run" in done.stderr
@@ -241,23 +244,8 @@ def test_the_same_command_again_retrains_nothing(
 
 def test_the_same_spec_elsewhere_gives_the_same_bytes(run: Callable[..., Path]) -> None:
     one, two = run(output_dir="one"), run(output_dir="two")
-    for name in FILES - {"run.json", "timing.json", "manifest.json"}:
+    for name in FILES - OUTSIDE - {"run.json"}:
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
-
-
-def test_a_run_cut_short_is_done_again_from_its_start(
-    run: Callable[..., Path], kdgap: Command, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def dies(*_: object, **__: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("kdgap.study.single._record", dies)
-        done = kdgap("train", config(epochs=2, output_dir="run"))
-    assert done.returncode == 130
-    assert len(done.stderr.strip().splitlines()) <= 2
-    folder = run()
-    assert len((folder / "history.jsonl").read_text().splitlines()) == 2
 
 
 def test_damage_to_a_finished_run_is_exit_4_and_named(
@@ -408,7 +396,9 @@ def test_a_diverging_run_stops_at_its_step_and_leaves_no_result(
     assert done.returncode == 3
     assert done.stdout == ""
     assert "diverged at step 3 of epoch 2" in done.stderr
-    assert _names(workdir / "run") == {"run.json", "history.jsonl", "timing.json", "failure.json"}
+    assert _names(workdir / "run") == {
+        *("run.json", "history.jsonl", "timing.json", "failure.json", ".lock", "attempts.jsonl")
+    }
     assert _json(workdir / "run/failure.json") == {"reason": "diverged", "epoch": 2, "step": 3}
     assert len((workdir / "run/history.jsonl").read_text().splitlines()) == 1
 

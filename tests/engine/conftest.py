@@ -1,6 +1,7 @@
 """A tiny run on the digits, and everything it needs in memory."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,31 @@ import pytest
 import torch
 
 from kdgap.data import BatchStream, Dataset, Images, Parts, Request, load_dataset, split_dataset
+from kdgap.engine.cohort import Member, train_cohort
+from kdgap.engine.student import State, Student, Teacher
 from kdgap.engine.tracker import Tracker
-from kdgap.engine.train import Student, Teacher, Trained, train
 from kdgap.models import build_model
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
 
 CPU = torch.device("cpu")
 TEACHER = ModelSpec(name="resnet8", width=0.25)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left: two sets of weights, and the history they come from."""
+
+    best: State
+    best_epoch: int
+    last: State
+    history: list[dict[str, Any]]
+
+
+def trained(member: Member) -> Trained:
+    """Return what a member has become, or raise why it was given up."""
+    if member.failure is not None:
+        raise member.failure
+    return Trained(member.best, member.best_epoch, member.student.network_state(), member.history)
 
 
 class Lab:
@@ -79,7 +98,9 @@ class Lab:
         student, teacher = self.student(run)
         change(student)
         val = val or self.parts.val
-        return train(student, teacher, self.stream(run), val, watchers, probe=probe)
+        member = Member(student, watchers)
+        train_cohort([member], teacher, self.stream(run), val, probe=probe)
+        return trained(member)
 
 
 @pytest.fixture(scope="session")

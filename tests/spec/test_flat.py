@@ -251,6 +251,7 @@ def test_only_the_model_is_needed_and_the_defaults_are_the_protocol() -> None:
         "augmentation": "crop_flip",
         "split_seed": 1234,
         "val_size": 5000,
+        "choose_on": "val",
         "limit": None,
     }
     assert run.recipe.model_dump() == {

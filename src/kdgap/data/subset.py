@@ -1,6 +1,7 @@
 """The fixed split into training and validation images, and the cap of a smoke run."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
@@ -17,12 +18,19 @@ class Parts:
     test: Images
 
 
-def split_dataset(dataset: Dataset, val_size: int, split_seed: int, limit: int | None) -> Parts:
+def split_dataset(
+    dataset: Dataset,
+    val_size: int,
+    split_seed: int,
+    limit: int | None,
+    choose_on: Literal["val", "test"] = "val",
+) -> Parts:
     """Split once, independently of the run's seed.
 
     The first `val_size` places of a permutation drawn from a torch generator with `split_seed`
     are validation, as in the reference study. A smoke run's `limit` keeps that many images of each
     part; the test images it keeps come from a permutation too, for they may be sorted by class.
+    A study that declares `choose_on: test` has the test images in the place of validation.
 
     Raises:
         BadInputError: no training image would be left.
@@ -40,4 +48,5 @@ def split_dataset(dataset: Dataset, val_size: int, split_seed: int, limit: int |
         val, train = val[:limit], train[:limit]
         kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(split_seed))
         test = test.take(kept[:limit])
-    return Parts(dataset.train.take(train), dataset.train.take(val), test)
+    chosen_on = test if choose_on == "test" else dataset.train.take(val)
+    return Parts(dataset.train.take(train), chosen_on, test)

@@ -1,6 +1,6 @@
 """Predictions, accuracy, calibration, and fidelity of a student to its teacher."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,16 +24,21 @@ def predict(
     std: tuple[float, ...],
     precision: Precision,
     device: torch.device,
+    pause: Callable[[], None] = lambda: None,
 ) -> Tensor:
-    """Return float32 logits `[N, C]` on the CPU; the network's mode is as before afterwards."""
+    """Return float32 logits `[N, C]` on the CPU; the network's mode is as before afterwards.
+
+    `pause` is called before each batch, and may raise to stop.
+    """
     was_training = network.training
     network.eval()
+    batches = []
     try:
         with torch.inference_mode(), compute(precision, device):
-            batches = [
-                network(normalise(pixels.to(device), mean, std)).logits.float()
-                for pixels in torch.split(images.pixels, BATCH)
-            ]
+            for pixels in torch.split(images.pixels, BATCH):
+                pause()
+                answer = network(normalise(pixels.to(device), mean, std))
+                batches.append(answer.logits.float())
     finally:
         network.train(was_training)
     return torch.cat(batches).cpu()

@@ -49,6 +49,7 @@ class FlatConfig(Strict):
     threads: int | None = None
     num_workers: int = 0
     output_dir: Text | None = None
+    save_seconds: float = 120.0
     tracker: Tracker = "tensorboard"
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
 

@@ -6,7 +6,7 @@ cosmetic says where and how comfortably the run happens, and is left out of it.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kdgap.spec.validation import Scalar, Strict, Text
 
@@ -35,6 +35,8 @@ class DataSpec(Strict):
         augmentation: `crop_flip`, `crop` (zero padding of an eighth of the side) or `none`.
         split_seed: seed of the permutation that sets the validation images apart.
         val_size: number of validation images taken from the training images.
+        choose_on: the images that choose epochs and hyper-parameters: `val`, or `test` as in the
+            first published protocol, which a study has to declare; then `val_size` is 0.
         limit: a smoke run's cap on the images of each split; None = all of them.
     """
 
@@ -42,8 +44,19 @@ class DataSpec(Strict):
     image_size: int | None = Field(default=None, ge=4, le=1024, json_schema_extra=_NONE_IS_NEUTRAL)
     augmentation: Augmentation = "none"
     split_seed: Seed = 1234
-    val_size: int = Field(ge=1)
+    choose_on: Literal["val", "test"] = Field(default="val", json_schema_extra={"neutral": "val"})
+    val_size: int = Field(ge=0)
     limit: int | None = Field(default=None, ge=2, json_schema_extra=_NONE_IS_NEUTRAL)
+
+    @field_validator("val_size")
+    @classmethod
+    def _validation_or_declared(cls, val_size: int, info: ValidationInfo) -> int:
+        if info.data.get("choose_on") == "test":
+            if val_size:
+                raise ValueError("must be 0 where the test images choose (choose_on: test)")
+        elif not val_size:
+            raise ValueError("must be at least 1")
+        return val_size
 
 
 class ModelSpec(Strict):
@@ -62,15 +75,26 @@ class MethodSpec(Strict):
 
 
 class TeacherSpec(Strict):
-    """The teacher: its architecture, and the hash of its weights, which is its identity.
+    """The teacher: its architecture, and which weights it has.
 
-    `weights` is the file that the weights come from; the same weights in another place are the
-    same teacher.
+    Attributes:
+        model: its architecture.
+        weight_hash: what identifies weights from a file.
+        run: what identifies weights that a run of ours trained: that run's id, known before it is
+            trained. Exactly one of the two is given; the best-validation weights are meant.
+        weights: where the file is; the same weights in another place are the same teacher.
     """
 
     model: ModelSpec
-    weight_hash: Sha256
+    weight_hash: Sha256 | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
+    run: Sha256 | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
     weights: Text = Field(json_schema_extra=_COSMETIC)
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> "TeacherSpec":
+        if (self.weight_hash is None) == (self.run is None):
+            raise ValueError("a teacher is known by its weights' hash or by its run, one of them")
+        return self
 
 
 class RecipeSpec(Strict):
@@ -120,6 +144,7 @@ class Placement(Strict):
         data_root: folder that holds the data set.
         output_dir: the run directory.
         tracker: `tensorboard` or `none`.
+        save_seconds: how often a run in training is saved, so how much can be lost.
         num_workers: accepted for the reference's files; nothing depends on it.
         dropped: keys that were given but do not apply, echoed in `results.json`.
     """
@@ -129,6 +154,7 @@ class Placement(Strict):
     data_root: Text = "data"
     output_dir: Text = "runs/run"
     tracker: Tracker = "tensorboard"
+    save_seconds: float = Field(default=120.0, ge=0, le=3600)
     num_workers: int = Field(default=0, ge=0)
     dropped: dict[str, Scalar] = Field(default_factory=dict)
 

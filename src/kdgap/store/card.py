@@ -29,6 +29,7 @@ class MeasuredAccuracy(_Frozen):
     split_seed: int
     val_size: int
     limit: int | None
+    choose_on: Literal["val", "test"] = "val"
     precision: Literal["fp32", "bf16"]
     environment: str
 

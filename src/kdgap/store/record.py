@@ -8,12 +8,17 @@
 | `test.json` | test metrics, written once, when the test door was opened |
 | `timing.json` | times, host, memory: outside every promise of equality |
 | `failure.json` | why a run failed, in place of results |
+| `attempts.jsonl` | when and where training began and ended; outside every promise of equality |
+| `state-N.json`, `state-N.safetensors` | where a run in training goes on from (`state.py`) |
+| `.lock` | held by the process that trains the run |
 | `checkpoint_best.safetensors`, `checkpoint_last.safetensors` | weights with their cards |
 | `manifest.json` | the SHA-256 of each file above but timing; written last |
 """
 
 import hashlib
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +34,22 @@ from kdgap.files import (
     write_atomic,
     write_json,
 )
+from kdgap.store.locks import Lock, try_lock
 
 RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
 TIMING, FAILURE, MANIFEST = "timing.json", "failure.json", "manifest.json"
+ATTEMPTS, LOCK, STATE_PREFIX = "attempts.jsonl", ".lock", "state-"
 TENSORBOARD = "tensorboard"
 BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
 FORMAT = 1
 _REQUIRED = (RUN, HISTORY, RESULTS, BEST, LAST)
 _COMMITTED = (*_REQUIRED, TEST)
-_OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD}
+_WEIGHTS = (BEST, LAST)
+_OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
+
+
+def _is_ours(name: str) -> bool:
+    return name in _OURS or name.startswith((TEMPORARY_PREFIX, STATE_PREFIX))
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class RunDirectory:
         Raises:
             BadInputError: naming what is there and how to go on.
         """
+        if self.path.is_symlink():
+            raise BadInputError(f"output_dir {self.path}: is a symbolic link; name a real folder")
         if not self.path.exists():
             return
         if not self.path.is_dir():
@@ -83,11 +97,7 @@ class RunDirectory:
                     f" ({other[:12]}, this one is {run_id[:12]}); {hint}"
                 )
             return
-        strangers = [
-            entry.name
-            for entry in self.path.iterdir()
-            if entry.name not in _OURS and not entry.name.startswith(TEMPORARY_PREFIX)
-        ]
+        strangers = [entry.name for entry in self.path.iterdir() if not _is_ours(entry.name)]
         if strangers:
             raise BadInputError(
                 f"output_dir {self.path}: not empty and no run of ours"
@@ -98,22 +108,59 @@ class RunDirectory:
         """Whether a finished run is here; `read` verifies it."""
         return (self.path / MANIFEST).exists()
 
-    def start(self, run: dict[str, Any]) -> None:
-        """Make the directory, clear what an unfinished attempt left, and write `run.json`.
+    def try_lock(self) -> Lock | None:
+        """Make the directory and take its lock; None while another process holds it.
 
         Raises:
             BadInputError: the directory cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            return try_lock(self.path / LOCK)
+        except OSError as error:
+            raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
+
+    def start(self, run: dict[str, Any], resumed: Sequence[dict[str, Any]] = ()) -> None:
+        """Begin training, or go on: clear what does not belong, write `run.json` and the history.
+
+        Args:
+            run: what `run.json` holds; on resuming, the one that is there stays if it is whole.
+            resumed: the history up to the state that training goes on from; empty = from scratch.
+
+        Raises:
+            BadInputError: the directory cannot be written.
+        """
+        kept = {LOCK, ATTEMPTS, RUN} if resumed else {LOCK, ATTEMPTS}
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
             for entry in self.path.iterdir():
                 if entry.name == TENSORBOARD:
                     shutil.rmtree(entry)
-                elif entry.name in _OURS or entry.name.startswith(TEMPORARY_PREFIX):
+                elif entry.name.startswith(STATE_PREFIX):
+                    continue  # whoever reads the states also drops them
+                elif _is_ours(entry.name) and entry.name not in kept:
                     entry.unlink()
-            write_json(self.path / RUN, run)
+            if not (self.path / RUN).exists():
+                write_json(self.path / RUN, run)
+            if resumed:
+                lines = [json_text(entry, indent=None) + "\n" for entry in resumed]
+                write_atomic(self.path / HISTORY, "".join(lines).encode())
         except OSError as error:
             raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
+
+    def note_attempt(self, entry: dict[str, Any]) -> None:
+        """Add one line to `attempts.jsonl`."""
+        append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return the attempts noted so far; a torn line is left out."""
+        return _lines(self.path / ATTEMPTS)
+
+    def flag(self, text: str) -> None:
+        """Add a flag to `run.json`: something a reader must know before believing the numbers."""
+        run = read_json(self.path / RUN)
+        if text not in run["flags"]:
+            write_json(self.path / RUN, {**run, "flags": [*run["flags"], text]})
 
     def append_history(self, entry: dict[str, Any]) -> None:
         """Add one epoch to `history.jsonl`."""
@@ -136,7 +183,7 @@ class RunDirectory:
         files = {name: file_hash(self.path / name) for name in _COMMITTED if self._has(name)}
         before = files.get(RESULTS) if self.is_done() else None
         files[RESULTS] = hashlib.sha256(content).hexdigest()
-        manifest = {"format": FORMAT, "files": files}
+        manifest: dict[str, Any] = {"format": FORMAT, "files": files}
         if before is not None:
             write_json(self.path / MANIFEST, {**manifest, "before": {RESULTS: before}})
         write_atomic(self.path / RESULTS, content)
@@ -155,37 +202,55 @@ class RunDirectory:
     def _has(self, name: str) -> bool:
         return (self.path / name).exists()
 
-    def read(self) -> Record:
+    def drop_weights(self) -> None:
+        """Delete the weights of a finished run; its manifest goes on naming their hashes."""
+        manifest = read_json(self.path / MANIFEST)
+        dropped = {name: manifest["files"].pop(name) for name in _WEIGHTS if self._has(name)}
+        if dropped:
+            dropped |= manifest.get("dropped", {})
+            write_json(self.path / MANIFEST, {**manifest, "dropped": dropped})
+            for name in _WEIGHTS:
+                (self.path / name).unlink(missing_ok=True)
+
+    def read(self, *, hash_weights: bool = True) -> Record:
         """Read a finished run and verify every file against the manifest.
+
+        Args:
+            hash_weights: also hash the weights; without it they only have to be there.
 
         Raises:
             BadInputError: there is no finished run here.
             StoreDamagedError: a file is missing, torn or was changed.
         """
+        if self.path.is_symlink():
+            raise StoreDamagedError(f"{self.path}: is a symbolic link, which no run of ours is")
         if not self.is_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):
                 state = self._failure()
             raise BadInputError(f"{self.path}: {state} here")
-        files = self._verify(read_json(self.path / MANIFEST))
+        files = self._verify(read_json(self.path / MANIFEST), hash_weights=hash_weights)
         run, results = read_json(self.path / RUN), read_json(self.path / RESULTS)
         test = read_json(self.path / TEST) if TEST in files else None
         return Record(self.path, run, results, test)
 
-    def _verify(self, manifest: Any) -> dict[str, str]:
+    def _verify(self, manifest: Any, *, hash_weights: bool) -> dict[str, str]:
         path = self.path / MANIFEST
         try:
             if manifest["format"] != FORMAT:
                 raise StoreDamagedError(f"{path}: format {manifest['format']!r}, expected {FORMAT}")
             files, before = dict(manifest["files"]), dict(manifest.get("before", {}))
+            dropped = dict(manifest.get("dropped", {}))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreDamagedError(f"{path}: {error}") from None
         for name in _REQUIRED:
-            if name not in files:
+            if name not in files and not (name in _WEIGHTS and name in dropped):
                 raise StoreDamagedError(f"{path}: does not vouch for {name}")
         for name, expected in files.items():
             if name not in _COMMITTED:
                 raise StoreDamagedError(f"{path}: names {name!r}")
+            if name in _WEIGHTS and not hash_weights and self._has(name):
+                continue
             try:
                 found = file_hash(self.path / name)
             except OSError as error:
@@ -205,16 +270,18 @@ class RunDirectory:
             raise StoreDamagedError(f"{self.path / FAILURE}: has no reason") from None
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the epochs recorded so far; a torn last line is left out."""
-        if not self._has(HISTORY):
-            return []
-        entries = []
-        for line in (self.path / HISTORY).read_text(encoding="utf-8").splitlines():
-            try:
-                entries.append(parse_json(line))
-            except ValueError:
-                break
-        return entries
+        """Return the epochs recorded so far; a torn line is left out."""
+        return _lines(self.path / HISTORY)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError):
+            entries.append(parse_json(line))
+    return entries
 
 
 def export_bytes(path: Path, content: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kdgap.data import DATASETS
 from kdgap.engine.device import native_bf16, pick_device
-from kdgap.engine.train import check_stages
+from kdgap.engine.student import check_stages
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.methods import METHODS, build_method
 from kdgap.methods.method import flat_fields
@@ -74,6 +74,7 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         "threads": config.threads,
         "data_root": config.data_root,
         "tracker": config.tracker,
+        "save_seconds": config.save_seconds,
         "num_workers": config.num_workers,
     }
     teacher, weights = None, None
@@ -171,12 +172,8 @@ def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:
     weights = open_teacher(
         Path(config.teacher_weights), config.teacher, unmeasured=config.allow_unmeasured_teacher
     )
-    spec = TeacherSpec(
-        model=weights.card.model,
-        weight_hash=weights.card.weight_hash,
-        weights=config.teacher_weights,
-    )
-    return spec, weights
+    known = {"run": weights.run_id} if weights.run_id else {"weight_hash": weights.card.weight_hash}
+    return TeacherSpec(model=weights.card.model, weights=config.teacher_weights, **known), weights
 
 
 def slot_name(run: RunSpec) -> str:

@@ -1,37 +1,38 @@
 """The test door: the only place that reads test images for a record."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from kdgap.data import Dataset, Images
 from kdgap.engine.evaluate import fidelity, predict, scores
-from kdgap.engine.train import State, Teacher
-from kdgap.models import build_model, load_state
-from kdgap.spec import RunSpec, run_id
+from kdgap.engine.student import State
+from kdgap.models import Network, build_model, load_state
+from kdgap.spec import run_id
 from kdgap.store.weights import weight_hash
+from kdgap.study.results import Prepared
 
 
 def open_door(
-    run: RunSpec,
+    prepared: Prepared,
     role: str,
     states: dict[str, State],
-    dataset: Dataset,
-    test: Images,
-    teacher: Teacher | None,
-    device: torch.device,
+    *,
+    baseline: dict[str, Any] | None = None,
+    pause: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Return the test record of a finished run: what `test.json` holds.
 
     Args:
-        run: the run.
+        prepared: the run with its data, and the teacher to compare with if it had one.
         role: why the door may be opened, such as `single` or `final`.
         states: `best` and `last` weights.
-        dataset: the data, for class names and normalisation.
-        test: the test images.
-        teacher: whom to compare with, if the run had one.
-        device: where to compute.
+        baseline: `run_id` and the `best` and `last` weights (`states`) of the same student trained
+            plainly under the same seed, whose fidelity to the teacher is recorded beside.
+        pause: called before each batch, and may raise to stop.
     """
+    run, dataset, test = prepared.run, prepared.dataset, prepared.parts.test
     record: dict[str, Any] = {
         "format": 1,
         "run_id": run_id(run),
@@ -39,24 +40,37 @@ def open_door(
         "images": len(test),
         "smoke": run.smoke,
     }
-    teacher_logits = None
-    if teacher is not None and run.teacher is not None:
-        teacher_logits = predict(
-            teacher.network, test, dataset.mean, dataset.std, run.precision, device
+
+    def answers(network: Network) -> Tensor:
+        network = network.to(prepared.device).to(memory_format=torch.channels_last)
+        return predict(
+            network, test, dataset.mean, dataset.std, run.precision, prepared.device, pause
         )
+
+    teacher_logits = None
+    if prepared.teacher is not None and prepared.card is not None:
+        teacher_logits = answers(prepared.teacher.network)
         record["teacher"] = {
-            "weight_hash": run.teacher.weight_hash,
+            "weight_hash": prepared.card.weight_hash,
             **scores(teacher_logits, test.labels, dataset.classes),
         }
-    # One network serves both sets of weights; most of the time it takes is the forward passes.
-    network = build_model(run.model, len(dataset.classes), dataset.channels, dataset.image_size, 0)
-    for name, state in states.items():
-        load_state(network.cpu(), state, f"{name} weights")
-        network = network.to(device).to(memory_format=torch.channels_last)
-        logits = predict(network, test, dataset.mean, dataset.std, run.precision, device)
-        record[name] = {
-            "weight_hash": weight_hash(state),
-            **scores(logits, test.labels, dataset.classes),
-            **(fidelity(logits, teacher_logits) if teacher_logits is not None else {}),
-        }
+
+    def measure(states: dict[str, State]) -> dict[str, Any]:
+        measured = {}
+        for name, state in states.items():
+            network = build_model(
+                run.model, len(dataset.classes), dataset.channels, dataset.image_size, 0
+            )
+            load_state(network, state, f"{name} weights")
+            logits = answers(network)
+            measured[name] = {
+                "weight_hash": weight_hash(state),
+                **scores(logits, test.labels, dataset.classes),
+                **(fidelity(logits, teacher_logits) if teacher_logits is not None else {}),
+            }
+        return measured
+
+    record |= measure(states)
+    if baseline is not None:
+        record["baseline"] = {"run_id": baseline["run_id"], **measure(baseline["states"])}
     return record

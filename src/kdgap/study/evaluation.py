@@ -12,13 +12,15 @@ from torch import Tensor
 from kdgap.data import DATASETS, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.device import environment_digest, make_deterministic, pick_device
 from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
+from kdgap.engine.student import State
 from kdgap.errors import BadInputError, RunFailedError, StoreDamagedError
 from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
-from kdgap.store.record import BEST, LAST, RUN, Record, RunDirectory, export_bytes
+from kdgap.store.locks import holder
+from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
 from kdgap.store.weights import read_weights, safetensors_bytes
 from kdgap.study.door import open_door
-from kdgap.study.results import results_of
+from kdgap.study.results import Prepared, results_of
 from kdgap.study.single import prepare
 from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 
@@ -63,35 +65,68 @@ def _open_closed_door(
     weights = None
     if run.teacher is not None:
         weights = open_teacher(Path(run.teacher.weights), run.teacher.model.name, unmeasured=True)
-        if weights.card.weight_hash != run.teacher.weight_hash:
+        if weights.card.weight_hash != record.results["teacher_weight_hash"]:
             raise BadInputError(
                 f"{run.teacher.weights}: hashes to {weights.card.weight_hash[:12]}, the run's"
-                f" teacher was {run.teacher.weight_hash[:12]}"
+                f" teacher was {str(record.results['teacher_weight_hash'])[:12]}"
             )
     prepared = prepare(run, weights)
-    if prepared.dataset.fingerprint != record.run["data"]["fingerprint"]:
-        raise BadInputError(f"{path}: the data is not what the run was trained on")
-    states = {}
-    for name, file in (("best", BEST), ("last", LAST)):
-        state, card = read_weights(path / file)
-        if card.weight_hash != record.results[f"weight_hash_{name}"]:
-            raise StoreDamagedError(f"{path / file}: not the weights of this run")
-        states[name] = state
-    if record.test is None:
-        directory.log_opening({"when": _now(), "by": "evaluate"})
-    test = open_door(
-        run,
-        "single",
-        states,
-        prepared.dataset,
-        prepared.parts.test,
-        prepared.teacher,
-        prepared.device,
-    )
-    hashes = {name: test[name]["weight_hash"] for name in states}
-    directory.finish(results_of(run, directory.history(), hashes, test), test)
+    lock = directory.try_lock()
+    if lock is None:
+        raise BadInputError(f"{path}: {holder(path / LOCK)} is at work there")
+    with lock:
+        open_recorded(prepared, directory, record, "single", "evaluate")
     say(f"test door opened: {path}")
     return directory.read()
+
+
+def open_recorded(
+    prepared: Prepared,
+    directory: RunDirectory,
+    record: Record,
+    role: str,
+    by: str,
+    *,
+    baseline: dict[str, Any] | None = None,
+    pause: Callable[[], None] = lambda: None,
+) -> None:
+    """Open the test door of a finished run whose lock the caller holds; see `open_door`.
+
+    Raises:
+        BadInputError: the data or the teacher is not what the run was trained with.
+        StoreDamagedError: the weights are not the run's.
+    """
+    if prepared.dataset.fingerprint != record.run["data"]["fingerprint"]:
+        raise BadInputError(f"{directory.path}: the data is not what the run was trained on")
+    states = recorded_states(directory, record)
+    if record.test is None:
+        directory.log_opening({"when": _now(), "by": by})
+    test = open_door(prepared, role, states, baseline=baseline, pause=pause)
+    hashes = {key: record.results[_HASH[key]] for key in _HASH}
+    results = results_of(prepared.run, directory.history(), hashes, test)
+    directory.finish(results, test)
+
+
+_HASH = {
+    "best": "weight_hash_best",
+    "last": "weight_hash_last",
+    "teacher": "teacher_weight_hash",
+}
+
+
+def recorded_states(directory: RunDirectory, record: Record) -> dict[str, State]:
+    """Return the `best` and `last` weights of a finished run.
+
+    Raises:
+        StoreDamagedError: the files hold other weights.
+    """
+    states = {}
+    for name, file in (("best", BEST), ("last", LAST)):
+        state, card = read_weights(directory.path / file)
+        if card.weight_hash != record.results[_HASH[name]]:
+            raise StoreDamagedError(f"{directory.path / file}: not the weights of this run")
+        states[name] = state
+    return states
 
 
 @dataclass(frozen=True)
@@ -118,7 +153,7 @@ def _setting(path: Path, architecture: str | None, data_root: Path, device_name:
     dataset = _dataset_of(weights.card, data_root)
     check_teacher(weights, dataset, device, same_data=False)
     conditions = _conditions(weights.card)
-    split = {key: conditions[key] for key in ("val_size", "split_seed", "limit")}
+    split = {key: conditions[key] for key in ("val_size", "split_seed", "limit", "choose_on")}
     return _Setting(weights, dataset, split_dataset(dataset, **split), conditions, device)
 
 
@@ -202,6 +237,7 @@ def _conditions(card: Card) -> dict[str, Any]:
         "val_size": usual.val_size,
         "split_seed": usual.split_seed,
         "limit": None,
+        "choose_on": "val",
         "precision": "fp32",
     }
 

@@ -7,7 +7,7 @@ import torch
 
 from kdgap.data import Dataset, Parts
 from kdgap.engine.device import environment, environment_digest
-from kdgap.engine.train import State, Teacher
+from kdgap.engine.student import State, Teacher
 from kdgap.models import model_cost
 from kdgap.spec import RunSpec, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
@@ -15,6 +15,8 @@ from kdgap.store.provenance import provenance
 from kdgap.store.weights import weight_hash
 
 SMOKE_FLAG = "smoke run: the data was limited, so these numbers are no result"
+
+TEST_CHOSEN_FLAG = "epochs were chosen on the test images: the accuracies are optimistic"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def make_card(
             split_seed=run.data.split_seed,
             val_size=run.data.val_size,
             limit=run.data.limit,
+            choose_on=run.data.choose_on,
             precision=run.precision,
             environment=environment_digest(prepared.device),
         ),
@@ -97,6 +100,8 @@ def flags_of(run: RunSpec, card: Card | None) -> list[str]:
     flags = []
     if run.smoke:
         flags.append(SMOKE_FLAG)
+    if run.data.choose_on == "test":
+        flags.append(TEST_CHOSEN_FLAG)
     if card is not None and card.accuracy is None:
         flags.append("the teacher's accuracy was never measured")
     if card is not None and card.accuracy is not None and card.accuracy.limit is not None:
@@ -107,12 +112,18 @@ def flags_of(run: RunSpec, card: Card | None) -> list[str]:
 def results_of(
     run: RunSpec,
     history: list[dict[str, Any]],
-    hashes: dict[str, str],
+    hashes: dict[str, str | None],
     test: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """Return what `results.json` holds: the reference's keys first, then ours.
 
     The test keys are None while the test door is closed.
+
+    Args:
+        run: the run.
+        history: its epochs.
+        hashes: weight hashes of `best`, `last` and `teacher` (None without one).
+        test: the test record, if the door was opened.
     """
     best = max(history, key=lambda entry: (entry["val_acc"], -entry["epoch"]))
     given = {**run.place.dropped, **run.method.parameters}
@@ -150,6 +161,6 @@ def results_of(
         "last_val_acc": history[-1]["val_acc"],
         "weight_hash_best": hashes["best"],
         "weight_hash_last": hashes["last"],
-        "teacher_weight_hash": run.teacher.weight_hash if run.teacher else None,
+        "teacher_weight_hash": hashes["teacher"],
         "history": history,
     }

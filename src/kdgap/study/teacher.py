@@ -15,6 +15,7 @@ from kdgap.files import read_json, write_json
 from kdgap.models import Network, build_model, load_state
 from kdgap.spec import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.record import BEST, RunDirectory
 from kdgap.store.weights import read_weights
 
 TOLERANCE = 0.005
@@ -23,11 +24,15 @@ TOLERANCE = 0.005
 
 @dataclass(frozen=True)
 class TeacherWeights:
-    """A network with the weights of a file, and the file's card."""
+    """A network with the weights of a file, and the file's card.
+
+    `run_id` names the run that made them, where that run's verified record lies beside the file.
+    """
 
     path: Path
     network: Network
     card: Card
+    run_id: str | None = None
 
 
 def open_teacher(path: Path, architecture: str | None, *, unmeasured: bool) -> TeacherWeights:
@@ -54,7 +59,16 @@ def open_teacher(path: Path, architecture: str | None, *, unmeasured: bool) -> T
         )
     network = build_model(card.model, len(card.classes), card.channels, card.image_size, 0)
     load_state(network, state, f"weights {path}")
-    return TeacherWeights(path, network.eval(), card)
+    return TeacherWeights(path, network.eval(), card, _verified_run(path, card))
+
+
+def _verified_run(path: Path, card: Card) -> str | None:
+    """Return the run whose best weights these are, if its record is here and verifies."""
+    directory = RunDirectory(path.parent)
+    if path.name != BEST or not directory.is_done():
+        return None
+    record = directory.read()
+    return record.id if record.id == card.run_id else None
 
 
 def check_teacher(
@@ -124,7 +138,7 @@ def measure(
         on: which split and precision; its value is not read.
         device: where to measure.
     """
-    split = {"val_size": on.val_size, "split_seed": on.split_seed, "limit": on.limit}
+    split = on.model_dump(include={"val_size", "split_seed", "limit", "choose_on"})
     key = canonical_json(
         {
             "weights": teacher.card.weight_hash,
@@ -139,7 +153,7 @@ def measure(
         return float(read_json(path)["val_acc"])
     except (StoreDamagedError, KeyError, TypeError, ValueError):
         pass  # not measured before, or the cache is torn: measure now
-    parts = split_dataset(dataset, on.val_size, on.split_seed, on.limit)
+    parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
     network = teacher.network.to(device).to(memory_format=torch.channels_last)
     logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device)

@@ -1,25 +1,29 @@
 """The training page keeps its promises: semantics of the reference, determinism, honesty."""
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import kdgap.engine.train as page
+import kdgap.engine.student as page
+from kdgap.engine.cohort import Member, train_cohort
+from kdgap.engine.meter import DivergedError
 from kdgap.engine.optimise import clip_gradients, cosine_lr
 from kdgap.engine.tracker import NoTracker
-from kdgap.engine.train import DivergedError, Student
 from kdgap.spec import RecipeSpec, RunSpec
 from kdgap.store.weights import weight_hash
-from tests.engine.conftest import Lab
+from tests.engine.conftest import Lab, Trained
+
+if TYPE_CHECKING:
+    from kdgap.engine.student import Student
 
 METHODS = ["none", "logit", "feature"]
 
 
-def hashes(trained: page.Trained) -> tuple[str, str, list[dict[str, Any]]]:
+def hashes(trained: Trained) -> tuple[str, str, list[dict[str, Any]]]:
     return weight_hash(trained.best), weight_hash(trained.last), trained.history
 
 
@@ -157,7 +161,7 @@ def test_teacher_is_frozen_in_evaluation_mode(lab: Lab, method: str) -> None:
     student, teacher = lab.student(run)
     assert teacher is not None
     before = weight_hash(teacher.network.state_dict())
-    page.train(student, teacher, lab.stream(run), lab.parts.val)
+    train_cohort([Member(student)], teacher, lab.stream(run), lab.parts.val)
     assert weight_hash(teacher.network.state_dict()) == before  # batch-norm statistics included
     assert not teacher.network.training
     assert all(p.grad is None and not p.requires_grad for p in teacher.network.parameters())
@@ -171,7 +175,7 @@ def test_projections_are_trained_and_addressed(lab: Lab) -> None:
     again, _ = lab.student(run)
     before = [p.detach().clone() for p in student.projection_parameters]
     assert all(torch.equal(a, b) for a, b in zip(before, again.projection_parameters, strict=True))
-    page.train(student, teacher, lab.stream(run), lab.parts.val)
+    train_cohort([Member(student)], teacher, lab.stream(run), lab.parts.val)
     moved = [
         not torch.equal(a, b) for a, b in zip(before, student.projection_parameters, strict=True)
     ]
@@ -286,7 +290,7 @@ def test_a_tie_in_validation_keeps_the_earliest_epoch(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([0.3, 0.5, 0.5, 0.4])
-    monkeypatch.setattr(page, "accuracy", lambda logits, labels: next(answers))
+    monkeypatch.setattr("kdgap.engine.cohort.accuracy", lambda logits, labels: next(answers))
     states: list[str] = []
 
     class Keep(NoTracker):

@@ -1,32 +1,22 @@
-"""Training, on one page.
+"""One student in training: what a step does, and what it measures on the way.
 
-    for every epoch:                           the learning rate follows a cosine
-        for every step:                        the batch is addressed by (seed, epoch, step)
-            the teacher answers, frozen        once, only the outputs the method declares
-            the student answers; its losses    alpha * distillation + (1 - alpha) * labels
-            backward, clip, step               the norms before clipping are recorded
-        divergence is looked for               the host reads the device once an epoch
-        the student is validated               the earliest best epoch is kept
+    the student answers; its losses    alpha * distillation + (1 - alpha) * labels
+    backward, clip, step               the norms before clipping are recorded
 
-Nothing here draws from a global random stream, reads a test image, or touches the disk.
+`cohort.py` is the page that calls `Student.step`.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdgap.addressing import address
-from kdgap.data import BatchStream, Dataset, Images
-from kdgap.engine.evaluate import accuracy, predict
-from kdgap.engine.optimise import clip_gradients, cosine_lr, make_optimiser
+from kdgap.data import Dataset
+from kdgap.engine.optimise import clip_gradients, make_optimiser
 from kdgap.engine.precision import compute
-from kdgap.engine.tracker import Tracker
-from kdgap.errors import BadInputError, RunFailedError
+from kdgap.errors import BadInputError
 from kdgap.methods import Method, Projections, Term, build_method
 from kdgap.methods.method import by_stage, wide
 from kdgap.models import MODELS, Network, Output, build_model
@@ -34,24 +24,6 @@ from kdgap.spec import RunSpec
 from kdgap.store.weights import copy_state
 
 State = dict[str, Tensor]
-
-
-class DivergedError(RunFailedError):
-    """Loss or gradient became NaN or infinite; `epoch` and `step` count from 1."""
-
-    def __init__(self, epoch: int, step: int) -> None:
-        super().__init__(f"diverged at step {step} of epoch {epoch}: loss or gradient not finite")
-        self.epoch, self.step = epoch, step
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training leaves: two sets of weights, and the history they come from."""
-
-    best: State
-    best_epoch: int
-    last: State
-    history: list[dict[str, Any]]
 
 
 class Teacher:
@@ -97,9 +69,7 @@ class Student:
         self.projections = projections.to(device)
         self.network_parameters = list(network.parameters())
         self.projection_parameters = list(projections.parameters())
-        self.optimiser = make_optimiser(
-            run.recipe, [*self.network_parameters, *self.projection_parameters], device
-        )
+        self.optimiser = make_optimiser(run.recipe, self._trained(), device)
 
     def _projections(
         self, network: Network, dataset: Dataset, teacher: Teacher | None
@@ -116,6 +86,43 @@ class Student:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(address(self.run.seed, "projections"))
             return self.method.build(own, other)
+
+    def set_learning_rate(self, lr: float) -> None:
+        """Set the learning rate of the next steps."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+
+    def state(self) -> State:
+        """Return weights, projections and momentum, copied to the CPU."""
+        momentum = {}
+        for index, parameter in enumerate(self._trained()):
+            buffer = self.optimiser.state[parameter].get("momentum_buffer")
+            if buffer is not None:
+                momentum[f"momentum.{index}"] = buffer.detach().to("cpu", copy=True).contiguous()
+        return {
+            **{f"network.{name}": t for name, t in self.network_state().items()},
+            **{f"projections.{name}": t for name, t in copy_state(self.projections).items()},
+            **momentum,
+        }
+
+    def network_state(self) -> State:
+        """Return the network's own weights, copied to the CPU."""
+        return copy_state(self.network)
+
+    def load(self, state: State) -> None:
+        """Take over what `state` returned, bit for bit."""
+        for part, module in (("network.", self.network), ("projections.", self.projections)):
+            own = {n.removeprefix(part): t for n, t in state.items() if n.startswith(part)}
+            module.load_state_dict(own)
+        for index, parameter in enumerate(self._trained()):
+            saved = state.get(f"momentum.{index}")
+            if saved is not None:
+                # The fused optimiser walks raw memory: the buffer must be laid out as its weight.
+                buffer = torch.empty_like(parameter).copy_(saved)
+                self.optimiser.state[parameter]["momentum_buffer"] = buffer
+
+    def _trained(self) -> list[nn.Parameter]:
+        return [*self.network_parameters, *self.projection_parameters]
 
     def step(
         self, images: Tensor, labels: Tensor, target: Output, *, probe: bool
@@ -185,104 +192,6 @@ class Student:
 
 
 NO_TEACHER = Output(torch.empty(0))
-
-
-def train(
-    student: Student,
-    teacher: Teacher | None,
-    stream: BatchStream,
-    val: Images,
-    watchers: Sequence[Tracker] = (),
-    *,
-    probe: bool = True,
-) -> Trained:
-    """Train a student (or a teacher, or a baseline: a student without a teacher).
-
-    Args:
-        student: what is trained, in place.
-        teacher: the frozen teacher, if the method needs one.
-        stream: the training batches.
-        val: the validation images that choose the best epoch.
-        watchers: told of every step and epoch; they cannot change the run.
-        probe: measure each loss term's gradient norm once an epoch; changes no result.
-
-    Raises:
-        DivergedError: naming the first bad step.
-    """
-    recipe, device = student.run.recipe, student.device
-    best: State = {}
-    best_accuracy, best_epoch = -1.0, 0
-    history: list[dict[str, Any]] = []
-    for epoch in range(recipe.epochs):
-        lr = cosine_lr(recipe, epoch)
-        for group in student.optimiser.param_groups:
-            group["lr"] = lr
-        student.network.train()
-        meter = Meter()
-        norms: dict[str, Tensor] = {}
-        for step in range(stream.steps):
-            images, labels = stream.batch(epoch, step)
-            target = teacher(images, student.teacher_stages) if teacher else NO_TEACHER
-            first = step == 0
-            measured, probed = student.step(images, labels, target, probe=probe and first)
-            meter.add(measured, len(labels))
-            norms |= probed
-            for watcher in watchers:
-                watcher.step(epoch + 1, step + 1, stream.steps)
-        means = meter.read(epoch)
-        logits = predict(
-            student.network, val, stream.mean, stream.std, student.run.precision, device
-        )
-        entry: dict[str, Any] = {"epoch": epoch + 1, "val_acc": accuracy(logits, val.labels)}
-        entry["val_loss"] = float(F.cross_entropy(logits.double(), val.labels.cpu()))
-        if not math.isfinite(entry["val_loss"]):
-            raise DivergedError(epoch + 1, stream.steps)
-        entry |= means | {"lr": lr}
-        if norms:
-            entry["term_grad_norm"] = {name: float(norm) for name, norm in norms.items()}
-        history.append(entry)
-        if entry["val_acc"] > best_accuracy:  # a tie keeps the earlier epoch
-            best_accuracy, best_epoch = entry["val_acc"], epoch + 1
-            best = copy_state(student.network)
-        for watcher in watchers:
-            watcher.epoch(entry)
-    return Trained(best, best_epoch, copy_state(student.network), history)
-
-
-class Meter:
-    """Collects an epoch's measurements on the device; the host reads them once, at its end."""
-
-    def __init__(self) -> None:
-        self._names: list[str] = []
-        self._rows: list[Tensor] = []
-        self._sizes: list[int] = []
-
-    def add(self, measured: dict[str, Tensor], size: int) -> None:
-        """Add one step's scalars, measured on `size` images."""
-        self._names = list(measured)
-        self._rows.append(torch.stack(list(measured.values())))
-        self._sizes.append(size)
-
-    def read(self, epoch: int) -> dict[str, float]:
-        """Return means over images; a maximum where the name ends in `_max`, a share in `_acc`.
-
-        Raises:
-            DivergedError: a loss or gradient norm was not finite.
-        """
-        rows = torch.stack(self._rows).cpu().double()
-        bad = torch.nonzero(~torch.isfinite(rows).all(1))
-        if len(bad):
-            raise DivergedError(epoch + 1, int(bad[0]) + 1)
-        weights = torch.tensor(self._sizes, dtype=torch.float64)
-        read: dict[str, float] = {}
-        for name, column in zip(self._names, rows.unbind(1), strict=True):
-            if name.endswith("_max"):
-                read[name] = float(column.max())
-            elif name.endswith("_acc"):  # counts of right answers, exact in float32
-                read[name] = float(column.sum() / weights.sum())
-            else:
-                read[name] = float((column * weights).sum() / weights.sum())
-        return read
 
 
 def check_stages(run: RunSpec) -> None:

@@ -1,0 +1,254 @@
+"""Training, on one page.
+
+    while a member has steps to go:
+        the batch is addressed                     by (seed, epoch, step)
+        the teacher answers, frozen                once, whatever the methods of the members ask for
+        every member in turn takes its step        one member's activations are alive at a time
+        now and then each member is saved          at a step boundary, if nothing has diverged
+        at the end of an epoch                     the earliest best epoch on validation is kept
+
+A cohort shares the teacher and nothing else: a member's weights, history and results are the same
+bits alone, in any cohort, and after any interruption. Members may be at different places, because
+one was resumed or has fewer epochs: those that lag behind go first, until all go in step. Nothing
+here draws from a global random stream, reads a test image, or touches the disk.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kdgap.data import BatchStream, Images
+from kdgap.engine.evaluate import accuracy, predict
+from kdgap.engine.meter import DivergedError, Meter
+from kdgap.engine.optimise import cosine_lr
+from kdgap.engine.student import NO_TEACHER, State, Student, Teacher
+from kdgap.engine.tracker import Tracker
+from kdgap.errors import RunFailedError, StoppedError
+from kdgap.models import Output
+from kdgap.store.state import Snapshot
+
+SAVE_SECONDS = 120.0
+
+
+class Member:
+    """One run in training: a student, how far it is, and the best it has been.
+
+    Attributes:
+        epoch, step: the place it will go on from, counted from 0; at the end of an epoch, before
+            validation, `step` is the number of steps.
+        history: one entry for each epoch that was validated.
+        best: weights after the earliest epoch with the highest validation accuracy.
+        failure: why it was given up, if it was.
+        watchers: told of every step and epoch; they cannot change the run.
+    """
+
+    def __init__(self, student: Student, watchers: Sequence[Tracker] = ()) -> None:
+        self.student, self.watchers = student, watchers
+        self.epoch = self.step = 0
+        self.meter = Meter()
+        self.norms: dict[str, float | Tensor] = {}
+        self.history: list[dict[str, Any]] = []
+        self.best: State = {}
+        self.best_accuracy, self.best_epoch = -1.0, 0
+        self.failure: RunFailedError | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Epoch and step to go on from, counted from 0."""
+        return self.epoch, self.step
+
+    @property
+    def trained(self) -> bool:
+        """Whether every epoch is done."""
+        return self.epoch == self.student.run.recipe.epochs
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do, for good or ill."""
+        return self.trained or self.failure is not None
+
+    def take_step(self, images: Tensor, labels: Tensor, target: Output, *, probe: bool) -> None:
+        """Take one training step; see `Student.step`."""
+        student = self.student
+        if self.step == 0:
+            student.network.train()
+            student.set_learning_rate(cosine_lr(student.run.recipe, self.epoch))
+        own = Output(target.logits, {s: target.features[s] for s in student.teacher_stages})
+        measured, norms = student.step(images, labels, own, probe=probe and self.step == 0)
+        self.meter.add(measured, len(labels))
+        self.norms |= norms
+        self.step += 1
+
+    def end_epoch(self, stream: BatchStream, val: Images, pause: Callable[[], None]) -> None:
+        """Validate, write the epoch into the history, and keep the weights if they are the best.
+
+        Raises:
+            DivergedError: naming the first bad step.
+        """
+        student, epoch = self.student, self.epoch
+        means = self.meter.read(epoch)
+        logits = predict(
+            student.network,
+            val,
+            stream.mean,
+            stream.std,
+            student.run.precision,
+            student.device,
+            pause,
+        )
+        entry: dict[str, Any] = {"epoch": epoch + 1, "val_acc": accuracy(logits, val.labels)}
+        entry["val_loss"] = float(F.cross_entropy(logits.double(), val.labels.cpu()))
+        if not math.isfinite(entry["val_loss"]):
+            raise DivergedError(epoch + 1, stream.steps)
+        entry |= means | {"lr": cosine_lr(student.run.recipe, epoch)}
+        if self.norms:
+            entry["term_grad_norm"] = {name: float(norm) for name, norm in self.norms.items()}
+        self.history.append(entry)
+        if entry["val_acc"] > self.best_accuracy:  # a tie keeps the earlier epoch
+            self.best_accuracy, self.best_epoch = entry["val_acc"], epoch + 1
+            self.best = student.network_state()
+        self.epoch, self.step, self.meter, self.norms = epoch + 1, 0, Meter(), {}
+
+    def snapshot(self) -> Snapshot:
+        """Return everything that is needed to go on from here, copied to the CPU.
+
+        Raises:
+            DivergedError: a bad state is never saved.
+        """
+        rows = self.meter.rows(self.epoch)
+        names, sizes = self.meter.contents()
+        tensors = self.student.state() | {f"best.{name}": t for name, t in self.best.items()}
+        facts = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "meter": {"names": names, "sizes": sizes},
+            "term_grad_norm": {name: float(norm) for name, norm in self.norms.items()},
+            "history": list(self.history),
+            "best_accuracy": self.best_accuracy,
+            "best_epoch": self.best_epoch,
+        }
+        return Snapshot(tensors | {"meter": rows}, facts)
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of this very run."""
+        tensors, facts = dict(snapshot.tensors), snapshot.facts
+        rows, meter = tensors.pop("meter"), facts["meter"]
+        self.best = {
+            name.removeprefix("best."): tensors.pop(name)
+            for name in list(tensors)
+            if name.startswith("best.")
+        }
+        self.student.load(tensors)
+        self.epoch, self.step = facts["epoch"], facts["step"]
+        self.meter = Meter.resumed(meter["names"], rows, meter["sizes"], self.student.device)
+        self.norms = dict(facts["term_grad_norm"])
+        self.history = list(facts["history"])
+        self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
+        self.student.network.train()
+        self.student.set_learning_rate(cosine_lr(self.student.run.recipe, self.epoch))
+
+
+def train_cohort(
+    members: Sequence[Member],
+    teacher: Teacher | None,
+    stream: BatchStream,
+    val: Images,
+    *,
+    pause: Callable[[], None] = lambda: None,
+    save: Callable[[Member], None] = lambda _: None,
+    end: Callable[[Member], None] = lambda _: None,
+    save_seconds: float = SAVE_SECONDS,
+    probe: bool = True,
+) -> None:
+    """Train the members of a cohort until each is trained or has failed.
+
+    Args:
+        members: runs of one seed, data, batch schedule, precision and teacher.
+        teacher: the frozen teacher, if any member's method needs one.
+        stream: the training batches.
+        val: the validation images that choose the best epoch.
+        pause: called between two members of a step; raises `StoppedError` to stop, which passes
+            through once the members are saved.
+        save: keeps a member's snapshot; called every `save_seconds` and on a stop.
+        end: called once for each member as soon as it is over.
+        save_seconds: the longest time of training that is ever lost.
+        probe: measure each loss term's gradient norm once an epoch; changes no result.
+    """
+    saved = {id(member): member.place for member in members}
+    last_save = time.monotonic()
+
+    def save_all(active: Sequence[Member]) -> None:
+        nonlocal last_save
+        for member in active:
+            if member.place != saved[id(member)]:
+                _guarded(member, partial(save, member))
+                saved[id(member)] = member.place
+        last_save = time.monotonic()
+
+    active = list(members)
+    while active:
+        try:
+            for member in [member for member in active if member.over]:
+                end(member)
+                active.remove(member)
+            if active:
+                _advance(active, teacher, stream, val, pause, probe=probe)
+        except StoppedError:
+            save_all([member for member in active if member.failure is None])
+            raise
+        if time.monotonic() - last_save >= save_seconds:
+            save_all([member for member in active if not member.over])
+
+
+def _advance(
+    active: Sequence[Member],
+    teacher: Teacher | None,
+    stream: BatchStream,
+    val: Images,
+    pause: Callable[[], None],
+    *,
+    probe: bool,
+) -> None:
+    """Take the members that are furthest behind one step on, or over the end of their epoch."""
+    epoch, step = min(member.place for member in active)
+    due = [member for member in active if member.place == (epoch, step)]
+    if step < stream.steps:
+        images, labels = stream.batch(epoch, step)
+        target = _answer(teacher, due, images)
+        for member in due:
+            pause()
+            _guarded(member, partial(member.take_step, images, labels, target, probe=probe))
+            for watcher in member.watchers if member.failure is None else ():
+                watcher.step(epoch + 1, step + 1, stream.steps)
+        due = [member for member in due if member.failure is None]
+    for member in due:
+        if member.step == stream.steps:
+            _guarded(member, partial(member.end_epoch, stream, val, pause))
+            for watcher in member.watchers if member.failure is None else ():
+                watcher.epoch(member.history[-1])
+
+
+def _answer(teacher: Teacher | None, due: Sequence[Member], images: Tensor) -> Output:
+    taught = [member for member in due if member.student.run.teacher is not None]
+    if teacher is None or not taught:
+        return NO_TEACHER
+    asked = {stage for member in taught for stage in member.student.teacher_stages}
+    return teacher(images, [stage for stage in teacher.network.stages if stage in asked])
+
+
+def _guarded(member: Member, act: Callable[[], None]) -> None:
+    """Act; what fails is this member alone, its siblings go on."""
+    try:
+        act()
+    except DivergedError as error:
+        member.failure = error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        member.failure = RunFailedError(f"out of memory: {error}")
+    except RuntimeError as error:  # what torch raises for everything else, memory on the CPU too
+        member.failure = RunFailedError(f"{type(error).__name__}: {error}")

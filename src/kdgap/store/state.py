@@ -1,0 +1,120 @@
+"""Resumable states of a run in training: two files a state, the previous state kept.
+
+`state-000007.safetensors` holds tensors. `state-000007.json` commits them: it is written after
+them, names their SHA-256, and carries a checksum of its own. A reader takes the newest state in
+which everything verifies, so a torn or bit-flipped one costs an interval and nothing else.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from kdgap.errors import StoreDamagedError
+from kdgap.files import json_text, read_json, write_atomic
+from kdgap.spec import canonical_json
+from kdgap.store.record import STATE_PREFIX
+
+FORMAT = 1
+_NAME = re.compile(rf"{STATE_PREFIX}([0-9]+)\.json")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run between two steps: tensors by name, and everything else as plain JSON values."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+@dataclass
+class StateFiles:
+    """The states in one run directory.
+
+    Attributes:
+        folder: the run directory.
+        run_id: the run; a state of another one is not read.
+        problems: what was wrong with states that were passed over.
+    """
+
+    folder: Path
+    run_id: str
+    problems: list[str] = field(default_factory=list)
+    _good: list[int] = field(default_factory=list)
+
+    def read(self) -> Snapshot | None:
+        """Return the newest state that verifies; None if there is none."""
+        for number in sorted(self._numbers(), reverse=True):
+            try:
+                snapshot = self._verified(number)
+            except StoreDamagedError as error:
+                self.problems.append(str(error))
+                continue
+            self._good = [number]
+            return snapshot
+        return None
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Write a state, then drop all but it and the one before."""
+        number = max(self._numbers(), default=0) + 1
+        content = save(snapshot.tensors)
+        state: dict[str, Any] = {
+            "format": FORMAT,
+            "run_id": self.run_id,
+            "number": number,
+            "tensors_sha256": hashlib.sha256(content).hexdigest(),
+            "facts": snapshot.facts,
+        }
+        state["checksum"] = _checksum(state)
+        write_atomic(self._path(number, "safetensors"), content)
+        write_atomic(self._path(number, "json"), (json_text(state, indent=None) + "\n").encode())
+        self._good = [*self._good[-1:], number]
+        self._drop(keep=self._good)
+
+    def clear(self) -> None:
+        """Remove every state: the run is over, or starts from its beginning."""
+        self._good = []
+        self._drop(keep=[])
+
+    def _drop(self, keep: list[int]) -> None:
+        # What commits goes first: tensors without their JSON are no state.
+        for suffix in ("json", "safetensors"):
+            kept = {self._path(number, suffix) for number in keep}
+            for path in self.folder.glob(f"{STATE_PREFIX}*.{suffix}"):
+                if path not in kept:
+                    path.unlink(missing_ok=True)
+
+    def _numbers(self) -> list[int]:
+        names = (_NAME.fullmatch(path.name) for path in self.folder.glob(f"{STATE_PREFIX}*.json"))
+        return [int(match[1]) for match in names if match]
+
+    def _path(self, number: int, suffix: str) -> Path:
+        return self.folder / f"{STATE_PREFIX}{number:06d}.{suffix}"
+
+    def _verified(self, number: int) -> Snapshot:
+        path = self._path(number, "json")
+        state = read_json(path)
+        if not isinstance(state, dict) or state.get("checksum") != _checksum(state):
+            raise StoreDamagedError(f"{path}: its checksum does not match")
+        if state["format"] != FORMAT:
+            raise StoreDamagedError(f"{path}: format {state['format']!r}, expected {FORMAT}")
+        if state["run_id"] != self.run_id:
+            raise StoreDamagedError(f"{path}: belongs to run {str(state['run_id'])[:12]}")
+        tensors = self._path(number, "safetensors")
+        try:
+            content = tensors.read_bytes()
+            if hashlib.sha256(content).hexdigest() != state["tensors_sha256"]:
+                raise StoreDamagedError(f"{tensors}: torn or changed")
+            return Snapshot(load(content), state["facts"])
+        except (OSError, SafetensorError) as error:
+            raise StoreDamagedError(f"{tensors}: {error}") from None
+
+
+def _checksum(state: dict[str, Any]) -> str:
+    content = {key: value for key, value in state.items() if key != "checksum"}
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()

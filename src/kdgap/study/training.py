@@ -1,0 +1,270 @@
+"""Runs into their directories: resumed where they were, trained as a cohort, recorded one by one.
+
+The one way in which anything is trained: `kdgap train` brings one run, a study brings cohorts.
+"""
+
+import resource
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from os import getpid
+from typing import Any
+
+from kdgap.data import BatchStream, Images
+from kdgap.engine.cohort import Member, train_cohort
+from kdgap.engine.device import environment_digest
+from kdgap.engine.meter import DivergedError
+from kdgap.engine.student import Student
+from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
+from kdgap.errors import RunFailedError, StoppedError, one_line
+from kdgap.spec import run_id
+from kdgap.store.record import BEST, LAST, RunDirectory
+from kdgap.store.state import StateFiles
+from kdgap.store.weights import weight_hash, write_weights
+from kdgap.study.results import Prepared, make_card, results_of, run_header
+
+ELSEWHERE_FLAG = "resumed in another environment: not the bits of an uninterrupted run"
+
+TestDoor = Callable[[Prepared, dict[str, Any]], dict[str, Any] | None]
+
+
+class Attempt:
+    """One run being trained in its directory, whose lock the caller holds.
+
+    Args:
+        prepared: the run with its data and teacher.
+        directory: where it is recorded.
+        watchers: told of its progress.
+        say: takes one-line remarks for the user.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        directory: RunDirectory,
+        watchers: Sequence[Tracker] = (),
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.prepared, self.directory = prepared, directory
+        run = prepared.run
+        self._clock = Stopwatch()
+        self._states = StateFiles(directory.path, run_id(run))
+        everyone: list[Tracker] = [_History(directory), self._clock, *watchers]
+        tensorboard = TensorBoard(directory.path / "tensorboard")
+        if run.place.tracker == "tensorboard":
+            everyone.append(tensorboard)
+        student = Student(run, prepared.dataset, prepared.teacher, prepared.device)
+        self.member = Member(student, everyone)
+        header = run_header(prepared)
+        self._elsewhere = self._resume(say)
+        directory.start(header, self.member.history)
+        directory.note_attempt(
+            {"began": _now(), "host": socket.gethostname(), "pid": getpid(), "from": self._place()}
+        )
+        for watcher in everyone:
+            watcher.start(header)
+        if run.place.tracker == "tensorboard":
+            for entry in self.member.history:
+                tensorboard.epoch(entry)
+
+    def _place(self) -> list[int]:
+        return list(self.member.place)
+
+    def _resume(self, say: Callable[[str], None]) -> bool:
+        """Go on from the newest whole state; return whether it comes from elsewhere."""
+        snapshot = self._states.read()
+        for problem in self._states.problems:
+            say(f"state passed over: {problem}")
+        if snapshot is None:
+            if self._states.problems:
+                say(f"{self.directory.path}: no state is whole; training starts from its beginning")
+            self._states.clear()
+            return False
+        self.member.resume(snapshot)
+        epoch, step = self.member.place
+        say(f"{self.directory.path}: goes on from step {step} of epoch {epoch + 1}")
+        here = environment_digest(self.prepared.device)
+        return bool(snapshot.facts["elsewhere"]) or snapshot.facts["environment"] != here
+
+    def save(self, _: Member) -> None:
+        """Write a resumable state."""
+        snapshot = self.member.snapshot()
+        snapshot.facts["environment"] = environment_digest(self.prepared.device)
+        snapshot.facts["elsewhere"] = self._elsewhere
+        self._states.write(snapshot)
+
+    def end(self, open_test: TestDoor) -> None:
+        """Record how the run ended; a run that failed leaves no results."""
+        member, results = self.member, None
+        try:
+            if member.failure is None:
+                results = self._finish(open_test)
+            else:
+                self._fail(member.failure)
+        finally:
+            for watcher in member.watchers:
+                watcher.finish(results)
+
+    def _finish(self, open_test: TestDoor) -> dict[str, Any]:
+        run, member, path = self.prepared.run, self.member, self.directory.path
+        last = member.student.network_state()
+        card = make_card(self.prepared, member.best, "best", member.best_epoch, member.history)
+        write_weights(path / BEST, member.best, card)
+        card = make_card(self.prepared, last, "last", run.recipe.epochs, member.history)
+        write_weights(path / LAST, last, card)
+        test = open_test(self.prepared, {"best": member.best, "last": last})
+        teacher = self.prepared.card
+        hashes = {
+            "best": weight_hash(member.best),
+            "last": weight_hash(last),
+            "teacher": None if teacher is None else teacher.weight_hash,
+        }
+        results = results_of(run, member.history, hashes, test)
+        if self._elsewhere:
+            self.directory.flag(ELSEWHERE_FLAG)
+        self.directory.finish(results, test)
+        self._states.clear()
+        attempts = len(self.directory.attempts())
+        self.directory.write_timing(self._clock.timing(attempts, opened=test is not None))
+        self.directory.note_attempt({"ended": "finished", "when": _now()})
+        return results
+
+    def _fail(self, error: RunFailedError) -> None:
+        failure: dict[str, Any] = {"reason": one_line(error)}
+        if isinstance(error, DivergedError):
+            failure = {"reason": "diverged", "epoch": error.epoch, "step": error.step}
+            self._states.clear()  # every attempt would diverge there again
+        with suppress(OSError):  # a full disk must not hide why the run failed
+            self.directory.note_attempt({"ended": "failed", "when": _now(), **failure})
+            attempts = len(self.directory.attempts())
+            self.directory.fail(failure, self._clock.timing(attempts))
+
+    def stopped(self) -> None:
+        """Note that the attempt was stopped politely, and take the displays away."""
+        with suppress(OSError):
+            self.directory.note_attempt({"ended": "stopped", "when": _now(), "at": self._place()})
+        for watcher in self.member.watchers:
+            watcher.finish(None)
+
+
+def train_attempts(
+    attempts: Sequence[Attempt],
+    *,
+    pause: Callable[[], None],
+    open_test: TestDoor,
+    ended: Callable[[Attempt], None] = lambda _: None,
+) -> None:
+    """Train attempts that share data, seed, batch schedule, precision and teacher; record each.
+
+    Args:
+        attempts: at least one.
+        pause: raises `StoppedError` when it is time to stop.
+        open_test: returns a finished run's test record, or None to leave the door closed.
+        ended: told of each attempt as soon as it is over.
+
+    Raises:
+        StoppedError: after every run was saved.
+        RunFailedError: nothing more can be written; what was saved before is whole.
+    """
+    first = attempts[0].prepared
+    by_member = {id(attempt.member): attempt for attempt in attempts}
+    stream = BatchStream(
+        _on(first, first.parts.train),
+        first.run.recipe.batch_size,
+        first.run.seed,
+        first.run.data.augmentation,
+        first.dataset.mean,
+        first.dataset.std,
+    )
+    left = list(attempts)
+
+    def end(member: Member) -> None:
+        attempt = by_member[id(member)]
+        attempt.end(open_test)
+        left.remove(attempt)
+        ended(attempt)
+
+    try:
+        train_cohort(
+            [attempt.member for attempt in attempts],
+            next((a.prepared.teacher for a in attempts if a.prepared.teacher), None),
+            stream,
+            _on(first, first.parts.val),
+            pause=pause,
+            save=lambda member: by_member[id(member)].save(member),
+            end=end,
+            save_seconds=first.run.place.save_seconds,
+        )
+    except StoppedError:
+        for attempt in left:
+            attempt.stopped()
+        raise
+    except OSError as error:
+        for attempt in left:
+            attempt.stopped()
+        raise RunFailedError(f"{attempts[0].directory.path}: {error.strerror or error}") from None
+
+
+def _on(prepared: Prepared, images: Images) -> Images:
+    device = prepared.device
+    return Images(images.pixels.to(device), images.labels.to(device))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class _History(NoTracker):
+    """Writes `history.jsonl`, which is always the truth."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        self._directory.append_history(entry)
+
+
+class Stopwatch(NoTracker):
+    """Times a run; what it knows goes to `timing.json`, outside every promise of equality."""
+
+    def __init__(self) -> None:
+        self._started = datetime.now(UTC)
+        self._begun = time.perf_counter()
+        self._first_step: float | None = None
+        self._epochs: list[float] = []
+        self._mark = self._begun
+
+    def start(self, run: dict[str, Any]) -> None:
+        """Set-up is over."""
+        self._mark = time.perf_counter()
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        """Note when the first step was done."""
+        if self._first_step is None:
+            self._first_step = time.perf_counter() - self._begun
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        """Note how long the epoch took."""
+        now = time.perf_counter()
+        self._epochs.append(round(now - self._mark, 3))
+        self._mark = now
+
+    def timing(self, attempts: int, *, opened: bool = False) -> dict[str, Any]:
+        """Return what `timing.json` holds."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "started": self._started.isoformat(timespec="seconds"),
+            "finished": now,
+            "seconds": round(time.perf_counter() - self._begun, 3),
+            "seconds_to_first_step": self._first_step,
+            "seconds_per_epoch": self._epochs,
+            "attempts": attempts,
+            "host": socket.gethostname(),
+            # ru_maxrss counts bytes on macOS and KiB elsewhere.
+            "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
+            "test_openings": [{"when": now, "by": "train"}] if opened else [],
+        }
