@@ -13,6 +13,7 @@ FLOORS = {
     "": 0,
     "errors": 1,
     "registry": 1,
+    "stats": 1,
     "addressing": 1,
     "files": 1,
     "yamlio": 1,
@@ -21,6 +22,7 @@ FLOORS = {
     "models": 3,
     "store": 3,
     "methods": 4,
+    "report": 4,
     "engine": 5,
     "study": 6,
     "cli": 7,
@@ -28,13 +30,20 @@ FLOORS = {
 }
 # Errors and the registry are the ground that the other rooms of the first floor stand on.
 GROUND = {"errors", ""}
+TRAINING, JUDGING = {"data", "models", "methods", "engine", "study"}, {"stats", "report"}
 # Modules that must start without torch: the spine, and everything a listing or a judgement needs.
 TORCH_FREE = (
     "kdgap.cli.app",
     "kdgap.spec",
     "kdgap.store.card",
+    "kdgap.report.gains",
+    "kdgap.report.progress",
+    "kdgap.stats.gains",
+    "kdgap.stats.power",
     "kdgap.store.provenance",
     "kdgap.store.record",
+    "kdgap.store.study",
+    "kdgap.study.supervise",
     "kdgap.yamlio",
 )
 
@@ -80,6 +89,18 @@ def test_imports_point_down() -> None:
         and room(target) not in GROUND
     ]
     assert upward == []
+
+
+def test_the_wings_never_import_each_other() -> None:
+    known = modules()
+    crossing = [
+        f"{name} -> {target}"
+        for name, path in known.items()
+        for target in imports(name, path, set(known))
+        if {room(name), room(target)} & TRAINING and {room(name), room(target)} & JUDGING
+    ]
+    # The one exception: a plan asks for the floors that its seeds allow.
+    assert crossing == ["kdgap.study.forecast -> kdgap.stats.power"]
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

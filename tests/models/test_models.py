@@ -9,6 +9,7 @@ import torchvision
 
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models import MODELS, Network, build_model, load_state, model_cost
+from kdgap.models.build import count_cost
 from kdgap.spec import ModelSpec
 
 # ResNet-18/34/50/101 with the CIFAR stem: the reference study. ResNet-20 to 110: He et al. 2016,
@@ -156,3 +157,10 @@ def test_weights_must_fit_name_by_name() -> None:
     ):
         with pytest.raises(TeacherError, match=words):
             load_state(network, broken, "here")
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50", "resnet101"])
+@pytest.mark.parametrize("stem", ["cifar", "imagenet"])
+def test_costs_in_the_table_are_what_counting_gives(name: str, stem: Any) -> None:
+    spec = ModelSpec(name=name, stem=stem)
+    assert model_cost(spec, 10, 3, (32, 32)) == count_cost(spec, 10, 3, (32, 32))

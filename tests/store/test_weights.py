@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models import build_model
 from kdgap.spec import ModelSpec
-from kdgap.store.card import Card, MeasuredAccuracy, read_card
+from kdgap.store.card import Card, MeasuredAccuracy, is_pickle, read_card
 from kdgap.store.unpickle import tensors_of
 from kdgap.store.weights import (
     copy_state,
@@ -352,3 +353,15 @@ def test_the_usual_forms_of_a_checkpoint_give_the_same_tensors(
 def test_what_holds_no_tensors_is_no_checkpoint(loaded: object) -> None:
     with pytest.raises(ValueError, match="state dictionary"):
         tensors_of(loaded)
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
+    # The first byte of the file is the length of its header: 0x80 once in 32 files.
+    for padding in range(40):
+        content = safetensors.torch.save({"x" * (60 + padding): torch.zeros(2)})
+        path = tmp_path / "weights.safetensors"
+        path.write_bytes(content)
+        if content[0] == 0x80:
+            assert not is_pickle(path)
+            return
+    pytest.fail("no header of that length was made")

@@ -2,7 +2,7 @@
 
 import typer
 
-from kdgap.cli import convert, data, evaluate, listings, show, train
+from kdgap.cli import convert, data, evaluate, listings, plan, show, study, train
 
 app = typer.Typer(
     name="kdgap",
@@ -13,6 +13,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
+app.command("run", epilog=study.EXAMPLES)(study.run)
+app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(study.worker)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("show", epilog=show.EXAMPLES)(show.show)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)

@@ -58,10 +58,12 @@ def number(value: float | None, digits: int = 4) -> str | None:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in human units: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Return a time in human units: `4.2 s`, `3 min 20 s`, `2 h 05 min`, `3.5 days`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes / (24 * 60):,.1f} days"

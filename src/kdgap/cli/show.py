@@ -5,16 +5,27 @@ from typing import Annotated, Any
 
 import typer
 
+from kdgap.errors import BadInputError
 from kdgap.store.record import Record, RunDirectory
+from kdgap.store.study import StudyDirectory
 
-EXAMPLES = "Example: kdgap show runs/digits/*"
+EXAMPLES = "Examples: kdgap show runs/digits · kdgap show runs/one runs/another"
 
 
 def show(
-    directories: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="STUDY|RUN...", help="A study, or runs.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show finished runs side by side: accuracy, gain over the baseline, fidelity."""
+    """Show a study's gains, or finished runs side by side: accuracy, gain, fidelity."""
+    if any(StudyDirectory(path).exists() for path in directories):
+        if len(directories) > 1:
+            raise BadInputError(f"{directories[0]}: show one study at a time")
+        from kdgap.cli.gains import print_gains
+
+        print_gains(StudyDirectory(directories[0]), as_json=as_json)
+        return
     records = [RunDirectory(path).read() for path in directories]
     if as_json:
         from kdgap.cli.printing import print_json

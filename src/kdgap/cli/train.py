@@ -54,8 +54,8 @@ def train_flat(
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records
     from kdgap.methods import hyperparameter_names
-    from kdgap.spec import read_flat
-    from kdgap.study.config import resolve, slot_name
+    from kdgap.spec import read_flat, slot_name
+    from kdgap.study.config import resolve
     from kdgap.study.single import train_single
 
     config, places = read_flat(document, overrides, hyperparameter_names())

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from kdgap.data.cache import content_key, decoded_once
-from kdgap.data.dataset import Decoded, Images, Request, dataset, require_memory
+from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, one_line
 
@@ -75,6 +75,7 @@ _CIFAR100 = _Layout(
     augmentation="crop_flip",
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
+    shape=Shape(10, 3, (32, 32), 50_000, 10_000),
 )
 def cifar10(request: Request) -> Decoded:
     """Load CIFAR-10."""
@@ -89,6 +90,7 @@ def cifar10(request: Request) -> Decoded:
     augmentation="crop_flip",
     mean=(0.5071, 0.4867, 0.4408),
     std=(0.2675, 0.2565, 0.2761),
+    shape=Shape(100, 3, (32, 32), 50_000, 10_000),
 )
 def cifar100(request: Request) -> Decoded:
     """Load CIFAR-100 with its 100 fine labels."""

@@ -56,6 +56,17 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What is known of a data set's images without loading one."""
+
+    classes: int
+    channels: int
+    image_size: tuple[int, int]
+    train: int
+    test: int
+
+
+@dataclass(frozen=True)
 class DatasetEntry:
     """A registered data set and its defaults.
 
@@ -67,6 +78,7 @@ class DatasetEntry:
         augmentation: what suits these images unless the spec says otherwise.
         mean, std: published normalisation for pixels in [0, 1]; None = computed and recorded.
         resized: whether images need a declared `image_size`.
+        shape: numbers and sizes, where every copy has the same.
     """
 
     load: Callable[[Request], Decoded]
@@ -77,6 +89,7 @@ class DatasetEntry:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resized: bool = False
+    shape: Shape | None = None
 
 
 DATASETS: Registry[DatasetEntry] = Registry("data set")
@@ -92,12 +105,13 @@ def dataset(
     mean: tuple[float, ...] | None = None,
     std: tuple[float, ...] | None = None,
     resized: bool = False,
+    shape: Shape | None = None,
 ) -> Callable[[Callable[[Request], Decoded]], Callable[[Request], Decoded]]:
     """Return the decorator that enters a loader under `name`; see `DatasetEntry`."""
 
     def enter(load: Callable[[Request], Decoded]) -> Callable[[Request], Decoded]:
         DATASETS.register(name)(
-            DatasetEntry(load, summary, citation, val_size, augmentation, mean, std, resized)
+            DatasetEntry(load, summary, citation, val_size, augmentation, mean, std, resized, shape)
         )
         return load
 
@@ -126,6 +140,12 @@ class Dataset:
     std: tuple[float, ...]
     fingerprint: str
     source: str
+
+    @property
+    def shape(self) -> Shape:
+        """Numbers and sizes."""
+        train, test = len(self.train), len(self.test)
+        return Shape(len(self.classes), self.channels, self.image_size, train, test)
 
     @property
     def channels(self) -> int:

@@ -3,7 +3,7 @@
 import torch
 
 from kdgap.addressing import address
-from kdgap.data.dataset import Decoded, Images, Request, dataset
+from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset
 
 TEST_IMAGES = 500
 
@@ -14,6 +14,7 @@ TEST_IMAGES = 500
     citation="Alpaydin and Kaynak 1998, UCI Optical Recognition of Handwritten Digits (test part)",
     val_size=297,
     augmentation="crop",
+    shape=Shape(10, 1, (8, 8), 1_297, 500),
 )
 def digits(_request: Request) -> Decoded:
     """Load the digits: 1,297 training images (validation included) and 500 test images.

@@ -36,6 +36,17 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def worker_devices(name: str, workers: int) -> list[str]:
+    """Return a device for each worker: one CUDA device each where there are several.
+
+    Not yet run on a machine with GPUs.
+    """
+    device = pick_device(name)
+    if device.type == "cuda" and ":" not in str(device):
+        return [f"cuda:{index % torch.cuda.device_count()}" for index in range(workers)]
+    return [str(device)] * workers
+
+
 def make_deterministic(seed: int, threads: int | None) -> None:
     """Ask every library for its deterministic path, and seed every global generator.
 

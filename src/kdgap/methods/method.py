@@ -64,6 +64,10 @@ class Method:
         """Weight of the distillation loss; a method that distils has a field of this name."""
         return 0.0
 
+    def parameters(self) -> dict[str, Scalar]:
+        """Return every hyper-parameter by field name."""
+        return {name: getattr(self, name) for name in _fields(type(self))}
+
     def student_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of the student's feature stages the loss reads."""
         return ()

@@ -47,6 +47,7 @@ class ModelEntry:
         citation: the paper.
         stages: feature stages by name, first to last.
         stems: the stems it has.
+        cifar10_cost: stem → (parameters, FLOPs) for 3x32x32 images and 10 classes, where known.
         base_channels: channels of the first stage at width 1, where a width factor exists.
         total_stride: stem name → how many times smaller the last feature map is.
     """
@@ -57,6 +58,7 @@ class ModelEntry:
     stems: tuple[str, ...]
     total_stride: Mapping[str, int]
     base_channels: int | None = None
+    cifar10_cost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 MODELS: Registry[ModelEntry] = Registry("model")

@@ -6,7 +6,7 @@ torch, so both wings of the house can read a specification.
 """
 
 from kdgap.spec.flat import FlatConfig, read_flat
-from kdgap.spec.identity import canonical_json, identity, run_id
+from kdgap.spec.identity import canonical_json, cell_id, identity, run_id, slot_name
 from kdgap.spec.run import (
     NUMERICS_VERSION,
     DataSpec,
@@ -17,6 +17,8 @@ from kdgap.spec.run import (
     RunSpec,
     TeacherSpec,
 )
+from kdgap.spec.study import StudySpec
+from kdgap.spec.study_file import read_study
 
 __all__ = [
     "NUMERICS_VERSION",
@@ -27,9 +29,13 @@ __all__ = [
     "Placement",
     "RecipeSpec",
     "RunSpec",
+    "StudySpec",
     "TeacherSpec",
     "canonical_json",
+    "cell_id",
     "identity",
     "read_flat",
+    "read_study",
     "run_id",
+    "slot_name",
 ]

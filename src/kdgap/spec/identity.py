@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kdgap.spec.run import RunSpec
+from kdgap.spec.run import ModelSpec, RunSpec
 
 
 def identity(spec: BaseModel) -> dict[str, Any]:
@@ -46,3 +46,31 @@ def _plus_zero(value: object) -> object:
 def run_id(spec: RunSpec) -> str:
     """Return a run's id: the SHA-256 of its identity's canonical JSON, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(identity(spec)).encode()).hexdigest()
+
+
+def slot_name(run: RunSpec) -> str:
+    """Return a readable name of what is trained, such as `cifar10_resnet50_to_resnet18_logit`."""
+    model = _model_name(run.model)
+    if run.teacher is not None:
+        model = f"{_model_name(run.teacher.model)}_to_{model}"
+    method = "baseline" if run.method.name == "none" else run.method.name
+    return f"{run.data.name}_{model}_{method}"
+
+
+def _model_name(model: ModelSpec) -> str:
+    width = "" if model.width == 1 else f"x{model.width:g}"
+    return f"{model.name}{width}" + ("" if model.stem == "cifar" else f"-{model.stem}")
+
+
+def cell_id(run: RunSpec, teacher: RunSpec | None) -> str:
+    """Return what is averaged over: a run's identity without its own and its teacher's seed.
+
+    Args:
+        run: the run.
+        teacher: the run that trains its teacher, if a run of ours does.
+    """
+    cell = identity(run)
+    del cell["seed"]
+    if teacher is not None:
+        cell["teacher"] = {**cell["teacher"], "run": cell_id(teacher, None)}
+    return hashlib.sha256(canonical_json(cell).encode()).hexdigest()

@@ -76,8 +76,10 @@ class Card(_Frozen):
 def is_pickle(path: Path) -> bool:
     """Return whether a file starts like a pickle, bare or in torch's zip archive."""
     with path.open("rb") as stream:
-        head = stream.read(4)
-    return head[:1] == b"\x80" or head == b"PK\x03\x04"
+        head = stream.read(9)
+    # A safetensors file starts with the length of its header, whose first byte may be a pickle's;
+    # its ninth byte opens the header.
+    return (head[:1] == b"\x80" and head[8:] != b"{") or head[:4] == b"PK\x03\x04"
 
 
 def refuse_pickle(path: Path) -> None:

@@ -23,10 +23,11 @@ class Lock:
         self._stream = stream
 
     def release(self) -> None:
-        """Free the lock. Its file stays: deleting it could split it between two holders."""
-        with suppress(OSError):
-            self._stream.truncate(0)
-        self._stream.close()
+        """Free the lock, once. Its file stays: deleting it could split it between two holders."""
+        if not self._stream.closed:
+            with suppress(OSError):
+                self._stream.truncate(0)
+            self._stream.close()
 
     def __enter__(self) -> Self:
         return self

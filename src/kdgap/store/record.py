@@ -202,6 +202,10 @@ class RunDirectory:
     def _has(self, name: str) -> bool:
         return (self.path / name).exists()
 
+    def has_weights(self) -> bool:
+        """Whether any weights file is here."""
+        return any(self._has(name) for name in _WEIGHTS)
+
     def drop_weights(self) -> None:
         """Delete the weights of a finished run; its manifest goes on naming their hashes."""
         manifest = read_json(self.path / MANIFEST)

@@ -27,6 +27,7 @@ from kdgap.spec import (
     RunSpec,
     TeacherSpec,
     run_id,
+    slot_name,
 )
 from kdgap.spec.validation import Scalar, build
 from kdgap.study.teacher import TeacherWeights, open_teacher
@@ -174,20 +175,6 @@ def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:
     )
     known = {"run": weights.run_id} if weights.run_id else {"weight_hash": weights.card.weight_hash}
     return TeacherSpec(model=weights.card.model, weights=config.teacher_weights, **known), weights
-
-
-def slot_name(run: RunSpec) -> str:
-    """Return a readable name of what is trained, such as `cifar10_resnet50_to_resnet18_logit`."""
-    model = _model_name(run.model)
-    if run.teacher is not None:
-        model = f"{_model_name(run.teacher.model)}_to_{model}"
-    method = "baseline" if run.method.name == "none" else run.method.name
-    return f"{run.data.name}_{model}_{method}"
-
-
-def _model_name(model: ModelSpec) -> str:
-    width = "" if model.width == 1 else f"x{model.width:g}"
-    return f"{model.name}{width}" + ("" if model.stem == "cifar" else f"-{model.stem}")
 
 
 def _output_dir(config: FlatConfig, run: RunSpec) -> str:

@@ -1,6 +1,7 @@
 """What a run's files say: the header, the weights' cards, and the results."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -76,7 +77,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
         "format": 1,
         "id": run_id(run),
         "spec": run.model_dump(mode="json"),
-        "provenance": provenance(),
+        "provenance": _provenance(),
         "environment": environment(prepared.device),
         "data": {
             "name": dataset.name,
@@ -93,6 +94,11 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
         "teacher": None if card is None else card.model_dump(mode="json"),
         "flags": flags_of(run, card),
     }
+
+
+@cache
+def _provenance() -> dict[str, Any]:
+    return provenance()  # it asks git, which takes longer than starting a small run
 
 
 def flags_of(run: RunSpec, card: Card | None) -> list[str]:

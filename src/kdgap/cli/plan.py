@@ -1,0 +1,149 @@
+"""`kdgap plan`: what a study would do, cost and be able to show; nothing is trained or written."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdgap.cli.study import Out, Sets, StudyArgument
+
+if TYPE_CHECKING:
+    from kdgap.study.plan import Plan
+    from kdgap.study.workspace import Workspace
+
+EXAMPLES = (
+    "Examples: kdgap plan configs/studies/reference.yaml · "
+    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2]"
+)
+
+
+def plan(
+    study: StudyArgument,
+    runs: Annotated[bool, typer.Option("--runs", help="List every run with its id.")] = False,
+    assignments: Sets = None,
+    out: Out = None,
+    device: Annotated[str, typer.Option(help="The device to estimate for.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a study's runs, cohorts, cost, and what its seeds can and cannot show."""
+    from kdgap.cli.printing import print_json
+    from kdgap.engine.device import pick_device
+    from kdgap.spec.study_file import parse_overrides
+    from kdgap.study.forecast import forecast
+    from kdgap.study.workspace import open_study, plan_data
+
+    workspace = open_study(study, parse_overrides(assignments or []), out)
+    planned, selected = workspace.plan()
+    data = plan_data(workspace, planned, selected)
+    states = {
+        run.id: workspace.directory.status(run.path, verify=False).state
+        for run in planned.runs.values()
+    }
+    stale = [path for path in workspace.directory.found() if path not in _paths(planned)]
+    ahead = forecast(workspace, planned, pick_device(device), set(_done(states)))
+    if as_json:
+        print_json(data | {"states": states, "stale": stale, "forecast": ahead})
+        return
+    _print(workspace, planned, data, states, stale)
+    _print_models(data)
+    _print_forecast(ahead)
+    if runs:
+        _print_runs(planned, states)
+
+
+def _paths(planned: "Plan") -> set[str]:
+    return {run.path for run in planned.runs.values()}
+
+
+def _done(states: Mapping[str, str]) -> list[str]:
+    return [identifier for identifier, state in states.items() if state == "done"]
+
+
+def _print(
+    workspace: "Workspace",
+    planned: "Plan",
+    data: dict[str, Any],
+    states: Mapping[str, str],
+    stale: list[str],
+) -> None:
+    from kdgap.cli.printing import out, print_table, say
+
+    study = workspace.study
+    for warning in data["warnings"]:
+        say(f"note: {warning}")
+    out.print(f"{study.name}: {study.description}", markup=False, soft_wrap=True)
+    rows: dict[tuple[str, str], list[Any]] = {}
+    for run in planned.runs.values():
+        for slot in run.slots[:1]:
+            name = slot.text if slot.role != "selection" else slot.text.partition(" (")[0]
+            row = rows.setdefault((run.roles[0], name), [0, 0, []])
+            row[0] += 1
+            row[1] += states[run.id] == "done"
+            row[2].append(run.id[:8])
+    lines: list[list[Any]] = []
+    for (role, name), (count, done, ids) in rows.items():
+        shown = ids[0] + (f" … {ids[-1]}" if count > 1 else "")
+        lines.append([role, name, str(count), str(done), shown])
+    for slot, count in planned.open_slots.items():
+        lines.append([slot.role, slot.text, str(count), "0", "open until selection has ended"])
+    done = sum(state == "done" for state in states.values())
+    others = [s for s in ("failed", "running", "interrupted", "damaged") if s in states.values()]
+    rest = "".join(f", {list(states.values()).count(s)} {s}" for s in others)
+    total = len(planned.runs) + data["open_runs"]
+    caption = (
+        f"{total} runs in {data['cohorts']} cohorts, {done} done{rest},"
+        f" {len(stale)} stale in {workspace.directory.path}"
+    )
+    print_table("", ["role", "what", "runs", "done", "ids"], lines, caption)
+
+
+def _print_models(data: dict[str, Any]) -> None:
+    from kdgap.cli.printing import print_table
+
+    rows = []
+    for name, model in data["models"].items():
+        known = "parameters" in model
+        rows.append(
+            [
+                name,
+                model["name"] + ("" if model["width"] == 1 else f" x{model['width']:g}"),
+                f"{model['parameters']:,}" if known else None,
+                f"{model['flops'] / 1e6:,.2f}" if known else None,
+            ]
+        )
+    print_table("", ["model", "network", "parameters", "MFLOPs an image"], rows)
+
+
+def _print_forecast(ahead: dict[str, Any]) -> None:
+    from kdgap.cli.printing import duration, out, say
+
+    def tell(text: str) -> None:
+        out.print(text, markup=False)
+
+    if ahead["seconds"] is None:
+        tell("Time and disk: known once the data was loaded for the first time.")
+    else:
+        alone = (
+            ""
+            if ahead["seconds_alone"] is None
+            else (f" ({duration(ahead['seconds_alone'])} if each run had its own teacher pass)")
+        )
+        tell(
+            f"Time left: about {duration(ahead['seconds'])} on {ahead['device']}{alone};"
+            f" speed {ahead['rate_source']} ({ahead['flops_per_second'] / 1e9:.3g} GFLOP/s)."
+        )
+        tell(f"Disk: about {ahead['disk_bytes'] / 2**30:.2g} GiB, states of one cohort included.")
+    for warning in ahead["warnings"]:
+        say(f"note: {warning}")
+    for line in ahead["floors_text"]:
+        tell(line)
+
+
+def _print_runs(planned: "Plan", states: Mapping[str, str]) -> None:
+    from kdgap.cli.printing import print_table
+
+    rows = [
+        [run.id[:12], ", ".join(run.roles), run.slots[0].text, str(run.run.seed), states[run.id]]
+        for run in planned.runs.values()
+    ]
+    print_table("", ["id", "role", "what", "seed", "state"], rows)

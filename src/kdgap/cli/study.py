@@ -1,0 +1,121 @@
+"""`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from kdgap.store.study import StudyDirectory
+
+EXAMPLES = (
+    "Examples: kdgap run configs/studies/digits.yaml --workers 2 · "
+    "kdgap run configs/studies/reference.yaml --only teachers --set data.root=data · "
+    "kdgap run runs/digits"
+)
+
+
+class Stage(StrEnum):
+    """The stages of a study, in the order in which they are done."""
+
+    TEACHERS = "teachers"
+    SELECTION = "selection"
+    FINALS = "finals"
+    ABLATIONS = "ablations"
+
+
+StudyArgument = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="A study file, or the directory of a study.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as recipe.epochs=1."),
+]
+Out = Annotated[Path | None, typer.Option(help="The study's directory; default: runs/NAME.")]
+Only = Annotated[list[Stage] | None, typer.Option(help="Do this stage alone; may be repeated.")]
+
+
+def run(
+    study: StudyArgument,
+    workers: Annotated[
+        int, typer.Option(help="Processes; on several GPUs one device each.", min=1, max=256)
+    ] = 1,
+    only: Only = None,
+    assignments: Sets = None,
+    out: Out = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the gains as JSON.")] = False,
+) -> None:
+    """Do what is missing of a study; interrupt it and start it again as you like."""
+    from kdgap.cli.gains import print_gains
+    from kdgap.cli.printing import say
+    from kdgap.cli.study_progress import StudyProgress
+    from kdgap.engine.device import pick_device, worker_devices
+    from kdgap.errors import KdgapError
+    from kdgap.spec.study_file import parse_overrides
+    from kdgap.study.supervise import Supervisor
+    from kdgap.study.workspace import open_study, start_study
+
+    workspace = open_study(study, parse_overrides(assignments or []), out)
+    pick_device(device)
+    directory = start_study(workspace, say)
+    stages = [stage.value for stage in only or Stage]
+    with StudyProgress(directory) as display:
+        supervisor = Supervisor(
+            directory.path, worker_devices(device, workers), stages, display.refresh, display.say
+        )
+        code, words = supervisor.run()
+    if code:
+        raise type("WorkerError", (KdgapError,), {"exit_code": code})(words)
+    print_gains(directory, display.seconds, as_json=as_json)
+    _report(directory)
+
+
+def _report(directory: "StudyDirectory") -> None:
+    """Say what is left undone and why; runs that failed or are damaged decide the exit code."""
+    from kdgap.cli.printing import say
+    from kdgap.errors import RunFailedError, StoreDamagedError
+    from kdgap.report.progress import survey
+
+    found = survey(directory)
+    for row in found.rows:
+        if row.state in ("failed", "blocked", "damaged"):
+            say(f"{row.state}: {row.path}: {row.remark}")
+    damaged, failed = found.count("damaged"), found.count("failed") + found.count("blocked")
+    if damaged:
+        raise StoreDamagedError(
+            f"{directory.path}: {damaged} damaged, left out of every number; `kdgap clean"
+            f" {directory.path}` removes them so that they are trained again"
+        )
+    if failed:
+        raise RunFailedError(
+            f"{directory.path}: {failed} runs failed or are blocked by one that did; the rest is"
+            f" done. `kdgap clean {directory.path}` lets them be tried again"
+        )
+
+
+def worker(
+    study: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A study's directory.")],
+    device: Annotated[str, typer.Option(help="The device to train on.")] = "auto",
+    share: Annotated[int, typer.Option(help="How many workers there are.", min=1)] = 1,
+    parent: Annotated[int | None, typer.Option(help="Stop when this process is gone.")] = None,
+    only: Only = None,
+) -> None:
+    """One runner of `kdgap run`; stops when the process that started it is gone."""
+    import sys
+    from contextlib import suppress
+
+    from kdgap.study.stop import Stopper
+    from kdgap.study.worker import Worker
+    from kdgap.study.workspace import open_study
+
+    def tell(text: str) -> None:
+        with suppress(OSError):  # nobody listens any more
+            print(text, file=sys.stderr, flush=True)
+
+    with Stopper(parent) as pause:
+        workspace = open_study(study)
+        Worker(
+            workspace, device, [stage.value for stage in only or Stage], share, pause, tell
+        ).work()

@@ -1,0 +1,118 @@
+"""The progress of a whole study on stderr: one bar on a terminal, a plain line now and then."""
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Column
+
+from kdgap.cli.printing import duration, err, say
+from kdgap.report.progress import Survey, live, survey
+from kdgap.store.study import StudyDirectory
+
+LOOK_SECONDS = 1.0
+PLAIN_SECONDS = 10.0
+_STAGES = {"teacher": "teachers", "selection": "selection", "baseline": "finals"}
+
+
+class StudyProgress:
+    """Looks at the study's directory about once a second; knows nothing of the workers."""
+
+    def __init__(self, directory: StudyDirectory) -> None:
+        self._directory = directory
+        self._begun = time.monotonic()
+        self._looked = self._said = -1e9
+        self._done: set[str] = set()
+        self._done_before: float | None = None
+        self._progress: Progress | None = None
+        if err.is_terminal:
+            self._progress = Progress(
+                SpinnerColumn(),
+                BarColumn(bar_width=20 if err.width >= 100 else 8),
+                TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
+                TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
+                expand=True,
+                console=err,
+                transient=True,
+            )
+            self._task = self._progress.add_task("starting", total=None, left="")
+
+    @property
+    def seconds(self) -> float:
+        """Time since the display was made."""
+        return time.monotonic() - self._begun
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a remark above the bar."""
+        if self._progress is not None:
+            self._progress.console.print(escape(text), soft_wrap=True)
+        else:
+            say(text)
+
+    def refresh(self) -> None:
+        """Look, and show what changed."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        seen = survey(self._directory, self._done, verify=False)
+        self._done |= {row.id for row in seen.rows if row.state == "done"}
+        runners = live(self._directory.path)
+        share, left = self._share(seen, runners)
+        text = self._text(seen, runners)
+        if self._progress is not None:
+            self._progress.update(
+                self._task, description=escape(text), total=1.0, completed=share, left=left
+            )
+        elif now - self._said >= PLAIN_SECONDS:
+            self._said = now
+            say(f"{text}{', ' if left else ''}{left}")
+
+    def _text(self, seen: Survey, runners: list[dict[str, Any]]) -> str:
+        total = len(seen.rows) + seen.open_runs
+        failed = seen.count("failed")
+        parts = [f"{seen.count('done')} of {total} runs"]
+        if failed:
+            parts.append(f"{failed} failed")
+        roles = {row.id: row.roles[0] for row in seen.rows}
+        for runner in runners:
+            runs = runner.get("runs")
+            if not isinstance(runs, dict) or not runs:
+                parts.append(str(runner.get("phase", "")))
+                continue
+            first, at = next(iter(runs.items()))
+            stage = _STAGES.get(roles.get(first, ""), roles.get(first, "") + "s")
+            best = max((r["val_acc"] for r in runs.values() if r.get("val_acc")), default=None)
+            reached = "" if best is None else f" {best:.1%}"
+            parts.append(f"{stage}: {len(runs)} at epoch {at['epoch']}/{at['epochs']}{reached}")
+        return " · ".join(parts)
+
+    def _share(self, seen: Survey, runners: list[dict[str, Any]]) -> tuple[float, str]:
+        """Return the share of all FLOPs that is done, and the time left in words."""
+        flops = {row.id: row.flops or 1.0 for row in seen.rows}
+        total = sum(flops.values()) + (seen.open_flops or seen.open_runs)
+        done = sum(row.flops or 1.0 for row in seen.rows if row.state == "done")
+        for runner in runners:
+            runs = runner.get("runs")
+            for identifier, at in runs.items() if isinstance(runs, dict) else ():
+                steps = (at["epoch"] - 1) * at["steps"] + at["step"]
+                done += flops.get(identifier, 0.0) * steps / (at["epochs"] * at["steps"])
+        if self._done_before is None:
+            self._done_before = done
+        gained = done - self._done_before
+        if gained <= 0 or self.seconds < 5:
+            return done / total, ""
+        return done / total, f"{duration((total - done) / gained * self.seconds)} left"

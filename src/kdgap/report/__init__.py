@@ -1,0 +1,1 @@
+"""The judging wing: from records to tables. Imports no torch."""

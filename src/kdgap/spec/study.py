@@ -1,0 +1,252 @@
+"""`StudySpec`: a whole study as data: teachers, pairs, grids, selection, finals, ablations, claims.
+
+A study file says what is compared and how it is judged. `study/plan.py` turns it into runs.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from kdgap.spec.run import Augmentation, Precision, Seed, Stem
+from kdgap.spec.validation import Scalar, Strict, Text
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60, strict=True)
+]
+Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000)]
+
+
+class StudyData(Strict):
+    """The images of a study; what is left out takes the data set's own default.
+
+    Attributes:
+        name: registered data set, such as `cifar10`.
+        root: folder that holds it; never part of a run's id.
+        image_size, augmentation, split_seed, val_size, limit: as in `DataSpec`.
+    """
+
+    name: Text
+    root: Text = "data"
+    image_size: int | None = None
+    augmentation: Augmentation | None = None
+    split_seed: Seed = 1234
+    val_size: int | None = None
+    limit: int | None = None
+
+
+class StudyModel(Strict):
+    """A network of the study, under a name of its own."""
+
+    name: Text
+    stem: Stem = "cifar"
+    width: float = 1.0
+
+
+class Teachers(Strict):
+    """How the teachers of the pairs come to be.
+
+    Attributes:
+        seeds: seeds on which each teacher is trained.
+        teach: which of them teach students; with more than one, the teacher is a factor.
+        recipe: what differs from the study's recipe.
+        weights: model name → a weights file, for teachers that are given and not trained.
+    """
+
+    seeds: Seeds = Field(default_factory=lambda: [0])
+    teach: Seeds = Field(default_factory=lambda: [0])
+    recipe: dict[str, Scalar] = Field(default_factory=dict)
+    weights: dict[Name, Text] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _teaching_seeds_are_trained(self) -> "Teachers":
+        strangers = sorted(set(self.teach) - set(self.seeds))
+        if strangers:
+            raise ValueError(f"teach: seed {strangers[0]} is not among the teachers' seeds")
+        return self
+
+
+class Pair(Strict):
+    """A teacher and a student, by their names in `models`."""
+
+    teacher: Name
+    student: Name
+
+
+class Selection(Strict):
+    """How each pair's hyper-parameters are chosen: on validation, on seeds of their own.
+
+    Attributes:
+        seeds: run seeds of the selection runs.
+        metric: validation accuracy of the best epoch or of the last one, mean over seeds.
+        split: `test` is the first published protocol; it has to be declared.
+        allow_overlap: declares that selection seeds may be among the final seeds.
+        allow_test: declares that epochs and hyper-parameters are chosen on the test images.
+    """
+
+    seeds: Seeds = Field(default_factory=lambda: [1000])
+    metric: Literal["best_val_acc", "last_val_acc"] = "best_val_acc"
+    split: Literal["val", "test"] = "val"
+    allow_overlap: bool = False
+    allow_test: bool = False
+
+    @model_validator(mode="after")
+    def _test_has_to_be_declared(self) -> "Selection":
+        if self.split == "test" and not self.allow_test:
+            raise ValueError(
+                "split: test chooses on the test images, so their accuracies are optimistic;"
+                " declare it with allow_test: true"
+            )
+        return self
+
+
+class Finals(Strict):
+    """The runs that count: winners and baselines on seeds of their own.
+
+    Attributes:
+        seeds: run seeds of the finals and of the baselines.
+        primary: whether the best-validation or the last weights' test accuracy decides.
+    """
+
+    seeds: Seeds = Field(default_factory=lambda: list(range(5)))
+    primary: Literal["best", "last"] = "best"
+
+
+class AblationOf(Strict):
+    """What an ablation starts from: a pair's winner, a student's baseline, or a teacher."""
+
+    teacher: Name | None = None
+    student: Name | None = None
+    method: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_of_three(self) -> "AblationOf":
+        given = (self.teacher is not None, self.student is not None, self.method is not None)
+        if given not in ((True, True, True), (False, True, False), (True, False, False)):
+            raise ValueError(
+                "give teacher, student and method (a pair's winner), or student alone (its"
+                " baseline), or teacher alone"
+            )
+        return self
+
+
+class Ablation(Strict):
+    """The same runs with something changed, on the same seeds.
+
+    Attributes:
+        of: what it starts from.
+        change: field of the run → new value, such as `recipe.clip_scope: student_only`.
+        seeds: run seeds of both arms.
+    """
+
+    of: AblationOf
+    change: dict[Text, Scalar] = Field(min_length=1)
+    seeds: Seeds
+
+
+class Term(Strict):
+    """One cell of a claim with its weight: a slot, or the changed arm of an ablation."""
+
+    weight: float
+    teacher: Name | None = None
+    student: Name | None = None
+    method: Text | None = None
+    ablation: Name | None = None
+
+
+class Claim(Strict):
+    """A contrast: a weighted sum of gains or accuracies that is claimed to be above zero.
+
+    Attributes:
+        name: a short name.
+        text: the claim in words.
+        measure: `gain` (method minus baseline of the same student) or `accuracy`.
+        terms: what is summed.
+    """
+
+    name: Name
+    text: Text
+    measure: Literal["gain", "accuracy"] = "gain"
+    terms: list[Term] = Field(min_length=1, max_length=1000)
+
+
+class Statistics(Strict):
+    """How the study is judged, declared before it is run.
+
+    Attributes:
+        smallest_effect_pp: the smallest gain of interest, in percentage points.
+        expected_std_pp: a guess of the standard deviation over seeds, for the floors.
+        test: `welch` compares independent arms, `paired` runs of one seed.
+        confidence: level of the intervals.
+        power: of the floors and of the seeds that would be needed.
+    """
+
+    smallest_effect_pp: float = Field(default=0.2, gt=0, le=100)
+    expected_std_pp: float = Field(default=0.2, gt=0, le=100)
+    test: Literal["welch", "paired"] = "welch"
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    power: float = Field(default=0.8, gt=0.5, lt=1)
+
+
+class Budgets(Strict):
+    """What the study may cost; the plan warns where an estimate is above it.
+
+    Attributes:
+        attempts: how often a failing run is tried before it is given up.
+        hours: of one machine.
+        gib: of disk.
+    """
+
+    attempts: int = Field(default=3, ge=1, le=1000)
+    hours: float | None = Field(default=None, gt=0)
+    gib: float | None = Field(default=None, gt=0)
+
+
+class StudySpec(Strict):
+    """One study.
+
+    Attributes:
+        name: also the folder under `runs/`.
+        description: one line.
+        models: the networks, by names of the study's own.
+        recipe: fields of `RecipeSpec` for students and, unless `teachers.recipe` differs, teachers.
+        methods: method → hyper-parameter → one value, or a list of values to choose from.
+        selection: left out where every method has one configuration.
+        threads: CPU threads of each worker, fixed at first use; None = torch's choice then.
+        save_seconds: how often a run in training is saved.
+        keep_selection_weights: whether weights of selection runs stay after the choice.
+    """
+
+    name: Name
+    description: Text = "a study"
+    data: StudyData
+    precision: Precision = "fp32"
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    save_seconds: float = Field(default=120.0, ge=0, le=3600)
+    models: dict[Name, StudyModel] = Field(min_length=1, max_length=1000)
+    recipe: dict[str, Scalar] = Field(default_factory=dict)
+    teachers: Teachers = Field(default_factory=Teachers)
+    pairs: list[Pair] = Field(min_length=1, max_length=10_000)
+    methods: dict[Text, dict[Text, Scalar | list[Scalar]]] = Field(min_length=1)
+    selection: Selection | None = None
+    finals: Finals = Field(default_factory=Finals)
+    ablations: dict[Name, Ablation] = Field(default_factory=dict)
+    claims: list[Claim] = Field(default_factory=list, max_length=1000)
+    statistics: Statistics = Field(default_factory=Statistics)
+    budgets: Budgets = Field(default_factory=Budgets)
+    keep_selection_weights: bool = False
+
+    @property
+    def smoke(self) -> bool:
+        """Whether the data is limited, so that no number is a result."""
+        return self.data.limit is not None
+
+
+def preregistered(study: StudySpec) -> dict[str, Any]:
+    """Return what is locked when the first final opens the test door.
+
+    Claims, smallest effect, primary metric, seeds and protocol: whatever is changed in them after
+    the test images were seen is *post hoc*.
+    """
+    kept = ("selection", "finals", "ablations", "claims", "statistics", "pairs", "methods")
+    dumped = study.model_dump(mode="json")
+    return {key: dumped[key] for key in kept} | {"teach": dumped["teachers"]["teach"]}

@@ -1,0 +1,247 @@
+"""A study file becomes a `StudySpec`, or one line says what is wrong, where, and what to do."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.spec import study as models
+from kdgap.spec.study import Ablation, StudySpec, Term
+from kdgap.yamlio import Document, Key, scalar
+
+Where = Callable[[Key], str]
+
+
+def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[StudySpec, Where]:
+    """Read a study; `overrides` (`teachers.recipe.epochs` → value) beat the file.
+
+    Returns:
+        The study, and a function that tells where a key was given, for error messages.
+
+    Raises:
+        BadInputError: naming file, line, key and what was expected.
+    """
+    if not isinstance(document.value, dict):
+        raise BadInputError(f"{document.source}: expected `key: value` lines")
+    value = _copied(document.value)
+    for path, given in overrides.items():
+        _override(value, path.split("."), given, path)
+
+    def where(key: Key) -> str:
+        dotted = [".".join(map(str, key[: end + 1])) for end in range(len(key))]
+        return "command line" if set(dotted) & set(overrides) else document.where(key)
+
+    try:
+        study = StudySpec.model_validate(value)
+    except ValidationError as error:
+        raise BadInputError("; ".join(_complaints(error, where))) from None
+    _check(study, where)
+    return study, where
+
+
+def parse_overrides(assignments: Iterable[str]) -> dict[str, object]:
+    """Parse `--set key.path=value` words, with the same rules for values as in a file."""
+    parsed: dict[str, object] = {}
+    for text in assignments:
+        key, sign, value = text.partition("=")
+        key = key.strip()
+        if not sign or not all(key.split(".")):
+            raise BadInputError(f"--set {one_line(text, 60)}: expected key.path=value")
+        if key in parsed:
+            raise BadInputError(f"--set {key}: given twice")
+        parsed[key] = scalar(value, f"--set {key}")
+    return parsed
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
+def _override(value: Any, path: list[str], given: object, text: str) -> None:
+    for key in path[:-1]:
+        if value.get(key) is None:
+            value[key] = {}
+        value = value[key]
+        if not isinstance(value, dict):
+            raise BadInputError(f"--set {text}: {key} is no group of keys")
+    value[path[-1]] = given
+
+
+def _known_keys() -> set[str]:
+    classes = [
+        item
+        for item in vars(models).values()
+        if isinstance(item, type) and issubclass(item, BaseModel)
+    ]
+    return {field for cls in classes for field in cls.model_fields}
+
+
+def _complaints(error: ValidationError, where: Where) -> Iterable[str]:
+    for item in error.errors(include_url=False):
+        path = tuple(part for part in item["loc"] if part != "[key]")
+        key = ".".join(one_line(part, 40) for part in path)
+        place = where(path)
+        if item["type"] == "extra_forbidden":
+            yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys())}"
+            continue
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if item["loc"][-1:] == ("[key]",) or item["type"] == "string_pattern_mismatch":
+            message = "a name is 1 to 60 letters, digits, dots, dashes or underscores"
+        given = item.get("input")
+        got = "" if isinstance(given, dict | BaseModel) else f", got {one_line(repr(given), 60)}"
+        yield f"{place}: {key}: {message}{got}" if key else f"{place}: {message}"
+
+
+def _check(study: StudySpec, where: Where) -> None:
+    """Check what concerns several keys at once and needs no knowledge of methods or data."""
+    _check_names(study, where)
+    lists: dict[Key, list[int]] = {
+        ("teachers", "seeds"): study.teachers.seeds,
+        ("teachers", "teach"): study.teachers.teach,
+        ("finals", "seeds"): study.finals.seeds,
+        **{("ablations", name, "seeds"): a.seeds for name, a in study.ablations.items()},
+    }
+    if study.selection is not None:
+        lists["selection", "seeds"] = study.selection.seeds
+    for key, seeds in lists.items():
+        twice = [seed for seed, count in Counter(seeds).items() if count > 1]
+        if twice:
+            raise BadInputError(f"{where(key)}: {'.'.join(map(str, key))}: seed {twice[0]} twice")
+    for method, grid in study.methods.items():
+        for name, values in grid.items():
+            if values == []:
+                raise BadInputError(f"{where(('methods', method, name))}: {name}: an empty grid")
+            if isinstance(values, list) and len({repr(v) for v in values}) < len(values):
+                raise BadInputError(
+                    f"{where(('methods', method, name))}: {name}: a value is given twice"
+                )
+    _check_pairs(study, where)
+    _check_selection(study, where)
+    for name, ablation in study.ablations.items():
+        _check_ablation(study, name, ablation, where)
+    for index, claim in enumerate(study.claims):
+        for number, term in enumerate(claim.terms):
+            place = where(("claims", index, "terms", number))
+            _check_term(study, term, claim.measure, f"{place}: claim {claim.name!r}")
+
+
+def _check_names(study: StudySpec, where: Where) -> None:
+    groups: dict[str, list[str]] = {
+        "models": list(study.models),
+        "ablations": list(study.ablations),
+        "claims": [claim.name for claim in study.claims],
+    }
+    for group, names in groups.items():
+        folded = Counter(name.casefold() for name in names)
+        for name in names:
+            if folded[name.casefold()] > 1:
+                raise BadInputError(
+                    f"{where((group,))}: {group}: {name!r} is there twice, or differs from"
+                    " another name in case only"
+                )
+
+
+def _model(study: StudySpec, name: str, place: str) -> None:
+    if name not in study.models:
+        known = ", ".join(study.models)
+        raise BadInputError(
+            f"{place}: unknown model {name!r}{nearest(name, study.models)}; known: {known}"
+        )
+
+
+def _check_pairs(study: StudySpec, where: Where) -> None:
+    seen = set()
+    for index, pair in enumerate(study.pairs):
+        for role in ("teacher", "student"):
+            _model(study, getattr(pair, role), f"{where(('pairs', index, role))}: {role}")
+        if (pair.teacher, pair.student) in seen:
+            raise BadInputError(f"{where(('pairs', index))}: this pair is given twice")
+        seen.add((pair.teacher, pair.student))
+    teachers = {pair.teacher for pair in study.pairs}
+    for name in study.teachers.weights:
+        if name not in teachers:
+            raise BadInputError(
+                f"{where(('teachers', 'weights', name))}: {name!r} is no pair's teacher"
+                f"{nearest(name, teachers)}"
+            )
+    if study.teachers.weights and len(study.teachers.teach) > 1:
+        raise BadInputError(
+            f"{where(('teachers', 'weights'))}: a weights file is one teacher; use one teach seed"
+        )
+
+
+def _check_selection(study: StudySpec, where: Where) -> None:
+    selection = study.selection
+    if selection is None:
+        for method, grid in study.methods.items():
+            for name, values in grid.items():
+                if isinstance(values, list) and len(values) > 1:
+                    raise BadInputError(
+                        f"{where(('methods', method, name))}: {name} has {len(values)} values to"
+                        " choose from, but the study has no selection; add one, or give one value"
+                    )
+        return
+    shared = sorted(set(selection.seeds) & set(study.finals.seeds))
+    if shared and not selection.allow_overlap:
+        raise BadInputError(
+            f"{where(('selection', 'seeds'))}: selection seed {shared[0]} is among the final"
+            " seeds, so a final mean would contain the run it was selected by; choose another, or"
+            " declare it with selection.allow_overlap: true"
+        )
+    if (study.data.val_size == 0) != (selection.split == "test"):
+        raise BadInputError(
+            f"{where(('data', 'val_size'))}: val_size: 0 and selection.split: test go together"
+        )
+
+
+def _check_ablation(study: StudySpec, name: str, ablation: Ablation, where: Where) -> None:
+    of, place = ablation.of, where(("ablations", name, "of"))
+    if of.method is not None:
+        _check_slot(study, of.teacher, of.student, of.method, place)
+        return
+    if of.student is not None:
+        _model(study, of.student, place)
+    elif of.teacher is not None:
+        _model(study, of.teacher, place)
+        teachers = {pair.teacher for pair in study.pairs}
+        if of.teacher not in teachers:
+            hint = nearest(of.teacher, teachers)
+            raise BadInputError(f"{place}: {of.teacher!r} is no pair's teacher{hint}")
+        if of.teacher in study.teachers.weights:
+            raise BadInputError(f"{place}: {of.teacher!r} is given as a file, not trained here")
+
+
+def _check_slot(
+    study: StudySpec, teacher: str | None, student: str | None, method: str | None, place: str
+) -> None:
+    pairs = [(pair.teacher, pair.student) for pair in study.pairs]
+    if (teacher, student) not in pairs:
+        known = ", ".join(f"{a} → {b}" for a, b in pairs[:8])
+        raise BadInputError(
+            f"{place}: {teacher} → {student} is no pair of this study; it has {known}"
+        )
+    if method not in study.methods:
+        raise BadInputError(
+            f"{place}: unknown method {method!r}{nearest(str(method), study.methods)};"
+            f" this study has {', '.join(study.methods)}"
+        )
+
+
+def _check_term(study: StudySpec, term: Term, measure: str, place: str) -> None:
+    if term.ablation is not None:
+        if measure == "gain" or term.student or term.teacher or term.method:
+            raise BadInputError(f"{place}: an ablation stands alone, with measure: accuracy")
+        if term.ablation not in study.ablations:
+            raise BadInputError(
+                f"{place}: unknown ablation {term.ablation!r}"
+                f"{nearest(term.ablation, study.ablations)}"
+            )
+    elif measure == "accuracy" and term.method in (None, "none") and term.teacher is None:
+        if term.student not in {pair.student for pair in study.pairs}:
+            raise BadInputError(f"{place}: {term.student!r} is no student of this study")
+    else:
+        _check_slot(study, term.teacher, term.student, term.method, place)

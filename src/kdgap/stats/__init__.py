@@ -1,0 +1,1 @@
+"""Statistics on plain numbers: knows nothing of torch, files or runs."""

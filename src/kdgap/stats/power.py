@@ -1,0 +1,88 @@
+"""What n seeds can show, known before anything is trained."""
+
+import math
+
+from scipy.special import nctdtr, stdtrit
+
+MOST_SEEDS = 100_000
+
+
+def welch_power(effect: float, std: float, n: int, n_control: int, alpha: float = 0.05) -> float:
+    """Return the probability that a two-sided t test finds a true difference.
+
+    With equal standard deviations in both arms, the statistic follows a noncentral t distribution
+    with noncentrality `effect / (std * sqrt(1/n + 1/n_control))` and `n + n_control - 2` degrees
+    of freedom (Cohen 1988, chapter 2). Welch's test has nearly these degrees of freedom then.
+
+    Args:
+        effect: true difference of the means.
+        std: standard deviation over seeds within each arm, above 0.
+        n, n_control: seeds in each arm, at least 2.
+        alpha: level of the test.
+    """
+    if std <= 0 or n < 2 or n_control < 2:
+        raise ValueError("power needs a standard deviation above 0 and two seeds in each arm")
+    df = n + n_control - 2
+    shift = abs(effect) / (std * math.sqrt(1 / n + 1 / n_control))
+    critical = float(stdtrit(df, 1 - alpha / 2))
+    return float(1 - nctdtr(df, shift, critical) + nctdtr(df, shift, -critical))
+
+
+def minimum_detectable_effect(
+    std: float, n: int, n_control: int, power: float = 0.8, alpha: float = 0.05
+) -> float:
+    """Return the smallest true difference that is found with the given power, in units of `std`.
+
+    Args:
+        std: standard deviation over seeds within each arm, above 0.
+        n, n_control: seeds in each arm, at least 2.
+        power: in (alpha, 1).
+        alpha: level of the test; divide it by the number of comparisons for the worst case of Holm.
+    """
+    low, high = 0.0, std
+    while welch_power(high, std, n, n_control, alpha) < power:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        if welch_power(middle, std, n, n_control, alpha) < power:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def seeds_needed(effect: float, std: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
+    """Return how many seeds in each arm find `effect` with the given power.
+
+    Returns:
+        At least 2; None if it takes more than `MOST_SEEDS`.
+    """
+    if effect == 0:
+        return None
+    low, high = 1, 2
+    while welch_power(effect, std, high, high, alpha) < power:
+        low, high = high, high * 2
+        if high > MOST_SEEDS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if welch_power(effect, std, middle, middle, alpha) < power:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def smallest_permutation_p(n: int, n_control: int) -> float:
+    """Return the smallest two-sided p that an exact permutation test of two arms can reach.
+
+    Of `binomial(n + n_control, n)` relabellings, the observed one is the most extreme, and with
+    arms of equal size its mirror image is as extreme (Fisher 1935).
+    """
+    mirrored = 2 if n == n_control else 1
+    return mirrored / math.comb(n + n_control, n)
+
+
+def smallest_sign_flip_p(pairs: int) -> float:
+    """Return the smallest two-sided p of an exact paired test: `2 / 2^pairs`."""
+    return float(min(1.0, 2.0 / 2**pairs))

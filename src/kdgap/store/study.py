@@ -1,0 +1,173 @@
+"""A study's directory: what was asked, the plan, what is locked, and the runs.
+
+| file | what it holds |
+|---|---|
+| `study.yaml` | the study as it was last run |
+| `plan.json` | the resolved plan: runs, slots, costs, methods; what reading a study needs |
+| `selection.json` | the winners and what they were chosen from, once selection has ended |
+| `locked/NAME.json` | what may not change any more: data, threads, teachers, pre-registration |
+| `live/HOST-PID.json` | what a runner is doing right now |
+| `runs/SLOT/SEED-ID/` | one directory a run; see `record.py` |
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
+from kdgap.files import (
+    TEMPORARY_PREFIX,
+    json_text,
+    parse_json,
+    read_json,
+    sync_directory,
+    write_json,
+)
+from kdgap.store.locks import holder, is_held
+from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, Record, RunDirectory
+
+STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
+RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run stands, and a word about it where there is something to say."""
+
+    state: RunState
+    remark: str = ""
+
+
+class StudyDirectory:
+    """One study's directory; see the module for its files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Whether a study was ever run here."""
+        return (self.path / PLAN).exists()
+
+    def run(self, path: str) -> RunDirectory:
+        """Return the directory of a run by its path in the plan."""
+        return RunDirectory(self.path / path)
+
+    def plan(self) -> dict[str, Any]:
+        """Read `plan.json`.
+
+        Raises:
+            BadInputError: there is no study here.
+            StoreDamagedError: the file is damaged.
+        """
+        if not self.exists():
+            raise BadInputError(f"{self.path}: no study was run here (it has no {PLAN})")
+        plan = read_json(self.path / PLAN)
+        if not isinstance(plan, dict) or plan.get("format") != 1:
+            raise StoreDamagedError(f"{self.path / PLAN}: not a plan of this version")
+        return plan
+
+    def selection(self) -> dict[str, Any] | None:
+        """Read `selection.json`; None while selection has not ended."""
+        path = self.path / SELECTION
+        return read_json(path) if path.exists() else None
+
+    def write(self, name: str, value: Any) -> None:
+        """Write one of the study's JSON files, unless it says this already."""
+        path = self.path / name
+        try:
+            if parse_json(path.read_text(encoding="utf-8")) == parse_json(json_text(value)):
+                return
+        except (OSError, ValueError):
+            pass  # not there, or torn: write it
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, value)
+
+    def locked(self, name: str) -> Any | None:
+        """Return what is locked under a name; None if nothing is."""
+        path = self.path / "locked" / f"{name}.json"
+        return read_json(path) if path.exists() else None
+
+    def lock_fact(self, name: str, value: Any) -> Any:
+        """Lock a value under a name if nothing is locked there yet; return what is locked.
+
+        Whoever comes first decides: the file is linked into place, which happens once.
+        """
+        folder = self.path / "locked"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.json"
+        if not path.exists():
+            temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{name}"
+            write_json(temporary, value)
+            try:
+                os.link(temporary, path)
+                sync_directory(folder)
+            except FileExistsError:
+                pass  # another runner was first
+            finally:
+                temporary.unlink(missing_ok=True)
+        return read_json(path)
+
+    def status(self, path: str, *, verify: bool = True) -> RunStatus:
+        """Return how a run stands.
+
+        Args:
+            path: the run's path in the plan.
+            verify: also check a finished run's small files against its manifest.
+        """
+        directory = self.run(path)
+        if directory.path.is_symlink():
+            return RunStatus("damaged", f"{directory.path}: is a symbolic link")
+        if directory.is_done():
+            if not verify:
+                return RunStatus("done")
+            try:
+                directory.read(hash_weights=False)
+            except KdgapError as error:
+                return RunStatus("damaged", str(error))
+            return RunStatus("done")
+        if not (directory.path / RUN).exists():
+            held = is_held(directory.path / LOCK)
+            return RunStatus("running", holder(directory.path / LOCK)) if held else RunStatus("new")
+        if is_held(directory.path / LOCK):
+            return RunStatus("running", holder(directory.path / LOCK))
+        if (directory.path / FAILURE).exists():
+            return RunStatus("failed", failure_text(directory))
+        return RunStatus("interrupted")
+
+    def found(self) -> list[str]:
+        """Return the paths of all run directories on disk, planned or not."""
+        folder = self.path / "runs"
+        if not folder.is_dir():
+            return []
+        slots = sorted(slot for slot in folder.iterdir() if slot.is_dir())
+        return [
+            f"runs/{slot.name}/{run.name}"
+            for slot in slots
+            for run in sorted(slot.iterdir())
+            if run.is_symlink() or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
+        ]
+
+    def record(self, path: str) -> Record:
+        """Read a finished run; its weights only have to be there."""
+        return self.run(path).read(hash_weights=False)
+
+
+def failure_text(directory: RunDirectory) -> str:
+    """Return why a run failed, in words."""
+    try:
+        failure = read_json(directory.path / FAILURE)
+        if failure["reason"] == "diverged":
+            return f"diverged at step {failure['step']} of epoch {failure['epoch']}"
+        return str(failure["reason"])
+    except (StoreDamagedError, KeyError, TypeError):
+        return "its failure record is damaged"
+
+
+def study_of(run: Path) -> Path | None:
+    """Return the study directory that a run directory belongs to; None for a run of its own."""
+    try:
+        study = run.resolve().parents[2]
+    except IndexError:
+        return None
+    return study if (study / PLAN).exists() and run.resolve().parents[1].name == "runs" else None

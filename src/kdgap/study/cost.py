@@ -1,0 +1,148 @@
+"""What a study costs, from arithmetic and stored measurements: nothing is timed here."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdgap.data import Shape
+from kdgap.data.cache import cache_folder
+from kdgap.errors import StoreDamagedError
+from kdgap.files import read_json, write_json
+from kdgap.models import model_cost
+from kdgap.spec import ModelSpec, RunSpec
+from kdgap.study.plan import Plan, PlannedRun
+
+# Training throughput assumed where nothing was measured, in FLOP/s: one CPU thread on small
+# convolutions, and a mid-range accelerator. Stated wherever an estimate rests on it.
+ASSUMED_CPU_THREAD = 40e9
+ASSUMED_ACCELERATOR = 10e12
+BYTES = 4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes: FLOPs of its own, of its teacher's pass, and parameters."""
+
+    parameters: int
+    forward_flops: int
+    train_flops: float
+    teacher_flops: float
+
+
+def images(run: RunSpec, shape: Shape) -> tuple[int, int]:
+    """Return how many training and validation images a run sees an epoch."""
+    train, val = shape.train - run.data.val_size, run.data.val_size or shape.test
+    limit = run.data.limit
+    return (train, val) if limit is None else (min(train, limit), min(val, limit))
+
+
+def run_cost(run: RunSpec, shape: Shape) -> Cost:
+    """Return what a run costs; a training step is three forward passes (Kaplan 2020)."""
+
+    def cost(model: ModelSpec) -> tuple[int, int]:
+        return model_cost(model, shape.classes, shape.channels, shape.image_size)
+
+    parameters, forward = cost(run.model)
+    train, val = images(run, shape)
+    epochs = run.recipe.epochs
+    teacher = cost(run.teacher.model)[1] if run.teacher else 0
+    return Cost(
+        parameters, forward, float((3 * train + val) * forward * epochs), train * teacher * epochs
+    )
+
+
+def cohort_key(run: RunSpec) -> tuple[Any, ...]:
+    """Return what runs must share to be trained in lock-step, their teacher apart."""
+    return (run.data, run.seed, run.recipe.batch_size, run.precision)
+
+
+def cohorts(runs: list[PlannedRun]) -> list[list[PlannedRun]]:
+    """Group runs that may train together: one teacher at most, and runs without one join it."""
+    groups: dict[tuple[Any, ...], list[PlannedRun]] = {}
+    plain = [planned for planned in runs if planned.run.teacher is None]
+    for planned in runs:
+        if planned.run.teacher is not None:
+            identity = planned.run.teacher.run or planned.run.teacher.weight_hash
+            groups.setdefault((*cohort_key(planned.run), identity), []).append(planned)
+    for planned in plain:
+        key = cohort_key(planned.run)
+        host = next((group for group in groups if group[: len(key)] == key), (*key, None))
+        groups.setdefault(host, []).append(planned)
+    return list(groups.values())
+
+
+def staged_cohorts(plan: Plan) -> list[list[PlannedRun]]:
+    """Return the cohorts of a plan, stage by stage."""
+    stages = (("teacher",), ("selection",), ("baseline", "final", "ablation"))
+    made: list[list[PlannedRun]] = []
+    seen: set[str] = set()
+    for roles in stages:
+        runs = [r for r in plan.runs.values() if set(r.roles) & set(roles) and r.id not in seen]
+        seen |= {planned.id for planned in runs}
+        made += cohorts(runs)
+    return made
+
+
+def total_flops(groups: list[list[PlannedRun]], costs: dict[str, Cost]) -> float:
+    """Return the FLOPs of cohorts, each with one teacher pass."""
+    return sum(
+        sum(costs[run.id].train_flops for run in group)
+        + max(costs[run.id].teacher_flops for run in group)
+        for group in groups
+    )
+
+
+def _rate_key(device: torch.device, threads: int, run: RunSpec) -> str:
+    # Images of one kind only: tiny ones leave a machine idle that large ones fill.
+    words = (platform.node(), device.type, threads, run.precision, run.data.name)
+    return "-".join(map(str, words)).replace("/", "_")
+
+
+def _rate_file(key: str) -> Path:
+    return cache_folder() / "measured" / f"speed-{key}.json"
+
+
+def store_rate(
+    device: torch.device, threads: int, run: RunSpec, flops: float, seconds: float
+) -> None:
+    """Remember how fast this machine trained, for the next plan."""
+    path = _rate_file(_rate_key(device, threads, run))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"flops_per_second": flops / seconds, "seconds": seconds})
+    except OSError:
+        pass  # an estimate is worth no error
+
+
+def known_rate(device: torch.device, threads: int | None, run: RunSpec) -> tuple[float, str]:
+    """Return training FLOP/s of this machine, and where the number comes from."""
+    count = threads or torch.get_num_threads()
+    try:
+        stored = read_json(_rate_file(_rate_key(device, count, run)))
+        return float(stored["flops_per_second"]), "measured on this machine"
+    except (StoreDamagedError, KeyError, TypeError, ValueError):
+        pass
+    if device.type == "cpu":
+        return ASSUMED_CPU_THREAD * count, f"assumed {ASSUMED_CPU_THREAD / 1e9:g} GFLOP/s a thread"
+    return ASSUMED_ACCELERATOR, f"assumed {ASSUMED_ACCELERATOR / 1e12:g} TFLOP/s"
+
+
+def disk_bytes(plan: Plan, costs: dict[str, Cost]) -> int:
+    """Return the disk that a study needs at its end, and on the way for the states of a cohort.
+
+    Best and last weights of each kept run; a state holds weights, momentum and best weights, and
+    two states are kept. Give it a plan without open slots (`stand_in`).
+    """
+    kept = sum(
+        2 * costs[planned.id].parameters
+        for planned in plan.runs.values()
+        if planned.roles != ["selection"] or plan.study.keep_selection_weights
+    )
+    states = max(
+        (sum(6 * costs[run.id].parameters for run in group) for group in staged_cohorts(plan)),
+        default=0,
+    )
+    return BYTES * (kept + states)

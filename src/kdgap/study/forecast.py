@@ -1,0 +1,105 @@
+"""What a study will cost and what its seeds can show, before anything is trained."""
+
+from typing import Any
+
+import torch
+
+from kdgap.stats.power import (
+    minimum_detectable_effect,
+    seeds_needed,
+    smallest_permutation_p,
+    smallest_sign_flip_p,
+)
+from kdgap.study.cost import disk_bytes, known_rate, staged_cohorts, total_flops
+from kdgap.study.plan import Plan
+from kdgap.study.workspace import Workspace, costs_of, stand_in
+
+
+def forecast(
+    workspace: Workspace, plan: Plan, device: torch.device, done: set[str]
+) -> dict[str, Any]:
+    """Return estimates of time and disk, the statistical floors, and warnings about budgets.
+
+    Args:
+        workspace: the study.
+        plan: its plan.
+        device: where it would run.
+        done: ids of finished runs, which cost nothing any more.
+    """
+    study, shape = workspace.study, workspace.shape()
+    found: dict[str, Any] = {
+        "device": str(device),
+        "seconds": None,
+        "seconds_alone": None,
+        "disk_bytes": None,
+        "warnings": [],
+        **_floors(workspace, plan),
+    }
+    if shape is None:
+        return found
+    full = stand_in(workspace, plan)
+    costs = costs_of(full, shape)
+    left = [[p for p in group if p.id not in done] for group in staged_cohorts(full)]
+    groups = [group for group in left if group]
+    threads = workspace.directory.locked("threads") or study.threads
+    any_run = next(iter(full.runs.values())).run
+    rate, source = known_rate(device, threads, any_run)
+    alone = [[planned] for group in groups for planned in group]
+    found |= {
+        "flops": total_flops(groups, costs),
+        "flops_per_second": rate,
+        "rate_source": source,
+        "seconds": total_flops(groups, costs) / rate,
+        "seconds_alone": total_flops(alone, costs) / rate,
+        "disk_bytes": disk_bytes(full, costs),
+    }
+    budgets = study.budgets
+    hours, gib = found["seconds"] / 3600, found["disk_bytes"] / 2**30
+    if budgets.hours is not None and hours > budgets.hours:
+        found["warnings"].append(
+            f"about {hours:.3g} hours are left to do, the budget is {budgets.hours:g}"
+        )
+    if budgets.gib is not None and gib > budgets.gib:
+        found["warnings"].append(f"about {gib:.3g} GiB of disk, the budget is {budgets.gib:g}")
+    return found
+
+
+def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
+    """Return what the study's seeds can show at best, as numbers and in sentences."""
+    study = workspace.study
+    stats, n = study.statistics, len(study.finals.seeds)
+    treated, family = n * len(study.teachers.teach), len(plan.choices)
+    std, effect, alpha = stats.expected_std_pp, stats.smallest_effect_pp, 1 - stats.confidence
+    corrected = alpha / family
+    needed = seeds_needed(effect, std, stats.power, corrected)
+    floors: dict[str, Any] = {
+        "seeds": n,
+        "family": family,
+        "std_pp": std,
+        "smallest_effect_pp": effect,
+        "mde_pp": None,
+        "mde_corrected_pp": None,
+        "seeds_needed": seeds_needed(effect, std, stats.power, alpha),
+        "seeds_needed_corrected": needed,
+    }
+    guess = f"If accuracy varies by {std:g} pp (std) over seeds (a guess of the study):"
+    if n < 2:
+        text = [f"What {n} seed can show: nothing; an interval needs at least two."]
+        return {"floors": floors, "floors_text": text}
+    floors["mde_pp"] = minimum_detectable_effect(std, treated, n, stats.power, alpha)
+    floors["mde_corrected_pp"] = minimum_detectable_effect(std, treated, n, stats.power, corrected)
+    paired = stats.test == "paired"
+    exact = smallest_sign_flip_p(n) if paired else smallest_permutation_p(treated, n)
+    floors["smallest_p"] = exact
+    floors["smallest_p_corrected"] = min(1.0, exact * family)
+    text = [
+        f"What {n} seeds can show. {guess}",
+        f"  a gain of {floors['mde_pp']:.2f} pp is found with {stats.power:.0%} power, one of"
+        f" {floors['mde_corrected_pp']:.2f} pp after correction for {family} gains;",
+        f"  the smallest effect of interest, {effect:g} pp, would take"
+        f" {floors['seeds_needed'] or 'too many'} seeds in each arm"
+        f" ({needed or 'too many'} after correction);",
+        f"  an exact {'paired ' if paired else ''}test cannot get under p = {exact:.3g},"
+        f" {min(1.0, exact * family):.3g} after correction.",
+    ]
+    return {"floors": floors, "floors_text": text}

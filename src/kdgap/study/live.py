@@ -1,0 +1,77 @@
+"""What a runner is doing right now, in a small file that displays read."""
+
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kdgap.engine.tracker import NoTracker, Tracker
+
+EVERY_SECONDS = 0.5
+
+
+class Live:
+    """Writes `live/HOST-PID.json`; losing it loses nothing, so errors are passed over."""
+
+    def __init__(self, study: Path) -> None:
+        self._path = study / "live" / f"{socket.gethostname()}-{os.getpid()}.json"
+        self._now: dict[str, Any] = {}
+        self._written = 0.0
+
+    def write(self, now: dict[str, Any]) -> None:
+        """Say what is going on."""
+        self._now = now
+        self._flush()
+
+    def watch(self, run: str, epochs: int) -> Tracker:
+        """Return a watcher that reports a run's progress."""
+        return _Watch(self, run, epochs)
+
+    def progress(self, run: str, step: dict[str, Any]) -> None:
+        """Note a run's progress; written now and then."""
+        self._now = {"phase": "training", "runs": {**self._runs(), run: step}}
+        if time.monotonic() - self._written >= EVERY_SECONDS:
+            self._flush()
+
+    def over(self, run: str) -> None:
+        """Take a run off the list."""
+        runs = self._runs()
+        runs.pop(run, None)
+        self._now = {"phase": "training", "runs": runs}
+
+    def _runs(self) -> dict[str, Any]:
+        runs = self._now.get("runs")
+        return dict(runs) if isinstance(runs, dict) else {}
+
+    def _flush(self) -> None:
+        self._written = time.monotonic()
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(".new")
+            about = {"pid": os.getpid(), "host": socket.gethostname(), "when": time.time()}
+            temporary.write_text(json.dumps({**about, **self._now}))
+            temporary.replace(self._path)
+
+    def close(self) -> None:
+        """Remove the file."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+
+class _Watch(NoTracker):
+    def __init__(self, live: Live, run: str, epochs: int) -> None:
+        self._live, self._run, self._epochs = live, run, epochs
+        self._accuracy: float | None = None
+
+    def step(self, epoch: int, step: int, steps: int) -> None:
+        about = {"epoch": epoch, "epochs": self._epochs, "step": step, "steps": steps}
+        self._live.progress(self._run, {**about, "val_acc": self._accuracy})
+
+    def epoch(self, entry: dict[str, Any]) -> None:
+        self._accuracy = entry["val_acc"]
+
+    def finish(self, results: dict[str, Any] | None) -> None:
+        self._live.over(self._run)

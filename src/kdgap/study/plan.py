@@ -1,0 +1,107 @@
+"""A study becomes runs, as pure data: nothing is trained, read or written here.
+
+Finals depend on what selection chooses, so a plan is made from a study *and* the winners that are
+known. Without them, finals are open slots with counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from kdgap.spec import DataSpec, RunSpec, StudySpec
+from kdgap.spec.validation import Scalar
+
+ROLES = ("teacher", "selection", "baseline", "final", "ablation")
+Parameters = dict[str, Scalar]
+SlotKey = tuple[str, str, str]
+"""Teacher, student and method: what a choice is made for."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a run is for: its role, and the names that pairs and claims use.
+
+    `variant` tells candidates of a selection, and the arms of an ablation, apart.
+    """
+
+    role: str
+    teacher: str | None
+    student: str
+    method: str
+    variant: str = ""
+
+    @property
+    def text(self) -> str:
+        """A readable name, such as `r50 → r18 logit`."""
+        pair = f"{self.teacher} → {self.student}" if self.teacher else self.student
+        method = "" if self.method == "none" else f" {self.method}"
+        return pair + method + (f" ({self.variant})" if self.variant else "")
+
+
+@dataclass
+class PlannedRun:
+    """A run of the plan, once for all the roles it plays."""
+
+    id: str
+    run: RunSpec
+    path: str
+    cell: str
+    teacher: str | None
+    slots: list[Slot] = field(default_factory=list)
+
+    @property
+    def roles(self) -> list[str]:
+        """Its roles, in the order in which a study meets them."""
+        return sorted({slot.role for slot in self.slots}, key=ROLES.index)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What selection chooses from for one pair and method; `runs` has the ids of a candidate."""
+
+    key: SlotKey
+    candidates: list[Parameters]
+    runs: list[list[str]]
+
+
+@dataclass
+class Plan:
+    """Runs by id in order of work, the choices to make, and how many finals are still open."""
+
+    study: StudySpec
+    data: DataSpec
+    runs: dict[str, PlannedRun] = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
+    winners: dict[SlotKey, Parameters] = field(default_factory=dict)
+    open_slots: dict[Slot, int] = field(default_factory=dict)
+
+    def of_role(self, role: str) -> list[PlannedRun]:
+        """Return the planned runs that play a role."""
+        return [planned for planned in self.runs.values() if role in planned.roles]
+
+
+def variant_text(parameters: Parameters, grid: Mapping[str, object]) -> str:
+    """Return what distinguishes a candidate, such as `alpha 0.5, temperature 4`."""
+    varied = [name for name, values in grid.items() if isinstance(values, list)]
+    shown = {name: parameters[name] for name in varied}
+    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+
+
+def count_runs(study: StudySpec) -> dict[str, int]:
+    """Return how many runs of each role a study asks for, without making any of them."""
+    grids = [
+        prod(len(v) if isinstance(v, list) else 1 for v in grid.values())
+        for grid in study.methods.values()
+    ]
+    pairs, seeds = len(study.pairs), len(study.finals.seeds)
+    trained = {pair.teacher for pair in study.pairs} - set(study.teachers.weights)
+    selection = 0
+    if study.selection is not None:
+        selection = pairs * len(study.selection.seeds) * sum(size for size in grids if size > 1)
+    return {
+        "teacher": len(trained) * len(study.teachers.seeds),
+        "selection": selection,
+        "baseline": len({pair.student for pair in study.pairs}) * seeds,
+        "final": pairs * len(grids) * seeds * len(study.teachers.teach),
+        "ablation": sum(2 * len(ablation.seeds) for ablation in study.ablations.values()),
+    }

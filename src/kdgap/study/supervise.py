@@ -1,0 +1,134 @@
+"""Runners as processes: started, watched, restarted when they die, stopped together.
+
+Nothing here trains. Each worker is a process group of its own, so that a Ctrl-C in the terminal
+reaches this process alone, which passes it on once.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from kdgap.errors import StoppedError
+from kdgap.study.stop import CODES
+
+POLL_SECONDS = 0.25
+RESTARTS = 5
+STOPPED = "stopped and saved; the same command goes on from here"
+
+
+class Supervisor:
+    """Runs the workers of one study.
+
+    Args:
+        study: the study's directory, whose `plan.json` says what to do.
+        devices: one a worker.
+        stages: what they are asked to do.
+        tell: called several times a second while they run.
+        say: takes the remarks of workers.
+    """
+
+    def __init__(
+        self,
+        study: Path,
+        devices: Sequence[str],
+        stages: Sequence[str],
+        tell: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._study, self._devices, self._stages = study, devices, stages
+        self._tell, self._say = tell, say
+        self._workers: dict[int, subprocess.Popen[str]] = {}
+        self._readers: list[threading.Thread] = []
+        self._last_words: dict[int, str] = {}
+        self._restarts = 0
+        self._stop: int | None = None
+
+    def run(self) -> tuple[int, str]:
+        """Run until every worker has ended; return the worst exit code and its worker's last words.
+
+        Raises:
+            StoppedError: a signal came, and the workers have saved and ended.
+        """
+        before = {number: signal.signal(number, self._on_signal) for number in CODES}
+        code, words = 0, ""
+        try:
+            for index in range(len(self._devices)):
+                self._start(index)
+            while self._workers:
+                time.sleep(POLL_SECONDS)
+                self._tell()
+                for index, worker in list(self._workers.items()):
+                    ended = worker.poll()
+                    if ended is None:
+                        continue
+                    del self._workers[index]
+                    if ended < 0 and self._stop is None and self._restart(index, ended):
+                        continue
+                    ended = 3 if ended < 0 else ended
+                    if ended > code and ended not in CODES.values():
+                        code, words = ended, self._words(index)
+                        self._forward(signal.SIGTERM)  # its trouble is the others' as well
+        finally:
+            for worker in self._workers.values():
+                worker.kill()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self._stop is not None:
+            raise StoppedError(STOPPED, CODES[signal.Signals(self._stop)])
+        return code, words
+
+    def _start(self, index: int) -> None:
+        command = [
+            *(sys.executable, "-m", "kdgap", "worker", str(self._study)),
+            *("--device", self._devices[index], "--share", str(len(self._devices))),
+            *("--parent", str(os.getpid())),
+            *(word for stage in self._stages for word in ("--only", stage)),
+        ]
+        worker = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        self._workers[index] = worker
+        reader = threading.Thread(target=self._listen, args=(index, worker), daemon=True)
+        reader.start()
+        self._readers.append(reader)
+
+    def _restart(self, index: int, ended: int) -> bool:
+        """Start a worker again that was killed; its runs go on where they were saved."""
+        if self._restarts >= RESTARTS * len(self._devices):
+            return False
+        self._restarts += 1
+        self._say(f"a worker was killed by signal {-ended}; its runs go on from their states")
+        self._start(index)
+        return True
+
+    def _listen(self, index: int, worker: subprocess.Popen[str]) -> None:
+        assert worker.stderr is not None
+        for line in worker.stderr:
+            text = line.rstrip()
+            if text.startswith("error: "):
+                self._last_words[index] = text.removeprefix("error: ")
+            elif text:
+                self._say(text)
+
+    def _words(self, index: int) -> str:
+        for reader in self._readers:
+            reader.join(timeout=1)
+        return self._last_words.get(index, "a worker ended without a word")
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self._stop is not None and number == signal.SIGINT:
+            for worker in self._workers.values():
+                worker.kill()
+            os._exit(CODES[signal.SIGINT])
+        self._stop = number
+        self._forward(signal.Signals(number))
+
+    def _forward(self, number: signal.Signals) -> None:
+        for worker in self._workers.values():
+            worker.send_signal(number)

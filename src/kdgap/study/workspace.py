@@ -1,0 +1,247 @@
+"""A study at hand: its specification, its directory, and the plan as far as it is known."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from kdgap import yamlio
+from kdgap.data import DATASETS, Shape
+from kdgap.errors import BadInputError
+from kdgap.methods import METHODS
+from kdgap.models import MODELS
+from kdgap.spec import StudySpec, read_study
+from kdgap.spec.study import preregistered
+from kdgap.spec.study_file import Where
+from kdgap.store.locks import probe_locks
+from kdgap.store.study import PLAN, STUDY, StudyDirectory
+from kdgap.study.cost import Cost, run_cost, staged_cohorts
+from kdgap.study.plan import Plan, Slot, count_runs
+from kdgap.study.planner import plan_study
+from kdgap.study.selection import Selected, Selector
+
+
+@dataclass
+class Workspace:
+    """One study with its directory.
+
+    Attributes:
+        study: what was asked.
+        where: tells where a key was given, for error messages.
+        directory: where it is run.
+        text: the study file as it was read, with the overrides; None if read from the directory.
+    """
+
+    study: StudySpec
+    where: Where
+    directory: StudyDirectory
+    text: str | None = None
+    selector: Selector = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.selector = Selector(self.directory)
+
+    def plan(self, given_up: set[str] | None = None) -> tuple[Plan, Selected]:
+        """Plan with the winners that the finished runs determine."""
+        bare = plan_study(self.study, self.where)
+        selected = self.selector.select(bare, given_up or set())
+        return plan_study(self.study, self.where, selected.winners), selected
+
+    def shape(self) -> Shape | None:
+        """Return the data's numbers and sizes: known, or locked by an earlier run here."""
+        known = DATASETS[self.study.data.name].shape
+        if known is not None:
+            return known
+        locked = self.directory.locked("data")
+        if locked is None:
+            return None
+        shape = locked["shape"]
+        return Shape(**{**shape, "image_size": tuple(shape["image_size"])})
+
+    def post_hoc(self) -> list[str]:
+        """Return which pre-registered parts were changed after the first final was tested."""
+        locked = self.directory.locked("preregistration")
+        if locked is None:
+            return []
+        now = preregistered(self.study)
+        return [key for key in now if locked["content"].get(key) != now[key]]
+
+
+def open_study(
+    target: Path, overrides: Mapping[str, object] | None = None, out: Path | None = None
+) -> Workspace:
+    """Open a study from its file, or from the directory it was run in.
+
+    Args:
+        target: a study file, or a study directory.
+        overrides: `key.path` → value; only with a file.
+        out: the study directory; None = `runs/NAME`.
+
+    Raises:
+        BadInputError: no such study, or something is wrong with it.
+    """
+    if target.is_dir():
+        if overrides or out:
+            raise BadInputError(f"{target}: --set and --out go with a study file")
+        directory = StudyDirectory(target)
+        plan = directory.plan()
+        study = StudySpec.model_validate(plan["study"])
+        return Workspace(study, lambda _: str(target), directory)
+    document = yamlio.load(target)
+    study, where = read_study(document, overrides or {})
+    changes = "".join(f"# --set {key}={value}\n" for key, value in (overrides or {}).items())
+    text = changes + target.read_text(encoding="utf-8")
+    return Workspace(study, where, StudyDirectory(out or Path("runs") / study.name), text)
+
+
+def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirectory:
+    """Make the study's directory, or go on in it; return it with its `plan.json` written.
+
+    Raises:
+        BadInputError: the directory cannot be written, belongs to something else, or its file
+            system cannot lock.
+    """
+    directory = workspace.directory
+    plan, selected = workspace.plan()
+    path = directory.path
+    if path.is_symlink():
+        raise BadInputError(f"{path}: is a symbolic link; name a real folder")
+    if path.exists() and not directory.exists() and any(path.iterdir()):
+        strange = min(entry.name for entry in path.iterdir())
+        if strange not in (STUDY, ".lock-probe", "locked"):
+            raise BadInputError(
+                f"{path}: not empty and no study of ours (holds {strange!r}); give another --out"
+            )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe_locks(path)
+        for warning in write_plan(workspace, plan, selected)["warnings"]:
+            say(f"note: {warning}")
+    except OSError as error:
+        raise BadInputError(f"{path}: {error.strerror or error}") from None
+    return directory
+
+
+def stand_in(workspace: Workspace, plan: Plan) -> Plan:
+    """Return the plan with each undecided winner taken as the first candidate.
+
+    For counting and estimating only: candidates of one method cost the same.
+    """
+    winners = {choice.key: choice.candidates[0] for choice in plan.choices} | plan.winners
+    return plan_study(workspace.study, workspace.where, winners)
+
+
+def warnings_of(workspace: Workspace, plan: Plan) -> list[str]:
+    """Return what a reader must know before believing the study's numbers."""
+    study, found = workspace.study, []
+    selection = study.selection
+    if study.smoke:
+        found.append("smoke run: the data is limited, so no number is a result")
+    if selection is not None and selection.split == "test":
+        found.append(
+            "epochs and hyper-parameters are chosen on the test images (declared): every accuracy"
+            " and gain is optimistic"
+        )
+    if selection is not None:
+        shared = sorted(set(selection.seeds) & set(study.finals.seeds))
+        if shared:
+            found.append(
+                f"selection seed {', '.join(map(str, shared))} is among the final seeds"
+                " (declared): their means contain the runs that they were selected by"
+            )
+    tried = {choice.key[2]: len(choice.candidates) for choice in plan.choices}
+    if len(set(tried.values())) > 1:
+        counts = ", ".join(f"{method} {count}" for method, count in tried.items())
+        found.append(f"unequal tuning budgets, in configurations: {counts}")
+    if len(study.teachers.teach) == 1:
+        found.append(
+            "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
+            " of its kind"
+        )
+    return found + [
+        f"post hoc: {key} was changed after the first final was tested"
+        for key in workspace.post_hoc()
+    ]
+
+
+def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
+    """Write `plan.json`, and `study.yaml` if the study came from a file; return the plan's data."""
+    data = plan_data(workspace, plan, selected)
+    workspace.directory.write(PLAN, data)
+    if workspace.text is not None:
+        (workspace.directory.path / STUDY).write_text(workspace.text, encoding="utf-8")
+    return data
+
+
+def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
+    """Return what `plan.json` holds: all that reading a study needs of the training wing."""
+    shape = workspace.shape()
+    full = stand_in(workspace, plan) if plan.open_slots else plan
+    costs = {} if shape is None else costs_of(full, shape)
+    open_flops = sum(
+        cost.train_flops for identifier, cost in costs.items() if identifier not in plan.runs
+    )
+    return {
+        "format": 1,
+        "study": workspace.study.model_dump(mode="json"),
+        "counts": count_runs(workspace.study),
+        "selection_complete": selected.complete,
+        "winners": [
+            {"teacher": t, "student": s, "method": m, "parameters": parameters}
+            for (t, s, m), parameters in plan.winners.items()
+        ],
+        "runs": [
+            {
+                "id": planned.id,
+                "path": planned.path,
+                "cell": planned.cell,
+                "seed": planned.run.seed,
+                "teacher": planned.teacher,
+                "roles": planned.roles,
+                "slots": [_slot(slot) for slot in planned.slots],
+                "parameters": dict(planned.run.method.parameters),
+                "flops": costs[planned.id].train_flops if costs else None,
+            }
+            for planned in plan.runs.values()
+        ],
+        "open": [{**_slot(slot), "runs": count} for slot, count in plan.open_slots.items()],
+        "open_runs": len(full.runs) - len(plan.runs),
+        "open_flops": open_flops,
+        "methods": {
+            name: {
+                "summary": METHODS[name].summary,
+                "citation": METHODS[name].citation,
+                "hyperparameters": [f.name for f in fields(METHODS[name])],  # type: ignore[arg-type]
+            }
+            for name in ("none", *workspace.study.methods)
+        },
+        "models": {
+            name: {
+                **model.model_dump(),
+                "citation": MODELS[model.name].citation,
+                **_model_cost(full, costs, name),
+            }
+            for name, model in workspace.study.models.items()
+        },
+        "cohorts": len(staged_cohorts(full)),
+        "warnings": warnings_of(workspace, plan),
+    }
+
+
+def _slot(slot: Slot) -> dict[str, Any]:
+    return {
+        name: getattr(slot, name) for name in ("role", "teacher", "student", "method", "variant")
+    }
+
+
+def costs_of(plan: Plan, shape: Shape) -> dict[str, Cost]:
+    """Return the cost of every planned run by id."""
+    return {planned.id: run_cost(planned.run, shape) for planned in plan.runs.values()}
+
+
+def _model_cost(plan: Plan, costs: dict[str, Cost], name: str) -> dict[str, int]:
+    for planned in plan.runs.values():
+        if costs and any(slot.student == name for slot in planned.slots):
+            cost = costs[planned.id]
+            return {"parameters": cost.parameters, "flops": cost.forward_flops}
+    return {}
