@@ -4,11 +4,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUN := $(BIN)/kdgap
 JOBS ?= 2
+WORKERS ?= 2
 
 .PHONY: help setup demo test lint types format test-slow bench clean
 
 help:
-	@echo "make demo       set up, train a teacher and three students on the digits, compare them"
+	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make bench      timings of this machine, side by side"
@@ -25,15 +26,11 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	@$(RUN) train configs/digits_teacher.yaml >/dev/null
-	@$(RUN) train configs/digits_baseline.yaml >/dev/null
-	@$(RUN) train configs/digits_logit.yaml >/dev/null
-	@$(RUN) train configs/digits_feature.yaml >/dev/null
-	@$(RUN) show $(foreach r,teacher baseline logit feature,runs/digits/$(r)/seed0)
+	@$(RUN) run configs/studies/digits.yaml --workers $(WORKERS)
 	@echo
-	@echo "Next:  $(RUN) train configs/digits_logit.yaml --seed 1"
-	@echo "       $(RUN) data digits --sheet digits.png"
-	@echo "       $(RUN) methods"
+	@echo "Next:  $(RUN) show runs/digits                 # this table again; --json for machines"
+	@echo "       $(RUN) verify runs/digits --rerun 3     # three runs trained again, compared bit for bit"
+	@echo "       $(RUN) plan configs/studies/reference.yaml"
 
 test: lint types
 	$(BIN)/pytest -n $(JOBS) --dist worksteal

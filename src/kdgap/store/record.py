@@ -126,27 +126,21 @@ class RunDirectory:
         Args:
             run: what `run.json` holds; on resuming, the one that is there stays if it is whole.
             resumed: the history up to the state that training goes on from; empty = from scratch.
-
-        Raises:
-            BadInputError: the directory cannot be written.
         """
         kept = {LOCK, ATTEMPTS, RUN} if resumed else {LOCK, ATTEMPTS}
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            for entry in self.path.iterdir():
-                if entry.name == TENSORBOARD:
-                    shutil.rmtree(entry)
-                elif entry.name.startswith(STATE_PREFIX):
-                    continue  # whoever reads the states also drops them
-                elif _is_ours(entry.name) and entry.name not in kept:
-                    entry.unlink()
-            if not (self.path / RUN).exists():
-                write_json(self.path / RUN, run)
-            if resumed:
-                lines = [json_text(entry, indent=None) + "\n" for entry in resumed]
-                write_atomic(self.path / HISTORY, "".join(lines).encode())
-        except OSError as error:
-            raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
+        self.path.mkdir(parents=True, exist_ok=True)
+        for entry in self.path.iterdir():
+            if entry.name == TENSORBOARD:
+                shutil.rmtree(entry)
+            elif entry.name.startswith(STATE_PREFIX):
+                continue  # whoever reads the states also drops them
+            elif _is_ours(entry.name) and entry.name not in kept:
+                entry.unlink()
+        if not (self.path / RUN).exists():
+            write_json(self.path / RUN, run)
+        if resumed:
+            lines = [json_text(entry, indent=None) + "\n" for entry in resumed]
+            write_atomic(self.path / HISTORY, "".join(lines).encode())
 
     def note_attempt(self, entry: dict[str, Any]) -> None:
         """Add one line to `attempts.jsonl`."""

@@ -18,6 +18,7 @@ from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
 from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
+from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
 from kdgap.study.door import open_door
 from kdgap.study.results import Prepared, results_of
@@ -43,6 +44,12 @@ def finish_run(
     record = directory.read()
     if record.test is not None and record.results["test_acc_best"] is not None:
         return record
+    study = study_of(path)
+    if study is not None:
+        raise BadInputError(
+            f"{path}: its test door belongs to the study {study}, which opens it once selection is"
+            f" over, for runs that count: kdgap run {study}"
+        )
     try:
         return _open_closed_door(directory, record, data_root, device, say)
     except OSError as error:

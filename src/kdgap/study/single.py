@@ -102,8 +102,10 @@ def _train(
 ) -> Record:
     if prepared.run.smoke:
         say(SMOKE_FLAG)
-    attempt = Attempt(prepared, directory, watchers, say)
-
+    try:
+        attempt = Attempt(prepared, directory, watchers, say)
+    except OSError as error:
+        raise BadInputError(f"output_dir {directory.path}: {error.strerror or error}") from None
     with Stopper() as pause:
 
         def door(prepared: Prepared, states: dict[str, Any]) -> dict[str, Any] | None:

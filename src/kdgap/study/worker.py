@@ -5,34 +5,33 @@ the system frees the lock when the runner ends, however that happens. What there
 from the plan and from what is on disk, so runners need not know of each other.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from kdgap.data import Dataset, Request, load_dataset, split_dataset
 from kdgap.engine.device import make_deterministic, pick_device
-from kdgap.engine.student import Teacher, check_trainable
-from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.models.build import check_model
+from kdgap.errors import BadInputError, RunFailedError
+from kdgap.spec import canonical_json
 from kdgap.spec.study import preregistered
 from kdgap.store.locks import Lock
-from kdgap.store.record import Record, RunDirectory
 from kdgap.store.study import SELECTION
+from kdgap.study.bench import Bench
 from kdgap.study.cost import cohort_key, cohorts, store_rate, total_flops
 from kdgap.study.evaluation import open_recorded, recorded_states
 from kdgap.study.inventory import Inventory, give_up
 from kdgap.study.live import Live
 from kdgap.study.plan import Plan, PlannedRun
-from kdgap.study.results import Prepared
 from kdgap.study.selection import Selected
-from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
+
+if TYPE_CHECKING:
+    from kdgap.study.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
 STAGES = {
@@ -66,12 +65,15 @@ class Worker:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._workspace, self._directory = workspace, workspace.directory
-        self._device = pick_device(device)
+        self._bench = Bench(
+            self._directory,
+            pick_device(device),
+            lambda: self._live.write({"phase": "loading data"}),
+        )
         self._roles = {role for stage in stages for role in STAGES[stage]}
         self._share, self._pause, self._say = share, pause, say
         self._inventory = Inventory(self._directory, workspace.study.budgets.attempts)
         self._live = Live(self._directory.path)
-        self._datasets: dict[tuple[str, int | None], Dataset] = {}
 
     def work(self) -> None:
         """Do everything that can be done.
@@ -92,6 +94,9 @@ class Worker:
                     break
                 self._live.write({"phase": "waiting for runs that others hold"})
                 time.sleep(POLL_SECONDS)
+        except OSError as error:
+            place = error.filename or self._directory.path
+            raise RunFailedError(f"{place}: {error.strerror or error}") from None
         finally:
             self._live.close()
 
@@ -107,6 +112,11 @@ class Worker:
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
+        if self._directory.plan()["study"] != self._workspace.study.model_dump(mode="json"):
+            raise BadInputError(
+                f"{self._directory.path}: another `kdgap run` has changed the study meanwhile;"
+                " start this one again"
+            )
         plan, _ = self._workspace.plan()
         self._inventory.look(plan)
         plan, selected = self._workspace.plan(self._inventory.given_up(plan))
@@ -177,12 +187,12 @@ class Worker:
         first = taken[0][0]
         self._live.write({"phase": "preparing", "runs": [planned.id for planned, _ in taken]})
         owner = next((p for p, _ in taken if p.run.teacher is not None), None)
-        weights = None if owner is None else self._teacher(owner)
+        weights = None if owner is None else self._bench.teacher(owner)
         attempts: list[Attempt] = []
         held: dict[int, tuple[PlannedRun, Lock]] = {}
         begun = time.monotonic()
         for planned, lock in taken:
-            prepared = self._prepare(planned, weights if planned.run.teacher else None)
+            prepared = self._bench.prepare(planned, weights if planned.run.teacher else None)
             if attempts and attempts[0].prepared.teacher and planned.run.teacher:
                 prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
             directory = self._directory.run(planned.path)
@@ -203,68 +213,10 @@ class Worker:
         failed = any(attempt.member.failure for attempt in attempts)
         if not resumed and not failed:
             group = [planned for planned, _ in taken]
-            costs = costs_of(_only(plan, group), self._datasets_shape(first))
+            costs = costs_of(_only(plan, group), self._bench.dataset(first).shape)
             flops = total_flops([group], costs)
             seconds = time.monotonic() - begun
-            store_rate(self._device, torch.get_num_threads(), first.run, flops, seconds)
-
-    def _datasets_shape(self, planned: PlannedRun) -> Any:
-        return self._dataset(planned).shape
-
-    def _dataset(self, planned: PlannedRun) -> Dataset:
-        """Load the data once, and refuse other data than the study began with."""
-        data = planned.run.data
-        key = (data.name, data.image_size)
-        if key not in self._datasets:
-            self._live.write({"phase": "loading data"})
-            root = Path(planned.run.place.data_root)
-            dataset = load_dataset(data.name, Request(root, data.image_size))
-            shape = dataset.shape
-            fact = {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "shape": {**vars(shape), "image_size": list(shape.image_size)},
-            }
-            name = "data" if data.image_size is None else f"data-{data.image_size}"
-            locked = self._directory.lock_fact(name, fact)
-            if locked["fingerprint"] != dataset.fingerprint:
-                raise BadInputError(
-                    f"{self._directory.path}: the data is not what this study began with"
-                    f" (fingerprint {dataset.fingerprint[:12]}, locked"
-                    f" {locked['fingerprint'][:12]}); bring back the data, or use another --out"
-                )
-            self._datasets[key] = dataset
-        return self._datasets[key]
-
-    def _teacher(self, planned: PlannedRun) -> TeacherWeights:
-        """Open the teacher of a run, and refuse other weights than the study began with."""
-        teacher = planned.run.teacher
-        assert teacher is not None
-        own = teacher.run is not None
-        path = self._directory.path / teacher.weights if own else Path(teacher.weights)
-        weights = open_teacher(path, teacher.model.name, unmeasured=False)
-        identity = str(teacher.run or teacher.weight_hash)
-        if own and weights.run_id != teacher.run:
-            raise StoreDamagedError(f"{path}: not the best weights of run {identity[:12]}")
-        locked = self._directory.lock_fact(f"teacher-{identity[:12]}", weights.card.weight_hash)
-        if locked != weights.card.weight_hash or teacher.weight_hash not in (None, locked):
-            raise BadInputError(
-                f"{path}: these are not the teacher's weights that this study began with"
-                f" (hash {weights.card.weight_hash[:12]}, locked {locked[:12]})"
-            )
-        return weights
-
-    def _prepare(self, planned: PlannedRun, weights: TeacherWeights | None) -> Prepared:
-        run, dataset = planned.run, self._dataset(planned)
-        data = run.data
-        parts = split_dataset(dataset, data.val_size, data.split_seed, data.limit, data.choose_on)
-        check_model(run.model, dataset.image_size)
-        check_trainable(run, len(parts.train))
-        teacher, card = None, None
-        if weights is not None:
-            check_teacher(weights, dataset, self._device)
-            teacher, card = Teacher(weights.network, run, self._device), weights.card
-        return Prepared(run, self._device, dataset, parts, teacher, card)
+            store_rate(self._bench.device, torch.get_num_threads(), first.run, flops, seconds)
 
     # The test door
 
@@ -286,29 +238,27 @@ class Worker:
             with lock:
                 record = directory.read()
                 if record.test is None:
-                    if role == "final":
+                    if role in ("final", "ablation"):
                         self._preregister()
                     self._live.write({"phase": "testing", "runs": [planned.id]})
                     teacher = planned.run.teacher
                     key = str(teacher and (teacher.run or teacher.weight_hash))
                     if teacher is not None and key not in weights:
-                        weights[key] = self._teacher(planned)
-                    prepared = self._prepare(planned, weights.get(key))
+                        weights[key] = self._bench.teacher(planned)
+                    prepared = self._bench.prepare(planned, weights.get(key))
                     beside = None if baseline is None else self._beside(baseline)
-                    self._open(prepared, directory, record, role, beside)
+                    open_recorded(
+                        prepared,
+                        directory,
+                        record,
+                        role,
+                        "run",
+                        baseline=beside,
+                        pause=self._pause,
+                    )
                     opened = True
                 self._inventory.door_is_open(planned)
         return opened
-
-    def _open(
-        self,
-        prepared: Prepared,
-        directory: RunDirectory,
-        record: Record,
-        role: str,
-        beside: dict[str, Any] | None,
-    ) -> None:
-        open_recorded(prepared, directory, record, role, "run", baseline=beside, pause=self._pause)
 
     def _beside(self, baseline: PlannedRun) -> dict[str, Any] | None:
         if not self._inventory.is_done(baseline):
@@ -319,7 +269,8 @@ class Worker:
 
     def _preregister(self) -> None:
         content = preregistered(self._workspace.study)
-        self._directory.lock_fact("preregistration", {"content": content})
+        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+        self._directory.lock_fact("preregistration", {"sha256": digest, "content": content})
 
 
 def _joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[PlannedRun]]:

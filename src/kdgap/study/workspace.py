@@ -59,12 +59,19 @@ class Workspace:
         return Shape(**{**shape, "image_size": tuple(shape["image_size"])})
 
     def post_hoc(self) -> list[str]:
-        """Return which pre-registered parts were changed after the first final was tested."""
+        """Return what was changed of the protocol after the first final was tested."""
         locked = self.directory.locked("preregistration")
         if locked is None:
             return []
-        now = preregistered(self.study)
-        return [key for key in now if locked["content"].get(key) != now[key]]
+        before, now = locked["content"], preregistered(self.study)
+        changed = [key for key in now if before.get(key) != now[key]]
+        found = [f"post hoc: {key} was changed after the first final was tested" for key in changed]
+        if "finals" in changed and set(now["finals"]["seeds"]) > set(before["finals"]["seeds"]):
+            found.append(
+                "optional stopping: final seeds were added after results were seen, so p-values"
+                " and intervals are too narrow"
+            )
+        return found
 
 
 def open_study(
@@ -158,10 +165,7 @@ def warnings_of(workspace: Workspace, plan: Plan) -> list[str]:
             "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
             " of its kind"
         )
-    return found + [
-        f"post hoc: {key} was changed after the first final was tested"
-        for key in workspace.post_hoc()
-    ]
+    return found + workspace.post_hoc()
 
 
 def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:

@@ -1,0 +1,210 @@
+"""`kdgap status`, `verify` and `clean`: how far a study is, whether it is whole, what may go."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kdgap.cli.study import Out, StudyArgument
+
+if TYPE_CHECKING:
+    from kdgap.report.progress import Survey
+    from kdgap.store.study import StudyDirectory
+
+STATUS_EXAMPLES = "Examples: kdgap status runs/digits · kdgap status configs/studies/digits.yaml"
+VERIFY_EXAMPLES = "Examples: kdgap verify runs/digits · kdgap verify runs/digits --rerun 3"
+CLEAN_EXAMPLES = "Examples: kdgap clean runs/digits · kdgap clean runs/digits --yes"
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_COLUMNS = ("done", "running", "interrupted", "new", "failed", "blocked", "damaged")
+
+
+def _directory(study: Path, out: Path | None) -> "StudyDirectory":
+    """Return a study's directory, and say if its file was edited since it was last run."""
+    from kdgap import yamlio
+    from kdgap.cli.printing import say
+    from kdgap.errors import BadInputError
+    from kdgap.spec import read_study
+    from kdgap.store.study import StudyDirectory
+
+    if study.is_dir():
+        if out is not None:
+            raise BadInputError(f"{study}: --out goes with a study file")
+        return StudyDirectory(study)
+    spec, _ = read_study(yamlio.load(study), {})
+    directory = StudyDirectory(out or Path("runs") / spec.name)
+    if directory.exists() and directory.plan()["study"] != spec.model_dump(mode="json"):
+        say(f"note: {study} is not what was last run in {directory.path}; kdgap plan compares")
+    return directory
+
+
+def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None:
+    """Show how far a study is: by stage, what is going on now, what failed and why."""
+    from kdgap.cli.printing import out as console
+    from kdgap.cli.printing import print_json, print_table, say
+    from kdgap.errors import StoreDamagedError
+    from kdgap.report.progress import live, survey
+
+    directory = _directory(study, out)
+    seen, runners = survey(directory), live(directory.path)
+    plan = directory.plan()
+    if as_json:
+        print_json(
+            {
+                "study": plan["study"]["name"],
+                "path": str(directory.path),
+                "selection_complete": plan["selection_complete"],
+                "runs": [vars(row) for row in seen.rows],
+                "open_runs": seen.open_runs,
+                "stale": seen.stale,
+                "live": runners,
+            }
+        )
+    else:
+        for warning in plan["warnings"]:
+            say(f"note: {warning}")
+        stages = seen.by_stage()
+        rows = [
+            [role, *(str(count[c]) if count[c] else None for c in _COLUMNS)]
+            for role, count in stages.items()
+        ]
+        if seen.open_runs:
+            rows.append(["open finals", None, None, None, str(seen.open_runs), None, None, None])
+        total = len(seen.rows) + seen.open_runs
+        chosen = "selection is over" if plan["selection_complete"] else "selection goes on"
+        caption = f"{seen.count('done')} of {total} runs done; {chosen}; {len(seen.stale)} stale"
+        print_table(f"{plan['study']['name']}: {directory.path}", ["", *_COLUMNS], rows, caption)
+        for runner in runners:
+            console.print(_doing(runner, seen), markup=False, soft_wrap=True)
+        for row in seen.rows:
+            if row.state in ("failed", "blocked"):
+                say(f"{row.state}: {row.path}: {row.remark}")
+    damaged = [row for row in seen.rows if row.state == "damaged"]
+    if damaged:
+        names = "; ".join(row.remark for row in damaged[:5])
+        raise StoreDamagedError(f"{len(damaged)} damaged, left out everywhere: {names}")
+
+
+def _doing(runner: dict[str, Any], seen: "Survey") -> str:
+    slots = {row.id: row.slot for row in seen.rows}
+    who = f"process {runner['pid']} on {runner['host']}: {runner.get('phase', '')}"
+    runs = runner.get("runs")
+    if not isinstance(runs, dict) or not runs:
+        return who
+    identifier, at = next(iter(runs.items()))
+    more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    place = f"epoch {at['epoch']}/{at['epochs']}, step {at['step']}/{at['steps']}"
+    return f"{who} {slots.get(identifier, identifier[:8])}{more}, {place}"
+
+
+def verify(
+    study: StudyArgument,
+    rerun: Annotated[
+        int, typer.Option(help="Also train this many random runs again and compare.", min=0)
+    ] = 0,
+    out: Out = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    as_json: Json = False,
+) -> None:
+    """Hash every file of every finished run again, weights included."""
+    from kdgap.cli.printing import print_json, say
+    from kdgap.errors import KdgapError, StoreDamagedError
+
+    directory = _directory(study, out)
+    directory.plan()
+    good, bad = [], []
+    for path in directory.found():
+        run = directory.run(path)
+        if not run.is_done() and not run.path.is_symlink():
+            continue
+        try:
+            run.read()
+            good.append(path)
+        except KdgapError as error:
+            bad.append(str(error))
+            say(f"damaged: {error}")
+    results: list[dict[str, Any]] = []
+    if rerun:
+        results = _rerun(directory, rerun, device)
+        bad += [
+            f"{r['path']}: trained again, {', '.join(r['differs'])} differ"
+            for r in results
+            if r["differs"] and r["same_environment"]
+        ]
+    if as_json:
+        print_json({"verified": good, "damaged": bad, "reruns": results})
+    else:
+        print(f"{len(good)} finished runs verified, {len(bad)} damaged")
+    if bad:
+        raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
+
+
+def _rerun(directory: "StudyDirectory", count: int, device: str) -> list[dict[str, Any]]:
+    import random
+
+    from kdgap.cli.printing import say
+    from kdgap.engine.device import pick_device
+    from kdgap.study.rerun import rerun
+    from kdgap.study.stop import Stopper
+    from kdgap.study.workspace import open_study
+
+    workspace = open_study(directory.path)
+    plan, _ = workspace.plan()
+    done = [p for p in plan.runs.values() if directory.run(p.path).is_done()]
+    chosen = random.SystemRandom().sample(done, min(count, len(done)))
+    results = []
+    with Stopper() as pause:
+        for planned in chosen:
+            say(f"training again: {planned.path}")
+            result = rerun(workspace, planned, pick_device(device), pause)
+            same = "equal, bit for bit" if not result.differs else f"{result.differs} differ"
+            where = "" if result.same_environment else " (in another environment)"
+            say(f"{planned.path}: {same}{where}")
+            results.append(vars(result))
+    return results
+
+
+def clean(
+    study: StudyArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    out: Out = None,
+) -> None:
+    """Remove runs that are stale (no longer planned), failed or damaged, after saying which."""
+    import shutil
+
+    from kdgap.cli.printing import say
+    from kdgap.errors import BadInputError
+    from kdgap.report.progress import survey
+
+    directory = _directory(study, out)
+    seen = survey(directory)
+    failed = {
+        row.path: f"{row.state}: {row.remark}"
+        for row in seen.rows
+        if row.state in ("failed", "damaged")
+    }
+    doomed = {str(directory.path / path): "stale" for path in seen.stale} | failed
+    if not doomed:
+        print("nothing to remove")
+        return
+    for path, why in doomed.items():
+        print(f"{path}  {why}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInputError(f"{len(doomed)} directories would be removed; say --yes to do it")
+        typer.confirm(f"Remove these {len(doomed)} directories?", abort=True)
+    removed = 0
+    for path in doomed:
+        run = directory.run(str(Path(path).relative_to(directory.path)))
+        if run.path.is_symlink():
+            run.path.unlink()
+            removed += 1
+            continue
+        lock = run.try_lock()
+        if lock is None:
+            say(f"kept: {path} is being trained")
+            continue
+        with lock:
+            shutil.rmtree(path)
+            removed += 1
+    print(f"{removed} removed")

@@ -1,0 +1,104 @@
+"""What a study's runs are made on: its data and teachers, checked against what is locked."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from kdgap.data import Dataset, Parts, Request, load_dataset, split_dataset
+from kdgap.engine.student import Teacher, check_trainable
+from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.models.build import check_model
+from kdgap.spec import DataSpec
+from kdgap.store.study import StudyDirectory
+from kdgap.study.plan import PlannedRun
+from kdgap.study.results import Prepared
+from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
+
+
+class Bench:
+    """Loads data and teachers of one study, each once.
+
+    Args:
+        directory: the study's directory.
+        device: where runs are trained.
+        loading: called before data is loaded, which may take a while.
+    """
+
+    def __init__(
+        self,
+        directory: StudyDirectory,
+        device: torch.device,
+        loading: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._directory, self.device, self._loading = directory, device, loading
+        self._datasets: dict[tuple[str, int | None], Dataset] = {}
+        self._parts: dict[DataSpec, Parts] = {}
+
+    def dataset(self, planned: PlannedRun) -> Dataset:
+        """Load the data once, and refuse other data than the study began with."""
+        data = planned.run.data
+        key = (data.name, data.image_size)
+        if key not in self._datasets:
+            self._loading()
+            root = Path(planned.run.place.data_root)
+            dataset = load_dataset(data.name, Request(root, data.image_size))
+            shape = dataset.shape
+            fact = {
+                "name": dataset.name,
+                "fingerprint": dataset.fingerprint,
+                "shape": {**vars(shape), "image_size": list(shape.image_size)},
+            }
+            name = "data" if data.image_size is None else f"data-{data.image_size}"
+            locked = self._directory.lock_fact(name, fact)
+            if locked["fingerprint"] != dataset.fingerprint:
+                raise BadInputError(
+                    f"{self._directory.path}: the data is not what this study began with"
+                    f" (fingerprint {dataset.fingerprint[:12]}, locked"
+                    f" {locked['fingerprint'][:12]}); bring back the data, or use another --out"
+                )
+            self._datasets[key] = dataset
+        return self._datasets[key]
+
+    def teacher(self, planned: PlannedRun) -> TeacherWeights:
+        """Open the teacher of a run, and refuse other weights than the study began with."""
+        teacher = planned.run.teacher
+        assert teacher is not None
+        own = teacher.run is not None
+        path = self._directory.path / teacher.weights if own else Path(teacher.weights)
+        weights = open_teacher(path, teacher.model.name, unmeasured=False)
+        identity = str(teacher.run or teacher.weight_hash)
+        if own and weights.run_id != teacher.run:
+            raise StoreDamagedError(f"{path}: not the best weights of run {identity[:12]}")
+        locked = self._directory.lock_fact(f"teacher-{identity[:12]}", weights.card.weight_hash)
+        if locked != weights.card.weight_hash or teacher.weight_hash not in (None, locked):
+            raise BadInputError(
+                f"{path}: these are not the teacher's weights that this study began with"
+                f" (hash {weights.card.weight_hash[:12]}, locked {locked[:12]})"
+            )
+        return weights
+
+    def prepare(self, planned: PlannedRun, weights: TeacherWeights | None) -> Prepared:
+        """Return everything that a run needs in memory, checked.
+
+        Raises:
+            BadInputError: the run does not fit the data.
+            TeacherError: the teacher does not.
+        """
+        run, dataset = planned.run, self.dataset(planned)
+        parts = self._split(run.data, dataset)
+        check_model(run.model, dataset.image_size)
+        check_trainable(run, len(parts.train))
+        teacher, card = None, None
+        if weights is not None:
+            check_teacher(weights, dataset, self.device)
+            teacher, card = Teacher(weights.network, run, self.device), weights.card
+        return Prepared(run, self.device, dataset, parts, teacher, card)
+
+    def _split(self, data: DataSpec, dataset: Dataset) -> Parts:
+        """Split once: the members of a cohort share their images."""
+        if data not in self._parts:
+            self._parts[data] = split_dataset(
+                dataset, data.val_size, data.split_seed, data.limit, data.choose_on
+            )
+        return self._parts[data]

@@ -1,0 +1,70 @@
+"""Training finished runs again, to see whether the records are genuine."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdgap.engine.device import environment, make_deterministic
+from kdgap.store.record import HISTORY, Record, RunDirectory
+from kdgap.study.bench import Bench
+from kdgap.study.plan import PlannedRun
+from kdgap.study.training import Attempt, train_attempts
+from kdgap.study.workspace import Workspace
+
+_HASHES = ("weight_hash_best", "weight_hash_last")
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What came of training a run again.
+
+    Attributes:
+        path: the run.
+        differs: what is not the same, such as `history`.
+        same_environment: whether equality was promised at all.
+    """
+
+    path: str
+    differs: list[str]
+    same_environment: bool
+
+
+def rerun(
+    workspace: Workspace,
+    planned: PlannedRun,
+    device: torch.device,
+    pause: Callable[[], None],
+) -> Rerun:
+    """Train a finished run again, alone, in a temporary directory, and compare.
+
+    Raises:
+        RunFailedError: it could not be trained again.
+    """
+    directory = workspace.directory.run(planned.path)
+    record = directory.read()
+    make_deterministic(0, record.run["environment"]["threads"])
+    bench = Bench(workspace.directory, device)
+    weights = None if planned.run.teacher is None else bench.teacher(planned)
+    with tempfile.TemporaryDirectory(prefix="kdgap-rerun-") as folder:
+        again = RunDirectory(Path(folder) / "run")
+        attempt = Attempt(bench.prepare(planned, weights), again)
+        train_attempts([attempt], pause=pause, open_test=lambda *_: None)
+        if attempt.member.failure is not None:
+            raise attempt.member.failure
+        found = again.read()
+        differs = [key for key in _HASHES if found.results[key] != record.results[key]]
+        if (again.path / HISTORY).read_bytes() != (directory.path / HISTORY).read_bytes():
+            differs.append("history")
+        if _untested(found) != _untested(record):
+            differs.append("results")
+    same = environment(device) == record.run["environment"]
+    return Rerun(planned.path, differs, same)
+
+
+def _untested(record: Record) -> dict[str, Any]:
+    """Return results without the test metrics, which a rerun leaves behind the door."""
+    return {**record.results, "test_acc_best": None, "test_acc_final": None}
