@@ -89,6 +89,39 @@ def test_an_appended_line_joins_the_others(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "one\nzwei é\n"
 
 
+@pytest.mark.parametrize("tail", [b"thr", b"\xc3", b"\0\0", b"\n"])
+def test_lines_after_a_torn_one_are_whole(tail: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append_line(path, "one")
+    with path.open("ab") as stream:
+        stream.write(tail)
+    append_line(path, "four")
+    append_line(path, "five")
+    lines = path.read_bytes().split(b"\n")
+    assert lines == [b"one", tail.strip(b"\n"), b"four", b"five", b""]
+
+
+def test_an_appended_line_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, seen = tmp_path / "log", []
+    monkeypatch.setattr("os.fsync", lambda _: seen.append(path.read_text()))
+    append_line(path, "one")
+    append_line(path, "two")
+    assert seen == ["one\n", "one\ntwo\n"]
+
+
+def test_a_line_that_failed_to_sync_does_not_tear_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log"
+    append_line(path, "one")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", fail)
+        with pytest.raises(OSError, match="No space left"):
+            append_line(path, "two")
+    append_line(path, "three")
+    assert path.read_text().splitlines() in (["one", "three"], ["one", "two", "three"])
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_json_with_nan_or_infinity_is_not_written(value: float, tmp_path: Path) -> None:
     path = tmp_path / "record.json"

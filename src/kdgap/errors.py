@@ -39,12 +39,16 @@ class RunFailedError(KdgapError):
     exit_code = 3
 
 
-class StoppedError(KdgapError):
-    """The user (130) or the system (143) asked to stop; what was done is saved."""
+class WorkerError(KdgapError):
+    """A worker process ended with an exit code and a text, which become this process's own."""
 
     def __init__(self, text: str, exit_code: int) -> None:
         super().__init__(text)
         self.exit_code = exit_code
+
+
+class StoppedError(WorkerError):
+    """The user (130) or the system (143) asked to stop; what was done is saved."""
 
 
 class StoreDamagedError(KdgapError):

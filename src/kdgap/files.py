@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, NoReturn
 
 from kdgap.errors import StoreDamagedError
@@ -17,7 +18,8 @@ TEMPORARY_PREFIX = ".tmp-"
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably and in one step."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    # A random name: process numbers repeat on the machines that share a folder.
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{token_hex(8)}")
     try:
         with temporary.open("wb") as stream:
             stream.write(content)

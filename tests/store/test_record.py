@@ -10,10 +10,12 @@ import pytest
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import write_json
 from kdgap.store.record import (
+    ATTEMPTS,
     BEST,
     FAILURE,
     HISTORY,
     LAST,
+    LOCK,
     MANIFEST,
     RESULTS,
     RUN,
@@ -21,6 +23,7 @@ from kdgap.store.record import (
     TIMING,
     RunDirectory,
 )
+from kdgap.store.state import StateFiles
 
 HEADER: dict[str, Any] = {"format": 1, "id": "a" * 64, "spec": {}}
 EPOCHS: list[dict[str, Any]] = [{"epoch": 1, "val_acc": 0.5}, {"epoch": 2, "val_acc": 0.625}]
@@ -292,4 +295,241 @@ def test_a_directory_whose_run_cannot_be_told_is_damaged(tmp_path: Path, text: s
 def test_a_directory_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInputError, match="output_dir"):
-        RunDirectory(tmp_path / "file" / "run").start(HEADER)
+        RunDirectory(tmp_path / "file" / "run").try_lock()
+
+
+# Weights that are dropped
+
+
+def _drop_dies_at(
+    directory: RunDirectory, monkeypatch: pytest.MonkeyPatch, unlinked: int | None
+) -> None:
+    """Drop weights and die after so many were deleted; None = before the manifest is written."""
+    unlink, left = Path.unlink, iter(range(unlinked or 0))
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def dying_unlink(path: Path, missing_ok: bool = False) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        if unlinked is None:
+            patch.setattr("kdgap.store.record.write_json", dies)
+        patch.setattr(Path, "unlink", dying_unlink)
+        with pytest.raises(KeyboardInterrupt):
+            directory.drop_weights()
+
+
+def test_a_run_without_its_weights_still_verifies_and_names_their_hashes(
+    finished: RunDirectory,
+) -> None:
+    before = json.loads((finished.path / MANIFEST).read_text())
+    record = finished.read()
+    finished.drop_weights()
+    assert not finished.has_weights()
+    assert finished.read() == finished.read(hash_weights=False) == record
+    manifest = json.loads((finished.path / MANIFEST).read_text())
+    assert manifest["files"] | manifest["dropped"] == before["files"]
+    assert set(manifest["dropped"]) == {BEST, LAST}
+
+
+def test_dropping_weights_that_are_gone_changes_nothing(finished: RunDirectory) -> None:
+    finished.drop_weights()
+    before = (finished.path / MANIFEST).read_bytes()
+    finished.drop_weights()
+    assert (finished.path / MANIFEST).read_bytes() == before
+    assert finished.read().id == HEADER["id"]
+
+
+@pytest.mark.parametrize("unlinked", [None, 0, 1])
+def test_a_crash_while_weights_are_dropped_leaves_a_valid_run(
+    finished: RunDirectory, monkeypatch: pytest.MonkeyPatch, unlinked: int | None
+) -> None:
+    record = finished.read()
+    _drop_dies_at(finished, monkeypatch, unlinked)
+    assert finished.has_weights()
+    assert finished.read() == finished.read(hash_weights=False) == record
+
+
+@pytest.mark.parametrize("name", [RUN, HISTORY, RESULTS, TEST])
+def test_the_rest_of_a_run_without_weights_is_still_verified(
+    finished: RunDirectory, name: str
+) -> None:
+    finished.drop_weights()
+    _flip(finished.path / name)
+    with pytest.raises(StoreDamagedError, match=name):
+        finished.read()
+
+
+@pytest.mark.parametrize("name", [RUN, HISTORY, RESULTS])
+def test_only_weights_can_be_dropped(finished: RunDirectory, name: str) -> None:
+    manifest = json.loads((finished.path / MANIFEST).read_text())
+    manifest["dropped"] = {name: manifest["files"].pop(name)}
+    (finished.path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(StoreDamagedError, match=f"does not vouch for {name}"):
+        finished.read()
+
+
+@pytest.mark.parametrize("name", [BEST, LAST])
+def test_a_quick_look_misses_no_weights_file_and_hashes_none(
+    finished: RunDirectory, name: str
+) -> None:
+    _flip(finished.path / name)
+    finished.read(hash_weights=False)
+    with pytest.raises(StoreDamagedError, match=name):
+        finished.read()
+    (finished.path / name).unlink()
+    with pytest.raises(StoreDamagedError, match=name):
+        finished.read(hash_weights=False)
+
+
+def test_a_quick_look_hashes_everything_but_weights(finished: RunDirectory) -> None:
+    for name in (RUN, HISTORY, RESULTS, TEST):
+        content = (finished.path / name).read_bytes()
+        _flip(finished.path / name)
+        with pytest.raises(StoreDamagedError, match=name):
+            finished.read(hash_weights=False)
+        (finished.path / name).write_bytes(content)
+    finished.read(hash_weights=False)
+
+
+def test_a_run_directory_that_is_a_symbolic_link_is_no_record(
+    finished: RunDirectory, tmp_path: Path
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(finished.path)
+    with pytest.raises(StoreDamagedError, match="symbolic link"):
+        RunDirectory(link).read()
+    with pytest.raises(BadInputError, match="symbolic link"):
+        RunDirectory(link).refuse_other(HEADER["id"])
+
+
+# Flags
+
+
+def test_a_flag_is_added_once_behind_the_others(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.start({**HEADER, "flags": ["smoke run"]})
+    for text in ("elsewhere", "smoke run", "elsewhere"):
+        directory.flag(text)
+    run = json.loads((directory.path / RUN).read_text())
+    assert run == {**HEADER, "flags": ["smoke run", "elsewhere"]}
+
+
+def test_a_flag_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "run")
+    directory.start({**HEADER, "flags": ["smoke run"]})
+    before = (directory.path / RUN).stat().st_ino
+    directory.flag("smoke run")
+    assert (directory.path / RUN).stat().st_ino == before
+
+
+# Going on
+
+
+def test_going_on_keeps_the_header_and_sets_the_history_back_to_the_state(tmp_path: Path) -> None:
+    directory = _start(tmp_path / "run")
+    header = (directory.path / RUN).read_bytes()
+    with (directory.path / HISTORY).open("a") as stream:
+        stream.write('{"epoch": 3, "val_')
+    directory.start({**HEADER, "environment": "of today"}, EPOCHS[:1])
+    assert (directory.path / RUN).read_bytes() == header
+    assert directory.history() == EPOCHS[:1]
+    directory.append_history(EPOCHS[1])
+    assert (directory.path / HISTORY).read_text() == "".join(
+        json.dumps(entry) + "\n" for entry in EPOCHS
+    )
+
+
+def test_going_on_without_a_header_writes_it(tmp_path: Path) -> None:
+    directory = _start(tmp_path / "run")
+    (directory.path / RUN).unlink()
+    directory.start(HEADER, EPOCHS)
+    assert json.loads((directory.path / RUN).read_text()) == HEADER
+
+
+@pytest.mark.parametrize("resumed", [[], EPOCHS])
+def test_states_attempts_and_the_lock_outlive_a_new_start_and_nothing_else(
+    tmp_path: Path, resumed: list[dict[str, Any]]
+) -> None:
+    directory = _start(tmp_path / "run")
+    directory.note_attempt({"began": "today"})
+    kept = [LOCK, "state-000001.json", "state-000001.safetensors"]
+    for name in (*kept, FAILURE, RESULTS, TIMING, TEST, ".tmp-3-run.json"):
+        (directory.path / name).write_text("{}")
+    directory.start({**HEADER, "second": True}, resumed)
+    left = {path.name for path in directory.path.iterdir()}
+    assert left == {*kept, ATTEMPTS, RUN, *([HISTORY] if resumed else [])}
+    assert directory.attempts() == [{"began": "today"}]
+    assert ("second" in json.loads((directory.path / RUN).read_text())) is not bool(resumed)
+
+
+def test_a_run_that_was_never_tried_has_no_attempts(tmp_path: Path) -> None:
+    assert RunDirectory(tmp_path).attempts() == []
+
+
+def test_a_torn_attempt_is_left_out_and_those_after_it_are_whole(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    first, second = {"began": "one", "from": [0, 0]}, {"ended": "failed", "reason": "é"}
+    directory.note_attempt(first)
+    with (tmp_path / ATTEMPTS).open("ab") as stream:
+        stream.write(b'{"began": "\xc3')
+    directory.note_attempt(second)
+    directory.note_attempt(first)
+    assert directory.attempts() == [first, second, first]
+
+
+def test_a_run_directory_has_one_trainer_at_a_time(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path / "new" / "run")
+    lock = directory.try_lock()
+    assert lock is not None
+    assert RunDirectory(directory.path).try_lock() is None
+    lock.release()
+    again = directory.try_lock()
+    assert again is not None
+    again.release()
+
+
+def test_weights_are_dropped_to_the_end_after_a_crash_between(
+    finished: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", dies)
+        with pytest.raises(KeyboardInterrupt):
+            finished.drop_weights()
+    assert finished.has_weights()
+    finished.read()
+    finished.drop_weights()
+    assert not finished.has_weights()
+    finished.read()
+
+
+def test_a_reader_that_meets_another_process_at_work_reads_again(
+    finished: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify, once = RunDirectory._verify, [True]
+
+    def overtaken(self: RunDirectory, manifest: Any, *, hash_weights: bool) -> dict[str, str]:
+        if once:
+            once.clear()
+            self.drop_weights()  # between reading the manifest and looking at the files
+        return verify(self, manifest, hash_weights=hash_weights)
+
+    monkeypatch.setattr(RunDirectory, "_verify", overtaken)
+    assert finished.read(hash_weights=False).results == RESULT
+
+
+def test_files_that_only_look_like_ours_are_somebody_elses(tmp_path: Path) -> None:
+    directory = RunDirectory(tmp_path)
+    for name in ("state-machine.json", "state-of-the-art.safetensors"):
+        (tmp_path / name).write_text("years of work")
+        with pytest.raises(BadInputError, match="no run of ours"):
+            directory.refuse_other("a" * 64)
+        StateFiles(tmp_path, "a" * 64).clear()
+        assert (tmp_path / name).exists()

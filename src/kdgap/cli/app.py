@@ -2,7 +2,7 @@
 
 import typer
 
-from kdgap.cli import convert, data, evaluate, listings, plan, show, status, study, train
+from kdgap.cli import convert, data, evaluate, export, listings, plan, show, status, study, train
 
 app = typer.Typer(
     name="kdgap",
@@ -18,6 +18,7 @@ app.command("run", epilog=study.EXAMPLES)(study.run)
 app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)
 app.command("verify", epilog=status.VERIFY_EXAMPLES)(status.verify)
 app.command("clean", epilog=status.CLEAN_EXAMPLES)(status.clean)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(study.worker)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("show", epilog=show.EXAMPLES)(show.show)

@@ -16,6 +16,7 @@ _FIDELITY = ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
 
 train_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 eval_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+collect_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @train_app.command(epilog="Example: python tools/train.py --config configs/r50_to_r34_feature.yaml")
@@ -96,3 +97,62 @@ def evaluate(
     if out is not None:
         export_bytes(out, (json_text(fidelity) + "\n").encode())
     print_json(fidelity)
+
+
+@collect_app.command(
+    epilog="Example: python tools/collect_results.py runs/select --write-best best_configs.json"
+)
+def collect_results(
+    folder: Annotated[Path, typer.Argument(help="A folder with results.json files below it.")],
+    write_best: Annotated[
+        Path | None, typer.Option(help="Write the best configurations to this file.")
+    ] = None,
+    check_best: Annotated[
+        Path | None, typer.Option(help="Refuse a file that names other best configurations.")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write one line a run to this file.")] = None,
+) -> None:
+    """Collect results: mean and standard deviation over seeds, the best by validation."""
+    from kdgap.cli.printing import print_table, say
+    from kdgap.errors import BadInputError, StoreDamagedError
+    from kdgap.files import json_text, read_json
+    from kdgap.report.collect import as_csv, best_configurations, collect
+    from kdgap.store.record import export_bytes
+
+    groups, remarks = collect(folder)
+    best = best_configurations(groups) if write_best or check_best else {}
+    if check_best is not None:
+        try:
+            given = read_json(check_best)
+        except StoreDamagedError as error:
+            raise BadInputError(str(error)) from None
+        if given != best:
+            names = given.keys() ^ best.keys() if isinstance(given, dict) else []
+            odd = next((n for n in best if isinstance(given, dict) and given.get(n) != best[n]), "")
+            raise BadInputError(
+                f"{check_best}: not the best configurations of {folder}"
+                f" ({min(names) if names else odd or 'malformed'}); write it with --write-best"
+            )
+    for remark in remarks:
+        say(f"note: {remark}")
+    if write_best is not None:
+        if not best:
+            raise BadInputError(f"{folder}: holds no distilled student to choose from")
+        export_bytes(write_best, (json_text(best) + "\n").encode())
+        say(f"best configurations: {write_best}")
+    if csv is not None:
+        export_bytes(csv, as_csv(groups).encode())
+        say(f"runs: {csv}")
+    columns = ["runs", "n", "validation, best", "test, best", "test, last"]
+    metrics = ("best_val_acc", "test_acc_best", "test_acc_final")
+    rows = [[g.title, str(len(g.runs)), *(_mean(g.values(m)) for m in metrics)] for g in groups]
+    print_table("", columns, rows, "accuracy in %, mean ± sample standard deviation over seeds")
+
+
+def _mean(values: list[float]) -> str | None:
+    from kdgap.stats.gains import mean_and_std
+
+    if not values:
+        return None
+    mean, std = mean_and_std([value * 100 for value in values])
+    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")

@@ -1,6 +1,5 @@
 """`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,15 +15,6 @@ EXAMPLES = (
 )
 
 
-class Stage(StrEnum):
-    """The stages of a study, in the order in which they are done."""
-
-    TEACHERS = "teachers"
-    SELECTION = "selection"
-    FINALS = "finals"
-    ABLATIONS = "ablations"
-
-
 StudyArgument = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study file, or the directory of a study.")
 ]
@@ -33,7 +23,14 @@ Sets = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, such as recipe.epochs=1."),
 ]
 Out = Annotated[Path | None, typer.Option(help="The study's directory; default: runs/NAME.")]
-Only = Annotated[list[Stage] | None, typer.Option(help="Do this stage alone; may be repeated.")]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE",
+        help="Do this alone: teachers, selection, finals, ablations, or an ablation by its name;"
+        " may be repeated.",
+    ),
+]
 
 
 def run(
@@ -52,22 +49,33 @@ def run(
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
     from kdgap.engine.device import pick_device, worker_devices
-    from kdgap.errors import KdgapError
+    from kdgap.errors import BadInputError, WorkerError, nearest, one_line
+    from kdgap.spec.study import STAGES
     from kdgap.spec.study_file import parse_overrides
     from kdgap.study.supervise import Supervisor
     from kdgap.study.workspace import open_study, start_study
 
     workspace = open_study(study, parse_overrides(assignments or []), out)
     pick_device(device)
+    stages = list(only or STAGES)
+    for stage in stages:
+        known = (*STAGES, *workspace.study.ablations)
+        if stage not in known:
+            raise BadInputError(
+                f"--only: unknown stage {one_line(stage, 60)!r}{nearest(stage, known)};"
+                f" known: {', '.join(known)}"
+            )
     directory = start_study(workspace, say)
-    stages = [stage.value for stage in only or Stage]
     with StudyProgress(directory) as display:
         supervisor = Supervisor(
             directory.path, worker_devices(device, workers), stages, display.refresh, display.say
         )
         code, words = supervisor.run()
     if code:
-        raise type("WorkerError", (KdgapError,), {"exit_code": code})(words)
+        raise WorkerError(words, code)
+    open_runs = directory.plan()["open_runs"]
+    if open_runs and {"finals", *workspace.study.ablations} & set(stages):
+        say(f"note: {open_runs} runs wait for selection to end: kdgap run {study} does it")
     print_gains(directory, display.seconds, as_json=as_json)
     _report(directory)
 
@@ -106,6 +114,7 @@ def worker(
     import sys
     from contextlib import suppress
 
+    from kdgap.spec.study import STAGES
     from kdgap.study.stop import Stopper
     from kdgap.study.worker import Worker
     from kdgap.study.workspace import open_study
@@ -116,6 +125,4 @@ def worker(
 
     with Stopper(parent) as pause:
         workspace = open_study(study)
-        Worker(
-            workspace, device, [stage.value for stage in only or Stage], share, pause, tell
-        ).work()
+        Worker(workspace, device, list(only or STAGES), share, pause, tell).work()

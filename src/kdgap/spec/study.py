@@ -13,6 +13,14 @@ from kdgap.spec.validation import Scalar, Strict, Text
 Name = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60, strict=True)
 ]
+STAGES = {
+    "teachers": ("teacher",),
+    "selection": ("selection",),
+    "finals": ("baseline", "final"),
+    "ablations": ("ablation",),
+}
+"""Stage of the work → the roles of its runs."""
+
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000)]
 
 

@@ -211,8 +211,6 @@ def _check_ablation(study: StudySpec, name: str, ablation: Ablation, where: Wher
         if of.teacher not in teachers:
             hint = nearest(of.teacher, teachers)
             raise BadInputError(f"{place}: {of.teacher!r} is no pair's teacher{hint}")
-        if of.teacher in study.teachers.weights:
-            raise BadInputError(f"{place}: {of.teacher!r} is given as a file, not trained here")
 
 
 def _check_slot(

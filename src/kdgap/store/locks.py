@@ -8,12 +8,15 @@ import fcntl
 import json
 import os
 import socket
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Self
 
 from kdgap.errors import BadInputError
+
+LOOKS, LOOK_SECONDS = 3, 0.01
 
 
 class Lock:
@@ -27,7 +30,8 @@ class Lock:
         if not self._stream.closed:
             with suppress(OSError):
                 self._stream.truncate(0)
-            self._stream.close()
+            with suppress(OSError):
+                self._stream.close()
 
     def __enter__(self) -> Self:
         return self
@@ -38,8 +42,18 @@ class Lock:
 
 def try_lock(path: Path) -> Lock | None:
     """Return the lock on `path`, whose folder exists, or None while another process holds it."""
+    for _ in range(LOOKS):
+        lock = _take(path)
+        if lock is not None:
+            return lock
+        time.sleep(LOOK_SECONDS)  # `is_held` of another process may be looking this very moment
+    return None
+
+
+def _take(path: Path) -> Lock | None:
     while True:
-        stream = path.open("a+b")
+        # Unbuffered, so that text that a full disk refuses is not tried again at closing.
+        stream = path.open("a+b", buffering=0)
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The folder may have been removed and made again between opening and locking.
@@ -56,24 +70,21 @@ def try_lock(path: Path) -> Lock | None:
                 f"{path.parent}: this file system cannot lock files ({error.strerror}); use another"
             ) from None
         stream.close()
-    stream.truncate(0)
     about = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with suppress(OSError):  # a full disk must not keep anybody from the lock
+        stream.truncate(0)
         stream.write(json.dumps(about).encode())
-        stream.flush()
     return Lock(stream)
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock, found out without taking it for longer than a moment."""
+    """Whether some process holds the lock; looking shares it, which takers wait out."""
     try:
         with path.open("rb") as stream:
-            if not os.fstat(stream.fileno()).st_size:
-                return False  # its last holder has let go
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True

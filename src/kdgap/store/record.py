@@ -16,6 +16,7 @@
 """
 
 import hashlib
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -38,7 +39,8 @@ from kdgap.store.locks import Lock, try_lock
 
 RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
 TIMING, FAILURE, MANIFEST = "timing.json", "failure.json", "manifest.json"
-ATTEMPTS, LOCK, STATE_PREFIX = "attempts.jsonl", ".lock", "state-"
+ATTEMPTS, LOCK = "attempts.jsonl", ".lock"
+STATE = re.compile(r"state-([0-9]+)\.(json|safetensors)")
 TENSORBOARD = "tensorboard"
 BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
 FORMAT = 1
@@ -49,7 +51,7 @@ _OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
 
 
 def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith((TEMPORARY_PREFIX, STATE_PREFIX))
+    return name in _OURS or name.startswith(TEMPORARY_PREFIX) or bool(STATE.fullmatch(name))
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class RunDirectory:
         for entry in self.path.iterdir():
             if entry.name == TENSORBOARD:
                 shutil.rmtree(entry)
-            elif entry.name.startswith(STATE_PREFIX):
+            elif STATE.fullmatch(entry.name):
                 continue  # whoever reads the states also drops them
             elif _is_ours(entry.name) and entry.name not in kept:
                 entry.unlink()
@@ -178,6 +180,8 @@ class RunDirectory:
         before = files.get(RESULTS) if self.is_done() else None
         files[RESULTS] = hashlib.sha256(content).hexdigest()
         manifest: dict[str, Any] = {"format": FORMAT, "files": files}
+        if self.is_done() and "dropped" in (old := read_json(self.path / MANIFEST)):
+            manifest["dropped"] = old["dropped"]
         if before is not None:
             write_json(self.path / MANIFEST, {**manifest, "before": {RESULTS: before}})
         write_atomic(self.path / RESULTS, content)
@@ -203,12 +207,13 @@ class RunDirectory:
     def drop_weights(self) -> None:
         """Delete the weights of a finished run; its manifest goes on naming their hashes."""
         manifest = read_json(self.path / MANIFEST)
-        dropped = {name: manifest["files"].pop(name) for name in _WEIGHTS if self._has(name)}
-        if dropped:
-            dropped |= manifest.get("dropped", {})
+        files = manifest["files"]
+        kept = {name: files.pop(name) for name in _WEIGHTS if name in files}
+        if kept:
+            dropped = manifest.get("dropped", {}) | kept
             write_json(self.path / MANIFEST, {**manifest, "dropped": dropped})
-            for name in _WEIGHTS:
-                (self.path / name).unlink(missing_ok=True)
+        for name in _WEIGHTS:
+            (self.path / name).unlink(missing_ok=True)
 
     def read(self, *, hash_weights: bool = True) -> Record:
         """Read a finished run and verify every file against the manifest.
@@ -227,7 +232,17 @@ class RunDirectory:
             if self._has(FAILURE):
                 state = self._failure()
             raise BadInputError(f"{self.path}: {state} here")
-        files = self._verify(read_json(self.path / MANIFEST), hash_weights=hash_weights)
+        while True:
+            before = read_json(self.path / MANIFEST)
+            try:
+                return self._read(before, hash_weights=hash_weights)
+            except StoreDamagedError:
+                # Another process may have opened the door or dropped the weights meanwhile.
+                if read_json(self.path / MANIFEST) == before:
+                    raise
+
+    def _read(self, manifest: Any, *, hash_weights: bool) -> Record:
+        files = self._verify(manifest, hash_weights=hash_weights)
         run, results = read_json(self.path / RUN), read_json(self.path / RESULTS)
         test = read_json(self.path / TEST) if TEST in files else None
         return Record(self.path, run, results, test)

@@ -6,7 +6,6 @@ which everything verifies, so a torn or bit-flipped one costs an interval and no
 """
 
 import hashlib
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,9 @@ from torch import Tensor
 from kdgap.errors import StoreDamagedError
 from kdgap.files import json_text, read_json, write_atomic
 from kdgap.spec import canonical_json
-from kdgap.store.record import STATE_PREFIX
+from kdgap.store.record import STATE
 
 FORMAT = 1
-_NAME = re.compile(rf"{STATE_PREFIX}([0-9]+)\.json")
 
 
 @dataclass(frozen=True)
@@ -84,22 +82,24 @@ class StateFiles:
     def _drop(self, keep: list[int]) -> None:
         # What commits goes first: tensors without their JSON are no state.
         for suffix in ("json", "safetensors"):
-            kept = {self._path(number, suffix) for number in keep}
-            for path in self.folder.glob(f"{STATE_PREFIX}*.{suffix}"):
-                if path not in kept:
-                    path.unlink(missing_ok=True)
+            for number in set(self._numbers(suffix)) - set(keep):
+                self._path(number, suffix).unlink(missing_ok=True)
 
-    def _numbers(self) -> list[int]:
-        names = (_NAME.fullmatch(path.name) for path in self.folder.glob(f"{STATE_PREFIX}*.json"))
-        return [int(match[1]) for match in names if match]
+    def _numbers(self, suffix: str = "json") -> list[int]:
+        names = (STATE.fullmatch(path.name) for path in self.folder.glob("state-*"))
+        return [int(match[1]) for match in names if match and match[2] == suffix]
 
     def _path(self, number: int, suffix: str) -> Path:
-        return self.folder / f"{STATE_PREFIX}{number:06d}.{suffix}"
+        return self.folder / f"state-{number:06d}.{suffix}"
 
     def _verified(self, number: int) -> Snapshot:
         path = self._path(number, "json")
         state = read_json(path)
-        if not isinstance(state, dict) or state.get("checksum") != _checksum(state):
+        try:
+            whole = isinstance(state, dict) and state.get("checksum") == _checksum(state)
+        except (ValueError, RecursionError):
+            whole = False  # damaged into numbers or depths that no state has
+        if not whole:
             raise StoreDamagedError(f"{path}: its checksum does not match")
         if state["format"] != FORMAT:
             raise StoreDamagedError(f"{path}: format {state['format']!r}, expected {FORMAT}")

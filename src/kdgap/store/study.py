@@ -13,13 +13,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import (
     TEMPORARY_PREFIX,
     json_text,
-    parse_json,
     read_json,
     sync_directory,
     write_json,
@@ -75,11 +75,8 @@ class StudyDirectory:
     def write(self, name: str, value: Any) -> None:
         """Write one of the study's JSON files, unless it says this already."""
         path = self.path / name
-        try:
-            if parse_json(path.read_text(encoding="utf-8")) == parse_json(json_text(value)):
-                return
-        except (OSError, ValueError):
-            pass  # not there, or torn: write it
+        if path.exists() and path.read_bytes() == (json_text(value) + "\n").encode():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, value)
 
@@ -97,7 +94,7 @@ class StudyDirectory:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{name}.json"
         if not path.exists():
-            temporary = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-{name}"
+            temporary = folder / f"{TEMPORARY_PREFIX}{token_hex(8)}-{name}"
             write_json(temporary, value)
             try:
                 os.link(temporary, path)
@@ -126,14 +123,11 @@ class StudyDirectory:
             except KdgapError as error:
                 return RunStatus("damaged", str(error))
             return RunStatus("done")
-        if not (directory.path / RUN).exists():
-            held = is_held(directory.path / LOCK)
-            return RunStatus("running", holder(directory.path / LOCK)) if held else RunStatus("new")
         if is_held(directory.path / LOCK):
             return RunStatus("running", holder(directory.path / LOCK))
         if (directory.path / FAILURE).exists():
             return RunStatus("failed", failure_text(directory))
-        return RunStatus("interrupted")
+        return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
 
     def found(self) -> list[str]:
         """Return the paths of all run directories on disk, planned or not."""

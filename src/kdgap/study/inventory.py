@@ -1,5 +1,6 @@
 """What is on disk of a plan: done, failed, held by others, ready to be trained, still closed."""
 
+from collections.abc import Callable
 from typing import Any
 
 from kdgap.store.locks import is_held
@@ -122,11 +123,16 @@ class Inventory:
             return False
         return True
 
-    def waiting(self, plan: Plan, roles: set[str]) -> bool:
-        """Whether others are at work on what this runner was asked to do, or on what it needs."""
-        asked = [p for p in plan.runs.values() if roles & set(p.roles)]
-        needed = {p.id for p in asked} | {p.teacher for p in asked if p.teacher}
-        if plan.open_slots and roles & {slot.role for slot in plan.open_slots}:
+    def waiting(self, plan: Plan, asked: Callable[[PlannedRun], bool]) -> bool:
+        """Whether others are at work on what this runner was asked to do, or on what it needs.
+
+        Args:
+            plan: the plan as it is known.
+            asked: whether a run is this runner's business.
+        """
+        mine = [p for p in plan.runs.values() if asked(p)]
+        needed = {p.id for p in mine} | {p.teacher for p in mine if p.teacher}
+        if plan.open_slots:  # what selection decides may become this runner's business
             needed |= {p.id for p in plan.of_role("selection")}
         return bool(needed & self._held)
 

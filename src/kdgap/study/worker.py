@@ -17,7 +17,7 @@ import torch
 from kdgap.engine.device import make_deterministic, pick_device
 from kdgap.errors import BadInputError, RunFailedError
 from kdgap.spec import canonical_json
-from kdgap.spec.study import preregistered
+from kdgap.spec.study import STAGES, preregistered
 from kdgap.store.locks import Lock
 from kdgap.store.study import SELECTION
 from kdgap.study.bench import Bench
@@ -25,7 +25,7 @@ from kdgap.study.cost import cohort_key, cohorts, store_rate, total_flops
 from kdgap.study.evaluation import open_recorded, recorded_states
 from kdgap.study.inventory import Inventory, give_up
 from kdgap.study.live import Live
-from kdgap.study.plan import Plan, PlannedRun
+from kdgap.study.plan import ROLES, Plan, PlannedRun
 from kdgap.study.selection import Selected
 from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
@@ -34,12 +34,6 @@ if TYPE_CHECKING:
     from kdgap.study.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
-STAGES = {
-    "teachers": ("teacher",),
-    "selection": ("selection",),
-    "finals": ("baseline", "final"),
-    "ablations": ("ablation",),
-}
 DOOR_ROLES = ("teacher", "baseline", "final", "ablation")
 
 
@@ -49,7 +43,7 @@ class Worker:
     Args:
         workspace: the study.
         device: name of the device to train on.
-        stages: which stages to do; all of `STAGES` by default.
+        stages: which stages to do, or which ablations by name; all of `STAGES` by default.
         share: how many workers there are, so that none takes everything.
         pause: raises `StoppedError` when it is time to stop.
         say: takes one-line remarks for the user.
@@ -70,7 +64,7 @@ class Worker:
             pick_device(device),
             lambda: self._live.write({"phase": "loading data"}),
         )
-        self._roles = {role for stage in stages for role in STAGES[stage]}
+        self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say
         self._inventory = Inventory(self._directory, workspace.study.budgets.attempts)
         self._live = Live(self._directory.path)
@@ -90,7 +84,7 @@ class Worker:
                 plan, selected = self._refresh()
                 if self._train_some(plan) or self._open_doors(plan, selected):
                     continue
-                if not self._inventory.waiting(plan, self._roles):
+                if not self._inventory.waiting(plan, self._asked):
                     break
                 self._live.write({"phase": "waiting for runs that others hold"})
                 time.sleep(POLL_SECONDS)
@@ -99,6 +93,15 @@ class Worker:
             raise RunFailedError(f"{place}: {error.strerror or error}") from None
         finally:
             self._live.close()
+
+    def _asked(self, planned: PlannedRun, roles: Sequence[str] = ROLES) -> bool:
+        """Whether this runner was asked to do a run, in one of some roles."""
+        for slot in planned.slots:
+            stage = next(stage for stage, roles_ in STAGES.items() if slot.role in roles_)
+            named = slot.variant.partition(": ")[0] if slot.role == "ablation" else ""
+            if slot.role in roles and self._only & {stage, named}:
+                return True
+        return False
 
     def _set_threads(self) -> None:
         asked = self._workspace.study.threads
@@ -145,7 +148,7 @@ class Worker:
         """Train one cohort of what is ready and free; return whether there was any."""
         ready = [p for p in plan.runs.values() if self._inventory.is_ready(p)]
         for roles in STAGES.values():
-            mine = [p for p in ready if self._roles & set(roles) & set(p.roles)]
+            mine = [p for p in ready if self._asked(p, roles)]
             if not mine:
                 continue
             alone = [p for p in mine if self._inventory.attempts(p)]

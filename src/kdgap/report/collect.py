@@ -1,0 +1,179 @@
+"""Result files under a folder, grouped by everything that makes runs alike, best by validation.
+
+Reads the reference study's own files too: they have fewer keys, and some stand under two paths.
+"""
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.files import read_json
+from kdgap.stats.gains import mean_and_std
+from kdgap.store.reference import RESULTS
+
+# What a run came to, or what tells one run of a group from another; all the rest is its group.
+_OUTCOMES = {
+    "seed", "history", "run_id", "source", "role", "study",
+    "grad_norm_max_overall", "proj_grad_norm_max_overall",
+    "best_val_acc", "best_val_epoch", "last_val_acc", "test_acc_best", "test_acc_final",
+    "weight_hash_best", "weight_hash_last", "dropped",
+}  # fmt: skip
+# Keys that are said of every run but mean something for one method only.
+_OTHERS = {"logit": ("feat_beta",), "feature": ("temperature",)}
+_NEUTRAL = {"no_proj_clip": False}  # older files lack it
+
+
+@dataclass
+class Group:
+    """Runs that differ in their seed alone."""
+
+    key: dict[str, Any]
+    runs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    paths: dict[int, Path] = field(default_factory=dict)
+
+    def values(self, name: str) -> list[float]:
+        """Return a metric over seeds; empty if some run lacks it."""
+        found = [run.get(name) for run in self.runs.values()]
+        return [] if None in found else [float(value) for value in found if value is not None]
+
+    @property
+    def title(self) -> str:
+        """What the group is, in words."""
+        key, model = self.key, _model(self.key)
+        pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
+        settings = configuration(key)
+        shown = ", ".join(f"{name} {value:g}" for name, value in settings.items())
+        method = "baseline" if key["kd_type"] == "none" else str(key["kd_type"])
+        marks = [f"{key['stem']} stem"] if key.get("stem", "cifar") != "cifar" else []
+        marks += ["projections unclipped"] if key.get("no_proj_clip") else []
+        marks += [f"{key['epochs']} epochs"]
+        marks += ["smoke"] if key.get("smoke") else []
+        return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
+
+
+def _model(key: dict[str, Any]) -> str:
+    width = key.get("width", 1)
+    return str(key["model"]) + ("" if width == 1 else f"x{width:g}")
+
+
+def configuration(key: dict[str, Any]) -> dict[str, float]:
+    """Return the hyper-parameters that mean something for a run's method."""
+    names = {"logit": ("alpha", "temperature"), "feature": ("alpha", "feat_beta")}
+    return {name: key[name] for name in names.get(key["kd_type"], ()) if key.get(name) is not None}
+
+
+def collect(folder: Path) -> tuple[list[Group], list[str]]:
+    """Read every `results.json` below a folder.
+
+    Returns:
+        Groups in order of their names, and a line for each file that was left out.
+
+    Raises:
+        BadInputError: no results there, or two different runs of one seed in a group.
+    """
+    groups: dict[str, Group] = {}
+    remarks = []
+    for path in sorted(folder.rglob(RESULTS)):
+        try:
+            run = read_json(path)
+            key = _group_key(run)
+            seed = int(run["seed"])
+        except (StoreDamagedError, KeyError, TypeError, ValueError, AttributeError) as error:
+            remarks.append(f"{path}: left out: no result file ({type(error).__name__}: {error})")
+            continue
+        group = groups.setdefault(repr(sorted(key.items(), key=str)), Group(key))
+        if seed in group.runs:
+            if not _same_history(group.runs[seed], run):
+                raise BadInputError(
+                    f"{path}: another run of seed {seed} than {group.paths[seed]}, under the same"
+                    " settings; which one counts?"
+                )
+            remarks.append(f"{path}: the same run as {group.paths[seed]}; counted once")
+            continue
+        group.runs[seed], group.paths[seed] = run, path
+    if not groups:
+        raise BadInputError(f"{folder}: no {RESULTS} found there")
+    return sorted(groups.values(), key=lambda group: group.title), remarks
+
+
+def _same_history(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two histories are equal on the keys that both have: an older file has fewer."""
+    first, second = one.get("history") or [], other.get("history") or []
+    return len(first) == len(second) > 0 and all(
+        a[key] == b[key] for a, b in zip(first, second, strict=True) for key in a.keys() & b.keys()
+    )
+
+
+def _group_key(run: dict[str, Any]) -> dict[str, Any]:
+    unused = (*_OTHERS.get(run["kd_type"], ()),)
+    if run["kd_type"] == "none":
+        unused = ("alpha", "temperature", "feat_beta")
+    kept = {k: v for k, v in run.items() if k not in _OUTCOMES and k not in unused}
+    for name in ("model", "epochs"):
+        kept[name] = run[name]
+    return _NEUTRAL | {key: repr(v) if isinstance(v, dict) else v for key, v in kept.items()}
+
+
+def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
+    """Return the best configuration of each pair and method: highest mean validation accuracy.
+
+    Raises:
+        BadInputError: candidates of one pair and method are unlike in more than hyper-parameters.
+    """
+    chosen: dict[str, dict[str, Any]] = {}
+    shared: dict[str, dict[str, Any]] = {}
+    tried: dict[str, int] = {}
+    for group in groups:
+        key = group.key
+        if key["kd_type"] == "none" or not key.get("teacher"):
+            continue
+        name = f"{key['teacher']}_to_{_model(key)}_{key['kd_type']}"
+        settings = configuration(key)
+        rest = {
+            k: v for k, v in key.items() if k not in (*settings, "cell", "method_parameters")
+        } | {"seeds": sorted(group.runs)}
+        if shared.setdefault(name, rest) != rest:
+            unlike = next(k for k in rest if shared[name].get(k) != rest[k])
+            raise BadInputError(
+                f"{group.title}: cannot be compared with the other candidates: its {unlike} is"
+                f" {rest[unlike]!r}, theirs {shared[name].get(unlike)!r}"
+            )
+        tried[name] = tried.get(name, 0) + 1
+        mean, _ = mean_and_std(group.values("best_val_acc"))
+        if name not in chosen or mean > chosen[name]["best_val_acc"]:
+            chosen[name] = {
+                "teacher": key["teacher"],
+                "model": key["model"],
+                "kd_type": key["kd_type"],
+                **settings,
+                "best_val_acc": mean,
+                "seeds": sorted(group.runs),
+                "smoke": bool(key.get("smoke")),
+            }
+    return {name: {**best, "tried": tried[name]} for name, best in sorted(chosen.items())}
+
+
+def as_csv(groups: list[Group]) -> str:
+    """Return one line a run; cells that a spreadsheet would take for a formula are neutralised."""
+    columns = [
+        *("model", "teacher", "kd_type", "alpha", "temperature", "feat_beta", "stem"),
+        *("no_proj_clip", "seed", "epochs", "best_val_acc", "best_val_epoch"),
+        *("test_acc_best", "test_acc_final", "smoke", "run_id"),
+    ]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, "path"])
+    for group in groups:
+        for seed, run in sorted(group.runs.items()):
+            row = [_cell(run.get(column)) for column in columns]
+            writer.writerow([*row, _cell(str(group.paths[seed]))])
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return f"'{value}"
+    return "" if value is None else value

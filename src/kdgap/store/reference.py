@@ -1,0 +1,143 @@
+"""The reference study's layout: small result files where its tools leave and look for them.
+
+    select/TEACHER_to_STUDENT/METHOD/a0.5_t4/seed0/results.json
+    final/TEACHER_to_STUDENT_METHOD/seed0/{results,fidelity}.json   final/baseline/STUDENT/seed0/
+    bug_ablation/TEACHER_to_STUDENT/METHOD_bugged/a0.7/seed0/       stem_ablation/MODEL_STEM/seed0/
+    teachers/NAME/seed0/                                            ablation/NAME/ARM/seed0/
+
+Each file carries the id of the run it comes from, so it can be traced and is never a result by
+itself. The runs stay where the study keeps them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import KdgapError, StoreDamagedError
+from kdgap.files import read_json, write_json
+from kdgap.store.record import BEST, Record
+from kdgap.store.study import StudyDirectory
+
+RESULTS, FIDELITY = "results.json", "fidelity.json"
+TOP = ("select", "final", "bug_ablation", "stem_ablation", "teachers", "ablation")
+
+
+def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], list[str]]:
+    """Write a study's finished runs in the reference's layout; drop what is stale there.
+
+    Args:
+        directory: the study.
+        target: the folder that gets `select/`, `final/` and so on.
+
+    Returns:
+        The folders written, and what is wrong with records that were left out.
+    """
+    plan = directory.plan()
+    study = plan["study"]
+    written: dict[Path, None] = {}
+    damaged = []
+    for planned in plan["runs"]:
+        if not directory.run(planned["path"]).is_done():
+            continue
+        try:
+            record = directory.record(planned["path"])
+        except KdgapError as error:
+            damaged.append(str(error))
+            continue
+        for slot in planned["slots"]:
+            place = target / _place(study, planned, slot)
+            content = {
+                **record.results,
+                "study": study["name"],
+                "role": slot["role"],
+                "cell": planned["cell"],
+                "source": str(record.path),
+            }
+            place.mkdir(parents=True, exist_ok=True)
+            write_json(place / RESULTS, content)
+            if slot["role"] in ("final", "ablation") and record.test and planned["teacher"]:
+                write_json(place / FIDELITY, fidelity_of(record))
+            written[place] = None
+    _drop_stale(target, study["name"], set(written))
+    return list(written), damaged
+
+
+def fidelity_of(record: Record) -> dict[str, Any]:
+    """Return what the reference's `fidelity.json` holds, from a tested run with a teacher."""
+    test = record.test or {}
+    best = test["best"]
+    kept = ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
+    found = {
+        "student_arch": record.results["model"],
+        "student_weights": str(record.path / BEST),
+        "teacher_arch": record.results["teacher"],
+        "student_test_acc": best["accuracy"],
+        "teacher_test_acc": test["teacher"]["accuracy"],
+        **{key: best[key] for key in kept},
+        "run_id": record.id,
+    }
+    if "baseline" in test:
+        plain = test["baseline"]["best"]
+        found["baseline"] = {
+            "run_id": test["baseline"]["run_id"],
+            "test_acc": plain["accuracy"],
+            **{key: plain[key] for key in kept},
+        }
+    return found
+
+
+def _place(study: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any]) -> Path:
+    def model(name: str) -> str:
+        about = study["models"][name]
+        width = "" if about["width"] == 1 else f"x{about['width']:g}"
+        return f"{about['name']}{width}"
+
+    seed = f"seed{planned['seed']}"
+    student, method = model(slot["student"]), slot["method"]
+    pair = f"{model(slot['teacher'])}_to_{student}" if slot["teacher"] else student
+    if slot["role"] == "teacher":
+        return Path("teachers", slot["student"], seed)
+    if slot["role"] == "selection":
+        return Path("select", pair, method, parameters_text(planned["parameters"]), seed)
+    if slot["role"] == "baseline":
+        return Path("final", "baseline", student, seed)
+    if slot["role"] == "final":
+        return Path("final", f"{pair}_{method}", seed)
+    name, _, arm = slot["variant"].partition(": ")
+    change = study["ablations"][name]["change"]
+    if set(change) == {"recipe.clip_scope"} and slot["teacher"]:
+        kind = f"{method}_bugged" if arm == "changed" else method
+        return Path("bug_ablation", pair, kind, parameters_text(planned["parameters"]), seed)
+    if set(change) == {"model.stem"} and not slot["teacher"]:
+        stem = study["models"][slot["student"]]["stem"] if arm == "base" else change["model.stem"]
+        return Path("stem_ablation", f"{student}_{stem}", seed)
+    return Path("ablation", name, arm, seed)
+
+
+def parameters_text(parameters: dict[str, Any]) -> str:
+    """Return a configuration as the reference names its folders, such as `a0.5_t4`."""
+    parts = []
+    if "alpha" in parameters:
+        parts.append(f"a{parameters['alpha']:g}")
+    if "temperature" in parameters:
+        parts.append(f"t{parameters['temperature']:g}")
+    usual = {"alpha", "temperature"}
+    defaults = {"beta": 0.5, "norm": "none"}  # the reference's, which its folder names leave out
+    for key, value in parameters.items():
+        if key not in usual and defaults.get(key) != value:
+            parts.append(f"{key}{value:g}" if isinstance(value, float) else f"{key}-{value}")
+    return "_".join(parts) or "default"
+
+
+def _drop_stale(target: Path, study: str, written: set[Path]) -> None:
+    """Remove files of this study that an earlier export left and the plan no longer has."""
+    for top in TOP:
+        for path in sorted((target / top).rglob(RESULTS)):
+            if path.parent in written:
+                continue
+            try:
+                ours = read_json(path).get("study") == study
+            except (StoreDamagedError, AttributeError):
+                continue  # not ours to judge
+            if ours:
+                path.unlink()
+                (path.parent / FIDELITY).unlink(missing_ok=True)

@@ -1,0 +1,127 @@
+"""`kdgap run` as a user starts, stops, kills and doubles it: real processes, real signals."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.study import contents, finish, kill, start, study_text, workers_of
+
+# Long enough to be interrupted: about ten seconds on one core.
+LONG: dict[str, Any] = {"data": {"name": "digits"}, "recipe": {"epochs": 12, "batch_size": 64}}
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The long study, run without any trouble by one worker."""
+    folder = tmp_path_factory.mktemp("calm")
+    (folder / "study.yaml").write_text(study_text(**LONG))
+    done = finish(start(folder, "study.yaml"))
+    assert done.returncode == 0, done.stderr
+    return contents(folder / "runs/small")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "study.yaml").write_text(study_text(**LONG))
+    return tmp_path
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def training(folder: Path) -> bool:
+    """Whether some worker is in the middle of an epoch."""
+    for path in folder.glob("runs/small/live/*.json"):
+        runs = json.loads(path.read_text()).get("runs")
+        if isinstance(runs, dict) and runs:
+            return True
+    return False
+
+
+def finished(folder: Path) -> dict[str, int]:
+    """How often each run was finished, as its attempts say."""
+    return {
+        path.parent.name: path.read_text().count('"ended": "finished"')
+        for path in folder.glob("runs/small/runs/*/*/attempts.jsonl")
+    }
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_is_polite_and_the_same_command_goes_on(
+    folder: Path, calm: dict[str, Any], number: signal.Signals, code: int
+) -> None:
+    process = start(folder, "study.yaml", "--workers", "2")
+    wait_for(lambda: training(folder))
+    process.send_signal(number)
+    begun = time.monotonic()
+    stopped = finish(process)
+    assert time.monotonic() - begun < 10
+    assert stopped.returncode == code, stopped.stderr
+    assert "the same command goes on from here" in stopped.stderr.splitlines()[-1]
+    assert list(folder.glob("runs/small/runs/*/*/state-*.json"))
+    assert not training(folder)
+    done = finish(start(folder, "study.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert "goes on from step" in done.stderr
+    assert contents(folder / "runs/small") == calm
+
+
+def test_a_second_ctrl_c_stops_at_once_and_leaves_no_process(folder: Path) -> None:
+    process = start(folder, "study.yaml")
+    wait_for(lambda: training(folder))
+    (worker,) = workers_of(process.pid)
+    os.kill(worker, signal.SIGSTOP)  # a worker that does not answer
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert finish(process).returncode == 130
+    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 10)
+
+
+def test_two_runners_on_one_study_do_each_run_once(folder: Path, calm: dict[str, Any]) -> None:
+    both = [start(folder, "study.yaml"), start(folder, "study.yaml")]
+    done = [finish(process) for process in both]
+    assert [d.returncode for d in done] == [0, 0], done[0].stderr + done[1].stderr
+    assert contents(folder / "runs/small") == calm
+    assert set(finished(folder).values()) == {1}
+
+
+def test_a_worker_that_is_killed_is_started_again(folder: Path, calm: dict[str, Any]) -> None:
+    process = start(folder, "study.yaml")
+    wait_for(lambda: training(folder))
+    kill(workers_of(process.pid)[0])
+    done = finish(process)
+    assert done.returncode == 0, done.stderr
+    assert "a worker was killed by signal 9" in done.stderr
+    assert contents(folder / "runs/small") == calm
+
+
+def test_a_worker_whose_supervisor_is_killed_stops_and_saves(folder: Path) -> None:
+    process = start(folder, "study.yaml")
+    wait_for(lambda: training(folder))
+    (worker,) = workers_of(process.pid)
+    kill(process.pid)
+    process.communicate()
+    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 20)
+    assert list(folder.glob("runs/small/runs/*/*/state-*.json"))
+
+
+def test_bad_input_of_a_worker_is_one_line_and_exit_2(folder: Path) -> None:
+    text = study_text(data={"name": "cifar10", "root": "nowhere"}, recipe={"epochs": 1})
+    (folder / "study.yaml").write_text(text)
+    done = finish(start(folder, "study.yaml"))
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "nowhere" in last
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,55 @@
+"""Small studies on the digits, worked on in this process: seconds for a whole one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdgap.spec.study import STAGES
+from kdgap.store.study import StudyDirectory
+from kdgap.study.worker import Worker
+from kdgap.study.workspace import Workspace, open_study, start_study
+from tests.e2e.study import study_text
+
+Open = Callable[..., Workspace]
+Work = Callable[..., StudyDirectory]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Open:
+    """Opens a small study; keywords change its keys, `out` its directory."""
+
+    def make(out: str = "study", **changes: Any) -> Workspace:
+        file = tmp_path / f"{out}.yaml"
+        file.write_text(study_text(**{"recipe": {"epochs": 1, "batch_size": 64}, **changes}))
+        return open_study(file, {}, tmp_path / out)
+
+    return make
+
+
+@pytest.fixture
+def worked(opened: Open) -> Work:
+    """Opens a small study and works on it until nothing is left to do."""
+
+    def run(
+        out: str = "study", *, share: int = 1, stages: tuple[str, ...] = (), **changes: Any
+    ) -> StudyDirectory:
+        workspace = opened(out, **changes)
+        directory = start_study(workspace, lambda _: None)
+        Worker(workspace, "cpu", stages or tuple(STAGES), share=share).work()
+        return directory
+
+    return run
+
+
+def runs(directory: StudyDirectory, role: str | None = None) -> list[dict[str, Any]]:
+    """The plan's runs, all or of one role."""
+    return [r for r in directory.plan()["runs"] if role is None or role in r["roles"]]
+
+
+def results(directory: StudyDirectory, run: dict[str, Any]) -> dict[str, Any]:
+    """A run's results."""
+    found: dict[str, Any] = json.loads((directory.path / run["path"] / "results.json").read_text())
+    return found

@@ -1,0 +1,429 @@
+"""A study is done as its plan says: in order, once, with equal bits whoever does it."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdgap.engine.student import Student
+from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamagedError
+from kdgap.report.gains import gain_table
+from kdgap.report.progress import survey
+from kdgap.spec import run_id
+from kdgap.store.record import BEST, LAST
+from kdgap.store.study import StudyDirectory
+from kdgap.study.evaluation import open_recorded
+from kdgap.study.training import Attempt
+from kdgap.study.worker import Worker
+from kdgap.study.workspace import start_study, warnings_of
+from tests.e2e.study import contents
+from tests.study.conftest import Open, Work, results, runs
+
+EVERY = {"teacher": 1, "selection": 4, "baseline": 2, "final": 4}
+
+
+def states(directory: StudyDirectory) -> dict[str, int]:
+    rows = survey(directory).rows
+    return {state: sum(r.state == state for r in rows) for state in {r.state for r in rows}}
+
+
+def test_a_study_is_done_to_its_end(worked: Work) -> None:
+    directory = worked()
+    assert states(directory) == {"done": 11}
+    assert {role: len(runs(directory, role)) for role in EVERY} == EVERY
+    plan, selection = directory.plan(), directory.selection()
+    assert plan["selection_complete"]
+    assert plan["open"] == []
+    assert selection is not None
+    assert [choice["tried"] for choice in selection["choices"]] == [2, 2]
+    assert not list(directory.path.glob("runs/*/*/state-*"))
+
+
+def test_the_winner_has_the_best_validation_accuracy(worked: Work) -> None:
+    directory = worked()
+    by_id = {run["id"]: results(directory, run) for run in runs(directory, "selection")}
+    selection = directory.selection()
+    assert selection is not None
+    for choice in selection["choices"]:
+        scores = [by_id[c["runs"][0]]["best_val_acc"] for c in choice["candidates"]]
+        assert [c["score"] for c in choice["candidates"]] == scores
+        best = scores.index(max(scores))  # a tie goes to the first
+        assert choice["winner"] == choice["candidates"][best]["parameters"]
+        finals = [
+            r for r in runs(directory, "final") if r["slots"][0]["method"] == choice["method"]
+        ]
+        assert all(run["parameters"] == choice["winner"] for run in finals)
+
+
+def test_selection_never_sees_the_test_images_and_keeps_no_weights(worked: Work) -> None:
+    directory = worked()
+    for run in runs(directory, "selection"):
+        folder = directory.path / run["path"]
+        assert results(directory, run)["test_acc_best"] is None
+        assert not (folder / "test.json").exists()
+        assert not (folder / BEST).exists()
+        assert directory.record(run["path"]).id == run["id"]  # and still verifies
+
+
+def test_the_door_opens_when_selection_is_over_and_not_before(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[bool] = []
+
+    def watched(prepared: Any, directory: Any, *args: Any, **options: Any) -> None:
+        study = StudyDirectory(directory.path.parents[2])
+        selection = study.selection()
+        opened.append(selection is not None and all(c["winner"] for c in selection["choices"]))
+        open_recorded(prepared, directory, *args, **options)
+
+    monkeypatch.setattr("kdgap.study.worker.open_recorded", watched)
+    worked(stages=("teachers", "selection"))
+    assert opened == [True]  # the teacher's, at the end of selection
+    directory = worked()
+    assert opened == [True] * 7
+    assert directory.locked("preregistration") is not None
+
+
+def test_finals_record_the_fidelity_of_student_and_baseline(worked: Work) -> None:
+    directory = worked()
+    teacher = directory.record(runs(directory, "teacher")[0]["path"])
+    baselines = {run["seed"]: run for run in runs(directory, "baseline")}
+    for run in runs(directory, "final"):
+        test = directory.record(run["path"]).test
+        assert test is not None
+        assert test["role"] == "final"
+        assert test["teacher"]["weight_hash"] == teacher.results["weight_hash_best"]
+        baseline = baselines[run["seed"]]
+        plain = directory.record(baseline["path"]).test
+        assert plain is not None
+        assert test["baseline"]["run_id"] == baseline["id"]
+        assert test["baseline"]["best"]["accuracy"] == plain["best"]["accuracy"]
+        for part in (test["best"], test["last"], test["baseline"]["best"]):
+            assert 0 <= part["top1_agreement"] <= 1
+            assert part["kl_t1"] >= 0
+            assert part["kl_t4"] >= 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_shares_of_a_cohort_and_single_runs_give_the_same_bits(
+    worked: Work, precision: str
+) -> None:
+    whole = contents(worked("whole", precision=precision).path)
+    assert len(whole) == 11
+    for share in (2, 13):
+        assert contents(worked(f"share{share}", share=share, precision=precision).path) == whole
+
+
+def test_what_is_done_is_not_done_again_and_an_edit_trains_only_what_is_new(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def counted(prepared: Any, *args: Any) -> Any:
+        trained.append(run_id(prepared.run))
+        return Attempt(prepared, *args)
+
+    monkeypatch.setattr("kdgap.study.worker.Attempt", counted)
+    before = worked()
+    assert len(trained) == len(set(trained)) == 11
+    trained.clear()
+    worked()
+    assert trained == []
+    worked(finals={"seeds": [0, 1, 2]})
+    assert len(trained) == 3  # a baseline and two winners
+    trained.clear()
+    wider = {
+        "logit": {"alpha": [0.3, 0.7, 0.9], "temperature": 4.0},
+        "feature": {"alpha": [0.3, 0.7]},
+    }
+    directory = worked(finals={"seeds": [0, 1, 2]}, methods=wider)
+    new = [run for run in runs(directory, "selection") if run["parameters"].get("alpha") == 0.9]
+    assert new[0]["id"] in trained
+    assert set(trained) <= {run["id"] for run in directory.plan()["runs"]}
+    assert len(trained) in (1, 4)  # 4 if the new candidate wins and gets its three finals
+    assert before.path == directory.path
+
+
+# Failures
+
+
+def break_run(
+    monkeypatch: pytest.MonkeyPatch, victim: Any, error: Exception | None, times: int = 99
+) -> list[int]:
+    """Make the first step of runs that `victim` picks fail `times` times; return the counter."""
+    step, count = Student.step, [0]
+
+    def broken(self: Student, *args: Any, **options: Any) -> Any:
+        if victim(self.run) and count[0] < times:
+            count[0] += 1
+            if error is not None:
+                raise error
+            measured, norms = step(self, *args, **options)
+            return {**measured, "loss_ce": measured["loss_ce"] * float("nan")}, norms
+        return step(self, *args, **options)
+
+    monkeypatch.setattr(Student, "step", broken)
+    return count
+
+
+def is_candidate(run: Any) -> bool:
+    return bool(run.seed == 1000 and run.method.parameters == {"alpha": 0.3, "temperature": 4.0})
+
+
+def test_a_run_that_always_fails_is_given_up_and_the_rest_goes_on(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = break_run(monkeypatch, is_candidate, RuntimeError("no memory left"))
+    directory = worked(budgets={"attempts": 3})
+    assert count == [3]
+    assert states(directory) == {"done": 10, "failed": 1}
+    failed = next(row for row in survey(directory).rows if row.state == "failed")
+    assert "no memory left" in failed.remark
+    selection = directory.selection()
+    assert selection is not None
+    logit = selection["choices"][0]
+    assert logit["winner"]["alpha"] == 0.7
+    assert (logit["tried"], logit["failed"]) == (2, 1)
+
+
+def test_a_run_that_fails_once_is_tried_again_and_ends_with_the_same_bits(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = contents(worked("calm").path)
+    break_run(monkeypatch, is_candidate, RuntimeError("a passing trouble"), times=1)
+    assert contents(worked("rough").path) == calm
+
+
+def test_a_run_that_diverges_is_not_tried_again(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = break_run(monkeypatch, is_candidate, None)
+    directory = worked()
+    assert count == [4]  # four steps of one epoch: one attempt
+    failed = next(row for row in survey(directory).rows if row.state == "failed")
+    assert failed.remark == "diverged at step 1 of epoch 1"
+
+
+def test_students_of_a_teacher_that_fails_are_blocked(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_run(monkeypatch, lambda run: run.model.width == 0.5, None)
+    directory = worked()
+    assert states(directory) == {"failed": 1, "blocked": 4, "done": 2}
+    assert directory.plan()["open_runs"] == 4
+    assert gain_table(directory).rows == []
+
+
+def test_a_run_whose_attempts_all_died_without_a_word_is_given_up(worked: Work) -> None:
+    directory = worked(stages=("teachers",))
+    victim = runs(directory, "selection")[0]
+    run = directory.run(victim["path"])
+    run.path.mkdir(parents=True)
+    for _ in range(2):
+        run.note_attempt({"began": "then", "host": "h", "pid": 1, "from": [0, 0]})
+    directory = worked(budgets={"attempts": 2})
+    assert states(directory) == {"done": 10, "failed": 1}
+    assert "died in 2 attempts" in directory.status(victim["path"]).remark
+
+
+# What must not change
+
+
+def test_other_data_is_refused(worked: Work) -> None:
+    directory = worked(stages=("teachers",))
+    path = directory.path / "locked" / "data.json"
+    locked = json.loads(path.read_text())
+    path.write_text(json.dumps({**locked, "fingerprint": "0" * 64}))
+    with pytest.raises(BadInputError, match="not what this study began with"):
+        worked()
+
+
+@pytest.mark.parametrize("where", ["run", "file"])
+def test_a_teacher_swapped_with_the_same_size_and_time_is_refused(
+    worked: Work, where: str, tmp_path: Path
+) -> None:
+    directory = worked(stages=("teachers",))
+    path = directory.path / runs(directory, "teacher")[0]["path"] / BEST
+    changes: dict[str, Any] = {}
+    if where == "file":
+        path = Path(shutil.copy(path, tmp_path / "teacher.safetensors"))
+        changes = {"out": "other", "teachers": {"weights": {"big": str(path)}}}
+        worked(**changes, stages=("selection",))
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    with pytest.raises((BadInputError, StoreDamagedError), match=r"changed after|hash to"):
+        worked(**changes)
+
+
+def test_another_teacher_in_the_same_file_is_refused(worked: Work, tmp_path: Path) -> None:
+    one, two = (
+        worked("one", stages=("teachers",)),
+        worked("two", stages=("teachers",), recipe={"epochs": 2, "batch_size": 64}),
+    )
+    files = [d.path / runs(d, "teacher")[0]["path"] / BEST for d in (one, two)]
+    path = tmp_path / "teacher.safetensors"
+    shutil.copy(files[0], path)
+    changes = {"teachers": {"weights": {"big": str(path)}}}
+    directory = worked("files", **changes)
+    shutil.copy(files[1], path)
+    # Another teacher is another identity: nothing of the first one is reused.
+    worked("files", **changes, stages=("selection",))
+    seen = survey(directory)
+    assert len(seen.stale) == 8  # every distilled run of the first teacher
+
+
+def test_threads_are_fixed_at_first_use(worked: Work) -> None:
+    worked(stages=("teachers",))
+    with pytest.raises(BadInputError, match="threads: 1 since its first use"):
+        worked(threads=2)
+
+
+def test_a_study_changed_by_another_runner_stops_this_one(opened: Open) -> None:
+    first = opened(finals={"seeds": [0]})
+    start_study(first, lambda _: None)
+    start_study(opened(finals={"seeds": [0, 1]}), lambda _: None)
+    with pytest.raises(BadInputError, match="another `kdgap run` has changed the study"):
+        Worker(first, "cpu").work()
+
+
+def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worked: Work) -> None:
+    directory = worked()
+    victim = runs(directory, "final")[0]
+    path = directory.path / victim["path"] / "results.json"
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
+    assert directory.status(victim["path"]).state == "damaged"
+    table = gain_table(directory)
+    assert len(table.damaged) == 1
+    assert "results.json" in table.damaged[0]
+    assert sorted(row.n for row in table.rows) == [1, 2]
+    assert any("1 of 2 runs missing" in remark for row in table.rows for remark in row.remarks)
+    worked()  # goes round it and does not overwrite it
+    assert directory.status(victim["path"]).state == "damaged"
+
+
+def test_a_symlinked_run_directory_is_refused(worked: Work, tmp_path: Path) -> None:
+    directory = worked(stages=("teachers",))
+    victim = directory.path / runs(directory, "baseline")[0]["path"]
+    victim.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "elsewhere").mkdir()
+    victim.symlink_to(tmp_path / "elsewhere")
+    worked()
+    assert states(directory) == {"done": 10, "damaged": 1}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_study_directory_can_be_moved(worked: Work, opened: Open, tmp_path: Path) -> None:
+    directory = worked(stages=("teachers", "selection"))
+    shutil.move(directory.path, tmp_path / "moved")
+    moved = worked("moved")
+    assert states(moved) == {"done": 11}
+    assert contents(moved.path) == contents(worked("fresh").path)
+
+
+# Protocol
+
+
+def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) -> None:
+    worked()
+    again = opened()
+    assert again.post_hoc() == []
+    more = opened(finals={"seeds": [0, 1, 2]})
+    assert any("optional stopping" in text for text in more.post_hoc())
+    moved = opened(statistics={"smallest_effect_pp": 3.0})
+    assert moved.post_hoc() == ["post hoc: statistics was changed after the first final was tested"]
+    plan, _ = moved.plan()
+    assert moved.post_hoc()[0] in warnings_of(moved, plan)
+
+
+def test_the_declared_overlap_tests_its_shared_run_in_its_second_role(worked: Work) -> None:
+    directory = worked(selection={"seeds": [0], "allow_overlap": True})
+    shared = [run for run in runs(directory) if {"selection", "final"} <= set(run["roles"])]
+    assert len(shared) == 2  # the winner of each method
+    for run in shared:
+        record = directory.record(run["path"])
+        assert record.test is not None
+        assert record.test["role"] == "final"
+        assert (directory.path / run["path"] / LAST).exists()
+    assert any("selection seed 0 is among" in text for text in directory.plan()["warnings"])
+
+
+def test_the_first_published_protocol_is_flagged_everywhere(worked: Work) -> None:
+    directory = worked(
+        data={"name": "digits", "limit": 256, "val_size": 0},
+        selection={"seeds": [0], "split": "test", "allow_test": True, "allow_overlap": True},
+    )
+    assert any("chosen on the test images" in text for text in directory.plan()["warnings"])
+    for run in runs(directory):
+        record = directory.record(run["path"])
+        assert any("chosen on the test images" in flag for flag in record.run["flags"])
+        assert record.run["data"]["val"] == record.run["data"]["test"]
+        if record.test is not None:
+            assert record.results["best_val_acc"] == record.test["best"]["accuracy"]
+
+
+def test_only_some_stages(worked: Work) -> None:
+    assert states(worked(stages=("teachers",))) == {"done": 1, "new": 6}
+    assert states(worked(stages=("selection",))) == {"done": 5, "new": 6}
+    ablations = {
+        "clip": {
+            "of": {"teacher": "big", "student": "little", "method": "feature"},
+            "change": {"recipe.clip_scope": "student_only"},
+            "seeds": [0],
+        },
+        "narrow": {"of": {"student": "little"}, "change": {"recipe.lr": 0.01}, "seeds": [5]},
+    }
+    directory = worked(stages=("clip",), ablations=ablations)
+    done = [run for run in runs(directory) if directory.status(run["path"]).state == "done"]
+    variants = sorted(slot["variant"] for run in done for slot in run["slots"] if slot["variant"])
+    assert [text for text in variants if text.startswith("clip")] == ["clip: base", "clip: changed"]
+    assert not any(text.startswith("narrow") for text in variants)
+
+
+# Stops and faults
+
+
+def test_a_stop_saves_and_the_same_work_goes_on(opened: Open, worked: Work) -> None:
+    calm = contents(worked("calm").path)
+    for chances in (2, 9, 17, 40):
+        workspace = opened("rough")
+        start_study(workspace, lambda _: None)
+        left = [chances]
+
+        def pause(left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise StoppedError("stopped", 130)
+
+        with pytest.raises(StoppedError):
+            Worker(workspace, "cpu", pause=pause).work()
+    assert contents(worked("rough").path) == calm
+
+
+def test_a_disk_that_fills_stops_the_runner_and_it_goes_on_when_space_is_free(
+    opened: Open, worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = contents(worked("calm").path)
+    fsync = os.fsync
+    for allowed in (5, 30, 60, 100):
+        left = [allowed]
+
+        def full(handle: int, left: list[int] = left) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise OSError(28, "No space left on device")
+            fsync(handle)
+
+        workspace = opened("rough", save_seconds=0.0)
+        start_study(workspace, lambda _: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            with pytest.raises(RunFailedError, match="No space left"):
+                Worker(workspace, "cpu").work()
+    assert contents(worked("rough", save_seconds=0.0).path) == calm
