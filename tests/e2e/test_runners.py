@@ -12,7 +12,7 @@ import pytest
 from tests.e2e.study import contents, finish, kill, start, study_text, workers_of
 
 # Long enough to be interrupted: about ten seconds on one core.
-LONG: dict[str, Any] = {"data": {"name": "digits"}, "recipe": {"epochs": 12, "batch_size": 64}}
+LONG: dict[str, Any] = {"data": {"name": "digits"}, "recipe": {"epochs": 8, "batch_size": 64}}
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,7 @@ UNKNOWN = [
     ("data: {name: digits, lmit: 5}", "data.lmit", "limit"),
     ("models: {big: {name: resnet8, widht: 1}}", "models.big.widht", "width"),
     ("teachers: {seds: [1]}", "teachers.seds", "seeds"),
-    ("pairs: [{teacher: big, student: Small, methd: logit}]", "pairs.0.methd", "method"),
+    ("pairs: [{teacher: big, student: Small, studnt: x}]", "pairs.0.studnt", "student"),
     ("selection: {metrics: best_val_acc}", "selection.metrics", "metric"),
     ("finals: {primry: last}", "finals.primry", "primary"),
     (ablation().replace("seeds", "change_: {}, seeds"), "ablations.a.change_", "change"),

@@ -321,6 +321,10 @@ def test_changing_any_field_of_data_recipe_or_precision_changes_every_id(
     key = data.draw(st.sampled_from(sorted(EVERY_RUN)))
     if key == "recipe.clip_norm":
         fields["recipe.clip_scope"] = "all"
+    if key == "data.name":
+        fields["data.image_size"] = None
+    elif key == "data.image_size" or fields["data.image_size"] is not None:
+        fields["data.name"] = "imagefolder"  # the one whose images are resized
     other = data.draw(st.sampled_from([v for v in EVERY_RUN[key] if v != fields[key]]))
     small: dict[str, object] = {"pairs": [{"teacher": "mid", "student": "one"}]}
     one, two = planned(small | fields), planned(small | fields | {key: other})
@@ -574,6 +578,7 @@ def test_an_ablation_of_the_stem_needs_a_network_that_has_two() -> None:
     text = BASE.replace("resnet8, width: 0.5", "resnet18").replace("mid, student: two", "big_, x")
     text = text.replace("big_, x", "wide, student: two")
     text = text.replace("models:\n", "models:\n  wide: {name: resnet34}\n")
+    text = text.replace("name: digits", "name: imagefolder, image_size: 64")
     plan = planned(ablated({"student": "two"}, {"model.stem": "imagenet"}), {}, text)
     assert [r.run.model.stem for r in arm(plan, "changed")] == ["imagenet"]
     assert "has no 'imagenet' stem" in refusal(
@@ -592,14 +597,13 @@ BAD_CHANGES: list[tuple[object, dict[str, object], str]] = [
     ({"student": "one"}, {"recipe.lr": 0}, "recipe.lr: "),
     ({"student": "one"}, {"recipe.epochs": True}, "recipe.epochs: "),
     ({"student": "one"}, {"data.limit": 1}, "data.limit: "),
-    (LOGIT, {"method.alpha": 2}, "method.alpha: "),
+    (LOGIT, {"method.alpha": 2}, "alpha: "),
     (LOGIT, {"method.beta": 2}, "unknown key 'beta'"),
     ({"student": "one"}, {"recipe.lr": 0.1}, "ablation 'a' changes nothing"),
     ({"student": "one"}, {"recipe.epochs": 3}, "ablation 'a' changes nothing"),
     ({"teacher": "big"}, {"recipe.epochs": 5}, "ablation 'a' changes nothing"),
     ({"student": "one"}, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
     (LOGIT, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
-    (LOGIT, {"method.alpha": 0.5}, "ablation 'a' changes nothing"),
 ]
 
 
@@ -610,6 +614,19 @@ def test_a_change_of_no_field_or_of_nothing_is_refused_where_it_stands(
     message = refusal(ablated(of, change))
     assert message.startswith("command line: ")
     assert words in message
+
+
+def test_an_ablation_to_what_the_winner_has_already_is_noted_and_left_out() -> None:
+    changes = ablated(LOGIT, {"method.alpha": 0.5})
+    key = (str(LOGIT["teacher"]), str(LOGIT["student"]), "logit")
+    plan = planned(changes)
+    winner = next(c for c in plan.choices if c.key == key).candidates
+    same = next(c for c in winner if c["alpha"] == 0.5)
+    other = next(c for c in winner if c["alpha"] != 0.5)
+    assert arm(planned(changes, {key: other}), "changed")
+    noted = planned(changes, {key: same})
+    assert not arm(noted, "changed")
+    assert "nothing to compare" in noted.notes[0]
 
 
 # --- teachers
@@ -680,7 +697,8 @@ def test_moving_the_file_changes_no_id_and_other_weights_change_what_they_teach(
 def test_a_file_of_another_network_is_refused(weights: Callable[..., Path]) -> None:
     path = weights("small", ModelSpec(name="resnet8"))
     message = refusal({"teachers.weights": {"big": str(path)}})
-    assert message == f"command line: {path} holds a resnet8, not big"
+    stem = "with the cifar stem"
+    assert message == f"command line: {path} holds a resnet8 {stem}, but big is a resnet20 {stem}"
 
 
 def test_several_teaching_seeds_cross_the_finals_and_only_the_first_selects() -> None:

@@ -131,7 +131,11 @@ def hyperparameter_names() -> set[str]:
 
 
 def build_method(
-    name: str, parameters: Mapping[str, Scalar], where: Callable[[str], str] | None = None
+    name: str,
+    parameters: Mapping[str, Scalar],
+    where: Callable[[str], str] | None = None,
+    *,
+    flat: bool = True,
 ) -> Method:
     """Build a method from field values, refusing what is unknown or out of range.
 
@@ -139,10 +143,11 @@ def build_method(
         name: a registered method.
         parameters: hyper-parameters by field name; the rest take their defaults.
         where: names the place of a field, for error messages.
+        flat: whether the user writes flat keys (`feat_beta`) or field names (`beta`).
     """
     cls = METHODS[name]
     values: dict[str, Any] = dict(parameters)
-    spelling = {field: key for key, field in flat_fields(cls).items()}
+    spelling = {field: key if flat else field for key, field in flat_fields(cls).items()}
     known = list(spelling.values())
     return build(cls, values, where or (lambda _: f"method {name}"), known, spelling)
 

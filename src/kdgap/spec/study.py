@@ -191,8 +191,8 @@ class Statistics(Strict):
     smallest_effect_pp: float = Field(default=0.2, gt=0, le=100)
     expected_std_pp: float = Field(default=0.2, gt=0, le=100)
     test: Literal["welch", "paired"] = "welch"
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    power: float = Field(default=0.8, gt=0.5, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, le=0.9999)
+    power: float = Field(default=0.8, gt=0.5, le=0.99)
 
 
 class Budgets(Strict):

@@ -1,13 +1,12 @@
 """A study file becomes a `StudySpec`, or one line says what is wrong, where, and what to do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import BadInputError, nearest, one_line
-from kdgap.spec import study as models
 from kdgap.spec.study import Ablation, StudySpec, Term
 from kdgap.yamlio import Document, Key, scalar
 
@@ -31,7 +30,8 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
 
     def where(key: Key) -> str:
         dotted = [".".join(map(str, key[: end + 1])) for end in range(len(key))]
-        return "command line" if set(dotted) & set(overrides) else document.where(key)
+        below = key and any(given.startswith(f"{dotted[-1]}.") for given in overrides)
+        return "command line" if below or set(dotted) & set(overrides) else document.where(key)
 
     try:
         study = StudySpec.model_validate(value)
@@ -71,27 +71,48 @@ def _override(value: Any, path: list[str], given: object, text: str) -> None:
     value[path[-1]] = given
 
 
-def _known_keys() -> set[str]:
-    classes = [
-        item
-        for item in vars(models).values()
-        if isinstance(item, type) and issubclass(item, BaseModel)
-    ]
-    return {field for cls in classes for field in cls.model_fields}
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    """Return the keys that are valid where the last part of a path stands."""
+    cls: type[BaseModel] = StudySpec
+    for part in path[:-1]:
+        if part in cls.model_fields:
+            cls = _model_in(cls.model_fields[part].annotation) or cls
+    return list(cls.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_model_in(argument) for argument in get_args(annotation))
+    return next((cls for cls in found if cls is not None), None)
+
+
+def _is_alternative(part: object) -> bool:
+    """Whether a part of a complaint's path names an alternative of pydantic's, not a key."""
+    return str(part) in ("bool", "int", "float", "str", "[key]") or "[" in str(part)
 
 
 def _complaints(error: ValidationError, where: Where) -> Iterable[str]:
+    said: set[tuple[Any, ...]] = set()
     for item in error.errors(include_url=False):
-        path = tuple(part for part in item["loc"] if part != "[key]")
+        end = next((i for i, part in enumerate(item["loc"]) if _is_alternative(part)), None)
+        path = item["loc"][:end]
+        if path in said:
+            continue
+        said.add(path)
         key = ".".join(one_line(part, 40) for part in path)
         place = where(path)
         if item["type"] == "extra_forbidden":
-            yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys())}"
+            yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys(path))}"
             continue
         message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        given = item.get("input")
         if item["loc"][-1:] == ("[key]",) or item["type"] == "string_pattern_mismatch":
             message = "a name is 1 to 60 letters, digits, dots, dashes or underscores"
-        given = item.get("input")
+        elif end is not None:
+            message = "expected true or false, a finite number or a text"
+            if path[0] == "methods":
+                message += ", or a list of them"
         got = "" if isinstance(given, dict | BaseModel) else f", got {one_line(repr(given), 60)}"
         yield f"{place}: {key}: {message}{got}" if key else f"{place}: {message}"
 
@@ -115,7 +136,7 @@ def _check(study: StudySpec, where: Where) -> None:
         for name, values in grid.items():
             if values == []:
                 raise BadInputError(f"{where(('methods', method, name))}: {name}: an empty grid")
-            if isinstance(values, list) and len({repr(v) for v in values}) < len(values):
+            if isinstance(values, list) and len(set(map(_alike, values))) < len(values):
                 raise BadInputError(
                     f"{where(('methods', method, name))}: {name}: a value is given twice"
                 )
@@ -127,6 +148,11 @@ def _check(study: StudySpec, where: Where) -> None:
         for number, term in enumerate(claim.terms):
             place = where(("claims", index, "terms", number))
             _check_term(study, term, claim.measure, f"{place}: claim {claim.name!r}")
+
+
+def _alike(value: object) -> object:
+    """Return what two values share if they mean the same: 1 and 1.0 do, 1 and true do not."""
+    return (type(value), value) if isinstance(value, bool | str) else value
 
 
 def _check_names(study: StudySpec, where: Where) -> None:
@@ -216,6 +242,8 @@ def _check_ablation(study: StudySpec, name: str, ablation: Ablation, where: Wher
 def _check_slot(
     study: StudySpec, teacher: str | None, student: str | None, method: str | None, place: str
 ) -> None:
+    if None in (teacher, student, method):
+        raise BadInputError(f"{place}: give teacher, student and method")
     pairs = [(pair.teacher, pair.student) for pair in study.pairs]
     if (teacher, student) not in pairs:
         known = ", ".join(f"{a} → {b}" for a, b in pairs[:8])
@@ -238,7 +266,9 @@ def _check_term(study: StudySpec, term: Term, measure: str, place: str) -> None:
                 f"{place}: unknown ablation {term.ablation!r}"
                 f"{nearest(term.ablation, study.ablations)}"
             )
-    elif measure == "accuracy" and term.method in (None, "none") and term.teacher is None:
+    elif measure == "accuracy" and term.teacher is None and term.student is not None:
+        if term.method not in (None, "none"):
+            raise BadInputError(f"{place}: {term.method} of {term.student!r} needs its teacher")
         if term.student not in {pair.student for pair in study.pairs}:
             raise BadInputError(f"{place}: {term.student!r} is no student of this study")
     else:

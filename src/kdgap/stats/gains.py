@@ -62,14 +62,13 @@ def welch(
     (mean, std), (mean_control, std_control) = mean_and_std(treated), mean_and_std(control)
     if std is None or std_control is None:
         return None
-    part, part_control = std**2 / len(treated), std_control**2 / len(control)
-    variance = part + part_control
-    if variance == 0:
+    n, m = len(treated), len(control)
+    se = math.hypot(std / math.sqrt(n), std_control / math.sqrt(m))
+    if _is_rounding(se, [*treated, *control]):
         return None
-    df = variance**2 / (part**2 / (len(treated) - 1) + part_control**2 / (len(control) - 1))
-    return _difference(
-        len(treated), len(control), mean - mean_control, math.sqrt(variance), df, confidence
-    )
+    share = (std / math.sqrt(n) / se) ** 2  # as shares of se^2, small variances cannot underflow
+    df = 1 / (share**2 / (n - 1) + (1 - share) ** 2 / (m - 1))
+    return _difference(n, m, mean - mean_control, se, df, confidence)
 
 
 def paired(
@@ -95,10 +94,15 @@ def paired(
     if len(treated) != len(control):
         raise ValueError(f"pairs need arms of equal length, got {len(treated)} and {len(control)}")
     mean, std = mean_and_std([a - b for a, b in zip(treated, control, strict=True)])
-    if not std:
+    if std is None or _is_rounding(std, [*treated, *control]):
         return None
     n = len(treated)
     return _difference(n, n, mean, std / math.sqrt(n), n - 1, confidence)
+
+
+def _is_rounding(spread: float, values: Sequence[float]) -> bool:
+    """Whether a spread is no more than the rounding of sums of such values."""
+    return spread <= 1e-12 * max(map(abs, values))
 
 
 def _difference(

@@ -25,7 +25,10 @@ def welch_power(effect: float, std: float, n: int, n_control: int, alpha: float 
     df = n + n_control - 2
     shift = abs(effect) / (std * math.sqrt(1 / n + 1 / n_control))
     critical = float(stdtrit(df, 1 - alpha / 2))
-    return float(1 - nctdtr(df, shift, critical) + nctdtr(df, shift, -critical))
+    upper = 1 - float(nctdtr(df, shift, critical))
+    lower = float(nctdtr(df, shift, -critical))
+    # Far in the lower tail, where there is nothing left to add, scipy gives NaN.
+    return upper + (lower if math.isfinite(lower) else 0.0)
 
 
 def minimum_detectable_effect(
@@ -42,6 +45,8 @@ def minimum_detectable_effect(
     low, high = 0.0, std
     while welch_power(high, std, n, n_control, alpha) < power:
         high *= 2
+        if high > 1e9 * std:
+            raise ValueError(f"no effect is found at alpha = {alpha} with power {power}")
     for _ in range(60):
         middle = (low + high) / 2
         if welch_power(middle, std, n, n_control, alpha) < power:
@@ -61,9 +66,9 @@ def seeds_needed(effect: float, std: float, power: float = 0.8, alpha: float = 0
         return None
     low, high = 1, 2
     while welch_power(effect, std, high, high, alpha) < power:
-        low, high = high, high * 2
-        if high > MOST_SEEDS:
+        if high == MOST_SEEDS:
             return None
+        low, high = high, min(2 * high, MOST_SEEDS)
     while high - low > 1:
         middle = (low + high) // 2
         if welch_power(effect, std, middle, middle, alpha) < power:
@@ -85,4 +90,4 @@ def smallest_permutation_p(n: int, n_control: int) -> float:
 
 def smallest_sign_flip_p(pairs: int) -> float:
     """Return the smallest two-sided p of an exact paired test: `2 / 2^pairs`."""
-    return float(min(1.0, 2.0 / 2**pairs))
+    return float(min(1.0, 2.0 ** (1 - pairs)))

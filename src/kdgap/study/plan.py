@@ -74,6 +74,7 @@ class Plan:
     choices: list[Choice] = field(default_factory=list)
     winners: dict[SlotKey, Parameters] = field(default_factory=dict)
     open_slots: dict[Slot, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def of_role(self, role: str) -> list[PlannedRun]:
         """Return the planned runs that play a role."""

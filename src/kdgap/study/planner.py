@@ -1,9 +1,10 @@
 """The making of a plan; see `plan.py` for what it is made of."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from kdgap.data import DATASETS
 from kdgap.engine.student import check_stages
@@ -29,6 +30,7 @@ from kdgap.spec.study_file import Where
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST
+from kdgap.study.changes import applicable, changed_run, placed
 from kdgap.study.plan import (
     Choice,
     Parameters,
@@ -71,20 +73,24 @@ class _Planner:
 
     def __init__(self, study: StudySpec, where: Where, winners: dict[SlotKey, Parameters]) -> None:
         self._study, self._where = study, where
+        self.plan = Plan(study, self._data())
         self._models = {name: self._model(name) for name in study.models}
         self._recipe = self._recipe_of({**study.recipe}, ("recipe",))
         self._teacher_recipe = self._recipe_of(
             {**study.recipe, **study.teachers.recipe}, ("teachers", "recipe")
         )
-        self.plan = Plan(study, self._data())
         for method in study.methods:
             self._check_method(method)
         candidates = {method: list(self._candidates(method)) for method in study.methods}
         self._teachers = {
             name: self._teacher(name) for name in dict.fromkeys(p.teacher for p in study.pairs)
         }
-        for pair in study.pairs:
+        for index, pair in enumerate(study.pairs):
             for method, configurations in candidates.items():
+                with placed(where(("pairs", index))):
+                    seeds = (study.finals.seeds[0], study.teachers.teach[0])
+                    key = (pair.teacher, pair.student, method)
+                    check_stages(self._distilled(key, configurations[0], *seeds))
                 self._choose((pair.teacher, pair.student, method), configurations, winners)
         for student in dict.fromkeys(pair.student for pair in study.pairs):
             for seed in study.finals.seeds:
@@ -99,10 +105,8 @@ class _Planner:
 
     def _check_method(self, method: str) -> None:
         place = self._where(("methods", method))
-        try:
+        with placed(place):
             entry = METHODS[method]
-        except BadInputError as error:
-            raise BadInputError(f"{place}: {error}") from None
         if not entry.needs_teacher:
             raise BadInputError(
                 f"{place}: {method} is what every method is compared with; it is always there"
@@ -112,19 +116,28 @@ class _Planner:
         place, fields = ("models", name), self._study.models[name].model_dump()
         with_place = lambda key: self._where((*place, key))  # noqa: E731
         spec = build(ModelSpec, fields, with_place, fields)
-        try:
+        with placed(self._where(place)):
             MODELS[spec.name]
-            check_model(spec)
-        except BadInputError as error:
-            raise BadInputError(f"{self._where(place)}: {error}") from None
+            check_model(spec, self._image_size())
         return spec
+
+    def _image_size(self) -> tuple[int, int] | None:
+        """Return the images' size as far as it is known without loading them."""
+        data = self._study.data
+        if data.image_size is not None:
+            return data.image_size, data.image_size
+        shape = DATASETS[data.name].shape if data.name in DATASETS else None
+        return None if shape is None else shape.image_size
 
     def _data(self) -> DataSpec:
         data, selection = self._study.data, self._study.selection
-        try:
+        with placed(self._where(("data", "name"))):
             entry = DATASETS[data.name]
-        except BadInputError as error:
-            raise BadInputError(f"{self._where(('data', 'name'))}: {error}") from None
+        if data.image_size is not None and not entry.resized:
+            raise BadInputError(
+                f"{self._where(('data', 'image_size'))}: image_size: the images of {data.name} are"
+                " not resized; leave it out"
+            )
         fields = {
             "name": data.name,
             "image_size": data.image_size,
@@ -134,7 +147,13 @@ class _Planner:
             "val_size": entry.val_size if data.val_size is None else data.val_size,
             "limit": data.limit,
         }
-        return build(DataSpec, fields, lambda key: self._where(("data", key)), fields)
+        spec = build(DataSpec, fields, lambda key: self._where(("data", key)), fields)
+        if entry.shape is not None and spec.val_size >= entry.shape.train:
+            raise BadInputError(
+                f"{self._where(('data', 'val_size'))}: val_size {spec.val_size:,} leaves no"
+                f" training image: {data.name} has {entry.shape.train:,}"
+            )
+        return spec
 
     def _recipe_of(self, fields: dict[str, Scalar], place: tuple[str, ...]) -> RecipeSpec:
         return build(
@@ -146,7 +165,8 @@ class _Planner:
         axes = [values if isinstance(values, list) else [values] for values in grid.values()]
         place = lambda key: self._where(("methods", method, key))  # noqa: E731
         for values in product(*axes):
-            built = build_method(method, dict(zip(grid, values, strict=True)), place)
+            given = dict(zip(grid, values, strict=True))
+            built = build_method(method, given, place, flat=False)
             yield built.parameters()
 
     def _teacher(self, name: str) -> dict[int, TeacherSpec]:
@@ -155,12 +175,13 @@ class _Planner:
         model = self._models[name]
         if given is not None:
             place = self._where(("teachers", "weights", name))
-            try:
+            with placed(place):
                 card = read_card(Path(given))
-            except BadInputError as error:
-                raise BadInputError(f"{place}: {error}") from None
             if card.model != model:
-                raise BadInputError(f"{place}: {given} holds a {card.model.name}, not {name}")
+                raise BadInputError(
+                    f"{place}: {given} holds {_described(card.model)}, but {name} is"
+                    f" {_described(model)}"
+                )
             spec = TeacherSpec(model=model, weight_hash=card.weight_hash, weights=given)
             return {self._study.teachers.teach[0]: spec}
         specs = {}
@@ -212,11 +233,10 @@ class _Planner:
         return self._run(student, spec, self._teachers[teacher][teaching_seed], self._recipe, seed)
 
     def _add(self, run: RunSpec, slot: Slot) -> PlannedRun:
-        run = _applicable(run)
+        run = applicable(run)
         identifier = run_id(run)
         planned = self.plan.runs.get(identifier)
         if planned is None:
-            check_stages(run)
             path = f"runs/{slot_name(run)}/{run.seed}-{identifier[:8]}"
             run = run.model_copy(
                 update={"place": run.place.model_copy(update={"output_dir": path})}
@@ -267,63 +287,52 @@ class _Planner:
 
     def _ablate(self, name: str, ablation: Ablation) -> None:
         of, study = ablation.of, self._study
-        teaching_seed = study.teachers.teach[0]
-        slot = Slot("ablation", of.teacher, of.student or of.teacher or "", of.method or "none")
-        if of.student is None:
-            slot = Slot("ablation", None, of.teacher or "", "none")
+        slot = Slot("ablation", of.teacher if of.student else None, *_named(ablation))
+        open_winner = False
+        where = partial(self._where_of_change, name)
         for seed in ablation.seeds:
             if of.method is not None:
                 key = (str(of.teacher), str(of.student), of.method)
-                if key not in self.plan.winners:
-                    for arm in ("base", "changed"):
-                        pending = _with_variant(slot, f"{name}: {arm}")
-                        self.plan.open_slots[pending] = len(ablation.seeds)
-                    return
-                base = self._distilled(key, self.plan.winners[key], seed, teaching_seed)
+                choice = next(choice for choice in self.plan.choices if choice.key == key)
+                open_winner = key not in self.plan.winners
+                parameters = self.plan.winners.get(key, choice.candidates[0])
+                base = self._distilled(key, parameters, seed, study.teachers.teach[0])
             elif of.student is not None:
                 base = self._plain(of.student, seed)
             else:
                 base = self._teacher_run(str(of.teacher), seed)
-            changed = self._changed(base, name, ablation.change)
-            if run_id(_applicable(changed)) == run_id(_applicable(base)):
-                place = self._where(("ablations", name, "change"))
-                raise BadInputError(f"{place}: ablation {name!r} changes nothing")
-            self._add(base, _with_variant(slot, f"{name}: base"))
-            self._add(changed, _with_variant(slot, f"{name}: changed"))
+            changed = changed_run(base, ablation.change, where, self._image_size())
+            arms = {"base": base, "changed": changed}
+            if run_id(applicable(changed)) == run_id(applicable(base)):
+                self._changes_nothing(name, ablation)
+                return
+            for arm, run in arms.items():
+                named = replace(slot, variant=f"{name}: {arm}")
+                if open_winner:
+                    self.plan.open_slots[named] = len(ablation.seeds)
+                else:
+                    self._add(run, named)
 
-    def _changed(self, run: RunSpec, name: str, change: Mapping[str, Scalar]) -> RunSpec:
-        values: dict[str, Any] = run.model_dump()
-        for path, value in change.items():
-            place = f"{self._where(('ablations', name, 'change', path))}: {path}"
-            group, _, key = path.partition(".")
-            if group == "method" and key:
-                values["method"]["parameters"][key] = value
-                build_method(run.method.name, values["method"]["parameters"], lambda _: place)  # noqa: B023  (called at once)
-            elif group in ("data", "model", "recipe") and key in values[group]:
-                values[group][key] = value
-                cls = {"data": DataSpec, "model": ModelSpec, "recipe": RecipeSpec}[group]
-                build(cls, values[group], lambda _: place, values[group])  # noqa: B023
-            else:
-                raise BadInputError(
-                    f"{place}: no field of a run; a change names data.…, model.…, recipe.… or"
-                    " method.… and a field of it"
-                )
-        changed = RunSpec.model_validate(values)
-        check_model(changed.model)
-        return changed
+    def _where_of_change(self, name: str, path: str) -> str:
+        return self._where(("ablations", name, "change", path))
+
+    def _changes_nothing(self, name: str, ablation: Ablation) -> None:
+        """Refuse an ablation without effect; where a winner just happens to have it, note it."""
+        if any(path.startswith("method.") for path in ablation.change):
+            self.plan.notes.append(
+                f"ablation {name}: the winner has these values already; there is nothing to compare"
+            )
+            return
+        place = self._where(("ablations", name, "change"))
+        raise BadInputError(f"{place}: ablation {name!r} changes nothing")
 
 
-def _with_variant(slot: Slot, variant: str) -> Slot:
-    return Slot(slot.role, slot.teacher, slot.student, slot.method, variant)
+def _described(model: ModelSpec) -> str:
+    width = "" if model.width == 1 else f" of width {model.width:g}"
+    return f"a {model.name}{width} with the {model.stem} stem"
 
 
-def _applicable(run: RunSpec) -> RunSpec:
-    """Return a run without what does not apply to it, so that equal runs have equal ids."""
-    recipe: dict[str, Any] = {}
-    if run.recipe.clip_scope == "student_only" and not METHODS[run.method.name].has_projections:
-        recipe["clip_scope"] = "all"  # without projections the student alone is the union
-    if run.recipe.clip_scope == "off":
-        recipe["clip_norm"] = RecipeSpec.model_fields["clip_norm"].default
-    if not recipe:
-        return run
-    return run.model_copy(update={"recipe": run.recipe.model_copy(update=recipe)})
+def _named(ablation: Ablation) -> tuple[str, str]:
+    """Return the student's name and the method of an ablation's slots."""
+    of = ablation.of
+    return of.student or str(of.teacher), of.method or "none"

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, StoreDamagedError, one_line
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec import StudySpec, read_study
@@ -92,7 +94,11 @@ def open_study(
             raise BadInputError(f"{target}: --set and --out go with a study file")
         directory = StudyDirectory(target)
         plan = directory.plan()
-        study = StudySpec.model_validate(plan["study"])
+        try:
+            study = StudySpec.model_validate(plan["study"])
+        except (KeyError, ValidationError) as error:
+            text = one_line(error, 120)
+            raise StoreDamagedError(f"{target / PLAN}: holds no study ({text})") from None
         return Workspace(study, lambda _: str(target), directory)
     document = yamlio.load(target)
     study, where = read_study(document, overrides or {})
@@ -165,7 +171,7 @@ def warnings_of(workspace: Workspace, plan: Plan) -> list[str]:
             "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
             " of its kind"
         )
-    return found + workspace.post_hoc()
+    return found + plan.notes + workspace.post_hoc()
 
 
 def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:

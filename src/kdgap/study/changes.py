@@ -1,0 +1,88 @@
+"""Runs with something changed: what an ablation does, and what does not apply to a run."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from kdgap.engine.student import check_stages
+from kdgap.errors import BadInputError, nearest
+from kdgap.methods import METHODS, build_method
+from kdgap.models.build import check_model
+from kdgap.spec import DataSpec, ModelSpec, RecipeSpec, RunSpec
+from kdgap.spec.validation import Scalar, build
+
+# What can be changed besides the method: which images there are is the study's, not a run's.
+CHANGEABLE = {
+    "data": ("augmentation", "image_size", "split_seed", "val_size"),
+    "model": tuple(ModelSpec.model_fields),
+    "recipe": tuple(RecipeSpec.model_fields),
+}
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Say in an error's text where the key at fault was given."""
+    try:
+        yield
+    except BadInputError as error:
+        raise type(error)(f"{place}: {error}", error.key) from None
+
+
+def changed_run(
+    run: RunSpec,
+    change: Mapping[str, Scalar],
+    where: Callable[[str], str],
+    image_size: tuple[int, int] | None,
+) -> RunSpec:
+    """Return a run with every change applied, and then checked as a whole.
+
+    Args:
+        run: the run.
+        change: field → value, such as `recipe.clip_scope` or `method.alpha`.
+        where: tells where a change was given, for error messages.
+        image_size: height and width of the images, if known.
+
+    Raises:
+        BadInputError: no such field, or a value that the run cannot have.
+    """
+    values: dict[str, Any] = run.model_dump()
+    for path, value in change.items():
+        group, _, key = path.partition(".")
+        if group == "method" and key:
+            values["method"]["parameters"][key] = value
+        elif key in CHANGEABLE.get(group, ()):
+            values[group][key] = value
+        else:
+            known = [f"{g}.{k}" for g, keys in CHANGEABLE.items() for k in keys]
+            raise BadInputError(
+                f"{where(path)}: {path}: no field of a run that an ablation can change"
+                f"{nearest(path, known)}; known: method.…, {', '.join(known)}"
+            )
+
+    def under(group: str, key: str) -> str:
+        return where(f"{group}.{key}")
+
+    for group, cls in (("data", DataSpec), ("model", ModelSpec), ("recipe", RecipeSpec)):
+        fields = values[group]
+        build(cls, fields, partial(under, group), fields, {k: f"{group}.{k}" for k in fields})
+    name, parameters = run.method.name, values["method"]["parameters"]
+    method = build_method(name, parameters, partial(under, "method"), flat=False)
+    values["method"]["parameters"] = method.parameters()
+    changed = RunSpec.model_validate(values)
+    with placed(where(next(iter(change)))):
+        check_model(changed.model, image_size)
+        check_stages(changed)
+    return changed
+
+
+def applicable(run: RunSpec) -> RunSpec:
+    """Return a run without what does not apply to it, so that equal runs have equal ids."""
+    recipe: dict[str, Any] = {}
+    if run.recipe.clip_scope == "student_only" and not METHODS[run.method.name].has_projections:
+        recipe["clip_scope"] = "all"  # without projections the student alone is the union
+    if run.recipe.clip_scope == "off":
+        recipe["clip_norm"] = RecipeSpec.model_fields["clip_norm"].default
+    if not recipe:
+        return run
+    return run.model_copy(update={"recipe": run.recipe.model_copy(update=recipe)})
