@@ -1,0 +1,296 @@
+"""`kdgap run`, `status`, `show`, `verify`, `clean`, `export` on a small finished study."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from kdgap.cli.reference import collect_app
+from kdgap.store.record import BEST, RunDirectory
+from kdgap.store.study import StudyDirectory
+from kdgap.study.worker import Worker
+from kdgap.study.workspace import open_study, start_study
+from tests.e2e.study import study_text
+
+Command = Callable[..., "CompletedProcess[str]"]
+ABLATIONS = {
+    "clip": {
+        "of": {"teacher": "big", "student": "little", "method": "feature"},
+        "change": {"recipe.clip_scope": "student_only"},
+        "seeds": [0],
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def _studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studied")
+    file = folder / "study.yaml"
+    file.write_text(study_text(recipe={"epochs": 1, "batch_size": 64}, ablations=ABLATIONS))
+    workspace = open_study(file, {}, folder / "small")
+    start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu").work()
+    return folder
+
+
+@pytest.fixture
+def study(_studied: Path, workdir: Path) -> StudyDirectory:
+    """This test's own copy of a finished study, at runs/small beside its file study.yaml."""
+    shutil.copytree(_studied / "small", workdir / "runs" / "small")
+    shutil.copy(_studied / "study.yaml", workdir / "study.yaml")
+    return StudyDirectory(Path("runs/small"))
+
+
+@pytest.fixture
+def collect(
+    _run: Callable[[Any, str, tuple[object, ...]], "CompletedProcess[str]"],
+) -> Command:
+    return lambda *words: _run(collect_app, "collect_results.py", words)
+
+
+def paths(study: StudyDirectory, role: str) -> list[str]:
+    return [run["path"] for run in study.plan()["runs"] if role in run["roles"]]
+
+
+def edit(path: Path) -> None:
+    """Change a record by hand."""
+    text = path.read_text()
+    path.write_text(text.replace('"epochs": 1', '"epochs": 9'))
+    assert path.read_text() != text
+
+
+# status
+
+
+@pytest.mark.usefixtures("study")
+def test_status_counts_by_role_from_the_directory_or_the_file(kdgap: Command) -> None:
+    for target in ("runs/small", "study.yaml"):
+        done = kdgap("status", target)
+        assert done.returncode == 0, done.stderr
+        assert "12 of 12 runs done; selection is over; 0 stale" in " ".join(done.stdout.split())
+    said = json.loads(kdgap("status", "runs/small", "--json").stdout)
+    assert {run["state"] for run in said["runs"]} == {"done"}
+    assert said["live"] == []
+
+
+def test_status_names_a_damaged_record_and_counts_the_others(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    victim = paths(study, "final")[0]
+    edit(study.path / victim / "results.json")
+    done = kdgap("status", "runs/small", "--json")
+    assert done.returncode == 4
+    assert f"{victim}/results.json" in done.stderr
+    found = [run["state"] for run in json.loads(done.stdout)["runs"]]
+    assert (found.count("damaged"), found.count("done")) == (1, 11)
+
+
+def test_status_says_when_the_file_was_edited_since(
+    study: StudyDirectory, kdgap: Command, workdir: Path
+) -> None:
+    file = workdir / "study.yaml"
+    file.write_text(file.read_text().replace("[0, 1]", "[0, 1, 2]"))
+    assert "is not what was last run" in kdgap("status", "study.yaml").stderr
+
+
+def test_a_folder_without_a_study_is_refused(
+    kdgap: Command, refused: Callable[..., str], workdir: Path
+) -> None:
+    (workdir / "empty").mkdir()
+    for command in ("status", "verify", "clean", "export"):
+        assert "no study was run here" in refused(kdgap, command, "empty")
+
+
+# show
+
+
+@pytest.mark.usefixtures("study")
+def test_show_prints_every_gain_with_an_interval(kdgap: Command) -> None:
+    done = kdgap("show", "runs/small")
+    assert done.returncode == 0, done.stderr
+    assert "Logit-KD" in done.stdout
+    assert "Feature-KD" in done.stdout
+    table = json.loads(kdgap("show", "runs/small", "--json").stdout)
+    assert [row["method"] for row in table["gains"]] == ["logit", "feature"]
+    for row in table["gains"]:
+        assert row["gain"]["low"] < row["gain"]["mean"] < row["gain"]["high"]
+        assert row["tried"] == 2
+    assert "smoke run" in done.stderr
+
+
+# verify
+
+
+@pytest.mark.usefixtures("study")
+def test_verify_hashes_all_and_trains_again(kdgap: Command) -> None:
+    done = kdgap("verify", "runs/small", "--rerun", "2")
+    assert done.returncode == 0, done.stderr
+    assert "12 finished runs verified, 0 damaged" in done.stdout
+    assert done.stderr.count("equal, bit for bit") == 2
+
+
+def test_verify_finds_one_flipped_bit_in_weights(study: StudyDirectory, kdgap: Command) -> None:
+    path = study.path / paths(study, "final")[0] / BEST
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert kdgap("status", "runs/small").returncode == 0  # which does not hash weights
+    done = kdgap("verify", "runs/small")
+    assert done.returncode == 4
+    assert BEST in done.stderr
+
+
+def test_a_forged_record_verifies_and_fails_its_rerun(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    for path in paths(study, "final"):
+        folder = study.path / path
+        for name in ("results.json", "history.jsonl"):
+            text = (folder / name).read_text()
+            (folder / name).write_text(text.replace('"val_loss": ', '"val_loss": 1'))
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for name in ("results.json", "history.jsonl"):
+            digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+            manifest["files"][name] = digest
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert kdgap("verify", "runs/small").returncode == 0
+    done = kdgap("verify", "runs/small", "--rerun", "12", "--json")
+    assert done.returncode == 4
+    differ = [r["path"] for r in json.loads(done.stdout)["reruns"] if r["differs"]]
+    assert sorted(differ) == sorted(paths(study, "final"))
+
+
+# clean
+
+
+def test_clean_removes_what_is_stale_failed_or_damaged_and_nothing_else(
+    study: StudyDirectory, kdgap: Command, refused: Callable[..., str], workdir: Path
+) -> None:
+    assert "nothing to remove" in kdgap("clean", "runs/small").stdout
+    damaged, failed = paths(study, "final")[:2]
+    edit(study.path / damaged / "results.json")
+    (study.path / failed / "manifest.json").unlink()
+    RunDirectory(study.path / failed).fail({"reason": "no luck"}, {})
+    stale = study.path / "runs/old/0-12345678"
+    stale.mkdir(parents=True)
+    (stale / "run.json").write_text('{"id": "1"}')
+    done = kdgap("clean", "runs/small")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert [line.rpartition("  ")[2].partition(":")[0] for line in done.stdout.splitlines()] == [
+        "stale",
+        "damaged",
+        "failed",
+    ]
+    assert stale.exists()
+    lock = RunDirectory(study.path / failed).try_lock()
+    assert lock is not None
+    with lock:
+        done = kdgap("clean", "runs/small", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "2 removed" in done.stdout
+    left = {str(path.relative_to(study.path)) for path in study.path.glob("runs/*/*")}
+    assert left == {run["path"] for run in study.plan()["runs"]} - {damaged}
+
+
+# export and the collector
+
+
+def test_export_leaves_the_references_layout_with_run_ids(
+    study: StudyDirectory, kdgap: Command, collect: Command, workdir: Path
+) -> None:
+    assert kdgap("export", "runs/small", "--to", "out").returncode == 0
+    found = {str(path.relative_to("out")) for path in Path("out").rglob("*.json")}
+    pair = "resnet8x0.5_to_resnet8x0.125"
+    assert f"select/{pair}/logit/a0.3_t4/seed1000/results.json" in found
+    assert f"select/{pair}/feature/a0.7/seed1000/results.json" in found
+    assert f"final/{pair}_logit/seed1/fidelity.json" in found
+    assert "final/baseline/resnet8x0.125/seed0/results.json" in found
+    assert "teachers/big/seed0/results.json" in found
+    assert any(name.startswith(f"bug_ablation/{pair}/feature_bugged/a") for name in found)
+    ids = {run["id"] for run in study.plan()["runs"]}
+    for path in Path("out").rglob("results.json"):
+        assert json.loads(path.read_text())["run_id"] in ids
+        assert not path.is_symlink()
+    done = collect("out/select", "--write-best", "best.json", "--csv", "runs.csv")
+    assert done.returncode == 0, done.stderr
+    best = json.loads(Path("best.json").read_text())
+    winners = {w["method"]: w["parameters"] for w in study.plan()["winners"]}
+    assert {name.rpartition("_")[2]: b["alpha"] for name, b in best.items()} == {
+        method: parameters["alpha"] for method, parameters in winners.items()
+    }
+    assert all(b["smoke"] and b["tried"] == 2 for b in best.values())
+    assert len(Path("runs.csv").read_text().splitlines()) == 5
+    assert collect("out/select", "--check-best", "best.json").returncode == 0
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"a": 1}', '{"a": NaN}'])
+def test_a_malformed_best_file_is_refused(kdgap: Command, collect: Command, content: str) -> None:
+    kdgap("export", "runs/small", "--to", "out")
+    Path("best.json").write_text(content)
+    done = collect("out/select", "--check-best", "best.json")
+    assert done.returncode == 2
+    assert "best.json" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_export_removes_what_its_study_no_longer_plans_and_nothing_else(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    kdgap("export", "runs/small", "--to", "out")
+    theirs = Path("out/select/mine/results.json")
+    theirs.parent.mkdir()
+    theirs.write_text('{"model": "resnet18"}')
+    plan = study.plan()
+    gone = plan["runs"].pop()
+    (study.path / "plan.json").write_text(json.dumps(plan))
+    before = set(Path("out").rglob("results.json"))
+    kdgap("export", "runs/small", "--to", "out")
+    (lost,) = before - set(Path("out").rglob("results.json"))
+    assert gone["path"].startswith("runs/digits_")
+    assert "bug_ablation" in str(lost)
+    assert theirs.exists()
+
+
+# run
+
+
+def test_the_studys_directory_has_to_be_its_own(
+    kdgap: Command, study: StudyDirectory, workdir: Path
+) -> None:
+    (workdir / "file").write_text("a file")
+    (workdir / "strange").mkdir()
+    (workdir / "strange/thesis.tex").write_text("years of work")
+    (workdir / "link").symlink_to(workdir / "strange")
+    for out, words in (
+        ("file/study", "file/study: "),
+        ("file", "file: "),
+        ("strange", "thesis.tex"),
+        ("link", "symbolic link"),
+    ):
+        done = kdgap("run", "study.yaml", "--out", out)
+        assert done.returncode == 2, out
+        assert words in done.stderr.splitlines()[-1]
+    assert [path.name for path in (workdir / "strange").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.usefixtures("study")
+def test_what_run_cannot_do_is_refused(kdgap: Command, refused: Callable[..., str]) -> None:
+    assert "did you mean 'finals'" in refused(kdgap, "run", "study.yaml", "--only", "final")
+    assert "clip" in refused(kdgap, "run", "study.yaml", "--only", "clipp")
+    assert "--set" in refused(kdgap, "run", "runs/small", "--set", "finals.seeds=[0]")
+    assert "not usable" in refused(kdgap, "run", "study.yaml", "--device", "cuda:7")
+    assert "study.yml" in refused(kdgap, "run", "study.yml")
+
+
+def test_a_studys_run_is_not_evaluated_past_its_door(
+    study: StudyDirectory, kdgap: Command, refused: Callable[..., str]
+) -> None:
+    path = study.path / paths(study, "selection")[0]
+    assert "its test door belongs to the study" in refused(kdgap, "evaluate", path)

@@ -1,0 +1,167 @@
+"""Result files are grouped by all that makes runs alike, and the best is chosen on validation."""
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdgap.errors import BadInputError
+from kdgap.report.collect import as_csv, best_configurations, collect
+from kdgap.stats.gains import mean_and_std
+
+PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "reference_runs" / "runs.zip"
+
+
+def result(folder: Path, name: str, **changes: Any) -> Path:
+    run = {
+        "model": "resnet18",
+        "teacher": "resnet50",
+        "kd_type": "logit",
+        "alpha": 0.5,
+        "temperature": 4.0,
+        "feat_beta": None,
+        "stem": "cifar",
+        "seed": 0,
+        "no_proj_clip": False,
+        "epochs": 100,
+        "best_val_acc": 0.9,
+        "test_acc_best": 0.8,
+        "test_acc_final": 0.81,
+        "history": [{"epoch": 1, "val_acc": 0.9}],
+    }
+    path = folder / name / "results.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(run | changes))
+    return path
+
+
+def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path: Path) -> None:
+    for seed in range(3):
+        result(tmp_path, f"s{seed}", seed=seed, test_acc_best=0.8 + seed / 100)
+    (group,), remarks = collect(tmp_path)
+    assert remarks == []
+    assert mean_and_std(group.values("test_acc_best")) == (
+        pytest.approx(0.81),
+        pytest.approx(0.01),
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epochs": 1},
+        {"alpha": 0.7},
+        {"stem": "imagenet"},
+        {"no_proj_clip": True},
+        {"precision": "bf16"},
+        {"cell": "b"},
+        {"smoke": True},
+        {"teacher": "resnet34"},
+    ],
+)
+def test_unlike_runs_are_never_averaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    result(tmp_path, "one")
+    result(tmp_path, "two", seed=1, **change)
+    groups, _ = collect(tmp_path)
+    assert [len(group.runs) for group in groups] == [1, 1]
+
+
+def test_keys_that_mean_nothing_for_a_method_do_not_split_its_group(tmp_path: Path) -> None:
+    result(tmp_path, "one", kd_type="none", teacher=None, alpha=0.5, temperature=4.0)
+    result(tmp_path, "two", kd_type="none", teacher=None, alpha=0.3, temperature=2.0, seed=1)
+    groups, _ = collect(tmp_path)
+    assert [len(group.runs) for group in groups] == [2]
+
+
+def test_one_run_under_two_paths_counts_once_though_one_file_is_older(tmp_path: Path) -> None:
+    result(tmp_path, "a", history=[{"epoch": 1, "val_acc": 0.9, "loss_ce": 1.0}])
+    result(tmp_path, "b")
+    (group,), remarks = collect(tmp_path)
+    assert len(group.runs) == 1
+    assert "the same run as" in remarks[0]
+
+
+def test_two_runs_of_one_seed_are_refused(tmp_path: Path) -> None:
+    result(tmp_path, "a")
+    result(tmp_path, "b", history=[{"epoch": 1, "val_acc": 0.8}])
+    with pytest.raises(BadInputError, match="which one counts"):
+        collect(tmp_path)
+
+
+def test_a_torn_file_is_named_and_left_out(tmp_path: Path) -> None:
+    result(tmp_path, "a")
+    path = result(tmp_path, "b", seed=1)
+    path.write_text(path.read_text()[:50])
+    result(tmp_path, "c", seed=2).write_text('{"val_acc": NaN}')
+    groups, remarks = collect(tmp_path)
+    assert [len(group.runs) for group in groups] == [1]
+    assert [str(tmp_path / name) in text for name, text in zip("bc", remarks, strict=True)] == [
+        True,
+        True,
+    ]
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"no results\.json"):
+        collect(tmp_path)
+
+
+def test_the_best_is_chosen_on_validation_with_the_number_tried(tmp_path: Path) -> None:
+    result(tmp_path, "a", alpha=0.3, best_val_acc=0.91, test_acc_best=0.7)
+    result(tmp_path, "b", alpha=0.7, best_val_acc=0.90, test_acc_best=0.9)
+    best = best_configurations(collect(tmp_path)[0])
+    assert list(best) == ["resnet50_to_resnet18_logit"]
+    (chosen,) = best.values()
+    assert (chosen["alpha"], chosen["tried"]) == (0.3, 2)
+
+
+def test_candidates_that_are_unlike_in_more_are_not_compared(tmp_path: Path) -> None:
+    result(tmp_path, "a", alpha=0.3)
+    result(tmp_path, "b", alpha=0.7, epochs=1)
+    with pytest.raises(BadInputError, match="its epochs is"):
+        best_configurations(collect(tmp_path)[0])
+
+
+def test_candidates_on_other_seeds_are_not_compared(tmp_path: Path) -> None:
+    result(tmp_path, "a", alpha=0.3)
+    result(tmp_path, "b", alpha=0.7)
+    result(tmp_path, "c", alpha=0.7, seed=1)
+    with pytest.raises(BadInputError, match="its seeds is"):
+        best_configurations(collect(tmp_path)[0])
+
+
+def test_csv_neutralises_formulas(tmp_path: Path) -> None:
+    result(tmp_path, "a", run_id="=HYPERLINK(1)")
+    (row,) = csv.DictReader(io.StringIO(as_csv(collect(tmp_path)[0])))
+    assert row["run_id"] == "'=HYPERLINK(1)"
+    assert row["test_acc_best"] == "0.8"
+
+
+@pytest.mark.shared_data
+def test_the_published_means_and_deviations_come_out_to_the_printed_digit(tmp_path: Path) -> None:
+    if not PUBLISHED.exists():
+        pytest.skip(f"{PUBLISHED} is not there")
+    with zipfile.ZipFile(PUBLISHED) as archive:
+        archive.extractall(tmp_path)
+    groups, remarks = collect(tmp_path / "runs" / "final")
+    assert remarks == []
+
+    def accuracy(model: str, teacher: str | None, method: str) -> str:
+        (group,) = (
+            g
+            for g in groups
+            if (g.key["model"], g.key["teacher"], g.key["kd_type"]) == (model, teacher, method)
+        )
+        mean, std = mean_and_std([100 * value for value in group.values("test_acc_best")])
+        return f"{mean:.2f} ± {std:.2f}"
+
+    assert accuracy("resnet18", None, "none") == "94.86 ± 0.14"
+    assert accuracy("resnet34", None, "none") == "95.04 ± 0.13"
+    assert accuracy("resnet18", "resnet50", "feature") == "94.95 ± 0.20"
+    everything, remarks = collect(tmp_path / "runs")
+    assert sum("the same run as" in text for text in remarks) > 8  # selection runs that are finals
+    assert max(len(group.runs) for group in everything) == 5
