@@ -1,16 +1,18 @@
 # Shared by the study's doors (sourced, not run): the environment becomes options of `kdgap run`.
 #   EPOCHS=100 BS=128 LR=0.1 DEVICE=auto       as in the reference study
-#   SEEDS="0 1 2 3 4" SELECT_SEEDS="1000" STEM_SEEDS="0 1 2" DATA_ROOT=data WORKERS=1 RUNS=runs
-#   CHECKPOINTS=checkpoints STUDY=configs/studies/reference.yaml BEST=best_configs.json
-#   LIMIT=256 caps the images of each split: a smoke run in a directory of its own, marked as such.
+#   SEEDS="0 1 2 3 4" SELECT_SEEDS="1000" STEM_SEEDS="0 1 2" DATA_ROOT=data WORKERS=1
+#   RUNS=runs CHECKPOINTS=checkpoints BEST=best_configs.json STUDY=configs/studies/reference.yaml
+#   LIMIT=256 caps the images of each split: a smoke run, marked as such in every file; it keeps to
+#   RUNS=runs-smoke and BEST=runs-smoke/best_configs.json, so that no real result is overwritten.
 #   SET="methods.logit.alpha=[0.5] precision=bf16" overrides anything else.
+# Relative paths are relative to the repository.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 python="${PYTHON:-python}"
-runs="${RUNS:-runs}"
-study="$runs/reference${LIMIT:+-smoke}"
-best="${BEST:-best_configs.json}"
+runs="${RUNS:-runs${LIMIT:+-smoke}}"
+best="${BEST:-${LIMIT:+$runs/}best_configs.json}"
+study="$runs/reference_doors"
 options=(--out "$study" --workers "${WORKERS:-1}" --device "${DEVICE:-auto}")
 
 change() { options+=(--set "$1=$2"); }
@@ -26,7 +28,8 @@ done
 [ -z "${BS:-}" ] || change recipe.batch_size "$BS"
 [ -z "${LR:-}" ] || change recipe.lr "$LR"
 [ -z "${LIMIT:-}" ] || change data.limit "$LIMIT"
-# shellcheck disable=SC2086  # lists of seeds are words
+set -f  # lists of seeds and SET are words, and their brackets are no patterns
+# shellcheck disable=SC2086
 [ -z "${SELECT_SEEDS:-}" ] || change selection.seeds "$(list $SELECT_SEEDS)"
 # shellcheck disable=SC2086
 if [ -n "${SEEDS:-}" ]; then
@@ -36,6 +39,7 @@ fi
 # shellcheck disable=SC2086
 for model in ${STEM_SEEDS:+r18 r34}; do change "ablations.stem_$model.seeds" "$(list $STEM_SEEDS)"; done
 for word in ${SET:-}; do options+=(--set "$word"); done
+set +f
 
 # run_stage STAGE...: do these stages, then leave result files where the reference leaves its own.
 run_stage() {

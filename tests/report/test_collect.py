@@ -44,10 +44,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path: Path) -> N
         result(tmp_path, f"s{seed}", seed=seed, test_acc_best=0.8 + seed / 100)
     (group,), remarks = collect(tmp_path)
     assert remarks == []
-    assert mean_and_std(group.values("test_acc_best")) == (
-        pytest.approx(0.81),
-        pytest.approx(0.01),
-    )
+    assert mean_and_std(group.values("test_acc_best")) == pytest.approx((0.81, 0.01))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import write_json
 from kdgap.store.record import BEST, FAILURE, HISTORY, LAST, RESULTS, RunDirectory
-from kdgap.store.study import PLAN, SELECTION, StudyDirectory, failure_text, study_of
+from kdgap.store.study import PLAN, SELECTION, StudyDirectory, study_of
 
 PATH = "runs/baseline/seed0-aaaaaaaa"
 HEADER: dict[str, Any] = {"format": 1, "id": "a" * 64, "spec": {}, "flags": []}
@@ -196,7 +196,8 @@ def test_a_lock_taken_and_let_go_before_training_leaves_a_run_new(study: StudyDi
     [
         ({"reason": "diverged", "epoch": 2, "step": 3}, "diverged at step 3 of epoch 2"),
         ({"reason": "out of memory: 3 GiB"}, "out of memory: 3 GiB"),
-        ({"reason": "diverged"}, "its failure record is damaged"),
+        ({"reason": "diverged"}, "diverged"),
+        ({"why": "diverged"}, "its failure record is damaged"),
         ([], "its failure record is damaged"),
     ],
 )
@@ -206,7 +207,7 @@ def test_a_failed_run_says_why(study: StudyDirectory, failure: Any, remark: str)
     status = study.status(PATH)
     assert (status.state, status.remark) == ("failed", remark)
     (directory.path / FAILURE).write_text("{")
-    assert failure_text(directory) == "its failure record is damaged"
+    assert directory.failure() == "its failure record is damaged"
 
 
 def test_a_failed_run_that_is_tried_again_is_running(study: StudyDirectory) -> None:

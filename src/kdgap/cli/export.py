@@ -21,9 +21,9 @@ def export(
     from kdgap.store.study import StudyDirectory
 
     try:
-        written, damaged = export_study(StudyDirectory(study), to)
+        written, left_out = export_study(StudyDirectory(study), to)
     except OSError as error:
         raise BadInputError(f"cannot write {error.filename}: {error.strerror}") from None
     say(f"{len(written)} result files under {to}")
-    if damaged:
-        raise StoreDamagedError(f"{study}: {len(damaged)} damaged, left out: {damaged[0]}")
+    if left_out:
+        raise StoreDamagedError(f"{study}: {len(left_out)} left out: {left_out[0]}")

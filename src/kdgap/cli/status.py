@@ -174,16 +174,12 @@ def clean(
 
     from kdgap.cli.printing import say
     from kdgap.errors import BadInputError
-    from kdgap.report.progress import survey
+    from kdgap.report.progress import removable
 
     directory = _directory(study, out)
-    seen = survey(directory)
-    failed = {
-        row.path: f"{row.state}: {row.remark}"
-        for row in seen.rows
-        if row.state in ("failed", "damaged")
-    }
-    doomed = {str(directory.path / path): "stale" for path in seen.stale} | failed
+    doomed, kept = removable(directory)
+    if kept:
+        say(f"kept: {kept} tested runs, which may still count: selection is not over")
     if not doomed:
         print("nothing to remove")
         return

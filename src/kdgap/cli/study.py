@@ -53,7 +53,7 @@ def run(
     from kdgap.spec.study import STAGES
     from kdgap.spec.study_file import parse_overrides
     from kdgap.study.supervise import Supervisor
-    from kdgap.study.workspace import open_study, start_study
+    from kdgap.study.workspace import crowding, open_study, start_study
 
     workspace = open_study(study, parse_overrides(assignments or []), out)
     pick_device(device)
@@ -66,22 +66,30 @@ def run(
                 f" known: {', '.join(known)}"
             )
     directory = start_study(workspace, say)
+    crowded = crowding(workspace, workers)
+    if crowded:
+        say(f"note: {crowded}")
     with StudyProgress(directory) as display:
         supervisor = Supervisor(
-            directory.path, worker_devices(device, workers), stages, display.refresh, display.say
+            directory.path,
+            worker_devices(device, workers),
+            workspace.study.data.root,
+            stages,
+            display.refresh,
+            display.say,
         )
         code, words = supervisor.run()
     if code:
         raise WorkerError(words, code)
     open_runs = directory.plan()["open_runs"]
     if open_runs and {"finals", *workspace.study.ablations} & set(stages):
-        say(f"note: {open_runs} runs wait for selection to end: kdgap run {study} does it")
+        say(f"note: {open_runs} runs are open until selection has ended; run without --only")
     print_gains(directory, display.seconds, as_json=as_json)
-    _report(directory)
+    _report(directory, everything=set(stages) >= set(STAGES))
 
 
-def _report(directory: "StudyDirectory") -> None:
-    """Say what is left undone and why; runs that failed or are damaged decide the exit code."""
+def _report(directory: "StudyDirectory", *, everything: bool) -> None:
+    """Say what is left undone and why, which also decides the exit code."""
     from kdgap.cli.printing import say
     from kdgap.errors import RunFailedError, StoreDamagedError
     from kdgap.report.progress import survey
@@ -101,6 +109,9 @@ def _report(directory: "StudyDirectory") -> None:
             f"{directory.path}: {failed} runs failed or are blocked by one that did; the rest is"
             f" done. `kdgap clean {directory.path}` lets them be tried again"
         )
+    undone = found.count("new") + found.count("interrupted") + found.open_runs
+    if everything and undone:
+        raise RunFailedError(f"{directory.path}: {undone} runs are not done; start it again")
 
 
 def worker(
@@ -108,6 +119,7 @@ def worker(
     device: Annotated[str, typer.Option(help="The device to train on.")] = "auto",
     share: Annotated[int, typer.Option(help="How many workers there are.", min=1)] = 1,
     parent: Annotated[int | None, typer.Option(help="Stop when this process is gone.")] = None,
+    data_root: Annotated[str | None, typer.Option(help="Where the data is here.")] = None,
     only: Only = None,
 ) -> None:
     """One runner of `kdgap run`; stops when the process that started it is gone."""
@@ -117,7 +129,7 @@ def worker(
     from kdgap.spec.study import STAGES
     from kdgap.study.stop import Stopper
     from kdgap.study.worker import Worker
-    from kdgap.study.workspace import open_study
+    from kdgap.study.workspace import open_study, with_data_root
 
     def tell(text: str) -> None:
         with suppress(OSError):  # nobody listens any more
@@ -125,4 +137,6 @@ def worker(
 
     with Stopper(parent) as pause:
         workspace = open_study(study)
+        if data_root is not None:
+            workspace = with_data_root(workspace, data_root)
         Worker(workspace, device, list(only or STAGES), share, pause, tell).work()

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -29,7 +28,7 @@ from kdgap.engine.meter import DivergedError, Meter
 from kdgap.engine.optimise import cosine_lr
 from kdgap.engine.student import NO_TEACHER, State, Student, Teacher
 from kdgap.engine.tracker import Tracker
-from kdgap.errors import RunFailedError, StoppedError
+from kdgap.errors import KdgapError, RunFailedError, StoppedError
 from kdgap.models import Output
 from kdgap.store.state import Snapshot
 
@@ -219,8 +218,13 @@ def _advance(
     epoch, step = min(member.place for member in active)
     due = [member for member in active if member.place == (epoch, step)]
     if step < stream.steps:
-        images, labels = stream.batch(epoch, step)
-        target = _answer(teacher, due, images)
+        try:
+            images, labels = stream.batch(epoch, step)
+            target = _answer(teacher, due, images)
+        except (RuntimeError, MemoryError) as error:  # what all of them need is not to be had
+            for member in due:
+                member.failure = RunFailedError(f"{type(error).__name__}: {error}")
+            return
         for member in due:
             pause()
             _guarded(member, partial(member.take_step, images, labels, target, probe=probe))
@@ -248,7 +252,7 @@ def _guarded(member: Member, act: Callable[[], None]) -> None:
         act()
     except DivergedError as error:
         member.failure = error
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        member.failure = RunFailedError(f"out of memory: {error}")
-    except RuntimeError as error:  # what torch raises for everything else, memory on the CPU too
+    except (KdgapError, OSError):
+        raise  # a stop, or a disk that is full for everybody
+    except Exception as error:  # noqa: BLE001  (out of memory, or a defect of one method)
         member.failure = RunFailedError(f"{type(error).__name__}: {error}")

@@ -19,11 +19,12 @@ _OUTCOMES = {
     "seed", "history", "run_id", "source", "role", "study",
     "grad_norm_max_overall", "proj_grad_norm_max_overall",
     "best_val_acc", "best_val_epoch", "last_val_acc", "test_acc_best", "test_acc_final",
-    "weight_hash_best", "weight_hash_last", "dropped",
+    "weight_hash_best", "weight_hash_last", "dropped", "flags",
 }  # fmt: skip
 # Keys that are said of every run but mean something for one method only.
 _OTHERS = {"logit": ("feat_beta",), "feature": ("temperature",)}
 _NEUTRAL = {"no_proj_clip": False}  # older files lack it
+_DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
 
 
 @dataclass
@@ -51,6 +52,8 @@ class Group:
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
         marks += [f"{key['epochs']} epochs"]
         marks += ["smoke"] if key.get("smoke") else []
+        flags = {flag for run in self.runs.values() for flag in run.get("flags", [])}
+        marks += ["epochs chosen on test"] if any("test images" in flag for flag in flags) else []
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
 
 
@@ -62,7 +65,8 @@ def _model(key: dict[str, Any]) -> str:
 def configuration(key: dict[str, Any]) -> dict[str, float]:
     """Return the hyper-parameters that mean something for a run's method."""
     names = {"logit": ("alpha", "temperature"), "feature": ("alpha", "feat_beta")}
-    return {name: key[name] for name in names.get(key["kd_type"], ()) if key.get(name) is not None}
+    found = {name: key.get(name) for name in names.get(key["kd_type"], ())}
+    return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
 
 
 def collect(folder: Path) -> tuple[list[Group], list[str]]:
@@ -114,6 +118,8 @@ def _group_key(run: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in run.items() if k not in _OUTCOMES and k not in unused}
     for name in ("model", "epochs"):
         kept[name] = run[name]
+    if "cell" in kept:
+        kept.pop("settings", None)  # a study's cell says the same, its teacher's seed apart
     return _NEUTRAL | {key: repr(v) if isinstance(v, dict) else v for key, v in kept.items()}
 
 
@@ -126,15 +132,16 @@ def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
     chosen: dict[str, dict[str, Any]] = {}
     shared: dict[str, dict[str, Any]] = {}
     tried: dict[str, int] = {}
-    for group in groups:
+    # A tie goes to the first in the order of the values, which is that of the grids.
+    for group in sorted(groups, key=lambda g: tuple(configuration(g.key).values())):
         key = group.key
         if key["kd_type"] == "none" or not key.get("teacher"):
             continue
         name = f"{key['teacher']}_to_{_model(key)}_{key['kd_type']}"
         settings = configuration(key)
-        rest = {
-            k: v for k, v in key.items() if k not in (*settings, "cell", "method_parameters")
-        } | {"seeds": sorted(group.runs)}
+        rest = {k: v for k, v in key.items() if k not in (*settings, *_DIGESTS)} | {
+            "seeds": sorted(group.runs)
+        }
         if shared.setdefault(name, rest) != rest:
             unlike = next(k for k in rest if shared[name].get(k) != rest[k])
             raise BadInputError(
@@ -142,7 +149,10 @@ def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
                 f" {rest[unlike]!r}, theirs {shared[name].get(unlike)!r}"
             )
         tried[name] = tried.get(name, 0) + 1
-        mean, _ = mean_and_std(group.values("best_val_acc"))
+        values = group.values("best_val_acc")
+        if not values:
+            raise BadInputError(f"{group.title}: a run without best_val_acc cannot be compared")
+        mean, _ = mean_and_std(values)
         if name not in chosen or mean > chosen[name]["best_val_acc"]:
             chosen[name] = {
                 "teacher": key["teacher"],

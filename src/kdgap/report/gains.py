@@ -1,6 +1,5 @@
 """A study's gains: read from `plan.json` and verified records, never averaged over unlike runs."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +18,15 @@ class Arm:
     agreement: list[float]
     expected: int
 
-    def by_seed(self) -> dict[int, list[float]]:
-        """Return values by the run's seed."""
+    def by_seed(self) -> dict[int, float]:
+        """Return accuracy in percent by the run's seed, as the mean over its teachers.
+
+        The runs of one seed share initialisation and batches, so a seed is what is independent.
+        """
         seeds: dict[int, list[float]] = {}
         for (seed, _), value in self.values.items():
-            seeds.setdefault(seed, []).append(value)
-        return seeds
+            seeds.setdefault(seed, []).append(value * 100)
+        return {seed: mean_and_std(values)[0] for seed, values in seeds.items()}
 
 
 @dataclass(frozen=True)
@@ -169,24 +171,22 @@ def _row(
     test: str,
     confidence: float,
 ) -> GainRow:
-    values = [value * 100 for value in arm.values.values()]
-    mean, std = mean_and_std(values)
+    treated = list(arm.by_seed().values())
+    mean, std = mean_and_std(treated)
+    n = len(treated)
     remarks = []
-    if len(values) < arm.expected:
-        remarks.append(f"{arm.expected - len(values)} of {arm.expected} runs missing")
-    control: Sequence[float] = []
-    treated = values
+    if len(arm.values) < arm.expected:
+        remarks.append(f"{arm.expected - len(arm.values)} of {arm.expected} runs missing")
+    control: list[float] = []
     if baseline is not None and baseline.values:
         if len(baseline.values) < baseline.expected:
             missing = baseline.expected - len(baseline.values)
             remarks.append(f"{missing} of {baseline.expected} baseline runs missing")
+        own, other = arm.by_seed(), baseline.by_seed()
         if test == "paired":
-            own, other = arm.by_seed(), baseline.by_seed()
-            seeds = [seed for seed in own if seed in other]
-            treated = [mean_and_std(own[seed])[0] * 100 for seed in seeds]
-            control = [mean_and_std(other[seed])[0] * 100 for seed in seeds]
-        else:
-            control = [value * 100 for value in baseline.values.values()]
+            own = {seed: value for seed, value in own.items() if seed in other}
+            other = {seed: other[seed] for seed in own}
+        treated, control = list(own.values()), list(other.values())
     else:
         remarks.append("no baseline")
     gain, point = None, None
@@ -199,7 +199,7 @@ def _row(
         method=arm.slot["method"],
         parameters=parameters,
         tried=tried,
-        n=len(values),
+        n=n,
         mean_pp=mean,
         std_pp=std,
         point_pp=point,
@@ -210,5 +210,5 @@ def _row(
 
 
 def _summary(arm: Arm) -> tuple[int, float, float | None]:
-    mean, std = mean_and_std([value * 100 for value in arm.values.values()])
-    return len(arm.values), mean, std
+    values = list(arm.by_seed().values())
+    return len(values), *mean_and_std(values)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kdgap.errors import KdgapError
+from kdgap.spec.study import Slot
+from kdgap.store.record import TEST
 from kdgap.store.study import StudyDirectory
 
 SILENT_SECONDS = 60.0
@@ -85,7 +88,7 @@ def survey(
                 id=planned["id"],
                 path=str(directory.path / planned["path"]),
                 roles=planned["roles"],
-                slot=slot_text(planned["slots"][0]),
+                slot=Slot(**planned["slots"][0]).text,
                 seed=planned["seed"],
                 state=state,
                 remark=remark,
@@ -97,11 +100,28 @@ def survey(
     return Survey(rows, stale, plan["open_runs"], plan["open_flops"])
 
 
-def slot_text(slot: dict[str, Any]) -> str:
-    """Return a slot in words, such as `r50 → r18 logit (alpha 0.5)`."""
-    pair = f"{slot['teacher']} → {slot['student']}" if slot["teacher"] else slot["student"]
-    method = "" if slot["method"] == "none" else f" {slot['method']}"
-    return pair + method + (f" ({slot['variant']})" if slot["variant"] else "")
+def removable(directory: StudyDirectory) -> tuple[dict[str, str], int]:
+    """Return the run directories that may be removed, with the reason, and how many are kept.
+
+    Stale, failed and damaged ones; damage is looked for in the weights too. While selection is not
+    over, stale runs that were tested are kept: they may be planned again at its end.
+    """
+    seen = survey(directory)
+    doomed, kept = {}, 0
+    for path in seen.stale:
+        if seen.open_runs and (directory.path / path / TEST).exists():
+            kept += 1
+        else:
+            doomed[str(directory.path / path)] = "stale"
+    for row in seen.rows:
+        if row.state in ("failed", "damaged"):
+            doomed[row.path] = f"{row.state}: {row.remark}"
+        elif row.state == "done":
+            try:
+                directory.record(str(Path(row.path).relative_to(directory.path)), hash_weights=True)
+            except KdgapError as error:
+                doomed[row.path] = f"damaged: {error}"
+    return doomed, kept
 
 
 def live(study: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 A study file says what is compared and how it is judged. `study/plan.py` turns it into runs.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, model_validator
@@ -249,12 +250,45 @@ class StudySpec(Strict):
         return self.data.limit is not None
 
 
+@dataclass(frozen=True)
+class Slot:
+    """What a run is for: its role, and the names that pairs and claims use.
+
+    `variant` tells candidates of a selection, and the arms of an ablation, apart.
+    """
+
+    role: str
+    teacher: str | None
+    student: str
+    method: str
+    variant: str = ""
+
+    @property
+    def text(self) -> str:
+        """A readable name, such as `r50 → r18 logit`."""
+        pair = f"{self.teacher} → {self.student}" if self.teacher else self.student
+        method = "" if self.method == "none" else f" {self.method}"
+        return pair + method + (f" ({self.variant})" if self.variant else "")
+
+
+_NOT_PROTOCOL = {
+    *("name", "description", "threads", "save_seconds", "budgets", "keep_selection_weights"),
+}
+
+
+def protocol(study: StudySpec) -> dict[str, Any]:
+    """Return the study without what says only where and how comfortably it is run."""
+    kept = {k: v for k, v in study.model_dump(mode="json").items() if k not in _NOT_PROTOCOL}
+    return {**kept, "data": {k: v for k, v in kept["data"].items() if k != "root"}}
+
+
 def preregistered(study: StudySpec) -> dict[str, Any]:
     """Return what is locked when the first final opens the test door.
 
-    Claims, smallest effect, primary metric, seeds and protocol: whatever is changed in them after
-    the test images were seen is *post hoc*.
+    The whole protocol: data, recipes, models, teachers, seeds, grids, claims and statistics.
+    Whatever is changed in it after the test images were seen is *post hoc*.
     """
-    kept = ("selection", "finals", "ablations", "claims", "statistics", "pairs", "methods")
-    dumped = study.model_dump(mode="json")
-    return {key: dumped[key] for key in kept} | {"teach": dumped["teachers"]["teach"]}
+    locked = protocol(study)
+    weights = locked["teachers"].pop("weights")
+    locked["teachers"]["given"] = sorted(weights)  # by name: their content has a lock of its own
+    return locked

@@ -211,7 +211,7 @@ def _check_selection(study: StudySpec, where: Where) -> None:
                         " choose from, but the study has no selection; add one, or give one value"
                     )
         return
-    shared = sorted(set(selection.seeds) & set(study.finals.seeds))
+    shared = sorted(set(selection.seeds) & tested_seeds(study))
     if shared and not selection.allow_overlap:
         raise BadInputError(
             f"{where(('selection', 'seeds'))}: selection seed {shared[0]} is among the final"
@@ -222,6 +222,15 @@ def _check_selection(study: StudySpec, where: Where) -> None:
         raise BadInputError(
             f"{where(('data', 'val_size'))}: val_size: 0 and selection.split: test go together"
         )
+
+
+def tested_seeds(study: StudySpec) -> set[int]:
+    """Return the seeds of winners that are tested: of the finals, and of ablations of a winner."""
+    seeds = set(study.finals.seeds)
+    for ablation in study.ablations.values():
+        if ablation.of.method is not None:
+            seeds |= set(ablation.seeds)
+    return seeds
 
 
 def _check_ablation(study: StudySpec, name: str, ablation: Ablation, where: Where) -> None:

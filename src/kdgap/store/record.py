@@ -12,7 +12,7 @@
 | `state-N.json`, `state-N.safetensors` | where a run in training goes on from (`state.py`) |
 | `.lock` | held by the process that trains the run |
 | `checkpoint_best.safetensors`, `checkpoint_last.safetensors` | weights with their cards |
-| `manifest.json` | the SHA-256 of each file above but timing; written last |
+| `manifest.json` | the SHA-256 of run, history, results, test and weights; written last |
 """
 
 import hashlib
@@ -67,6 +67,11 @@ class Record:
     def id(self) -> str:
         """The run's id."""
         return str(self.run["id"])
+
+    @property
+    def tested(self) -> bool:
+        """Whether its test door was opened, and what was seen is in its results."""
+        return self.test is not None and self.results["test_acc_best"] is not None
 
 
 class RunDirectory:
@@ -126,7 +131,7 @@ class RunDirectory:
         """Begin training, or go on: clear what does not belong, write `run.json` and the history.
 
         Args:
-            run: what `run.json` holds; on resuming, the one that is there stays if it is whole.
+            run: what `run.json` holds; on resuming, the one that is there stays.
             resumed: the history up to the state that training goes on from; empty = from scratch.
         """
         kept = {LOCK, ATTEMPTS, RUN} if resumed else {LOCK, ATTEMPTS}
@@ -230,7 +235,7 @@ class RunDirectory:
         if not self.is_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):
-                state = self._failure()
+                state = f"a failed run ({self.failure()})"
             raise BadInputError(f"{self.path}: {state} here")
         while True:
             before = read_json(self.path / MANIFEST)
@@ -272,15 +277,16 @@ class RunDirectory:
                 raise StoreDamagedError(f"{self.path / name}: changed after the run was finished")
         return files
 
-    def _failure(self) -> str:
-        failure = read_json(self.path / FAILURE)
+    def failure(self) -> str:
+        """Return why the run failed, in words."""
         try:
-            place = ""
+            failure = read_json(self.path / FAILURE)
             if "step" in failure:
-                place = f", step {failure['step']} of epoch {failure['epoch']},"
-            return f"a failed run ({failure['reason']}){place}"
-        except (KeyError, TypeError):
-            raise StoreDamagedError(f"{self.path / FAILURE}: has no reason") from None
+                step, epoch = failure["step"], failure["epoch"]
+                return f"{failure['reason']} at step {step} of epoch {epoch}"
+            return str(failure["reason"])
+        except (StoreDamagedError, KeyError, TypeError):
+            return "its failure record is damaged"
 
     def history(self) -> list[dict[str, Any]]:
         """Return the epochs recorded so far; a torn line is left out."""

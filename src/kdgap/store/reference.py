@@ -12,9 +12,9 @@ itself. The runs stay where the study keeps them.
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import KdgapError, StoreDamagedError
+from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import read_json, write_json
-from kdgap.store.record import BEST, Record
+from kdgap.store.record import BEST, MANIFEST, Record
 from kdgap.store.study import StudyDirectory
 
 RESULTS, FIDELITY = "results.json", "fidelity.json"
@@ -29,36 +29,49 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
         target: the folder that gets `select/`, `final/` and so on.
 
     Returns:
-        The folders written, and what is wrong with records that were left out.
+        The folders written, and what was left out and why.
+
+    Raises:
+        BadInputError: two runs would stand in one place.
     """
     plan = directory.plan()
     study = plan["study"]
-    written: dict[Path, None] = {}
-    damaged = []
+    written: dict[Path, str] = {}
+    left_out = []
     for planned in plan["runs"]:
         if not directory.run(planned["path"]).is_done():
             continue
         try:
             record = directory.record(planned["path"])
         except KdgapError as error:
-            damaged.append(str(error))
+            left_out.append(str(error))
             continue
         for slot in planned["slots"]:
             place = target / _place(study, planned, slot)
+            if (place / MANIFEST).exists():
+                left_out.append(f"{place}: holds a run of its own")
+                continue
+            if written.setdefault(place, planned["id"]) != planned["id"]:
+                raise BadInputError(
+                    f"{place}: two runs of {directory.path} belong there; the reference's layout"
+                    " has no place for several teachers of a kind, or models that differ in their"
+                    " stem alone"
+                )
+            closed = slot["role"] == "selection"  # a shared run's test is its final's, not its
             content = {
                 **record.results,
                 "study": study["name"],
                 "role": slot["role"],
                 "cell": planned["cell"],
                 "source": str(record.path),
+                **({"test_acc_best": None, "test_acc_final": None} if closed else {}),
             }
             place.mkdir(parents=True, exist_ok=True)
             write_json(place / RESULTS, content)
             if slot["role"] in ("final", "ablation") and record.test and planned["teacher"]:
                 write_json(place / FIDELITY, fidelity_of(record))
-            written[place] = None
     _drop_stale(target, study["name"], set(written))
-    return list(written), damaged
+    return list(written), left_out
 
 
 def fidelity_of(record: Record) -> dict[str, Any]:

@@ -6,6 +6,7 @@ which everything verifies, so a torn or bit-flipped one costs an interval and no
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,15 @@ class StateFiles:
             return Snapshot(load(content), state["facts"])
         except (OSError, SafetensorError) as error:
             raise StoreDamagedError(f"{tensors}: {error}") from None
+
+
+def newest_place(folder: Path) -> list[int] | None:
+    """Return epoch and step of the newest state, as it says itself; None if there is none."""
+    for path in sorted(folder.glob("state-*.json"), reverse=True):
+        with suppress(StoreDamagedError, KeyError, TypeError):
+            facts = read_json(path)["facts"]
+            return [int(facts["epoch"]), int(facts["step"])]
+    return None
 
 
 def _checksum(state: dict[str, Any]) -> str:

@@ -119,14 +119,14 @@ class StudyDirectory:
             if not verify:
                 return RunStatus("done")
             try:
-                directory.read(hash_weights=False)
+                self.record(path)
             except KdgapError as error:
                 return RunStatus("damaged", str(error))
             return RunStatus("done")
         if is_held(directory.path / LOCK):
             return RunStatus("running", holder(directory.path / LOCK))
         if (directory.path / FAILURE).exists():
-            return RunStatus("failed", failure_text(directory))
+            return RunStatus("failed", directory.failure())
         return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
 
     def found(self) -> list[str]:
@@ -134,7 +134,7 @@ class StudyDirectory:
         folder = self.path / "runs"
         if not folder.is_dir():
             return []
-        slots = sorted(slot for slot in folder.iterdir() if slot.is_dir())
+        slots = sorted(s for s in folder.iterdir() if s.is_dir() and not s.is_symlink())
         return [
             f"runs/{slot.name}/{run.name}"
             for slot in slots
@@ -142,20 +142,19 @@ class StudyDirectory:
             if run.is_symlink() or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
         ]
 
-    def record(self, path: str) -> Record:
-        """Read a finished run; its weights only have to be there."""
-        return self.run(path).read(hash_weights=False)
+    def record(self, path: str, *, hash_weights: bool = False) -> Record:
+        """Read a finished run; its weights only have to be there, unless they are hashed.
 
-
-def failure_text(directory: RunDirectory) -> str:
-    """Return why a run failed, in words."""
-    try:
-        failure = read_json(directory.path / FAILURE)
-        if failure["reason"] == "diverged":
-            return f"diverged at step {failure['step']} of epoch {failure['epoch']}"
-        return str(failure["reason"])
-    except (StoreDamagedError, KeyError, TypeError):
-        return "its failure record is damaged"
+        Raises:
+            BadInputError: it is not finished.
+            StoreDamagedError: it is damaged, or another run than its folder says.
+        """
+        record = self.run(path).read(hash_weights=hash_weights)
+        if record.id[:8] != path.rpartition("-")[2]:
+            raise StoreDamagedError(
+                f"{record.path}: holds run {record.id[:12]}, a copy from elsewhere"
+            )
+        return record
 
 
 def study_of(run: Path) -> Path | None:

@@ -22,6 +22,8 @@ class Bench:
     Args:
         directory: the study's directory.
         device: where runs are trained.
+        image_size: the study's own, whose data is locked as "data".
+        pause: raises to stop, between batches of a teacher's measurement.
         loading: called before data is loaded, which may take a while.
     """
 
@@ -29,9 +31,12 @@ class Bench:
         self,
         directory: StudyDirectory,
         device: torch.device,
+        image_size: int | None = None,
+        pause: Callable[[], None] = lambda: None,
         loading: Callable[[], None] = lambda: None,
     ) -> None:
-        self._directory, self.device, self._loading = directory, device, loading
+        self._directory, self.device = directory, device
+        self._image_size, self._pause, self._loading = image_size, pause, loading
         self._datasets: dict[tuple[str, int | None], Dataset] = {}
         self._parts: dict[DataSpec, Parts] = {}
 
@@ -49,7 +54,8 @@ class Bench:
                 "fingerprint": dataset.fingerprint,
                 "shape": {**vars(shape), "image_size": list(shape.image_size)},
             }
-            name = "data" if data.image_size is None else f"data-{data.image_size}"
+            own = data.image_size == self._image_size
+            name = "data" if own else f"data-{data.image_size}"
             locked = self._directory.lock_fact(name, fact)
             if locked["fingerprint"] != dataset.fingerprint:
                 raise BadInputError(
@@ -67,10 +73,13 @@ class Bench:
         own = teacher.run is not None
         path = self._directory.path / teacher.weights if own else Path(teacher.weights)
         weights = open_teacher(path, teacher.model.name, unmeasured=False)
-        identity = str(teacher.run or teacher.weight_hash)
+        # A trained teacher is locked by its run, a given one by the name it has in the study.
+        name = str(teacher.run)[:12]
+        if not own:
+            name = next(str(slot.teacher) for slot in planned.slots if slot.teacher)
         if own and weights.run_id != teacher.run:
-            raise StoreDamagedError(f"{path}: not the best weights of run {identity[:12]}")
-        locked = self._directory.lock_fact(f"teacher-{identity[:12]}", weights.card.weight_hash)
+            raise StoreDamagedError(f"{path}: not the best weights of run {name}")
+        locked = self._directory.lock_fact(f"teacher-{name}", weights.card.weight_hash)
         if locked != weights.card.weight_hash or teacher.weight_hash not in (None, locked):
             raise BadInputError(
                 f"{path}: these are not the teacher's weights that this study began with"
@@ -91,7 +100,7 @@ class Bench:
         check_trainable(run, len(parts.train))
         teacher, card = None, None
         if weights is not None:
-            check_teacher(weights, dataset, self.device)
+            check_teacher(weights, dataset, self.device, pause=self._pause)
             teacher, card = Teacher(weights.network, run, self.device), weights.card
         return Prepared(run, self.device, dataset, parts, teacher, card)
 

@@ -35,14 +35,14 @@ def finish_run(
     """Return a run's record, opening its test door if it is still closed.
 
     A record that has its test metrics is returned as it is: the door opens once. The opening is
-    noted before anything is computed, and an opening that was cut off is finished from `test.json`.
+    noted before anything is computed, and an opening that was cut off is computed again.
 
     Raises:
         RunFailedError: the disk is full.
     """
     directory = RunDirectory(path)
     record = directory.read()
-    if record.test is not None and record.results["test_acc_best"] is not None:
+    if record.tested:
         return record
     study = study_of(path)
     if study is not None:
@@ -110,7 +110,7 @@ def open_recorded(
         directory.log_opening({"when": _now(), "by": by})
     test = open_door(prepared, role, states, baseline=baseline, pause=pause)
     hashes = {key: record.results[_HASH[key]] for key in _HASH}
-    results = results_of(prepared.run, directory.history(), hashes, test)
+    results = results_of(prepared.run, directory.history(), hashes, test, list(record.run["flags"]))
     directory.finish(results, test)
 
 
@@ -180,6 +180,8 @@ def evaluate_weights(
     other = None
     if teacher is not None:
         other = open_teacher(teacher, teacher_architecture, unmeasured=True)
+    if split == "test":
+        _refuse_untested_run(path.parent)
     setting = _setting(path, architecture, data_root, device)
     dataset = setting.dataset
     images = setting.parts.val if split == "val" else setting.parts.test
@@ -204,6 +206,19 @@ def evaluate_weights(
     if split == "test" and (path.parent / RUN).exists():
         RunDirectory(path.parent).log_opening({"when": _now(), "by": f"evaluate {path.name}"})
     return scored
+
+
+def _refuse_untested_run(folder: Path) -> None:
+    """Refuse test images to the weights of a study's run whose own door is still closed."""
+    study = study_of(folder)
+    if (
+        study is not None
+        and RunDirectory(folder).is_done()
+        and not RunDirectory(folder).read().tested
+    ):
+        raise BadInputError(
+            f"{folder}: its test door belongs to the study {study} and is closed; --split val works"
+        )
 
 
 def write_measured_card(path: Path, data_root: Path, device: str) -> Card:

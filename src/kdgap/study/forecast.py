@@ -68,7 +68,7 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
     """Return what the study's seeds can show at best, as numbers and in sentences."""
     study = workspace.study
     stats, n = study.statistics, len(study.finals.seeds)
-    treated, family = n * len(study.teachers.teach), len(plan.choices)
+    family = len(plan.choices)
     std, effect, alpha = stats.expected_std_pp, stats.smallest_effect_pp, 1 - stats.confidence
     corrected = alpha / family
     needed = seeds_needed(effect, std, stats.power, corrected)
@@ -86,10 +86,10 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
     if n < 2:
         text = [f"What {n} seed can show: nothing; an interval needs at least two."]
         return {"floors": floors, "floors_text": text}
-    floors["mde_pp"] = minimum_detectable_effect(std, treated, n, stats.power, alpha)
-    floors["mde_corrected_pp"] = minimum_detectable_effect(std, treated, n, stats.power, corrected)
+    floors["mde_pp"] = minimum_detectable_effect(std, n, n, stats.power, alpha)
+    floors["mde_corrected_pp"] = minimum_detectable_effect(std, n, n, stats.power, corrected)
     paired = stats.test == "paired"
-    exact = smallest_sign_flip_p(n) if paired else smallest_permutation_p(treated, n)
+    exact = smallest_sign_flip_p(n) if paired else smallest_permutation_p(n, n)
     floors["smallest_p"] = exact
     floors["smallest_p_corrected"] = min(1.0, exact * family)
     text = [

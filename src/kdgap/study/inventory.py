@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import Any
 
-from kdgap.store.locks import is_held
-from kdgap.store.record import FAILURE, LOCK, MANIFEST, TEST, RunDirectory
-from kdgap.store.study import StudyDirectory, failure_text
+from kdgap.errors import KdgapError
+from kdgap.store.locks import holder, is_held
+from kdgap.store.record import FAILURE, LOCK, MANIFEST, RunDirectory
+from kdgap.store.state import newest_place
+from kdgap.store.study import StudyDirectory
 from kdgap.study.plan import Plan, PlannedRun
 
 
-def spent_attempts(lines: list[dict[str, Any]], *, held: bool = False) -> int:
+def spent_attempts(
+    lines: list[dict[str, Any]], *, held: bool = False, place: list[int] | None = None
+) -> int:
     """Return how many attempts in a row have failed or died without getting any further.
 
     A polite stop costs nothing, and neither does a death after progress was saved.
@@ -17,17 +21,20 @@ def spent_attempts(lines: list[dict[str, Any]], *, held: bool = False) -> int:
     Args:
         lines: what `attempts.jsonl` holds.
         held: whether the last attempt is going on right now.
+        place: epoch and step of the newest saved state.
     """
-    spent, place, begun = 0, None, False
+    spent, start, begun = 0, [0, 0], False
     for line in lines:
         if "began" in line:
             spent += begun  # the one before ended without a word: killed, or out of memory
-            if place is not None and line["from"] > place:
+            if line["from"] > start:
                 spent = 0
-            place, begun = line["from"], True
+            start, begun = line["from"], True
         else:
             begun = False
             spent += line.get("ended") == "failed"
+    if begun and place is not None and place > start:
+        return 0
     return spent + (begun and not held)
 
 
@@ -48,44 +55,55 @@ class Inventory:
     def __init__(self, directory: StudyDirectory, allowed: int) -> None:
         self._directory, self._allowed = directory, allowed
         self._done: set[str] = set()
-        self._damaged: set[str] = set()
-        self._opened: set[str] = set()
+        self._tested: set[str] = set()
         self._spent: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
+        self.damaged: dict[str, str] = {}
 
     def look(self, plan: Plan) -> None:
         """Look at every planned run that is not known to be done."""
         self._failed.clear()
         self._held.clear()
         for planned in plan.runs.values():
-            if planned.id in self._done or planned.id in self._damaged:
-                continue
-            self._look_at(planned)
+            if planned.id not in self._done and planned.id not in self.damaged:
+                self.look_at(planned)
 
-    def _look_at(self, planned: PlannedRun) -> None:
+    def look_at(self, planned: PlannedRun) -> None:
+        """Look at one run."""
         directory = self._directory.run(planned.path)
         path = directory.path
         if path.is_symlink() or (path / MANIFEST).exists():
             # Verified once, when first seen: a damaged record is named and never used.
-            state = self._directory.status(planned.path).state
-            (self._done if state == "done" else self._damaged).add(planned.id)
-            if state == "done" and (path / TEST).exists():
-                self._opened.add(planned.id)
+            try:
+                record = self._directory.record(planned.path)
+            except KdgapError as error:
+                self.damaged[planned.id] = str(error)
+                return
+            self._done.add(planned.id)
+            if record.tested:
+                self._tested.add(planned.id)
             return
         held = is_held(path / LOCK)
         if held:
             self._held.add(planned.id)
+        lines = directory.attempts()
+        self._spent[planned.id] = spent_attempts(
+            lines, held=held, place=newest_place(path) if lines else None
+        )
         if (path / FAILURE).exists() and not held:
-            reason = failure_text(directory)
-            spent = spent_attempts(directory.attempts())
-            if reason.startswith("diverged") or spent >= self._allowed:
+            reason = directory.failure()
+            if reason.startswith("diverged") or self._spent[planned.id] >= self._allowed:
                 self._failed[planned.id] = reason
-        self._spent[planned.id] = spent_attempts(directory.attempts(), held=held)
 
-    def forget(self, planned: PlannedRun) -> None:
-        """Look at a run again the next time."""
+    def damage(self, planned: PlannedRun, text: str) -> None:
+        """Note that a record turned out to be damaged: it is left alone from now on."""
         self._done.discard(planned.id)
+        self.damaged[planned.id] = text
+
+    def note_held(self, planned: PlannedRun) -> None:
+        """Note that somebody else took a run first."""
+        self._held.add(planned.id)
 
     def is_done(self, planned: PlannedRun) -> bool:
         """Whether a verified record is there."""
@@ -93,21 +111,25 @@ class Inventory:
 
     def is_over(self, planned: PlannedRun) -> bool:
         """Whether nothing will happen to the run any more."""
-        return planned.id in self._done | self._damaged or planned.id in self._failed
+        return planned.id in self._done | set(self.damaged) or planned.id in self._failed
 
     def attempts(self, planned: PlannedRun) -> int:
         """Return how many attempts were spent without progress."""
         return self._spent.get(planned.id, 0)
 
+    def alone(self, planned: PlannedRun) -> bool:
+        """Whether a run has died so often that it must not take others with it any more."""
+        return self.attempts(planned) >= max(1, self._allowed - 1)
+
     def blocked(self, planned: PlannedRun) -> bool:
         """Whether the run's teacher will never be there."""
         teacher = planned.teacher
-        return teacher is not None and (teacher in self._failed or teacher in self._damaged)
+        return teacher is not None and (teacher in self._failed or teacher in self.damaged)
 
     def given_up(self, plan: Plan) -> set[str]:
         """Return the runs that will never be done: failed, damaged or blocked."""
         blocked = {p.id for p in plan.runs.values() if self.blocked(p)}
-        return set(self._failed) | self._damaged | blocked
+        return set(self._failed) | set(self.damaged) | blocked
 
     def is_ready(self, planned: PlannedRun) -> bool:
         """Whether the run can be trained now, or is being trained; its lock tells."""
@@ -117,14 +139,13 @@ class Inventory:
 
     def still_ready(self, planned: PlannedRun) -> bool:
         """Look again at a run whose lock was just taken."""
-        path = self._directory.run(planned.path).path
-        if (path / MANIFEST).exists():
-            self._look_at(planned)
+        if (self._directory.run(planned.path).path / MANIFEST).exists():
+            self.look_at(planned)
             return False
         return True
 
-    def waiting(self, plan: Plan, asked: Callable[[PlannedRun], bool]) -> bool:
-        """Whether others are at work on what this runner was asked to do, or on what it needs.
+    def waiting_for(self, plan: Plan, asked: Callable[[PlannedRun], bool]) -> list[str]:
+        """Return who is at work on what this runner was asked to do, or on what it needs.
 
         Args:
             plan: the plan as it is known.
@@ -134,23 +155,23 @@ class Inventory:
         needed = {p.id for p in mine} | {p.teacher for p in mine if p.teacher}
         if plan.open_slots:  # what selection decides may become this runner's business
             needed |= {p.id for p in plan.of_role("selection")}
-        return bool(needed & self._held)
+        held = [plan.runs[identifier] for identifier in self._held if identifier in needed]
+        return sorted({holder(self._directory.run(p.path).path / LOCK) for p in held})
 
     def closed_doors(self, plan: Plan, roles: tuple[str, ...]) -> list[PlannedRun]:
-        """Return the finished runs whose test record is missing, baselines before finals."""
-        closed = [
+        """Return the finished runs in these roles whose test record is missing."""
+        return [
             planned
             for planned in plan.runs.values()
-            if set(planned.roles) & set(roles) and planned.id in self._done - self._opened
+            if set(planned.roles) & set(roles) and planned.id in self._done - self._tested
         ]
-        return [p for p in closed if p.id not in self._held]
 
     def door_is_open(self, planned: PlannedRun) -> None:
         """Note that a test record is there."""
-        self._opened.add(planned.id)
+        self._tested.add(planned.id)
 
     def baseline_of(self, planned: PlannedRun, plan: Plan) -> PlannedRun | None:
-        """Return the plain run of the same student, recipe, data and seed."""
+        """Return the plain run of the same student, data and seed."""
         run = planned.run
         for other in plan.of_role("baseline"):
             mine = (other.run.model, other.run.seed, other.run.data)

@@ -9,33 +9,13 @@ from dataclasses import dataclass, field
 from math import prod
 
 from kdgap.spec import DataSpec, RunSpec, StudySpec
+from kdgap.spec.study import Slot
 from kdgap.spec.validation import Scalar
 
 ROLES = ("teacher", "selection", "baseline", "final", "ablation")
 Parameters = dict[str, Scalar]
 SlotKey = tuple[str, str, str]
 """Teacher, student and method: what a choice is made for."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """What a run is for: its role, and the names that pairs and claims use.
-
-    `variant` tells candidates of a selection, and the arms of an ablation, apart.
-    """
-
-    role: str
-    teacher: str | None
-    student: str
-    method: str
-    variant: str = ""
-
-    @property
-    def text(self) -> str:
-        """A readable name, such as `r50 → r18 logit`."""
-        pair = f"{self.teacher} → {self.student}" if self.teacher else self.student
-        method = "" if self.method == "none" else f" {self.method}"
-        return pair + method + (f" ({self.variant})" if self.variant else "")
 
 
 @dataclass

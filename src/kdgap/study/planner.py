@@ -25,7 +25,7 @@ from kdgap.spec import (
     run_id,
     slot_name,
 )
-from kdgap.spec.study import Ablation
+from kdgap.spec.study import Ablation, Slot
 from kdgap.spec.study_file import Where
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
@@ -36,7 +36,6 @@ from kdgap.study.plan import (
     Parameters,
     Plan,
     PlannedRun,
-    Slot,
     SlotKey,
     count_runs,
     variant_text,
@@ -304,8 +303,15 @@ class _Planner:
             changed = changed_run(base, ablation.change, where, self._image_size())
             arms = {"base": base, "changed": changed}
             if run_id(applicable(changed)) == run_id(applicable(base)):
-                self._changes_nothing(name, ablation)
-                return
+                if not any(path.startswith("method.") for path in ablation.change):
+                    place = self._where(("ablations", name, "change"))
+                    raise BadInputError(f"{place}: ablation {name!r} changes nothing")
+                if not open_winner:  # a winner that is known just happens to have it
+                    self.plan.notes.append(
+                        f"ablation {name}: the winner has these values already; there is nothing"
+                        " to compare"
+                    )
+                    return
             for arm, run in arms.items():
                 named = replace(slot, variant=f"{name}: {arm}")
                 if open_winner:
@@ -315,16 +321,6 @@ class _Planner:
 
     def _where_of_change(self, name: str, path: str) -> str:
         return self._where(("ablations", name, "change", path))
-
-    def _changes_nothing(self, name: str, ablation: Ablation) -> None:
-        """Refuse an ablation without effect; where a winner just happens to have it, note it."""
-        if any(path.startswith("method.") for path in ablation.change):
-            self.plan.notes.append(
-                f"ablation {name}: the winner has these values already; there is nothing to compare"
-            )
-            return
-        place = self._where(("ablations", name, "change"))
-        raise BadInputError(f"{place}: ablation {name!r} changes nothing")
 
 
 def _described(model: ModelSpec) -> str:

@@ -47,7 +47,7 @@ def rerun(
     directory = workspace.directory.run(planned.path)
     record = directory.read()
     make_deterministic(0, record.run["environment"]["threads"])
-    bench = Bench(workspace.directory, device)
+    bench = Bench(workspace.directory, device, workspace.study.data.image_size, pause)
     weights = None if planned.run.teacher is None else bench.teacher(planned)
     with tempfile.TemporaryDirectory(prefix="kdgap-rerun-") as folder:
         again = RunDirectory(Path(folder) / "run")

@@ -1,5 +1,6 @@
 """What a run's files say: the header, the weights' cards, and the results."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from kdgap.data import Dataset, Parts
 from kdgap.engine.device import environment, environment_digest
 from kdgap.engine.student import State, Teacher
 from kdgap.models import model_cost
-from kdgap.spec import RunSpec, run_id
+from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.provenance import provenance
 from kdgap.store.weights import weight_hash
@@ -120,6 +121,7 @@ def results_of(
     history: list[dict[str, Any]],
     hashes: dict[str, str | None],
     test: dict[str, Any] | None,
+    flags: list[str],
 ) -> dict[str, Any]:
     """Return what `results.json` holds: the reference's keys first, then ours.
 
@@ -130,7 +132,9 @@ def results_of(
         history: its epochs.
         hashes: weight hashes of `best`, `last` and `teacher` (None without one).
         test: the test record, if the door was opened.
+        flags: what a reader has to know before believing the numbers.
     """
+    settings = {key: value for key, value in identity(run).items() if key != "seed"}
     best = max(history, key=lambda entry: (entry["val_acc"], -entry["epoch"]))
     given = {**run.place.dropped, **run.method.parameters}
     recorded = [entry.get("proj_grad_norm_max") for entry in history]
@@ -168,5 +172,7 @@ def results_of(
         "weight_hash_best": hashes["best"],
         "weight_hash_last": hashes["last"],
         "teacher_weight_hash": hashes["teacher"],
+        "settings": hashlib.sha256(canonical_json(settings).encode()).hexdigest(),
+        "flags": flags,
         "history": history,
     }

@@ -17,13 +17,11 @@ class Selected:
         winners: (teacher, student, method) → hyper-parameters.
         complete: whether every choice was made, or cannot be made any more.
         report: what `selection.json` holds.
-        impossible: choices of which every candidate failed.
     """
 
     winners: dict[SlotKey, Parameters]
     complete: bool
     report: dict[str, Any]
-    impossible: list[SlotKey]
 
 
 class Selector:
@@ -44,7 +42,7 @@ class Selector:
             given_up: ids of runs that failed for good or are blocked.
         """
         winners: dict[SlotKey, Parameters] = {}
-        impossible, rows, complete = [], [], True
+        rows, complete = [], True
         for choice in plan.choices:
             scores = [self._score(plan, runs, given_up) for runs in choice.runs]
             tuned = any(choice.runs)
@@ -56,7 +54,6 @@ class Selector:
             if tuned:
                 valid = [(score, -i) for i, score in enumerate(rated) if score is not None]
                 if not valid:
-                    impossible.append(choice.key)
                     rows.append(_row(choice, rated, None))
                     continue
                 best = -max(valid)[1]
@@ -70,7 +67,7 @@ class Selector:
             "seeds": selection.seeds if selection else [],
             "choices": rows,
         }
-        return Selected(winners, complete, report, impossible)
+        return Selected(winners, complete, report)
 
     def _score(self, plan: Plan, runs: list[str], given_up: set[str]) -> float | str | None:
         """Return a candidate's mean score, None if it failed, or "open" if a run is missing."""
@@ -85,11 +82,11 @@ class Selector:
         return fsum(self._scores[i] for i in runs) / len(runs) if runs else None
 
     def _read(self, plan: Plan, identifier: str) -> float | None:
-        directory = self._directory.run(plan.runs[identifier].path)
-        if not directory.is_done():
+        path = plan.runs[identifier].path
+        if not self._directory.run(path).is_done():
             return None
         try:
-            record = directory.read(hash_weights=False)
+            record = self._directory.record(path)
         except KdgapError:
             return None  # damaged: named elsewhere, and never counted
         metric = plan.study.selection.metric if plan.study.selection else "best_val_acc"

@@ -15,10 +15,12 @@ from pathlib import Path
 from types import FrameType
 
 from kdgap.errors import StoppedError
+from kdgap.store.record import ATTEMPTS
 from kdgap.study.stop import CODES
 
 POLL_SECONDS = 0.25
-RESTARTS = 5
+FRUITLESS = 3
+"""How often in a row a worker may die before it has begun anything."""
 STOPPED = "stopped and saved; the same command goes on from here"
 
 
@@ -28,6 +30,7 @@ class Supervisor:
     Args:
         study: the study's directory, whose `plan.json` says what to do.
         devices: one a worker.
+        data_root: where the data is on this machine.
         stages: what they are asked to do.
         tell: called several times a second while they run.
         say: takes the remarks of workers.
@@ -37,17 +40,21 @@ class Supervisor:
         self,
         study: Path,
         devices: Sequence[str],
+        data_root: str,
         stages: Sequence[str],
         tell: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
         self._study, self._devices, self._stages = study, devices, stages
+        self._data_root = data_root
         self._tell, self._say = tell, say
         self._workers: dict[int, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         self._last_words: dict[int, str] = {}
-        self._restarts = 0
+        self._fruitless = 0
+        self._began = 0
         self._stop: int | None = None
+        self._ending = False
 
     def run(self) -> tuple[int, str]:
         """Run until every worker has ended; return the worst exit code and its worker's last words.
@@ -68,11 +75,13 @@ class Supervisor:
                     if ended is None:
                         continue
                     del self._workers[index]
-                    if ended < 0 and self._stop is None and self._restart(index, ended):
+                    killed = ended < 0 or ended in CODES.values()
+                    if killed and (self._stop or self._ending or self._restart(index, ended)):
                         continue
-                    ended = 3 if ended < 0 else ended
-                    if ended > code and ended not in CODES.values():
+                    ended = 3 if killed else ended
+                    if ended > code:
                         code, words = ended, self._words(index)
+                        self._ending = True
                         self._forward(signal.SIGTERM)  # its trouble is the others' as well
         finally:
             for worker in self._workers.values():
@@ -84,10 +93,12 @@ class Supervisor:
         return code, words
 
     def _start(self, index: int) -> None:
+        if self._stop is not None:
+            return
         command = [
             *(sys.executable, "-m", "kdgap", "worker", str(self._study)),
             *("--device", self._devices[index], "--share", str(len(self._devices))),
-            *("--parent", str(os.getpid())),
+            *("--parent", str(os.getpid()), "--data-root", self._data_root),
             *(word for stage in self._stages for word in ("--only", stage)),
         ]
         worker = subprocess.Popen(
@@ -99,11 +110,21 @@ class Supervisor:
         self._readers.append(reader)
 
     def _restart(self, index: int, ended: int) -> bool:
-        """Start a worker again that was killed; its runs go on where they were saved."""
-        if self._restarts >= RESTARTS * len(self._devices):
+        """Start a worker again that was killed; its runs go on where they were saved.
+
+        A run that kills its worker is given up after its attempts. A worker that dies again and
+        again without beginning any attempt is not started any more.
+        """
+        began = sum(
+            path.read_text(errors="replace").count('"began"')
+            for path in self._study.glob(f"runs/*/*/{ATTEMPTS}")
+        )
+        self._fruitless = 0 if began > self._began else self._fruitless + 1
+        self._began = began
+        if self._fruitless > FRUITLESS:
             return False
-        self._restarts += 1
-        self._say(f"a worker was killed by signal {-ended}; its runs go on from their states")
+        number = -ended if ended < 0 else ended - 128
+        self._say(f"a worker was killed by signal {number}; its runs go on from their states")
         self._start(index)
         return True
 

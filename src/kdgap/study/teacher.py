@@ -1,5 +1,6 @@
 """A teacher is what its card says, or it is refused: never a silently wrong or random teacher."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -72,7 +73,12 @@ def _verified_run(path: Path, card: Card) -> str | None:
 
 
 def check_teacher(
-    teacher: TeacherWeights, dataset: Dataset, device: torch.device, *, same_data: bool = True
+    teacher: TeacherWeights,
+    dataset: Dataset,
+    device: torch.device,
+    *,
+    same_data: bool = True,
+    pause: Callable[[], None] = lambda: None,
 ) -> None:
     """Check a teacher against the data: classes, images, and its accuracy on validation.
 
@@ -81,6 +87,7 @@ def check_teacher(
         dataset: the student's data.
         device: where to measure.
         same_data: whether the card must name this very data, and its accuracy must hold.
+        pause: called before each batch of the measurement, and may raise to stop.
 
     Raises:
         TeacherError: naming what differs.
@@ -109,13 +116,17 @@ def check_teacher(
             " with `kdgap evaluate COPY --write-card` on a copy of the file"
         )
     if card.accuracy is not None:
-        _check_accuracy(teacher, card.accuracy, dataset, device)
+        _check_accuracy(teacher, card.accuracy, dataset, device, pause)
 
 
 def _check_accuracy(
-    teacher: TeacherWeights, claimed: MeasuredAccuracy, dataset: Dataset, device: torch.device
+    teacher: TeacherWeights,
+    claimed: MeasuredAccuracy,
+    dataset: Dataset,
+    device: torch.device,
+    pause: Callable[[], None],
 ) -> None:
-    measured = measure(teacher, dataset, claimed, device)
+    measured = measure(teacher, dataset, claimed, device, pause)
     same_environment = claimed.environment == environment_digest(device)
     allowed = 0.0 if same_environment else TOLERANCE
     if abs(measured - claimed.value) > allowed:
@@ -128,7 +139,11 @@ def _check_accuracy(
 
 
 def measure(
-    teacher: TeacherWeights, dataset: Dataset, on: MeasuredAccuracy, device: torch.device
+    teacher: TeacherWeights,
+    dataset: Dataset,
+    on: MeasuredAccuracy,
+    device: torch.device,
+    pause: Callable[[], None] = lambda: None,
 ) -> float:
     """Return validation accuracy, measured once per (weights, data, split, environment).
 
@@ -137,6 +152,7 @@ def measure(
         dataset: the data.
         on: which split and precision; its value is not read.
         device: where to measure.
+        pause: called before each batch, and may raise to stop.
     """
     split = on.model_dump(include={"val_size", "split_seed", "limit", "choose_on"})
     key = canonical_json(
@@ -156,7 +172,7 @@ def measure(
     parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
     network = teacher.network.to(device).to(memory_format=torch.channels_last)
-    logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device)
+    logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device, pause)
     value = accuracy(logits, parts.val.labels)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

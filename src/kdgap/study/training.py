@@ -24,7 +24,7 @@ from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash, write_weights
-from kdgap.study.results import Prepared, make_card, results_of, run_header
+from kdgap.study.results import Prepared, flags_of, make_card, results_of, run_header
 
 ELSEWHERE_FLAG = "resumed in another environment: not the bits of an uninterrupted run"
 
@@ -122,9 +122,11 @@ class Attempt:
             "last": weight_hash(last),
             "teacher": None if teacher is None else teacher.weight_hash,
         }
-        results = results_of(run, member.history, hashes, test)
+        flags = flags_of(run, teacher)
         if self._elsewhere:
             self.directory.flag(ELSEWHERE_FLAG)
+            flags.append(ELSEWHERE_FLAG)
+        results = results_of(run, member.history, hashes, test, flags)
         self.directory.finish(results, test)
         self._states.clear()
         attempts = len(self.directory.attempts())
@@ -148,6 +150,15 @@ class Attempt:
             self.directory.note_attempt({"ended": "stopped", "when": _now(), "at": self._place()})
         for watcher in self.member.watchers:
             watcher.finish(None)
+
+
+def note_failure(directory: RunDirectory, reason: str) -> None:
+    """Record an attempt that failed before it began; the caller holds the run's lock."""
+    failure = {"reason": one_line(reason)}
+    here = {"host": socket.gethostname(), "pid": getpid(), "from": [0, 0]}
+    directory.note_attempt({"began": _now(), **here})
+    directory.note_attempt({"ended": "failed", "when": _now(), **failure})
+    directory.fail(failure, {})
 
 
 def train_attempts(

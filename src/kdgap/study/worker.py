@@ -5,7 +5,6 @@ the system frees the lock when the runner ends, however that happens. What there
 from the plan and from what is on disk, so runners need not know of each other.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -15,26 +14,30 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from kdgap.engine.device import make_deterministic, pick_device
-from kdgap.errors import BadInputError, RunFailedError
-from kdgap.spec import canonical_json
-from kdgap.spec.study import STAGES, preregistered
+from kdgap.errors import BadInputError, KdgapError, RunFailedError, StoreDamagedError
+from kdgap.spec import StudySpec
+from kdgap.spec.study import STAGES, protocol
 from kdgap.store.locks import Lock
+from kdgap.store.state import StateFiles, newest_place
 from kdgap.store.study import SELECTION
 from kdgap.study.bench import Bench
 from kdgap.study.cost import cohort_key, cohorts, store_rate, total_flops
 from kdgap.study.evaluation import open_recorded, recorded_states
-from kdgap.study.inventory import Inventory, give_up
+from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.plan import ROLES, Plan, PlannedRun
 from kdgap.study.selection import Selected
-from kdgap.study.training import Attempt, train_attempts
+from kdgap.study.training import Attempt, note_failure, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
     from kdgap.study.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
-DOOR_ROLES = ("teacher", "baseline", "final", "ablation")
+DOOR_ROLES = ("final", "baseline", "teacher", "ablation")
+"""Roles whose runs are tested; a run with several is tested in the first of them."""
+MOST_MEMBERS = 32
+"""A cohort's memory grows with its members' weights."""
 
 
 class Worker:
@@ -62,11 +65,14 @@ class Worker:
         self._bench = Bench(
             self._directory,
             pick_device(device),
+            workspace.study.data.image_size,
+            pause,
             lambda: self._live.write({"phase": "loading data"}),
         )
         self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say
-        self._inventory = Inventory(self._directory, workspace.study.budgets.attempts)
+        self._inventory = workspace.inventory
+        self._waiting: list[str] = []
         self._live = Live(self._directory.path)
 
     def work(self) -> None:
@@ -78,21 +84,30 @@ class Worker:
             StoppedError: it was told to stop; everything is saved.
         """
         self._set_threads()
+        idle = 0
         try:
-            while True:
+            while idle < 2:  # look twice: what others finished since may be work for this one
                 self._pause()
                 plan, selected = self._refresh()
                 if self._train_some(plan) or self._open_doors(plan, selected):
-                    continue
-                if not self._inventory.waiting(plan, self._asked):
-                    break
-                self._live.write({"phase": "waiting for runs that others hold"})
-                time.sleep(POLL_SECONDS)
+                    idle = 0
+                elif holders := self._inventory.waiting_for(plan, self._asked):
+                    self._wait_for(holders)
+                    idle = 0
+                else:
+                    idle += 1
         except OSError as error:
             place = error.filename or self._directory.path
             raise RunFailedError(f"{place}: {error.strerror or error}") from None
         finally:
             self._live.close()
+
+    def _wait_for(self, holders: list[str]) -> None:
+        if holders != self._waiting:
+            self._say(f"waiting for runs held by {', '.join(holders)}")
+            self._waiting = holders
+        self._live.write({"phase": "waiting for runs that others hold"})
+        time.sleep(POLL_SECONDS)
 
     def _asked(self, planned: PlannedRun, roles: Sequence[str] = ROLES) -> bool:
         """Whether this runner was asked to do a run, in one of some roles."""
@@ -115,52 +130,58 @@ class Worker:
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
-        if self._directory.plan()["study"] != self._workspace.study.model_dump(mode="json"):
+        current = StudySpec.model_validate(self._directory.plan()["study"])
+        if protocol(current) != protocol(self._workspace.study):
             raise BadInputError(
                 f"{self._directory.path}: another `kdgap run` has changed the study meanwhile;"
                 " start this one again"
             )
-        plan, _ = self._workspace.plan()
-        self._inventory.look(plan)
-        plan, selected = self._workspace.plan(self._inventory.given_up(plan))
-        self._inventory.look(plan)
+        plan, selected = self._workspace.plan()
         if selected.complete:
             self._directory.write(SELECTION, selected.report)
-            self._drop_selection_weights(plan)
+        self._tidy(plan, selected)
         write_plan(self._workspace, plan, selected)
         return plan, selected
 
-    def _drop_selection_weights(self, plan: Plan) -> None:
-        if self._workspace.study.keep_selection_weights:
-            return
-        for planned in plan.of_role("selection"):
-            if planned.roles == ["selection"] and self._inventory.is_done(planned):
-                directory = self._directory.run(planned.path)
-                if directory.has_weights():
-                    lock = directory.try_lock()
-                    if lock is not None:
-                        with lock:
+    def _tidy(self, plan: Plan, selected: Selected) -> None:
+        """Drop states that a crash left, and the weights of selection when it is over."""
+        dropping = selected.complete and not self._workspace.study.keep_selection_weights
+        for planned in plan.runs.values():
+            if not self._inventory.is_done(planned):
+                continue
+            directory = self._directory.run(planned.path)
+            drop = dropping and planned.roles == ["selection"] and directory.has_weights()
+            left = newest_place(directory.path) is not None
+            if drop or left:
+                lock = directory.try_lock()
+                if lock is not None:
+                    with lock:
+                        StateFiles(directory.path, planned.id).clear()
+                        if drop:
                             directory.drop_weights()
 
     # Training
 
     def _train_some(self, plan: Plan) -> bool:
         """Train one cohort of what is ready and free; return whether there was any."""
+        self._gave_up = False
         ready = [p for p in plan.runs.values() if self._inventory.is_ready(p)]
         for roles in STAGES.values():
             mine = [p for p in ready if self._asked(p, roles)]
             if not mine:
                 continue
-            alone = [p for p in mine if self._inventory.attempts(p)]
-            groups = [[p] for p in alone] + _joined([p for p in mine if p not in alone], ready)
+            alone = [p for p in mine if self._inventory.alone(p)]
+            guests = [p for p in ready if self._asked(p) and not self._inventory.alone(p)]
+            groups = [[p] for p in alone] + _joined([p for p in mine if p not in alone], guests)
             for group in groups:
-                size = -(-len(group) * min(len(groups), self._share) // self._share)
+                share = -(-len(group) * min(len(groups), self._share) // self._share)
+                size = min(share, MOST_MEMBERS)
                 with ExitStack() as locks:
                     taken = self._take(group, size, locks)
                     if taken:
                         self._train(plan, taken)
                         return True
-        return False
+        return self._gave_up
 
     def _take(
         self, group: list[PlannedRun], size: int, locks: ExitStack
@@ -171,9 +192,14 @@ class Worker:
             if len(taken) == size:
                 break
             directory = self._directory.run(planned.path)
-            directory.refuse_other(planned.id)
+            try:
+                directory.refuse_other(planned.id)
+            except (BadInputError, StoreDamagedError) as error:
+                self._damaged(planned, error)
+                continue
             lock = directory.try_lock()
             if lock is None:
+                self._inventory.note_held(planned)
                 continue
             if not self._inventory.still_ready(planned):
                 lock.release()  # another runner did it since we looked
@@ -182,15 +208,25 @@ class Worker:
             if self._inventory.attempts(planned) >= self._workspace.study.budgets.attempts:
                 give_up(directory, self._inventory.attempts(planned))
                 lock.release()
+                self._gave_up = True
                 continue
             taken.append((planned, lock))
         return taken
+
+    def _damaged(self, planned: PlannedRun, error: KdgapError) -> None:
+        """Leave a damaged run alone; the others go on."""
+        self._inventory.damage(planned, str(error))
+        self._say(f"damaged: {planned.path}: {error}")
 
     def _train(self, plan: Plan, taken: list[tuple[PlannedRun, Lock]]) -> None:
         first = taken[0][0]
         self._live.write({"phase": "preparing", "runs": [planned.id for planned, _ in taken]})
         owner = next((p for p, _ in taken if p.run.teacher is not None), None)
-        weights = None if owner is None else self._bench.teacher(owner)
+        try:
+            weights = None if owner is None else self._bench.teacher(owner)
+        except StoreDamagedError as error:
+            self._damaged(plan.runs[str(owner.teacher if owner else "")], error)
+            return
         attempts: list[Attempt] = []
         held: dict[int, tuple[PlannedRun, Lock]] = {}
         begun = time.monotonic()
@@ -200,21 +236,27 @@ class Worker:
                 prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
             directory = self._directory.run(planned.path)
             watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
-            attempt = Attempt(prepared, directory, [watcher], self._say)
+            try:
+                attempt = Attempt(prepared, directory, [watcher], self._say)
+            except (RuntimeError, MemoryError) as error:  # no memory for one more member
+                note_failure(directory, f"{type(error).__name__}: {error}")
+                lock.release()
+                continue
             attempts.append(attempt)
             held[id(attempt)] = (planned, lock)
 
         def ended(attempt: Attempt) -> None:
             planned, lock = held[id(attempt)]
-            self._inventory.forget(planned)
             if attempt.member.failure is not None:
                 self._say(f"failed: {planned.path}: {attempt.member.failure}")
             lock.release()
 
+        if not attempts:
+            return
         resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
         train_attempts(attempts, pause=self._pause, open_test=lambda *_: None, ended=ended)
         failed = any(attempt.member.failure for attempt in attempts)
-        if not resumed and not failed:
+        if not (resumed or failed or first.run.smoke):
             group = [planned for planned, _ in taken]
             costs = costs_of(_only(plan, group), self._bench.dataset(first).shape)
             flops = total_flops([group], costs)
@@ -230,7 +272,7 @@ class Worker:
         opened = False
         weights: dict[str, TeacherWeights] = {}
         for planned in self._inventory.closed_doors(plan, DOOR_ROLES):
-            role = next(role for role in reversed(planned.roles) if role in DOOR_ROLES)
+            role = next(role for role in DOOR_ROLES if role in planned.roles)
             baseline = self._inventory.baseline_of(planned, plan) if role == "final" else None
             if baseline is not None and not self._inventory.is_over(baseline):
                 continue  # its fidelity is recorded beside the student's
@@ -239,17 +281,23 @@ class Worker:
             if lock is None:
                 continue
             with lock:
-                record = directory.read()
-                if record.test is None:
+                try:
+                    record = self._directory.record(planned.path, hash_weights=True)
+                    beside = None if baseline is None else self._beside(baseline)
+                except StoreDamagedError as error:
+                    at_fault = planned if str(directory.path) in str(error) else baseline
+                    self._damaged(at_fault or planned, error)
+                    continue
+                if not record.tested:
                     if role in ("final", "ablation"):
-                        self._preregister()
+                        fact = self._workspace.preregistration(plan)
+                        self._directory.lock_fact("preregistration", fact)
                     self._live.write({"phase": "testing", "runs": [planned.id]})
                     teacher = planned.run.teacher
                     key = str(teacher and (teacher.run or teacher.weight_hash))
                     if teacher is not None and key not in weights:
                         weights[key] = self._bench.teacher(planned)
                     prepared = self._bench.prepare(planned, weights.get(key))
-                    beside = None if baseline is None else self._beside(baseline)
                     open_recorded(
                         prepared,
                         directory,
@@ -267,13 +315,8 @@ class Worker:
         if not self._inventory.is_done(baseline):
             return None  # it failed for good: the final says so by its absence
         directory = self._directory.run(baseline.path)
-        record = directory.read()
+        record = self._directory.record(baseline.path, hash_weights=True)
         return {"run_id": record.id, "states": recorded_states(directory, record)}
-
-    def _preregister(self) -> None:
-        content = preregistered(self._workspace.study)
-        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
-        self._directory.lock_fact("preregistration", {"sha256": digest, "content": content})
 
 
 def _joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[PlannedRun]]:

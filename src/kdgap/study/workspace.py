@@ -1,5 +1,6 @@
 """A study at hand: its specification, its directory, and the plan as far as it is known."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -10,15 +11,17 @@ from pydantic import ValidationError
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
+from kdgap.files import write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
-from kdgap.spec import StudySpec, read_study
-from kdgap.spec.study import preregistered
-from kdgap.spec.study_file import Where
+from kdgap.spec import StudySpec, canonical_json, read_study
+from kdgap.spec.study import Slot, preregistered
+from kdgap.spec.study_file import Where, tested_seeds
 from kdgap.store.locks import probe_locks
 from kdgap.store.study import PLAN, STUDY, StudyDirectory
 from kdgap.study.cost import Cost, run_cost, staged_cohorts
-from kdgap.study.plan import Plan, Slot, count_runs
+from kdgap.study.inventory import Inventory
+from kdgap.study.plan import Plan, count_runs
 from kdgap.study.planner import plan_study
 from kdgap.study.selection import Selected, Selector
 
@@ -38,16 +41,21 @@ class Workspace:
     where: Where
     directory: StudyDirectory
     text: str | None = None
+    inventory: Inventory = field(init=False)
     selector: Selector = field(init=False)
 
     def __post_init__(self) -> None:
+        self.inventory = Inventory(self.directory, self.study.budgets.attempts)
         self.selector = Selector(self.directory)
 
-    def plan(self, given_up: set[str] | None = None) -> tuple[Plan, Selected]:
-        """Plan with the winners that the finished runs determine."""
+    def plan(self) -> tuple[Plan, Selected]:
+        """Look at the disk, and plan with the winners that the finished runs determine."""
         bare = plan_study(self.study, self.where)
-        selected = self.selector.select(bare, given_up or set())
-        return plan_study(self.study, self.where, selected.winners), selected
+        self.inventory.look(bare)
+        selected = self.selector.select(bare, self.inventory.given_up(bare))
+        plan = plan_study(self.study, self.where, selected.winners)
+        self.inventory.look(plan)
+        return plan, selected
 
     def shape(self) -> Shape | None:
         """Return the data's numbers and sizes: known, or locked by an earlier run here."""
@@ -60,12 +68,26 @@ class Workspace:
         shape = locked["shape"]
         return Shape(**{**shape, "image_size": tuple(shape["image_size"])})
 
-    def post_hoc(self) -> list[str]:
+    def preregistration(self, plan: Plan) -> dict[str, Any]:
+        """Return what the first final's door locks: the whole protocol, and the winners."""
+        content = {**preregistered(self.study), "winners": winners_of(plan)}
+        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+        return {"sha256": digest, "content": content}
+
+    def post_hoc(self, plan: Plan) -> list[str]:
         """Return what was changed of the protocol after the first final was tested."""
         locked = self.directory.locked("preregistration")
         if locked is None:
             return []
-        before, now = locked["content"], preregistered(self.study)
+        try:
+            before, digest = dict(locked["content"]), locked["sha256"]
+        except (KeyError, TypeError, ValueError):
+            before, digest = {}, None
+        if hashlib.sha256(canonical_json(before).encode()).hexdigest() != digest:
+            return ["the pre-registration was changed by hand: nothing here is confirmatory"]
+        now = self.preregistration(plan)["content"]
+        if plan.open_slots:
+            now["winners"] = before["winners"]  # not chosen yet, so not yet changed
         changed = [key for key in now if before.get(key) != now[key]]
         found = [f"post hoc: {key} was changed after the first final was tested" for key in changed]
         if "finals" in changed and set(now["finals"]["seeds"]) > set(before["finals"]["seeds"]):
@@ -74,6 +96,14 @@ class Workspace:
                 " and intervals are too narrow"
             )
         return found
+
+
+def winners_of(plan: Plan) -> list[dict[str, Any]]:
+    """Return the winners in plain types."""
+    return [
+        {"teacher": t, "student": s, "method": m, "parameters": parameters}
+        for (t, s, m), parameters in plan.winners.items()
+    ]
 
 
 def open_study(
@@ -107,6 +137,29 @@ def open_study(
     return Workspace(study, where, StudyDirectory(out or Path("runs") / study.name), text)
 
 
+def with_data_root(workspace: Workspace, root: str) -> Workspace:
+    """Return the study with its data in another place, as it may be on another machine."""
+    data = workspace.study.data.model_copy(update={"root": root})
+    study = workspace.study.model_copy(update={"data": data})
+    return Workspace(study, workspace.where, workspace.directory, workspace.text)
+
+
+def crowding(workspace: Workspace, workers: int) -> str:
+    """Return a warning if the workers' CPU threads would be more than the machine has."""
+    import psutil
+    import torch
+
+    threads = workspace.directory.locked("threads") or workspace.study.threads
+    threads = threads or torch.get_num_threads()
+    cores = psutil.cpu_count(logical=False) or 1
+    if workers == 1 or workers * threads <= cores:
+        return ""
+    return (
+        f"{workers} workers with {threads} threads each share {cores} cores, which is slower than"
+        " fewer threads: set threads: 1 in the study before its first use"
+    )
+
+
 def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirectory:
     """Make the study's directory, or go on in it; return it with its `plan.json` written.
 
@@ -119,20 +172,38 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     path = directory.path
     if path.is_symlink():
         raise BadInputError(f"{path}: is a symbolic link; name a real folder")
-    if path.exists() and not directory.exists() and any(path.iterdir()):
-        strange = min(entry.name for entry in path.iterdir())
-        if strange not in (STUDY, ".lock-probe", "locked"):
+    if path.is_dir() and not directory.exists():
+        strange = {entry.name for entry in path.iterdir()} - {STUDY, ".lock-probe", "locked"}
+        if strange:
             raise BadInputError(
-                f"{path}: not empty and no study of ours (holds {strange!r}); give another --out"
+                f"{path}: not empty and no study of ours (holds {min(strange)!r});"
+                " give another --out"
             )
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe_locks(path)
+        directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
+        _refuse_other_teachers(directory, plan)
         for warning in write_plan(workspace, plan, selected)["warnings"]:
             say(f"note: {warning}")
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror or error}") from None
     return directory
+
+
+def _refuse_other_teachers(directory: StudyDirectory, plan: Plan) -> None:
+    """Refuse a teacher's file that holds other weights than the study began with."""
+    for planned in plan.runs.values():
+        teacher = planned.run.teacher
+        if teacher is not None and teacher.run is None:
+            name = next(slot.teacher for slot in planned.slots if slot.teacher)
+            locked = directory.locked(f"teacher-{name}")
+            if locked not in (None, teacher.weight_hash):
+                raise BadInputError(
+                    f"{teacher.weights}: not the weights of {name} that this study began with"
+                    f" (hash {str(teacher.weight_hash)[:12]}, locked {str(locked)[:12]}); bring"
+                    " them back, or use another --out"
+                )
 
 
 def stand_in(workspace: Workspace, plan: Plan) -> Plan:
@@ -156,7 +227,7 @@ def warnings_of(workspace: Workspace, plan: Plan) -> list[str]:
             " and gain is optimistic"
         )
     if selection is not None:
-        shared = sorted(set(selection.seeds) & set(study.finals.seeds))
+        shared = sorted(set(selection.seeds) & tested_seeds(study))
         if shared:
             found.append(
                 f"selection seed {', '.join(map(str, shared))} is among the final seeds"
@@ -171,7 +242,7 @@ def warnings_of(workspace: Workspace, plan: Plan) -> list[str]:
             "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
             " of its kind"
         )
-    return found + plan.notes + workspace.post_hoc()
+    return found + plan.notes + workspace.post_hoc(plan)
 
 
 def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
@@ -179,7 +250,7 @@ def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str
     data = plan_data(workspace, plan, selected)
     workspace.directory.write(PLAN, data)
     if workspace.text is not None:
-        (workspace.directory.path / STUDY).write_text(workspace.text, encoding="utf-8")
+        write_atomic(workspace.directory.path / STUDY, workspace.text.encode())
     return data
 
 
@@ -196,10 +267,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "study": workspace.study.model_dump(mode="json"),
         "counts": count_runs(workspace.study),
         "selection_complete": selected.complete,
-        "winners": [
-            {"teacher": t, "student": s, "method": m, "parameters": parameters}
-            for (t, s, m), parameters in plan.winners.items()
-        ],
+        "winners": winners_of(plan),
         "runs": [
             {
                 "id": planned.id,
