@@ -11,7 +11,7 @@ import torch
 from kdgap.addressing import address
 from kdgap.errors import BadInputError
 from kdgap.spec import canonical_json
-from kdgap.store.provenance import provenance
+from kdgap.store.provenance import installed_version
 
 
 def pick_device(name: str) -> torch.device:
@@ -80,7 +80,6 @@ def native_bf16(device: torch.device) -> bool:
 
 def environment(device: torch.device) -> dict[str, Any]:
     """Return all that bit equality is promised for: device, threads, libraries."""
-    libraries = provenance()["packages"]
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "device": device.type,
@@ -88,8 +87,8 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "native_bf16": native_bf16(device),
-        "torch": libraries["torch"],
-        "torchvision": libraries["torchvision"],
+        "torch": installed_version("torch"),
+        "torchvision": installed_version("torchvision"),
     }
 
 

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ _VARIABLES = (
 )
 
 
-def _installed(package: str) -> str | None:
+@cache
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed package; None if it is not there."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -65,7 +68,7 @@ def provenance() -> dict[str, Any]:
         "source_sha256": source_digest(),
         "python": platform.python_version(),
         "platform": f"{platform.system()}-{platform.machine()}",
-        "packages": {name: _installed(name) for name in _PACKAGES},
+        "packages": {name: installed_version(name) for name in _PACKAGES},
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "executable": Path(sys.executable).name,
     }
