@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from PIL import Image
 
 from kdgap.engine.student import Student
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamagedError
@@ -543,3 +545,32 @@ def test_a_copied_run_directory_is_not_the_run(worked: Work) -> None:
     shutil.copytree(one, two)
     worked()
     assert states(directory)["damaged"] == 1
+
+
+def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for part, count in (("train", 12), ("test", 4)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = torch.randint(0, 256, (8, 8, 3), generator=generator, dtype=torch.uint8)
+                Image.fromarray(pixels.numpy()).save(folder / f"{number}.png")
+    changes: dict[str, Any] = {
+        "data": {
+            "name": "imagefolder",
+            "root": str(tmp_path / "images"),
+            "image_size": 8,
+            "val_size": 4,
+        },
+        "recipe": {"epochs": 1, "batch_size": 8},
+    }
+    directory = worked(**changes, stages=("teachers",))
+    victim = tmp_path / "images" / "train" / "dog" / "3.png"
+    image = Image.open(victim).convert("RGB")
+    red, green, blue = image.getpixel((0, 0))  # type: ignore[misc]
+    image.putpixel((0, 0), (red ^ 1, green, blue))
+    image.save(victim)
+    with pytest.raises(BadInputError, match="the data is not what this study began with"):
+        worked(**changes)
+    assert states(directory)["done"] == 1

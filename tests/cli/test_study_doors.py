@@ -1,0 +1,140 @@
+"""The reference's shell doors: what they ask of kdgap, whatever the environment and the folder."""
+
+import os
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from kdgap import yamlio
+from kdgap.spec import read_study
+from kdgap.spec.study_file import parse_overrides
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "configs" / "studies" / "reference.yaml"
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> "Door":
+    return Door(tmp_path)
+
+
+class Door:
+    """Runs a door with a python that writes down what it is asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._log = folder, folder / "asked.txt"
+        self._python = folder / "python"
+        self._python.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {self._log}\n')
+        self._python.chmod(0o755)
+
+    def __call__(self, door: str, **environment: str) -> list[list[str]]:
+        self._log.unlink(missing_ok=True)
+        kept = {"PATH": os.environ["PATH"], "PYTHON": str(self._python)}
+        # No real folder is touched: RUNS and CHECKPOINTS point beside the test.
+        places = {"RUNS": str(self._folder / "runs"), "CHECKPOINTS": str(self._folder / "weights")}
+        subprocess.run(
+            ["bash", str(ROOT / "tools" / door)],
+            env=kept | places | environment,
+            cwd=self._folder,
+            check=True,
+            capture_output=True,
+        )
+        return [line.split() for line in self._log.read_text().splitlines()]
+
+
+def overrides(words: list[str]) -> dict[str, object]:
+    """The `--set` words of a `kdgap run`, checked by reading the study with them."""
+    given = [value for flag, value in pairwise(words) if flag == "--set"]
+    changes = parse_overrides(given)
+    read_study(yamlio.load(REFERENCE), changes)
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("door", "stages"),
+    [
+        ("run_ablation.sh", ["selection"]),
+        ("run_final.sh", ["finals"]),
+        ("run_bug_ablation.sh", ["projection_clipping"]),
+        ("run_stem_ablation.sh", ["stem_r18", "stem_r34", "stem_r50"]),
+    ],
+)
+def test_a_door_runs_its_stages_and_exports(asked: Door, door: str, stages: list[str]) -> None:
+    run, export = asked(door)
+    assert run[:4] == ["-m", "kdgap", "run", "configs/studies/reference.yaml"]
+    assert [b for a, b in pairwise(run) if a == "--only"] == stages
+    assert export[:3] == ["-m", "kdgap", "export"]
+    assert export[3] == run[run.index("--out") + 1]
+    changes = overrides(run)
+    assert {key for key in changes if key.startswith("teachers.weights.")} == {
+        f"teachers.weights.{name}" for name in ("r34", "r50", "r101")
+    }
+
+
+def test_the_environment_becomes_overrides(asked: Door) -> None:
+    run, _ = asked(
+        "run_ablation.sh",
+        EPOCHS="3",
+        BS="64",
+        LR="0.05",
+        DEVICE="cpu",
+        WORKERS="2",
+        SEEDS="7 8",
+        SELECT_SEEDS="5",
+        STEM_SEEDS="9",
+        DATA_ROOT="elsewhere",
+        SET="methods.logit.alpha=[0.5] precision=bf16",
+    )
+    changes = overrides(run)
+    expected = {
+        "recipe.epochs": 3,
+        "recipe.batch_size": 64,
+        "recipe.lr": 0.05,
+        "data.root": "elsewhere",
+        "finals.seeds": [7, 8],
+        "ablations.projection_clipping.seeds": [7, 8],
+        "ablations.stem_r18.seeds": [9],
+        "selection.seeds": [5],
+        "methods.logit.alpha": [0.5],
+        "precision": "bf16",
+    }
+    assert {key: changes[key] for key in expected} == expected
+    assert run[run.index("--device") + 1] == "cpu"
+    assert run[run.index("--workers") + 1] == "2"
+    assert "data.limit" not in changes
+
+
+def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Door) -> None:
+    run, export = asked("run_ablation.sh", LIMIT="64", RUNS="")
+    assert overrides(run)["data.limit"] == 64
+    assert run[run.index("--out") + 1] == "runs-smoke/reference_doors"
+    assert export[-1] == "runs-smoke"
+
+
+def test_the_finals_refuse_a_best_file_that_selection_does_not_say(asked: Door) -> None:
+    best = asked._folder / "best.json"
+    best.write_text("{}")
+    check, run, _ = asked("run_final.sh", BEST=str(best))
+    assert check[0] == "tools/collect_results.py"
+    assert check[-2:] == ["--check-best", str(best)]
+    assert run[2] == "run"
+
+
+def test_everything_in_order(asked: Door) -> None:
+    lines = asked("run_all.sh", TEACHER_SEEDS="0", BEST=str(asked._folder / "best.json"))
+    done = [
+        " ".join(b for a, b in pairwise(words) if a == "--only")
+        if "run" in words
+        else Path(words[0]).name.removesuffix(".py")
+        if words[0] != "-m"
+        else words[2]
+        for words in lines
+    ]
+    assert done == [
+        *["train"] * 3,
+        *("selection", "export", "collect_results", "finals", "export"),
+        *("projection_clipping", "export", "stem_r18 stem_r34 stem_r50", "export"),
+        "collect_results",
+    ]
