@@ -1,11 +1,15 @@
 """Small real studies on the digits, run as a user runs them: in processes of their own."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 PROMISED = ("history.jsonl", "results.json", "test.json")
 
@@ -64,16 +68,21 @@ def contents(study: Path) -> dict[str, dict[str, Any]]:
 
 def workers_of(parent: int) -> list[int]:
     """Return the process ids of a supervisor's workers."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False
-    )
-    return [int(word) for word in listed.stdout.split()]
+    try:
+        return [child.pid for child in psutil.Process(parent).children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process is running; one that has ended may wait for somebody to notice."""
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def kill(process: int) -> None:
     """SIGKILL, to a process that may have ended by itself."""
-    import os
-    from contextlib import suppress
-
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)

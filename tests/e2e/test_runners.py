@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.study import contents, finish, kill, start, study_text, workers_of
+from tests.e2e.study import contents, finish, is_alive, kill, start, study_text, workers_of
 
 # Long enough to be interrupted: about ten seconds on one core.
 LONG: dict[str, Any] = {"data": {"name": "digits"}, "recipe": {"epochs": 8, "batch_size": 64}}
@@ -85,7 +85,7 @@ def test_a_second_ctrl_c_stops_at_once_and_leaves_no_process(folder: Path) -> No
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert finish(process).returncode == 130
-    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 10)
+    wait_for(lambda: not is_alive(worker), 10)
 
 
 def test_two_runners_on_one_study_do_each_run_once(folder: Path, calm: dict[str, Any]) -> None:
@@ -112,7 +112,7 @@ def test_a_worker_whose_supervisor_is_killed_stops_and_saves(folder: Path) -> No
     (worker,) = workers_of(process.pid)
     kill(process.pid)
     process.communicate()
-    wait_for(lambda: not Path(f"/proc/{worker}").exists(), 20)
+    wait_for(lambda: not is_alive(worker), 20)
     assert list(folder.glob("runs/small/runs/*/*/state-*.json"))
 
 

@@ -7,7 +7,8 @@ from kdgap.cli import convert, data, evaluate, export, listings, plan, show, sta
 app = typer.Typer(
     name="kdgap",
     help="Train teacher-student distillation runs, and say honestly what came of them.",
-    epilog="First steps: kdgap data · kdgap train configs/digits_teacher.yaml · kdgap models",
+    epilog="First steps: kdgap plan configs/studies/digits.yaml · kdgap run configs/studies/"
+    "digits.yaml · kdgap models",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

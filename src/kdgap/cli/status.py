@@ -1,6 +1,7 @@
 """`kdgap status`, `verify` and `clean`: how far a study is, whether it is whole, what may go."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,16 +65,17 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         for warning in plan["warnings"]:
             say(f"note: {warning}")
         stages = seen.by_stage()
+        if seen.open_runs:
+            stages["open finals"] = Counter({"new": seen.open_runs})
+        columns = [c for c in _COLUMNS if c == "done" or any(s[c] for s in stages.values())]
         rows = [
-            [role, *(str(count[c]) if count[c] else None for c in _COLUMNS)]
+            [role, *(str(count[c]) if count[c] else None for c in columns)]
             for role, count in stages.items()
         ]
-        if seen.open_runs:
-            rows.append(["open finals", None, None, None, str(seen.open_runs), None, None, None])
         total = len(seen.rows) + seen.open_runs
         chosen = "selection is over" if plan["selection_complete"] else "selection goes on"
         caption = f"{seen.count('done')} of {total} runs done; {chosen}; {len(seen.stale)} stale"
-        print_table(f"{plan['study']['name']}: {directory.path}", ["", *_COLUMNS], rows, caption)
+        print_table(f"{plan['study']['name']}: {directory.path}", ["", *columns], rows, caption)
         for runner in runners:
             console.print(_doing(runner, seen), markup=False, soft_wrap=True)
         for row in seen.rows:
