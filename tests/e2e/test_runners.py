@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -125,3 +127,21 @@ def test_bad_input_of_a_worker_is_one_line_and_exit_2(folder: Path) -> None:
     assert last.startswith("error: ")
     assert "nowhere" in last
     assert "Traceback" not in done.stderr
+
+
+def test_output_that_cannot_be_written_any_more_is_exit_3_and_goes_on_later(
+    folder: Path, calm: dict[str, Any]
+) -> None:
+    # A limit on the size of files stands for a full disk: the teacher's weights do not fit.
+    command = f"ulimit -f 40; exec {sys.executable} -m kdgap run study.yaml"
+    stopped = subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert stopped.returncode == 3, stopped.stderr
+    last = stopped.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert "too large" in last
+    assert "Traceback" not in stopped.stderr
+    done = finish(start(folder, "study.yaml"))
+    assert done.returncode == 0, done.stderr
+    assert contents(folder / "runs/small") == calm

@@ -18,7 +18,7 @@ from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
 from kdgap.study.evaluation import open_recorded
-from kdgap.study.training import Attempt
+from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import Workspace, start_study, warnings_of
 from tests.e2e.study import contents
@@ -574,3 +574,20 @@ def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -
     with pytest.raises(BadInputError, match="the data is not what this study began with"):
         worked(**changes)
     assert states(directory)["done"] == 1
+
+
+def test_a_cohort_is_no_larger_than_memory_allows(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = contents(worked("calm").path)
+    sizes: list[int] = []
+
+    def counted(attempts: Any, **options: Any) -> None:
+        sizes.append(len(attempts))
+        train_attempts(attempts, **options)
+
+    monkeypatch.setattr("kdgap.study.worker.train_attempts", counted)
+    # A ResNet-8 with 2 channels has 1,320 parameters: two members take 42,240 of these bytes.
+    monkeypatch.setattr("kdgap.study.worker.free_memory", lambda _: 2 * 2 * 16 * 1320)
+    assert contents(worked("small").path) == calm
+    assert (max(sizes), sum(sizes)) == (2, 11)

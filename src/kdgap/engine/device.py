@@ -6,6 +6,7 @@ import random
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from kdgap.addressing import address
@@ -45,6 +46,13 @@ def worker_devices(name: str, workers: int) -> list[str]:
     if device.type == "cuda" and ":" not in str(device):
         return [f"cuda:{index % torch.cuda.device_count()}" for index in range(workers)]
     return [str(device)] * workers
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes are free where a device keeps its tensors."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def make_deterministic(seed: int, threads: int | None) -> None:

@@ -1,6 +1,7 @@
 """What a study costs, from arithmetic and stored measurements: nothing is timed here."""
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,20 @@ def staged_cohorts(plan: Plan) -> list[list[PlannedRun]]:
         seen |= {planned.id for planned in runs}
         made += cohorts(runs)
     return made
+
+
+def members_that_fit(runs: Sequence[PlannedRun], costs: dict[str, Cost], free_bytes: int) -> int:
+    """Return how many runs of a cohort may be in memory at once: at least one.
+
+    A member keeps weights, momentum and best weights for good and its gradients for a step; half
+    of the free memory is left for images, one member's activations and the teacher.
+    """
+    taken = 0
+    for count, planned in enumerate(runs):
+        taken += 4 * BYTES * costs[planned.id].parameters
+        if taken > free_bytes / 2:
+            return max(1, count)
+    return max(1, len(runs))
 
 
 def total_flops(groups: list[list[PlannedRun]], costs: dict[str, Cost]) -> float:

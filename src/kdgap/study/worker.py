@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from kdgap.engine.device import make_deterministic, pick_device
+from kdgap.engine.device import free_memory, make_deterministic, pick_device
 from kdgap.errors import BadInputError, KdgapError, RunFailedError, StoreDamagedError
 from kdgap.spec import StudySpec
 from kdgap.spec.study import STAGES, protocol
@@ -21,7 +21,7 @@ from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, newest_place
 from kdgap.store.study import SELECTION
 from kdgap.study.bench import Bench
-from kdgap.study.cost import cohort_key, cohorts, store_rate, total_flops
+from kdgap.study.cost import cohort_key, cohorts, members_that_fit, store_rate, total_flops
 from kdgap.study.evaluation import open_recorded, recorded_states
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 DOOR_ROLES = ("final", "baseline", "teacher", "ablation")
 """Roles whose runs are tested; a run with several is tested in the first of them."""
-MOST_MEMBERS = 32
-"""A cohort's memory grows with its members' weights."""
 
 
 class Worker:
@@ -175,13 +173,18 @@ class Worker:
             groups = [[p] for p in alone] + _joined([p for p in mine if p not in alone], guests)
             for group in groups:
                 share = -(-len(group) * min(len(groups), self._share) // self._share)
-                size = min(share, MOST_MEMBERS)
+                size = min(share, self._fitting(plan, group))
                 with ExitStack() as locks:
                     taken = self._take(group, size, locks)
                     if taken:
                         self._train(plan, taken)
                         return True
         return self._gave_up
+
+    def _fitting(self, plan: Plan, group: list[PlannedRun]) -> int:
+        """Return how many members of a group fit into this worker's share of the memory."""
+        costs = costs_of(_only(plan, group), self._bench.dataset(group[0]).shape)
+        return members_that_fit(group, costs, free_memory(self._bench.device) // self._share)
 
     def _take(
         self, group: list[PlannedRun], size: int, locks: ExitStack
