@@ -66,6 +66,16 @@ def contents(study: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def training(folder: Path) -> bool:
+    """Whether some worker is in the middle of an epoch."""
+    for path in folder.glob("runs/small/live/*.json"):
+        with suppress(OSError, ValueError):  # the runner may be replacing it right now
+            runs = json.loads(path.read_text()).get("runs")
+            if isinstance(runs, dict) and runs:
+                return True
+    return False
+
+
 def workers_of(parent: int) -> list[int]:
     """Return the process ids of a supervisor's workers."""
     try:

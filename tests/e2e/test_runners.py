@@ -1,6 +1,5 @@
 """`kdgap run` as a user starts, stops, kills and doubles it: real processes, real signals."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.study import contents, finish, is_alive, kill, start, study_text, workers_of
+from tests.e2e.study import (
+    contents,
+    finish,
+    is_alive,
+    kill,
+    start,
+    study_text,
+    training,
+    workers_of,
+)
 
 # Long enough to be interrupted: about ten seconds on one core.
 LONG: dict[str, Any] = {"data": {"name": "digits"}, "recipe": {"epochs": 8, "batch_size": 64}}
@@ -38,15 +46,6 @@ def wait_for(condition: Any, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.05)
-
-
-def training(folder: Path) -> bool:
-    """Whether some worker is in the middle of an epoch."""
-    for path in folder.glob("runs/small/live/*.json"):
-        runs = json.loads(path.read_text()).get("runs")
-        if isinstance(runs, dict) and runs:
-            return True
-    return False
 
 
 def finished(folder: Path) -> dict[str, int]:
