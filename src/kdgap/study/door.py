@@ -1,6 +1,7 @@
 """The test door: the only place that reads test images for a record."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,9 +10,19 @@ from torch import Tensor
 from kdgap.engine.evaluate import fidelity, predict, scores
 from kdgap.engine.student import State
 from kdgap.models import Network, build_model, load_state
-from kdgap.spec import run_id
+from kdgap.spec import DataSpec, run_id
 from kdgap.store.weights import weight_hash
 from kdgap.study.results import Prepared
+
+Answers = dict[tuple[str, DataSpec, str], Tensor]
+"""Logits on the test images by weight hash, data and precision."""
+
+
+def _loaded(prepared: Prepared, state: State, source: str) -> Network:
+    data = prepared.dataset
+    network = build_model(prepared.run.model, len(data.classes), data.channels, data.image_size, 0)
+    load_state(network, state, source)
+    return network
 
 
 def open_door(
@@ -20,6 +31,7 @@ def open_door(
     states: dict[str, State],
     *,
     baseline: dict[str, Any] | None = None,
+    known: Answers | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Return the test record of a finished run: what `test.json` holds.
@@ -30,6 +42,8 @@ def open_door(
         states: `best` and `last` weights.
         baseline: `run_id` and the `best` and `last` weights (`states`) of the same student trained
             plainly under the same seed, whose fidelity to the teacher is recorded beside.
+        known: answers to the test images so far, which are used again and added to: a teacher
+            answers once for all its students, a baseline once for all its teachers.
         pause: called before each batch, and may raise to stop.
     """
     run, dataset, test = prepared.run, prepared.dataset, prepared.parts.test
@@ -41,15 +55,21 @@ def open_door(
         "smoke": run.smoke,
     }
 
-    def answers(network: Network) -> Tensor:
-        network = network.to(prepared.device).to(memory_format=torch.channels_last)
-        return predict(
-            network, test, dataset.mean, dataset.std, run.precision, prepared.device, pause
-        )
+    known = {} if known is None else known
+
+    def answers(weights: str, build: Callable[[], Network]) -> Tensor:
+        key = (weights, run.data, run.precision)
+        if key not in known:
+            network = build().to(prepared.device).to(memory_format=torch.channels_last)
+            known[key] = predict(
+                network, test, dataset.mean, dataset.std, run.precision, prepared.device, pause
+            )
+        return known[key]
 
     teacher_logits = None
     if prepared.teacher is not None and prepared.card is not None:
-        teacher_logits = answers(prepared.teacher.network)
+        network = prepared.teacher.network
+        teacher_logits = answers(prepared.card.weight_hash, lambda: network)
         record["teacher"] = {
             "weight_hash": prepared.card.weight_hash,
             **scores(teacher_logits, test.labels, dataset.classes),
@@ -58,13 +78,10 @@ def open_door(
     def measure(states: dict[str, State]) -> dict[str, Any]:
         measured = {}
         for name, state in states.items():
-            network = build_model(
-                run.model, len(dataset.classes), dataset.channels, dataset.image_size, 0
-            )
-            load_state(network, state, f"{name} weights")
-            logits = answers(network)
+            digest = weight_hash(state)
+            logits = answers(digest, partial(_loaded, prepared, state, f"{name} weights"))
             measured[name] = {
-                "weight_hash": weight_hash(state),
+                "weight_hash": digest,
                 **scores(logits, test.labels, dataset.classes),
                 **(fidelity(logits, teacher_logits) if teacher_logits is not None else {}),
             }

@@ -20,7 +20,7 @@ from kdgap.store.locks import holder
 from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
 from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
-from kdgap.study.door import open_door
+from kdgap.study.door import Answers, open_door
 from kdgap.study.results import Prepared, results_of
 from kdgap.study.single import prepare
 from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
@@ -95,6 +95,7 @@ def open_recorded(
     by: str,
     *,
     baseline: dict[str, Any] | None = None,
+    known: Answers | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> None:
     """Open the test door of a finished run whose lock the caller holds; see `open_door`.
@@ -108,7 +109,7 @@ def open_recorded(
     states = recorded_states(directory, record)
     if record.test is None:
         directory.log_opening({"when": _now(), "by": by})
-    test = open_door(prepared, role, states, baseline=baseline, pause=pause)
+    test = open_door(prepared, role, states, baseline=baseline, known=known, pause=pause)
     hashes = {key: record.results[_HASH[key]] for key in _HASH}
     results = results_of(prepared.run, directory.history(), hashes, test, list(record.run["flags"]))
     directory.finish(results, test)

@@ -31,6 +31,7 @@ from kdgap.study.training import Attempt, note_failure, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
+    from kdgap.study.door import Answers
     from kdgap.study.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
@@ -274,6 +275,7 @@ class Worker:
             return False
         opened = False
         weights: dict[str, TeacherWeights] = {}
+        known: Answers = {}
         for planned in self._inventory.closed_doors(plan, DOOR_ROLES):
             role = next(role for role in DOOR_ROLES if role in planned.roles)
             baseline = self._inventory.baseline_of(planned, plan) if role == "final" else None
@@ -308,6 +310,7 @@ class Worker:
                         role,
                         "run",
                         baseline=beside,
+                        known=known,
                         pause=self._pause,
                     )
                     opened = True
