@@ -4,7 +4,6 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.output import MODELS, ModelEntry, Network
@@ -106,6 +105,9 @@ def count_cost(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[int, int]:
     """Count what `model_cost` returns on a network without memory."""
+    # It brings a compiler along, which takes a quarter of a second that few commands need.
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.device("meta"), torch.no_grad():
         network = check_model(spec, image_size).build(spec, classes, channels).eval()
         counter = FlopCounterMode(display=False)
