@@ -12,7 +12,6 @@ EVAL_EXAMPLE = (
     "Example: python tools/eval.py --student-arch resnet18 --student-weights STUDENT.safetensors"
     " --teacher-arch resnet50 --teacher-weights checkpoints/teacher_r50.safetensors"
 )
-_FIDELITY = ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
 
 train_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 eval_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

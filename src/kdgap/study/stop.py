@@ -7,6 +7,7 @@ from typing import Self
 
 from kdgap.errors import StoppedError
 
+STOPPED = "stopped and saved; the same command goes on from here"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
@@ -44,4 +45,4 @@ class Stopper:
         if self._parent is not None and os.getppid() != self._parent:
             self._code = CODES[signal.SIGTERM]
         if self._code is not None:
-            raise StoppedError("stopped and saved; the same command goes on from here", self._code)
+            raise StoppedError(STOPPED, self._code)

@@ -16,12 +16,11 @@ from types import FrameType
 
 from kdgap.errors import StoppedError
 from kdgap.store.record import ATTEMPTS
-from kdgap.study.stop import CODES
+from kdgap.study.stop import CODES, STOPPED
 
 POLL_SECONDS = 0.25
 FRUITLESS = 3
 """How often in a row a worker may die before it has begun anything."""
-STOPPED = "stopped and saved; the same command goes on from here"
 
 
 class Supervisor:

@@ -229,7 +229,9 @@ class Worker:
         try:
             weights = None if owner is None else self._bench.teacher(owner)
         except StoreDamagedError as error:
-            self._damaged(plan.runs[str(owner.teacher if owner else "")], error)
+            if owner is None or owner.teacher is None:
+                raise  # a given file beside a damaged record is no run of this study
+            self._damaged(plan.runs[owner.teacher], error)
             return
         attempts: list[Attempt] = []
         held: dict[int, tuple[PlannedRun, Lock]] = {}
