@@ -17,6 +17,7 @@ from kdgap.report.progress import removable, survey
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
+from kdgap.study import door
 from kdgap.study.evaluation import open_recorded
 from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.worker import Worker
@@ -207,6 +208,23 @@ def test_a_run_that_diverges_is_not_tried_again(
     assert count == [4]  # four steps of one epoch: one attempt
     failed = next(row for row in survey(directory).rows if row.state == "failed")
     assert failed.remark == "diverged at step 1 of epoch 1"
+
+
+def test_a_run_that_another_runner_saw_diverge_is_not_tried_again(
+    worked: Work, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked(stages=("teachers",))
+    slow = opened()
+    plan, _ = slow.plan()
+    victim = next(p for p in plan.runs.values() if is_candidate(p.run))
+    assert slow.inventory.is_ready(victim)
+    break_run(monkeypatch, is_candidate, None)
+    directory = worked()
+    lock = directory.run(victim.path).try_lock()
+    assert lock is not None
+    with lock:
+        assert not slow.inventory.still_ready(victim)
+    assert slow.inventory.is_over(victim)
 
 
 def test_students_of_a_teacher_that_fails_are_blocked(
@@ -493,6 +511,26 @@ def test_a_door_that_was_cut_off_is_opened_again_with_the_same_bits(
         if run["roles"] != ["selection"]:
             assert directory.record(run["path"]).tested
     assert contents(directory.path) == contents(worked("calm").path)
+
+
+def test_each_network_answers_the_test_images_once(
+    worked: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    predict = door.predict
+
+    def counted(network: Any, *args: Any, **options: Any) -> Any:
+        asked.append(network)
+        return predict(network, *args, **options)
+
+    monkeypatch.setattr(door, "predict", counted)
+    directory = worked()
+    tested = [run for run in runs(directory) if run["roles"] != ["selection"]]
+    hashes = set()
+    for run in tested:
+        found = results(directory, run)
+        hashes |= {found["weight_hash_best"], found["weight_hash_last"]}
+    assert len(asked) == len(hashes)
 
 
 def test_a_damaged_final_stops_nobody_else_and_clean_finds_it(worked: Work) -> None:

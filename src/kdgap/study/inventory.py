@@ -69,8 +69,13 @@ class Inventory:
             if planned.id not in self._done and planned.id not in self.damaged:
                 self.look_at(planned)
 
-    def look_at(self, planned: PlannedRun) -> None:
-        """Look at one run."""
+    def look_at(self, planned: PlannedRun, *, mine: bool = False) -> None:
+        """Look at one run.
+
+        Args:
+            planned: the run.
+            mine: whether this runner holds its lock, so that nobody is at work on it.
+        """
         directory = self._directory.run(planned.path)
         path = directory.path
         if path.is_symlink() or (path / MANIFEST).exists():
@@ -84,7 +89,7 @@ class Inventory:
             if record.tested:
                 self._tested.add(planned.id)
             return
-        held = is_held(path / LOCK)
+        held = not mine and is_held(path / LOCK)
         if held:
             self._held.add(planned.id)
         lines = directory.attempts()
@@ -138,11 +143,9 @@ class Inventory:
         return planned.teacher is None or planned.teacher in self._done
 
     def still_ready(self, planned: PlannedRun) -> bool:
-        """Look again at a run whose lock was just taken."""
-        if (self._directory.run(planned.path).path / MANIFEST).exists():
-            self.look_at(planned)
-            return False
-        return True
+        """Look again at a run whose lock was just taken: others may have ended it since."""
+        self.look_at(planned, mine=True)
+        return not self.is_over(planned)
 
     def waiting_for(self, plan: Plan, asked: Callable[[PlannedRun], bool]) -> list[str]:
         """Return who is at work on what this runner was asked to do, or on what it needs.
