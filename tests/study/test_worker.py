@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kdgap.engine.evaluate import predict
 from kdgap.engine.student import Student
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamagedError
 from kdgap.report.gains import gain_table
@@ -17,7 +18,6 @@ from kdgap.report.progress import removable, survey
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
-from kdgap.study import door
 from kdgap.study.evaluation import open_recorded
 from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.worker import Worker
@@ -517,13 +517,12 @@ def test_each_network_answers_the_test_images_once(
     worked: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
-    predict = door.predict
 
     def counted(network: Any, *args: Any, **options: Any) -> Any:
         asked.append(network)
         return predict(network, *args, **options)
 
-    monkeypatch.setattr(door, "predict", counted)
+    monkeypatch.setattr("kdgap.study.door.predict", counted)
     directory = worked()
     tested = [run for run in runs(directory) if run["roles"] != ["selection"]]
     hashes = set()
