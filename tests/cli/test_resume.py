@@ -464,7 +464,7 @@ def test_a_run_whose_lock_is_held_is_left_alone(
 
 # As real processes
 
-LONG = 5  # epochs: long enough to be still training when the signal comes
+LONG = 40  # epochs: many times the longest wait for a signal, on a fast machine too
 
 
 @pytest.fixture
