@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from subprocess import DEVNULL, CompletedProcess, Popen
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 import yaml
 
 from kdgap import yamlio
+from kdgap.data import load_dataset
 from kdgap.engine.cohort import Member
 from kdgap.errors import StoppedError
 from kdgap.files import append_line, read_json, write_atomic
@@ -241,6 +243,22 @@ def test_a_second_ctrl_c_ends_the_process_at_once(monkeypatch: pytest.MonkeyPatc
         assert codes == []
         signal.raise_signal(signal.SIGINT)
         assert codes == [130]
+
+
+def test_a_run_does_not_go_on_with_other_data(
+    train: Command, stopped: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*args: Any, **options: Any) -> Any:
+        return replace(load_dataset(*args, **options), fingerprint="0" * 64)
+
+    before = {path.name: path.read_bytes() for path in stopped.glob("state-*")}
+    with monkeypatch.context() as patch:
+        patch.setattr("kdgap.study.single.load_dataset", changed)
+        done = train()
+    assert done.returncode == 2
+    assert "was being trained on other data" in done.stderr.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in stopped.glob("state-*")} == before
+    assert train().returncode == 0
 
 
 def test_a_resumed_run_on_the_same_machine_carries_no_flag(train: Command, stopped: Path) -> None:

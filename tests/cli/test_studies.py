@@ -289,6 +289,19 @@ def test_what_run_cannot_do_is_refused(kdgap: Command, refused: Callable[..., st
     assert "study.yml" in refused(kdgap, "run", "study.yml")
 
 
+def test_students_without_their_teacher_are_not_done_in_silence(
+    kdgap: Command, study: StudyDirectory, workdir: Path
+) -> None:
+    done = kdgap("run", "study.yaml", "--only", "selection", "--out", "fresh")
+    assert done.returncode == 3
+    assert "add --only teachers" in done.stderr.splitlines()[-1]
+
+
+def test_the_gravest_warnings_stand_under_the_table(kdgap: Command, study: StudyDirectory) -> None:
+    for command in ("show", "status"):
+        assert "smoke run" in kdgap(command, study.path).stdout
+
+
 def test_a_studys_run_is_not_evaluated_past_its_door(
     study: StudyDirectory, kdgap: Command, refused: Callable[..., str]
 ) -> None:

@@ -61,6 +61,7 @@ def study(
         },
         "winners": [{**key, "parameters": {"alpha": 0.5}}],
         "warnings": [],
+        "marks": [],
         "runs": runs,
     }
     (tmp_path / PLAN).write_text(json.dumps(plan))

@@ -36,7 +36,7 @@ from kdgap.study.cost import (
 from kdgap.study.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.study.planner import plan_study
 from kdgap.study.selection import Selector
-from kdgap.study.workspace import Workspace, costs_of, stand_in, warnings_of
+from kdgap.study.workspace import Workspace, costs_of, stand_in
 
 Overrides = Mapping[str, object]
 
@@ -604,6 +604,8 @@ BAD_CHANGES: list[tuple[object, dict[str, object], str]] = [
     ({"teacher": "big"}, {"recipe.epochs": 5}, "ablation 'a' changes nothing"),
     ({"student": "one"}, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
     (LOGIT, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
+    (LOGIT, {"data.val_size": 1297}, "val_size 1,297 leaves no training image"),
+    ({"student": "one"}, {"data.val_size": 1296}, "would hold one image"),
 ]
 
 
@@ -940,7 +942,7 @@ def test_a_choice_whose_every_candidate_failed_is_impossible_and_ends_the_select
 def warned(overrides: Overrides, tmp_path: Path) -> list[str]:
     study, where = read_study(yamlio.parse(BASE, "s.yaml"), overrides)
     workspace = Workspace(study, where, StudyDirectory(tmp_path / "s"))
-    return warnings_of(workspace, workspace.plan()[0])
+    return [caution.text for caution in workspace.cautions(workspace.plan()[0])]
 
 
 QUIET: dict[str, object] = {
@@ -1000,7 +1002,7 @@ def test_the_reference_study_is_the_published_second_protocol(tmp_path: Path) ->
     assert {role: len(full.of_role(role)) for role in counts} == counts
     assert len(full.runs) == 9 + 48 + 10 + 40 + (5 + 3 + 3 + 1)  # each base arm is there already
     assert {r.run.data.val_size for r in full.runs.values()} == {5000}
-    warnings = warnings_of(workspace, bare)
+    warnings = [caution.text for caution in workspace.cautions(bare)]
     assert not any("test images" in w or "among the final" in w for w in warnings)
 
 
@@ -1009,7 +1011,7 @@ def test_the_first_protocol_is_flagged_for_what_it_is(tmp_path: Path) -> None:
     assert {(r.run.data.choose_on, r.run.data.val_size) for r in plan.runs.values()} == {
         ("test", 0)
     }
-    warnings = " ".join(warnings_of(workspace, plan))
+    warnings = " ".join(caution.text for caution in workspace.cautions(plan))
     for words in ("chosen on the test images", "among the final seeds", "unequal tuning budgets"):
         assert words in warnings
 

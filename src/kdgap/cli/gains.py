@@ -1,5 +1,6 @@
 """The gain table of a study, as `kdgap run` ends with it and `kdgap show STUDY` prints it."""
 
+from collections.abc import Collection
 from typing import Any
 
 from kdgap.report.gains import GainRow, GainTable, gain_table
@@ -11,17 +12,28 @@ NAMES = {"logit": "Logit-KD", "feature": "Feature-KD"}
 
 
 def print_gains(
-    directory: StudyDirectory, seconds: float | None = None, *, as_json: bool = False
+    directory: StudyDirectory,
+    seconds: float | None = None,
+    *,
+    said: Collection[str] = (),
+    as_json: bool = False,
 ) -> None:
-    """Print baselines, gains with intervals, and what a reader has to know of them."""
+    """Print baselines, gains with intervals, and what a reader has to know of them.
+
+    Args:
+        directory: the study.
+        seconds: how long it was worked on, if it was.
+        said: warnings that were printed before.
+        as_json: print JSON.
+    """
     from kdgap.cli.printing import out, print_json, print_table, say
 
     table = gain_table(directory)
     if as_json:
         print_json(_as_json(directory, table))
         return
-    if seconds is None:  # a run says them at its start
-        for warning in table.warnings:
+    for warning in table.warnings:
+        if warning not in said:
             say(f"note: {warning}")
     if table.environments > 1:
         say(f"note: the runs come from {table.environments} environments; bits may differ")
@@ -86,9 +98,10 @@ def _caption(table: GainTable) -> str:
     tuned = {row.method: row.tried for row in table.rows}
     budget = ", ".join(f"{NAMES.get(m, m)} {count}" for m, count in tuned.items())
     kind = "Welch" if table.test == "welch" else "paired by seed"
+    marks = f"Mind: {'; '.join(table.marks)}. " if table.marks else ""
     return (
-        f"Gains over the baseline of the same student; {kind} intervals, not corrected for the"
-        f" number of comparisons: no verdict yet. Configurations tried: {budget}."
+        f"{marks}Gains over the baseline of the same student; {kind} intervals, not corrected for"
+        f" the number of comparisons: no verdict yet. Configurations tried: {budget}."
     )
 
 
@@ -138,6 +151,7 @@ def _as_json(directory: StudyDirectory, table: GainTable) -> dict[str, Any]:
         },
         "gains": [{**vars(row), "gain": difference(row.gain)} for row in table.rows],
         "warnings": table.warnings,
+        "marks": table.marks,
         "damaged": table.damaged,
         "environments": table.environments,
     }

@@ -74,7 +74,10 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         ]
         total = len(seen.rows) + seen.open_runs
         chosen = "selection is over" if plan["selection_complete"] else "selection goes on"
-        caption = f"{seen.count('done')} of {total} runs done; {chosen}; {len(seen.stale)} stale"
+        mind = "".join(f"; {mark}" for mark in plan["marks"])
+        caption = (
+            f"{seen.count('done')} of {total} runs done; {chosen}; {len(seen.stale)} stale{mind}"
+        )
         print_table(f"{plan['study']['name']}: {directory.path}", ["", *columns], rows, caption)
         for runner in runners:
             console.print(_doing(runner, seen), markup=False, soft_wrap=True)

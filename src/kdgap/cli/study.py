@@ -1,5 +1,6 @@
 """`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +67,7 @@ def run(
                 f" known: {', '.join(known)}"
             )
     directory = start_study(workspace, say)
+    said = directory.plan()["warnings"]
     crowded = crowding(workspace, workers)
     if crowded:
         say(f"note: {crowded}")
@@ -84,15 +86,16 @@ def run(
     open_runs = directory.plan()["open_runs"]
     if open_runs and {"finals", *workspace.study.ablations} & set(stages):
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
-    print_gains(directory, display.seconds, as_json=as_json)
-    _report(directory, everything=set(stages) >= set(STAGES))
+    print_gains(directory, display.seconds, said=said, as_json=as_json)
+    _report(directory, stages)
 
 
-def _report(directory: "StudyDirectory", *, everything: bool) -> None:
+def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
     """Say what is left undone and why, which also decides the exit code."""
     from kdgap.cli.printing import say
     from kdgap.errors import RunFailedError, StoreDamagedError
     from kdgap.report.progress import survey
+    from kdgap.spec.study import STAGES
 
     found = survey(directory)
     for row in found.rows:
@@ -109,9 +112,15 @@ def _report(directory: "StudyDirectory", *, everything: bool) -> None:
             f"{directory.path}: {failed} runs failed or are blocked by one that did; the rest is"
             f" done. `kdgap clean {directory.path}` lets them be tried again"
         )
-    undone = found.count("new") + found.count("interrupted") + found.open_runs
-    if everything and undone:
+    left = [row for row in found.rows if row.state in ("new", "interrupted")]
+    undone = len(left) + found.open_runs
+    if set(stages) >= set(STAGES) and undone:
         raise RunFailedError(f"{directory.path}: {undone} runs are not done; start it again")
+    if "teachers" not in stages and any(row.roles == ["teacher"] for row in left):
+        raise RunFailedError(
+            f"{directory.path}: teachers are missing, so their students cannot be trained; add"
+            " --only teachers"
+        )
 
 
 def worker(

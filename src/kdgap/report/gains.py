@@ -1,5 +1,6 @@
 """A study's gains: read from `plan.json` and verified records, never averaged over unlike runs."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +70,7 @@ class GainTable:
         damaged: records that were left out, and why.
         environments: how many environments the runs come from.
         warnings: the plan's.
+        marks: the gravest of them, and flags of single runs, in the few words for under a table.
     """
 
     primary: str
@@ -79,6 +81,7 @@ class GainTable:
     damaged: list[str]
     environments: int
     warnings: list[str]
+    marks: list[str]
 
 
 def gain_table(directory: StudyDirectory) -> GainTable:
@@ -121,7 +124,19 @@ def gain_table(directory: StudyDirectory) -> GainTable:
         damaged=damaged,
         environments=len(environments),
         warnings=list(plan["warnings"]),
+        marks=[*plan["marks"], *_flagged(records, plan["marks"])],
     )
+
+
+def _flagged(records: dict[str, Record], marks: list[str]) -> list[str]:
+    """Return what else is flagged in records: in how many, and what."""
+    flags = Counter(
+        flag
+        for record in records.values()
+        for flag in record.results.get("flags", ())
+        if not any(mark in flag for mark in marks)
+    )
+    return [f"{count} of {len(records)} runs: {flag}" for flag, count in flags.items()]
 
 
 def _records(

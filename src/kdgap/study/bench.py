@@ -7,7 +7,7 @@ import torch
 
 from kdgap.data import Dataset, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.student import Teacher, check_trainable
-from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.models.build import check_model
 from kdgap.spec import DataSpec
 from kdgap.store.study import StudyDirectory
@@ -67,12 +67,23 @@ class Bench:
         return self._datasets[key]
 
     def teacher(self, planned: PlannedRun) -> TeacherWeights:
-        """Open the teacher of a run, and refuse other weights than the study began with."""
+        """Open the teacher of a run, and refuse other weights than the study began with.
+
+        Raises:
+            StoreDamagedError: the record of a teacher that was trained here is damaged.
+            TeacherError: a given file is.
+            BadInputError: these are other weights.
+        """
         teacher = planned.run.teacher
         assert teacher is not None
         own = teacher.run is not None
         path = self._directory.path / teacher.weights if own else Path(teacher.weights)
-        weights = open_teacher(path, teacher.model.name, unmeasured=False)
+        try:
+            weights = open_teacher(path, teacher.model.name, unmeasured=False)
+        except TeacherError as error:
+            if own:
+                raise StoreDamagedError(str(error)) from None
+            raise
         # A trained teacher is locked by its run, a given one by the name it has in the study.
         name = str(teacher.run)[:12]
         if not own:

@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from kdgap.engine.student import check_stages
+from kdgap.data import Shape
+from kdgap.engine.student import check_stages, check_trainable
 from kdgap.errors import BadInputError, nearest
 from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
 from kdgap.spec import DataSpec, ModelSpec, RecipeSpec, RunSpec
 from kdgap.spec.validation import Scalar, build
+from kdgap.study.cost import images
 
 # What can be changed besides the method: which images there are is the study's, not a run's.
 CHANGEABLE = {
@@ -74,6 +76,17 @@ def changed_run(
         check_model(changed.model, image_size)
         check_stages(changed)
     return changed
+
+
+def check_amounts(run: RunSpec, shape: Shape | None) -> None:
+    """Refuse a run that its data, as far as known, is too small for; see `check_trainable`."""
+    if shape is not None:
+        if run.data.val_size >= shape.train:
+            raise BadInputError(
+                f"val_size {run.data.val_size:,} leaves no training image: {run.data.name} has"
+                f" {shape.train:,}"
+            )
+        check_trainable(run, images(run, shape)[0])
 
 
 def applicable(run: RunSpec) -> RunSpec:

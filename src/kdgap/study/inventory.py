@@ -127,14 +127,16 @@ class Inventory:
         return self.attempts(planned) >= max(1, self._allowed - 1)
 
     def blocked(self, planned: PlannedRun) -> bool:
-        """Whether the run's teacher will never be there."""
-        teacher = planned.teacher
-        return teacher is not None and (teacher in self._failed or teacher in self.damaged)
+        """Whether the run's teacher failed, so that it can never be trained."""
+        return planned.teacher in self._failed
 
     def given_up(self, plan: Plan) -> set[str]:
-        """Return the runs that will never be done: failed, damaged or blocked."""
-        blocked = {p.id for p in plan.runs.values() if self.blocked(p)}
-        return set(self._failed) | set(self.damaged) | blocked
+        """Return the runs that will never be done: failed, or blocked by a teacher that did.
+
+        Damaged ones are not among them: they are trained again once they are removed, so what
+        waits for them, such as selection, goes on waiting.
+        """
+        return set(self._failed) | {p.id for p in plan.runs.values() if self.blocked(p)}
 
     def is_ready(self, planned: PlannedRun) -> bool:
         """Whether the run can be trained now, or is being trained; its lock tells."""

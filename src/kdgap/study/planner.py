@@ -6,7 +6,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from kdgap.data import DATASETS
+from kdgap.data import DATASETS, Shape
 from kdgap.engine.student import check_stages
 from kdgap.errors import BadInputError
 from kdgap.methods import METHODS, build_method
@@ -30,7 +30,7 @@ from kdgap.spec.study_file import Where
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST
-from kdgap.study.changes import applicable, changed_run, placed
+from kdgap.study.changes import applicable, changed_run, check_amounts, placed
 from kdgap.study.plan import (
     Choice,
     Parameters,
@@ -99,6 +99,9 @@ class _Planner:
                 self._finals((pair.teacher, pair.student, method))
         for name, ablation in study.ablations.items():
             self._ablate(name, ablation)
+        with placed(where(("recipe",))):
+            for planned in self.plan.runs.values():
+                check_amounts(planned.run, self._shape())
 
     # What runs are made of
 
@@ -125,8 +128,12 @@ class _Planner:
         data = self._study.data
         if data.image_size is not None:
             return data.image_size, data.image_size
-        shape = DATASETS[data.name].shape if data.name in DATASETS else None
+        shape = self._shape()
         return None if shape is None else shape.image_size
+
+    def _shape(self) -> Shape | None:
+        """Return the images' numbers and sizes, where every copy of the data has the same."""
+        return DATASETS[self._study.data.name].shape
 
     def _data(self) -> DataSpec:
         data, selection = self._study.data, self._study.selection
@@ -301,6 +308,8 @@ class _Planner:
             else:
                 base = self._teacher_run(str(of.teacher), seed)
             changed = changed_run(base, ablation.change, where, self._image_size())
+            with placed(where(next(iter(ablation.change)))):
+                check_amounts(changed, self._shape())
             arms = {"base": base, "changed": changed}
             if run_id(applicable(changed)) == run_id(applicable(base)):
                 if not any(path.startswith("method.") for path in ablation.change):

@@ -129,12 +129,13 @@ class Supervisor:
 
     def _listen(self, index: int, worker: subprocess.Popen[str]) -> None:
         assert worker.stderr is not None
-        for line in worker.stderr:
-            text = line.rstrip()
-            if text.startswith("error: "):
-                self._last_words[index] = text.removeprefix("error: ")
-            elif text:
-                self._say(text)
+        with worker.stderr as said:
+            for line in said:
+                text = line.rstrip()
+                if text.startswith("error: "):
+                    self._last_words[index] = text.removeprefix("error: ")
+                elif text:
+                    self._say(text)
 
     def _words(self, index: int) -> str:
         for reader in self._readers:

@@ -19,7 +19,7 @@ from kdgap.engine.device import environment_digest
 from kdgap.engine.meter import DivergedError
 from kdgap.engine.student import Student
 from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
-from kdgap.errors import RunFailedError, StoppedError, one_line
+from kdgap.errors import BadInputError, RunFailedError, StoppedError, one_line
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.state import StateFiles
@@ -83,6 +83,13 @@ class Attempt:
                 say(f"{self.directory.path}: no state is whole; training starts from its beginning")
             self._states.clear()
             return False
+        here = self.prepared.dataset.fingerprint
+        if snapshot.facts["data"] != here:
+            raise BadInputError(
+                f"{self.directory.path}: was being trained on other data (fingerprint"
+                f" {snapshot.facts['data'][:12]}, now {here[:12]}); bring back the data, or use"
+                " another output directory"
+            )
         self.member.resume(snapshot)
         epoch, step = self.member.place
         say(f"{self.directory.path}: goes on from step {step} of epoch {epoch + 1}")
@@ -93,6 +100,7 @@ class Attempt:
         """Write a resumable state."""
         snapshot = self.member.snapshot()
         snapshot.facts["environment"] = environment_digest(self.prepared.device)
+        snapshot.facts["data"] = self.prepared.dataset.fingerprint
         snapshot.facts["elsewhere"] = self._elsewhere
         self._states.write(snapshot)
 

@@ -9,12 +9,19 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from kdgap.engine.device import free_memory, make_deterministic, pick_device
-from kdgap.errors import BadInputError, KdgapError, RunFailedError, StoreDamagedError
+from kdgap.errors import (
+    BadInputError,
+    KdgapError,
+    RunFailedError,
+    StoreDamagedError,
+    TeacherError,
+    one_line,
+)
 from kdgap.spec import StudySpec
 from kdgap.spec.study import STAGES, protocol
 from kdgap.store.locks import Lock
@@ -22,7 +29,7 @@ from kdgap.store.state import StateFiles, newest_place
 from kdgap.store.study import SELECTION
 from kdgap.study.bench import Bench
 from kdgap.study.cost import cohort_key, cohorts, members_that_fit, store_rate, total_flops
-from kdgap.study.evaluation import open_recorded, recorded_states
+from kdgap.study.doors import Doors
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.plan import ROLES, Plan, PlannedRun
@@ -31,12 +38,9 @@ from kdgap.study.training import Attempt, note_failure, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
-    from kdgap.study.door import Answers
     from kdgap.study.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
-DOOR_ROLES = ("final", "baseline", "teacher", "ablation")
-"""Roles whose runs are tested; a run with several is tested in the first of them."""
 
 
 class Worker:
@@ -73,6 +77,7 @@ class Worker:
         self._inventory = workspace.inventory
         self._waiting: list[str] = []
         self._live = Live(self._directory.path)
+        self._doors = Doors(workspace, self._bench, self._live, self._teacher, self._damaged, pause)
 
     def work(self) -> None:
         """Do everything that can be done.
@@ -88,7 +93,7 @@ class Worker:
             while idle < 2:  # look twice: what others finished since may be work for this one
                 self._pause()
                 plan, selected = self._refresh()
-                if self._train_some(plan) or self._open_doors(plan, selected):
+                if self._train_some(plan) or self._doors.open(plan, selected):
                     idle = 0
                 elif holders := self._inventory.waiting_for(plan, self._asked):
                     self._wait_for(holders)
@@ -226,26 +231,29 @@ class Worker:
         first = taken[0][0]
         self._live.write({"phase": "preparing", "runs": [planned.id for planned, _ in taken]})
         owner = next((p for p, _ in taken if p.run.teacher is not None), None)
-        try:
-            weights = None if owner is None else self._bench.teacher(owner)
-        except StoreDamagedError as error:
-            if owner is None or owner.teacher is None:
-                raise  # a given file beside a damaged record is no run of this study
-            self._damaged(plan.runs[owner.teacher], error)
-            return
+        weights = None
+        if owner is not None:
+            weights = self._teacher(plan, owner)
+            if weights is None:
+                return
         attempts: list[Attempt] = []
         held: dict[int, tuple[PlannedRun, Lock]] = {}
         begun = time.monotonic()
         for planned, lock in taken:
-            prepared = self._bench.prepare(planned, weights if planned.run.teacher else None)
-            if attempts and attempts[0].prepared.teacher and planned.run.teacher:
-                prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
             directory = self._directory.run(planned.path)
             watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
             try:
+                prepared = self._bench.prepare(planned, weights if planned.run.teacher else None)
+                if attempts and attempts[0].prepared.teacher and planned.run.teacher:
+                    prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
                 attempt = Attempt(prepared, directory, [watcher], self._say)
-            except (RuntimeError, MemoryError) as error:  # no memory for one more member
-                note_failure(directory, f"{type(error).__name__}: {error}")
+            except TeacherError:
+                raise  # it would teach nobody
+            except (BadInputError, RuntimeError, MemoryError) as error:
+                # The run does not fit the data, or there is no memory for one more member.
+                kind = "" if isinstance(error, BadInputError) else f"{type(error).__name__}: "
+                note_failure(directory, f"{kind}{error}")
+                self._say(f"failed: {planned.path}: {one_line(error)}")
                 lock.release()
                 continue
             attempts.append(attempt)
@@ -269,62 +277,15 @@ class Worker:
             seconds = time.monotonic() - begun
             store_rate(self._bench.device, torch.get_num_threads(), first.run, flops, seconds)
 
-    # The test door
-
-    def _open_doors(self, plan: Plan, selected: Selected) -> bool:
-        """Open the test doors of finished runs, once selection is over; return whether any was."""
-        if not selected.complete:
-            return False
-        opened = False
-        weights: dict[str, TeacherWeights] = {}
-        known: Answers = {}
-        for planned in self._inventory.closed_doors(plan, DOOR_ROLES):
-            role = next(role for role in DOOR_ROLES if role in planned.roles)
-            baseline = self._inventory.baseline_of(planned, plan) if role == "final" else None
-            if baseline is not None and not self._inventory.is_over(baseline):
-                continue  # its fidelity is recorded beside the student's
-            directory = self._directory.run(planned.path)
-            lock = directory.try_lock()
-            if lock is None:
-                continue
-            with lock:
-                try:
-                    record = self._directory.record(planned.path, hash_weights=True)
-                    beside = None if baseline is None else self._beside(baseline)
-                except StoreDamagedError as error:
-                    at_fault = planned if str(directory.path) in str(error) else baseline
-                    self._damaged(at_fault or planned, error)
-                    continue
-                if not record.tested:
-                    if role in ("final", "ablation"):
-                        fact = self._workspace.preregistration(plan)
-                        self._directory.lock_fact("preregistration", fact)
-                    self._live.write({"phase": "testing", "runs": [planned.id]})
-                    teacher = planned.run.teacher
-                    key = str(teacher and (teacher.run or teacher.weight_hash))
-                    if teacher is not None and key not in weights:
-                        weights[key] = self._bench.teacher(planned)
-                    prepared = self._bench.prepare(planned, weights.get(key))
-                    open_recorded(
-                        prepared,
-                        directory,
-                        record,
-                        role,
-                        "run",
-                        baseline=beside,
-                        known=known,
-                        pause=self._pause,
-                    )
-                    opened = True
-                self._inventory.door_is_open(planned)
-        return opened
-
-    def _beside(self, baseline: PlannedRun) -> dict[str, Any] | None:
-        if not self._inventory.is_done(baseline):
-            return None  # it failed for good: the final says so by its absence
-        directory = self._directory.run(baseline.path)
-        record = self._directory.record(baseline.path, hash_weights=True)
-        return {"run_id": record.id, "states": recorded_states(directory, record)}
+    def _teacher(self, plan: Plan, student: PlannedRun) -> "TeacherWeights | None":
+        """Open a student's teacher; None if its record is damaged, which is then noted."""
+        try:
+            return self._bench.teacher(student)
+        except StoreDamagedError as error:
+            if student.teacher is None:
+                raise  # a given file beside a damaged record is no run of this study
+            self._damaged(plan.runs[student.teacher], error)
+            return None
 
 
 def _joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[PlannedRun]]:

@@ -1,6 +1,5 @@
 """A study at hand: its specification, its directory, and the plan as far as it is known."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -14,14 +13,15 @@ from kdgap.errors import BadInputError, StoreDamagedError, one_line
 from kdgap.files import write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
-from kdgap.spec import StudySpec, canonical_json, read_study
+from kdgap.spec import StudySpec, read_study
 from kdgap.spec.study import Slot, preregistered
-from kdgap.spec.study_file import Where, tested_seeds
+from kdgap.spec.study_file import Where
 from kdgap.store.locks import probe_locks
 from kdgap.store.study import PLAN, STUDY, StudyDirectory
+from kdgap.study.cautions import Caution, cautions_of, content_hash, is_whole, post_hoc
 from kdgap.study.cost import Cost, run_cost, staged_cohorts
 from kdgap.study.inventory import Inventory
-from kdgap.study.plan import Plan, count_runs
+from kdgap.study.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.study.planner import plan_study
 from kdgap.study.selection import Selected, Selector
 
@@ -53,9 +53,25 @@ class Workspace:
         bare = plan_study(self.study, self.where)
         self.inventory.look(bare)
         selected = self.selector.select(bare, self.inventory.given_up(bare))
-        plan = plan_study(self.study, self.where, selected.winners)
+        plan = plan_study(self.study, self.where, self._decided(bare) | selected.winners)
         self.inventory.look(plan)
         return plan, selected
+
+    def _decided(self, bare: Plan) -> dict[SlotKey, Parameters]:
+        """Return registered winners among whose candidates a record is damaged now.
+
+        They were chosen when it was whole, and their finals stay in the plan while it is trained
+        again.
+        """
+        locked = self.directory.locked("preregistration")
+        winners = locked["content"]["winners"] if locked and is_whole(locked) else []
+        known = {(w["teacher"], w["student"], w["method"]): w["parameters"] for w in winners}
+        return {
+            choice.key: known[choice.key]
+            for choice in bare.choices
+            if known.get(choice.key) in choice.candidates
+            and any(run in self.inventory.damaged for runs in choice.runs for run in runs)
+        }
 
     def shape(self) -> Shape | None:
         """Return the data's numbers and sizes: known, or locked by an earlier run here."""
@@ -71,31 +87,13 @@ class Workspace:
     def preregistration(self, plan: Plan) -> dict[str, Any]:
         """Return what the first final's door locks: the whole protocol, and the winners."""
         content = {**preregistered(self.study), "winners": winners_of(plan)}
-        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
-        return {"sha256": digest, "content": content}
+        return {"sha256": content_hash(content), "content": content}
 
-    def post_hoc(self, plan: Plan) -> list[str]:
-        """Return what was changed of the protocol after the first final was tested."""
+    def cautions(self, plan: Plan) -> list[Caution]:
+        """Return what a reader must know before believing the study's numbers."""
         locked = self.directory.locked("preregistration")
-        if locked is None:
-            return []
-        try:
-            before, digest = dict(locked["content"]), locked["sha256"]
-        except (KeyError, TypeError, ValueError):
-            before, digest = {}, None
-        if hashlib.sha256(canonical_json(before).encode()).hexdigest() != digest:
-            return ["the pre-registration was changed by hand: nothing here is confirmatory"]
-        now = self.preregistration(plan)["content"]
-        if plan.open_slots:
-            now["winners"] = before["winners"]  # not chosen yet, so not yet changed
-        changed = [key for key in now if before.get(key) != now[key]]
-        found = [f"post hoc: {key} was changed after the first final was tested" for key in changed]
-        if "finals" in changed and set(now["finals"]["seeds"]) > set(before["finals"]["seeds"]):
-            found.append(
-                "optional stopping: final seeds were added after results were seen, so p-values"
-                " and intervals are too narrow"
-            )
-        return found
+        changed = [] if locked is None else post_hoc(locked, self.preregistration(plan), plan)
+        return cautions_of(self.study, plan) + changed
 
 
 def winners_of(plan: Plan) -> list[dict[str, Any]]:
@@ -215,36 +213,6 @@ def stand_in(workspace: Workspace, plan: Plan) -> Plan:
     return plan_study(workspace.study, workspace.where, winners)
 
 
-def warnings_of(workspace: Workspace, plan: Plan) -> list[str]:
-    """Return what a reader must know before believing the study's numbers."""
-    study, found = workspace.study, []
-    selection = study.selection
-    if study.smoke:
-        found.append("smoke run: the data is limited, so no number is a result")
-    if selection is not None and selection.split == "test":
-        found.append(
-            "epochs and hyper-parameters are chosen on the test images (declared): every accuracy"
-            " and gain is optimistic"
-        )
-    if selection is not None:
-        shared = sorted(set(selection.seeds) & tested_seeds(study))
-        if shared:
-            found.append(
-                f"selection seed {', '.join(map(str, shared))} is among the final seeds"
-                " (declared): their means contain the runs that they were selected by"
-            )
-    tried = {choice.key[2]: len(choice.candidates) for choice in plan.choices}
-    if len(set(tried.values())) > 1:
-        counts = ", ".join(f"{method} {count}" for method, count in tried.items())
-        found.append(f"unequal tuning budgets, in configurations: {counts}")
-    if len(study.teachers.teach) == 1:
-        found.append(
-            "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
-            " of its kind"
-        )
-    return found + plan.notes + workspace.post_hoc(plan)
-
-
 def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
     """Write `plan.json`, and `study.yaml` if the study came from a file; return the plan's data."""
     data = plan_data(workspace, plan, selected)
@@ -256,7 +224,7 @@ def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str
 
 def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
     """Return what `plan.json` holds: all that reading a study needs of the training wing."""
-    shape = workspace.shape()
+    shape, cautions = workspace.shape(), workspace.cautions(plan)
     full = stand_in(workspace, plan) if plan.open_slots else plan
     costs = {} if shape is None else costs_of(full, shape)
     open_flops = sum(
@@ -302,7 +270,8 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
             for name, model in workspace.study.models.items()
         },
         "cohorts": len(staged_cohorts(full)),
-        "warnings": warnings_of(workspace, plan),
+        "warnings": [caution.text for caution in cautions],
+        "marks": list(dict.fromkeys(caution.mark for caution in cautions if caution.mark)),
     }
 
 
