@@ -12,7 +12,13 @@ from PIL import Image
 
 from kdgap.engine.evaluate import predict
 from kdgap.engine.student import Student, check_trainable
-from kdgap.errors import BadInputError, RunFailedError, StoppedError, TeacherError
+from kdgap.errors import (
+    BadInputError,
+    RunFailedError,
+    StoppedError,
+    TeacherError,
+)
+from kdgap.files import TEMPORARY_PREFIX
 from kdgap.report.gains import gain_table
 from kdgap.report.progress import removable, survey
 from kdgap.spec import run_id
@@ -542,6 +548,27 @@ def test_a_stop_saves_and_the_same_work_goes_on(opened: Open, worked: Work) -> N
         with pytest.raises(StoppedError):
             Worker(workspace, "cpu", pause=pause).work()
     assert contents(worked("rough").path) == calm
+
+
+def test_a_first_start_that_was_killed_is_started_again(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = opened()
+    replace, unlink = Path.replace, Path.unlink
+
+    def killed(self: Path, target: Path) -> Path:
+        if target.name == "plan.json":
+            monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # nobody cleans up
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        start_study(workspace, lambda _: None)
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert any(p.name.startswith(TEMPORARY_PREFIX) for p in workspace.directory.path.iterdir())
+    assert start_study(opened(), lambda _: None).exists()
 
 
 def test_a_disk_that_fills_stops_the_runner_and_it_goes_on_when_space_is_free(

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
-from kdgap.files import write_atomic
+from kdgap.files import TEMPORARY_PREFIX, write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec import StudySpec, read_study
@@ -171,7 +171,13 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     if path.is_symlink():
         raise BadInputError(f"{path}: is a symbolic link; name a real folder")
     if path.is_dir() and not directory.exists():
-        strange = {entry.name for entry in path.iterdir()} - {STUDY, ".lock-probe", "locked"}
+        ours = {STUDY, ".lock-probe", "locked"}
+        # A first start that was killed leaves some of these, and files half written.
+        strange = {
+            entry.name
+            for entry in path.iterdir()
+            if entry.name not in ours and not entry.name.startswith(TEMPORARY_PREFIX)
+        }
         if strange:
             raise BadInputError(
                 f"{path}: not empty and no study of ours (holds {min(strange)!r});"
