@@ -145,6 +145,33 @@ def test_verify_finds_one_flipped_bit_in_weights(study: StudyDirectory, kdgap: C
     assert BEST in done.stderr
 
 
+def test_verify_finds_a_run_copied_over_another(study: StudyDirectory, kdgap: Command) -> None:
+    one, two = (study.path / path for path in paths(study, "final")[:2])
+    shutil.rmtree(two)
+    shutil.copytree(one, two)
+    for command in ("status", "verify"):
+        done = kdgap(command, "runs/small")
+        assert done.returncode == 4
+        assert f"{two}: holds run" in done.stderr
+
+
+def test_a_slot_that_is_a_symbolic_link_is_named_and_cleaned_but_not_what_it_leads_to(
+    study: StudyDirectory, kdgap: Command, workdir: Path
+) -> None:
+    slot = (study.path / paths(study, "final")[0]).parent
+    slot.rename(workdir / "elsewhere")
+    slot.symlink_to(workdir / "elsewhere")
+    before = sorted(workdir.glob("elsewhere/*/*"))
+    for command in ("status", "verify"):
+        done = kdgap(command, "runs/small")
+        assert done.returncode == 4
+        assert f"{slot}: is a symbolic link" in done.stderr
+    assert kdgap("clean", "runs/small", "--yes").returncode == 0
+    assert not slot.is_symlink()
+    assert sorted(workdir.glob("elsewhere/*/*")) == before
+    assert kdgap("verify", "runs/small").returncode == 0
+
+
 def test_a_forged_record_verifies_and_fails_its_rerun(
     study: StudyDirectory, kdgap: Command
 ) -> None:

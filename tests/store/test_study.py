@@ -294,7 +294,10 @@ def test_run_directories_are_found_in_order_whether_planned_or_not(
     (study.path / "runs" / "a" / "mine").mkdir()
     (study.path / "runs" / "a" / "mine" / "notes.txt").write_text("")
     (study.path / "runs" / "a" / "lost").symlink_to(tmp_path / "nowhere")
-    assert study.found() == ["runs/a/lost", "runs/a/seed0", "runs/b/seed0", "runs/b/seed1"]
+    there = ["runs/a/lost", "runs/a/seed0", "runs/b/seed0", "runs/b/seed1"]
+    assert study.found() == there
+    (study.path / "runs" / "c").symlink_to(study.path / "runs" / "b")
+    assert study.found() == [*there, "runs/c"]  # named, and not looked into
 
 
 def test_a_run_knows_its_study_and_a_run_of_its_own_has_none(

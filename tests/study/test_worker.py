@@ -386,6 +386,16 @@ def test_a_symlinked_run_directory_is_refused(worked: Work, tmp_path: Path) -> N
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+def test_a_symlinked_slot_is_refused(worked: Work, tmp_path: Path) -> None:
+    directory = worked(stages=("teachers",))
+    slot = (directory.path / runs(directory, "baseline")[0]["path"]).parent
+    (tmp_path / "elsewhere").mkdir()
+    slot.symlink_to(tmp_path / "elsewhere")
+    worked()
+    assert states(directory) == {"done": 9, "damaged": 2}  # its two seeds
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_study_directory_can_be_moved(worked: Work, opened: Open, tmp_path: Path) -> None:
     directory = worked(stages=("teachers", "selection"))
     shutil.move(directory.path, tmp_path / "moved")

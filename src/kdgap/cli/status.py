@@ -120,10 +120,10 @@ def verify(
     good, bad = [], []
     for path in directory.found():
         run = directory.run(path)
-        if not run.is_done() and not run.path.is_symlink():
+        if not run.is_done() and not run.link():
             continue
         try:
-            run.read()
+            directory.record(path, hash_weights=True)
             good.append(path)
         except KdgapError as error:
             bad.append(str(error))
@@ -197,9 +197,11 @@ def clean(
     removed = 0
     for path in doomed:
         run = directory.run(str(Path(path).relative_to(directory.path)))
-        if run.path.is_symlink():
-            run.path.unlink()
+        if link := run.link():
+            link.unlink()  # the link alone: what it leads to is not ours
             removed += 1
+            continue
+        if not run.path.exists():  # its slot was a link, which is gone
             continue
         lock = run.try_lock()
         if lock is None:

@@ -75,10 +75,20 @@ class Record:
 
 
 class RunDirectory:
-    """One run's directory; see the module for its files."""
+    """One run's directory; see the module for its files.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: where it is.
+        in_slot: whether the folder around it is a study's slot, and as much ours as the run.
+    """
+
+    def __init__(self, path: Path, *, in_slot: bool = False) -> None:
         self.path = path
+        self._ours = (path, path.parent) if in_slot else (path,)
+
+    def link(self) -> Path | None:
+        """Return the symbolic link in place of a folder of ours: none is trained in or believed."""
+        return next((folder for folder in self._ours if folder.is_symlink()), None)
 
     def refuse_other(self, run_id: str) -> None:
         """Refuse a directory that holds another run, or something that is no run.
@@ -86,8 +96,8 @@ class RunDirectory:
         Raises:
             BadInputError: naming what is there and how to go on.
         """
-        if self.path.is_symlink():
-            raise BadInputError(f"output_dir {self.path}: is a symbolic link; name a real folder")
+        if link := self.link():
+            raise BadInputError(f"output_dir {link}: is a symbolic link; name a real folder")
         if not self.path.exists():
             return
         if not self.path.is_dir():
@@ -230,8 +240,8 @@ class RunDirectory:
             BadInputError: there is no finished run here.
             StoreDamagedError: a file is missing, torn or was changed.
         """
-        if self.path.is_symlink():
-            raise StoreDamagedError(f"{self.path}: is a symbolic link, which no run of ours is")
+        if link := self.link():
+            raise StoreDamagedError(f"{link}: is a symbolic link, which no run of ours is")
         if not self.is_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):

@@ -51,7 +51,7 @@ class StudyDirectory:
 
     def run(self, path: str) -> RunDirectory:
         """Return the directory of a run by its path in the plan."""
-        return RunDirectory(self.path / path)
+        return RunDirectory(self.path / path, in_slot=True)
 
     def plan(self) -> dict[str, Any]:
         """Read `plan.json`.
@@ -113,8 +113,8 @@ class StudyDirectory:
             verify: also check a finished run's small files against its manifest.
         """
         directory = self.run(path)
-        if directory.path.is_symlink():
-            return RunStatus("damaged", f"{directory.path}: is a symbolic link")
+        if link := directory.link():
+            return RunStatus("damaged", f"{link}: is a symbolic link")
         if directory.is_done():
             if not verify:
                 return RunStatus("done")
@@ -130,17 +130,22 @@ class StudyDirectory:
         return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
 
     def found(self) -> list[str]:
-        """Return the paths of all run directories on disk, planned or not."""
+        """Return the paths of all run directories on disk, planned or not, and of all links."""
         folder = self.path / "runs"
         if not folder.is_dir():
             return []
-        slots = sorted(s for s in folder.iterdir() if s.is_dir() and not s.is_symlink())
-        return [
-            f"runs/{slot.name}/{run.name}"
-            for slot in slots
-            for run in sorted(slot.iterdir())
-            if run.is_symlink() or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
-        ]
+        found = []
+        for slot in sorted(folder.iterdir()):
+            if slot.is_symlink():
+                found.append(f"runs/{slot.name}")
+            elif slot.is_dir():
+                found += [
+                    f"runs/{slot.name}/{run.name}"
+                    for run in sorted(slot.iterdir())
+                    if run.is_symlink()
+                    or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
+                ]
+        return found
 
     def record(self, path: str, *, hash_weights: bool = False) -> Record:
         """Read a finished run; its weights only have to be there, unless they are hashed.

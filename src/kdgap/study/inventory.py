@@ -78,7 +78,7 @@ class Inventory:
         """
         directory = self._directory.run(planned.path)
         path = directory.path
-        if path.is_symlink() or (path / MANIFEST).exists():
+        if directory.link() or (path / MANIFEST).exists():
             # Verified once, when first seen: a damaged record is named and never used.
             try:
                 record = self._directory.record(planned.path)
