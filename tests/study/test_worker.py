@@ -24,10 +24,11 @@ from kdgap.report.progress import removable, survey
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
+from kdgap.study.cost import staged_cohorts
 from kdgap.study.evaluation import open_recorded
 from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.worker import Worker
-from kdgap.study.workspace import Workspace, start_study
+from kdgap.study.workspace import Workspace, plan_data, start_study
 from tests.e2e.study import contents
 from tests.study.conftest import Open, Work, results, runs
 
@@ -691,6 +692,41 @@ def test_a_run_that_is_final_and_ablation_is_tested_as_a_final(worked: Work) -> 
 def test_a_method_with_a_defect_fails_alone(worked: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     break_run(monkeypatch, is_candidate, KeyError("a defect"))
     assert states(worked(budgets={"attempts": 2})) == {"done": 10, "failed": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"selection": {"seeds": [0, 1000], "allow_overlap": True}},
+        {"finals": {"seeds": [0, 1, 2]}},
+    ],
+)
+def test_a_plan_counts_the_cohorts_that_are_trained(
+    worked: Work, opened: Open, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    ablations = {
+        "clip": {
+            "of": {"teacher": "big", "student": "little", "method": "feature"},
+            "change": {"recipe.clip_scope": "student_only"},
+            "seeds": [0, 5],
+        },
+        "slow": {"of": {"student": "little"}, "change": {"recipe.lr": 0.01}, "seeds": [0, 7]},
+    }
+    sizes: list[int] = []
+
+    def counted(attempts: Any, **options: Any) -> None:
+        sizes.append(len(attempts))
+        train_attempts(attempts, **options)
+
+    monkeypatch.setattr("kdgap.study.worker.train_attempts", counted)
+    workspace = opened(ablations=ablations, **changes)
+    before = plan_data(workspace, *workspace.plan())["cohorts"]
+    worked(ablations=ablations, **changes)
+    workspace = opened(ablations=ablations, **changes)
+    plan, selected = workspace.plan()
+    assert before == len(sizes) == plan_data(workspace, plan, selected)["cohorts"]
+    assert sorted(sizes) == sorted(len(group) for group in staged_cohorts(plan))
 
 
 def test_data_in_another_place_on_another_machine_is_the_same_study(opened: Open) -> None:

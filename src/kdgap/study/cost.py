@@ -14,6 +14,7 @@ from kdgap.errors import StoreDamagedError
 from kdgap.files import read_json, write_json
 from kdgap.models import model_cost
 from kdgap.spec import ModelSpec, RunSpec
+from kdgap.spec.study import STAGES
 from kdgap.study.plan import Plan, PlannedRun
 
 # Training throughput assumed where nothing was measured, in FLOP/s: one CPU thread on small
@@ -75,15 +76,29 @@ def cohorts(runs: list[PlannedRun]) -> list[list[PlannedRun]]:
     return list(groups.values())
 
 
+def joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[PlannedRun]]:
+    """Group a stage's runs into cohorts; ready baselines of the same seed and schedule join in."""
+    groups = cohorts(mine)
+    known = {planned.id for planned in mine}
+    for guest in (p for p in ready if p.id not in known and p.roles == ["baseline"]):
+        for group in groups:
+            if group[0].run.teacher and cohort_key(group[0].run) == cohort_key(guest.run):
+                group.append(guest)
+                break
+    return groups
+
+
 def staged_cohorts(plan: Plan) -> list[list[PlannedRun]]:
-    """Return the cohorts of a plan, stage by stage."""
-    stages = (("teacher",), ("selection",), ("baseline", "final", "ablation"))
+    """Return the cohorts of a plan, stage by stage, as one worker with enough memory trains them.
+
+    A baseline is ready from the start, so it may join the cohorts of an earlier stage.
+    """
     made: list[list[PlannedRun]] = []
-    seen: set[str] = set()
-    for roles in stages:
-        runs = [r for r in plan.runs.values() if set(r.roles) & set(roles) and r.id not in seen]
-        seen |= {planned.id for planned in runs}
-        made += cohorts(runs)
+    left = list(plan.runs.values())
+    for roles in STAGES.values():
+        made += joined([p for p in left if set(p.roles) & set(roles)], left)
+        done = {planned.id for group in made for planned in group}
+        left = [planned for planned in left if planned.id not in done]
     return made
 
 

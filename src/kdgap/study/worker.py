@@ -28,7 +28,7 @@ from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, newest_place
 from kdgap.store.study import SELECTION
 from kdgap.study.bench import Bench
-from kdgap.study.cost import cohort_key, cohorts, members_that_fit, store_rate, total_flops
+from kdgap.study.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.study.doors import Doors
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
@@ -176,7 +176,7 @@ class Worker:
                 continue
             alone = [p for p in mine if self._inventory.alone(p)]
             guests = [p for p in ready if self._asked(p) and not self._inventory.alone(p)]
-            groups = [[p] for p in alone] + _joined([p for p in mine if p not in alone], guests)
+            groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
             for group in groups:
                 share = -(-len(group) * min(len(groups), self._share) // self._share)
                 size = min(share, self._fitting(plan, group))
@@ -286,18 +286,6 @@ class Worker:
                 raise  # a given file beside a damaged record is no run of this study
             self._damaged(plan.runs[student.teacher], error)
             return None
-
-
-def _joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[PlannedRun]]:
-    """Group a stage's runs into cohorts; ready baselines of the same seed and schedule join in."""
-    groups = cohorts(mine)
-    known = {planned.id for planned in mine}
-    for guest in (p for p in ready if p.id not in known and p.roles == ["baseline"]):
-        for group in groups:
-            if group[0].run.teacher and cohort_key(group[0].run) == cohort_key(guest.run):
-                group.append(guest)
-                break
-    return groups
 
 
 def _only(plan: Plan, group: list[PlannedRun]) -> Plan:
