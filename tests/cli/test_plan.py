@@ -126,6 +126,20 @@ def test_a_plan_says_what_its_seeds_can_show(kdgap: Command, study: Path) -> Non
     )
 
 
+def test_a_paired_plan_has_the_floors_of_a_paired_test_and_says_what_they_assume(
+    kdgap: Command, study: Path, as_json: Callable[..., Any]
+) -> None:
+    keys = ("statistics.test=paired", "finals.seeds=[0,1,2,3,4]", "statistics.expected_std_pp=1")
+    words = [word for key in keys for word in ("--set", key)]
+    floors = as_json(*words)["forecast"]["floors"]
+    assert floors["mde_pp"] == pytest.approx(2.38, abs=0.005)
+    assert floors["mde_corrected_pp"] == pytest.approx(2.90, abs=0.005)
+    assert "(correlation 0), a pessimistic guess" in " ".join(
+        kdgap("plan", study, *words).stdout.split()
+    )
+    assert "correlation" not in kdgap("plan", study).stdout
+
+
 @pytest.mark.parametrize(
     ("words", "warning"),
     [

@@ -12,6 +12,9 @@ from scipy import stats
 from kdgap.stats.power import (
     MOST_SEEDS,
     minimum_detectable_effect,
+    minimum_detectable_paired_effect,
+    paired_power,
+    pairs_needed,
     seeds_needed,
     smallest_permutation_p,
     smallest_sign_flip_p,
@@ -114,6 +117,84 @@ def test_seeds_needed_are_those_of_cohens_table(effect: float, n: int) -> None:
 def test_no_number_of_seeds_finds_what_is_not_there() -> None:
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(1.0, MOST_SEEDS * 1.0) is None
+
+
+# Paired
+
+correlations = st.floats(-0.9, 0.9)
+
+
+@settings(max_examples=40)
+@given(effects, st.floats(0.5, 5), seeds, correlations, alphas)
+def test_paired_power_is_that_of_the_noncentral_t(
+    effect: float, std: float, pairs: int, correlation: float, alpha: float
+) -> None:
+    variance = 2 * std**2 - 2 * correlation * std**2  # of a difference of two that correlate
+    shift = effect / math.sqrt(variance / pairs)
+    critical = stats.t.ppf(1 - alpha / 2, pairs - 1)
+    upper = stats.nct.sf(critical, pairs - 1, shift)
+    assume(upper < 0.9)  # above, scipy has no number for the lower tail, which is nothing there
+    expected = upper + stats.nct.cdf(-critical, pairs - 1, shift)
+    found = paired_power(effect, std, pairs, alpha, correlation)
+    assert found == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_paired_power_is_how_often_a_paired_test_finds_the_effect(correlation: float) -> None:
+    draw = np.random.default_rng(0)
+    covariance = [[1.0, correlation], [correlation, 1.0]]
+    arms = draw.multivariate_normal([1.2, 0.0], covariance, (20_000, 6))
+    p = stats.ttest_rel(arms[..., 0], arms[..., 1], axis=1).pvalue
+    expected = pytest.approx((p < 0.05).mean(), abs=0.01)
+    assert paired_power(1.2, 1.0, 6, correlation=correlation) == expected
+
+
+def test_uncorrelated_pairs_cost_degrees_of_freedom_and_correlated_ones_pay_them_back() -> None:
+    welch = minimum_detectable_effect(1.0, 5, 5)
+    assert welch == pytest.approx(2.024, abs=0.001)  # 8 degrees of freedom
+    assert minimum_detectable_paired_effect(1.0, 5) == pytest.approx(2.379, abs=0.001)  # 4
+    by_correlation = [
+        minimum_detectable_paired_effect(1.0, 5, correlation=r) for r in (-0.5, 0.0, 0.5, 0.9)
+    ]
+    assert all(a > b for a, b in pairwise(by_correlation))
+    assert by_correlation[2] < welch
+
+
+@settings(max_examples=25)
+@given(st.floats(0.05, 5), seeds, st.sampled_from([0.5, 0.8, 0.9]), alphas, correlations)
+def test_the_smallest_paired_effect_is_found_with_just_the_power_asked_for(
+    std: float, pairs: int, power: float, alpha: float, correlation: float
+) -> None:
+    smallest = minimum_detectable_paired_effect(std, pairs, power, alpha, correlation)
+    found = paired_power(smallest, std, pairs, alpha, correlation)
+    assert found == pytest.approx(power, abs=1e-6)
+
+
+@settings(max_examples=25)
+@given(st.floats(0.05, 4), st.sampled_from([0.5, 0.8, 0.9]), alphas, correlations)
+def test_the_pairs_needed_are_enough_and_one_less_is_not(
+    effect: float, power: float, alpha: float, correlation: float
+) -> None:
+    n = pairs_needed(effect, 1.0, power, alpha, correlation)
+    assert n is not None
+    assert n >= 2
+    assert paired_power(effect, 1.0, n, alpha, correlation) >= power
+    assert n == 2 or paired_power(effect, 1.0, n - 1, alpha, correlation) < power
+
+
+def test_no_number_of_pairs_finds_what_is_not_there() -> None:
+    assert pairs_needed(0.0, 1.0) is None
+    assert pairs_needed(1.0, MOST_SEEDS * 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("std", "pairs", "correlation"), [(0.0, 5, 0.0), (1.0, 1, 0.0), (1.0, 5, 1.0), (1.0, 5, -1.0)]
+)
+def test_paired_power_without_noise_or_without_two_pairs_is_an_error(
+    std: float, pairs: int, correlation: float
+) -> None:
+    with pytest.raises(ValueError, match="two pairs"):
+        paired_power(1.0, std, pairs, 0.05, correlation)
 
 
 def p_of(values: list[float], n: int) -> float:

@@ -1,6 +1,7 @@
 """What n seeds can show, known before anything is trained."""
 
 import math
+from collections.abc import Callable
 
 from scipy.special import nctdtr, stdtrit
 
@@ -22,8 +23,36 @@ def welch_power(effect: float, std: float, n: int, n_control: int, alpha: float 
     """
     if std <= 0 or n < 2 or n_control < 2:
         raise ValueError("power needs a standard deviation above 0 and two seeds in each arm")
-    df = n + n_control - 2
-    shift = abs(effect) / (std * math.sqrt(1 / n + 1 / n_control))
+    noise = std * math.sqrt(1 / n + 1 / n_control)
+    return _t_power(abs(effect) / noise, n + n_control - 2, alpha)
+
+
+def paired_power(
+    effect: float, std: float, pairs: int, alpha: float = 0.05, correlation: float = 0.0
+) -> float:
+    """Return the probability that a two-sided paired t test finds a true difference.
+
+    Differences within pairs have the standard deviation `std * sqrt(2 * (1 - correlation))`. The
+    statistic follows a noncentral t distribution with noncentrality `effect / (that / sqrt(pairs))`
+    and `pairs - 1` degrees of freedom (Cohen 1988, chapter 2, case 4: paired observations).
+
+    Args:
+        effect: true mean of the differences.
+        std: standard deviation over seeds within each arm, above 0.
+        pairs: seeds that both arms have, at least 2.
+        alpha: level of the test.
+        correlation: between the arms over seeds, in (-1, 1); 0 if nothing is known of it.
+    """
+    if std <= 0 or pairs < 2 or not -1 < correlation < 1:
+        raise ValueError(
+            "power needs a standard deviation above 0, two pairs, and a correlation in (-1, 1)"
+        )
+    noise = std * math.sqrt(2 * (1 - correlation) / pairs)
+    return _t_power(abs(effect) / noise, pairs - 1, alpha)
+
+
+def _t_power(shift: float, df: int, alpha: float) -> float:
+    """Return how often |t| of a noncentral t distribution is above the two-sided critical value."""
     critical = float(stdtrit(df, 1 - alpha / 2))
     upper = 1 - float(nctdtr(df, shift, critical))
     lower = float(nctdtr(df, shift, -critical))
@@ -42,14 +71,32 @@ def minimum_detectable_effect(
         power: in (alpha, 1).
         alpha: level of the test; divide it by the number of comparisons for the worst case of Holm.
     """
+    return _smallest_effect(
+        lambda effect: welch_power(effect, std, n, n_control, alpha), std, power
+    )
+
+
+def minimum_detectable_paired_effect(
+    std: float, pairs: int, power: float = 0.8, alpha: float = 0.05, correlation: float = 0.0
+) -> float:
+    """Return the smallest true mean difference that a paired test finds with the given power.
+
+    Arguments are those of `minimum_detectable_effect` and `paired_power`.
+    """
+    return _smallest_effect(
+        lambda effect: paired_power(effect, std, pairs, alpha, correlation), std, power
+    )
+
+
+def _smallest_effect(power_of: Callable[[float], float], std: float, power: float) -> float:
     low, high = 0.0, std
-    while welch_power(high, std, n, n_control, alpha) < power:
+    while power_of(high) < power:
         high *= 2
         if high > 1e9 * std:
-            raise ValueError(f"no effect is found at alpha = {alpha} with power {power}")
+            raise ValueError(f"no effect is found with power {power}")
     for _ in range(60):
         middle = (low + high) / 2
-        if welch_power(middle, std, n, n_control, alpha) < power:
+        if power_of(middle) < power:
             low = middle
         else:
             high = middle
@@ -62,16 +109,31 @@ def seeds_needed(effect: float, std: float, power: float = 0.8, alpha: float = 0
     Returns:
         At least 2; None if it takes more than `MOST_SEEDS`.
     """
+    return _fewest(lambda n: welch_power(effect, std, n, n, alpha), power) if effect else None
+
+
+def pairs_needed(
+    effect: float, std: float, power: float = 0.8, alpha: float = 0.05, correlation: float = 0.0
+) -> int | None:
+    """Return how many pairs a paired test needs to find `effect` with the given power.
+
+    Returns:
+        At least 2; None if it takes more than `MOST_SEEDS`.
+    """
     if effect == 0:
         return None
+    return _fewest(lambda pairs: paired_power(effect, std, pairs, alpha, correlation), power)
+
+
+def _fewest(power_of: Callable[[int], float], power: float) -> int | None:
     low, high = 1, 2
-    while welch_power(effect, std, high, high, alpha) < power:
+    while power_of(high) < power:
         if high == MOST_SEEDS:
             return None
         low, high = high, min(2 * high, MOST_SEEDS)
     while high - low > 1:
         middle = (low + high) // 2
-        if welch_power(effect, std, middle, middle, alpha) < power:
+        if power_of(middle) < power:
             low = middle
         else:
             high = middle

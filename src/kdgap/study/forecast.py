@@ -6,6 +6,8 @@ import torch
 
 from kdgap.stats.power import (
     minimum_detectable_effect,
+    minimum_detectable_paired_effect,
+    pairs_needed,
     seeds_needed,
     smallest_permutation_p,
     smallest_sign_flip_p,
@@ -71,7 +73,15 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
     family = len(plan.choices)
     std, effect, alpha = stats.expected_std_pp, stats.smallest_effect_pp, 1 - stats.confidence
     corrected = alpha / family
-    needed = seeds_needed(effect, std, stats.power, corrected)
+    paired = stats.test == "paired"
+
+    def smallest(level: float) -> float:
+        if paired:
+            return minimum_detectable_paired_effect(std, n, stats.power, level)
+        return minimum_detectable_effect(std, n, n, stats.power, level)
+
+    enough = pairs_needed if paired else seeds_needed
+    needed = enough(effect, std, stats.power, corrected)
     floors: dict[str, Any] = {
         "seeds": n,
         "family": family,
@@ -79,16 +89,15 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
         "smallest_effect_pp": effect,
         "mde_pp": None,
         "mde_corrected_pp": None,
-        "seeds_needed": seeds_needed(effect, std, stats.power, alpha),
+        "seeds_needed": enough(effect, std, stats.power, alpha),
         "seeds_needed_corrected": needed,
     }
     guess = f"If accuracy varies by {std:g} pp (std) over seeds (a guess of the study):"
     if n < 2:
         text = [f"What {n} seed can show: nothing; an interval needs at least two."]
         return {"floors": floors, "floors_text": text}
-    floors["mde_pp"] = minimum_detectable_effect(std, n, n, stats.power, alpha)
-    floors["mde_corrected_pp"] = minimum_detectable_effect(std, n, n, stats.power, corrected)
-    paired = stats.test == "paired"
+    floors["mde_pp"] = smallest(alpha)
+    floors["mde_corrected_pp"] = smallest(corrected)
     exact = smallest_sign_flip_p(n) if paired else smallest_permutation_p(n, n)
     floors["smallest_p"] = exact
     floors["smallest_p_corrected"] = min(1.0, exact * family)
@@ -102,4 +111,9 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
         f"  an exact {'paired ' if paired else ''}test cannot get under p = {exact:.3g},"
         f" {min(1.0, exact * family):.3g} after correction.",
     ]
+    if paired:
+        text.append(
+            "  Paired: both arms of a seed are assumed uncorrelated (correlation 0), a pessimistic"
+            " guess, for they usually agree in part."
+        )
     return {"floors": floors, "floors_text": text}
