@@ -16,7 +16,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from kdgap.errors import BadInputError
-from kdgap.store.locks import Lock, holder, is_held, probe_locks, try_lock
+from kdgap.store.locks import Lock, holder, is_held, probe_locks, try_lock, wait_for_lock
 
 HOLD = """
 import sys
@@ -263,3 +263,26 @@ def test_a_taker_waits_out_somebody_who_only_looks(tmp_path: Path) -> None:
         lock = try_lock(path)
     assert lock is not None
     lock.release()
+
+
+# Waiting
+
+
+def test_waiting_ends_when_the_lock_is_free_or_when_it_is_time_to_stop(path: Path) -> None:
+    lock, looks = take(path), [0]
+
+    def pause() -> None:
+        looks[0] += 1
+        if looks[0] == 2:
+            lock.release()
+
+    with wait_for_lock(path, pause):
+        assert looks == [2]
+
+        def stop() -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            wait_for_lock(path, stop)
+        assert is_held(path)
+    assert not is_held(path)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ from kdgap.study.cost import staged_cohorts
 from kdgap.study.evaluation import open_recorded
 from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.worker import Worker
-from kdgap.study.workspace import Workspace, plan_data, start_study
+from kdgap.study.workspace import Workspace, open_study, plan_data, start_study
 from tests.e2e.study import contents
 from tests.study.conftest import Open, Work, results, runs
 
@@ -359,6 +360,57 @@ def test_a_study_changed_by_another_runner_stops_this_one(opened: Open) -> None:
     start_study(opened(finals={"seeds": [0, 1]}), lambda _: None)
     with pytest.raises(BadInputError, match="another `kdgap run` has changed the study"):
         Worker(first, "cpu").work()
+
+
+def changed_while_one_plans(opened: Open, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A study that another `kdgap run` changes as soon as this workspace has looked at the disk."""
+    first = opened(finals={"seeds": [0]})
+    start_study(first, lambda _: None)
+    first = open_study(first.directory.path)
+
+    def overtaken() -> Any:
+        planned = Workspace.plan(first)
+        start_study(opened(finals={"seeds": [0, 1]}), lambda _: None)
+        return planned
+
+    monkeypatch.setattr(first, "plan", overtaken)
+    return first
+
+
+@pytest.mark.parametrize("go_on", ["work", "start"])
+def test_a_study_changed_while_a_runner_looks_at_the_disk_is_not_put_back(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, go_on: str
+) -> None:
+    first = changed_while_one_plans(opened, monkeypatch)
+    again = {"work": Worker(first, "cpu").work, "start": lambda: start_study(first, lambda _: None)}
+    with pytest.raises(BadInputError, match="another `kdgap run` has changed the study"):
+        again[go_on]()
+    assert first.directory.plan()["study"]["finals"]["seeds"] == [0, 1]
+
+
+def test_a_changed_study_waits_until_a_runner_has_written_its_plan(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(finals={"seeds": [0]})
+    start_study(first, lambda _: None)
+    second = opened(finals={"seeds": [0, 1]})
+    other = Thread(target=start_study, args=(second, lambda _: None))
+
+    def slowly(name: str, value: Any) -> None:
+        if name == "plan.json" and other.ident is None:
+            other.start()
+            other.join(timeout=1)
+            assert other.is_alive()
+        StudyDirectory.write(first.directory, name, value)
+
+    def pause() -> None:
+        if other.ident is not None:
+            other.join()
+
+    monkeypatch.setattr(first.directory, "write", slowly)
+    with pytest.raises(BadInputError, match="another `kdgap run` has changed the study"):
+        Worker(first, "cpu", pause=pause).work()
+    assert first.directory.plan()["study"]["finals"]["seeds"] == [0, 1]
 
 
 def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worked: Work) -> None:

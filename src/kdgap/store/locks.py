@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import IO, Self
 
 from kdgap.errors import BadInputError
 
-LOOKS, LOOK_SECONDS = 3, 0.01
+LOOKS, LOOK_SECONDS, WAIT_SECONDS = 3, 0.01, 0.05
+PROBE = ".lock-probe"
 
 
 class Lock:
@@ -48,6 +50,19 @@ def try_lock(path: Path) -> Lock | None:
             return lock
         time.sleep(LOOK_SECONDS)  # `is_held` of another process may be looking this very moment
     return None
+
+
+def wait_for_lock(path: Path, pause: Callable[[], None] = lambda: None) -> Lock:
+    """Return the lock on `path`, whose folder exists, once it is free; for short work only.
+
+    Args:
+        path: the lock's file.
+        pause: called between looks, and may raise to stop waiting.
+    """
+    while (lock := try_lock(path)) is None:
+        pause()
+        time.sleep(WAIT_SECONDS)
+    return lock
 
 
 def _take(path: Path) -> Lock | None:
@@ -108,7 +123,7 @@ def probe_locks(folder: Path) -> None:
     Raises:
         BadInputError: two holders got one lock, or locking fails.
     """
-    path = folder / ".lock-probe"
+    path = folder / PROBE
     first = try_lock(path)
     if first is None:  # another runner is probing at this very moment: its locks do exclude
         return

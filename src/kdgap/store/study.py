@@ -7,6 +7,7 @@
 | `selection.json` | the winners and what they were chosen from, once selection has ended |
 | `locked/NAME.json` | what may not change any more: data, threads, teachers, pre-registration |
 | `live/HOST-PID.json` | what a runner is doing right now |
+| `.plan-lock` | held by the runner that checks and writes `plan.json` |
 | `runs/SLOT/SEED-ID/` | one directory a run; see `record.py` |
 """
 
@@ -24,10 +25,11 @@ from kdgap.files import (
     sync_directory,
     write_json,
 )
-from kdgap.store.locks import holder, is_held
+from kdgap.store.locks import PROBE, holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, Record, RunDirectory
 
 STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
+PLAN_LOCK = ".plan-lock"
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 
@@ -48,6 +50,26 @@ class StudyDirectory:
     def exists(self) -> bool:
         """Whether a study was ever run here."""
         return (self.path / PLAN).exists()
+
+    def refuse_other(self) -> None:
+        """Refuse a folder that holds something that is no study.
+
+        Raises:
+            BadInputError: naming what is there and how to go on.
+        """
+        if self.path.is_symlink():
+            raise BadInputError(f"{self.path}: is a symbolic link; name a real folder")
+        if not self.path.is_dir() or self.exists():
+            return
+        # A first start that was killed leaves some of these, and files half written.
+        ours = {STUDY, PLAN_LOCK, PROBE, "locked"}
+        names = [entry.name for entry in self.path.iterdir()]
+        strangers = [n for n in names if n not in ours and not n.startswith(TEMPORARY_PREFIX)]
+        if strangers:
+            raise BadInputError(
+                f"{self.path}: not empty and no study of ours (holds {min(strangers)!r});"
+                " give another --out"
+            )
 
     def run(self, path: str) -> RunDirectory:
         """Return the directory of a run by its path in the plan."""

@@ -22,11 +22,9 @@ from kdgap.errors import (
     TeacherError,
     one_line,
 )
-from kdgap.spec import StudySpec
-from kdgap.spec.study import STAGES, protocol
+from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, newest_place
-from kdgap.store.study import SELECTION
 from kdgap.study.bench import Bench
 from kdgap.study.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.study.doors import Doors
@@ -134,17 +132,9 @@ class Worker:
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
-        current = StudySpec.model_validate(self._directory.plan()["study"])
-        if protocol(current) != protocol(self._workspace.study):
-            raise BadInputError(
-                f"{self._directory.path}: another `kdgap run` has changed the study meanwhile;"
-                " start this one again"
-            )
         plan, selected = self._workspace.plan()
-        if selected.complete:
-            self._directory.write(SELECTION, selected.report)
+        write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
         self._tidy(plan, selected)
-        write_plan(self._workspace, plan, selected)
         return plan, selected
 
     def _tidy(self, plan: Plan, selected: Selected) -> None:

@@ -10,14 +10,14 @@ from pydantic import ValidationError
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
-from kdgap.files import TEMPORARY_PREFIX, write_atomic
+from kdgap.files import write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec import StudySpec, read_study
-from kdgap.spec.study import Slot, preregistered
+from kdgap.spec.study import Slot, preregistered, protocol
 from kdgap.spec.study_file import Where
-from kdgap.store.locks import probe_locks
-from kdgap.store.study import PLAN, STUDY, StudyDirectory
+from kdgap.store.locks import probe_locks, wait_for_lock
+from kdgap.store.study import PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.cautions import Caution, cautions_of, content_hash, is_whole, post_hoc
 from kdgap.study.cost import Cost, run_cost, staged_cohorts
 from kdgap.study.inventory import Inventory
@@ -168,27 +168,14 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     directory = workspace.directory
     plan, selected = workspace.plan()
     path = directory.path
-    if path.is_symlink():
-        raise BadInputError(f"{path}: is a symbolic link; name a real folder")
-    if path.is_dir() and not directory.exists():
-        ours = {STUDY, ".lock-probe", "locked"}
-        # A first start that was killed leaves some of these, and files half written.
-        strange = {
-            entry.name
-            for entry in path.iterdir()
-            if entry.name not in ours and not entry.name.startswith(TEMPORARY_PREFIX)
-        }
-        if strange:
-            raise BadInputError(
-                f"{path}: not empty and no study of ours (holds {min(strange)!r});"
-                " give another --out"
-            )
+    directory.refuse_other()
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe_locks(path)
         directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
         _refuse_other_teachers(directory, plan)
-        for warning in write_plan(workspace, plan, selected)["warnings"]:
+        replace = workspace.text is not None
+        for warning in write_plan(workspace, plan, selected, replace=replace)["warnings"]:
             say(f"note: {warning}")
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror or error}") from None
@@ -219,12 +206,32 @@ def stand_in(workspace: Workspace, plan: Plan) -> Plan:
     return plan_study(workspace.study, workspace.where, winners)
 
 
-def write_plan(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
-    """Write `plan.json`, and `study.yaml` if the study came from a file; return the plan's data."""
-    data = plan_data(workspace, plan, selected)
-    workspace.directory.write(PLAN, data)
-    if workspace.text is not None:
-        write_atomic(workspace.directory.path / STUDY, workspace.text.encode())
+def write_plan(
+    workspace: Workspace,
+    plan: Plan,
+    selected: Selected,
+    *,
+    replace: bool,
+    pause: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Write `plan.json`, the study's file and the selection that has ended; return the plan's data.
+
+    Unless told to `replace` another study, a study that was changed meanwhile is refused. No other
+    runner writes between this look and the writing.
+    """
+    directory, data = workspace.directory, plan_data(workspace, plan, selected)
+    with wait_for_lock(directory.path / PLAN_LOCK, pause):
+        current = None if replace else StudySpec.model_validate(directory.plan()["study"])
+        if current is not None and protocol(current) != protocol(workspace.study):
+            raise BadInputError(
+                f"{directory.path}: another `kdgap run` has changed the study meanwhile;"
+                " start this one again"
+            )
+        if selected.complete:
+            directory.write(SELECTION, selected.report)
+        directory.write(PLAN, data)
+        if workspace.text is not None:
+            write_atomic(directory.path / STUDY, workspace.text.encode())
     return data
 
 
