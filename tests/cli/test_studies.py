@@ -106,6 +106,19 @@ def test_a_folder_without_a_study_is_refused(
         assert "no study was run here" in refused(kdgap, command, "empty")
 
 
+@pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "runs": [1]}'])
+def test_a_plan_edited_to_nonsense_is_damaged_until_the_study_is_run_again(
+    study: StudyDirectory, kdgap: Command, text: str
+) -> None:
+    (study.path / "plan.json").write_text(text)
+    for command in ("status", "show", "verify", "clean", "export", "plan", "run"):
+        done = kdgap(command, "runs/small")
+        assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), command
+        assert "runs/small/plan.json: " in done.stderr
+    start_study(open_study(Path("study.yaml"), {}, study.path), lambda _: None)
+    assert kdgap("status", "runs/small").returncode == 0
+
+
 # show
 
 

@@ -55,6 +55,9 @@ def study(
     key = {"teacher": "big", "student": "little", "method": "logit"}
     plan = {
         "format": 1,
+        "selection_complete": True,
+        "open_runs": 0,
+        "open_flops": 0,
         "study": {
             "finals": {"primary": statistics.pop("primary", "best")},
             "statistics": {"test": "welch", "confidence": 0.95, **statistics},

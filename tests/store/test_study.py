@@ -16,6 +16,18 @@ from kdgap.store.record import BEST, FAILURE, HISTORY, LAST, RESULTS, RunDirecto
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory, study_of
 
 PATH = "runs/baseline/seed0-aaaaaaaa"
+PLANNED: dict[str, Any] = {
+    "format": 1,
+    "study": {"name": "study"},
+    "selection_complete": False,
+    "winners": [],
+    "runs": [
+        {"id": "a" * 64, "path": PATH, "seed": 0, "teacher": None, "roles": [], "slots": []},
+    ],
+    "open_runs": 0,
+    "open_flops": 0.0,
+    "warnings": [],
+}
 HEADER: dict[str, Any] = {"format": 1, "id": "a" * 64, "spec": {}, "flags": []}
 RACE = """
 import sys
@@ -31,7 +43,7 @@ print([study.lock_fact(f"fact{n}", mine) for n in range(50)])
 @pytest.fixture
 def study(tmp_path: Path) -> StudyDirectory:
     directory = StudyDirectory(tmp_path / "study")
-    directory.write(PLAN, {"format": 1, "runs": [PATH]})
+    directory.write(PLAN, PLANNED)
     return directory
 
 
@@ -161,6 +173,24 @@ def test_a_folder_without_a_plan_is_no_study(tmp_path: Path) -> None:
 def test_a_damaged_plan_is_named(study: StudyDirectory, text: str) -> None:
     (study.path / PLAN).write_text(text)
     with pytest.raises(StoreDamagedError, match=PLAN):
+        study.plan()
+
+
+@pytest.mark.parametrize("key", sorted(PLANNED.keys() - {"format"}))
+@pytest.mark.parametrize("value", [None, "x"])
+def test_a_plan_without_a_key_that_readers_need_is_damaged(
+    study: StudyDirectory, key: str, value: object
+) -> None:
+    for plan in (PLANNED | {key: value}, {k: v for k, v in PLANNED.items() if k != key}):
+        study.write(PLAN, plan)
+        with pytest.raises(StoreDamagedError, match=rf"{PLAN}: {key} is missing or damaged"):
+            study.plan()
+
+
+@pytest.mark.parametrize("run", [PATH, {}, {"id": "a", "path": PATH}])
+def test_a_plan_with_a_run_that_is_none_is_damaged(study: StudyDirectory, run: object) -> None:
+    study.write(PLAN, PLANNED | {"runs": [*PLANNED["runs"], run]})
+    with pytest.raises(StoreDamagedError, match=f"{PLAN}: runs is missing or damaged"):
         study.plan()
 
 
@@ -323,7 +353,7 @@ def test_a_study_that_was_moved_reads_as_before(study: StudyDirectory, tmp_path:
     moved = StudyDirectory(tmp_path / "archive" / "thesis")
     moved.path.parent.mkdir()
     study.path.rename(moved.path)
-    assert moved.plan() == {"format": 1, "runs": [PATH]}
+    assert moved.plan() == PLANNED
     assert moved.found() == [PATH]
     assert moved.status(PATH).state == "done"
     assert moved.record(PATH).id == HEADER["id"]

@@ -92,7 +92,7 @@ def survey(
                 seed=planned["seed"],
                 state=state,
                 remark=remark,
-                flops=planned["flops"] or 0.0,
+                flops=planned.get("flops") or 0.0,
             )
         )
     planned_paths = {planned["path"] for planned in plan["runs"]}

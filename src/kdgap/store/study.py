@@ -30,6 +30,17 @@ from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, Record, RunDirector
 
 STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
 PLAN_LOCK = ".plan-lock"
+# What readers of a plan rely on; what they rely on of each of its runs.
+_PLAN_KEYS: dict[str, type | tuple[type, ...]] = {
+    "study": dict,
+    "selection_complete": bool,
+    "winners": list,
+    "runs": list,
+    "open_runs": int,
+    "open_flops": (int, float),
+    "warnings": list,
+}
+_RUN_KEYS = {"id", "path", "seed", "teacher", "roles", "slots"}
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 
@@ -87,6 +98,12 @@ class StudyDirectory:
         plan = read_json(self.path / PLAN)
         if not isinstance(plan, dict) or plan.get("format") != 1:
             raise StoreDamagedError(f"{self.path / PLAN}: not a plan of this version")
+        broken = [key for key, kind in _PLAN_KEYS.items() if not isinstance(plan.get(key), kind)]
+        if broken or not _have(plan["runs"], _RUN_KEYS):
+            raise StoreDamagedError(
+                f"{self.path / PLAN}: {min(broken, default='runs')} is missing or damaged;"
+                " `kdgap run` with the study's file writes it anew"
+            )
         return plan
 
     def selection(self) -> dict[str, Any] | None:
@@ -182,6 +199,11 @@ class StudyDirectory:
                 f"{record.path}: holds run {record.id[:12]}, a copy from elsewhere"
             )
         return record
+
+
+def _have(entries: list[Any], keys: set[str]) -> bool:
+    """Whether all entries are objects that have some keys."""
+    return all(isinstance(entry, dict) and entry.keys() >= keys for entry in entries)
 
 
 def study_of(run: Path) -> Path | None:
