@@ -67,6 +67,17 @@ def test_places_read_back_from_disk_compare_like_those_written(tmp_path: Path) -
     assert spent_attempts(directory.attempts()) == 1
 
 
+@pytest.mark.parametrize("line", ['"x"', "1", "null", "[]", '["began"]', "\x00", "{"])
+def test_lines_that_are_no_objects_are_no_attempts(tmp_path: Path, line: str) -> None:
+    directory = RunDirectory(tmp_path)
+    directory.note_attempt(began())
+    with (tmp_path / "attempts.jsonl").open("a") as stream:
+        stream.write(line + "\n")
+    directory.note_attempt(began())
+    assert directory.attempts() == [began(), began()]
+    assert spent_attempts(directory.attempts()) == 2
+
+
 def test_giving_up_leaves_a_failure_that_says_why(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     give_up(directory, 3)

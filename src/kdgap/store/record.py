@@ -164,7 +164,7 @@ class RunDirectory:
         append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
 
     def attempts(self) -> list[dict[str, Any]]:
-        """Return the attempts noted so far; a torn line is left out."""
+        """Return the attempts noted so far; a line that is torn or no object is left out."""
         return _lines(self.path / ATTEMPTS)
 
     def flag(self, text: str) -> None:
@@ -299,7 +299,7 @@ class RunDirectory:
             return "its failure record is damaged"
 
     def history(self) -> list[dict[str, Any]]:
-        """Return the epochs recorded so far; a torn line is left out."""
+        """Return the epochs recorded so far; a line that is torn or no object is left out."""
         return _lines(self.path / HISTORY)
 
 
@@ -309,7 +309,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     entries = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         with suppress(ValueError):
-            entries.append(parse_json(line))
+            entry = parse_json(line)
+            if isinstance(entry, dict):
+                entries.append(entry)
     return entries
 
 
