@@ -136,6 +136,15 @@ def test_show_prints_every_gain_with_an_interval(kdgap: Command) -> None:
     assert "smoke run" in done.stderr
 
 
+def test_show_counts_no_configurations_from_a_damaged_selection(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    (study.path / "selection.json").write_text("{}")
+    done = kdgap("show", "runs/small")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "runs/small/selection.json: choices is missing" in done.stderr.splitlines()[-1]
+
+
 # verify
 
 

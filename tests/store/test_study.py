@@ -135,21 +135,26 @@ def test_a_torn_fact_is_damage_and_is_not_replaced(study: StudyDirectory) -> Non
 
 
 def test_a_file_that_says_the_same_already_is_not_written_again(study: StudyDirectory) -> None:
-    value = {"winners": [1, 0.1, None], "name": "é", "pair": (1, 2)}
+    value = {"choices": [], "winners": [1, 0.1, None], "name": "é", "pair": (1, 2)}
     study.write(SELECTION, value)
     path = study.path / SELECTION
     before = path.stat()
     study.write(SELECTION, dict(value))
     assert (path.stat().st_mtime_ns, path.stat().st_ino) == (before.st_mtime_ns, before.st_ino)
     study.write(SELECTION, {**value, "name": "e"})
-    assert study.selection() == {"winners": [1, 0.1, None], "name": "e", "pair": [1, 2]}
+    assert study.selection() == {
+        "choices": [],
+        "winners": [1, 0.1, None],
+        "name": "e",
+        "pair": [1, 2],
+    }
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", "\x00"])
 def test_a_torn_file_is_written_again(study: StudyDirectory, text: str) -> None:
     (study.path / SELECTION).write_text(text)
-    study.write(SELECTION, {"winners": []})
-    assert study.selection() == {"winners": []}
+    study.write(SELECTION, {"choices": []})
+    assert study.selection() == {"choices": []}
 
 
 def test_there_is_no_selection_before_it_has_ended(study: StudyDirectory) -> None:
@@ -157,8 +162,17 @@ def test_there_is_no_selection_before_it_has_ended(study: StudyDirectory) -> Non
 
 
 def test_a_torn_selection_is_damage_and_not_no_selection(study: StudyDirectory) -> None:
-    (study.path / SELECTION).write_text('{"winners": [')
+    (study.path / SELECTION).write_text('{"choices": [')
     with pytest.raises(StoreDamagedError, match=SELECTION):
+        study.selection()
+
+
+@pytest.mark.parametrize(
+    "selection", [{}, [], None, {"choices": 3}, {"choices": [3]}, {"choices": [{"tried": 2}]}]
+)
+def test_a_selection_without_choices_is_damage(study: StudyDirectory, selection: Any) -> None:
+    study.write(SELECTION, selection)
+    with pytest.raises(StoreDamagedError, match=f"{SELECTION}: choices is missing or damaged"):
         study.selection()
 
 
@@ -349,7 +363,7 @@ def test_a_run_knows_its_study_and_a_run_of_its_own_has_none(
 def test_a_study_that_was_moved_reads_as_before(study: StudyDirectory, tmp_path: Path) -> None:
     finish(study)
     study.lock_fact("threads", 2)
-    study.write(SELECTION, {"winners": {"a": "b"}})
+    study.write(SELECTION, {"choices": []})
     moved = StudyDirectory(tmp_path / "archive" / "thesis")
     moved.path.parent.mkdir()
     study.path.rename(moved.path)
@@ -357,7 +371,7 @@ def test_a_study_that_was_moved_reads_as_before(study: StudyDirectory, tmp_path:
     assert moved.found() == [PATH]
     assert moved.status(PATH).state == "done"
     assert moved.record(PATH).id == HEADER["id"]
-    assert (moved.locked("threads"), moved.selection()) == (2, {"winners": {"a": "b"}})
+    assert (moved.locked("threads"), moved.selection()) == (2, {"choices": []})
     assert study_of(moved.run(PATH).path) == moved.path
 
 

@@ -30,7 +30,7 @@ from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, Record, RunDirector
 
 STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
 PLAN_LOCK = ".plan-lock"
-# What readers of a plan rely on; what they rely on of each of its runs.
+# What readers rely on: of a plan, of each of its runs, of each choice of a selection.
 _PLAN_KEYS: dict[str, type | tuple[type, ...]] = {
     "study": dict,
     "selection_complete": bool,
@@ -41,6 +41,7 @@ _PLAN_KEYS: dict[str, type | tuple[type, ...]] = {
     "warnings": list,
 }
 _RUN_KEYS = {"id", "path", "seed", "teacher", "roles", "slots"}
+_CHOICE_KEYS = {"teacher", "student", "method", "tried"}
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 
@@ -107,9 +108,21 @@ class StudyDirectory:
         return plan
 
     def selection(self) -> dict[str, Any] | None:
-        """Read `selection.json`; None while selection has not ended."""
+        """Read `selection.json`; None while selection has not ended.
+
+        Raises:
+            StoreDamagedError: the file is damaged.
+        """
         path = self.path / SELECTION
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        selection = read_json(path)
+        choices = selection.get("choices") if isinstance(selection, dict) else None
+        if not isinstance(choices, list) or not _have(choices, _CHOICE_KEYS):
+            raise StoreDamagedError(
+                f"{path}: choices is missing or damaged; `kdgap run` writes it anew"
+            )
+        return dict(selection)
 
     def write(self, name: str, value: Any) -> None:
         """Write one of the study's JSON files, unless it says this already."""
