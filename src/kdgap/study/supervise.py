@@ -92,7 +92,7 @@ class Supervisor:
         return code, words
 
     def _start(self, index: int) -> None:
-        if self._stop is not None:
+        if self._is_stopping():
             return
         command = [
             *(sys.executable, "-m", "kdgap", "worker", str(self._study)),
@@ -104,6 +104,9 @@ class Supervisor:
             command, stderr=subprocess.PIPE, text=True, start_new_session=True
         )
         self._workers[index] = worker
+        if self._is_stopping():
+            # Asked before it was known here. It may have been told by now: SIGTERM twice is one.
+            worker.send_signal(signal.SIGTERM)
         reader = threading.Thread(target=self._listen, args=(index, worker), daemon=True)
         reader.start()
         self._readers.append(reader)
@@ -129,8 +132,8 @@ class Supervisor:
 
     def _listen(self, index: int, worker: subprocess.Popen[str]) -> None:
         assert worker.stderr is not None
-        with worker.stderr as said:
-            for line in said:
+        with worker.stderr:
+            for line in worker.stderr:
                 text = line.rstrip()
                 if text.startswith("error: "):
                     self._last_words[index] = text.removeprefix("error: ")
@@ -149,6 +152,9 @@ class Supervisor:
             os._exit(CODES[signal.SIGINT])
         self._stop = number
         self._forward(signal.Signals(number))
+
+    def _is_stopping(self) -> bool:
+        return self._stop is not None
 
     def _forward(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
