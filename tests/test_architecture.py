@@ -1,6 +1,7 @@
 """The house stands: imports point down, in no circle, and the judging wing never needs torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,19 @@ def test_no_module_imports_itself_by_a_detour() -> None:
 
     for name in graph:
         visit(name, ())
+
+
+def test_test_images_are_read_where_the_architecture_says() -> None:
+    # `len(parts.test)` counts them and looks at none.
+    readers = {
+        name
+        for name, path in modules().items()
+        if re.search(r"(?<!len\()\b(?:\w+\.)*parts\.test\b", path.read_text())
+    }
+    assert readers == {"kdgap.study.door", "kdgap.study.evaluation"}
+    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+    assert "`door` (the only reader of test images for a record)" in page
+    assert "`evaluation` (also a weights file on test images" in page
 
 
 def test_listings_and_judgements_start_without_torch() -> None:
