@@ -1,5 +1,6 @@
 """`kdgap run`, `status`, `show`, `verify`, `clean`, `export` on a small finished study."""
 
+import errno
 import hashlib
 import json
 import shutil
@@ -327,6 +328,33 @@ def test_the_studys_directory_has_to_be_its_own(
         assert done.returncode == 2, out
         assert words in done.stderr.splitlines()[-1]
     assert [path.name for path in (workdir / "strange").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("out", ["runs/new", "runs/small"])
+def test_output_that_cannot_be_written_is_found_before_training(
+    kdgap: Command, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    mkdir, opened = Path.mkdir, Path.open
+    readonly = OSError(errno.EROFS, "Read-only file system")
+
+    def make(path: Path, *args: Any, **options: Any) -> None:
+        if not path.exists():
+            raise readonly
+        mkdir(path, *args, **options)
+
+    def write(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
+        if not mode.startswith("r"):
+            raise readonly
+        return opened(path, mode, *args, **options)
+
+    def train(*_: object) -> None:
+        pytest.fail("a worker was started")
+
+    monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", train)
+    monkeypatch.setattr(Path, "mkdir", make)
+    monkeypatch.setattr(Path, "open", write)
+    assert refused(kdgap, "run", "study.yaml", "--out", out) == f"{out}: Read-only file system"
 
 
 @pytest.mark.usefixtures("study")
