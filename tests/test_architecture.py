@@ -129,7 +129,7 @@ def test_test_images_are_read_where_the_architecture_says() -> None:
         if re.search(r"(?<!len\()\b(?:\w+\.)*parts\.test\b", path.read_text())
     }
     assert readers == {"kdgap.study.door", "kdgap.study.evaluation"}
-    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text()
     assert "`door` (the only reader of test images for a record)" in page
     assert "`evaluation` (also a weights file on test images" in page
 
