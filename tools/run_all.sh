@@ -5,12 +5,15 @@
 # TEACHER_SEEDS="0 1 2" are the teachers' own; the rest of the environment is in tools/study.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source tools/places.sh
+python="${PYTHON:-python}"
+export RUNS="${RUNS:-runs${LIMIT:+-smoke}}"
+export CHECKPOINTS="${CHECKPOINTS:-${LIMIT:+$RUNS/}checkpoints}"
+export BEST="${BEST:-${LIMIT:+$RUNS/}best_configs.json}"
 
 SEEDS="${TEACHER_SEEDS:-0 1 2}" bash tools/train_teachers.sh
 bash tools/run_ablation.sh
-"$python" tools/collect_results.py "$runs/select" --write-best "$best"
+"$python" tools/collect_results.py "$RUNS/select" --write-best "$BEST"
 bash tools/run_final.sh
 bash tools/run_bug_ablation.sh
 bash tools/run_stem_ablation.sh
-"$python" tools/collect_results.py "$runs/final" --csv "$runs/final.csv"
+"$python" tools/collect_results.py "$RUNS/final" --csv "$RUNS/final.csv"

@@ -3,15 +3,15 @@
 # the configurations look for them. Finished teachers are kept, so it can be started again.
 #   EPOCHS=200 BS=128 LR=0.1 DEVICE=auto SEEDS="0 1 2" TEACHERS="r34 r50 r101" DATA_ROOT=data
 #   RUNS=runs CHECKPOINTS=checkpoints
-#   LIMIT=256 caps the images of each split: a smoke run, marked as such in every record; RUNS is
-#   then runs-smoke, and CHECKPOINTS is in there.
+#   LIMIT=256 caps the images of each split: a smoke run, marked as such in every record.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source tools/places.sh
+runs="${RUNS:-runs}"
+checkpoints="${CHECKPOINTS:-checkpoints}"
 
 for teacher in ${TEACHERS:-r34 r50 r101}; do
   for seed in ${SEEDS:-0 1 2}; do
-    "$python" tools/train.py --model "resnet${teacher#r}" --kd-type none \
+    "${PYTHON:-python}" tools/train.py --model "resnet${teacher#r}" --kd-type none \
       --epochs "${EPOCHS:-200}" --batch-size "${BS:-128}" --lr "${LR:-0.1}" \
       --device "${DEVICE:-auto}" --data-root "${DATA_ROOT:-data}" --seed "$seed" \
       --output-dir "$runs/teachers/$teacher/seed$seed" ${LIMIT:+--limit "$LIMIT"}

@@ -13,7 +13,7 @@ import pytest
 
 from kdgap.cli.reference import collect_app
 from kdgap.store.record import BEST, RunDirectory
-from kdgap.store.study import SELECTION, StudyDirectory
+from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import study_text
@@ -277,33 +277,6 @@ def test_export_leaves_the_references_layout_with_run_ids(
     assert all(b["smoke"] and b["tried"] == 2 for b in best.values())
     assert len(Path("runs.csv").read_text().splitlines()) == 5
     assert collect("out/select", "--check-best", "best.json").returncode == 0
-
-
-def test_a_study_with_a_given_teacher_exports_fidelity_and_its_own_winners(
-    study: StudyDirectory, kdgap: Command, collect: Command, workdir: Path
-) -> None:
-    teacher = study.path / paths(study, "teacher")[0] / BEST
-    (workdir / "given.yaml").write_text(
-        study_text(
-            name="given",
-            recipe={"epochs": 1, "batch_size": 64},
-            teachers={"weights": {"big": str(teacher)}},
-            methods={"logit": {"alpha": [0.7, 0.5], "temperature": 4.0}},
-        )
-    )
-    workspace = open_study(workdir / "given.yaml")
-    start_study(workspace, lambda _: None)
-    Worker(workspace, "cpu").work()
-    chosen = workspace.directory.selection()
-    assert chosen is not None
-    loser = next(c for c in (0.7, 0.5) if c != chosen["choices"][0]["winner"]["alpha"])
-    chosen["choices"][0]["winner"]["alpha"] = loser  # as another metric or a tie would have it
-    workspace.directory.write(SELECTION, chosen)
-    assert kdgap("export", "runs/given", "--to", "out").returncode == 0
-    assert len(list(Path("out").rglob("fidelity.json"))) == 2
-    assert collect("out/select", "--write-best", "best.json").returncode == 0
-    (best,) = json.loads(Path("best.json").read_text()).values()
-    assert best["alpha"] == loser
 
 
 @pytest.mark.usefixtures("study")

@@ -116,13 +116,6 @@ def test_the_best_is_chosen_on_validation_with_the_number_tried(tmp_path: Path) 
     assert (chosen["alpha"], chosen["tried"]) == (0.3, 2)
 
 
-def test_what_a_study_says_it_selected_is_the_best(tmp_path: Path) -> None:
-    result(tmp_path, "a", alpha=0.3, best_val_acc=0.91, selected=False)
-    result(tmp_path, "b", alpha=0.7, best_val_acc=0.90, selected=True)
-    (chosen,) = best_configurations(collect(tmp_path)[0]).values()
-    assert (chosen["alpha"], chosen["tried"]) == (0.7, 2)
-
-
 def test_candidates_that_are_unlike_in_more_are_not_compared(tmp_path: Path) -> None:
     result(tmp_path, "a", alpha=0.3)
     result(tmp_path, "b", alpha=0.7, epochs=1)

@@ -19,7 +19,7 @@ _OUTCOMES = {
     "seed", "history", "run_id", "source", "role", "study",
     "grad_norm_max_overall", "proj_grad_norm_max_overall",
     "best_val_acc", "best_val_epoch", "last_val_acc", "test_acc_best", "test_acc_final",
-    "weight_hash_best", "weight_hash_last", "dropped", "flags", "selected",
+    "weight_hash_best", "weight_hash_last", "dropped", "flags",
 }  # fmt: skip
 # Keys that are said of every run but mean something for one method only.
 _OTHERS = {"logit": ("feat_beta",), "feature": ("temperature",)}
@@ -126,14 +126,13 @@ def _group_key(run: dict[str, Any]) -> dict[str, Any]:
 def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
     """Return the best configuration of each pair and method: highest mean validation accuracy.
 
-    Where a study has exported which one it selected, by its own metric and order, that is the best.
-
     Raises:
         BadInputError: candidates of one pair and method are unlike in more than hyper-parameters.
     """
-    candidates: dict[str, list[tuple[bool, dict[str, Any]]]] = {}
+    chosen: dict[str, dict[str, Any]] = {}
     shared: dict[str, dict[str, Any]] = {}
-    # A tie goes to the first in the order of the values.
+    tried: dict[str, int] = {}
+    # A tie goes to the first in the order of the values, which is that of the grids.
     for group in sorted(groups, key=lambda g: tuple(configuration(g.key).values())):
         key = group.key
         if key["kd_type"] == "none" or not key.get("teacher"):
@@ -149,31 +148,22 @@ def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
                 f"{group.title}: cannot be compared with the other candidates: its {unlike} is"
                 f" {rest[unlike]!r}, theirs {shared[name].get(unlike)!r}"
             )
+        tried[name] = tried.get(name, 0) + 1
         values = group.values("best_val_acc")
         if not values:
             raise BadInputError(f"{group.title}: a run without best_val_acc cannot be compared")
-        about = {
-            "teacher": key["teacher"],
-            "model": key["model"],
-            "kd_type": key["kd_type"],
-            **settings,
-            "best_val_acc": mean_and_std(values)[0],
-            "seeds": sorted(group.runs),
-            "smoke": bool(key.get("smoke")),
-        }
-        selected = all(run.get("selected") is True for run in group.runs.values())
-        candidates.setdefault(name, []).append((selected, about))
-    return {
-        name: {**_best(tried), "tried": len(tried)} for name, tried in sorted(candidates.items())
-    }
-
-
-def _best(candidates: list[tuple[bool, dict[str, Any]]]) -> dict[str, Any]:
-    """Return what a study has selected, else the first with the highest accuracy."""
-    chosen = [about for selected, about in candidates if selected]
-    everything = [about for _, about in candidates]
-    best: dict[str, Any] = max(chosen or everything, key=lambda about: about["best_val_acc"])
-    return best
+        mean, _ = mean_and_std(values)
+        if name not in chosen or mean > chosen[name]["best_val_acc"]:
+            chosen[name] = {
+                "teacher": key["teacher"],
+                "model": key["model"],
+                "kd_type": key["kd_type"],
+                **settings,
+                "best_val_acc": mean,
+                "seeds": sorted(group.runs),
+                "smoke": bool(key.get("smoke")),
+            }
+    return {name: {**best, "tried": tried[name]} for name, best in sorted(chosen.items())}
 
 
 def as_csv(groups: list[Group]) -> str:

@@ -38,8 +38,6 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
     study = plan["study"]
     written: dict[Path, str] = {}
     left_out = []
-    choices = (directory.selection() or {"choices": []})["choices"]
-    winners = {(c["teacher"], c["student"], c["method"]): c["winner"] for c in choices}
     for planned in plan["runs"]:
         if not directory.run(planned["path"]).is_done():
             continue
@@ -66,23 +64,14 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
                 "role": slot["role"],
                 "cell": planned["cell"],
                 "source": str(record.path),
-                **(_unopened(winners, planned, slot) if closed else {}),
+                **({"test_acc_best": None, "test_acc_final": None} if closed else {}),
             }
             place.mkdir(parents=True, exist_ok=True)
             write_json(place / RESULTS, content)
-            if slot["role"] in ("final", "ablation") and "teacher" in (record.test or {}):
+            if slot["role"] in ("final", "ablation") and record.test and planned["teacher"]:
                 write_json(place / FIDELITY, fidelity_of(record))
     _drop_stale(target, study["name"], set(written))
     return list(written), left_out
-
-
-def _unopened(
-    winners: dict[tuple[str, str, str], Any], planned: dict[str, Any], slot: dict[str, Any]
-) -> dict[str, Any]:
-    """Return what a selection run is exported with: no test accuracy, and whether it was chosen."""
-    key = (slot["teacher"], slot["student"], slot["method"])
-    chosen = planned["parameters"] == winners[key] if key in winners else None
-    return {"test_acc_best": None, "test_acc_final": None, "selected": chosen}
 
 
 def fidelity_of(record: Record) -> dict[str, Any]:
