@@ -33,10 +33,16 @@ def _studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studied")
     file = folder / "study.yaml"
     file.write_text(study_text(recipe={"epochs": 1, "batch_size": 64}, ablations=ABLATIONS))
-    workspace = open_study(file, {}, folder / "small")
-    start_study(workspace, lambda _: None)
-    Worker(workspace, "cpu").work()
+    work(file, folder / "small")
     return folder
+
+
+def work(file: Path, out: Path) -> StudyDirectory:
+    """Do a whole study in this process."""
+    workspace = open_study(file, {}, out)
+    directory = start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu").work()
+    return directory
 
 
 @pytest.fixture
@@ -277,6 +283,33 @@ def test_export_leaves_the_references_layout_with_run_ids(
     assert all(b["smoke"] and b["tried"] == 2 for b in best.values())
     assert len(Path("runs.csv").read_text().splitlines()) == 5
     assert collect("out/select", "--check-best", "best.json").returncode == 0
+
+
+def test_an_export_with_a_given_teacher_has_the_fidelity_too(
+    study: StudyDirectory, kdgap: Command, workdir: Path
+) -> None:
+    weights = str(study.path / paths(study, "teacher")[0] / BEST)
+    file = workdir / "given.yaml"
+    file.write_text(
+        study_text(
+            recipe={"epochs": 1, "batch_size": 64},
+            teachers={"weights": {"big": weights}},
+            methods={"logit": {"alpha": 0.5}, "feature": {"alpha": 0.5}},
+        )
+    )
+    work(file, Path("runs/given"))
+    assert kdgap("export", "runs/given", "--to", "out").returncode == 0
+    pair = "resnet8x0.5_to_resnet8x0.125"
+    found = sorted(Path("out").rglob("fidelity.json"))
+    assert {str(path) for path in found} == {
+        f"out/final/{pair}_{method}/seed{seed}/fidelity.json"
+        for method in ("logit", "feature")
+        for seed in (0, 1)
+    }
+    for path in found:
+        fidelity = json.loads(path.read_text())
+        assert 0 <= fidelity["top1_agreement"] <= 1
+        assert 0 <= fidelity["baseline"]["top1_agreement"] <= 1
 
 
 @pytest.mark.usefixtures("study")

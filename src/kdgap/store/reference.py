@@ -68,7 +68,7 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
             }
             place.mkdir(parents=True, exist_ok=True)
             write_json(place / RESULTS, content)
-            if slot["role"] in ("final", "ablation") and record.test and planned["teacher"]:
+            if slot["role"] in ("final", "ablation") and "teacher" in (record.test or {}):
                 write_json(place / FIDELITY, fidelity_of(record))
     _drop_stale(target, study["name"], set(written))
     return list(written), left_out
