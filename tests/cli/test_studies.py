@@ -285,6 +285,39 @@ def test_export_leaves_the_references_layout_with_run_ids(
     assert collect("out/select", "--check-best", "best.json").returncode == 0
 
 
+def test_the_best_configurations_are_what_the_finals_use_whatever_the_metric_and_the_order(
+    study: StudyDirectory, kdgap: Command, collect: Command
+) -> None:
+    def exported() -> None:
+        assert kdgap("export", "runs/small", "--to", "out").returncode == 0
+
+    def alphas() -> dict[str, float]:
+        assert collect("out/select", "--write-best", "best.json").returncode == 0
+        best = json.loads(Path("best.json").read_text())
+        return {one["kd_type"]: one["alpha"] for one in best.values()}
+
+    exported()
+    before = alphas()
+    plan = study.plan()
+    plan["study"]["selection"]["metric"] = "last_val_acc"
+    for winner in plan["winners"]:
+        alpha = winner["parameters"]["alpha"]
+        winner["parameters"]["alpha"] = {0.3: 0.7, 0.7: 0.3}[alpha]
+    (study.path / "plan.json").write_text(json.dumps(plan))
+    exported()
+    assert collect("out/select", "--check-best", "best.json").returncode == 2
+    after = alphas()
+    assert all(after[method] != before[method] for method in before)
+    assert collect("out/select", "--check-best", "best.json").returncode == 0
+    assert '"last_val_acc"' in Path("best.json").read_text()
+    # Until selection has ended nothing is the best.
+    (study.path / "plan.json").write_text(json.dumps(plan | {"winners": []}))
+    exported()
+    done = collect("out/select", "--check-best", "best.json")
+    assert done.returncode == 2
+    assert "finish its selection" in done.stderr
+
+
 def test_an_export_with_a_given_teacher_has_the_fidelity_too(
     study: StudyDirectory, kdgap: Command, workdir: Path
 ) -> None:

@@ -116,6 +116,56 @@ def test_the_best_is_chosen_on_validation_with_the_number_tried(tmp_path: Path) 
     assert (chosen["alpha"], chosen["tried"]) == (0.3, 2)
 
 
+def exported(folder: Path, name: str, *, winner: bool | None, **changes: Any) -> Path:
+    """A candidate's file as a study's export leaves it."""
+    marks = {"selection_metric": "last_val_acc", "selection_winner": winner, "last_val_acc": 0.8}
+    return result(folder, name, **marks | changes)
+
+
+def test_the_best_of_a_study_is_what_the_study_chose(tmp_path: Path) -> None:
+    exported(tmp_path, "a", winner=False, alpha=0.3, best_val_acc=0.95, last_val_acc=0.7)
+    exported(tmp_path, "b", winner=False, alpha=0.5, best_val_acc=0.93)
+    # As good as 0.5, but its study's grid has it first.
+    exported(tmp_path, "c", winner=True, alpha=0.7, best_val_acc=0.92)
+    (chosen,) = best_configurations(collect(tmp_path)[0]).values()
+    assert (chosen["alpha"], chosen["tried"], chosen["last_val_acc"]) == (0.7, 3, 0.8)
+    assert "best_val_acc" not in chosen  # it was not chosen by that
+
+
+def test_a_candidate_that_failed_on_a_seed_does_not_keep_a_study_from_its_winner(
+    tmp_path: Path,
+) -> None:
+    exported(tmp_path, "a", winner=False, alpha=0.3)
+    exported(tmp_path, "b", winner=True, alpha=0.7)
+    exported(tmp_path, "c", winner=True, alpha=0.7, seed=1)
+    (chosen,) = best_configurations(collect(tmp_path)[0]).values()
+    assert (chosen["alpha"], chosen["seeds"]) == (0.7, [0, 1])
+
+
+@pytest.mark.parametrize(("one", "other"), [(None, None), (False, False), (True, True)])
+def test_a_study_that_has_not_chosen_one_candidate_has_no_best(
+    tmp_path: Path, one: bool | None, other: bool | None
+) -> None:
+    exported(tmp_path, "a", winner=one, alpha=0.3)
+    exported(tmp_path, "b", winner=other, alpha=0.7)
+    with pytest.raises(BadInputError, match="finish its selection"):
+        best_configurations(collect(tmp_path)[0])
+
+
+def test_a_studys_candidates_are_not_compared_with_others(tmp_path: Path) -> None:
+    exported(tmp_path, "a", winner=True, alpha=0.3)
+    result(tmp_path, "b", alpha=0.7)
+    with pytest.raises(BadInputError, match="its selection_metric is None"):
+        best_configurations(collect(tmp_path)[0])
+
+
+def test_what_a_study_chose_does_not_split_a_group(tmp_path: Path) -> None:
+    exported(tmp_path, "a", winner=True)
+    result(tmp_path, "b", seed=1, last_val_acc=0.8)
+    groups, _ = collect(tmp_path)
+    assert [len(group.runs) for group in groups] == [2]
+
+
 def test_candidates_that_are_unlike_in_more_are_not_compared(tmp_path: Path) -> None:
     result(tmp_path, "a", alpha=0.3)
     result(tmp_path, "b", alpha=0.7, epochs=1)

@@ -20,6 +20,7 @@ _OUTCOMES = {
     "grad_norm_max_overall", "proj_grad_norm_max_overall",
     "best_val_acc", "best_val_epoch", "last_val_acc", "test_acc_best", "test_acc_final",
     "weight_hash_best", "weight_hash_last", "dropped", "flags",
+    "selection_metric", "selection_winner",
 }  # fmt: skip
 # Keys that are said of every run but mean something for one method only.
 _OTHERS = {"logit": ("feat_beta",), "feature": ("temperature",)}
@@ -39,6 +40,17 @@ class Group:
         """Return a metric over seeds; empty if some run lacks it."""
         found = [run.get(name) for run in self.runs.values()]
         return [] if None in found else [float(value) for value in found if value is not None]
+
+    @property
+    def selection_metric(self) -> str | None:
+        """What the study that exported these runs chose by; None if they come from no selection."""
+        given = (run.get("selection_metric") for run in self.runs.values())
+        return next((str(metric) for metric in given if metric), None)
+
+    @property
+    def is_winner(self) -> bool:
+        """Whether the study that exported these runs chose this configuration."""
+        return any(run.get("selection_winner") is True for run in self.runs.values())
 
     @property
     def title(self) -> str:
@@ -124,46 +136,72 @@ def _group_key(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
-    """Return the best configuration of each pair and method: highest mean validation accuracy.
+    """Return the best configuration of each pair and method, by mean validation accuracy.
+
+    Where a study's export says what the study chose, that is the best: its finals use it. Of other
+    files the highest `best_val_acc` wins.
 
     Raises:
-        BadInputError: candidates of one pair and method are unlike in more than hyper-parameters.
+        BadInputError: candidates of one pair and method are unlike in more than hyper-parameters,
+            or their study has not chosen one of them.
     """
-    chosen: dict[str, dict[str, Any]] = {}
-    shared: dict[str, dict[str, Any]] = {}
-    tried: dict[str, int] = {}
-    # A tie goes to the first in the order of the values, which is that of the grids.
+    candidates: dict[str, list[Group]] = {}
+    # A tie goes to the first in the order of the values, which is that of the reference's grids.
     for group in sorted(groups, key=lambda g: tuple(configuration(g.key).values())):
         key = group.key
-        if key["kd_type"] == "none" or not key.get("teacher"):
-            continue
-        name = f"{key['teacher']}_to_{_model(key)}_{key['kd_type']}"
-        settings = configuration(key)
-        rest = {k: v for k, v in key.items() if k not in (*settings, *_DIGESTS)} | {
-            "seeds": sorted(group.runs)
-        }
-        if shared.setdefault(name, rest) != rest:
-            unlike = next(k for k in rest if shared[name].get(k) != rest[k])
-            raise BadInputError(
-                f"{group.title}: cannot be compared with the other candidates: its {unlike} is"
-                f" {rest[unlike]!r}, theirs {shared[name].get(unlike)!r}"
-            )
-        tried[name] = tried.get(name, 0) + 1
-        values = group.values("best_val_acc")
+        if key["kd_type"] != "none" and key.get("teacher"):
+            name = f"{key['teacher']}_to_{_model(key)}_{key['kd_type']}"
+            candidates.setdefault(name, []).append(group)
+    return {name: _best(name, tried) for name, tried in sorted(candidates.items())}
+
+
+def _best(name: str, candidates: list[Group]) -> dict[str, Any]:
+    _refuse_unlike(candidates)
+    chosen_by = candidates[0].selection_metric
+    metric = chosen_by or "best_val_acc"
+    means = []
+    for group in candidates:
+        values = group.values(metric)
         if not values:
-            raise BadInputError(f"{group.title}: a run without best_val_acc cannot be compared")
-        mean, _ = mean_and_std(values)
-        if name not in chosen or mean > chosen[name]["best_val_acc"]:
-            chosen[name] = {
-                "teacher": key["teacher"],
-                "model": key["model"],
-                "kd_type": key["kd_type"],
-                **settings,
-                "best_val_acc": mean,
-                "seeds": sorted(group.runs),
-                "smoke": bool(key.get("smoke")),
-            }
-    return {name: {**best, "tried": tried[name]} for name, best in sorted(chosen.items())}
+            raise BadInputError(f"{group.title}: a run without {metric} cannot be compared")
+        means.append(mean_and_std(values)[0])
+    winners = [i for i, group in enumerate(candidates) if group.is_winner]
+    if chosen_by is None:
+        winners = [means.index(max(means))]
+    if len(winners) != 1:
+        raise BadInputError(
+            f"{name}: {len(winners)} of {len(candidates)} candidates are their study's winner;"
+            " finish its selection and export it again"
+        )
+    best = candidates[winners[0]]
+    return {
+        "teacher": best.key["teacher"],
+        "model": best.key["model"],
+        "kd_type": best.key["kd_type"],
+        **configuration(best.key),
+        metric: means[winners[0]],
+        "seeds": sorted(best.runs),
+        "smoke": bool(best.key.get("smoke")),
+        "tried": len(candidates),
+    }
+
+
+def _refuse_unlike(candidates: list[Group]) -> None:
+    """Refuse candidates that differ in more than their hyper-parameters."""
+    theirs: dict[str, Any] = {}
+    for group in candidates:
+        apart = (*configuration(group.key), *_DIGESTS)
+        common = {key: value for key, value in group.key.items() if key not in apart}
+        common["selection_metric"] = group.selection_metric
+        if group.selection_metric is None:  # a study knows which seeds failed, and chose without
+            common["seeds"] = sorted(group.runs)
+        theirs = theirs or common
+        for key in theirs | common:
+            if theirs.get(key) != common.get(key):
+                raise BadInputError(
+                    f"{group.title}: cannot be compared with the other candidates: its {key} is"
+                    f" {common.get(key)!r}, theirs {theirs.get(key)!r}"
+                )
 
 
 def as_csv(groups: list[Group]) -> str:

@@ -57,14 +57,13 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
                     " has no place for several teachers of a kind, or models that differ in their"
                     " stem alone"
                 )
-            closed = slot["role"] == "selection"  # a shared run's test is its final's, not its
             content = {
                 **record.results,
                 "study": study["name"],
                 "role": slot["role"],
                 "cell": planned["cell"],
                 "source": str(record.path),
-                **({"test_acc_best": None, "test_acc_final": None} if closed else {}),
+                **(_as_selected(plan, planned, slot) if slot["role"] == "selection" else {}),
             }
             place.mkdir(parents=True, exist_ok=True)
             write_json(place / RESULTS, content)
@@ -72,6 +71,27 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
                 write_json(place / FIDELITY, fidelity_of(record))
     _drop_stale(target, study["name"], set(written))
     return list(written), left_out
+
+
+def _as_selected(
+    plan: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the file of a selection run says otherwise: no test, but whether it was chosen.
+
+    A collector cannot find that out by itself: the metric and the order of the grid, which breaks
+    ties, are the study's. `selection_winner` is None while its pair and method have no winner.
+    """
+    winners = [
+        winner["parameters"]
+        for winner in plan["winners"]
+        if all(winner[key] == slot[key] for key in ("teacher", "student", "method"))
+    ]
+    return {
+        "test_acc_best": None,  # a shared run's test is its final's
+        "test_acc_final": None,
+        "selection_metric": plan["study"]["selection"]["metric"],
+        "selection_winner": planned["parameters"] in winners if winners else None,
+    }
 
 
 def fidelity_of(record: Record) -> dict[str, Any]:
