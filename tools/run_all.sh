@@ -4,16 +4,12 @@
 #   EPOCHS=1 LIMIT=64 SEEDS="0 1" TEACHER_SEEDS=0 STEM_SEEDS=0 bash tools/run_all.sh
 # TEACHER_SEEDS="0 1 2" are the teachers' own; the rest of the environment is in tools/study.sh.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-python="${PYTHON:-python}"
-export RUNS="${RUNS:-runs${LIMIT:+-smoke}}"
-export CHECKPOINTS="${CHECKPOINTS:-${LIMIT:+$RUNS/}checkpoints}"
-export BEST="${BEST:-${LIMIT:+$RUNS/}best_configs.json}"
+source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
 
 SEEDS="${TEACHER_SEEDS:-0 1 2}" bash tools/train_teachers.sh
 bash tools/run_ablation.sh
-"$python" tools/collect_results.py "$RUNS/select" --write-best "$BEST"
+"$python" tools/collect_results.py "$runs/select" --write-best "$best"
 bash tools/run_final.sh
 bash tools/run_bug_ablation.sh
 bash tools/run_stem_ablation.sh
-"$python" tools/collect_results.py "$RUNS/final" --csv "$RUNS/final.csv"
+"$python" tools/collect_results.py "$runs/final" --csv "$runs/final.csv"

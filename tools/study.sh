@@ -1,17 +1,11 @@
 # Shared by the study's doors (sourced, not run): the environment becomes options of `kdgap run`.
 #   EPOCHS=100 BS=128 LR=0.1 DEVICE=auto       as in the reference study
 #   SEEDS="0 1 2 3 4" SELECT_SEEDS="1000" STEM_SEEDS="0 1 2" DATA_ROOT=data WORKERS=1
-#   RUNS=runs CHECKPOINTS=checkpoints BEST=best_configs.json STUDY=configs/studies/reference.yaml
-#   LIMIT=256 caps the images of each split: a smoke run, marked as such in every file; it keeps to
-#   RUNS=runs-smoke and BEST=runs-smoke/best_configs.json, so that no real result is overwritten.
+#   STUDY=configs/studies/reference.yaml; tools/places.sh has RUNS, CHECKPOINTS, BEST and PYTHON
+#   LIMIT=256 caps the images of each split: a smoke run, marked as such in every file.
 #   SET="methods.logit.alpha=[0.5] precision=bf16" overrides anything else.
-# Relative paths are relative to the repository.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-python="${PYTHON:-python}"
-runs="${RUNS:-runs${LIMIT:+-smoke}}"
-best="${BEST:-${LIMIT:+$runs/}best_configs.json}"
+source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
 study="$runs/reference_doors"
 options=(--out "$study" --workers "${WORKERS:-1}" --device "${DEVICE:-auto}")
 
@@ -21,7 +15,7 @@ list() { local IFS=,; echo "[$*]"; }
 change data.root "${DATA_ROOT:-data}"
 change teachers.seeds "[0]"
 for teacher in r34 r50 r101; do
-  change "teachers.weights.$teacher" "${CHECKPOINTS:-checkpoints}/teacher_$teacher.safetensors"
+  change "teachers.weights.$teacher" "$checkpoints/teacher_$teacher.safetensors"
 done
 [ -z "${EPOCHS:-}" ] || change recipe.epochs "$EPOCHS"
 [ -z "${EPOCHS:-}" ] || change teachers.recipe.epochs "$EPOCHS"

@@ -216,7 +216,8 @@ def teachers(workdir: Path) -> Callable[..., tuple[int, list[list[str]]]]:
     """
     tools = workdir / "repository" / "tools"
     tools.mkdir(parents=True)
-    shutil.copy(ROOT / "tools" / "train_teachers.sh", tools)
+    for script in (ROOT / "tools").glob("*.sh"):
+        shutil.copy(script, tools)
     calls = workdir / "calls"
     fake = workdir / "fake"
     fake.write_text(
@@ -284,10 +285,25 @@ def test_train_teachers_passes_the_environments_settings_on(
             "--device": "cpu",
             "--data-root": "data",
             "--seed": "4",
-            "--output-dir": "runs/teachers/r50/seed4",
+            "--output-dir": "runs-smoke/teachers/r50/seed4",
             "--limit": "64",
         }
     ]
+
+
+def test_a_smoke_run_leaves_the_real_teachers_alone(
+    teachers: Callable[..., tuple[int, list[list[str]]]], workdir: Path
+) -> None:
+    repository = workdir / "repository"
+    real = repository / "checkpoints" / "teacher_r34.safetensors"
+    real.parent.mkdir()
+    real.write_text("weeks of work")
+    code, _ = teachers(TEACHERS="r34", SEEDS="0", LIMIT="64")
+    assert code == 0
+    assert real.read_text() == "weeks of work"
+    smoke = repository / "runs-smoke" / "checkpoints" / "teacher_r34.safetensors"
+    assert smoke.read_text() == "runs-smoke/teachers/r34/seed0"
+    assert not (repository / "runs").exists()
 
 
 def test_train_teachers_stops_at_the_first_failure(

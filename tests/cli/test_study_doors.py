@@ -1,6 +1,7 @@
 """The reference's shell doors: what they ask of kdgap, whatever the environment and the folder."""
 
 import os
+import shutil
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from kdgap.spec.study_file import parse_overrides
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "configs" / "studies" / "reference.yaml"
+DOORS = ("run_ablation.sh", "run_final.sh", "run_bug_ablation.sh", "run_stem_ablation.sh")
 
 
 @pytest.fixture
@@ -21,22 +23,24 @@ def asked(tmp_path: Path) -> "Door":
 
 
 class Door:
-    """Runs a door with a python that writes down what it is asked for."""
+    """Runs a copy of a door, away from real results, with a python that notes what it is asked."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._log = folder, folder / "asked.txt"
         self._python = folder / "python"
         self._python.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {self._log}\n')
         self._python.chmod(0o755)
+        self._tools = folder / "repository" / "tools"
+        self._tools.mkdir(parents=True)
+        for script in (ROOT / "tools").glob("*.sh"):
+            shutil.copy(script, self._tools)
 
     def __call__(self, door: str, **environment: str) -> list[list[str]]:
         self._log.unlink(missing_ok=True)
         kept = {"PATH": os.environ["PATH"], "PYTHON": str(self._python)}
-        # No real folder is touched: RUNS and CHECKPOINTS point beside the test.
-        places = {"RUNS": str(self._folder / "runs"), "CHECKPOINTS": str(self._folder / "weights")}
         subprocess.run(
-            ["bash", str(ROOT / "tools" / door)],
-            env=kept | places | environment,
+            ["bash", str(self._tools / door)],
+            env=kept | environment,
             cwd=self._folder,
             check=True,
             capture_output=True,
@@ -106,11 +110,29 @@ def test_the_environment_becomes_overrides(asked: Door) -> None:
     assert "data.limit" not in changes
 
 
-def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Door) -> None:
-    run, export = asked("run_ablation.sh", LIMIT="64", RUNS="")
-    assert overrides(run)["data.limit"] == 64
+@pytest.mark.parametrize("door", DOORS)
+def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Door, door: str) -> None:
+    run, export = asked(door, LIMIT="64")
+    changes = overrides(run)
+    assert changes["data.limit"] == 64
+    assert changes["teachers.weights.r34"] == "runs-smoke/checkpoints/teacher_r34.safetensors"
     assert run[run.index("--out") + 1] == "runs-smoke/reference_doors"
     assert export[-1] == "runs-smoke"
+
+
+def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Door) -> None:
+    lines = asked("run_all.sh", LIMIT="64")
+    flags = [dict(pairwise(words)) for words in lines]
+    trained = {f["--output-dir"] for f in flags if "--output-dir" in f}
+    assert len(trained) == 9
+    assert {Path(folder).parts[0] for folder in trained} == {"runs-smoke"}
+    assert {f["--out"] for f in flags if "--out" in f} == {"runs-smoke/reference_doors"}
+    assert {f["--to"] for f in flags if "--to" in f} == {"runs-smoke"}
+    weights = {str(overrides(w)["teachers.weights.r50"]) for w in lines if "run" in w}
+    assert weights == {"runs-smoke/checkpoints/teacher_r50.safetensors"}
+    assert [f["--write-best"] for f in flags if "--write-best" in f] == [
+        "runs-smoke/best_configs.json"
+    ]
 
 
 def test_the_finals_refuse_a_best_file_that_selection_does_not_say(asked: Door) -> None:
@@ -123,7 +145,7 @@ def test_the_finals_refuse_a_best_file_that_selection_does_not_say(asked: Door) 
 
 
 def test_everything_in_order(asked: Door) -> None:
-    lines = asked("run_all.sh", TEACHER_SEEDS="0", BEST=str(asked._folder / "best.json"))
+    lines = asked("run_all.sh", TEACHER_SEEDS="0")
     done = [
         " ".join(b for a, b in pairwise(words) if a == "--only")
         if "run" in words
