@@ -18,7 +18,7 @@ def busy_study(save_seconds: float) -> str:
     """Enough epochs for many kills, saved so often that many of them fall into a write."""
     return study_text(
         data={"name": "digits"},
-        recipe={"epochs": int(os.environ.get("KILL_EPOCHS", "60")), "batch_size": 64},
+        recipe={"epochs": int(os.environ.get("KILL_EPOCHS", "120")), "batch_size": 64},
         save_seconds=save_seconds,
         budgets={"attempts": 1000},
         keep_selection_weights=True,
