@@ -10,7 +10,8 @@ import torch
 
 from kdgap.data import BatchStream, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.cohort import Member, train_cohort
-from kdgap.engine.student import State, Student, Teacher
+from kdgap.engine.student import State, Student
+from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.models import build_model
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec

@@ -90,7 +90,9 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
                 else:
                     mse, cos = [], []
                     for stage in network.stages:
-                        a, b = projections(stage, output.features[stage]), target.features[stage]
+                        matrix = projections.get_parameter(f"stages.{stage}.weight")
+                        a = F.conv2d(output.features[stage], matrix)
+                        b = target.features[stage]
                         mse.append(F.mse_loss(a, b))
                         p, q = (F.adaptive_avg_pool2d(x, 1).flatten(1) for x in (a, b))
                         cos.append(1 - F.cosine_similarity(p, q).mean())

@@ -2,7 +2,19 @@
 
 import typer
 
-from kdgap.cli import convert, data, evaluate, export, listings, plan, show, status, study, train
+from kdgap.cli import (
+    bench,
+    convert,
+    data,
+    evaluate,
+    export,
+    listings,
+    plan,
+    show,
+    status,
+    study,
+    train,
+)
 
 app = typer.Typer(
     name="kdgap",
@@ -28,4 +40,5 @@ app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("data", epilog=data.EXAMPLES)(data.data)
 app.command("models", epilog="Example: kdgap models --image-size 64")(listings.models)
 app.command("methods", epilog="Example: kdgap methods --json")(listings.methods)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
 app.command("env", epilog="Example: kdgap env --json")(listings.env)

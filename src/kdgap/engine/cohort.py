@@ -26,7 +26,8 @@ from kdgap.data import BatchStream, Images
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.meter import DivergedError, Meter
 from kdgap.engine.optimise import cosine_lr
-from kdgap.engine.student import NO_TEACHER, State, Student, Teacher
+from kdgap.engine.student import NO_TEACHER, State, Student
+from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.errors import KdgapError, RunFailedError, StoppedError
 from kdgap.models import Output

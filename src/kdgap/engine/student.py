@@ -6,8 +6,6 @@
 `cohort.py` is the page that calls `Student.step`.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +14,7 @@ from kdgap.addressing import address
 from kdgap.data import Dataset
 from kdgap.engine.optimise import clip_gradients, make_optimiser
 from kdgap.engine.precision import compute
+from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
 from kdgap.methods import Method, Projections, Term, build_method
 from kdgap.methods.method import by_stage, wide
@@ -24,21 +23,6 @@ from kdgap.spec import RunSpec
 from kdgap.store.weights import copy_state
 
 State = dict[str, Tensor]
-
-
-class Teacher:
-    """A frozen network in evaluation mode that answers without gradients."""
-
-    def __init__(self, network: Network, run: RunSpec, device: torch.device) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
-        self.network.eval().requires_grad_(False)
-        self._precision, self._device = run.precision, device
-
-    def __call__(self, images: Tensor, stages: Sequence[str]) -> Output:
-        """Answer one batch, capturing only `stages`."""
-        with torch.no_grad(), compute(self._precision, self._device):
-            answer: Output = self.network(images, stages)
-            return answer
 
 
 class Student:

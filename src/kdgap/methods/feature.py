@@ -19,6 +19,7 @@ from kdgap.methods.method import (
     method,
     wide,
 )
+from kdgap.methods.projected_error import projected_squared_error
 from kdgap.models import Output
 
 _SMALLEST_STD = 1e-6
@@ -35,10 +36,9 @@ class StageProjections(Projections):
             nn.init.xavier_uniform_(projection.weight)
             self.stages[stage] = projection
 
-    def forward(self, stage: str, features: Tensor) -> Tensor:
-        """Project one stage's features `[B, D_s, H, W]` to `[B, D_t, H, W]`."""
-        projected: Tensor = self.stages[stage](features)
-        return projected
+    def weight(self, stage: str) -> Tensor:
+        """Return one stage's projection as a matrix `[D_t, D_s]`."""
+        return self.get_parameter(f"stages.{stage}.weight").flatten(1)
 
 
 def align(features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -53,6 +53,18 @@ def align(features: Tensor, size: tuple[int, int]) -> Tensor:
     if height % size[0] == 0 and width % size[1] == 0:
         return F.avg_pool2d(features, (height // size[0], width // size[1]))
     return F.adaptive_avg_pool2d(features, size)
+
+
+def pixel_mean(x: Tensor) -> Tensor:
+    """Return the mean over pixels of `[B, D, H, W]`, `[B, D]`, in at least float32."""
+    return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def standard_deviation(x: Tensor) -> Tensor:
+    """Return the standard deviation of all numbers of a map, one image in float32 at a time."""
+    mean = pixel_mean(x).mean()
+    squares = [(wide(image) - mean).square().mean() for image in x]
+    return torch.stack(squares).mean().sqrt()
 
 
 @method
@@ -105,17 +117,19 @@ class Feature(Method):
         self, student: Output, teacher: Output, labels: Tensor, projections: Projections
     ) -> dict[str, Term]:
         """Return the mean squared error `mse` and the cosine distance `cos`, means over stages."""
+        assert isinstance(projections, StageProjections)
         errors, distances = [], []
         for own, other in by_stage(student.features, teacher.features, self.name):
-            target = wide(teacher.features[other])
-            size = (target.shape[2], target.shape[3])
-            projected = align(wide(projections(own, student.features[own])), size)
-            error = F.mse_loss(projected, target)
+            target, weight = teacher.features[other], projections.weight(own)
+            # Pooling commutes with a 1x1 projection, and the student's map has fewer channels.
+            features = align(student.features[own], (target.shape[2], target.shape[3]))
+            error = projected_squared_error(features, weight, target)
             if self.norm == "teacher_std":
-                error = error / target.std(correction=0).clamp_min(_SMALLEST_STD) ** 2
+                error = error / standard_deviation(target).clamp_min(_SMALLEST_STD) ** 2
             errors.append(error)
-            cosine = F.cosine_similarity(projected.mean((2, 3)), target.mean((2, 3)), dim=1)
-            distances.append(1 - cosine.mean())
+            with torch.autocast(features.device.type, enabled=False):
+                pooled = pixel_mean(features) @ wide(weight.t())
+            distances.append(1 - F.cosine_similarity(pooled, pixel_mean(target), dim=1).mean())
         return {
             "mse": Term(1.0, torch.stack(errors).mean()),
             "cos": Term(self.beta, torch.stack(distances).mean()),

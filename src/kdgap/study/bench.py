@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from kdgap.data import Dataset, Parts, Request, load_dataset, split_dataset
-from kdgap.engine.student import Teacher, check_trainable
+from kdgap.engine.student import check_trainable
+from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.models.build import check_model
 from kdgap.spec import DataSpec

@@ -9,7 +9,8 @@ import torch
 
 from kdgap.data import Dataset, Parts
 from kdgap.engine.device import environment, environment_digest
-from kdgap.engine.student import State, Teacher
+from kdgap.engine.student import State
+from kdgap.engine.teacher import Teacher
 from kdgap.models import model_cost
 from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy

@@ -6,7 +6,8 @@ from typing import Any
 
 from kdgap.data import Request, load_dataset, split_dataset
 from kdgap.engine.device import make_deterministic, pick_device
-from kdgap.engine.student import Teacher, check_trainable
+from kdgap.engine.student import check_trainable
+from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.errors import BadInputError
 from kdgap.models.build import check_model

@@ -1,0 +1,59 @@
+"""Cases measured one after the other into one account, with the machine that it holds for."""
+
+import platform
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psutil
+import torch
+
+from kdgap.benchmark.case import Case
+from kdgap.benchmark.measure import ARMS, matrix_rate, measure, peak_memory
+from kdgap.engine.device import environment, make_deterministic, native_bf16, pick_device
+from kdgap.spec.run import Precision
+
+
+def run_cases(
+    cases: Sequence[Case],
+    rounds: int,
+    precision: Precision | None,
+    threads: int | None,
+    *,
+    memory: bool,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure cases; return everything in plain types.
+
+    Args:
+        cases: what to measure.
+        rounds: rounds that are timed, after one that is not.
+        precision: the engine's; None = bf16 where it is in hardware.
+        threads: CPU threads of every arm; None = torch's choice.
+        memory: whether to measure peak memory, each arm in a process of its own.
+        say: takes one-line remarks for the user.
+    """
+    device = pick_device("cpu")
+    make_deterministic(0, threads)
+    chosen: Precision = precision or ("bf16" if native_bf16(device) else "fp32")
+    found: dict[str, Any] = {
+        "format": 1,
+        "precision": chosen,
+        "environment": environment(device)
+        | {
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cores": psutil.cpu_count(logical=False),
+            "memory_bytes": psutil.virtual_memory().total,
+        },
+        "matrix_flops_per_second": {},
+        "cases": [],
+    }
+    for case in cases:
+        say(f"{case.key}: {case.title}")
+        row = measure(case, rounds, chosen)
+        if memory:
+            used = torch.get_num_threads()
+            row["peak_memory_bytes"] = {arm: peak_memory(case, arm, chosen, used) for arm in ARMS}
+        found["cases"].append(row)
+    found["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
+    return found

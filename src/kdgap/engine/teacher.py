@@ -1,0 +1,35 @@
+"""The teacher in training: it only answers, so it is folded and narrowed for that."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kdgap.engine.precision import BF16, compute
+from kdgap.models import Network, Output
+from kdgap.models.fold import folded
+from kdgap.spec import RunSpec
+
+
+class Teacher:
+    """A frozen network that answers in evaluation mode, without gradients.
+
+    Attributes:
+        network: the network as it was given, for measuring it; what answers in training is a copy
+            with its batch norms folded, and in bf16 with its weights rounded once and for all.
+    """
+
+    def __init__(self, network: Network, run: RunSpec, device: torch.device) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.network.eval().requires_grad_(False)
+        self._precision, self._device = run.precision, device
+        self._dtype = BF16 if run.precision == "bf16" else torch.float32
+        answering = folded(self.network).to(self._dtype)
+        self._answering = answering.to(memory_format=torch.channels_last).requires_grad_(False)
+
+    def __call__(self, images: Tensor, stages: Sequence[str]) -> Output:
+        """Answer one batch, capturing only `stages`."""
+        # Not `inference_mode`: its tensors may not be saved for a student's backward pass.
+        with torch.no_grad(), compute(self._precision, self._device):
+            answer: Output = self._answering(images.to(self._dtype), stages)
+            return answer

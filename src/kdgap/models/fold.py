@@ -1,0 +1,34 @@
+"""Networks for answering only: batch norm folded into the convolution before it."""
+
+from copy import deepcopy
+from itertools import pairwise
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from kdgap.models.output import Network
+
+
+def folded(network: Network) -> Network:
+    """Return a copy in evaluation mode whose batch norms are folded where that is known to hold.
+
+    Known pairs are `convK` followed by `bnK`, and neighbours in an `nn.Sequential`; a batch norm
+    that stands elsewhere stays. The copy answers what the network answers in evaluation mode, up to
+    rounding.
+    """
+    copy = deepcopy(network).eval()
+    for parent in list(copy.modules()):
+        children = list(parent.named_children())
+        for (before, conv), (after, norm) in pairwise(children):
+            if (
+                isinstance(conv, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and (isinstance(parent, nn.Sequential) or _named_alike(before, after))
+            ):
+                setattr(parent, before, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, after, nn.Identity())
+    return copy
+
+
+def _named_alike(conv: str, norm: str) -> bool:
+    return conv.startswith("conv") and norm == "bn" + conv.removeprefix("conv")
