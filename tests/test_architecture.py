@@ -25,13 +25,17 @@ FLOORS = {
     "methods": 4,
     "report": 4,
     "engine": 5,
+    "benchmark": 6,
     "study": 6,
     "cli": 7,
     "__main__": 8,
 }
 # Errors and the registry are the ground that the other rooms of the first floor stand on.
 GROUND = {"errors", ""}
-TRAINING, JUDGING = {"data", "models", "methods", "engine", "study"}, {"stats", "report"}
+TRAINING, JUDGING = (
+    {"data", "models", "methods", "engine", "study", "benchmark"},
+    {"stats", "report"},
+)
 # Modules that must start without torch: the spine, and everything a listing or a judgement needs.
 TORCH_FREE = (
     "kdgap.cli.app",

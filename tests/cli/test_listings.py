@@ -131,3 +131,10 @@ def test_no_arguments_show_the_help_and_no_empty_error(kdgap: Command) -> None:
 
 def test_an_unknown_device_is_refused(kdgap: Command, refused: Callable[..., str]) -> None:
     assert "abacus" in refused(kdgap, "env", "--device", "abacus")
+
+
+def test_an_unknown_case_or_precision_of_the_benchmark_is_refused(
+    kdgap: Command, refused: Callable[..., str]
+) -> None:
+    assert "there are a, b, c, d, e, f" in refused(kdgap, "bench", "z")
+    assert "fp32, bf16 or auto" in refused(kdgap, "bench", "f", "--precision", "fp16")
