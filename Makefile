@@ -46,7 +46,7 @@ test-slow: $(READY)
 	$(BIN)/pytest -m slow
 
 bench: $(READY)
-	$(BIN)/python benchmarks/step.py
+	$(RUN) bench
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

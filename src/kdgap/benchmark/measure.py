@@ -16,7 +16,7 @@ from torch import Tensor
 from kdgap.benchmark.case import Case
 from kdgap.benchmark.reference_loop import ReferenceLoop
 from kdgap.data import BatchStream
-from kdgap.engine.cohort import SAVE_SECONDS, Member, train_cohort
+from kdgap.engine.cohort import SAVE_SECONDS, SAVE_SHARE, Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.engine.teacher import Teacher
 from kdgap.models import build_model, model_cost
@@ -144,6 +144,7 @@ def measure(case: Case, rounds: int, precision: Precision) -> dict[str, Any]:
             seconds[name].append(arms[name].round())
     engine = arms[ENGINE]
     assert isinstance(engine, EngineArm)
+    saving = engine.saving_seconds()
     return {
         "case": case.key,
         "title": case.title,
@@ -155,7 +156,8 @@ def measure(case: Case, rounds: int, precision: Precision) -> dict[str, Any]:
         },
         "ratio": {name: spread(seconds, name) for name in (REFERENCE, VARIANT)},
         "batch_share": statistics.median(engine.batch_shares),
-        "saving_share": engine.saving_seconds() / SAVE_SECONDS,
+        "saving_seconds": saving,
+        "saving_share": min(SAVE_SHARE, saving / SAVE_SECONDS),
         "flops_per_second": engine.flops() / statistics.median(seconds[ENGINE]),
         "seconds": seconds,
     }

@@ -34,6 +34,8 @@ from kdgap.models import Output
 from kdgap.store.state import Snapshot
 
 SAVE_SECONDS = 120.0
+SAVE_SHARE = 0.02
+"""The share of the time that saving may take: where it takes long, it happens less often."""
 
 
 class Member:
@@ -177,19 +179,23 @@ def train_cohort(
             through once the members are saved.
         save: keeps a member's snapshot; called every `save_seconds` and on a stop.
         end: called once for each member as soon as it is over.
-        save_seconds: the longest time of training that is ever lost.
+        save_seconds: time between two saves; longer where saving took more than `SAVE_SHARE` of
+            it. 0 saves after every step.
         probe: measure each loss term's gradient norm once an epoch; changes no result.
     """
     saved = {id(member): member.place for member in members}
-    last_save = time.monotonic()
+    last_save, wait = time.monotonic(), save_seconds
 
     def save_all(active: Sequence[Member]) -> None:
-        nonlocal last_save
+        nonlocal last_save, wait
+        begun = time.monotonic()
         for member in active:
             if member.place != saved[id(member)]:
                 _guarded(member, partial(save, member))
                 saved[id(member)] = member.place
         last_save = time.monotonic()
+        if save_seconds > 0:
+            wait = max(save_seconds, (last_save - begun) / SAVE_SHARE)
 
     active = list(members)
     while active:
@@ -202,7 +208,7 @@ def train_cohort(
         except StoppedError:
             save_all([member for member in active if member.failure is None])
             raise
-        if time.monotonic() - last_save >= save_seconds:
+        if time.monotonic() - last_save >= wait:
             save_all([member for member in active if not member.over])
 
 

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""How time and memory grow: with the size of a cohort, of the images, and of a study.
+
+    python benchmarks/growth.py cohort          # 1, 2, 4, 8, 13 students of one teacher
+    python benchmarks/growth.py images          # 32 and 64 pixels
+    python benchmarks/growth.py runs            # plan and status of 10, 1,000 and 10,000 runs
+
+Each line is a process of its own, so that peak memory is its own too.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+COHORTS = (1, 2, 4, 8, 13)
+SIZES = (32, 64)
+RUNS = (10, 1_000, 10_000)
+
+
+def main() -> None:
+    """Print one line of JSON a measurement."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("what", choices=("cohort", "images", "runs", "one"))
+    parser.add_argument("--case", default="e", help="which case of `kdgap bench` grows")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--members", type=int, default=13)
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    if given.what == "one":
+        print(json.dumps(one(given)), flush=True)
+    elif given.what == "runs":
+        for count in RUNS:
+            print(json.dumps(study_of(count)), flush=True)
+    else:
+        options = [("--members", n) for n in COHORTS]
+        if given.what == "images":
+            options = [("--image-size", size) for size in SIZES]
+        for name, value in options:
+            words = [name, str(value), "--case", given.case, "--precision", given.precision]
+            subprocess.run([sys.executable, __file__, "one", *words], check=True)
+
+
+def one(given: argparse.Namespace) -> dict[str, Any]:
+    """Time the first members of the published grid, on a case's networks."""
+    from kdgap.benchmark.case import GRID
+    from kdgap.benchmark.cases import CASES
+    from kdgap.benchmark.measure import EngineArm
+    from kdgap.engine.device import make_deterministic
+
+    make_deterministic(0, None)
+    # Nine Logit-KD runs stand first in the grid: one kind of member, until there are none left.
+    case = replace(
+        CASES[given.case], students=GRID[: given.members], image_size=given.image_size, steps=8
+    )
+    arm = EngineArm(case, given.precision)
+    arm.warm_up()
+    seconds = statistics.median(arm.round() for _ in range(given.rounds)) / case.steps
+    return {
+        "case": case.key,
+        "precision": given.precision,
+        "members": given.members,
+        "image_size": given.image_size,
+        "seconds_per_step": round(seconds, 4),
+        "seconds_per_member": round(seconds / given.members, 4),
+        "peak_memory_bytes": peak_memory(),
+    }
+
+
+def peak_memory() -> int:
+    """Return this process's largest resident memory in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def study_of(count: int) -> dict[str, Any]:
+    """Time `kdgap plan` on a study of about so many runs, and `kdgap status` when all are done."""
+    with tempfile.TemporaryDirectory(prefix="kdgap-bench-") as folder:
+        file, directory = Path(folder) / "study.yaml", Path(folder) / "study"
+        seeds = count // 2 - 1 if count < 100 else count // 10
+        alphas = 1 if count < 100 else 8
+        file.write_text(
+            json.dumps(
+                {
+                    "name": "growing",
+                    "data": {"name": "digits"},
+                    "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
+                    "pairs": [{"teacher": "big", "student": "little"}],
+                    "methods": {
+                        "logit": {"alpha": [round(0.1 + 0.1 * i, 1) for i in range(alphas)]}
+                    },
+                    "selection": {"seeds": [100_000 + seed for seed in range(seeds)]},
+                    "finals": {"seeds": list(range(seeds))},
+                }
+            )
+        )
+        planning, size = command("plan", str(file), "--out", str(directory))
+        runs = finish_all(file, directory)
+        surveying, _ = command("status", str(directory))
+        showing, _ = command("show", str(directory))
+    return {
+        "runs": runs,
+        "plan_seconds": planning,
+        "status_seconds": surveying,
+        "show_seconds": showing,
+        "plan_peak_memory_bytes": size,
+    }
+
+
+def command(*words: str) -> tuple[float, int]:
+    """Run `kdgap WORDS`; return its seconds and the largest memory of any child so far."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "kdgap", *words], check=True, capture_output=True)
+    seconds = time.perf_counter() - begun
+    return round(seconds, 3), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def finish_all(file: Path, out: Path) -> int:
+    """Write a record for every planned run, as training leaves it but for the weights' size."""
+    from kdgap.store.record import BEST, LAST, RunDirectory
+    from kdgap.study.workspace import open_study, start_study
+
+    done: set[str] = set()
+    while True:
+        workspace = open_study(file, {}, out)
+        start_study(workspace, lambda _: None)
+        plan, _ = workspace.plan()
+        todo = [p for p in plan.runs.values() if p.id not in done]
+        if not todo:
+            return len(plan.runs)
+        for planned in todo:
+            done.add(planned.id)
+            run = RunDirectory(out / planned.path)
+            run.start({"id": planned.id, "environment": {"device": "cpu"}, "flags": []})
+            for epoch in range(30):
+                run.append_history({"epoch": epoch + 1, "val_acc": 0.9, "train_loss": 0.1})
+            for name in (BEST, LAST):
+                (run.path / name).write_bytes(b"weights")
+            part = {"accuracy": 0.9 + (planned.run.seed % 7) / 1000, "top1_agreement": 0.5}
+            tested = planned.roles != ["selection"]
+            results = {"seed": planned.run.seed, "best_val_acc": 0.9, "flags": []}
+            results["test_acc_best"] = part["accuracy"] if tested else None
+            run.finish(results, {"best": part, "last": part} if tested else None)
+
+
+if __name__ == "__main__":
+    main()
