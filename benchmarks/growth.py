@@ -55,6 +55,7 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
     """Time the first members of the published grid, on a case's networks."""
     from kdgap.benchmark.case import GRID
     from kdgap.benchmark.cases import CASES
+    from kdgap.benchmark.child import own_peak
     from kdgap.benchmark.measure import EngineArm
     from kdgap.engine.device import make_deterministic
 
@@ -73,14 +74,8 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
         "image_size": given.image_size,
         "seconds_per_step": round(seconds, 4),
         "seconds_per_member": round(seconds / given.members, 4),
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": own_peak(),
     }
-
-
-def peak_memory() -> int:
-    """Return this process's largest resident memory in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def study_of(count: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What is timed is real training, and what is reported is what was timed."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -93,12 +94,23 @@ def test_the_spread_is_over_rounds_not_over_sums() -> None:
     assert spread(seconds, REFERENCE) == {"median": 3.0, "min": 2.0, "max": 4.0}
 
 
+@pytest.fixture
+def threads_kept() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads_kept")
 def test_the_account_is_strict_json_and_says_where_it_was_taken() -> None:
-    found: dict[str, Any] = run_cases([TINY], 1, "fp32", None, memory=False)
+    found: dict[str, Any] = run_cases([CASES["f"]], 1, "fp32", 1, memory=True)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["environment"]["threads"] == torch.get_num_threads()
+    assert found["environment"]["threads"] == 1
     assert found["matrix_flops_per_second"]["fp32"] > 0
-    assert found["cases"][0]["runs"] == len(GRID)
+    (case,) = found["cases"]
+    assert (case["runs"], case["steps"]) == (1, CASES["f"].steps)
+    # A process that imported torch holds 100 MB at least, and the small case no gigabyte.
+    assert all(1e8 < peak < 1e9 for peak in case["peak_memory_bytes"].values())
 
 
 def test_the_grid_is_the_published_one() -> None:

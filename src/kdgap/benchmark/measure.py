@@ -1,9 +1,6 @@
 """Timing several ways of doing one thing side by side, and what the machine could do at best."""
 
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -51,7 +48,7 @@ class EngineArm:
             network = build_model(
                 case.teacher, len(data.classes), data.channels, data.image_size, 1
             )
-            self._teacher = Teacher(network, self._runs[0], self._device)
+            self._teacher = Teacher(network, self._runs[0], data.image_size, self._device)
         self._stream = _TimedStream(
             data.train,
             case.batch_size,
@@ -179,15 +176,3 @@ def matrix_rate(precision: Precision, size: int = 2048, repeats: int = 5) -> flo
         a @ b
         best = min(best, time.perf_counter() - begun)
     return 2 * size**3 / best
-
-
-def peak_memory(case: Case, arm: str, precision: Precision, threads: int) -> int:
-    """Return the largest resident memory in bytes of a process that does one round of one arm."""
-    request = json.dumps([case.key, arm, precision, threads])
-    done = subprocess.run(
-        [sys.executable, "-m", "kdgap.benchmark.memory", request],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return int(done.stdout)

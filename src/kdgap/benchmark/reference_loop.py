@@ -6,11 +6,11 @@ needed; every loss is read on the host in every step. `narrow` is the same loop 
 and channels_last, as timm's users run it.
 """
 
-import os
 import time
 from collections.abc import Iterator
 from itertools import chain
 
+import psutil
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -24,6 +24,8 @@ from kdgap.models import Network, Output, build_model
 from kdgap.spec import RunSpec
 
 Batch = tuple[Tensor, Tensor]
+LONG = 10
+"""Steps a round from which the loader works in processes of its own."""
 
 
 class ReferenceLoop:
@@ -174,11 +176,15 @@ def _loader(dataset: Dataset, images: Images, case: Case, *, training: bool) -> 
     crop = [transforms.RandomCrop(side, padding=side // 8)] if training else []
     flip = [transforms.RandomHorizontalFlip()] if training and case.data != "digits" else []
     finish = [transforms.ToTensor(), transforms.Normalize(dataset.mean, dataset.std)]
+    # Processes that live on, and none for a handful of steps: a fork just before a step would make
+    # the step pay for copied pages, which an epoch of hundreds of steps does not notice.
+    workers = psutil.cpu_count(logical=False) or 1 if case.steps >= LONG else 0
     return DataLoader(
         _PilImages(images, transforms.Compose([*crop, *flip, *finish])),
         batch_size=case.batch_size,
         shuffle=training,
-        num_workers=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2,
+        num_workers=workers,
+        persistent_workers=workers > 0,
     )
 
 

@@ -8,7 +8,8 @@ import psutil
 import torch
 
 from kdgap.benchmark.case import Case
-from kdgap.benchmark.measure import ARMS, matrix_rate, measure, peak_memory
+from kdgap.benchmark.child import peak_memory, timed
+from kdgap.benchmark.measure import ARMS, matrix_rate
 from kdgap.engine.device import environment, make_deterministic, native_bf16, pick_device
 from kdgap.spec.run import Precision
 
@@ -34,6 +35,7 @@ def run_cases(
     """
     device = pick_device("cpu")
     make_deterministic(0, threads)
+    used = torch.get_num_threads()
     chosen: Precision = precision or ("bf16" if native_bf16(device) else "fp32")
     found: dict[str, Any] = {
         "format": 1,
@@ -48,12 +50,13 @@ def run_cases(
         "matrix_flops_per_second": {},
         "cases": [],
     }
+    found["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
     for case in cases:
         say(f"{case.key}: {case.title}")
-        row = measure(case, rounds, chosen)
+        row = timed(case.key, rounds, chosen, used)
         if memory:
-            used = torch.get_num_threads()
-            row["peak_memory_bytes"] = {arm: peak_memory(case, arm, chosen, used) for arm in ARMS}
+            row["peak_memory_bytes"] = {
+                arm: peak_memory(case.key, arm, chosen, used) for arm in ARMS
+            }
         found["cases"].append(row)
-    found["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
     return found

@@ -35,6 +35,7 @@ def bench(
     """
     from kdgap.benchmark.cases import CASES, QUICK
     from kdgap.benchmark.table import run_cases
+    from kdgap.cli.printing import out as out_console
     from kdgap.cli.printing import print_json, print_table, say
     from kdgap.errors import BadInputError
     from kdgap.files import json_text
@@ -60,22 +61,16 @@ def bench(
     if as_json:
         print_json(found)
         return
-    print_table(_title(found), COLUMNS, [_row(case) for case in found["cases"]], _caption(found))
+    rows = found["cases"]
+    out_console.print(_title(found), markup=False, soft_wrap=True)
+    for case in rows:
+        out_console.print(f"  {case['case']}  {case['title']}", markup=False, soft_wrap=True)
+    print_table("", SPEED, [_speed(case) for case in rows], _caption(found))
+    print_table("", COST, [_cost(case) for case in rows], "Shares are of the engine's time.")
 
 
-COLUMNS = (
-    "case",
-    "times reference",
-    "times its bf16",
-    "s/step",
-    "reference",
-    "its bf16",
-    "GFLOP/s",
-    "batches",
-    "saving",
-    "memory",
-    "reference",
-)
+SPEED = ("", "s a step", "reference", "its bf16", "times faster", "than its bf16")
+COST = ("", "GFLOP/s", "batches", "saving", "peak memory", "reference's")
 
 
 def _title(found: dict[str, Any]) -> str:
@@ -85,40 +80,39 @@ def _title(found: dict[str, Any]) -> str:
         for precision, rate in found["matrix_flops_per_second"].items()
     )
     return (
-        f"engine ({found['precision']}) beside the reference-style loop · {env['threads']} threads,"
-        f" {env['cpu_capability']}, torch {env['torch']} · matrix product, GFLOP/s: {rates}"
+        f"Engine ({found['precision']}) beside the reference-style loop; {env['threads']} threads,"
+        f" {env['cpu_capability']}, torch {env['torch']}; a matrix product runs at {rates} GFLOP/s."
     )
 
 
 def _caption(found: dict[str, Any]) -> str:
     rounds = found["cases"][0]["rounds"]
     return (
-        f"Median of {rounds} interleaved round{'s' * (rounds > 1)} [least, most]. s/step: all runs"
-        " of the case, validation included. batches, saving: shares of the engine's time, a state"
-        " every two minutes. memory: peak of a process."
+        f"Median of {rounds} round{'s' * (rounds > 1)} in turns [least, most]; a step of every run"
+        " of the case, with its share of validation."
     )
 
 
-def _row(case: dict[str, Any]) -> list[str | None]:
+def _speed(case: dict[str, Any]) -> list[str | None]:
     from kdgap.benchmark.measure import ENGINE, REFERENCE, VARIANT
 
     def ratio(arm: str) -> str:
         spread = case["ratio"][arm]
         return f"{spread['median']:.2f} [{spread['min']:.2f}, {spread['max']:.2f}]"
 
-    seconds, memory = case["seconds_per_step"], case.get("peak_memory_bytes", {})
+    seconds = case["seconds_per_step"]
+    times = [f"{seconds[arm]:.3g}" for arm in (ENGINE, REFERENCE, VARIANT)]
+    return [case["case"], *times, ratio(REFERENCE), ratio(VARIANT)]
 
-    def gigabytes(arm: str) -> str | None:
-        return f"{memory[arm] / 1e9:.2f} GB" if arm in memory else None
 
+def _cost(case: dict[str, Any]) -> list[str | None]:
+    from kdgap.benchmark.measure import ENGINE, REFERENCE
+
+    memory = case.get("peak_memory_bytes", {})
     return [
-        f"{case['case']}  {case['title']}",
-        ratio(REFERENCE),
-        ratio(VARIANT),
-        *(f"{seconds[arm]:.3f}" for arm in (ENGINE, REFERENCE, VARIANT)),
+        case["case"],
         f"{case['flops_per_second'] / 1e9:.0f}",
         f"{case['batch_share']:.2%}",
         f"{case['saving_share']:.2%}",
-        gigabytes(ENGINE),
-        gigabytes(REFERENCE),
+        *(f"{memory[a] / 1e9:.2f} GB" if a in memory else None for a in (ENGINE, REFERENCE)),
     ]

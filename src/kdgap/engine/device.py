@@ -11,7 +11,7 @@ import torch
 
 from kdgap.addressing import address
 from kdgap.errors import BadInputError
-from kdgap.spec import canonical_json
+from kdgap.spec import NUMERICS_VERSION, canonical_json
 from kdgap.store.provenance import installed_version
 
 
@@ -95,6 +95,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "native_bf16": native_bf16(device),
+        "numerics": NUMERICS_VERSION,
         "torch": installed_version("torch"),
         "torchvision": installed_version("torchvision"),
     }

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kdgap.addressing import address
 from kdgap.data import Dataset
+from kdgap.engine.layout import place
 from kdgap.engine.optimise import clip_gradients, make_optimiser
 from kdgap.engine.precision import compute
 from kdgap.engine.teacher import Teacher
@@ -49,7 +50,7 @@ class Student:
         if teacher is not None:
             self.teacher_stages = self.method.teacher_stages(teacher.network.stages)
         projections = self._projections(network, dataset, teacher)
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.network = place(network, run.model, dataset.image_size, run.precision, device)
         self.projections = projections.to(device)
         self.network_parameters = list(network.parameters())
         self.projection_parameters = list(projections.parameters())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from kdgap.engine.layout import layout_of, place
 from kdgap.engine.precision import BF16, compute
 from kdgap.models import Network, Output
 from kdgap.models.fold import folded
@@ -14,18 +15,28 @@ from kdgap.spec import RunSpec
 class Teacher:
     """A frozen network that answers in evaluation mode, without gradients.
 
+    Args:
+        network: the trained network.
+        run: a run that it teaches.
+        image_size: height and width of the images.
+        device: where it answers.
+
     Attributes:
         network: the network as it was given, for measuring it; what answers in training is a copy
             with its batch norms folded, and in bf16 with its weights rounded once and for all.
     """
 
-    def __init__(self, network: Network, run: RunSpec, device: torch.device) -> None:
-        self.network = network.to(device).to(memory_format=torch.channels_last)
+    def __init__(
+        self, network: Network, run: RunSpec, image_size: tuple[int, int], device: torch.device
+    ) -> None:
+        assert run.teacher is not None
+        self.network = place(network, run.teacher.model, image_size, run.precision, device)
         self.network.eval().requires_grad_(False)
         self._precision, self._device = run.precision, device
         self._dtype = BF16 if run.precision == "bf16" else torch.float32
-        answering = folded(self.network).to(self._dtype)
-        self._answering = answering.to(memory_format=torch.channels_last).requires_grad_(False)
+        self._answering = folded(self.network).to(self._dtype).requires_grad_(False)
+        layout = layout_of(run.teacher.model, image_size, run.precision)
+        self._answering.to(memory_format=layout)
 
     def __call__(self, images: Tensor, stages: Sequence[str]) -> Output:
         """Answer one batch, capturing only `stages`."""

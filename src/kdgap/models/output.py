@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from kdgap.registry import Registry
@@ -24,16 +25,24 @@ class Output:
 
 
 class Network(nn.Module):
-    """A network whose forward pass returns `Output` and captures only the stages asked for."""
+    """A network whose forward pass returns `Output` and captures only the stages asked for.
+
+    Attributes:
+        stages: feature stages by name, first to last.
+        layout: what images are laid out as before they enter; None = as they come.
+    """
 
     stages: ClassVar[tuple[str, ...]] = ()
+    layout: torch.memory_format | None = None
 
     def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:
         """Classify images `[B, C, H, W]`; also return the feature maps after `stages`."""
         raise NotImplementedError
 
     def __call__(self, images: Tensor, stages: Collection[str] = ()) -> Output:
-        """Run `forward`."""
+        """Run `forward` on images in the network's own layout."""
+        if self.layout is not None:
+            images = images.contiguous(memory_format=self.layout)
         output: Output = super().__call__(images, stages)
         return output
 

@@ -113,7 +113,10 @@ class Bench:
         teacher, card = None, None
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)
-            teacher, card = Teacher(weights.network, run, self.device), weights.card
+            teacher, card = (
+                Teacher(weights.network, run, dataset.image_size, self.device),
+                weights.card,
+            )
         return Prepared(run, self.device, dataset, parts, teacher, card)
 
     def _split(self, data: DataSpec, dataset: Dataset) -> Parts:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from kdgap.engine.evaluate import fidelity, predict, scores
+from kdgap.engine.layout import place
 from kdgap.engine.student import State
 from kdgap.models import Network, build_model, load_state
 from kdgap.spec import DataSpec, run_id
@@ -19,10 +19,10 @@ Answers = dict[tuple[str, DataSpec, str], Tensor]
 
 
 def _loaded(prepared: Prepared, state: State, source: str) -> Network:
-    data = prepared.dataset
-    network = build_model(prepared.run.model, len(data.classes), data.channels, data.image_size, 0)
+    data, run = prepared.dataset, prepared.run
+    network = build_model(run.model, len(data.classes), data.channels, data.image_size, 0)
     load_state(network, state, source)
-    return network
+    return place(network, run.model, data.image_size, run.precision, prepared.device)
 
 
 def open_door(
@@ -60,9 +60,8 @@ def open_door(
     def answers(weights: str, build: Callable[[], Network]) -> Tensor:
         key = (weights, run.data, run.precision)
         if key not in known:
-            network = build().to(prepared.device).to(memory_format=torch.channels_last)
             known[key] = predict(
-                network, test, dataset.mean, dataset.std, run.precision, prepared.device, pause
+                build(), test, dataset.mean, dataset.std, run.precision, prepared.device, pause
             )
         return known[key]
 

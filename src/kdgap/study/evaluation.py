@@ -12,6 +12,7 @@ from torch import Tensor
 from kdgap.data import DATASETS, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.device import environment_digest, make_deterministic, pick_device
 from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
+from kdgap.engine.layout import place
 from kdgap.engine.student import State
 from kdgap.errors import BadInputError, RunFailedError, StoreDamagedError
 from kdgap.spec import DataSpec, RunSpec
@@ -149,8 +150,10 @@ class _Setting:
 
     def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
         data = self.dataset
-        network = weights.network.to(self.device).to(memory_format=torch.channels_last)
         precision: Precision = self.conditions["precision"]
+        network = place(
+            weights.network, weights.card.model, data.image_size, precision, self.device
+        )
         return predict(network, images, data.mean, data.std, precision, self.device)
 
 

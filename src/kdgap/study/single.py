@@ -37,7 +37,9 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     check_trainable(run, len(parts.train))
     if weights is not None:
         check_teacher(weights, dataset, device)
-    teacher = None if weights is None else Teacher(weights.network, run, device)
+    teacher = None
+    if weights is not None:
+        teacher = Teacher(weights.network, run, dataset.image_size, device)
     return Prepared(run, device, dataset, parts, teacher, None if weights is None else weights.card)
 
 

@@ -11,6 +11,7 @@ from kdgap.data import Dataset, split_dataset
 from kdgap.data.cache import cache_folder
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
+from kdgap.engine.layout import place
 from kdgap.errors import StoreDamagedError, TeacherError
 from kdgap.files import read_json, write_json
 from kdgap.models import Network, build_model, load_state
@@ -171,7 +172,7 @@ def measure(
         pass  # not measured before, or the cache is torn: measure now
     parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
-    network = teacher.network.to(device).to(memory_format=torch.channels_last)
+    network = place(teacher.network, teacher.card.model, dataset.image_size, on.precision, device)
     logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device, pause)
     value = accuracy(logits, parts.val.labels)
     try:
