@@ -11,6 +11,8 @@ from kdgap.spec.run import Precision
 
 NARROW = 8
 """Channels of the first stage up to which channels-last does not always pay."""
+NARROW_BF16 = {"resnet8": 16}
+"""The same in bf16, where it is another number."""
 TINY = 8
 """Side of images in pixels, likewise."""
 
@@ -19,9 +21,11 @@ def layout_of(
     model: ModelSpec, image_size: tuple[int, int], precision: Precision
 ) -> torch.memory_format:
     """Return contiguous for narrow networks in bf16 or on tiny images, channels-last otherwise."""
+    tiny = max(image_size) <= TINY
+    limit = NARROW if tiny or precision == "fp32" else NARROW_BF16.get(model.name, NARROW)
     base = MODELS[model.name].base_channels
-    narrow = base is not None and base * model.width <= NARROW
-    if narrow and (precision == "bf16" or max(image_size) <= TINY):
+    narrow = base is not None and base * model.width <= limit
+    if narrow and (precision == "bf16" or tiny):
         return torch.contiguous_format
     return torch.channels_last
 
