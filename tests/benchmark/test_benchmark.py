@@ -109,8 +109,8 @@ def test_the_account_is_strict_json_and_says_where_it_was_taken() -> None:
     assert found["matrix_flops_per_second"]["fp32"] > 0
     (case,) = found["cases"]
     assert (case["runs"], case["steps"]) == (1, CASES["f"].steps)
-    # A process that imported torch holds 100 MB at least, and the small case no gigabyte.
-    assert all(1e8 < peak < 1e9 for peak in case["peak_memory_bytes"].values())
+    # A process that imported torch holds 100 MB at least; this one's own peak is not theirs.
+    assert all(1e8 < peak < 3e9 for peak in case["peak_memory_bytes"].values())
 
 
 def test_the_grid_is_the_published_one() -> None:

@@ -9,11 +9,12 @@ import torch
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.errors import StoppedError
-from kdgap.spec import RunSpec, canonical_json, run_id
+from kdgap.spec import ModelSpec, RunSpec, canonical_json, run_id
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash
 from tests.engine.conftest import CPU, Lab, Trained, trained
 
+WIDE = ModelSpec(name="resnet8", width=1.0)  # the others are narrow, so of another layout
 STEPS = 4  # 200 images in batches of 64
 
 
@@ -54,9 +55,15 @@ class StopAfter:
             raise StoppedError("stopped", 130)
 
 
+@pytest.mark.parametrize("width", [0.125, 1.0])  # contiguous and channels-last
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_alone_and_in_a_cohort_of_13_the_bits_are_the_same(lab: Lab, precision: str) -> None:
-    runs = grid(lab, precision)
+def test_alone_and_in_a_cohort_of_13_the_bits_are_the_same(
+    lab: Lab, precision: str, width: float
+) -> None:
+    runs = [
+        run.model_copy(update={"model": ModelSpec(name="resnet8", width=width)})
+        for run in grid(lab, precision)
+    ]
     together, teacher = members(lab, runs)
     train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
     alone = [outcome(lab.train(run)) for run in runs]
@@ -70,6 +77,7 @@ def test_stopped_anywhere_and_resumed_from_disk_the_bits_are_the_same(
     lab: Lab, precision: str, chances: int, tmp_path: Path
 ) -> None:
     runs = [lab.spec(method, precision=precision) for method in ("none", "logit", "feature")]
+    runs[2] = runs[2].model_copy(update={"model": WIDE})
     expected = [outcome(lab.train(run)) for run in runs]
     files = {run_id(run): StateFiles(tmp_path / run.method.name, run_id(run)) for run in runs}
     for states in files.values():
