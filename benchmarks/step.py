@@ -11,25 +11,17 @@ import time
 
 import torch
 
-from kdgap.data import BatchStream, Dataset, Images
+from kdgap.benchmark.case import random_images
+from kdgap.data import BatchStream
 from kdgap.engine.device import environment, make_deterministic, pick_device
 from kdgap.engine.student import NO_TEACHER, Student
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdgap.spec.run import Precision
 
 
-def random_cifar(count: int, device: torch.device) -> Dataset:
-    """Random images in the shape of CIFAR-10."""
-    g = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (count, 3, 32, 32), generator=g, dtype=torch.uint8)
-    images = Images(pixels.to(device), torch.randint(0, 10, (count,), generator=g).to(device))
-    names = tuple(map(str, range(10)))
-    return Dataset("cifar10", images, images, names, (0.5,) * 3, (0.25,) * 3, "random", "random")
-
-
 def time_steps(precision: Precision, steps: int, device: torch.device) -> None:
     """Time single steps and print their division."""
-    dataset = random_cifar(45_000, device)
+    dataset = random_images(45_000, 32)
     run = RunSpec(
         data=DataSpec(name="cifar10", augmentation="crop_flip", val_size=5000),
         model=ModelSpec(name="resnet8"),
