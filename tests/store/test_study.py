@@ -27,6 +27,7 @@ PLANNED: dict[str, Any] = {
     "open_runs": 0,
     "open_flops": 0.0,
     "warnings": [],
+    "marks": [],
 }
 HEADER: dict[str, Any] = {"format": 1, "id": "a" * 64, "spec": {}, "flags": []}
 RACE = """

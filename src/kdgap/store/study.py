@@ -39,6 +39,7 @@ _PLAN_KEYS: dict[str, type | tuple[type, ...]] = {
     "open_runs": int,
     "open_flops": (int, float),
     "warnings": list,
+    "marks": list,
 }
 _RUN_KEYS = {"id", "path", "seed", "teacher", "roles", "slots"}
 _CHOICE_KEYS = {"teacher", "student", "method", "tried"}
