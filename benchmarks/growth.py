@@ -53,10 +53,10 @@ def main() -> None:
 
 def one(given: argparse.Namespace) -> dict[str, Any]:
     """Time the first members of the published grid, on a case's networks."""
+    from kdgap.benchmark.arm_process import own_peak
     from kdgap.benchmark.case import GRID
     from kdgap.benchmark.cases import CASES
-    from kdgap.benchmark.child import own_peak
-    from kdgap.benchmark.measure import EngineArm
+    from kdgap.benchmark.engine_arm import EngineArm
     from kdgap.engine.device import make_deterministic
 
     make_deterministic(0, None)

@@ -14,6 +14,7 @@ import torch
 from kdgap.benchmark.case import random_images
 from kdgap.data import BatchStream
 from kdgap.engine.device import environment, make_deterministic, pick_device
+from kdgap.engine.memory import kept_memory
 from kdgap.engine.student import NO_TEACHER, Student
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
 from kdgap.spec.run import Precision
@@ -31,14 +32,15 @@ def time_steps(precision: Precision, steps: int, device: torch.device) -> None:
     student = Student(run, dataset, None, device)
     stream = BatchStream(dataset.train, 128, 0, "crop_flip", dataset.mean, dataset.std)
     prepare, rest = [], []
-    for step in range(steps + 3):
-        begin = time.perf_counter()
-        images, labels = stream.batch(0, step)
-        middle = time.perf_counter()
-        student.step(images, labels, NO_TEACHER, probe=False)
-        if step >= 3:
-            prepare.append(middle - begin)
-            rest.append(time.perf_counter() - middle)
+    with kept_memory():
+        for step in range(steps + 3):
+            begin = time.perf_counter()
+            images, labels = stream.batch(0, step)
+            middle = time.perf_counter()
+            student.step(images, labels, NO_TEACHER, probe=False)
+            if step >= 3:
+                prepare.append(middle - begin)
+                rest.append(time.perf_counter() - middle)
     share = statistics.median(p / (p + r) for p, r in zip(prepare, rest, strict=True))
     print(
         f"{precision}: batch {statistics.median(prepare) * 1e3:.2f} ms,"

@@ -8,37 +8,53 @@ from typing import Any
 import pytest
 import torch
 
-from kdgap.benchmark import measure as measuring
+from kdgap.benchmark.arm_process import ARMS, ENGINE, REFERENCE, ArmProcess
 from kdgap.benchmark.case import FEATURE, GRID, LOGIT, Case
 from kdgap.benchmark.cases import CASES
-from kdgap.benchmark.measure import ARMS, ENGINE, REFERENCE, EngineArm, build_arm, measure, spread
+from kdgap.benchmark.engine_arm import EngineArm
+from kdgap.benchmark.measure import measure, spread
 from kdgap.benchmark.reference_loop import ReferenceLoop
 from kdgap.benchmark.table import run_cases
+from kdgap.errors import RunFailedError
 from kdgap.methods import build_method
 from kdgap.methods.feature import StageProjections
 from kdgap.models import Output
-from kdgap.spec import ModelSpec
+from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.validation import Scalar
 
 SMALL = ModelSpec(name="resnet8", width=0.125)
 TINY = Case("t", "tiny", SMALL, GRID, SMALL, steps=2, data="digits", batch_size=8)
 
 
-@pytest.mark.parametrize("name", ARMS)
-def test_every_arm_trains_every_run(name: str) -> None:
-    arm = build_arm(TINY, name, "fp32")
+def test_the_engine_trains_every_run() -> None:
+    arm = EngineArm(TINY, "fp32")
     arm.warm_up()
     assert arm.round() > 0
-    if isinstance(arm, EngineArm):
-        assert [member.epoch for member in arm._members] == [1] * len(GRID)
-        assert all(0 < share < 1 for share in arm.batch_shares)
-        assert arm.saving_seconds() > 0
-        assert arm.flops() > 0
-    elif isinstance(arm, ReferenceLoop):
-        before = [run.parameters[0].clone() for run in arm._runs]
-        arm.round()
-        for run, weight in zip(arm._runs, before, strict=True):
-            assert not torch.equal(run.parameters[0], weight)
+    assert [member.epoch for member in arm._members] == [1] * len(GRID)
+    found = arm.account()
+    assert 0 < found["batch_share"] < 1
+    assert found["saving_seconds"] > 0
+    assert found["flops"] > 0
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_the_reference_loop_trains_every_run(
+    *, narrow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = ReferenceLoop(TINY, narrow=narrow)
+    trained, build = [], loop.run
+
+    def run(spec: RunSpec) -> Any:
+        started = build(spec)
+        trained.append((started, [p.detach().clone() for p in started.parameters]))
+        return started
+
+    monkeypatch.setattr(loop, "run", run)
+    assert loop.round() > 0
+    assert [run.spec.method for run, _ in trained] == [r.method for r in TINY.runs("fp32")]
+    for run_, before in trained:
+        # A projection of a stage that the loss does not reach would stay as it was.
+        assert not any(map(torch.equal, run_.parameters, before))
 
 
 @pytest.mark.parametrize("students", [LOGIT, FEATURE])
@@ -46,7 +62,7 @@ def test_the_reference_loop_has_the_losses_of_the_methods(
     students: list[tuple[str, dict[str, Scalar]]],
 ) -> None:
     loop = ReferenceLoop(replace(TINY, students=students), narrow=False)
-    run = loop._runs[0]
+    run = loop.run(loop._specs[0])
     name, parameters = students[0]
     method = build_method(name, parameters)
     g = torch.Generator().manual_seed(0)
@@ -65,28 +81,44 @@ def test_the_reference_loop_has_the_losses_of_the_methods(
     assert isinstance(other, Output)
 
 
-def test_rounds_take_turns_and_are_all_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounds_take_turns_and_are_all_reported() -> None:
     order: list[str] = []
-    built = {name: build_arm(TINY, name, "fp32") for name in ARMS}
-    for name, arm in built.items():
-        took = {"reference": 6.0, ENGINE: 2.0}.get(name, 3.0)
-        monkeypatch.setattr(arm, "warm_up", lambda: None)
 
-        def round(name: str = name, took: float = took) -> float:  # noqa: A001
-            order.append(name)
-            return took
+    class Scripted(ArmProcess):
+        def __init__(self, _case: str, arm: str, *_: object) -> None:
+            self.name = arm
 
-        monkeypatch.setattr(arm, "round", round)
-    engine = built[ENGINE]
-    assert isinstance(engine, EngineArm)
-    engine.batch_shares = [0.5]
-    monkeypatch.setattr(measuring, "build_arm", lambda _case, name, _precision: built[name])
-    found = measure(TINY, 3, "fp32")
+        def __exit__(self, *_: object) -> None:
+            order.append(f"{self.name} is gone")
+
+        def round(self) -> float:
+            order.append(self.name)
+            return {REFERENCE: 6.0, ENGINE: 2.0}.get(self.name, 3.0)
+
+        def account(self) -> dict[str, Any]:
+            order.append(f"{self.name} accounts")
+            own = {"batch_share": 0.5, "saving_seconds": 1.2, "flops": 8.0}
+            return {"peak_memory_bytes": len(self.name), **(own if self.name == ENGINE else {})}
+
+    found = measure(TINY, 3, "fp32", 1, Scripted)
     assert order[:3] != order[3:6]
-    assert sorted(order[:3]) == sorted(ARMS)
+    for number in (0, 3, 6):
+        assert sorted(order[number : number + 3]) == sorted(ARMS)
+    # An account may take time and memory, so it comes after every round.
+    assert order[9:12] == [f"{name} accounts" for name in ARMS]
+    assert sorted(order[12:]) == sorted(f"{name} is gone" for name in ARMS)
     assert found["ratio"][REFERENCE] == {"median": 3.0, "min": 3.0, "max": 3.0}
     assert found["seconds_per_step"][ENGINE] == 1.0
     assert found["seconds"][REFERENCE] == [6.0, 6.0, 6.0]
+    assert found["flops_per_second"] == 4.0
+    assert found["saving_share"] == 0.01
+    assert found["peak_memory_bytes"] == {name: len(name) for name in ARMS}
+
+
+def test_an_arm_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RunFailedError, match="case nowhere, engine: its process ended with 1"):
+        ArmProcess("nowhere", ENGINE, "fp32", 1)
+    assert "KeyError: 'nowhere'" in capfd.readouterr().err
 
 
 def test_the_spread_is_over_rounds_not_over_sums() -> None:
@@ -103,7 +135,7 @@ def threads_kept() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads_kept")
 def test_the_account_is_strict_json_and_says_where_it_was_taken() -> None:
-    found: dict[str, Any] = run_cases([CASES["f"]], 1, "fp32", 1, memory=True)
+    found: dict[str, Any] = run_cases([CASES["f"]], 1, "fp32", 1)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["environment"]["threads"] == 1
     assert found["matrix_flops_per_second"]["fp32"] > 0

@@ -70,7 +70,7 @@ class Lab:
         network = build_model(run.teacher.model, 10, 1, (8, 8), 7)
         with torch.no_grad():  # batch norm gets running statistics that are not its initial ones
             network.train()(torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
-        return Teacher(network, run, (8, 8), CPU)
+        return Teacher(network, run, CPU)
 
     def student(self, run: RunSpec) -> tuple[Student, Teacher | None]:
         teacher = self.teacher(run)

@@ -21,7 +21,7 @@ from torchvision import transforms
 from kdgap.benchmark.case import Case
 from kdgap.data import Dataset, Images
 from kdgap.models import Network, Output, build_model
-from kdgap.spec import RunSpec
+from kdgap.spec import ModelSpec, RunSpec
 
 Batch = tuple[Tensor, Tensor]
 LONG = 10
@@ -42,30 +42,28 @@ class ReferenceLoop:
         self._layout = torch.channels_last if narrow else torch.contiguous_format
         self._train = _loader(dataset, dataset.train, case, training=True)
         self._val = _loader(dataset, val, case, training=False)
-        size = (len(dataset.classes), dataset.channels, dataset.image_size)
+        self._specs = case.runs("fp32")
+        self._size = (len(dataset.classes), dataset.channels, dataset.image_size)
+        self._blank = torch.zeros(2, dataset.channels, *dataset.image_size)
         self._teacher: Network | None = None
         if case.teacher is not None:
-            self._teacher = build_model(case.teacher, *size, 1).to(memory_format=self._layout)
-            self._teacher.eval()
-        blank = torch.zeros(2, dataset.channels, *dataset.image_size)
-        self._runs = [
-            _Run(
-                spec,
-                build_model(spec.model, *size, 0).to(memory_format=self._layout),
-                self._teacher,
-                blank,
-            )
-            for spec in case.runs("fp32")
-        ]
+            self._teacher = self._network(case.teacher, 1).eval()
 
     def warm_up(self) -> None:
         """Train one run of each method for a round."""
-        for run in {run.spec.method.name: run for run in self._runs}.values():
-            self._epoch(run)
+        for spec in {spec.method.name: spec for spec in self._specs}.values():
+            self._epoch(self.run(spec))
 
     def round(self) -> float:
         """Train and validate every run for one epoch; return the seconds, start-up left out."""
-        return sum(self._epoch(run) for run in self._runs)
+        return sum(self._epoch(self.run(spec)) for spec in self._specs)
+
+    def run(self, spec: RunSpec) -> "_Run":
+        """Return a run at its start; one is alive at a time."""
+        return _Run(spec, self._network(spec.model, 0), self._teacher, self._blank)
+
+    def _network(self, model: ModelSpec, seed: int) -> Network:
+        return build_model(model, *self._size, seed).to(memory_format=self._layout)
 
     def _epoch(self, run: "_Run") -> float:
         run.network.train()

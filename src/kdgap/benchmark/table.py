@@ -8,8 +8,7 @@ import psutil
 import torch
 
 from kdgap.benchmark.case import Case
-from kdgap.benchmark.child import peak_memory, timed
-from kdgap.benchmark.measure import ARMS, matrix_rate
+from kdgap.benchmark.measure import matrix_rate, measure
 from kdgap.engine.device import environment, make_deterministic, native_bf16, pick_device
 from kdgap.spec.run import Precision
 
@@ -20,7 +19,6 @@ def run_cases(
     precision: Precision | None,
     threads: int | None,
     *,
-    memory: bool,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure cases; return everything in plain types.
@@ -30,7 +28,6 @@ def run_cases(
         rounds: rounds that are timed, after one that is not.
         precision: the engine's; None = bf16 where it is in hardware.
         threads: CPU threads of every arm; None = torch's choice.
-        memory: whether to measure peak memory, each arm in a process of its own.
         say: takes one-line remarks for the user.
     """
     device = pick_device("cpu")
@@ -53,10 +50,5 @@ def run_cases(
     found["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
     for case in cases:
         say(f"{case.key}: {case.title}")
-        row = timed(case.key, rounds, chosen, used)
-        if memory:
-            row["peak_memory_bytes"] = {
-                arm: peak_memory(case.key, arm, chosen, used) for arm in ARMS
-            }
-        found["cases"].append(row)
+        found["cases"].append(measure(case, rounds, chosen, used))
     return found

@@ -22,9 +22,6 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="CPU threads of all arms; torch's choice by default.", min=1)
     ] = None,
-    memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Also measure peak memory.")
-    ] = True,
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -52,7 +49,6 @@ def bench(
         1 if quick else rounds,
         None if precision == "auto" else precision,  # type: ignore[arg-type]
         threads,
-        memory=memory and not quick,
         say=say,
     )
     if out is not None:
@@ -94,7 +90,7 @@ def _caption(found: dict[str, Any]) -> str:
 
 
 def _speed(case: dict[str, Any]) -> list[str | None]:
-    from kdgap.benchmark.measure import ENGINE, REFERENCE, VARIANT
+    from kdgap.benchmark.arm_process import ENGINE, REFERENCE, VARIANT
 
     def ratio(arm: str) -> str:
         spread = case["ratio"][arm]
@@ -106,13 +102,13 @@ def _speed(case: dict[str, Any]) -> list[str | None]:
 
 
 def _cost(case: dict[str, Any]) -> list[str | None]:
-    from kdgap.benchmark.measure import ENGINE, REFERENCE
+    from kdgap.benchmark.arm_process import ENGINE, REFERENCE
 
-    memory = case.get("peak_memory_bytes", {})
+    memory = case["peak_memory_bytes"]
     return [
         case["case"],
         f"{case['flops_per_second'] / 1e9:.0f}",
         f"{case['batch_share']:.2%}",
         f"{case['saving_share']:.2%}",
-        *(f"{memory[a] / 1e9:.2f} GB" if a in memory else None for a in (ENGINE, REFERENCE)),
+        *(f"{memory[arm] / 1e9:.2f} GB" for arm in (ENGINE, REFERENCE)),
     ]

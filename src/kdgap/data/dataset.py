@@ -28,8 +28,9 @@ class Images:
         return len(self.labels)
 
     def take(self, index: Tensor) -> "Images":
-        """Return the images at `index`."""
-        return Images(self.pixels[index], self.labels[index])
+        """Return the images at `index`, channels last in memory, as they are trained on."""
+        pixels = self.pixels[index].contiguous(memory_format=torch.channels_last)
+        return Images(pixels, self.labels[index])
 
 
 @dataclass(frozen=True)

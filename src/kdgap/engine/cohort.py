@@ -24,6 +24,7 @@ from torch import Tensor
 
 from kdgap.data import BatchStream, Images
 from kdgap.engine.evaluate import accuracy, predict
+from kdgap.engine.memory import kept_memory
 from kdgap.engine.meter import DivergedError, Meter
 from kdgap.engine.optimise import cosine_lr
 from kdgap.engine.student import NO_TEACHER, State, Student
@@ -198,18 +199,19 @@ def train_cohort(
             wait = max(save_seconds, (last_save - begun) / SAVE_SHARE)
 
     active = list(members)
-    while active:
-        try:
-            for member in [member for member in active if member.over]:
-                end(member)
-                active.remove(member)
-            if active:
-                _advance(active, teacher, stream, val, pause, probe=probe)
-        except StoppedError:
-            save_all([member for member in active if member.failure is None])
-            raise
-        if time.monotonic() - last_save >= wait:
-            save_all([member for member in active if not member.over])
+    with kept_memory():
+        while active:
+            try:
+                for member in [member for member in active if member.over]:
+                    end(member)
+                    active.remove(member)
+                if active:
+                    _advance(active, teacher, stream, val, pause, probe=probe)
+            except StoppedError:
+                save_all([member for member in active if member.failure is None])
+                raise
+            if time.monotonic() - last_save >= wait:
+                save_all([member for member in active if not member.over])
 
 
 def _advance(

@@ -50,7 +50,7 @@ class Student:
         if teacher is not None:
             self.teacher_stages = self.method.teacher_stages(teacher.network.stages)
         projections = self._projections(network, dataset, teacher)
-        self.network = place(network, run.model, dataset.image_size, run.precision, device)
+        self.network = place(network, run.model, device)
         self.projections = projections.to(device)
         self.network_parameters = list(network.parameters())
         self.projection_parameters = list(projections.parameters())

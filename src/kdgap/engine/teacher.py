@@ -18,7 +18,6 @@ class Teacher:
     Args:
         network: the trained network.
         run: a run that it teaches.
-        image_size: height and width of the images.
         device: where it answers.
 
     Attributes:
@@ -26,17 +25,14 @@ class Teacher:
             with its batch norms folded, and in bf16 with its weights rounded once and for all.
     """
 
-    def __init__(
-        self, network: Network, run: RunSpec, image_size: tuple[int, int], device: torch.device
-    ) -> None:
+    def __init__(self, network: Network, run: RunSpec, device: torch.device) -> None:
         assert run.teacher is not None
-        self.network = place(network, run.teacher.model, image_size, run.precision, device)
+        self.network = place(network, run.teacher.model, device)
         self.network.eval().requires_grad_(False)
         self._precision, self._device = run.precision, device
         self._dtype = BF16 if run.precision == "bf16" else torch.float32
         self._answering = folded(self.network).to(self._dtype).requires_grad_(False)
-        layout = layout_of(run.teacher.model, image_size, run.precision)
-        self._answering.to(memory_format=layout)
+        self._answering.to(memory_format=layout_of(run.teacher.model))
 
     def __call__(self, images: Tensor, stages: Sequence[str]) -> Output:
         """Answer one batch, capturing only `stages`."""

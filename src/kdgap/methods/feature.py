@@ -21,6 +21,7 @@ from kdgap.methods.method import (
 )
 from kdgap.methods.projected_error import projected_squared_error
 from kdgap.models import Output
+from kdgap.models.kept_layout import pixel_mean
 
 _SMALLEST_STD = 1e-6
 
@@ -53,11 +54,6 @@ def align(features: Tensor, size: tuple[int, int]) -> Tensor:
     if height % size[0] == 0 and width % size[1] == 0:
         return F.avg_pool2d(features, (height // size[0], width // size[1]))
     return F.adaptive_avg_pool2d(features, size)
-
-
-def pixel_mean(x: Tensor) -> Tensor:
-    """Return the mean over pixels of `[B, D, H, W]`, `[B, D]`, in at least float32."""
-    return x.mean((2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def standard_deviation(x: Tensor) -> Tensor:

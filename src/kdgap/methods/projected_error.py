@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from kdgap.models.kept_layout import layout_in_memory
+
 BLOCK = 2**20
 """Numbers of the projected map that are worked on at once."""
 
@@ -57,6 +59,7 @@ class _ProjectedSquaredError(torch.autograd.Function):
             by_weight += F.linear(narrow.t(), block.t())
         ctx.save_for_backward(by_features, by_weight)
         ctx.shape, ctx.weight_dtype, ctx.count = features.shape, weight.dtype, t.numel()
+        ctx.layout = layout_in_memory(features)
         return total / t.numel()
 
     @staticmethod
@@ -67,4 +70,5 @@ class _ProjectedSquaredError(torch.autograd.Function):
         batch, channels, height, width = ctx.shape
         rows = by_features * scale  # a scalar tensor keeps its precision and leaves the type
         maps = rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        maps = maps.contiguous(memory_format=ctx.layout)
         return maps, (by_weight * scale).to(ctx.weight_dtype), None

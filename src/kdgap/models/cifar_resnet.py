@@ -10,6 +10,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kdgap.models.kept_layout import pixel_mean, zero_padded_shortcut
 from kdgap.models.output import MODELS, ModelEntry, Network, Output
 from kdgap.spec import ModelSpec
 
@@ -28,15 +29,12 @@ class _Block(nn.Module):
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.stride = stride
-        self.new_channels = outputs - inputs
+        self.changes_shape = stride > 1 or inputs != outputs
 
     def forward(self, x: Tensor) -> Tensor:
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.stride > 1:
-            x = x[:, :, :: self.stride, :: self.stride]
-        if self.new_channels:
-            before = self.new_channels // 2
-            x = F.pad(x, (0, 0, 0, 0, before, self.new_channels - before))
+        if self.changes_shape:
+            x = zero_padded_shortcut(x, self.stride, residual.shape[1])
         return F.relu(residual + x)
 
 
@@ -71,7 +69,7 @@ class CifarResNet(Network):
             x = getattr(self, stage)(x)
             if stage in stages:
                 features[stage] = x
-        return Output(self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1)), features)
+        return Output(self.fc(pixel_mean(x)), features)
 
 
 def _build(depth: int, spec: ModelSpec, classes: int, channels: int) -> Network:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
+from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.output import Network, Output
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -23,7 +24,6 @@ class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no
     bn1: nn.Module
     relu: nn.Module
     maxpool: nn.Module
-    avgpool: nn.Module
     fc: nn.Module
 
     def __init__(
@@ -50,7 +50,7 @@ class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no
             x = getattr(self, stage)(x)
             if stage in stages:
                 features[stage] = x
-        return Output(self.fc(self.avgpool(x).flatten(1)), features)
+        return Output(self.fc(pixel_mean(x)), features)
 
 
 def build(depths: tuple[str, list[int]], classes: int, channels: int, stem: str) -> Network:

@@ -10,7 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kdgap.spec.validation import Scalar, Strict, Text
 
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 """Raised whenever the engine's arithmetic changes, so that old and new results never mix."""
 
 Augmentation = Literal["crop_flip", "crop", "none"]

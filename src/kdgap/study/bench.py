@@ -114,7 +114,7 @@ class Bench:
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)
             teacher, card = (
-                Teacher(weights.network, run, dataset.image_size, self.device),
+                Teacher(weights.network, run, self.device),
                 weights.card,
             )
         return Prepared(run, self.device, dataset, parts, teacher, card)

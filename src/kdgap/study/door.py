@@ -22,7 +22,7 @@ def _loaded(prepared: Prepared, state: State, source: str) -> Network:
     data, run = prepared.dataset, prepared.run
     network = build_model(run.model, len(data.classes), data.channels, data.image_size, 0)
     load_state(network, state, source)
-    return place(network, run.model, data.image_size, run.precision, prepared.device)
+    return place(network, run.model, prepared.device)
 
 
 def open_door(

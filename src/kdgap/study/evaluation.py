@@ -151,9 +151,7 @@ class _Setting:
     def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
         data = self.dataset
         precision: Precision = self.conditions["precision"]
-        network = place(
-            weights.network, weights.card.model, data.image_size, precision, self.device
-        )
+        network = place(weights.network, weights.card.model, self.device)
         return predict(network, images, data.mean, data.std, precision, self.device)
 
 

@@ -39,7 +39,7 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
         check_teacher(weights, dataset, device)
     teacher = None
     if weights is not None:
-        teacher = Teacher(weights.network, run, dataset.image_size, device)
+        teacher = Teacher(weights.network, run, device)
     return Prepared(run, device, dataset, parts, teacher, None if weights is None else weights.card)
 
 

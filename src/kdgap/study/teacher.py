@@ -172,7 +172,7 @@ def measure(
         pass  # not measured before, or the cache is torn: measure now
     parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
-    network = place(teacher.network, teacher.card.model, dataset.image_size, on.precision, device)
+    network = place(teacher.network, teacher.card.model, device)
     logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device, pause)
     value = accuracy(logits, parts.val.labels)
     try:

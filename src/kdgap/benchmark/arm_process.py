@@ -1,0 +1,116 @@
+"""One arm of a comparison in a process of its own, so that none suffers from another's memory.
+
+Parent and child speak in lines of JSON: the child says it is warm; each "round" is answered with
+its seconds; "account" with everything else, after which the child ends.
+"""
+
+import json
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+from kdgap.errors import RunFailedError
+from kdgap.spec.run import Precision
+
+REFERENCE, VARIANT, ENGINE = "reference", "reference, bf16 channels_last", "engine"
+ARMS = (REFERENCE, VARIANT, ENGINE)
+
+
+class ArmProcess:
+    """A process that does a case in one way, warmed up and waiting.
+
+    Args:
+        case: the case by its key.
+        arm: one of `ARMS`.
+        precision: the engine's.
+        threads: CPU threads.
+    """
+
+    def __init__(self, case: str, arm: str, precision: Precision, threads: int) -> None:
+        self._what = f"case {case}, {arm}"
+        request = json.dumps([case, arm, precision, threads])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "kdgap.benchmark.arm_process", request],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            self._hear()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def round(self) -> float:
+        """Do one round and return its seconds."""
+        return float(self._ask("round"))
+
+    def account(self) -> dict[str, Any]:
+        """Return the largest resident memory so far, and what else the arm knows of itself."""
+        found: dict[str, Any] = self._ask("account")
+        return found
+
+    def _ask(self, what: str) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what}\n")
+        self._process.stdin.flush()
+        return self._hear()
+
+    def _hear(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RunFailedError(f"{self._what}: its process ended with {self._process.wait()}")
+        return json.loads(line)
+
+
+def own_peak() -> int:
+    """Return the largest resident memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss counts what the parent held when it started this process
+        words = status.read_text().partition("VmHWM:")[2].split()
+        return int(words[0]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def main() -> None:
+    """Be an arm: answer line by line until asked for the account, or until nobody asks."""
+    import torch
+
+    from kdgap.benchmark.cases import CASES
+    from kdgap.benchmark.engine_arm import EngineArm
+    from kdgap.benchmark.reference_loop import ReferenceLoop
+    from kdgap.engine.device import make_deterministic
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its arms
+    key, name, precision, threads = json.loads(sys.argv[1])
+    torch.set_num_threads(threads)
+    arm: EngineArm | ReferenceLoop
+    if name == ENGINE:
+        make_deterministic(0, threads)
+        arm = EngineArm(CASES[key], precision)
+    else:
+        arm = ReferenceLoop(CASES[key], narrow=name == VARIANT)
+    arm.warm_up()
+    print(json.dumps("warm"), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "round":
+            print(json.dumps(arm.round()), flush=True)
+        else:
+            own = arm.account() if isinstance(arm, EngineArm) else {}
+            print(json.dumps({"peak_memory_bytes": own_peak(), **own}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
