@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -100,7 +101,7 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
             own = {"batch_share": 0.5, "saving_seconds": 1.2, "flops": 8.0}
             return {"peak_memory_bytes": len(self.name), **(own if self.name == ENGINE else {})}
 
-    found = measure(TINY, 3, "fp32", 1, Scripted)
+    found = measure("f", 3, "fp32", 1, Scripted)
     assert order[:3] != order[3:6]
     for number in (0, 3, 6):
         assert sorted(order[number : number + 3]) == sorted(ARMS)
@@ -108,7 +109,7 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
     assert order[9:12] == [f"{name} accounts" for name in ARMS]
     assert sorted(order[12:]) == sorted(f"{name} is gone" for name in ARMS)
     assert found["ratio"][REFERENCE] == {"median": 3.0, "min": 3.0, "max": 3.0}
-    assert found["seconds_per_step"][ENGINE] == 1.0
+    assert found["seconds_per_step"][ENGINE] == 2.0 / CASES["f"].steps
     assert found["seconds"][REFERENCE] == [6.0, 6.0, 6.0]
     assert found["flops_per_second"] == 4.0
     assert found["saving_share"] == 0.01
@@ -119,6 +120,22 @@ def test_an_arm_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RunFailedError, match="case nowhere, engine: its process ended with 1"):
         ArmProcess("nowhere", ENGINE, "fp32", 1)
     assert "KeyError: 'nowhere'" in capfd.readouterr().err
+
+
+def test_an_arm_that_dies_while_it_waits_is_named() -> None:
+    with ArmProcess("f", ENGINE, "fp32", 1) as arm:
+        arm._process.kill()
+        arm._process.wait()
+        with pytest.raises(RunFailedError, match="case f, engine: its process ended with -9"):
+            arm.round()
+
+
+def test_an_arm_leaves_no_process_behind() -> None:
+    with ArmProcess("f", REFERENCE, "fp32", 1) as arm:
+        family = psutil.Process(arm._process.pid).children(recursive=True)
+        assert family  # the loader's
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
 
 
 def test_the_spread_is_over_rounds_not_over_sums() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdgap.addressing import address
@@ -200,3 +201,28 @@ def test_normalisation_is_that_of_numpy() -> None:
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(expected, abs=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+# --- shapes and memory
+
+
+def test_images_need_not_be_square() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (9, 3, 6, 10), dtype=torch.uint8, generator=generator)
+    augmented = augment(pixels, torch.Generator().manual_seed(2), flip=True)
+    assert augmented.shape == pixels.shape
+    crops = F.pad(pixels, (1, 1, 1, 1)).unfold(2, 6, 1).unfold(3, 10, 1)
+    for number, found in enumerate(augmented):
+        choices = crops[number].permute(1, 2, 0, 3, 4).reshape(-1, 3, 6, 10)
+        fits = [torch.equal(found, c) or torch.equal(found, c.flip(2)) for c in choices]
+        assert sum(fits) == 1
+    expected = normalise(pixels.permute(0, 1, 3, 2), MEAN, STD).permute(0, 1, 3, 2)
+    assert torch.equal(normalise(pixels, MEAN, STD), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_stream_holds_no_second_copy_of_what_was_taken(channels: int) -> None:
+    taken = Images(noise(COUNT, channels=channels), torch.arange(COUNT)).take(torch.arange(9))
+    assert torch.equal(taken.pixels, noise(COUNT, channels=channels)[:9])
+    stream = BatchStream(taken, BATCH, 0, "none", MEAN[:channels], STD[:channels])
+    assert stream._pixels.data_ptr() == taken.pixels.data_ptr()

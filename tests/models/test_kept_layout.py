@@ -39,7 +39,18 @@ def test_the_shortcut_is_every_other_pixel_between_zeros(
     (other,) = torch.autograd.grad((expected * weights).sum(), x)
     assert torch.equal(one, other)
     assert one.is_contiguous(memory_format=layout)
+    for foreign in LAYOUTS:
+        gradient = weights.contiguous(memory_format=foreign)
+        (again,) = torch.autograd.grad(zero_padded_shortcut(x, stride, channels), x, gradient)
+        assert torch.equal(again, other)
+        assert again.is_contiguous(memory_format=layout)
     assert torch.autograd.gradcheck(lambda x: zero_padded_shortcut(x, stride, channels), (x,))
+
+
+def test_a_map_of_one_channel_counts_as_contiguous() -> None:
+    found = zero_padded_shortcut(maps(torch.contiguous_format)[:, :1].contiguous(), 2, 2)
+    assert found.is_contiguous()
+    assert not found.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

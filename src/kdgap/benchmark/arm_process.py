@@ -1,14 +1,16 @@
 """One arm of a comparison in a process of its own, so that none suffers from another's memory.
 
 Parent and child speak in lines of JSON: the child says it is warm; each "round" is answered with
-its seconds; "account" with everything else, after which the child ends.
+its seconds, "account" with everything else. The child ends when its parent does, or is killed.
 """
 
 import json
+import os
 import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +39,7 @@ class ArmProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            process_group=0,  # with the processes of its loader, which would outlive it
         )
         try:
             self._hear()
@@ -48,8 +51,10 @@ class ArmProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with suppress(BrokenPipeError):
+            self._process.communicate()
 
     def round(self) -> float:
         """Do one round and return its seconds."""
@@ -62,8 +67,9 @@ class ArmProcess:
 
     def _ask(self, what: str) -> Any:
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{what}\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it is dead, as `_hear` will say
+            self._process.stdin.write(f"{what}\n")
+            self._process.stdin.flush()
         return self._hear()
 
     def _hear(self) -> Any:
@@ -93,7 +99,8 @@ def main() -> None:
     from kdgap.benchmark.reference_loop import ReferenceLoop
     from kdgap.engine.device import make_deterministic
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its arms
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what else is printed is no answer
     key, name, precision, threads = json.loads(sys.argv[1])
     torch.set_num_threads(threads)
     arm: EngineArm | ReferenceLoop
@@ -103,13 +110,15 @@ def main() -> None:
     else:
         arm = ReferenceLoop(CASES[key], narrow=name == VARIANT)
     arm.warm_up()
-    print(json.dumps("warm"), flush=True)
+    answer: object = "warm"
+    print(json.dumps(answer), file=answers)
     for line in sys.stdin:
         if line.strip() == "round":
-            print(json.dumps(arm.round()), flush=True)
+            answer = arm.round()
         else:
-            own = arm.account() if isinstance(arm, EngineArm) else {}
-            print(json.dumps({"peak_memory_bytes": own_peak(), **own}), flush=True)
+            peak = {"peak_memory_bytes": own_peak()}  # before the account adds to it
+            answer = peak | (arm.account() if isinstance(arm, EngineArm) else {})
+        print(json.dumps(answer), file=answers)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class EngineArm:
 
     def round(self) -> float:
         """Train and validate the cohort for one epoch."""
+        self._members = []  # before others are built
         self._members = [
             Member(Student(run, self._dataset, self._teacher, self._device)) for run in self._runs
         ]

@@ -15,12 +15,13 @@ from kdgap.spec.run import Augmentation
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """Turn uint8 `[B, C, H, W]` into float32 with zero mean and unit deviation, channels last."""
     batch, channels, height, width = pixels.shape
-    scale = torch.tensor([1 / (255 * s) for s in std], device=pixels.device).repeat(width)
-    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=pixels.device)
+    scale = torch.tensor([1 / (255 * s) for s in std] * width, device=pixels.device)
+    shifts = [m / s for m, s in zip(mean, std, strict=True)]
+    shift = torch.tensor(shifts * width, device=pixels.device)
     wide = pixels.to(torch.float32, memory_format=torch.channels_last)
     # By whole rows of pixels: a loop over three channels innermost would be ten times as slow.
     rows = wide.permute(0, 2, 3, 1).reshape(-1, width * channels)
-    rows = rows.mul_(scale).sub_(shift.repeat(width))
+    rows = rows.mul_(scale).sub_(shift)
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 

@@ -10,6 +10,7 @@ import psutil
 import torch
 
 from kdgap.addressing import address
+from kdgap.engine.memory import hand_back
 from kdgap.errors import BadInputError
 from kdgap.spec import NUMERICS_VERSION, canonical_json
 from kdgap.store.provenance import installed_version
@@ -52,6 +53,7 @@ def free_memory(device: torch.device) -> int:
     """Return how many bytes are free where a device keeps its tensors."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    hand_back()
     return int(psutil.virtual_memory().available)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-# Names and numbers of malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_MOST = 2**31 - 1
-_MOST_OF_OLD_GLIBC = 2**25
+# Names and numbers of malloc.h. Blocks that are mapped one by one go back when they are freed.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_NEVER = -1
+_USUAL_TRIM, _USUAL_MMAP_MAX = 64 * 2**20, 2**16
 
 
 @contextmanager
@@ -24,12 +24,20 @@ def kept_memory() -> Iterator[None]:
     if libc is None:
         yield
         return
-    if not libc.mallopt(_M_MMAP_THRESHOLD, _MOST):
-        libc.mallopt(_M_MMAP_THRESHOLD, _MOST_OF_OLD_GLIBC)
-    libc.mallopt(_M_TRIM_THRESHOLD, _MOST)
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
     try:
         yield
     finally:
+        libc.mallopt(_M_MMAP_MAX, _USUAL_MMAP_MAX)
+        libc.mallopt(_M_TRIM_THRESHOLD, _USUAL_TRIM)
+        hand_back()
+
+
+def hand_back() -> None:
+    """Give memory that is free within this process back to the system."""
+    libc = _glibc()
+    if libc is not None:
         libc.malloc_trim(0)
 
 

@@ -2,7 +2,7 @@
 
 bf16 means torch's autocast: convolutions and matrix products take bfloat16 inputs and give
 bfloat16 outputs with float32 sums; batch-norm statistics, losses, weights and the optimiser stay
-float32. Images and feature maps are laid out channels-last in both precisions.
+float32.
 
 A CPU without bfloat16 instructions falls to reference kernels that are 10 to 14 times slower than
 float32. There, `_EmulateBf16` rounds inputs and outputs to bfloat16 and does the sums with the

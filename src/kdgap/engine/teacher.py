@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from kdgap.engine.layout import layout_of, place
+from kdgap.engine.layout import place
 from kdgap.engine.precision import BF16, compute
 from kdgap.models import Network, Output
 from kdgap.models.fold import folded
@@ -31,8 +31,8 @@ class Teacher:
         self.network.eval().requires_grad_(False)
         self._precision, self._device = run.precision, device
         self._dtype = BF16 if run.precision == "bf16" else torch.float32
-        self._answering = folded(self.network).to(self._dtype).requires_grad_(False)
-        self._answering.to(memory_format=layout_of(run.teacher.model))
+        answering = folded(self.network).to(self._dtype).requires_grad_(False)
+        self._answering = place(answering, run.teacher.model, device)
 
     def __call__(self, images: Tensor, stages: Sequence[str]) -> Output:
         """Answer one batch, capturing only `stages`."""

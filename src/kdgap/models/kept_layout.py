@@ -21,19 +21,17 @@ def pixel_mean(x: Tensor) -> Tensor:
 def zero_padded_shortcut(x: Tensor, stride: int, channels: int) -> Tensor:
     """Return every `stride`-th pixel of `[B, D, H, W]`, with zero channels around the D.
 
-    "Option A" of He et al. 2016, section 4.2: `[B, channels, H / stride, W / stride]`, rounded up.
+    "Option A" of He et al. 2016, section 4.2: `[B, channels, H / stride, W / stride]`, rounded up;
+    `channels` is at least D.
     """
     shortcut: Tensor = _ZeroPaddedShortcut.apply(x, stride, channels)
     return shortcut
 
 
 def layout_in_memory(x: Tensor) -> torch.memory_format:
-    """Return the layout of `[B, D, H, W]`; contiguous if it is neither of the two."""
-    return (
-        torch.channels_last
-        if x.is_contiguous(memory_format=torch.channels_last)
-        else torch.contiguous_format
-    )
+    """Return the layout of `[B, D, H, W]`; contiguous if it is both of the two or neither."""
+    only_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return torch.channels_last if only_last else torch.contiguous_format
 
 
 class _PixelMean(torch.autograd.Function):
