@@ -9,8 +9,8 @@ import pytest
 
 from kdgap import yamlio
 from kdgap.errors import BadInputError
-from kdgap.spec import StudySpec, read_study
-from kdgap.spec.study import preregistered
+from kdgap.spec import StudySpec, read_claims, read_study
+from kdgap.spec.study import Claim, preregistered
 from kdgap.spec.study_file import parse_overrides
 
 STUDIES = Path(__file__).resolve().parents[2] / "configs" / "studies"
@@ -477,3 +477,52 @@ def test_claims_and_ablations_are_preregistered() -> None:
     assert given["ablations"] != {}
     assert given["claims"][0]["terms"][0]["weight"] == 1
     assert json.loads(json.dumps(given)) == given
+
+
+# Files of claims
+
+
+CLAIMS = """claims:
+  - name: helps
+    text: It helps
+    terms:
+      - {weight: 1, teacher: big, student: little, method: logit}
+"""
+
+
+def test_a_claims_file_says_how_it_is_judged() -> None:
+    text = CLAIMS + "statistics: {smallest_effect_pp: 1}\nprimary: last\n"
+    read = read_claims(yamlio.parse(text, "claims.yaml"))
+    assert [claim.says for claim in read.claims] == ["above"]
+    assert read.statistics is not None
+    assert (read.statistics.smallest_effect_pp, read.primary) == (1, "last")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("claims:", "claim:"), "unknown key 'claim' (did you mean 'claims'?)"),
+        (("weight: 1", "wieght: 1"), "claims.yaml:5: unknown key"),
+        (("weight: 1", "weight: yes"), "claims.yaml:5"),
+        (("text: It helps", "says: maybe\n    text: It helps"), "claims.yaml:3"),
+        (("name: helps", "name: ../x"), "a name is 1 to 60 letters"),
+        (("teacher: big", "ablation: a, teacher: big"), "an ablation stands alone"),
+        ((CLAIMS, "claims: []"), "claims.yaml:1"),
+        ((CLAIMS, "- 1"), "expected `key: value` lines"),
+    ],
+)
+def test_bad_claims_are_one_line(change: tuple[str, str], words: str) -> None:
+    with pytest.raises(BadInputError) as caught:
+        read_claims(yamlio.parse(CLAIMS.replace(*change), "claims.yaml"))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_fields_that_joined_later_leave_older_locks_as_they_were() -> None:
+    claim = read_claims(yamlio.parse(CLAIMS, "claims.yaml")).claims[0]
+    dumped = claim.model_dump(mode="json")
+    assert "says" not in dumped
+    assert "arm" not in dumped["terms"][0]
+    assert Claim.model_validate(dumped) == claim
+    other = claim.model_copy(update={"says": "nothing"})
+    assert other.model_dump()["says"] == "nothing"

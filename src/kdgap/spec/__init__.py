@@ -17,11 +17,12 @@ from kdgap.spec.run import (
     RunSpec,
     TeacherSpec,
 )
-from kdgap.spec.study import StudySpec
-from kdgap.spec.study_file import read_study
+from kdgap.spec.study import ClaimsFile, StudySpec
+from kdgap.spec.study_file import read_claims, read_study
 
 __all__ = [
     "NUMERICS_VERSION",
+    "ClaimsFile",
     "DataSpec",
     "FlatConfig",
     "MethodSpec",
@@ -34,6 +35,7 @@ __all__ = [
     "canonical_json",
     "cell_id",
     "identity",
+    "read_claims",
     "read_flat",
     "read_study",
     "run_id",

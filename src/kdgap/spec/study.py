@@ -4,9 +4,15 @@ A study file says what is compared and how it is judged. `study/plan.py` turns i
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from kdgap.spec.run import Augmentation, Precision, Seed, Stem
 from kdgap.spec.validation import Scalar, Strict, Text
@@ -152,30 +158,46 @@ class Ablation(Strict):
     seeds: Seeds
 
 
-class Term(Strict):
-    """One cell of a claim with its weight: a slot, or the changed arm of an ablation."""
+class _Lean(Strict):
+    """Leaves fields that joined later out of its dump at their defaults: old locks stay valid."""
 
+    later: ClassVar[dict[str, object]] = {}
+
+    @model_serializer(mode="wrap")
+    def _lean(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in dump(self).items() if k not in self.later or v != self.later[k]}
+
+
+class Term(_Lean):
+    """One cell of a claim with its weight: a slot, or an arm of an ablation."""
+
+    later: ClassVar[dict[str, object]] = {"arm": "changed"}
     weight: float
     teacher: Name | None = None
     student: Name | None = None
     method: Text | None = None
     ablation: Name | None = None
+    arm: Literal["base", "changed"] = "changed"
 
 
-class Claim(Strict):
-    """A contrast: a weighted sum of gains or accuracies that is claimed to be above zero.
+class Claim(_Lean):
+    """A contrast: a weighted sum of gains or accuracies, and what is claimed of it.
 
     Attributes:
         name: a short name.
         text: the claim in words.
         measure: `gain` (method minus baseline of the same student) or `accuracy`.
         terms: what is summed.
+        says: the sum is `above` zero, `not_below` it by the smallest effect of interest, or
+            `nothing` as large as that in either direction.
     """
 
+    later: ClassVar[dict[str, object]] = {"says": "above"}
     name: Name
     text: Text
     measure: Literal["gain", "accuracy"] = "gain"
     terms: list[Term] = Field(min_length=1, max_length=1000)
+    says: Literal["above", "not_below", "nothing"] = "above"
 
 
 class Statistics(Strict):
@@ -194,6 +216,22 @@ class Statistics(Strict):
     test: Literal["welch", "paired"] = "welch"
     confidence: float = Field(default=0.95, gt=0.5, le=0.9999)
     power: float = Field(default=0.8, gt=0.5, le=0.99)
+
+
+class ClaimsFile(Strict):
+    """Claims about runs that somebody else planned, and how they are judged.
+
+    Attributes:
+        description: one line.
+        claims: what is claimed.
+        statistics: how it is judged; left out = the study's own, or the defaults for an import.
+        primary: which weights' test accuracy decides; left out = the study's own.
+    """
+
+    description: Text = "claims"
+    claims: list[Claim] = Field(min_length=1, max_length=1000)
+    statistics: Statistics | None = None
+    primary: Literal["best", "last"] | None = None
 
 
 class Budgets(Strict):

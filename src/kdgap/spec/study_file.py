@@ -7,10 +7,11 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import BadInputError, nearest, one_line
-from kdgap.spec.study import Ablation, StudySpec, Term
+from kdgap.spec.study import Ablation, ClaimsFile, StudySpec, Term
 from kdgap.yamlio import Document, Key, scalar
 
 Where = Callable[[Key], str]
+_ABLATION_ALONE = "an ablation stands alone, with measure: accuracy"
 
 
 def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[StudySpec, Where]:
@@ -39,6 +40,28 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
         raise BadInputError("; ".join(_complaints(error, where))) from None
     _check(study, where)
     return study, where
+
+
+def read_claims(document: Document) -> ClaimsFile:
+    """Read a file of claims; which cells they name is checked against the runs, later.
+
+    Raises:
+        BadInputError: naming file, line, key and what was expected.
+    """
+    if not isinstance(document.value, dict):
+        raise BadInputError(f"{document.source}: expected `key: value` lines")
+    try:
+        claims = ClaimsFile.model_validate(document.value)
+    except ValidationError as error:
+        complaints = _complaints(error, document.where, ClaimsFile)
+        raise BadInputError("; ".join(complaints)) from None
+    _check_twins("claims", [claim.name for claim in claims.claims], document.where)
+    for index, claim in enumerate(claims.claims):
+        for number, term in enumerate(claim.terms):
+            place = document.where(("claims", index, "terms", number))
+            if term.ablation is not None and claim.measure == "gain":
+                raise BadInputError(f"{place}: {_ABLATION_ALONE}")
+    return claims
 
 
 def parse_overrides(assignments: Iterable[str]) -> dict[str, object]:
@@ -71,9 +94,9 @@ def _override(value: Any, path: list[str], given: object, text: str) -> None:
     value[path[-1]] = given
 
 
-def _known_keys(path: Sequence[Any]) -> list[str]:
+def _known_keys(path: Sequence[Any], root: type[BaseModel]) -> list[str]:
     """Return the keys that are valid where the last part of a path stands."""
-    cls: type[BaseModel] = StudySpec
+    cls = root
     for part in path[:-1]:
         if part in cls.model_fields:
             cls = _model_in(cls.model_fields[part].annotation) or cls
@@ -92,7 +115,9 @@ def _is_alternative(part: object) -> bool:
     return str(part) in ("bool", "int", "float", "str", "[key]") or "[" in str(part)
 
 
-def _complaints(error: ValidationError, where: Where) -> Iterable[str]:
+def _complaints(
+    error: ValidationError, where: Where, root: type[BaseModel] = StudySpec
+) -> Iterable[str]:
     said: set[tuple[Any, ...]] = set()
     for item in error.errors(include_url=False):
         end = next((i for i, part in enumerate(item["loc"]) if _is_alternative(part)), None)
@@ -103,7 +128,7 @@ def _complaints(error: ValidationError, where: Where) -> Iterable[str]:
         key = ".".join(one_line(part, 40) for part in path)
         place = where(path)
         if item["type"] == "extra_forbidden":
-            yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys(path))}"
+            yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys(path, root))}"
             continue
         message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
         given = item.get("input")
@@ -162,13 +187,17 @@ def _check_names(study: StudySpec, where: Where) -> None:
         "claims": [claim.name for claim in study.claims],
     }
     for group, names in groups.items():
-        folded = Counter(name.casefold() for name in names)
-        for name in names:
-            if folded[name.casefold()] > 1:
-                raise BadInputError(
-                    f"{where((group,))}: {group}: {name!r} is there twice, or differs from"
-                    " another name in case only"
-                )
+        _check_twins(group, names, where)
+
+
+def _check_twins(group: str, names: list[str], where: Where) -> None:
+    folded = Counter(name.casefold() for name in names)
+    for name in names:
+        if folded[name.casefold()] > 1:
+            raise BadInputError(
+                f"{where((group,))}: {group}: {name!r} is there twice, or differs from"
+                " another name in case only"
+            )
 
 
 def _model(study: StudySpec, name: str, place: str) -> None:
@@ -269,7 +298,7 @@ def _check_slot(
 def _check_term(study: StudySpec, term: Term, measure: str, place: str) -> None:
     if term.ablation is not None:
         if measure == "gain" or term.student or term.teacher or term.method:
-            raise BadInputError(f"{place}: an ablation stands alone, with measure: accuracy")
+            raise BadInputError(f"{place}: {_ABLATION_ALONE}")
         if term.ablation not in study.ablations:
             raise BadInputError(
                 f"{place}: unknown ablation {term.ablation!r}"

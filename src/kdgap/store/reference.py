@@ -14,10 +14,10 @@ from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import read_json, write_json
+from kdgap.store.foreign import FIDELITY, RESULTS
 from kdgap.store.record import BEST, MANIFEST, Record
 from kdgap.store.study import StudyDirectory
 
-RESULTS, FIDELITY = "results.json", "fidelity.json"
 TOP = ("select", "final", "bug_ablation", "stem_ablation", "teachers", "ablation")
 
 
