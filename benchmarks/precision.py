@@ -20,6 +20,7 @@ from typing import Any
 STUDY = Path(__file__).parents[1] / "configs" / "studies" / "digits.yaml"
 FIXED = {"logit": {"alpha": 0.5, "temperature": 4}, "feature": {"alpha": 0.5}}
 PRECISIONS = ("fp32", "bf16")
+MARGIN_PP = 2.0  # the smallest effect of interest that the digits study declares
 
 Values = dict[str, dict[int, float]]
 
@@ -73,7 +74,7 @@ def weights_of_teacher(directory: Path) -> dict[str, str]:
         slot["student"]: str(study.run(planned["path"]).path / BEST)
         for planned in study.plan()["runs"]
         for slot in planned["slots"]
-        if slot["role"] == "teacher" and planned["run"]["seed"] == 0
+        if slot["role"] == "teacher" and planned["seed"] == 0
     }
 
 
@@ -98,23 +99,26 @@ def measured(directory: Path) -> Values:
 def compared(
     cell: str, fp32: dict[int, float], bf16: dict[int, float], cells: int
 ) -> dict[str, Any]:
-    """Return the paired difference of a cell, alone and among all cells (Bonferroni)."""
-    from kdgap.stats.gains import mean_and_std, paired
+    """Return the paired difference of a cell, alone and among all cells (Bonferroni), and TOST."""
+    from kdgap.stats.contrast import mean_and_std, paired
+    from kdgap.stats.multiple import bonferroni_confidence
 
     seeds = sorted(fp32.keys() & bf16.keys())
     account = {"cell": cell, "seeds": len(seeds), "missing": len(fp32.keys() ^ bf16.keys())}
     if not seeds:
         return account
     narrow, wide = ([arm[seed] for seed in seeds] for arm in (bf16, fp32))
-    alone, among_all = paired(narrow, wide), paired(narrow, wide, confidence=1 - 0.05 / cells)
-    if alone is None or among_all is None:
+    difference = paired([narrow, wide], [1, -1])
+    if difference is None:
         return account
+    among_all = difference.interval(bonferroni_confidence(0.95, cells))
     return account | {
         "fp32": [round(x or 0, 3) for x in mean_and_std(wide)],
         "bf16": [round(x or 0, 3) for x in mean_and_std(narrow)],
-        "difference": round(alone.mean, 3),
-        "interval_95": [round(alone.low, 3), round(alone.high, 3)],
-        "interval_all_cells_95": [round(among_all.low, 3), round(among_all.high, 3)],
+        "difference": round(difference.value, 3),
+        "interval_95": [round(x, 3) for x in difference.interval(0.95)],
+        "interval_all_cells_95": [round(x, 3) for x in among_all],
+        f"p_equivalent_within_{MARGIN_PP:g}_pp": float(f"{difference.p_equivalent(MARGIN_PP):.2g}"),
     }
 
 
