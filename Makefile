@@ -28,7 +28,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	@$(RUN) run configs/studies/digits.yaml --workers $(WORKERS)
 	@echo
-	@echo "Next:  $(RUN) show runs/digits                 # this table again; --json for machines"
+	@echo "Next:  $(RUN) show runs/digits                 # the verdicts again; --json for machines"
 	@echo "       $(RUN) verify runs/digits --rerun 3     # three runs trained again, compared bit for bit"
 	@echo "       $(RUN) plan configs/studies/reference.yaml"
 

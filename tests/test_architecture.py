@@ -39,11 +39,16 @@ TRAINING, JUDGING = (
 # Modules that must start without torch: the spine, and everything a listing or a judgement needs.
 TORCH_FREE = (
     "kdgap.cli.app",
+    "kdgap.cli.figures",
     "kdgap.spec",
     "kdgap.store.card",
-    "kdgap.report.gains",
+    "kdgap.report.analysis",
+    "kdgap.report.html",
+    "kdgap.report.load",
+    "kdgap.report.tables",
+    "kdgap.report.frames",
     "kdgap.report.progress",
-    "kdgap.stats.gains",
+    "kdgap.stats.contrast",
     "kdgap.stats.power",
     "kdgap.store.provenance",
     "kdgap.store.record",

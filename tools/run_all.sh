@@ -13,3 +13,4 @@ bash tools/run_final.sh
 bash tools/run_bug_ablation.sh
 bash tools/run_stem_ablation.sh
 "$python" tools/collect_results.py "$runs/final" --csv "$runs/final.csv"
+"$python" tools/make_figures.py --runs "$runs" --out "${LIMIT:+$runs/}figures"

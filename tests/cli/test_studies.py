@@ -138,7 +138,7 @@ def test_show_prints_every_gain_with_an_interval(kdgap: Command) -> None:
     table = json.loads(kdgap("show", "runs/small", "--json").stdout)
     assert [row["method"] for row in table["gains"]] == ["logit", "feature"]
     for row in table["gains"]:
-        assert row["gain"]["low"] < row["gain"]["mean"] < row["gain"]["high"]
+        assert row["ci95_pp"][0] < row["gain_pp"] < row["ci95_pp"][1]
         assert row["tried"] == 2
     assert "smoke run" in done.stderr
 

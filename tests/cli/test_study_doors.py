@@ -126,7 +126,8 @@ def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Door) -> None
     trained = {f["--output-dir"] for f in flags if "--output-dir" in f}
     assert len(trained) == 9
     assert {Path(folder).parts[0] for folder in trained} == {"runs-smoke"}
-    assert {f["--out"] for f in flags if "--out" in f} == {"runs-smoke/reference_doors"}
+    outs = {f["--out"] for f in flags if "--out" in f}
+    assert outs == {"runs-smoke/reference_doors", "runs-smoke/figures"}
     assert {f["--to"] for f in flags if "--to" in f} == {"runs-smoke"}
     weights = {str(overrides(w)["teachers.weights.r50"]) for w in lines if "run" in w}
     assert weights == {"runs-smoke/checkpoints/teacher_r50.safetensors"}
@@ -158,5 +159,5 @@ def test_everything_in_order(asked: Door) -> None:
         *["train"] * 3,
         *("selection", "export", "collect_results", "finals", "export"),
         *("projection_clipping", "export", "stem_r18 stem_r34 stem_r50", "export"),
-        "collect_results",
+        *("collect_results", "make_figures"),
     ]

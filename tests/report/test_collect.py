@@ -11,7 +11,7 @@ import pytest
 
 from kdgap.errors import BadInputError
 from kdgap.report.collect import as_csv, best_configurations, collect
-from kdgap.stats.gains import mean_and_std
+from kdgap.stats.contrast import mean_and_std
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "reference_runs" / "runs.zip"
 

@@ -20,8 +20,9 @@ from kdgap.errors import (
     TeacherError,
 )
 from kdgap.files import TEMPORARY_PREFIX
-from kdgap.report.gains import gain_table
+from kdgap.report.analysis import analyse
 from kdgap.report.progress import removable, survey
+from kdgap.report.study_evidence import study_evidence
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
@@ -242,7 +243,7 @@ def test_students_of_a_teacher_that_fails_are_blocked(
     directory = worked()
     assert states(directory) == {"failed": 1, "blocked": 4, "done": 2}
     assert directory.plan()["open_runs"] == 4
-    assert gain_table(directory).rows == []
+    assert not any(run.has_role("final") for run in study_evidence(directory).runs)
 
 
 def test_a_run_that_does_not_fit_the_data_fails_alone(
@@ -419,11 +420,13 @@ def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worke
     path = directory.path / victim["path"] / "results.json"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
     assert directory.status(victim["path"]).state == "damaged"
-    table = gain_table(directory)
-    assert len(table.damaged) == 1
-    assert "results.json" in table.damaged[0]
-    assert sorted(row.n for row in table.rows) == [1, 2]
-    assert any("1 of 2 runs missing" in remark for row in table.rows for remark in row.remarks)
+    analysis = analyse(study_evidence(directory))
+    (failure,) = analysis["failures"]
+    assert failure["state"] == "damaged"
+    assert "results.json" in failure["remark"]
+    assert sorted(gain["n"] for gain in analysis["gains"]) == [1, 2]
+    said = [flag["text"] for gain in analysis["gains"] for flag in gain["flags"]]
+    assert any("1 of 2 runs have no result" in text for text in said)
     worked()  # goes round it and does not overwrite it
     assert directory.status(victim["path"]).state == "damaged"
 
@@ -530,13 +533,14 @@ def test_a_winner_whose_record_is_damaged_later_stays_the_winner(
     worked: Work, opened: Open
 ) -> None:
     directory = worked()
-    winners, table = directory.plan()["winners"], gain_table(directory)
+    winners, gains = directory.plan()["winners"], analyse(study_evidence(directory))["gains"]
     damaged = damage_the_winner(directory)
     worked()
     plan = directory.plan()
     assert not plan["selection_complete"]
     assert (plan["winners"], plan["marks"]) == (winners, ["smoke run"])
-    assert gain_table(directory) == table
+    after = analyse(study_evidence(directory))["gains"]
+    assert [g["gain_pp"] for g in after] == [g["gain_pp"] for g in gains]
     shutil.rmtree(damaged)
     assert post_hoc(opened()) == []
     assert worked().plan()["winners"] == winners
@@ -561,8 +565,7 @@ def test_the_first_published_protocol_is_flagged_everywhere(worked: Work) -> Non
         selection={"seeds": [0], "split": "test", "allow_test": True, "allow_overlap": True},
     )
     assert any("chosen on the test images" in text for text in directory.plan()["warnings"])
-    table = gain_table(directory)
-    assert table.marks == [
+    assert directory.plan()["marks"] == [
         "smoke run",
         "chosen on the test images",
         "selection seed 0 is a final seed",

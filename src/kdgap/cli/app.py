@@ -8,6 +8,7 @@ from kdgap.cli import (
     data,
     evaluate,
     export,
+    judging,
     listings,
     plan,
     show,
@@ -31,6 +32,9 @@ app.command("run", epilog=study.EXAMPLES)(study.run)
 app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)
 app.command("verify", epilog=status.VERIFY_EXAMPLES)(status.verify)
 app.command("clean", epilog=status.CLEAN_EXAMPLES)(status.clean)
+app.command("analyze", epilog=judging.ANALYZE_EXAMPLES)(judging.analyze)
+app.command("report", epilog=judging.REPORT_EXAMPLES)(judging.report)
+app.command("import", epilog=judging.IMPORT_EXAMPLES)(judging.import_)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(study.worker)
 app.command("train", epilog=train.EXAMPLES)(train.train)

@@ -149,7 +149,7 @@ def collect_results(
 
 
 def _mean(values: list[float]) -> str | None:
-    from kdgap.stats.gains import mean_and_std
+    from kdgap.stats.contrast import mean_and_std
 
     if not values:
         return None

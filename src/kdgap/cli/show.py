@@ -18,13 +18,11 @@ def show(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show a study's gains, or finished runs side by side: accuracy, gain, fidelity."""
+    """Show a study's verdicts, or finished runs side by side: accuracy, gain, fidelity."""
     if any(StudyDirectory(path).exists() for path in directories):
         if len(directories) > 1:
             raise BadInputError(f"{directories[0]}: show one study at a time")
-        from kdgap.cli.gains import print_gains
-
-        print_gains(StudyDirectory(directories[0]), as_json=as_json)
+        _show_study(directories[0], as_json=as_json)
         return
     records = [RunDirectory(path).read() for path in directories]
     if as_json:
@@ -33,6 +31,19 @@ def show(
         print_json([summary(record, records) for record in records])
     else:
         print_records(records)
+
+
+def _show_study(path: Path, *, as_json: bool) -> None:
+    from kdgap.cli.printing import print_json
+    from kdgap.cli.verdicts import print_verdicts
+    from kdgap.report.analysis import analyse
+    from kdgap.report.load import load
+
+    analysis = analyse(load(path))
+    if as_json:
+        print_json(analysis)
+    else:
+        print_verdicts(analysis)
 
 
 def comparable(record: Record) -> tuple[Any, ...]:

@@ -46,7 +46,6 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the gains as JSON.")] = False,
 ) -> None:
     """Do what is missing of a study; interrupt it and start it again as you like."""
-    from kdgap.cli.gains import print_gains
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
     from kdgap.engine.device import pick_device, worker_devices
@@ -86,8 +85,35 @@ def run(
     open_runs = directory.plan()["open_runs"]
     if open_runs and {"finals", *workspace.study.ablations} & set(stages):
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
-    print_gains(directory, display.seconds, said=said, as_json=as_json)
+    _judge(directory, display.seconds, said=said, as_json=as_json)
     _report(directory, stages)
+
+
+def _judge(
+    directory: "StudyDirectory", seconds: float, *, said: Collection[str], as_json: bool
+) -> None:
+    """Print the verdicts so far, and leave analysis and report in the study's directory."""
+    from kdgap.cli.judging import write_analysis
+    from kdgap.cli.printing import print_json, say
+    from kdgap.cli.verdicts import print_verdicts
+    from kdgap.report.analysis import analyse
+    from kdgap.report.html import report_html
+    from kdgap.report.study_evidence import study_evidence
+    from kdgap.store.record import export_bytes
+
+    evidence = study_evidence(directory)
+    if not any(run.test for run in evidence.runs):
+        say(f"nothing was tested yet; `kdgap status {directory.path}` says how far it is")
+        return
+    analysis = analyse(evidence)
+    write_analysis(evidence, analysis, directory.path / "analysis")
+    target = directory.path / "report.html"
+    export_bytes(target, report_html(evidence, analysis).encode())
+    if as_json:
+        print_json(analysis)
+        return
+    print_verdicts(analysis, seconds, said=said)
+    say(f"Report: {target}")
 
 
 def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:

@@ -3,28 +3,16 @@
 Reads the reference study's own files too: they have fewer keys, and some stand under two paths.
 """
 
-import csv
-import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import read_json
-from kdgap.stats.gains import mean_and_std
-from kdgap.store.reference import RESULTS
+from kdgap.report.forms import csv_text
+from kdgap.stats.contrast import mean_and_std
+from kdgap.store.foreign import RESULTS, hyperparameters, model_text, same_history, settings_of
 
-# What a run came to, or what tells one run of a group from another; all the rest is its group.
-_OUTCOMES = {
-    "seed", "history", "run_id", "source", "role", "study",
-    "grad_norm_max_overall", "proj_grad_norm_max_overall",
-    "best_val_acc", "best_val_epoch", "last_val_acc", "test_acc_best", "test_acc_final",
-    "weight_hash_best", "weight_hash_last", "dropped", "flags",
-    "selection_metric", "selection_winner",
-}  # fmt: skip
-# Keys that are said of every run but mean something for one method only.
-_OTHERS = {"logit": ("feat_beta",), "feature": ("temperature",)}
-_NEUTRAL = {"no_proj_clip": False}  # older files lack it
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
 
 
@@ -55,9 +43,9 @@ class Group:
     @property
     def title(self) -> str:
         """What the group is, in words."""
-        key, model = self.key, _model(self.key)
+        key, model = self.key, model_text(self.key)
         pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
-        settings = configuration(key)
+        settings = hyperparameters(key)
         shown = ", ".join(f"{name} {value:g}" for name, value in settings.items())
         method = "baseline" if key["kd_type"] == "none" else str(key["kd_type"])
         marks = [f"{key['stem']} stem"] if key.get("stem", "cifar") != "cifar" else []
@@ -67,18 +55,6 @@ class Group:
         flags = {flag for run in self.runs.values() for flag in run.get("flags", [])}
         marks += ["epochs chosen on test"] if any("test images" in flag for flag in flags) else []
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
-
-
-def _model(key: dict[str, Any]) -> str:
-    width = key.get("width", 1)
-    return str(key["model"]) + ("" if width == 1 else f"x{width:g}")
-
-
-def configuration(key: dict[str, Any]) -> dict[str, float]:
-    """Return the hyper-parameters that mean something for a run's method."""
-    names = {"logit": ("alpha", "temperature"), "feature": ("alpha", "feat_beta")}
-    found = {name: key.get(name) for name in names.get(key["kd_type"], ())}
-    return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
 
 
 def collect(folder: Path) -> tuple[list[Group], list[str]]:
@@ -95,14 +71,14 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
     for path in sorted(folder.rglob(RESULTS)):
         try:
             run = read_json(path)
-            key = _group_key(run)
+            key = settings_of(run)
             seed = int(run["seed"])
         except (StoreDamagedError, KeyError, TypeError, ValueError, AttributeError) as error:
             remarks.append(f"{path}: left out: no result file ({type(error).__name__}: {error})")
             continue
         group = groups.setdefault(repr(sorted(key.items(), key=str)), Group(key))
         if seed in group.runs:
-            if not _same_history(group.runs[seed], run):
+            if not same_history(group.runs[seed].get("history") or [], run.get("history") or []):
                 raise BadInputError(
                     f"{path}: another run of seed {seed} than {group.paths[seed]}, under the same"
                     " settings; which one counts?"
@@ -113,26 +89,6 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
     if not groups:
         raise BadInputError(f"{folder}: no {RESULTS} found there")
     return sorted(groups.values(), key=lambda group: group.title), remarks
-
-
-def _same_history(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two histories are equal on the keys that both have: an older file has fewer."""
-    first, second = one.get("history") or [], other.get("history") or []
-    return len(first) == len(second) > 0 and all(
-        a[key] == b[key] for a, b in zip(first, second, strict=True) for key in a.keys() & b.keys()
-    )
-
-
-def _group_key(run: dict[str, Any]) -> dict[str, Any]:
-    unused = (*_OTHERS.get(run["kd_type"], ()),)
-    if run["kd_type"] == "none":
-        unused = ("alpha", "temperature", "feat_beta")
-    kept = {k: v for k, v in run.items() if k not in _OUTCOMES and k not in unused}
-    for name in ("model", "epochs"):
-        kept[name] = run[name]
-    if "cell" in kept:
-        kept.pop("settings", None)  # a study's cell says the same, its teacher's seed apart
-    return _NEUTRAL | {key: repr(v) if isinstance(v, dict) else v for key, v in kept.items()}
 
 
 def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
@@ -147,10 +103,10 @@ def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
     """
     candidates: dict[str, list[Group]] = {}
     # A tie goes to the first in the order of the values, which is that of the reference's grids.
-    for group in sorted(groups, key=lambda g: tuple(configuration(g.key).values())):
+    for group in sorted(groups, key=lambda g: tuple(hyperparameters(g.key).values())):
         key = group.key
         if key["kd_type"] != "none" and key.get("teacher"):
-            name = f"{key['teacher']}_to_{_model(key)}_{key['kd_type']}"
+            name = f"{key['teacher']}_to_{model_text(key)}_{key['kd_type']}"
             candidates.setdefault(name, []).append(group)
     return {name: _best(name, tried) for name, tried in sorted(candidates.items())}
 
@@ -178,7 +134,7 @@ def _best(name: str, candidates: list[Group]) -> dict[str, Any]:
         "teacher": best.key["teacher"],
         "model": best.key["model"],
         "kd_type": best.key["kd_type"],
-        **configuration(best.key),
+        **hyperparameters(best.key),
         metric: means[winners[0]],
         "seeds": sorted(best.runs),
         "smoke": bool(best.key.get("smoke")),
@@ -190,7 +146,7 @@ def _refuse_unlike(candidates: list[Group]) -> None:
     """Refuse candidates that differ in more than their hyper-parameters."""
     theirs: dict[str, Any] = {}
     for group in candidates:
-        apart = (*configuration(group.key), *_DIGESTS)
+        apart = (*hyperparameters(group.key), *_DIGESTS)
         common = {key: value for key, value in group.key.items() if key not in apart}
         common["selection_metric"] = group.selection_metric
         if group.selection_metric is None:  # a study knows which seeds failed, and chose without
@@ -211,17 +167,9 @@ def as_csv(groups: list[Group]) -> str:
         *("no_proj_clip", "seed", "epochs", "best_val_acc", "best_val_epoch"),
         *("test_acc_best", "test_acc_final", "smoke", "run_id"),
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, "path"])
-    for group in groups:
-        for seed, run in sorted(group.runs.items()):
-            row = [_cell(run.get(column)) for column in columns]
-            writer.writerow([*row, _cell(str(group.paths[seed]))])
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{value}"
-    return "" if value is None else value
+    rows = [
+        [*(run.get(column) for column in columns), str(group.paths[seed])]
+        for group in groups
+        for seed, run in sorted(group.runs.items())
+    ]
+    return csv_text([*columns, "path"], rows)

@@ -1,0 +1,178 @@
+"""The reference study's figure door, `tools/make_figures.py`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kdgap.report.evidence import Evidence
+
+DPI = 300
+FORMATS = ("png", "svg", "pdf")
+
+figures_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@figures_app.command(
+    epilog="Examples: python tools/make_figures.py · python tools/make_figures.py --runs"
+    " runs/digits --out figures/digits"
+)
+def make_figures(
+    runs: Annotated[
+        Path,
+        typer.Option(help="What the doors left, a study, an import, or results.json files."),
+    ] = Path("runs"),
+    out: Annotated[Path, typer.Option(help="Folder that gets the figures.")] = Path("figures"),
+) -> None:
+    """Draw the gains with every seed, and convergence per student, as PNG, SVG and PDF."""
+    from kdgap.cli.printing import print_table, say
+    from kdgap.report.analysis import analyse
+    from kdgap.report.published_figures import arms_of, convergence_figure, gain_figure
+
+    evidence, remedy = read_runs(runs)
+    refuse_missing(evidence, runs, remedy)
+    analysis = analyse(evidence)
+    made = {
+        "figure1_gains": gain_figure(evidence, analysis),
+        "figure2_convergence": convergence_figure(evidence, analysis),
+    }
+    paths = _save(made, out)
+    caption = f"Runs in the figures of {runs}; n: seeds with a test accuracy."
+    rows = [[name, method, str(n), seeds] for name, method, n, seeds in arms_of(evidence, analysis)]
+    print_table("", ["", "method", "n", "seeds"], rows, caption)
+    for arm in evidence.arms():
+        for missing in arm.missing(evidence.primary) if arm.slot.role in _NEEDED else ():
+            say(f"note: {arm.slot.text}: not in the figures: {missing}")
+    for finding in evidence.findings:
+        if finding["kind"] in ("unreadable", "conflict", "copy"):
+            say(f"note: {finding['text']}: {', '.join(finding['paths'])}")
+    for path in paths:
+        say(f"Figure: {path}")
+
+
+_NEEDED = ("baseline", "final")
+
+
+def read_runs(path: Path) -> tuple["Evidence", str]:
+    """Return the runs of a study, an import, a folder or zip of result files, and what makes more.
+
+    In a folder with the doors' own layout only that layout counts: the studies beside it hold the
+    same runs once more, or others.
+
+    Raises:
+        BadInputError: there is nothing to read.
+    """
+    from dataclasses import replace
+    from tempfile import TemporaryDirectory
+
+    from kdgap.errors import BadInputError
+    from kdgap.report.load import load
+    from kdgap.store.imported import ImportedDirectory, import_runs
+    from kdgap.store.study import StudyDirectory
+
+    doors = "bash tools/run_final.sh"
+    if StudyDirectory(path).exists():
+        return load(path), f"kdgap run {path}"
+    if ImportedDirectory(path).exists():
+        return load(path), "kdgap import, with the files of these runs as well"
+    if not path.exists():
+        raise BadInputError(f"{path}: no such folder; runs come from: {doors}")
+    with TemporaryDirectory() as temporary:
+        source = _doors_files(path, Path(temporary) / "source")
+        try:
+            about, lines = import_runs(source or path, path.resolve().name)
+        except BadInputError as error:
+            said = str(error).replace(str(source), str(path))
+            raise BadInputError(f"{said}; runs come from: {doors}") from None
+        directory = ImportedDirectory(Path(temporary) / "import")
+        directory.write(about, lines)
+        return replace(load(directory.path), path=str(path)), doors
+
+
+def _doors_files(path: Path, copy: Path) -> Path | None:
+    """Copy the result files of the doors' layout; None where a folder has another layout."""
+    from kdgap.store.foreign import FIDELITY, RESULTS
+    from kdgap.store.reference import TOP
+
+    tops = [path / top for top in TOP if (path / top).is_dir()]
+    for top in tops:
+        for file in sorted(top.rglob("*.json")):
+            if file.name in (RESULTS, FIDELITY) and file.is_file():
+                target = copy / file.relative_to(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read_bytes())
+    return copy if tops and copy.exists() else None
+
+
+def refuse_missing(evidence: "Evidence", path: Path, remedy: str) -> None:
+    """Refuse to draw while an arm of the figures has no run at all; one that failed is named later.
+
+    Raises:
+        BadInputError: naming the arms, and what to run.
+    """
+    from kdgap.errors import BadInputError
+    from kdgap.report.claims import baseline_of
+
+    arms = evidence.arms()
+    finals = [arm for arm in arms if arm.slot.role == "final"]
+    missing = [slot.text for slot in evidence.slots if slot.role == "final" and not any(
+        arm.slot == slot for arm in finals)]  # fmt: skip
+    for arm in finals:
+        plain = baseline_of(arm, arms)
+        if plain is None:
+            like = (one.slot for one in arms if one.slot.role == "baseline")
+            other = any(slot.student == arm.slot.student for slot in like)
+            same = f" with the recipe of {arm.slot.text}" if other else ""
+            missing.append(f"baseline of {arm.slot.student}{same}")
+        missing += [
+            f"baseline of {one.slot.student}" if one.slot.role == "baseline" else one.slot.text
+            for one in (arm, plain)
+            if one is not None and _unfinished(one.runs, evidence.primary)
+        ]
+    if not finals and not missing:
+        missing = ["finals"]
+    if missing:
+        named = list(dict.fromkeys(missing))
+        more = f" and {len(named) - 6} more" if len(named) > 6 else ""
+        raise BadInputError(
+            f"{path}: no finished runs of {', '.join(named[:6])}{more}; they come from: {remedy}"
+        )
+
+
+def _unfinished(runs: Any, weights: str) -> bool:
+    """Whether an arm has no accuracy yet, but may get one."""
+    known = [run for run in runs if run.accuracy(weights) is not None]
+    return not known and any(run.state not in ("failed", "damaged", "conflict") for run in runs)
+
+
+def _save(figures: dict[str, "Figure"], folder: Path) -> list[Path]:
+    """Write every figure in every format; the same runs give the same bytes."""
+    from kdgap.errors import BadInputError
+    from kdgap.files import write_atomic
+    from kdgap.report.figures import figure_bytes
+
+    paths = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures.items():
+            for ending in FORMATS:
+                paths.append(folder / f"{name}.{ending}")
+                content = _png(figure) if ending == "png" else figure_bytes(figure, ending)
+                write_atomic(paths[-1], content)
+    except OSError as error:
+        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+    return paths
+
+
+def _png(figure: "Figure") -> bytes:
+    from io import BytesIO
+
+    from kdgap.report.figure_style import style
+
+    stream = BytesIO()
+    with style():
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
+    return stream.getvalue()

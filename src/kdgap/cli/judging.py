@@ -1,0 +1,187 @@
+"""`kdgap import`, `analyze` and `report`: from result files, ours or others', to verdicts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from kdgap.report.evidence import Evidence
+
+IMPORT_EXAMPLES = (
+    "Examples: kdgap import runs.zip --out imported/published · kdgap import ../their-study/runs"
+)
+ANALYZE_EXAMPLES = (
+    "Examples: kdgap analyze runs/digits · kdgap analyze imported/published --claims"
+    " configs/claims/reference.yaml"
+)
+REPORT_EXAMPLES = (
+    "Examples: kdgap report runs/digits · kdgap report imported/published --claims"
+    " configs/claims/reference.yaml --figures figures"
+)
+SHOWN = 3  # findings of a kind; all of them are in import.json
+Source = Annotated[
+    Path, typer.Argument(metavar="STUDY|IMPORT", help="A study's directory, or an import's.")
+]
+Claims = Annotated[
+    Path | None, typer.Option(help="A file of claims to judge, in place of the study's own.")
+]
+Effect = Annotated[
+    float | None,
+    typer.Option(
+        metavar="PP",
+        help="Smallest effect of interest in percentage points, in place of the study's.",
+    ),
+]
+
+
+def import_(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A folder or a zip of results.json files.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Default: imported/NAME.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Bring in result files in the reference study's layout; name what is odd about them."""
+    from kdgap.cli.printing import print_json, say
+    from kdgap.errors import BadInputError
+    from kdgap.store.imported import ImportedDirectory, import_runs
+
+    name = source.resolve().stem or "import"
+    directory = ImportedDirectory(out or Path("imported") / name)
+    directory.refuse_other()
+    about, runs = import_runs(source, directory.path.resolve().name)
+    try:
+        directory.write(about, runs)
+    except OSError as error:
+        raise BadInputError(f"cannot write {directory.path}: {error.strerror}") from None
+    if as_json:
+        print_json(about)
+        return
+    print_import(about, runs)
+    say(f"Next: kdgap analyze {directory.path}")
+
+
+def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+    """Print how many runs there are of each role, and every finding with its files."""
+    from collections import Counter
+
+    from kdgap.cli.printing import print_table, say
+    from kdgap.report.flags import FINDINGS
+    from kdgap.store.imported import count_findings
+
+    roles = Counter(role for run in runs for role in {slot["role"] for slot in run["slots"]})
+    done = Counter(
+        role
+        for run in runs
+        if run["state"] == "done"
+        for role in {slot["role"] for slot in run["slots"]}
+    )
+    rows = [[role, str(roles[role]), str(done[role])] for role in roles]
+    caption = f"{about['files']} result files, {about['runs']} runs; a run may play several roles"
+    print_table(f"import: {about['source']['path']}", ["role", "runs", "usable"], rows, caption)
+    for kind, count in count_findings(about["findings"]).items():
+        found = [finding for finding in about["findings"] if finding["kind"] == kind]
+        say(f"{kind}: {count} {FINDINGS[kind]}")
+        for finding in found[:SHOWN]:
+            more = f" and {len(finding['paths']) - 2} more" if len(finding["paths"]) > 2 else ""
+            say(f"  {finding['text']}: {', '.join(finding['paths'][:2])}{more}")
+        if len(found) > SHOWN:
+            say(f"  … {len(found) - SHOWN} more in import.json")
+
+
+def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) -> "Evidence":
+    from dataclasses import replace
+
+    from kdgap import yamlio
+    from kdgap.errors import BadInputError
+    from kdgap.report.analysis import with_claims
+    from kdgap.report.load import load
+    from kdgap.spec import read_claims
+
+    given = None if claims is None else read_claims(yamlio.load(claims))
+    evidence = load(source)
+    if given is not None:
+        evidence = with_claims(evidence, given)
+    if smallest_effect is not None:
+        if not 0 < smallest_effect <= 100:
+            raise BadInputError(
+                f"--smallest-effect {smallest_effect:g}: percentage points, above 0 and at most 100"
+            )
+        changed = {"smallest_effect_pp": smallest_effect}
+        evidence = replace(evidence, statistics=evidence.statistics.model_copy(update=changed))
+    return evidence
+
+
+def analyze(
+    source: Source,
+    claims: Claims = None,
+    smallest_effect: Effect = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for analysis.json and tables; default: analysis/.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print analysis.json.")] = False,
+) -> None:
+    """Judge every gain and every claim; write analysis.json and tables."""
+    from kdgap.cli.printing import print_json, say
+    from kdgap.cli.verdicts import print_verdicts
+    from kdgap.report.analysis import analyse
+
+    evidence = _evidence(source, claims, smallest_effect)
+    analysis = analyse(evidence)
+    folder = out or source / "analysis"
+    write_analysis(evidence, analysis, folder)
+    if as_json:
+        print_json(analysis)
+        return
+    print_verdicts(analysis)
+    say(f"Analysis: {folder}/analysis.json, with tables as Markdown, LaTeX and CSV beside it")
+    say(f"Next: kdgap report {source}" + (f" --claims {claims}" if claims else ""))
+
+
+def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path) -> None:
+    """Write `analysis.json` and the tables.
+
+    Raises:
+        BadInputError: the folder cannot be written.
+    """
+    from kdgap.errors import BadInputError
+    from kdgap.files import json_text, write_atomic
+    from kdgap.report.tables import write_tables
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tables(evidence, analysis, folder)
+        write_atomic(folder / "analysis.json", (json_text(analysis) + "\n").encode())
+    except OSError as error:
+        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def report(
+    source: Source,
+    claims: Claims = None,
+    smallest_effect: Effect = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file; default: report.html in the study.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Also write the figures here, as PNG, SVG and PDF.")
+    ] = None,
+) -> None:
+    """Write a report: one HTML file without any script, to read, print and send."""
+    from kdgap.cli.printing import say
+    from kdgap.report.analysis import analyse
+    from kdgap.report.html import report_html
+    from kdgap.store.record import export_bytes
+
+    evidence = _evidence(source, claims, smallest_effect)
+    analysis = analyse(evidence)
+    target = out or source / "report.html"
+    export_bytes(target, report_html(evidence, analysis).encode())
+    write_analysis(evidence, analysis, target.parent / "analysis" if out else source / "analysis")
+    say(f"Report: {target}")
+    if figures is not None:
+        from kdgap.report.figures import save_figures
+
+        for path in save_figures(evidence, analysis, figures):
+            say(f"Figure: {path}")

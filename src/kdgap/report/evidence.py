@@ -1,0 +1,204 @@
+"""What a judgement rests on: runs with their roles and arms, from a study of ours or an import.
+
+Everything after this page (analysis, report, tables) works on `Evidence` and never asks where the
+runs came from.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kdgap.spec.study import Claim, Slot, Statistics
+
+SHOWN = ("teacher", "baseline", "final", "ablation")
+"""Roles whose test accuracy is judged."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run.
+
+    Attributes:
+        id: its id, or a digest of what an imported file says.
+        cell: what it may be averaged with; see `decisions.md`, Words.
+        seed: its seed.
+        slots: the roles that it plays.
+        state: `done`, or what it is instead (`failed`, `new`, `damaged`, …); never averaged then.
+        remark: why it is not done.
+        parameters: hyper-parameters of its method.
+        teacher: id of the run that trained its teacher, where one of ours did.
+        recipe: what it must share with the run that it is compared with.
+        epochs: how long it was trained.
+        validation: accuracy on the validation images of the `best` and the `last` epoch.
+        test: what `test.json` says of the `best` and the `last` weights; `accuracy` and more.
+        baseline_test: the same of the plainly trained student of this seed, against the teacher.
+        teacher_accuracy: the teacher's test accuracy.
+        history: its epochs.
+        paths: where its files are, relative to the study or the import.
+        flags: what a reader must know before believing its numbers.
+        environment: what hardware and libraries it was trained on, in one string.
+    """
+
+    id: str
+    cell: str
+    seed: int
+    slots: tuple[Slot, ...]
+    state: str
+    remark: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    teacher: str | None = None
+    recipe: str = ""
+    epochs: int | None = None
+    validation: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, dict[str, Any]] = field(default_factory=dict)
+    baseline_test: dict[str, dict[str, Any]] = field(default_factory=dict)
+    teacher_accuracy: float | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    paths: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    environment: str = ""
+
+    def accuracy(self, weights: str) -> float | None:
+        """Return test accuracy in [0, 1] of the `best` or `last` weights; None while unknown."""
+        if self.state != "done":
+            return None
+        value = self.test.get(weights, {}).get("accuracy")
+        return None if value is None else float(value)
+
+    def has_role(self, role: str) -> bool:
+        """Whether it plays a role."""
+        return any(slot.role == role for slot in self.slots)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs of one slot and one cell: what a mean is taken over."""
+
+    slot: Slot
+    cell: str
+    runs: tuple[Run, ...]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its method's hyper-parameters."""
+        return self.runs[0].parameters
+
+    def by_seed(self, weights: str, without: Iterable[int] = ()) -> dict[int, float]:
+        """Return test accuracy in percent by seed, as the mean over its teachers.
+
+        The runs of one seed share initialisation and batches, so a seed is what is independent.
+
+        Args:
+            weights: `best` or `last`.
+            without: seeds to leave out.
+        """
+        left_out, found = set(without), dict[int, list[float]]()
+        for run in self.runs:
+            value = run.accuracy(weights)
+            if value is not None and run.seed not in left_out:
+                found.setdefault(run.seed, []).append(100 * value)
+        return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+
+    def table(self, weights: str) -> dict[str, dict[int, float]]:
+        """Return test accuracy in percent by teacher and seed; empty with fewer than two."""
+        found: dict[str, dict[int, float]] = {}
+        for run in self.runs:
+            value = run.accuracy(weights)
+            if value is not None and run.teacher is not None:
+                found.setdefault(run.teacher, {})[run.seed] = 100 * value
+        return found if len(found) > 1 else {}
+
+    def missing(self, weights: str) -> list[str]:
+        """Return a line for each run that has no accuracy, and why."""
+        return [
+            f"seed {run.seed}: {run.state if run.state != 'done' else 'not tested'}"
+            + (f" ({run.remark})" if run.remark else "")
+            for run in self.runs
+            if run.accuracy(weights) is None
+        ]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How a pair's method was tuned.
+
+    Attributes:
+        teacher, student, method: the slot.
+        candidates: hyper-parameters, mean validation score in [0, 1] (None = failed), and run ids
+            of each configuration that was tried.
+        winner: the hyper-parameters that were chosen; None while open.
+        seeds: run seeds of the selection runs.
+        split: what was chosen on, `val` or `test`.
+        metric: what was compared.
+    """
+
+    teacher: str
+    student: str
+    method: str
+    candidates: tuple[dict[str, Any], ...]
+    winner: dict[str, Any] | None
+    seeds: tuple[int, ...]
+    split: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything known of a study or of an import.
+
+    Attributes:
+        name, path: of the study or import.
+        origin: `study` or `import`.
+        description: one line.
+        runs: every run, each once.
+        models: name → architecture, parameters, FLOPs, citation.
+        methods: name → summary, citation.
+        tunings: one a pair and method that was tuned.
+        primary: `best` or `last`: which weights' test accuracy decides.
+        statistics: how it is judged.
+        paired: whether runs of one seed share initialisation and batches.
+        claims: the declared claims; `locked_claims` are those registered before the first test.
+        locked_claims: claims as they were locked; None if nothing was ever locked.
+        warnings, marks: what the plan or the import says of the protocol, at length and in brief.
+        findings: what an import found odd.
+        provenance: code, libraries and data that it comes from.
+        slots: every slot that is planned, also of runs that are still open.
+        images: test images, for intervals of a single accuracy; None if unknown.
+    """
+
+    name: str
+    path: str
+    origin: str
+    runs: tuple[Run, ...]
+    models: dict[str, dict[str, Any]]
+    primary: str
+    statistics: Statistics
+    paired: bool
+    description: str = ""
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tunings: tuple[Tuning, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    locked_claims: tuple[dict[str, Any], ...] | None = None
+    warnings: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
+    findings: tuple[dict[str, Any], ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    slots: tuple[Slot, ...] = ()
+    images: int | None = None
+    open_runs: int = 0
+
+    def arms(self) -> list[Arm]:
+        """Return one arm a slot and cell, of every role that is judged."""
+        members: dict[tuple[Slot, str], list[Run]] = {}
+        for run in self.runs:
+            for slot in run.slots:
+                if slot.role in SHOWN:
+                    members.setdefault((slot, run.cell), []).append(run)
+        return [
+            Arm(slot, cell, tuple(sorted(runs, key=lambda run: (run.seed, run.teacher or ""))))
+            for (slot, cell), runs in members.items()
+        ]
+
+    def shared_seeds(self, arm: Arm) -> list[int]:
+        """Return the seeds whose own runs chose the arm's hyper-parameters."""
+        return sorted({run.seed for run in arm.runs if run.has_role("selection")})

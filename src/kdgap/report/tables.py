@@ -1,0 +1,78 @@
+"""The tables of an analysis, and the files that hold them.
+
+Each table is made once, as data. `forms.py` turns it into Markdown, LaTeX and CSV, `frames.py` into
+a pandas frame. What is shown has accuracies in percent with two decimals and differences in
+percentage points with their sign; the values keep every digit under names that say their unit:
+`_pp` is percentage points, a single run's accuracy a share of one.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from kdgap.files import write_atomic
+from kdgap.report.cells import Analysis
+from kdgap.report.evidence import Evidence
+from kdgap.report.forms import (
+    LATEX_HEAD,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    csv_cell,
+    csv_text,
+    markdown_text,
+)
+from kdgap.report.judged_tables import ablations, contrasts, gains, sensitivity
+from kdgap.report.measured_tables import fidelity, levels, runs, selection
+
+__all__ = [
+    "Table",
+    "ablations",
+    "all_tables",
+    "as_csv",
+    "as_latex",
+    "as_markdown",
+    "contrasts",
+    "csv_cell",
+    "csv_text",
+    "fidelity",
+    "gains",
+    "levels",
+    "runs",
+    "selection",
+    "sensitivity",
+    "write_tables",
+]
+
+
+def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
+    """Return every table, also those without a row; what is odd of the protocol is in each."""
+    made = [
+        gains(analysis),
+        contrasts(analysis),
+        levels(analysis),
+        fidelity(analysis),
+        ablations(analysis),
+        selection(analysis),
+        sensitivity(analysis),
+        runs(evidence),
+    ]
+    mind = f" Mind: {'; '.join(evidence.marks)}." if evidence.marks else ""
+    return [replace(table, caption=table.caption + mind) for table in made]
+
+
+def write_tables(evidence: Evidence, analysis: Analysis, folder: Path) -> list[Path]:
+    """Write `tables.md`, `tables.tex` and a CSV a table; return their paths.
+
+    A table without a row is still a file, so that none of an earlier analysis stays behind.
+    """
+    tables = all_tables(evidence, analysis)
+    texts = {
+        "tables.md": "\n".join([f"# {markdown_text(evidence.name)}\n", *map(as_markdown, tables)]),
+        "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(one) for one in tables if one.rows)]),
+        **{f"{table.name}.csv": as_csv(table) for table in tables},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_atomic(folder / name, text.encode())
+    return [folder / name for name in texts]

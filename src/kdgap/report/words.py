@@ -1,0 +1,136 @@
+"""Verdicts in plain English: numbers with units and signs, one sentence a judgement."""
+
+from typing import Any
+
+METHODS = {"none": "plain training", "logit": "Logit-KD", "feature": "Feature-KD"}
+
+
+def method_name(name: str) -> str:
+    """Return a method's name as people write it."""
+    return METHODS.get(name, name)
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Return a number with its sign, a real minus, and no negative zero."""
+    text = f"{value:+.{digits}f}"
+    if float(text) == 0:
+        text = f"{0:+.{digits}f}"
+    return text.replace("-", "−")
+
+
+def interval(pair: Any) -> str:
+    """Return `[low, high]` with signs; a dash where there is none."""
+    return "–" if not pair else f"[{signed(pair[0])}, {signed(pair[1])}]"
+
+
+def p_value(p: float | None) -> str:
+    """Return a p-value with two significant digits."""
+    if p is None:
+        return "–"
+    return "< 0.0001" if p < 0.0001 else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
+
+
+def spread(mean: float | None, std: float | None) -> str:
+    """Return `mean ± std`."""
+    if mean is None:
+        return "–"
+    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
+
+
+def level(confidence: float) -> str:
+    """Return a confidence level such as `95 %`."""
+    return f"{100 * confidence:g} %"
+
+
+def gain_sentence(gain: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return a gain's verdict in one sentence."""
+    what = (
+        f"{method_name(gain['method'])} from {gain['teacher']} to {gain['student']}"
+        if gain["teacher"]
+        else f"{method_name(gain['method'])} on {gain['student']}"
+    )
+    if gain["gain_pp"] is None:
+        return f"{what}: nothing can be said, {_why(gain)}."
+    found = f"{signed(gain['gain_pp'])} pp"
+    if gain["ci95_pp"]:
+        found += f" {interval(gain['ci95_pp'])}"
+    return f"{what}: {found}; {verdict_words(gain, settings)}."
+
+
+def _why(numbers: dict[str, Any]) -> str:
+    first = [flag["text"] for flag in numbers["flags"] if flag["code"] in _REASONS]
+    return first[0] if first else "runs are missing"
+
+
+_REASONS = ("no-baseline", "no-runs", "missing-runs", "one-seed", "no-variance")
+
+
+def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return what a verdict means, with the seeds that would settle it."""
+    verdict, margin = numbers["verdict"], settings["smallest_effect_pp"]
+    small = any(flag["code"] == "small" for flag in numbers["flags"])
+    if verdict in ("gain", "harm"):
+        p = f"{verdict} (Holm p {_equals(numbers['p_holm'])}"
+        return p + (f"; real, but smaller than {margin:g} pp)" if small else ")")
+    if verdict == "equivalent":
+        return (
+            f"equivalent: any effect is smaller than {margin:g} pp (TOST p"
+            f" {_equals(numbers['p_tost'])})"
+        )
+    if not numbers["ci95_pp"]:
+        return f"inconclusive: {_why(numbers)}; {seeds_words(numbers, settings)}"
+    return f"inconclusive: {seeds_words(numbers, settings)}"
+
+
+def _equals(p: float | None) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
+
+
+def seeds_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return how many more seeds an arm would find the smallest effect of interest."""
+    margin, power = settings["smallest_effect_pp"], settings["power"]
+    needed, have = numbers["seeds_needed"], numbers["n_smallest"]
+    if needed is None:
+        return f"no affordable number of seeds would find {margin:g} pp"
+    more = needed - have
+    if more <= 0:
+        settle = numbers["seeds_needed_equivalence"]
+        rest = f"; {settle} would show that any effect is smaller" if settle else ""
+        return (
+            f"the {have} seeds an arm find {margin:g} pp with {level(power)} power, and did not"
+            f" here{rest}"
+        )
+    return (
+        f"{more} more seeds an arm ({needed} in all) would find {margin:g} pp with"
+        f" {level(power)} power"
+    )
+
+
+def contrast_sentence(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return a claim with what became of it."""
+    text, outcome = contrast["text"].rstrip("."), contrast["outcome"]
+    if contrast["estimate_pp"] is None:
+        return f"“{text}”: cannot be judged, {_why(contrast)}."
+    found = f"{signed(contrast['estimate_pp'])} pp"
+    if contrast["ci95_pp"]:
+        found += f" {interval(contrast['ci95_pp'])}"
+    return f"“{text}”: {outcome} ({found}; {_outcome_words(contrast, settings)})."
+
+
+def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
+    margin, p = settings["smallest_effect_pp"], contrast["p_claim_holm"]
+    if contrast["says"] == "above" or p is None or contrast["outcome"] == "contradicted":
+        return verdict_words(contrast, settings)
+    shown = contrast["outcome"] == "established"
+    test = f"Holm p {_equals(p)}, {'one-sided' if contrast['says'] == 'not_below' else 'TOST'}"
+    what = (
+        "not worse by {} pp or more"
+        if contrast["says"] == "not_below"
+        else ("any effect is smaller than {} pp")
+    )
+    text = what.format(f"{margin:g}")
+    if shown:
+        return f"{text} ({test})"
+    rest = f"; {seeds_words(contrast, settings)}" if contrast["verdict"] == "inconclusive" else ""
+    return f"not shown: {text} ({test}){rest}"
