@@ -3,7 +3,7 @@
 
     python benchmarks/growth.py cohort          # 1, 2, 4, 8, 13 students of one teacher
     python benchmarks/growth.py images          # 32 and 64 pixels
-    python benchmarks/growth.py runs            # plan and status of 10, 1,000 and 10,000 runs
+    python benchmarks/growth.py runs            # what reads a study, at 10, 1,000 and 10,000 runs
 
 Each line is a process of its own, so that peak memory is its own too.
 """
@@ -79,7 +79,7 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def study_of(count: int) -> dict[str, Any]:
-    """Time `kdgap plan` on a study of about so many runs, and `kdgap status` when all are done."""
+    """Time `kdgap plan` on a study of about so many runs; when all are done, what reads them."""
     with tempfile.TemporaryDirectory(prefix="kdgap-bench-") as folder:
         file, directory = Path(folder) / "study.yaml", Path(folder) / "study"
         seeds = count // 2 - 1 if count < 100 else count // 10
@@ -102,12 +102,14 @@ def study_of(count: int) -> dict[str, Any]:
         planning, size = command("plan", str(file), "--out", str(directory))
         runs = finish_all(file, directory)
         surveying, _ = command("status", str(directory))
-        showing, _ = command("show", str(directory))
+        analyzing, _ = command("analyze", str(directory))
+        reporting, _ = command("report", str(directory))
     return {
         "runs": runs,
         "plan_seconds": planning,
         "status_seconds": surveying,
-        "show_seconds": showing,
+        "analyze_seconds": analyzing,
+        "report_seconds": reporting,
         "plan_peak_memory_bytes": size,
     }
 
@@ -136,9 +138,17 @@ def finish_all(file: Path, out: Path) -> int:
         for planned in todo:
             done.add(planned.id)
             run = RunDirectory(out / planned.path)
-            run.start({"id": planned.id, "environment": {"device": "cpu"}, "flags": []})
+            about = {
+                "id": planned.id,
+                "environment": {"device": "cpu"},
+                "provenance": {},
+                "flags": [],
+            }
+            run.start(about)
             for epoch in range(30):
-                run.append_history({"epoch": epoch + 1, "val_acc": 0.9, "train_loss": 0.1})
+                run.append_history(
+                    {"epoch": epoch + 1, "val_acc": 0.9, "train_acc": 0.95, "grad_norm_max": 2.0}
+                )
             for name in (BEST, LAST):
                 (run.path / name).write_bytes(b"weights")
             part = {"accuracy": 0.9 + (planned.run.seed % 7) / 1000, "top1_agreement": 0.5}

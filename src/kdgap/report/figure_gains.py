@@ -1,6 +1,7 @@
 """Figures of gains: their intervals, and against capacity."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.patches import Patch
 from kdgap.report.cells import pair
 from kdgap.report.figure_style import (
     BAND,
+    FAINT,
     INK,
     VERDICTS,
     WIDTH,
@@ -61,6 +63,7 @@ def interval_plot(analysis: dict[str, Any]) -> Figure:
         # A lane of its own for each gain: its words stand on white, and cross no line.
         axes.fill_between([-margin, margin], y - 0.28, y + 0.16, color=BAND, lw=0, zorder=0)
         axes.plot([0, 0], [y - 0.28, y + 0.16], color=INK, lw=0.8, zorder=1)
+        axes.vlines([-margin, margin], y - 0.28, y + 0.16, color=FAINT, lw=0.6, zorder=1)
         _interval_row(axes, y, gain, look[gain["method"]])
     axes.set_ylim(y - 0.4, 0)
     axes.set_yticks([])
@@ -86,7 +89,7 @@ def _interval_row(axes: Axes, y: float, gain: dict[str, Any], look: Look) -> Non
         mew=1.4,
         ls="none",
     )
-    side_text(axes, 0, y + 0.36, look.name, "left", color=look.colour)
+    side_text(axes, 0, y + 0.36, look.name, "left")
     found = signed(gain["gain_pp"]) + (f" {interval(gain['ci95_pp'])}" if gain["ci95_pp"] else "")
     n = f"n = {gain['n']}, {gain['n_baseline']}"
     side_text(axes, 1, y + 0.36, f"{found} · {gain['verdict']} · {n}", "right")
@@ -165,14 +168,14 @@ def _capacity(
     methods = list(dict.fromkeys(gain["method"] for _, gain in found))
     log = name == "parameters" and len({x for x, _ in found}) > 1
     low, high = padded([math.log10(x) if log else x for x, _ in found], 0.12)
-    step, taken = (high - low) / 70, dict[tuple[float, str], int]()
+    step, taken = (high - low) / 70, Counter[float]()
     axes.axhspan(-margin, margin, color=BAND, lw=0, zorder=0)
-    axes.axhline(0, color=INK, lw=0.8)
+    for y, colour, width in ((-margin, FAINT, 0.6), (margin, FAINT, 0.6), (0, INK, 0.8)):
+        axes.axhline(y, color=colour, lw=width)
     for x, gain in found:
         # Side by side where several gains have one place, or their intervals hide each other.
-        earlier = sum(count for (place, _), count in taken.items() if place == x)
-        taken[x, gain["method"]] = taken.get((x, gain["method"]), 0) + 1
-        centre = (math.log10(x) if log else x) + step * (earlier - len(methods) / 2 + 0.5)
+        centre = (math.log10(x) if log else x) + step * (taken[x] - len(methods) / 2 + 0.5)
+        taken[x] += 1
         own = look[gain["method"]]
         if gain["ci95_pp"]:
             axes.plot([centre] * 2, gain["ci95_pp"], color=own.colour, lw=1.2)

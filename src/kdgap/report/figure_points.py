@@ -82,7 +82,7 @@ def _strip(axes: Axes, y: float, arm: Drawn, weights: str, anchors: Mapping[str,
     if arm.mean is not None:
         axes.plot([arm.mean] * 2, [y - 0.32, y - 0.08], color=INK, lw=2, zorder=3)
     mean = "" if arm.mean is None else f"mean {arm.mean:.2f}, "
-    side_text(axes, 0, y + 0.36, shorten(arm.label, 30), "left", color=arm.look.colour)
+    side_text(axes, 0, y + 0.36, shorten(arm.label, 30), "left")
     side_text(axes, 1, y + 0.36, f"{mean}n = {arm.n}", "right")
 
 

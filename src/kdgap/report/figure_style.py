@@ -164,8 +164,6 @@ def side_text(
     y: float,
     text: str,
     side: Literal["left", "right"],
-    *,
-    color: str = INK,
     weight: str = "normal",
 ) -> None:
     """Write at a share of the axes' width, in data units of y."""
@@ -177,7 +175,6 @@ def side_text(
         ha=side,
         va="center",
         fontsize=8,
-        color=color,
         fontweight=weight,
     )
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from kdgap.report.page_runs import (
     undone,
 )
 from kdgap.report.words import interval, level, method_name, p_value, signed, spread
-from kdgap.store.imported import count_findings
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {
@@ -37,6 +36,12 @@ MARKS = {
     "not established": "?",
 }
 """A sign beside each verdict: no meaning is by colour alone."""
+CAVEATS = {
+    "small": "smaller than of interest",
+    "equivalence-uncorrected": "before correction only",
+    "only-uncorrected": "p small before correction",
+}
+"""Flags of a verdict that stand directly under it."""
 MOST_CLASSES = 20
 MOST_LISTED = 100
 """Blocks or lines of one kind: above it, a sentence says where the rest is."""
@@ -88,7 +93,6 @@ def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
         "views": _views(analysis),
         "undone": undone(evidence, analysis),
         "findings": findings_by_kind(analysis["findings"]),
-        "counts": count_findings(analysis["findings"]),
         "provenance": list(_flat(analysis["provenance"])),
         "run_rows": run_rows(evidence, anchors),
     }
@@ -130,6 +134,7 @@ def _contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
     return [(place, words) for place, words, there in wanted if there]
 
 
+@cache
 def _environment() -> Environment:
     """Return the templates with what they may call; every value that they show is escaped."""
     made = Environment(
@@ -153,6 +158,7 @@ def _environment() -> Environment:
         "size": lambda count: "–" if count is None else size_text(count),
     }
     made.globals |= {
+        "CAVEATS": CAVEATS,
         "FINDINGS": FINDINGS,
         "MARKS": MARKS,
         "MOST_CLASSES": MOST_CLASSES,

@@ -129,6 +129,8 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
     agreement = test.get(weights, {}).get("top1_agreement")
     where = "<br>".join(str(escape(path)) for path in run.paths[:3])
     notes = f"<br><small>also {escape(', '.join(also))}</small>" if also else ""
+    if run.flags:
+        notes += f"<br><small>note: {escape('; '.join(run.flags))}</small>"
     if show:
         notes += f"<br><small>{escape(configuration(run.parameters))}</small>"
     return (
@@ -164,12 +166,20 @@ def undone(evidence: Evidence, analysis: dict[str, Any]) -> list[dict[str, Any]]
     return sorted(found, key=lambda row: first.get(row["id"], len(first)))
 
 
-def findings_by_kind(
-    findings: Iterable[Mapping[str, Any]],
-) -> dict[str, list[tuple[str, list[list[str]]]]]:
-    """Return kind → (text, the paths of each finding that says so), in the import's order."""
+Said = list[tuple[str, list[list[str]]]]
+"""What findings say, and the paths of each finding that says so."""
+
+
+def findings_by_kind(findings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, Said]]:
+    """Return kind → (how many, what they say), in the import's order."""
     found: dict[str, dict[str, list[list[str]]]] = {}
     for finding in findings:
         by_text = found.setdefault(finding["kind"], {})
         by_text.setdefault(finding["text"], []).append(list(finding["paths"]))
-    return {kind: list(by_text.items()) for kind, by_text in found.items()}
+    return {kind: (_count(kind, said), list(said.items())) for kind, said in found.items()}
+
+
+def _count(kind: str, said: Mapping[str, list[list[str]]]) -> int:
+    """Return how many findings there are; one of `fidelity` names every run that lacks it."""
+    paths = [some for findings in said.values() for some in findings]
+    return sum(map(len, paths)) if kind == "fidelity" else len(paths)

@@ -1,0 +1,228 @@
+"""Figures show what the analysis says, literally, the same twice, or refuse in so many words."""
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from kdgap.errors import BadInputError
+from kdgap.report import figures
+from kdgap.report.analysis import analyse
+from kdgap.report.curves import over_runs
+from kdgap.report.evidence import Evidence, Run
+from kdgap.report.figure_power import observed_spreads
+from kdgap.report.figure_style import looks
+from kdgap.report.svg import inline_svg
+from kdgap.spec.study import Slot, Statistics
+from kdgap.stats.power import contrast_power
+from tests.report.made import evidence, final, pair_of, plain, runs_of
+from tests.report.test_html import ALIKE, BASELINE, BETTER, measured, whole
+
+
+def texts(figure: Figure) -> str:
+    """Every word of a figure, from what is saved of it."""
+    return figures.figure_bytes(figure, "svg").decode()
+
+
+def drawn(made: Evidence) -> dict[str, Figure]:
+    return dict(figures.all_figures(made, analyse(made)))
+
+
+def test_all_figures_of_a_whole_study() -> None:
+    assert list(drawn(whole())) == [
+        *("gains", "seeds", "capacity", "power", "convergence-little"),
+        *("grad_norm_max-little", "proj_grad_norm_max-little", "term_grad_norm-little"),
+        *("fidelity-big-little", "selection-big-little-logit", "selection-big-little-feature"),
+    ]
+
+
+def test_what_was_not_recorded_is_not_drawn() -> None:
+    assert list(drawn(pair_of(BASELINE, ALIKE))) == ["gains", "seeds", "capacity", "power",
+                                                     "convergence-little"]  # fmt: skip
+    bare = pair_of(BASELINE, ALIKE)
+    bare = replace(bare, runs=tuple(replace(run, history=[]) for run in bare.runs))
+    assert "convergence-little" not in drawn(bare)
+    assert list(drawn(evidence(runs_of(Slot("teacher", None, "big", "none"), [96.0])))) == []
+
+
+@pytest.mark.parametrize("ending", figures.FORMATS)
+def test_the_same_figure_gives_the_same_bytes(ending: str) -> None:
+    made = pair_of(BASELINE, BETTER)
+    first, second = (
+        figures.figure_bytes(figures.interval_plot(analyse(made)), ending) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_figures_are_saved_in_three_forms_under_safe_names(tmp_path: Path) -> None:
+    runs = runs_of(plain("../x"), BASELINE) + runs_of(final("a/b", "../x", "logit"), ALIKE)
+    made = evidence(runs)
+    paths = figures.save_figures(made, analyse(made), tmp_path / "figures")
+    assert {path.parent for path in paths} == {tmp_path / "figures"}
+    assert {path.suffix for path in paths} == {".png", ".svg", ".pdf"}
+    assert len(paths) == len(set(paths)) == 3 * len(drawn(made))
+    picture = imread(io.BytesIO(next(p for p in paths if p.suffix == ".png").read_bytes()))
+    assert np.ptp(picture) > 0.5
+
+
+def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    made = pair_of(BASELINE, BETTER)
+    with pytest.raises(BadInputError, match="cannot write"):
+        figures.save_figures(made, analyse(made), tmp_path / "file" / "figures")
+
+
+def test_intervals_show_words_and_numbers_of_every_gain() -> None:
+    analysis = analyse(whole())
+    shown = texts(figures.interval_plot(analysis))
+    for words in ("big → little", "Logit-KD", "Feature-KD", "+1.00 [", "· gain · n = 5, 5",
+                  "simultaneous over 2 gains", "smaller than ±0.2 pp"):  # fmt: skip
+        assert words in shown
+
+
+def test_names_are_literal() -> None:
+    name = "a$b$ <i>&"
+    made = evidence(runs_of(plain(name), BASELINE) + runs_of(final("t$", name, "logit"), ALIKE))
+    shown = texts(figures.interval_plot(analyse(made)))
+    assert "t$ → a$b$ &lt;i&gt;&amp;" in shown
+
+
+def test_seeds_are_points_with_n_on_every_mean() -> None:
+    made = whole()
+    figure = figures.seed_plot(made, analyse(made))
+    shown = texts(figure)
+    assert "mean 94.90, n = 5" in shown
+    axes = figure.axes[0]
+    # Two lines of an arm are its interval and its mean, the third its runs.
+    points = [line for line in axes.lines if line.get_linestyle() == "None"]
+    assert [len(np.asarray(line.get_xdata())) for line in points] == [5, 5, 5]
+    assert sorted(np.asarray(points[0].get_xdata())) == pytest.approx(sorted(BASELINE))
+
+
+def test_points_are_links_where_there_are_anchors() -> None:
+    made = pair_of(BASELINE, BETTER)
+    anchors = {run.id: f"run-{number}" for number, run in enumerate(made.runs)}
+    figure = figures.seed_plot(made, analyse(made), "little", anchors)
+    shown = inline_svg(figure, "f", "name <b>", "words", {"#run-3": "seed 3 & more"})
+    assert shown.count('<a href="#run-') == 10
+    assert "<title>seed 3 &amp; more</title>" in shown
+    assert 'role="group"' in shown
+    assert "name &lt;b&gt;" in shown
+
+
+def test_figures_on_one_page_share_no_id() -> None:
+    analysis = analyse(whole())
+    one, two = (inline_svg(figures.interval_plot(analysis), key, "n", "w") for key in ("k1", "k2"))
+    assert one != two
+    assert one.replace("k1-", "k2-") == two
+    assert "<?xml" not in one
+    assert "metadata" not in one
+    assert "http" not in one
+
+
+def history(values: list[float | None]) -> list[dict[str, Any]]:
+    return [{"epoch": n, "val_acc": value} for n, value in enumerate(values, 1)]
+
+
+def test_a_curve_is_mean_lowest_and_highest_over_runs() -> None:
+    runs = [Run("a", "c", 0, (), "done", history=history([0.1, 0.2, 0.4])),
+            Run("b", "c", 1, (), "done", history=history([0.3, 0.2, 0.8]))]  # fmt: skip
+    curve = over_runs(runs, "val_acc")
+    assert curve is not None
+    epochs, mean, low, high, n = curve
+    assert epochs.tolist() == [1, 2, 3]
+    assert mean == pytest.approx([0.2, 0.2, 0.6])
+    assert low.tolist() == [0.1, 0.2, 0.4]
+    assert high.tolist() == [0.3, 0.2, 0.8]
+    assert n == 2
+
+
+def test_an_epoch_that_a_run_lacks_bends_no_mean() -> None:
+    runs = [Run("a", "c", 0, (), "done", history=history([0.1, None, 0.4])),
+            Run("b", "c", 1, (), "done", history=history([0.3, 0.2])),
+            Run("c", "c", 2, (), "done", history=[])]  # fmt: skip
+    curve = over_runs(runs, "val_acc")
+    assert curve is not None
+    assert curve[0].tolist() == [1]
+    assert curve[-1] == 2
+    assert over_runs(runs, "lr") is None
+
+
+def test_gradient_norms_say_that_they_are_before_clipping_and_count_runs() -> None:
+    made = whole()
+    shown = texts(figures.gradient_norms(made, analyse(made), "little", "term_grad_norm"))
+    assert "Logit-KD: kl, n = 5" in shown
+    assert "before clipping" in shown
+
+
+def test_a_norm_of_zero_was_not_recorded() -> None:
+    made = whole()
+    zero = [{"epoch": 1, "proj_grad_norm_max": 0.0}]
+    made = replace(made, runs=tuple(replace(run, history=zero) for run in made.runs))
+    with pytest.raises(ValueError, match="proj_grad_norm_max"):
+        figures.gradient_norms(made, analyse(made), "little", "proj_grad_norm_max")
+
+
+def test_fidelity_shows_the_baseline_against_the_same_teacher() -> None:
+    made = whole()
+    shown = texts(figures.fidelity_plot(made, analyse(made), "big", "little"))
+    assert "baseline, 5 runs" in shown
+    assert "agreement with the teacher (% of test images)" in shown
+
+
+def test_capacity_is_over_parameters_and_over_the_gap() -> None:
+    runs = []
+    for size in ("s", "m", "l"):
+        runs += runs_of(plain(size), BASELINE)
+        runs += [measured(run) for run in runs_of(final("big", size, "logit"), ALIKE)]
+    analysis = analyse(evidence(runs))
+    assert len(figures.capacity_plot(analysis).axes) == 2
+    assert "student's parameters (log scale)" in texts(
+        figures.capacity_plot(analysis, "parameters")
+    )
+    for gain in analysis["gains"]:
+        gain["fidelity"] = None
+    with pytest.raises(ValueError, match="teacher accuracies"):
+        figures.capacity_plot(analysis, "gap")
+
+
+def test_power_is_that_of_the_spread_observed() -> None:
+    made = pair_of(BASELINE, ALIKE, statistics=Statistics(smallest_effect_pp=0.3))
+    analysis = analyse(made)
+    (spread,) = observed_spreads(analysis)
+    figure = figures.power_curve(made, analysis)
+    corrected = figure.axes[0].lines[0]
+    seeds = np.asarray(corrected.get_xdata(), dtype=float).tolist()
+    at = seeds.index(5)
+    expected = 100 * contrast_power(0.3, *spread, 5, 0.05)
+    assert np.asarray(corrected.get_ydata())[at] == pytest.approx(expected)
+    assert "n = 5 here" in texts(figure)
+    # It is drawn as far as the seeds that are said to be needed.
+    assert seeds[-1] >= analysis["gains"][0]["seeds_needed"]
+
+
+def test_a_grid_is_a_heat_map_for_two_and_ranked_otherwise() -> None:
+    ranked, square = analyse(whole())["selection"]
+    shown = texts(figures.selection_grid(ranked))
+    assert "95.00 chosen" in shown
+    assert "failed" in shown
+    heat = figures.selection_grid(square)
+    assert "90.50" in texts(heat)
+    assert heat.axes[0].get_xlabel() == "beta"
+    third = {**square["candidates"][0]["parameters"], "gamma": 1}
+    wide = {**square, "candidates": [{**square["candidates"][0], "parameters": third},
+                                     *square["candidates"]]}  # fmt: skip
+    assert figures.selection_grid(wide).axes[0].get_xlabel() == "validation accuracy (%)"
+
+
+def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
+    few = looks({"methods": {"logit": {}}, "gains": []})
+    many = looks({"methods": {"new": {}, "feature": {}, "logit": {}}, "gains": []})
+    assert few["logit"] == many["logit"]
+    colours = [look.colour for look in many.values()]
+    assert len(set(colours)) == len(colours) == 4
