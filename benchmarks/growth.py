@@ -124,7 +124,7 @@ def command(*words: str) -> tuple[float, int]:
 
 def finish_all(file: Path, out: Path) -> int:
     """Write a record for every planned run, as training leaves it but for the weights' size."""
-    from kdgap.store.record import BEST, LAST, RunDirectory
+    from kdgap.store.record import BEST, HISTORY, LAST, RunDirectory
     from kdgap.study.workspace import open_study, start_study
 
     done: set[str] = set()
@@ -145,15 +145,22 @@ def finish_all(file: Path, out: Path) -> int:
                 "flags": [],
             }
             run.start(about)
-            for epoch in range(30):
-                run.append_history(
-                    {"epoch": epoch + 1, "val_acc": 0.9, "train_acc": 0.95, "grad_norm_max": 2.0}
-                )
+            history = [
+                {"epoch": epoch + 1, "val_acc": 0.9, "train_acc": 0.95, "grad_norm_max": 2.0}
+                for epoch in range(30)
+            ]
+            lines = "".join(json.dumps(entry) + "\n" for entry in history)
+            (run.path / HISTORY).write_text(lines)
             for name in (BEST, LAST):
                 (run.path / name).write_bytes(b"weights")
             part = {"accuracy": 0.9 + (planned.run.seed % 7) / 1000, "top1_agreement": 0.5}
             tested = planned.roles != ["selection"]
-            results = {"seed": planned.run.seed, "best_val_acc": 0.9, "flags": []}
+            results = {
+                "seed": planned.run.seed,
+                "best_val_acc": 0.9,
+                "flags": [],
+                "history": history,
+            }
             results["test_acc_best"] = part["accuracy"] if tested else None
             run.finish(results, {"best": part, "last": part} if tested else None)
 

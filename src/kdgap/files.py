@@ -66,9 +66,12 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+_STRICT = json.JSONDecoder(parse_constant=_no_constant)
+
+
 def parse_json(text: str) -> Any:
     """Parse strict JSON: `NaN` and `Infinity` raise `ValueError`."""
-    return json.loads(text, parse_constant=_no_constant)
+    return _STRICT.decode(text)
 
 
 def read_json(path: Path) -> Any:

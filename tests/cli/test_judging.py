@@ -50,7 +50,7 @@ def test_from_files_to_verdicts(kdgap: Command, imported: Path) -> None:
     Path("claims.yaml").write_text(CLAIM)
     done = kdgap("analyze", imported, "--claims", "claims.yaml")
     assert done.returncode == 0
-    assert "Claim “Logit-KD helps”: established (+3.07 pp" in done.stdout
+    assert "Claim “Logit-KD helps”: established; +3.07 pp" in done.stdout
     assert "[post hoc]" in done.stdout
     analysis = json.loads((imported / "analysis" / "analysis.json").read_text())
     (gain,) = analysis["gains"]
@@ -105,9 +105,9 @@ def test_an_import_names_what_is_odd(kdgap: Command, tmp_path: Path) -> None:
     (folder / "runs" / "final" / "torn" / "results.json").write_text('{"model": "res')
     done = kdgap("import", folder, "--out", "theirs")
     assert done.returncode == 0
-    assert "duplicate: 1 runs stand under several paths" in done.stderr
-    assert "overlap: 1" in done.stderr
-    assert "unreadable: 1 files could not be read" in done.stderr
+    assert "duplicate: runs under several paths, each counted once: 1" in done.stderr
+    assert "overlap: runs that chose hyper-parameters and are finals: 1" in done.stderr
+    assert "unreadable: files that could not be read: 1" in done.stderr
     assert "runs/final/torn/results.json" in done.stderr
     assert "Next: kdgap analyze theirs" in done.stderr
     about = json.loads(kdgap("import", folder, "--out", "theirs", "--json").stdout)
@@ -178,7 +178,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 def test_files_where_everything_failed_are_refused(kdgap: Command, tmp_path: Path) -> None:
     folder = others_runs(tmp_path / "theirs", epochs=100)
     done = kdgap("import", folder, "--out", "failed")
-    assert "failed: 6 runs" in done.stderr
+    assert "failed: runs that diverged, are unfinished or were repeated: 6" in done.stderr
     done = kdgap("analyze", "failed")
     assert done.returncode == 2
     assert "no run has a test accuracy yet (6 runs: failed)" in done.stderr

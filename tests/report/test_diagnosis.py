@@ -1,5 +1,6 @@
 """Why is a student no better? Facts that the records show, remedies only where a fact asks."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,6 +91,26 @@ def test_a_winner_at_the_edge_of_its_grid() -> None:
     found = facts({"parameters": {"alpha": 0.5}}, tunings=(tuning({"alpha": 0.5}, grid),))
     assert found["tuning"]["remedy"] is None
     assert "not tuned" in facts({})["tuning"]["fact"]
+
+
+def test_two_values_and_texts_have_no_edge() -> None:
+    two = tuning({"alpha": 0.7}, {0.3: 0.94, 0.7: 0.95})
+    assert facts({"parameters": {"alpha": 0.7}}, tunings=(two,))["tuning"]["remedy"] is None
+    texts = replace(
+        two,
+        candidates=tuple(
+            {"parameters": {"norm": norm}, "runs": [], "score": 0.9} for norm in ("a", "b", "c")
+        ),
+    )
+    assert facts({"parameters": {"norm": "c"}}, tunings=(texts,))["tuning"]["remedy"] is None
+
+
+def test_one_run_without_history_beside_one_with() -> None:
+    runs = runs_of(plain("little"), BASELINE)
+    runs += runs_of(final("big", "little", "logit"), SAME, history=history())
+    runs[-1] = replace(runs[-1], history=[])
+    (gain,) = analyse(evidence(runs))["gains"]
+    assert "schedule" in {fact["topic"] for fact in gain["diagnosis"]}
 
 
 def test_power_says_what_could_not_be_seen() -> None:

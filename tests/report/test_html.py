@@ -239,7 +239,7 @@ def test_the_answer_comes_first_and_flags_directly_under_it() -> None:
     order = [
         text.index(words)
         for words in ("What the runs show", "2 claims", "“Claim more”: established", "2 gains",
-                      "Before believing it", "unequal tuning", "1 runs failed")
+                      "Before believing it", "unequal tuning", "runs that are failed")
     ]  # fmt: skip
     assert order == sorted(order)
 

@@ -156,8 +156,8 @@ def test_an_open_study_says_what_is_not_there_yet(tmp_path: Path) -> None:
     (tmp_path / PLAN).write_text(json.dumps(plan))
     analysis = analyse(study_evidence(directory))
     texts = " ".join(flag["text"] for flag in analysis["flags"])
-    assert "4 runs are open" in texts
-    assert "1 runs are not finished" in texts
+    assert "open until selection has ended: 4" in texts
+    assert "not finished yet: 1" in texts
     assert analysis["gains"][0]["n"] == 4
 
 

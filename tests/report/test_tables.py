@@ -216,6 +216,18 @@ def test_every_line_of_values_is_that_of_a_shown_row() -> None:
 # Files and frames -------------------------------------------------------------------------------
 
 
+def test_a_very_long_table_is_a_csv_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = whole()
+    for most, there in ((5, False), (1000, True)):
+        monkeypatch.setattr(tables, "MOST_READ", most)
+        tables.write_tables(made, analyse(made), tmp_path)
+        assert ("## Runs" in (tmp_path / "tables.md").read_text()) is there
+        assert ("{Runs}" in (tmp_path / "tables.tex").read_text()) is there
+    assert len(rows_of((tmp_path / "runs.csv").read_text())) == len(made.runs) > 5
+
+
 def test_the_files_hold_every_table(tmp_path: Path) -> None:
     made = replace(whole(), name="a <b> | c")
     analysis = analyse(made)

@@ -516,7 +516,7 @@ def test_a_reader_that_meets_another_process_at_work_reads_again(
 ) -> None:
     verify, once = RunDirectory._verify, [True]
 
-    def overtaken(self: RunDirectory, manifest: Any, *, hash_weights: bool) -> dict[str, str]:
+    def overtaken(self: RunDirectory, manifest: Any, *, hash_weights: bool) -> dict[str, bytes]:
         if once:
             once.clear()
             self.drop_weights()  # between reading the manifest and looking at the files

@@ -82,7 +82,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     print_table(f"import: {about['source']['path']}", ["role", "runs", "usable"], rows, caption)
     for kind, count in count_findings(about["findings"]).items():
         found = [finding for finding in about["findings"] if finding["kind"] == kind]
-        say(f"{kind}: {count} {FINDINGS[kind]}")
+        say(f"{kind}: {FINDINGS[kind]}: {count}")
         for finding in found[:SHOWN]:
             more = f" and {len(finding['paths']) - 2} more" if len(finding["paths"]) > 2 else ""
             say(f"  {finding['text']}: {', '.join(finding['paths'][:2])}{more}")

@@ -91,7 +91,7 @@ def _failures(evidence: Evidence) -> list[dict[str, Any]]:
     return [
         {
             "id": run.id,
-            "path": run.paths[0],
+            "path": run.paths[0] if run.paths else "",
             "seed": run.seed,
             "slot": run.slots[0].text if run.slots else "",
             "state": run.state,
@@ -113,7 +113,8 @@ def _smallest_p(context: Context) -> float | None:
 
 def _sensitivity(context: Context) -> list[dict[str, Any]]:
     """Return gains and claims under every other way of looking that the runs allow."""
-    evidence, primary = context.evidence, context.primary
+    evidence = context.evidence
+    primary = replace(context.primary, permute=False)  # only shown beside the first way
     views: list[tuple[str, View]] = []
     if any(evidence.shared_seeds(arm) for arm in context.finals):
         views.append(("without shared selection seeds", replace(primary, drop_shared=True)))

@@ -207,7 +207,7 @@ def _length(runs: list[Run]) -> Fact | None:
         return None
     rise = mean_and_std(gains)[0]
     text = f"in the last tenth of training validation accuracy changed by {signed(rise)} pp"
-    trained = _mean_of(runs, lambda run: run.history[-1].get("train_acc"))
+    trained = _mean_of(runs, lambda run: run.history[-1].get("train_acc") if run.history else None)
     # Cosine annealing lifts the last epochs of any run: it needs room on the training images, too.
     if rise > STILL_RISING_PP and trained is not None and trained < FITTED:
         return _fact(
@@ -227,8 +227,10 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
     text = f"tuned over {count} configurations on {len(tuning.seeds)} selection seed(s)"
     edges = []
     for name, value in arm.parameters.items():
-        values = sorted({c["parameters"].get(name) for c in tuning.candidates} - {None})
-        if len(values) > 1 and value in (values[0], values[-1]):
+        tried = {c["parameters"].get(name) for c in tuning.candidates}
+        values = sorted(v for v in tried if isinstance(v, int | float))
+        # Of two values each is at an edge, which says nothing.
+        if len(values) == len(tried) > 2 and value in (values[0], values[-1]):
             end = "largest" if value == values[-1] else "smallest"
             edges.append(f"{name} {value:g} is the {end} tried")
     if edges:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from kdgap.report.evidence import Arm, Evidence, Run, Tuning
 from kdgap.report.judge import Flag
+from kdgap.report.words import method_name
+from kdgap.store.imported import count_findings
 
 
 def tuning_of(arm: Arm, evidence: Evidence) -> Tuning | None:
@@ -94,7 +96,8 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
     budgets = {count for counts in tried.values() for count in counts}
     if len(budgets) > 1 and "unequal tuning" not in said:
         listed = ", ".join(
-            f"{name} {'/'.join(map(str, sorted(n)))}" for name, n in sorted(tried.items())
+            f"{method_name(name)} {'/'.join(map(str, sorted(n)))}"
+            for name, n in sorted(tried.items())
         )
         text = f"unequal tuning budgets, in configurations: {listed}; baselines 1"
         flags.append(Flag("unequal-tuning", text))
@@ -121,39 +124,38 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
         )
     counts = Counter(run.state for run in evidence.runs if run.state in ("failed", "damaged"))
     flags += [
-        Flag("failures", f"{n} runs {state}: left out of every mean, and named below")
+        Flag("failures", f"runs that are {state}, left out of every mean and named below: {n}")
         for state, n in counts.items()
     ]
     if evidence.open_runs:
-        flags.append(Flag("open", f"{evidence.open_runs} runs are open until selection has ended"))
+        flags.append(
+            Flag("open", f"runs that are open until selection has ended: {evidence.open_runs}")
+        )
     undone = sum(run.state in ("new", "running", "interrupted") for run in evidence.runs)
     if undone:
-        flags.append(Flag("open", f"{undone} runs are not finished yet"))
+        flags.append(Flag("open", f"runs that are not finished yet: {undone}"))
     flags += _finding_flags(evidence)
     return flags
 
 
 FINDINGS = {
-    "failed": "runs diverged, are unfinished or were repeated",
-    "overlap": "runs chose hyper-parameters and are finals",
-    "unreadable": "files could not be read",
-    "duplicate": "runs stand under several paths, each counted once",
-    "conflict": "seeds have contradicting runs under the same settings; none of them counts",
-    "copy": "pairs of runs have one history under different settings or seeds",
-    "contradiction": "files contradict their own history",
-    "fidelity": "finals have no fidelity",
-    "role": "files stand outside the known folders",
-    "ablation": "ablations have nothing to compare with",
+    "failed": "runs that diverged, are unfinished or were repeated",
+    "overlap": "runs that chose hyper-parameters and are finals",
+    "unreadable": "files that could not be read",
+    "duplicate": "runs under several paths, each counted once",
+    "conflict": "seeds with contradicting runs under the same settings, none of which counts",
+    "copy": "pairs of runs with one history under different settings or seeds",
+    "contradiction": "files that contradict their own history",
+    "fidelity": "finals without fidelity",
+    "role": "files outside the known folders",
+    "ablation": "ablations with nothing to compare with",
 }
 
 
 def _finding_flags(evidence: Evidence) -> list[Flag]:
-    counts: Counter[str] = Counter()
-    for finding in evidence.findings:
-        many = finding["kind"] == "fidelity"
-        counts[finding["kind"]] += len(finding["paths"]) if many else 1
+    counts = count_findings(evidence.findings)
     return [
-        Flag(f"import-{kind}", f"{counts[kind]} {text}")
+        Flag(f"import-{kind}", f"{text}: {counts[kind]}")
         for kind, text in FINDINGS.items()
         if counts[kind] and kind not in ("failed", "overlap")  # flagged on their own
     ]

@@ -22,11 +22,13 @@ class View:
         weights: `best` or `last`: whose test accuracy counts.
         test: `welch` compares independent arms, `paired` runs of one seed.
         drop_shared: leave out seeds whose own runs chose the hyper-parameters.
+        permute: also compute a permutation p, which takes most of the time of large arms.
     """
 
     weights: str
     test: str
     drop_shared: bool = False
+    permute: bool = True
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ def compare(terms: Sequence[Weighted], evidence: Evidence, view: View) -> Compar
             "an arm of 3 seeds or fewer carries most of the error: such intervals hold less often"
         )
         flags.append(Flag("few-seeds", f"{text} than they say, in 92 to 94 of 100 cases at worst"))
-    p, exact = _permutation(arms, weights, paired=paired) if whole else (None, False)
+    p, exact = (
+        _permutation(arms, weights, paired=paired) if whole and view.permute else (None, False)
+    )
     spread, guessed = _spread(arms, weights, evidence.statistics, paired=paired)
     return Comparison(
         terms=tuple(terms),

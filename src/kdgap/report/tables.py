@@ -45,6 +45,10 @@ __all__ = [
 ]
 
 
+MOST_READ = 1000
+"""Rows of the longest table in Markdown and LaTeX."""
+
+
 def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
     """Return every table, also those without a row; what is odd of the protocol is in each."""
     made = [
@@ -67,9 +71,11 @@ def write_tables(evidence: Evidence, analysis: Analysis, folder: Path) -> list[P
     A table without a row is still a file, so that none of an earlier analysis stays behind.
     """
     tables = all_tables(evidence, analysis)
+    # Nobody reads thousands of runs on paper: a long table is a CSV file alone.
+    read = [table for table in tables if len(table.rows) <= MOST_READ]
     texts = {
-        "tables.md": "\n".join([f"# {markdown_text(evidence.name)}\n", *map(as_markdown, tables)]),
-        "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(one) for one in tables if one.rows)]),
+        "tables.md": "\n".join([f"# {markdown_text(evidence.name)}\n", *map(as_markdown, read)]),
+        "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(one) for one in read if one.rows)]),
         **{f"{table.name}.csv": as_csv(table) for table in tables},
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -70,13 +70,11 @@ def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
     verdict, margin = numbers["verdict"], settings["smallest_effect_pp"]
     small = any(flag["code"] == "small" for flag in numbers["flags"])
     if verdict in ("gain", "harm"):
-        p = f"{verdict} (Holm p {_equals(numbers['p_holm'])}"
-        return p + (f"; real, but smaller than {margin:g} pp)" if small else ")")
+        text = f"{verdict}, Holm p {_equals(numbers['p_holm'])}"
+        return text + (f"; real, but smaller than {margin:g} pp" if small else "")
     if verdict == "equivalent":
-        return (
-            f"equivalent: any effect is smaller than {margin:g} pp (TOST p"
-            f" {_equals(numbers['p_tost'])})"
-        )
+        test = f"TOST p {_equals(numbers['p_tost'])}"
+        return f"equivalent: any effect is smaller than {margin:g} pp, {test}"
     if not numbers["ci95_pp"]:
         return f"inconclusive: {_why(numbers)}; {seeds_words(numbers, settings)}"
     return f"inconclusive: {seeds_words(numbers, settings)}"
@@ -115,7 +113,7 @@ def contrast_sentence(contrast: dict[str, Any], settings: dict[str, Any]) -> str
     found = f"{signed(contrast['estimate_pp'])} pp"
     if contrast["ci95_pp"]:
         found += f" {interval(contrast['ci95_pp'])}"
-    return f"“{text}”: {outcome} ({found}; {_outcome_words(contrast, settings)})."
+    return f"“{text}”: {outcome}; {found}; {_outcome_words(contrast, settings)}."
 
 
 def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
@@ -123,7 +121,7 @@ def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     if contrast["says"] == "above" or p is None or contrast["outcome"] == "contradicted":
         return verdict_words(contrast, settings)
     shown = contrast["outcome"] == "established"
-    test = f"Holm p {_equals(p)}, {'one-sided' if contrast['says'] == 'not_below' else 'TOST'}"
+    test = f"Holm p {_equals(p)} ({'one-sided' if contrast['says'] == 'not_below' else 'TOST'})"
     what = (
         "not worse by {} pp or more"
         if contrast["says"] == "not_below"
@@ -131,6 +129,6 @@ def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     )
     text = what.format(f"{margin:g}")
     if shown:
-        return f"{text} ({test})"
+        return f"{text}, {test}"
     rest = f"; {seeds_words(contrast, settings)}" if contrast["verdict"] == "inconclusive" else ""
-    return f"not shown: {text} ({test}){rest}"
+    return f"not shown: {text}, {test}{rest}"

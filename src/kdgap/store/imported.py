@@ -244,5 +244,8 @@ def _line(run: ImportedRun) -> dict[str, Any]:
 
 
 def count_findings(findings: Iterable[dict[str, Any]]) -> Counter[str]:
-    """Return how many findings there are of each kind."""
-    return Counter(str(finding["kind"]) for finding in findings)
+    """Return how many there are of each kind; what several files lack is counted by files."""
+    counts: Counter[str] = Counter()
+    for finding in findings:
+        counts[finding["kind"]] += len(finding["paths"]) if finding["kind"] == "fidelity" else 1
+    return counts

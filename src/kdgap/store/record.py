@@ -257,12 +257,17 @@ class RunDirectory:
                     raise
 
     def _read(self, manifest: Any, *, hash_weights: bool) -> Record:
-        files = self._verify(manifest, hash_weights=hash_weights)
-        run, results = read_json(self.path / RUN), read_json(self.path / RESULTS)
-        test = read_json(self.path / TEST) if TEST in files else None
-        return Record(self.path, run, results, test)
+        contents = self._verify(manifest, hash_weights=hash_weights)
+        parsed: dict[str, Any] = {}
+        for name in (RUN, RESULTS, TEST):
+            try:
+                parsed[name] = parse_json(contents[name].decode()) if name in contents else None
+            except (ValueError, RecursionError) as error:
+                raise StoreDamagedError(f"{self.path / name}: {error}") from None
+        return Record(self.path, parsed[RUN], parsed[RESULTS], parsed[TEST])
 
-    def _verify(self, manifest: Any, *, hash_weights: bool) -> dict[str, str]:
+    def _verify(self, manifest: Any, *, hash_weights: bool) -> dict[str, bytes]:
+        """Check every file; return what the small ones hold, so that what is parsed was hashed."""
         path = self.path / MANIFEST
         try:
             if manifest["format"] != FORMAT:
@@ -274,18 +279,23 @@ class RunDirectory:
         for name in _REQUIRED:
             if name not in files and not (name in _WEIGHTS and name in dropped):
                 raise StoreDamagedError(f"{path}: does not vouch for {name}")
+        contents: dict[str, bytes] = {}
         for name, expected in files.items():
             if name not in _COMMITTED:
                 raise StoreDamagedError(f"{path}: names {name!r}")
             if name in _WEIGHTS and not hash_weights and self._has(name):
                 continue
             try:
-                found = file_hash(self.path / name)
+                if name in _WEIGHTS:
+                    found = file_hash(self.path / name)
+                else:
+                    contents[name] = (self.path / name).read_bytes()
+                    found = hashlib.sha256(contents[name]).hexdigest()
             except OSError as error:
                 raise StoreDamagedError(f"{self.path / name}: {error.strerror}") from None
             if found not in (expected, before.get(name)):
                 raise StoreDamagedError(f"{self.path / name}: changed after the run was finished")
-        return files
+        return contents
 
     def failure(self) -> str:
         """Return why the run failed, in words."""
