@@ -65,10 +65,10 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     Raises:
         BadInputError: there is nothing to read.
     """
-    from dataclasses import replace
     from tempfile import TemporaryDirectory
 
     from kdgap.errors import BadInputError
+    from kdgap.report.imported_evidence import evidence_of
     from kdgap.report.load import load
     from kdgap.store.imported import ImportedDirectory, import_runs
     from kdgap.store.study import StudyDirectory
@@ -87,9 +87,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
         except BadInputError as error:
             said = str(error).replace(str(source), str(path))
             raise BadInputError(f"{said}; runs come from: {doors}") from None
-        directory = ImportedDirectory(Path(temporary) / "import")
-        directory.write(about, lines)
-        return replace(load(directory.path), path=str(path)), doors
+        return evidence_of(about, lines, str(path)), doors
 
 
 def _doors_files(path: Path, copy: Path) -> Path | None:

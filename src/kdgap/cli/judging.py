@@ -157,6 +157,19 @@ def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path)
         raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
 
 
+def write_report(evidence: "Evidence", analysis: dict[str, Any], target: Path) -> None:
+    """Write the page, and the analysis with its tables in `analysis/` beside it.
+
+    Raises:
+        BadInputError: it cannot be written.
+    """
+    from kdgap.report.html import report_html
+    from kdgap.store.record import export_bytes
+
+    export_bytes(target, report_html(evidence, analysis).encode())
+    write_analysis(evidence, analysis, target.parent / "analysis")
+
+
 def report(
     source: Source,
     claims: Claims = None,
@@ -171,14 +184,11 @@ def report(
     """Write a report: one HTML file without any script, to read, print and send."""
     from kdgap.cli.printing import say
     from kdgap.report.analysis import analyse
-    from kdgap.report.html import report_html
-    from kdgap.store.record import export_bytes
 
     evidence = _evidence(source, claims, smallest_effect)
     analysis = analyse(evidence)
     target = out or source / "report.html"
-    export_bytes(target, report_html(evidence, analysis).encode())
-    write_analysis(evidence, analysis, target.parent / "analysis" if out else source / "analysis")
+    write_report(evidence, analysis, target)
     say(f"Report: {target}")
     if figures is not None:
         from kdgap.report.figures import save_figures

@@ -93,22 +93,19 @@ def _judge(
     directory: "StudyDirectory", seconds: float, *, said: Collection[str], as_json: bool
 ) -> None:
     """Print the verdicts so far, and leave analysis and report in the study's directory."""
-    from kdgap.cli.judging import write_analysis
+    from kdgap.cli.judging import write_report
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.verdicts import print_verdicts
     from kdgap.report.analysis import analyse
-    from kdgap.report.html import report_html
     from kdgap.report.study_evidence import study_evidence
-    from kdgap.store.record import export_bytes
 
     evidence = study_evidence(directory)
     if not any(run.test for run in evidence.runs):
         say(f"nothing was tested yet; `kdgap status {directory.path}` says how far it is")
         return
     analysis = analyse(evidence)
-    write_analysis(evidence, analysis, directory.path / "analysis")
     target = directory.path / "report.html"
-    export_bytes(target, report_html(evidence, analysis).encode())
+    write_report(evidence, analysis, target)
     if as_json:
         print_json(analysis)
         return

@@ -102,7 +102,7 @@ def _wide(analysis: dict[str, Any]) -> tuple[list[str], list[list[str | None]]]:
     for gain in analysis["gains"]:
         if _pair(gain) != pair:
             pair = _pair(gain)
-            lines.append([pair, "baseline", *_baseline(analysis, gain), "", "", "", "", ""])
+            lines.append([pair, "baseline", *_baseline(gain), "", "", "", "", ""])
         needed = None if gain["seeds_needed"] is None else str(gain["seeds_needed"])
         lines.append(
             [
@@ -120,11 +120,8 @@ def _wide(analysis: dict[str, Any]) -> tuple[list[str], list[list[str | None]]]:
     return columns, lines
 
 
-def _baseline(analysis: dict[str, Any], gain: dict[str, Any]) -> list[str | None]:
-    for row in analysis["baselines"]:
-        if row["runs"] == gain["baseline_runs"]:
-            return [str(row["n"]), spread(row["mean_pp"], row["std_pp"])]
-    return [None, None]
+def _baseline(gain: dict[str, Any]) -> list[str]:
+    return [str(gain["n_baseline"]), spread(gain["baseline_mean_pp"], gain["baseline_std_pp"])]
 
 
 def _narrow(analysis: dict[str, Any]) -> tuple[list[str], list[list[str | None]]]:

@@ -33,7 +33,6 @@ def observed_spreads(analysis: dict[str, Any]) -> list[Noise]:
 
     Two arms for Welch, the differences by seed for the paired test: what `seeds_needed` rests on.
     """
-    plain = {tuple(level["runs"]): level["std_pp"] for level in analysis["baselines"]}
     found: list[Noise] = []
     for gain in analysis["gains"]:
         if not gain["se_pp"]:
@@ -41,7 +40,7 @@ def observed_spreads(analysis: dict[str, Any]) -> list[Noise]:
         if analysis["settings"]["test"] == "paired":
             found.append(((1.0,), (gain["se_pp"] * math.sqrt(gain["n"]),)))
             continue
-        own, other = gain["std_pp"], plain.get(tuple(gain["baseline_runs"]))
+        own, other = gain["std_pp"], gain["baseline_std_pp"]
         if own is not None and other is not None and own + other > 0:
             found.append(((1.0, -1.0), (own, other)))
     return sorted(found, key=lambda one: math.hypot(*one[1]))

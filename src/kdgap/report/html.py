@@ -100,12 +100,8 @@ def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gains(analysis: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the gains with their number on the page and the spread of their baselines."""
-    stds = {tuple(level["runs"]): level["std_pp"] for level in analysis["baselines"]}
-    return [
-        {**gain, "number": number, "baseline_std_pp": stds.get(tuple(gain["baseline_runs"]))}
-        for number, gain in enumerate(analysis["gains"], 1)
-    ]
+    """Return the gains with their number on the page."""
+    return [{**gain, "number": number} for number, gain in enumerate(analysis["gains"], 1)]
 
 
 def _contents(shown: dict[str, Any]) -> list[tuple[str, str]]:

@@ -207,16 +207,20 @@ def _seeds(arm: dict[int, float]) -> str:
     return f"{{{listed}}}"
 
 
+def _by_seed(arms: list[list[float]], weights: list[float]) -> list[float]:
+    """Return each seed's weighted sum over the arms."""
+    return [
+        math.fsum(weight * value for weight, value in zip(weights, row, strict=True))
+        for row in zip(*arms, strict=True)
+    ]
+
+
 def _permutation(
     arms: list[list[float]], weights: list[float], *, paired: bool
 ) -> tuple[float | None, bool]:
     """Return a permutation p where labels can be exchanged: two opposite arms, or paired seeds."""
     if paired:
-        rows = [
-            math.fsum(weight * value for weight, value in zip(weights, row, strict=True))
-            for row in zip(*arms, strict=True)
-        ]
-        test = permutation.sign_flip(rows)
+        test = permutation.sign_flip(_by_seed(arms, weights))
     elif len(arms) == 2 and math.isclose(weights[0], -weights[1]):
         test = permutation.two_sample(arms[0], arms[1])
     else:
@@ -230,10 +234,7 @@ def _spread(
     """Return (weights, standard deviations) for power; the study's guess where seeds are few."""
     guess = statistics.expected_std_pp
     if paired:
-        rows = [
-            math.fsum(weight * value for weight, value in zip(weights, row, strict=True))
-            for row in zip(*arms, strict=True)
-        ]
+        rows = _by_seed(arms, weights)
         std = mean_and_std(rows)[1] if rows else None
         if std:
             return ((1.0,), (std,)), False

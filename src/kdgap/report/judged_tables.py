@@ -19,10 +19,9 @@ def gains(analysis: Analysis) -> Table:
     settings, entries = analysis["settings"], analysis["gains"]
     # A pair and method with several configurations needs them told apart.
     several = len({cells.slot_of(gain) for gain in entries}) < len(entries)
-    plain = {tuple(row["runs"]): row for row in analysis["baselines"]}
 
     def line(gain: dict[str, Any]) -> Line:
-        base = plain.get(tuple(gain["baseline_runs"]), {})
+        base = {key: gain[f"baseline_{key}"] for key in ("mean_pp", "std_pp")}
         configuration = cells.configuration(gain["parameters"])
         star = cells.star(gain["p_holm"], settings)
         shown = [
@@ -43,7 +42,7 @@ def gains(analysis: Analysis) -> Table:
             "parameters": configuration,
             **{key: gain[key] for key in ("tried", "n", "n_baseline", "mean_pp", "std_pp")},
             "baseline_mean_pp": gain["baseline_mean_pp"],
-            "baseline_std_pp": base.get("std_pp"),
+            "baseline_std_pp": gain["baseline_std_pp"],
             "gain_pp": gain["gain_pp"],
             **cells.numbers(gain),
             **_part("paired", gain["paired"], _PAIRED, "ci95"),
