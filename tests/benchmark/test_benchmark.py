@@ -86,11 +86,15 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
     order: list[str] = []
 
     class Scripted(ArmProcess):
-        def __init__(self, _case: str, arm: str, *_: object) -> None:
+        def __init__(self, _case: Case, arm: str, *_: object) -> None:
             self.name = arm
+            order.append(f"{self.name} starts")
 
         def __exit__(self, *_: object) -> None:
             order.append(f"{self.name} is gone")
+
+        def warm_up(self) -> None:
+            order.append(f"{self.name} warms up")
 
         def round(self) -> float:
             order.append(self.name)
@@ -101,7 +105,11 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
             own = {"batch_share": 0.5, "saving_seconds": 1.2, "flops": 8.0}
             return {"peak_memory_bytes": len(self.name), **(own if self.name == ENGINE else {})}
 
-    found = measure("f", 3, "fp32", 1, Scripted)
+    found = measure(CASES["f"], 3, "fp32", 1, Scripted)
+    # Starting overlaps, so that a quick comparison is quick; none is timed beside another's start.
+    assert order[:3] == [f"{name} starts" for name in ARMS]
+    assert order[3:6] == [f"{name} warms up" for name in ARMS]
+    del order[:6]
     assert order[:3] != order[3:6]
     for number in (0, 3, 6):
         assert sorted(order[number : number + 3]) == sorted(ARMS)
@@ -117,13 +125,16 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
 
 
 def test_an_arm_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RunFailedError, match="case nowhere, engine: its process ended with 1"):
-        ArmProcess("nowhere", ENGINE, "fp32", 1)
+    with (
+        ArmProcess(replace(TINY, key="nowhere"), ENGINE, "fp32", 1) as arm,
+        pytest.raises(RunFailedError, match="case nowhere, engine: its process ended with 1"),
+    ):
+        arm.warm_up()
     assert "KeyError: 'nowhere'" in capfd.readouterr().err
 
 
 def test_an_arm_that_dies_while_it_waits_is_named() -> None:
-    with ArmProcess("f", ENGINE, "fp32", 1) as arm:
+    with ArmProcess(CASES["f"], ENGINE, "fp32", 1) as arm:
         arm._process.kill()
         arm._process.wait()
         with pytest.raises(RunFailedError, match="case f, engine: its process ended with -9"):
@@ -131,7 +142,8 @@ def test_an_arm_that_dies_while_it_waits_is_named() -> None:
 
 
 def test_an_arm_leaves_no_process_behind() -> None:
-    with ArmProcess("f", REFERENCE, "fp32", 1) as arm:
+    with ArmProcess(CASES["f"], REFERENCE, "fp32", 1) as arm:
+        arm.warm_up()
         family = psutil.Process(arm._process.pid).children(recursive=True)
         assert family  # the loader's
     _, alive = psutil.wait_procs(family, timeout=30)
@@ -152,12 +164,12 @@ def threads_kept() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads_kept")
 def test_the_account_is_strict_json_and_says_where_it_was_taken() -> None:
-    found: dict[str, Any] = run_cases([CASES["f"]], 1, "fp32", 1)
+    found: dict[str, Any] = run_cases([replace(CASES["f"], steps=12)], 1, "fp32", 1)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["environment"]["threads"] == 1
     assert found["matrix_flops_per_second"]["fp32"] > 0
     (case,) = found["cases"]
-    assert (case["runs"], case["steps"]) == (1, CASES["f"].steps)
+    assert (case["runs"], case["steps"]) == (1, 12)
     # A process that imported torch holds 100 MB at least; this one's own peak is not theirs.
     assert all(1e8 < peak < 3e9 for peak in case["peak_memory_bytes"].values())
 

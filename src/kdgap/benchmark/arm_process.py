@@ -1,7 +1,7 @@
 """One arm of a comparison in a process of its own, so that none suffers from another's memory.
 
-Parent and child speak in lines of JSON: the child says it is warm; each "round" is answered with
-its seconds, "account" with everything else. The child ends when its parent does, or is killed.
+Parent and child speak in lines: "warm up" is answered when it is done, each "round" with its
+seconds, "account" with everything else, in JSON. The child ends when its parent does, or is killed.
 """
 
 import json
@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from kdgap.benchmark.case import Case
 from kdgap.errors import RunFailedError
 from kdgap.spec.run import Precision
 
@@ -22,18 +24,18 @@ ARMS = (REFERENCE, VARIANT, ENGINE)
 
 
 class ArmProcess:
-    """A process that does a case in one way, warmed up and waiting.
+    """A process that does a case in one way. It starts while its parent goes on.
 
     Args:
-        case: the case by its key.
+        case: one of `CASES`, possibly with another number of steps.
         arm: one of `ARMS`.
         precision: the engine's.
         threads: CPU threads.
     """
 
-    def __init__(self, case: str, arm: str, precision: Precision, threads: int) -> None:
-        self._what = f"case {case}, {arm}"
-        request = json.dumps([case, arm, precision, threads])
+    def __init__(self, case: Case, arm: str, precision: Precision, threads: int) -> None:
+        self._what = f"case {case.key}, {arm}"
+        request = json.dumps([case.key, case.steps, arm, precision, threads])
         self._process = subprocess.Popen(
             [sys.executable, "-m", "kdgap.benchmark.arm_process", request],
             stdin=subprocess.PIPE,
@@ -41,11 +43,6 @@ class ArmProcess:
             text=True,
             process_group=0,  # with the processes of its loader, which would outlive it
         )
-        try:
-            self._hear()
-        except BaseException:
-            self.__exit__()
-            raise
 
     def __enter__(self) -> Self:
         return self
@@ -55,6 +52,10 @@ class ArmProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(BrokenPipeError):
             self._process.communicate()
+
+    def warm_up(self) -> None:
+        """Build what is timed, and do once what is done once."""
+        self._ask("warm up")
 
     def round(self) -> float:
         """Do one round and return its seconds."""
@@ -101,19 +102,20 @@ def main() -> None:
 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what else is printed is no answer
-    key, name, precision, threads = json.loads(sys.argv[1])
+    key, steps, name, precision, threads = json.loads(sys.argv[1])
+    case = replace(CASES[key], steps=steps)
     torch.set_num_threads(threads)
     arm: EngineArm | ReferenceLoop
     if name == ENGINE:
         make_deterministic(0, threads)
-        arm = EngineArm(CASES[key], precision)
+        arm = EngineArm(case, precision)
     else:
-        arm = ReferenceLoop(CASES[key], narrow=name == VARIANT)
-    arm.warm_up()
-    answer: object = "warm"
-    print(json.dumps(answer), file=answers)
+        arm = ReferenceLoop(case, narrow=name == VARIANT)
     for line in sys.stdin:
-        if line.strip() == "round":
+        answer: object
+        if line.strip() == "warm up":
+            answer = arm.warm_up()
+        elif line.strip() == "round":
             answer = arm.round()
         else:
             peak = {"peak_memory_bytes": own_peak()}  # before the account adds to it

@@ -9,23 +9,24 @@ from typing import Any
 import torch
 
 from kdgap.benchmark.arm_process import ARMS, ENGINE, REFERENCE, VARIANT, ArmProcess
-from kdgap.benchmark.cases import CASES
+from kdgap.benchmark.case import Case
 from kdgap.engine.cohort import SAVE_SECONDS, SAVE_SHARE
 from kdgap.spec.run import Precision
 
 
 def measure(
-    key: str,
+    case: Case,
     rounds: int,
     precision: Precision,
     threads: int,
-    start: Callable[[str, str, Precision, int], ArmProcess] = ArmProcess,
+    start: Callable[[Case, str, Precision, int], ArmProcess] = ArmProcess,
 ) -> dict[str, Any]:
     """Time all arms of a case, taking turns; the order turns too."""
-    case = CASES[key]
     seconds: dict[str, list[float]] = {name: [] for name in ARMS}
     with ExitStack() as stack:
-        arms = {name: stack.enter_context(start(key, name, precision, threads)) for name in ARMS}
+        arms = {name: stack.enter_context(start(case, name, precision, threads)) for name in ARMS}
+        for arm in arms.values():
+            arm.warm_up()
         for number in range(rounds):
             for turn in range(len(ARMS)):
                 name = ARMS[(number + turn) % len(ARMS)]

@@ -50,5 +50,5 @@ def run_cases(
     found["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
     for case in cases:
         say(f"{case.key}: {case.title}")
-        found["cases"].append(measure(case.key, rounds, chosen, used))
+        found["cases"].append(measure(case, rounds, chosen, used))
     return found

@@ -38,14 +38,13 @@ def bench(
     from kdgap.files import json_text
     from kdgap.store.record import export_bytes
 
-    keys = cases or list(QUICK if quick else CASES)
-    for key in keys:
+    for key in cases or []:
         if key not in CASES:
             raise BadInputError(f"no case {key!r}; there are {', '.join(CASES)}")
     if precision not in ("auto", "fp32", "bf16"):
         raise BadInputError(f"--precision {precision}: choose fp32, bf16 or auto")
     found = run_cases(
-        [CASES[key] for key in keys],
+        [CASES[key] for key in cases] if cases else QUICK if quick else list(CASES.values()),
         1 if quick else rounds,
         None if precision == "auto" else precision,  # type: ignore[arg-type]
         threads,
