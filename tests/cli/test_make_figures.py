@@ -16,12 +16,12 @@ from PIL import Image
 
 from kdgap.cli.figures import figures_app, read_runs, refuse_missing
 from kdgap.errors import BadInputError
-from kdgap.report.analysis import analyse
-from kdgap.report.evidence import Evidence
-from kdgap.report.published_figures import arms_of, gain_figure, seed_gains
+from kdgap.judge.analysis import analyse
+from kdgap.judge.evidence import Evidence
+from kdgap.report.figures.published import arms_of, gain_figure, seed_gains
 from kdgap.spec.study import Statistics
 from kdgap.store.imported import ImportedDirectory, import_runs
-from tests.report.made import evidence, final, pair_of, plain, runs_of
+from tests.judge.made import evidence, final, pair_of, plain, runs_of
 from tests.report.result_files import SEEDS, write_finals, write_run
 
 Command = Callable[..., "CompletedProcess[str]"]

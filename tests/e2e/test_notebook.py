@@ -9,9 +9,9 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from kdgap.report.analysis import analyse
-from kdgap.report.load import load
-from kdgap.report.words import signed
+from kdgap.judge.analysis import analyse
+from kdgap.judge.load import load
+from kdgap.judge.words import signed
 from kdgap.store.imported import ImportedDirectory, import_runs
 from tests.report.result_files import write_finals
 

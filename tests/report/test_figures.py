@@ -11,26 +11,29 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from kdgap.errors import BadInputError
-from kdgap.report import figures
-from kdgap.report.analysis import analyse
-from kdgap.report.curves import over_runs
-from kdgap.report.evidence import Evidence, Run
-from kdgap.report.figure_power import observed_spreads
-from kdgap.report.figure_style import looks
-from kdgap.report.svg import inline_svg
+from kdgap.judge.analysis import analyse
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.report.figures.curves import gradient_norms, over_runs
+from kdgap.report.figures.files import FORMATS, all_figures, figure_bytes, save_figures
+from kdgap.report.figures.gains import capacity_plot, interval_plot
+from kdgap.report.figures.grid import selection_grid
+from kdgap.report.figures.points import fidelity_plot, seed_plot
+from kdgap.report.figures.power import observed_spreads, power_curve
+from kdgap.report.figures.style import looks
+from kdgap.report.figures.svg import inline_svg
 from kdgap.spec.study import Slot, Statistics
 from kdgap.stats.power import contrast_power
-from tests.report.made import evidence, final, pair_of, plain, runs_of
+from tests.judge.made import evidence, final, pair_of, plain, runs_of
 from tests.report.test_html import ALIKE, BASELINE, BETTER, measured, whole
 
 
 def texts(figure: Figure) -> str:
     """Every word of a figure, from what is saved of it."""
-    return figures.figure_bytes(figure, "svg").decode()
+    return figure_bytes(figure, "svg").decode()
 
 
 def drawn(made: Evidence) -> dict[str, Figure]:
-    return dict(figures.all_figures(made, analyse(made)))
+    return dict(all_figures(made, analyse(made)))
 
 
 def test_all_figures_of_a_whole_study() -> None:
@@ -50,19 +53,17 @@ def test_what_was_not_recorded_is_not_drawn() -> None:
     assert list(drawn(evidence(runs_of(Slot("teacher", None, "big", "none"), [96.0])))) == []
 
 
-@pytest.mark.parametrize("ending", figures.FORMATS)
+@pytest.mark.parametrize("ending", FORMATS)
 def test_the_same_figure_gives_the_same_bytes(ending: str) -> None:
     made = pair_of(BASELINE, BETTER)
-    first, second = (
-        figures.figure_bytes(figures.interval_plot(analyse(made)), ending) for _ in range(2)
-    )
+    first, second = (figure_bytes(interval_plot(analyse(made)), ending) for _ in range(2))
     assert first == second
 
 
 def test_figures_are_saved_in_three_forms_under_safe_names(tmp_path: Path) -> None:
     runs = runs_of(plain("../x"), BASELINE) + runs_of(final("a/b", "../x", "logit"), ALIKE)
     made = evidence(runs)
-    paths = figures.save_figures(made, analyse(made), tmp_path / "figures")
+    paths = save_figures(all_figures(made, analyse(made)), tmp_path / "figures")
     assert {path.parent for path in paths} == {tmp_path / "figures"}
     assert {path.suffix for path in paths} == {".png", ".svg", ".pdf"}
     assert len(paths) == len(set(paths)) == 3 * len(drawn(made))
@@ -70,16 +71,26 @@ def test_figures_are_saved_in_three_forms_under_safe_names(tmp_path: Path) -> No
     assert np.ptp(picture) > 0.5
 
 
+def test_students_of_almost_one_name_have_figures_of_their_own(tmp_path: Path) -> None:
+    runs = runs_of(plain("a+b"), BASELINE) + runs_of(plain("A&B"), BASELINE)
+    runs += runs_of(final("t", "a+b", "logit"), ALIKE) + runs_of(final("t", "A&B", "logit"), BETTER)
+    made = evidence(runs)
+    paths = save_figures(all_figures(made, analyse(made)), tmp_path)
+    names = [path.name for path in paths if path.name.startswith("convergence")]
+    assert len(names) == len({name.lower() for name in names}) == 6
+    assert len(list(tmp_path.iterdir())) == len(paths)
+
+
 def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     made = pair_of(BASELINE, BETTER)
     with pytest.raises(BadInputError, match="cannot write"):
-        figures.save_figures(made, analyse(made), tmp_path / "file" / "figures")
+        save_figures(all_figures(made, analyse(made)), tmp_path / "file" / "figures")
 
 
 def test_intervals_show_words_and_numbers_of_every_gain() -> None:
     analysis = analyse(whole())
-    shown = texts(figures.interval_plot(analysis))
+    shown = texts(interval_plot(analysis))
     for words in ("big → little", "Logit-KD", "Feature-KD", "+1.00 [", "· gain · n = 5, 5",
                   "simultaneous over 2 gains", "smaller than ±0.2 pp"):  # fmt: skip
         assert words in shown
@@ -88,13 +99,13 @@ def test_intervals_show_words_and_numbers_of_every_gain() -> None:
 def test_names_are_literal() -> None:
     name = "a$b$ <i>&"
     made = evidence(runs_of(plain(name), BASELINE) + runs_of(final("t$", name, "logit"), ALIKE))
-    shown = texts(figures.interval_plot(analyse(made)))
+    shown = texts(interval_plot(analyse(made)))
     assert "t$ → a$b$ &lt;i&gt;&amp;" in shown
 
 
 def test_seeds_are_points_with_n_on_every_mean() -> None:
     made = whole()
-    figure = figures.seed_plot(made, analyse(made))
+    figure = seed_plot(made, analyse(made))
     shown = texts(figure)
     assert "mean 94.90, n = 5" in shown
     axes = figure.axes[0]
@@ -107,7 +118,7 @@ def test_seeds_are_points_with_n_on_every_mean() -> None:
 def test_points_are_links_where_there_are_anchors() -> None:
     made = pair_of(BASELINE, BETTER)
     anchors = {run.id: f"run-{number}" for number, run in enumerate(made.runs)}
-    figure = figures.seed_plot(made, analyse(made), "little", anchors)
+    figure = seed_plot(made, analyse(made), "little", anchors)
     shown = inline_svg(figure, "f", "name <b>", "words", {"#run-3": "seed 3 & more"})
     assert shown.count('<a href="#run-') == 10
     assert "<title>seed 3 &amp; more</title>" in shown
@@ -117,7 +128,7 @@ def test_points_are_links_where_there_are_anchors() -> None:
 
 def test_figures_on_one_page_share_no_id() -> None:
     analysis = analyse(whole())
-    one, two = (inline_svg(figures.interval_plot(analysis), key, "n", "w") for key in ("k1", "k2"))
+    one, two = (inline_svg(interval_plot(analysis), key, "n", "w") for key in ("k1", "k2"))
     assert one != two
     assert one.replace("k1-", "k2-") == two
     assert "<?xml" not in one
@@ -155,7 +166,7 @@ def test_an_epoch_that_a_run_lacks_bends_no_mean() -> None:
 
 def test_gradient_norms_say_that_they_are_before_clipping_and_count_runs() -> None:
     made = whole()
-    shown = texts(figures.gradient_norms(made, analyse(made), "little", "term_grad_norm"))
+    shown = texts(gradient_norms(made, analyse(made), "little", "term_grad_norm"))
     assert "Logit-KD: kl, n = 5" in shown
     assert "before clipping" in shown
 
@@ -165,12 +176,12 @@ def test_a_norm_of_zero_was_not_recorded() -> None:
     zero = [{"epoch": 1, "proj_grad_norm_max": 0.0}]
     made = replace(made, runs=tuple(replace(run, history=zero) for run in made.runs))
     with pytest.raises(ValueError, match="proj_grad_norm_max"):
-        figures.gradient_norms(made, analyse(made), "little", "proj_grad_norm_max")
+        gradient_norms(made, analyse(made), "little", "proj_grad_norm_max")
 
 
 def test_fidelity_shows_the_baseline_against_the_same_teacher() -> None:
     made = whole()
-    shown = texts(figures.fidelity_plot(made, analyse(made), "big", "little"))
+    shown = texts(fidelity_plot(made, analyse(made), "big", "little"))
     assert "baseline, 5 runs" in shown
     assert "agreement with the teacher (% of test images)" in shown
 
@@ -181,21 +192,19 @@ def test_capacity_is_over_parameters_and_over_the_gap() -> None:
         runs += runs_of(plain(size), BASELINE)
         runs += [measured(run) for run in runs_of(final("big", size, "logit"), ALIKE)]
     analysis = analyse(evidence(runs))
-    assert len(figures.capacity_plot(analysis).axes) == 2
-    assert "student's parameters (log scale)" in texts(
-        figures.capacity_plot(analysis, "parameters")
-    )
+    assert len(capacity_plot(analysis).axes) == 2
+    assert "student's parameters (log scale)" in texts(capacity_plot(analysis, "parameters"))
     for gain in analysis["gains"]:
         gain["fidelity"] = None
     with pytest.raises(ValueError, match="teacher accuracies"):
-        figures.capacity_plot(analysis, "gap")
+        capacity_plot(analysis, "gap")
 
 
 def test_power_is_that_of_the_spread_observed() -> None:
     made = pair_of(BASELINE, ALIKE, statistics=Statistics(smallest_effect_pp=0.3))
     analysis = analyse(made)
     (spread,) = observed_spreads(analysis)
-    figure = figures.power_curve(made, analysis)
+    figure = power_curve(made, analysis)
     corrected = figure.axes[0].lines[0]
     seeds = np.asarray(corrected.get_xdata(), dtype=float).tolist()
     at = seeds.index(5)
@@ -208,16 +217,16 @@ def test_power_is_that_of_the_spread_observed() -> None:
 
 def test_a_grid_is_a_heat_map_for_two_and_ranked_otherwise() -> None:
     ranked, square = analyse(whole())["selection"]
-    shown = texts(figures.selection_grid(ranked))
+    shown = texts(selection_grid(ranked))
     assert "95.00 chosen" in shown
     assert "failed" in shown
-    heat = figures.selection_grid(square)
+    heat = selection_grid(square)
     assert "90.50" in texts(heat)
     assert heat.axes[0].get_xlabel() == "beta"
     third = {**square["candidates"][0]["parameters"], "gamma": 1}
     wide = {**square, "candidates": [{**square["candidates"][0], "parameters": third},
                                      *square["candidates"]]}  # fmt: skip
-    assert figures.selection_grid(wide).axes[0].get_xlabel() == "validation accuracy (%)"
+    assert selection_grid(wide).axes[0].get_xlabel() == "validation accuracy (%)"
 
 
 def test_a_method_looks_the_same_whatever_is_beside_it() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from kdgap.report import tables
-from kdgap.report.forms import Table, latex_text, markdown_text
+from kdgap.report.tables import forms
+from kdgap.report.tables.forms import Table, latex_text, markdown_text
 
 HOSTILE = [
     r"a\b & 5% of $x$ #1 _u_ {c} ~t ^h <b> >",
@@ -67,14 +67,14 @@ def plain_text(text: str) -> str:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_markdown_shows_hostile_names_as_they_are(text: str) -> None:
-    shown = tables.as_markdown(table(text, "x", title=text, caption=f"See {text}"))
+    shown = forms.as_markdown(table(text, "x", title=text, caption=f"See {text}"))
     expected = plain_text(text)
     assert seen(shown) == [expected, "c0", "c1", expected, "x", f"See {expected}"]
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1))
 def test_markdown_shows_any_name_as_it_is(text: str) -> None:
-    assert seen(tables.as_markdown(table(text, "x")))[3:5] == [text, "x"]
+    assert seen(forms.as_markdown(table(text, "x")))[3:5] == [text, "x"]
 
 
 def test_html_and_pipes_are_escaped_in_markdown() -> None:
@@ -84,7 +84,7 @@ def test_html_and_pipes_are_escaped_in_markdown() -> None:
 
 def test_numbers_are_aligned_to_the_right_and_nothing_is_a_dash() -> None:
     shown = table("+0.13 [−0.09, +0.34]", "< 0.0001", None, "resnet18", "3 seeds")
-    lines = tables.as_markdown(shown).splitlines()
+    lines = forms.as_markdown(shown).splitlines()
     assert lines[3] == "| ---: | ---: | --- | --- | --- |"
     assert lines[4] == "| +0.13 [−0.09, +0.34] | &lt; 0.0001 | – | resnet18 | 3 seeds |"
 
@@ -133,7 +133,7 @@ def test_no_text_becomes_a_command_of_its_own(text: str) -> None:
 
 
 def test_a_latex_table_has_booktabs_rules_and_its_caption() -> None:
-    text = tables.as_latex(table("[1]", "−2 ± 1"))
+    text = forms.as_latex(table("[1]", "−2 ± 1"))
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
         assert text.count(rule) == 1
     assert r"{}[1] & $-$2 $\pm$ 1 \\" in text  # a bracket is no option of the line before
@@ -142,7 +142,7 @@ def test_a_latex_table_has_booktabs_rules_and_its_caption() -> None:
 
 def test_a_long_latex_table_goes_on_on_the_next_page() -> None:
     rows = tuple((str(number),) for number in range(100))
-    text = tables.as_latex(table("0", rows=rows, values=rows))
+    text = forms.as_latex(table("0", rows=rows, values=rows))
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 3
     assert text.count(r"\caption{") == 1
     assert all(rf"{{}}{number} \\" in text for number in range(100))
@@ -157,20 +157,20 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
 def test_text_that_looks_like_a_formula_is_neutralised_in_csv(first: str) -> None:
-    (row,) = rows_of(tables.as_csv(table(f"{first}1+1", "a=b")))
+    (row,) = rows_of(forms.as_csv(table(f"{first}1+1", "a=b")))
     assert row == {"c0": f"'{first}1+1", "c1": "a=b"}
 
 
 def test_a_column_that_looks_like_a_formula_is_neutralised_as_well() -> None:
-    text = tables.csv_text(["=a", "b"], [["x", 1]])
+    text = forms.csv_text(["=a", "b"], [["x", 1]])
     assert text.splitlines()[0] == "'=a,b"
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_stays_a_number_with_every_digit(number: float) -> None:
-    (row,) = rows_of(tables.csv_text(["a"], [[number]]))
+    (row,) = rows_of(forms.csv_text(["a"], [[number]]))
     assert float(row["a"]) == number
 
 
 def test_nothing_is_an_empty_cell() -> None:
-    assert tables.csv_text(["a", "b"], [[None, -0.08]]) == "a,b\n,-0.08\n"
+    assert forms.csv_text(["a", "b"], [[None, -0.08]]) == "a,b\n,-0.08\n"

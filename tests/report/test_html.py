@@ -11,16 +11,16 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 
-from kdgap.report.analysis import analyse, with_claims
-from kdgap.report.evidence import Evidence, Run
-from kdgap.report.html import report_html
-from kdgap.report.load import load
+from kdgap.judge.analysis import analyse, with_claims
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.load import load
+from kdgap.report.page.document import report_html
 from kdgap.spec import read_claims
 from kdgap.spec.study import Slot
 from kdgap.store.imported import ImportedDirectory, import_runs
 from kdgap.yamlio import load as load_yaml
 from tests.conftest import ROOT, SHARED_DATA
-from tests.report.made import claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "base"}

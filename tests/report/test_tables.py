@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError
-from kdgap.report import frames, tables
-from kdgap.report.analysis import analyse, with_claims
-from kdgap.report.evidence import Evidence, Run
-from kdgap.report.forms import LATEX_HEAD, Table
-from kdgap.report.load import load
+from kdgap.judge.analysis import analyse, with_claims
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.load import load
+from kdgap.report.tables import files, forms, frames, judged, measured
+from kdgap.report.tables.forms import LATEX_HEAD, Table
 from kdgap.spec.study import ClaimsFile, Slot
 from kdgap.store.imported import ImportedDirectory, import_runs
 from tests.conftest import SHARED_DATA
-from tests.report.made import claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
@@ -69,7 +69,7 @@ def _measured(run: Run) -> Run:
 def test_negative_gains_are_numbers_in_the_file() -> None:
     made = pair_of(BASELINE, WORSE)
     (gain,) = analyse(made)["gains"]
-    (row,) = rows_of(tables.as_csv(tables.gains(analyse(made))))
+    (row,) = rows_of(forms.as_csv(judged.gains(analyse(made))))
     assert float(row["gain_pp"]) == gain["gain_pp"] < 0
     assert [float(row["ci95_low_pp"]), float(row["ci95_high_pp"])] == gain["ci95_pp"]
     assert float(row["paired_gain_pp"]) == gain["paired"]["gain_pp"]
@@ -81,7 +81,7 @@ def test_negative_gains_are_numbers_in_the_file() -> None:
 def test_gains_are_shown_with_sign_interval_and_both_counts() -> None:
     analysis = analyse(pair_of(BASELINE, METHOD))
     (gain,) = analysis["gains"]
-    shown = tables.gains(analysis)
+    shown = judged.gains(analysis)
     low, high = gain["ci95_pp"]
     assert column(shown, "Pair") == ["big → little"]
     assert column(shown, "n") == ["5 / 5"]
@@ -101,7 +101,7 @@ def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starre
     for view in analysis["sensitivity"]:
         for entry in (*view["gains"], *view["contrasts"]):
             entry |= {"p": 0.001, "p_holm": p_holm}
-    for made in (tables.gains, tables.contrasts, tables.ablations, tables.sensitivity):
+    for made in (judged.gains, judged.contrasts, judged.ablations, judged.sensitivity):
         shown = made(analysis)
         assert shown.rows
         for row in shown.rows:
@@ -111,14 +111,14 @@ def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starre
 def test_the_note_says_what_a_star_is_and_for_how_many_comparisons_it_was_corrected() -> None:
     analysis = analyse(whole())
     for shown, count in (
-        (tables.gains(analysis), "gains, 2"),
-        (tables.contrasts(analysis), "claims, 1"),
-        (tables.ablations(analysis), "ablations, 1"),
+        (judged.gains(analysis), "gains, 2"),
+        (judged.contrasts(analysis), "claims, 1"),
+        (judged.ablations(analysis), "ablations, 1"),
     ):
         assert f"corrected for the number of {count};" in shown.caption
         assert "* Holm p ≤ 0.05" in shown.caption
         assert "n: seeds" in shown.caption
-        assert "$^{*}$ Holm p $\\le$ 0.05" in tables.as_latex(shown)
+        assert "$^{*}$ Holm p $\\le$ 0.05" in forms.as_latex(shown)
 
 
 def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
@@ -132,7 +132,7 @@ def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
         ),
     )
     analysis = analyse(made)
-    shown = tables.contrasts(analysis)
+    shown = judged.contrasts(analysis)
     more, no_worse = analysis["contrasts"]
     assert column(shown, "Outcome") == [more["outcome"], no_worse["outcome"]]
     assert column(shown, "Post hoc") == ["yes", "yes"]
@@ -141,10 +141,10 @@ def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
 
 
 def test_an_arm_without_runs_is_dashes_and_not_an_error() -> None:
-    shown = tables.gains(analyse(pair_of(BASELINE, [95.0, None, None, None, None])))
+    shown = judged.gains(analyse(pair_of(BASELINE, [95.0, None, None, None, None])))
     (row,) = shown.rows
     assert "(no interval)" in str(row)
-    shown = tables.gains(analyse(pair_of(BASELINE, [None] * 5)))
+    shown = judged.gains(analyse(pair_of(BASELINE, [None] * 5)))
     assert column(shown, "Accuracy") == [None]
     assert column(shown, "Gain in pp [95 %]") == [None]
 
@@ -154,12 +154,12 @@ def test_several_configurations_of_one_slot_are_told_apart() -> None:
     for alpha in (0.3, 0.7):
         slot = final("big", "little", "logit")
         runs += runs_of(slot, METHOD, cell=f"alpha {alpha}", parameters={"alpha": alpha})
-    shown = tables.gains(analyse(evidence(runs)))
+    shown = judged.gains(analyse(evidence(runs)))
     assert column(shown, "Settings") == ["alpha 0.3", "alpha 0.7"]
 
 
 def test_selection_has_a_line_a_candidate_with_the_winner_and_what_failed() -> None:
-    shown = tables.selection(analyse(whole()))
+    shown = measured.selection(analyse(whole()))
     assert column(shown, "Settings") == ["alpha 0.3", "alpha 0.5", "alpha 0.9"]
     assert column(shown, "Score") == ["94.00", "95.00", None]
     assert column(shown, "Chosen") == ["", "yes", ""]
@@ -167,19 +167,19 @@ def test_selection_has_a_line_a_candidate_with_the_winner_and_what_failed() -> N
 
 
 def test_fidelity_is_in_percent_and_nats_with_its_interval() -> None:
-    shown = tables.fidelity(analyse(whole()))
+    shown = measured.fidelity(analyse(whole()))
     # Five values 0.1 apart: a t interval of 2.776 times 0.158 / √5 on either side.
     assert column(shown, "Agreement") == ["95.20 [95.00, 95.40]"] * 2
     assert column(shown, "KL, T = 1") == ["0.1400"] * 2  # all alike: no interval
     assert column(shown, "of the baseline") == [None] * 2
     assert column(shown, "Teacher") == ["96.00"] * 2
     assert values(shown, "top1_agreement_mean") == [pytest.approx(0.952)] * 2
-    assert not tables.fidelity(analyse(pair_of(BASELINE, METHOD))).rows
+    assert not measured.fidelity(analyse(pair_of(BASELINE, METHOD))).rows
 
 
 def test_another_way_of_looking_stands_beside_the_declared_one() -> None:
     analysis = analyse(whole())
-    shown = tables.sensitivity(analysis)
+    shown = judged.sensitivity(analysis)
     count = sum(len(view["gains"]) + len(view["contrasts"]) for view in analysis["sensitivity"])
     assert len(shown.rows) == count > 0
     declared = [gain["verdict"] for gain in analysis["gains"]]
@@ -188,7 +188,7 @@ def test_another_way_of_looking_stands_beside_the_declared_one() -> None:
 
 def test_there_is_a_line_for_every_run_also_one_that_failed() -> None:
     made = pair_of([94.9, None, 94.8], METHOD)
-    shown = tables.runs(made)
+    shown = measured.runs(made)
     assert len(shown.rows) == len(made.runs)
     assert column(shown, "State").count("failed") == 1
     assert values(shown, "remark").count("diverged at step 3 of epoch 2") == 1
@@ -198,13 +198,13 @@ def test_there_is_a_line_for_every_run_also_one_that_failed() -> None:
 
 def test_what_is_odd_of_the_protocol_is_in_every_caption() -> None:
     made = replace(whole(), marks=("chosen on the test images",))
-    for shown in tables.all_tables(made, analyse(made)):
+    for shown in files.all_tables(made, analyse(made)):
         assert shown.caption.endswith("Mind: chosen on the test images.")
 
 
 def test_every_line_of_values_is_that_of_a_shown_row() -> None:
     made = whole()
-    for shown in tables.all_tables(made, analyse(made)):
+    for shown in files.all_tables(made, analyse(made)):
         assert shown.rows, shown.name
         assert len(shown.values) == len(shown.rows)
         assert all(len(row) == len(shown.columns) for row in shown.rows)
@@ -221,8 +221,8 @@ def test_a_very_long_table_is_a_csv_file_alone(
 ) -> None:
     made = whole()
     for most, there in ((5, False), (1000, True)):
-        monkeypatch.setattr(tables, "MOST_READ", most)
-        tables.write_tables(made, analyse(made), tmp_path)
+        monkeypatch.setattr(files, "MOST_READ", most)
+        files.write_tables(made, analyse(made), tmp_path)
         assert ("## Runs" in (tmp_path / "tables.md").read_text()) is there
         assert ("{Runs}" in (tmp_path / "tables.tex").read_text()) is there
     assert len(rows_of((tmp_path / "runs.csv").read_text())) == len(made.runs) > 5
@@ -231,8 +231,8 @@ def test_a_very_long_table_is_a_csv_file_alone(
 def test_the_files_hold_every_table(tmp_path: Path) -> None:
     made = replace(whole(), name="a <b> | c")
     analysis = analyse(made)
-    paths = tables.write_tables(made, analysis, tmp_path / "new")
-    shown = tables.all_tables(made, analysis)
+    paths = files.write_tables(made, analysis, tmp_path / "new")
+    shown = files.all_tables(made, analysis)
     assert [path.name for path in paths] == [
         "tables.md", "tables.tex", *(f"{one.name}.csv" for one in shown)
     ]  # fmt: skip
@@ -256,7 +256,7 @@ def test_pdflatex_takes_every_table_whatever_the_names_are(tmp_path: Path) -> No
     studies = [whole(), *map(_named, HOSTILE)]
     body = ""
     for number, made in enumerate(studies):
-        tables.write_tables(made, analyse(made), tmp_path / str(number))
+        files.write_tables(made, analyse(made), tmp_path / str(number))
         body += f"\\input{{{number}/tables}}\n"
     packages = "\n".join(re.findall(r"\\usepackage.*", LATEX_HEAD))
     document = (
@@ -271,7 +271,7 @@ def test_pdflatex_takes_every_table_whatever_the_names_are(tmp_path: Path) -> No
 
 def test_an_analysis_without_ablations_leaves_none_of_an_earlier_one(tmp_path: Path) -> None:
     for made in (whole(), pair_of(BASELINE, METHOD)):
-        tables.write_tables(made, analyse(made), tmp_path)
+        files.write_tables(made, analyse(made), tmp_path)
     assert (tmp_path / "ablations.csv").read_text() == ""
     assert "## Ablations\n\nNone.\n" in (tmp_path / "tables.md").read_text()
     assert "Ablations" not in (tmp_path / "tables.tex").read_text()
@@ -308,7 +308,7 @@ def test_the_published_numbers_come_out_to_the_printed_digit(tmp_path: Path) -> 
         pytest.skip(f"{PUBLISHED} is not there")
     ImportedDirectory(tmp_path).write(*import_runs(PUBLISHED, "published"))
     analysis = analyse(load(tmp_path))
-    shown = tables.levels(analysis)
+    shown = measured.levels(analysis)
     accuracy = dict(zip(column(shown, "Network"), column(shown, "Accuracy"), strict=True))
     roles = dict(zip(zip(column(shown, "Role"), column(shown, "Network"), strict=True),
                      column(shown, "Accuracy"), strict=True))  # fmt: skip
@@ -319,7 +319,7 @@ def test_the_published_numbers_come_out_to_the_printed_digit(tmp_path: Path) -> 
         assert str(roles["teacher", name]).split(" ± ")[0] == mean
     assert set(accuracy) == {"resnet18", *teachers}
 
-    shown = tables.gains(analysis)
+    shown = judged.gains(analysis)
     keys = zip(column(shown, "Pair"), column(shown, "Method"), strict=True)
     gains = {
         key: str(cell).split()[0]
@@ -337,9 +337,9 @@ def test_the_published_numbers_come_out_to_the_printed_digit(tmp_path: Path) -> 
         for pair, both in published.items()
         for method, value in zip(("Logit-KD", "Feature-KD"), both, strict=True)
     }
-    shown = tables.ablations(analysis)
+    shown = judged.ablations(analysis)
     bug = column(shown, "Ablation").index("projection_clipping_resnet50_to_resnet18")
     assert column(shown, "Changed")[bug] == "95.00 ± 0.18"
     assert column(shown, "Unchanged")[bug] == "94.95 ± 0.20"
     json.dumps(analysis, allow_nan=False)
-    assert all(math.isfinite(value) for value in values(tables.gains(analysis), "gain_pp"))
+    assert all(math.isfinite(value) for value in values(judged.gains(analysis), "gain_pp"))

@@ -20,10 +20,10 @@ from kdgap.errors import (
     TeacherError,
 )
 from kdgap.files import TEMPORARY_PREFIX
-from kdgap.report.analysis import analyse
-from kdgap.report.progress import removable, survey
-from kdgap.report.study_evidence import study_evidence
+from kdgap.judge.analysis import analyse
+from kdgap.judge.study_evidence import study_evidence
 from kdgap.spec import run_id
+from kdgap.store.progress import removable, survey
 from kdgap.store.record import BEST, LAST
 from kdgap.store.study import StudyDirectory
 from kdgap.study.cost import staged_cohorts

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from kdgap.report.evidence import Evidence
+    from kdgap.judge.evidence import Evidence
 
 DPI = 300
-FORMATS = ("png", "svg", "pdf")
+"""What journals ask of a raster figure."""
 
 figures_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -29,8 +27,9 @@ def make_figures(
 ) -> None:
     """Draw the gains with every seed, and convergence per student, as PNG, SVG and PDF."""
     from kdgap.cli.printing import print_table, say
-    from kdgap.report.analysis import analyse
-    from kdgap.report.published_figures import arms_of, convergence_figure, gain_figure
+    from kdgap.judge.analysis import analyse
+    from kdgap.report.figures.files import save_figures
+    from kdgap.report.figures.published import arms_of, convergence_figure, gain_figure
 
     evidence, remedy = read_runs(runs)
     refuse_missing(evidence, runs, remedy)
@@ -39,7 +38,7 @@ def make_figures(
         "figure1_gains": gain_figure(evidence, analysis),
         "figure2_convergence": convergence_figure(evidence, analysis),
     }
-    paths = _save(made, out)
+    paths = save_figures(made.items(), out, DPI)
     caption = f"Runs in the figures of {runs}; n: seeds with a test accuracy."
     rows = [[name, method, str(n), seeds] for name, method, n, seeds in arms_of(evidence, analysis)]
     print_table("", ["", "method", "n", "seeds"], rows, caption)
@@ -68,8 +67,8 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     from tempfile import TemporaryDirectory
 
     from kdgap.errors import BadInputError
-    from kdgap.report.imported_evidence import evidence_of
-    from kdgap.report.load import load
+    from kdgap.judge.imported_evidence import evidence_of
+    from kdgap.judge.load import load
     from kdgap.store.imported import ImportedDirectory, import_runs
     from kdgap.store.study import StudyDirectory
 
@@ -112,7 +111,7 @@ def refuse_missing(evidence: "Evidence", path: Path, remedy: str) -> None:
         BadInputError: naming the arms, and what to run.
     """
     from kdgap.errors import BadInputError
-    from kdgap.report.claims import baseline_of
+    from kdgap.judge.claims import baseline_of
 
     arms = evidence.arms()
     finals = [arm for arm in arms if arm.slot.role == "final"]
@@ -144,33 +143,3 @@ def _unfinished(runs: Any, weights: str) -> bool:
     """Whether an arm has no accuracy yet, but may get one."""
     known = [run for run in runs if run.accuracy(weights) is not None]
     return not known and any(run.state not in ("failed", "damaged", "conflict") for run in runs)
-
-
-def _save(figures: dict[str, "Figure"], folder: Path) -> list[Path]:
-    """Write every figure in every format; the same runs give the same bytes."""
-    from kdgap.errors import BadInputError
-    from kdgap.files import write_atomic
-    from kdgap.report.figures import figure_bytes
-
-    paths = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            for ending in FORMATS:
-                paths.append(folder / f"{name}.{ending}")
-                content = _png(figure) if ending == "png" else figure_bytes(figure, ending)
-                write_atomic(paths[-1], content)
-    except OSError as error:
-        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
-    return paths
-
-
-def _png(figure: "Figure") -> bytes:
-    from io import BytesIO
-
-    from kdgap.report.figure_style import style
-
-    stream = BytesIO()
-    with style():
-        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    return stream.getvalue()

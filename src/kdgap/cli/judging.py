@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from kdgap.report.evidence import Evidence
+    from kdgap.judge.evidence import Evidence
 
 IMPORT_EXAMPLES = (
     "Examples: kdgap import runs.zip --out imported/published · kdgap import ../their-study/runs"
@@ -67,7 +67,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     from collections import Counter
 
     from kdgap.cli.printing import print_table, say
-    from kdgap.report.flags import FINDINGS
+    from kdgap.judge.flags import FINDINGS
     from kdgap.store.imported import count_findings
 
     roles = Counter(role for run in runs for role in {slot["role"] for slot in run["slots"]})
@@ -95,8 +95,8 @@ def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) 
 
     from kdgap import yamlio
     from kdgap.errors import BadInputError
-    from kdgap.report.analysis import with_claims
-    from kdgap.report.load import load
+    from kdgap.judge.analysis import with_claims
+    from kdgap.judge.load import load
     from kdgap.spec import read_claims
 
     given = None if claims is None else read_claims(yamlio.load(claims))
@@ -125,7 +125,7 @@ def analyze(
     """Judge every gain and every claim; write analysis.json and tables."""
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.verdicts import print_verdicts
-    from kdgap.report.analysis import analyse
+    from kdgap.judge.analysis import analyse
 
     evidence = _evidence(source, claims, smallest_effect)
     analysis = analyse(evidence)
@@ -147,7 +147,7 @@ def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path)
     """
     from kdgap.errors import BadInputError
     from kdgap.files import json_text, write_atomic
-    from kdgap.report.tables import write_tables
+    from kdgap.report.tables.files import write_tables
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -163,7 +163,7 @@ def write_report(evidence: "Evidence", analysis: dict[str, Any], target: Path) -
     Raises:
         BadInputError: it cannot be written.
     """
-    from kdgap.report.html import report_html
+    from kdgap.report.page.document import report_html
     from kdgap.store.record import export_bytes
 
     export_bytes(target, report_html(evidence, analysis).encode())
@@ -183,7 +183,7 @@ def report(
 ) -> None:
     """Write a report: one HTML file without any script, to read, print and send."""
     from kdgap.cli.printing import say
-    from kdgap.report.analysis import analyse
+    from kdgap.judge.analysis import analyse
 
     evidence = _evidence(source, claims, smallest_effect)
     analysis = analyse(evidence)
@@ -191,7 +191,7 @@ def report(
     write_report(evidence, analysis, target)
     say(f"Report: {target}")
     if figures is not None:
-        from kdgap.report.figures import save_figures
+        from kdgap.report.figures.files import all_figures, save_figures
 
-        for path in save_figures(evidence, analysis, figures):
+        for path in save_figures(all_figures(evidence, analysis), figures):
             say(f"Figure: {path}")

@@ -36,8 +36,8 @@ def show(
 def _show_study(path: Path, *, as_json: bool) -> None:
     from kdgap.cli.printing import print_json
     from kdgap.cli.verdicts import print_verdicts
-    from kdgap.report.analysis import analyse
-    from kdgap.report.load import load
+    from kdgap.judge.analysis import analyse
+    from kdgap.judge.load import load
 
     analysis = analyse(load(path))
     if as_json:

@@ -10,7 +10,7 @@ import typer
 from kdgap.cli.study import Out, StudyArgument
 
 if TYPE_CHECKING:
-    from kdgap.report.progress import Survey
+    from kdgap.store.progress import Survey
     from kdgap.store.study import StudyDirectory
 
 STATUS_EXAMPLES = "Examples: kdgap status runs/digits · kdgap status configs/studies/digits.yaml"
@@ -44,7 +44,7 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
     from kdgap.cli.printing import out as console
     from kdgap.cli.printing import print_json, print_table, say
     from kdgap.errors import StoreDamagedError
-    from kdgap.report.progress import live, survey
+    from kdgap.store.progress import live, survey
 
     directory = _directory(study, out)
     seen, runners = survey(directory), live(directory.path)
@@ -179,7 +179,7 @@ def clean(
 
     from kdgap.cli.printing import say
     from kdgap.errors import BadInputError
-    from kdgap.report.progress import removable
+    from kdgap.store.progress import removable
 
     directory = _directory(study, out)
     doomed, kept = removable(directory)

@@ -96,8 +96,8 @@ def _judge(
     from kdgap.cli.judging import write_report
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.verdicts import print_verdicts
-    from kdgap.report.analysis import analyse
-    from kdgap.report.study_evidence import study_evidence
+    from kdgap.judge.analysis import analyse
+    from kdgap.judge.study_evidence import study_evidence
 
     evidence = study_evidence(directory)
     if not any(run.test for run in evidence.runs):
@@ -117,8 +117,8 @@ def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
     """Say what is left undone and why, which also decides the exit code."""
     from kdgap.cli.printing import say
     from kdgap.errors import RunFailedError, StoreDamagedError
-    from kdgap.report.progress import survey
     from kdgap.spec.study import STAGES
+    from kdgap.store.progress import survey
 
     found = survey(directory)
     for row in found.rows:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
 from kdgap.cli.printing import duration, err, say
-from kdgap.report.progress import Survey, live, survey
+from kdgap.store.progress import Survey, live, survey
 from kdgap.store.study import StudyDirectory
 
 LOOK_SECONDS = 1.0

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from kdgap.report.words import interval, level, method_name, p_value, signed, spread
+from kdgap.judge.words import interval, level, method_name, p_value, signed, spread
 
 WIDE = 110
 

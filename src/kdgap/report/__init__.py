@@ -1,1 +1,1 @@
-"""The judging wing: from records to tables. Imports no torch."""
+"""Showing what was judged: tables, figures, one page. Imports no torch."""

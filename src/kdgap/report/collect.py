@@ -9,7 +9,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import read_json
-from kdgap.report.forms import csv_text
+from kdgap.report.tables.forms import csv_text
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.foreign import RESULTS, hyperparameters, model_text, same_history, settings_of
 

@@ -1,0 +1,156 @@
+"""From evidence to verdicts: everything that `analysis.json`, tables, report and explorer show."""
+
+from dataclasses import replace
+from typing import Any
+
+import kdgap
+from kdgap.errors import BadInputError
+from kdgap.judge.comparison import Judged, View
+from kdgap.judge.context import Context
+from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
+from kdgap.judge.evidence import Evidence
+from kdgap.judge.flags import study_flags
+from kdgap.judge.gains import gain_entries, judged_gains
+from kdgap.spec.study import ClaimsFile
+from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
+
+FORMAT = 1
+
+
+def with_claims(evidence: Evidence, given: ClaimsFile) -> Evidence:
+    """Return evidence judged by a file of claims, which replace the study's own."""
+    return replace(
+        evidence,
+        claims=tuple(given.claims),
+        statistics=given.statistics or evidence.statistics,
+        primary=given.primary or evidence.primary,
+    )
+
+
+def analyse(evidence: Evidence) -> dict[str, Any]:
+    """Judge everything that the runs allow; `docs/statistics.md` says what each field is.
+
+    Returns:
+        What `analysis.json` holds: plain types only, no number that is not finite.
+
+    Raises:
+        BadInputError: no run has a test accuracy, or a claim names a cell that is not there.
+    """
+    if not any(run.accuracy(evidence.primary) is not None for run in evidence.runs):
+        states = ", ".join(sorted({run.state for run in evidence.runs})) or "none"
+        raise BadInputError(
+            f"{evidence.path}: no run has a test accuracy yet ({len(evidence.runs)} runs:"
+            f" {states}), so there is nothing to judge"
+        )
+    context = Context(evidence)
+    gains, contrasts = gain_entries(context), contrast_entries(context)
+    return {
+        "format": FORMAT,
+        "made_with": f"kdgap {kdgap.__version__}",
+        "study": _study(evidence),
+        "settings": {
+            **context.settings,
+            "gains_in_family": max((gain["family"] for gain in gains), default=0),
+            "contrasts_in_family": max((one["family"] for one in contrasts), default=0),
+            "claims_in_family": max((one["claims_in_family"] for one in contrasts), default=0),
+            "smallest_p": _smallest_p(context),
+        },
+        "models": evidence.models,
+        "methods": evidence.methods,
+        "teachers": [context.level(arm) for arm in context.of("teacher")],
+        "baselines": [context.level(arm) for arm in context.of("baseline")],
+        "gains": gains,
+        "contrasts": contrasts,
+        "ablations": ablation_entries(context),
+        "selection": [
+            {**vars(one), "candidates": list(one.candidates), "seeds": list(one.seeds)}
+            for one in evidence.tunings
+        ],
+        "sensitivity": _sensitivity(context),
+        "flags": [vars(flag) for flag in study_flags(evidence, context.arms)],
+        "findings": list(evidence.findings),
+        "failures": _failures(evidence),
+        "provenance": evidence.provenance,
+    }
+
+
+def _study(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "name": evidence.name,
+        "path": evidence.path,
+        "origin": evidence.origin,
+        "description": evidence.description,
+        "runs": len(evidence.runs),
+        "done": sum(run.state == "done" for run in evidence.runs),
+        "open_runs": evidence.open_runs,
+        "marks": list(evidence.marks),
+    }
+
+
+def _failures(evidence: Evidence) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": run.id,
+            "path": run.paths[0] if run.paths else "",
+            "seed": run.seed,
+            "slot": run.slots[0].text if run.slots else "",
+            "state": run.state,
+            "remark": run.remark,
+        }
+        for run in evidence.runs
+        if run.state in ("failed", "damaged", "conflict")
+    ]
+
+
+def _smallest_p(context: Context) -> float | None:
+    """Return the smallest p that an exact test of these seeds could reach, uncorrected."""
+    n = max((len(context.values(arm)) for arm in context.finals), default=0)
+    if n == 0:
+        return None
+    paired = context.primary.test == "paired"
+    return smallest_sign_flip_p(n) if paired else smallest_permutation_p(n, n)
+
+
+def _sensitivity(context: Context) -> list[dict[str, Any]]:
+    """Return gains and claims under every other way of looking that the runs allow."""
+    evidence = context.evidence
+    primary = replace(context.primary, permute=False)  # only shown beside the first way
+    views: list[tuple[str, View]] = []
+    if any(evidence.shared_seeds(arm) for arm in context.finals):
+        views.append(("without shared selection seeds", replace(primary, drop_shared=True)))
+    other = "last" if primary.weights == "best" else "best"
+    views.append((f"{other} weights", replace(primary, weights=other)))
+    if evidence.paired:
+        test = "paired" if primary.test == "welch" else "welch"
+        views.append((f"{test} test", replace(primary, test=test)))
+    return [
+        {
+            "name": name,
+            "gains": [
+                {
+                    **{key: getattr(arm.slot, key) for key in ("teacher", "student", "method")},
+                    "cell": arm.cell,
+                    "gain_pp": judged.comparison.point,
+                    **_brief(context, judged),
+                }
+                for arm, judged in judged_gains(context, view)
+            ],
+            "contrasts": [
+                {
+                    "name": claim.name,
+                    "estimate_pp": judged.comparison.point,
+                    **_brief(context, judged),
+                    **outcome,
+                }
+                for claim, judged, outcome in judged_claims(context, view)
+            ],
+        }
+        for name, view in views
+    ]
+
+
+def _brief(context: Context, judged: Judged) -> dict[str, Any]:
+    """Return the few numbers of a comparison that a table of views shows."""
+    numbers = judged.numbers(context.evidence.statistics)
+    kept = ("ci95_pp", "p", "p_holm", "p_tost", "verdict", "seeds_needed")
+    return {"n": list(judged.comparison.ns), **{name: numbers[name] for name in kept}}

@@ -1,0 +1,109 @@
+"""Claims meet runs: every term of a claim becomes arms with weights, or one line says why not."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kdgap.errors import BadInputError, nearest
+from kdgap.judge.evidence import Arm, Evidence
+from kdgap.spec.study import Claim, Slot, Term
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """An arm with its weight in a contrast; without an arm, the text names what is missing."""
+
+    arm: Arm | None
+    weight: float
+    text: str
+
+
+def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list[Weighted]:
+    """Return the arms of a claim with summed weights: arms that cancel are left out.
+
+    A `gain` enters as its method's arm with the weight and its baseline with the negative weight,
+    so two pairs of one student share their baseline and lose it in a difference.
+
+    Raises:
+        BadInputError: a term names no cell of these runs, or one that has several configurations.
+    """
+    parts: dict[tuple[str, str], tuple[Arm | None, float, str]] = {}
+
+    def add(arm: Arm | None, slot: Slot, weight: float) -> None:
+        key = (slot.text + slot.role, "" if arm is None else arm.cell)
+        _, before, _ = parts.get(key, (arm, 0.0, slot.text))
+        parts[key] = (arm, before + weight, slot.text)
+
+    for number, term in enumerate(claim.terms, 1):
+        place = f"claim {claim.name!r}, term {number}"
+        slot = _slot(term, claim.measure, evidence, place)
+        arm = _only([arm for arm in arms if arm.slot == slot], place)
+        add(arm, slot, term.weight)
+        if claim.measure == "gain":
+            plain = None if arm is None else baseline_of(arm, arms)
+            add(plain, Slot("baseline", None, slot.student, "none"), -term.weight)
+    return [Weighted(*part) for part in parts.values() if abs(part[1]) > 1e-12]
+
+
+def baseline_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:
+    """Return the plainly trained student of an arm: the same data, recipe and epochs."""
+    return next(
+        (
+            other
+            for other in arms
+            if other.slot.role == "baseline"
+            and other.slot.student == arm.slot.student
+            and other.runs[0].recipe == arm.runs[0].recipe
+        ),
+        None,
+    )
+
+
+def _only(found: list[Arm], place: str) -> Arm | None:
+    if len(found) > 1:
+        configurations = "; ".join(str(arm.parameters) for arm in found[:4])
+        raise BadInputError(
+            f"{place}: {found[0].slot.text} has {len(found)} unlike configurations"
+            f" ({configurations}); runs are never averaged over unlike ones"
+        )
+    return found[0] if found else None
+
+
+def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
+    if term.ablation is not None:
+        wanted = f"{term.ablation}: {term.arm}"
+        variants = {slot.variant: slot for slot in evidence.slots if slot.role == "ablation"}
+        if wanted not in variants:
+            known = sorted({variant.partition(": ")[0] for variant in variants})
+            raise BadInputError(
+                f"{place}: unknown ablation {term.ablation!r}{nearest(term.ablation, known)};"
+                f" these runs have {', '.join(known) or 'none'}"
+            )
+        return variants[wanted]
+    plain = term.method in (None, "none") and term.teacher is None
+    if plain and measure == "gain":
+        raise BadInputError(f"{place}: a gain needs teacher, student and method")
+    role = "baseline" if plain else "final"
+    asked = (term.teacher, term.student, "none" if plain else term.method)
+    slots = [slot for slot in evidence.slots if slot.role == role]
+    for slot in slots:
+        names = (slot.teacher, slot.student)
+        if slot.method == asked[2] and all(
+            _is(evidence, name, given) for name, given in zip(names, asked[:2], strict=True)
+        ):
+            return slot
+    text = Slot(role, asked[0], str(asked[1]), str(asked[2])).text
+    known = [slot.text for slot in slots]
+    raise BadInputError(
+        f"{place}: {text} is no cell of these runs{nearest(text, known)};"
+        f" they have {'; '.join(known[:8]) or f'no {role}'}{'; …' if len(known) > 8 else ''}"
+    )
+
+
+def _is(evidence: Evidence, name: str | None, given: str | None) -> bool:
+    """Whether a study's name is what a claim calls it: the name itself, or its architecture."""
+    if name == given:
+        return True
+    about = evidence.models.get(name or "", {})
+    alike = [key for key, other in evidence.models.items() if other.get("name") == given]
+    usual = about.get("width", 1) == 1 and about.get("stem", "cifar") == "cifar"
+    return given is not None and about.get("name") == given and (usual or alike == [name])

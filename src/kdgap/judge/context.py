@@ -1,0 +1,113 @@
+"""What all parts of one analysis look at: the runs in their arms, and how they are judged."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from kdgap.judge.claims import Weighted, baseline_of
+from kdgap.judge.comparison import Judged, View
+from kdgap.judge.evidence import Arm, Evidence
+from kdgap.stats.contrast import mean_and_std
+from kdgap.stats.proportion import mean_interval
+
+
+@dataclass(frozen=True)
+class Context:
+    """One analysis at hand."""
+
+    evidence: Evidence
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """Every arm, small students first, then small teachers, methods as the study has them."""
+        return sorted(self.evidence.arms(), key=self._order)
+
+    @cached_property
+    def finals(self) -> list[Arm]:
+        """The methods' arms, one a gain."""
+        return self.of("final")
+
+    @property
+    def primary(self) -> View:
+        """How the study is looked at first."""
+        return View(self.evidence.primary, self.evidence.statistics.test)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """How the study is judged, in plain types."""
+        statistics = self.evidence.statistics
+        return {
+            **statistics.model_dump(mode="json"),
+            "primary": self.evidence.primary,
+            "alpha": round(1 - statistics.confidence, 12),
+        }
+
+    def of(self, role: str) -> list[Arm]:
+        """Return the arms of a role, in order."""
+        return [arm for arm in self.arms if arm.slot.role == role]
+
+    def baseline(self, arm: Arm) -> Arm | None:
+        """Return what an arm's gain is measured from."""
+        return baseline_of(arm, self._baselines)
+
+    @cached_property
+    def _baselines(self) -> list[Arm]:
+        return self.of("baseline")
+
+    def gain_terms(self, arm: Arm) -> list[Weighted]:
+        """Return an arm minus its baseline."""
+        text = f"baseline of {arm.slot.student}"
+        return [Weighted(arm, 1.0, arm.slot.text), Weighted(self.baseline(arm), -1.0, text)]
+
+    def values(self, arm: Arm | None) -> list[float]:
+        """Return test accuracy in percent over seeds, by the primary weights."""
+        return [] if arm is None else list(arm.by_seed(self.primary.weights).values())
+
+    def numbers(self, judged: Judged) -> dict[str, Any]:
+        """Return the fields that gains, contrasts and ablations share."""
+        made = judged.comparison
+        return {
+            **judged.numbers(self.evidence.statistics),
+            "n_smallest": min(made.ns, default=0),
+            "seeds": [list(seeds) for seeds in made.seeds],
+        }
+
+    def level(self, arm: Arm) -> dict[str, Any]:
+        """Return the mean accuracy of an arm over its seeds."""
+        values = arm.by_seed(self.primary.weights)
+        mean, std = mean_and_std(list(values.values())) if values else (None, None)
+        interval = None
+        if values:
+            interval = mean_interval(list(values.values()), self.evidence.statistics.confidence)
+        other = "last" if self.primary.weights == "best" else "best"
+        others = list(arm.by_seed(other).values())
+        return {
+            "name": arm.slot.student,
+            "slot": arm.slot.text,
+            "cell": arm.cell,
+            "n": len(values),
+            "mean_pp": mean,
+            "std_pp": std,
+            "ci95_pp": None if interval is None else list(interval),
+            f"mean_{other}_pp": mean_and_std(others)[0] if others else None,
+            "epochs": arm.runs[0].epochs,
+            "seeds": list(values),
+            "missing": arm.missing(self.primary.weights),
+            "runs": ids(arm),
+        }
+
+    def _order(self, arm: Arm) -> tuple[Any, ...]:
+        slot, methods = arm.slot, list(self.evidence.methods)
+
+        def size(name: str | None) -> tuple[int, str]:
+            return self.evidence.models.get(name or "", {}).get("parameters") or 0, name or ""
+
+        method = methods.index(slot.method) if slot.method in methods else len(methods)
+        return size(slot.student), size(slot.teacher), method, slot.variant, str(arm.parameters)
+
+
+def ids(arm: Arm | None) -> list[str]:
+    """Return the ids of an arm's runs."""
+    runs: Iterable[Any] = () if arm is None else arm.runs
+    return [run.id for run in runs]

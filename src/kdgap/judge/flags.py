@@ -1,0 +1,161 @@
+"""What a reader has to know of a number before believing it: selection, teachers, failures."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from kdgap.judge.comparison import Flag
+from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
+from kdgap.judge.words import method_name
+from kdgap.store.imported import count_findings
+
+
+def tuning_of(arm: Arm, evidence: Evidence) -> Tuning | None:
+    """Return how an arm's hyper-parameters were chosen; None if they were not tuned."""
+    key = (arm.slot.teacher, arm.slot.student, arm.slot.method)
+    return next((t for t in evidence.tunings if (t.teacher, t.student, t.method) == key), None)
+
+
+def arm_flags(arm: Arm, evidence: Evidence) -> list[Flag]:
+    """Return what a reader must know of one method's arm."""
+    flags = []
+    shared = evidence.shared_seeds(arm)
+    if shared:
+        listed = ", ".join(map(str, shared))
+        flags.append(
+            Flag(
+                "shared-selection-seed",
+                f"seed {listed} chose the hyper-parameters and is in the mean",
+            )
+        )
+    tuning = tuning_of(arm, evidence)
+    if tuning is not None:
+        flags += _tuning_flags(arm, tuning)
+    teachers = {run.teacher for run in arm.runs if run.teacher}
+    if arm.slot.teacher is not None and len(teachers) < 2:
+        flags.append(
+            Flag(
+                "one-teacher", "conditional on one teacher checkpoint, not on teachers of its kind"
+            )
+        )
+    return flags
+
+
+def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
+    flags = []
+    scores = [c["score"] for c in tuning.candidates if c.get("score") is not None]
+    own = [c.get("score") for c in tuning.candidates if c.get("parameters") == arm.parameters]
+    if scores and not own:
+        flags.append(Flag("untried", "its hyper-parameters are not in the selection grid"))
+    elif scores and own[0] is not None and own[0] < max(scores):
+        flags.append(
+            Flag(
+                "not-the-winner",
+                f"its hyper-parameters were not the best on validation ({100 * own[0]:.2f} %"
+                f" against {100 * max(scores):.2f} %)",
+            )
+        )
+    elif scores and scores.count(max(scores)) > 1:
+        flags.append(Flag("tied", f"{scores.count(max(scores))} configurations tied on validation"))
+    if len(tuning.seeds) == 1:
+        flags.append(Flag("one-selection-seed", f"tuned on a single seed ({tuning.seeds[0]})"))
+    if tuning.split == "test":
+        flags.append(Flag("chosen-on-test", "hyper-parameters were chosen on the test images"))
+    return flags
+
+
+def pair_flags(arm: Arm, baseline: Arm | None) -> list[Flag]:
+    """Return what is unlike between a method's arm and its baseline."""
+    if baseline is None:
+        return [Flag("no-baseline", "no baseline with the same data, recipe and epochs")]
+    epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
+    flags = []
+    if epochs[0] and epochs[1] and epochs[0] != epochs[1]:
+        flags.append(Flag("unequal-epochs", f"epochs {epochs[0]} against {epochs[1]}"))
+    environments = {run.environment for side in (arm, baseline) for run in side.runs}
+    if len(environments - {""}) > 1:
+        flags.append(Flag("mixed-environments", f"runs of {len(environments - {''})} environments"))
+    return flags + _run_flags([*arm.runs, *baseline.runs])
+
+
+def _run_flags(runs: Sequence[Run]) -> list[Flag]:
+    counts = Counter(flag for run in runs for flag in run.flags)
+    return [
+        Flag("run", f"{count} of {len(runs)} runs: {text}")
+        for text, count in sorted(counts.items())
+    ]
+
+
+def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
+    """Return what holds for the whole study or import."""
+    flags = [Flag("protocol", text) for text in evidence.warnings]
+    flags += [Flag("protocol", text) for text in evidence.marks if evidence.origin == "import"]
+    said = " ".join(evidence.warnings)
+    tried: dict[str, set[int]] = {}
+    for tuning in evidence.tunings:
+        tried.setdefault(tuning.method, set()).add(len(tuning.candidates))
+    budgets = {count for counts in tried.values() for count in counts}
+    if len(budgets) > 1 and "unequal tuning" not in said:
+        listed = ", ".join(
+            f"{method_name(name)} {'/'.join(map(str, sorted(n)))}"
+            for name, n in sorted(tried.items())
+        )
+        text = f"unequal tuning budgets, in configurations: {listed}; baselines 1"
+        flags.append(Flag("unequal-tuning", text))
+    judged = [arm for arm in arms if arm.slot.role == "final"]
+    shared = sorted({seed for arm in judged for seed in evidence.shared_seeds(arm)})
+    if shared and evidence.origin == "import":
+        flags.append(
+            Flag(
+                "shared-selection-seed",
+                f"selection and finals share seed {', '.join(map(str, shared))}: final means"
+                " contain the runs that they were selected by",
+            )
+        )
+    one = [arm for arm in judged if len({run.teacher for run in arm.runs if run.teacher}) < 2]
+    if one and evidence.origin == "import":
+        text = (
+            "one teacher checkpoint a pair: conclusions hold for it, not for teachers of its kind"
+        )
+        flags.append(Flag("one-teacher", text))
+    environments = {run.environment for run in evidence.runs} - {""}
+    if len(environments) > 1:
+        flags.append(
+            Flag("mixed-environments", f"the runs come from {len(environments)} environments")
+        )
+    counts = Counter(run.state for run in evidence.runs if run.state in ("failed", "damaged"))
+    flags += [
+        Flag("failures", f"runs that are {state}, left out of every mean and named below: {n}")
+        for state, n in counts.items()
+    ]
+    if evidence.open_runs:
+        flags.append(
+            Flag("open", f"runs that are open until selection has ended: {evidence.open_runs}")
+        )
+    undone = sum(run.state in ("new", "running", "interrupted") for run in evidence.runs)
+    if undone:
+        flags.append(Flag("open", f"runs that are not finished yet: {undone}"))
+    flags += _finding_flags(evidence)
+    return flags
+
+
+FINDINGS = {
+    "failed": "runs that diverged, are unfinished or were repeated",
+    "overlap": "runs that chose hyper-parameters and are finals",
+    "unreadable": "files that could not be read",
+    "duplicate": "runs under several paths, each counted once",
+    "conflict": "seeds with contradicting runs under the same settings, none of which counts",
+    "copy": "pairs of runs with one history under different settings or seeds",
+    "contradiction": "files that contradict their own history",
+    "fidelity": "finals without fidelity",
+    "role": "files outside the known folders",
+    "ablation": "ablations with nothing to compare with",
+}
+
+
+def _finding_flags(evidence: Evidence) -> list[Flag]:
+    counts = count_findings(evidence.findings)
+    return [
+        Flag(f"import-{kind}", f"{text}: {counts[kind]}")
+        for kind, text in FINDINGS.items()
+        if counts[kind] and kind not in ("failed", "overlap")  # flagged on their own
+    ]

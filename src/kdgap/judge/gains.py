@@ -1,0 +1,107 @@
+"""Every method against the plainly trained student: one entry a cell, judged as one family."""
+
+from dataclasses import replace
+from typing import Any
+
+from kdgap.judge.comparison import Judged, View, compare, judge, with_flags
+from kdgap.judge.context import Context, ids
+from kdgap.judge.diagnosis import diagnose
+from kdgap.judge.evidence import Arm
+from kdgap.judge.fidelity import fidelity_of
+from kdgap.judge.flags import arm_flags, pair_flags, tuning_of
+from kdgap.judge.words import gain_sentence
+from kdgap.stats.components import crossed, over_teachers
+from kdgap.stats.contrast import Estimate, mean_and_std, plus
+
+
+def judged_gains(context: Context, view: View) -> list[tuple[Arm, Judged]]:
+    """Return every gain under one way of looking."""
+    made = [compare(context.gain_terms(arm), context.evidence, view) for arm in context.finals]
+    return list(zip(context.finals, judge(made, context.evidence.statistics), strict=True))
+
+
+def gain_entries(context: Context) -> list[dict[str, Any]]:
+    """Return `gains[]` of the analysis."""
+    return [_entry(context, arm, judged) for arm, judged in judged_gains(context, context.primary)]
+
+
+def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
+    evidence, plain, slot = context.evidence, context.baseline(arm), arm.slot
+    tuning = tuning_of(arm, evidence)
+    judged = with_flags(judged, [*pair_flags(arm, plain), *arm_flags(arm, evidence)])
+    values, control = context.values(arm), context.values(plain)
+    mean, std = mean_and_std(values) if values else (None, None)
+    entry = {
+        "teacher": slot.teacher,
+        "student": slot.student,
+        "method": slot.method,
+        "slot": slot.text,
+        "cell": arm.cell,
+        "parameters": arm.parameters,
+        "tried": 1 if tuning is None else len(tuning.candidates),
+        "n": judged.comparison.ns[0],
+        "n_baseline": judged.comparison.ns[1],
+        "mean_pp": mean,
+        "std_pp": std,
+        "baseline_mean_pp": mean_and_std(control)[0] if control else None,
+        "baseline_std_pp": mean_and_std(control)[1] if control else None,
+        "gain_pp": judged.comparison.point,
+        **context.numbers(judged),
+        "paired": _paired(context, arm),
+        "teachers": _several_teachers(context, arm, control),
+        "fidelity": fidelity_of(arm, plain, evidence, context.primary.weights),
+        "runs": ids(arm),
+        "baseline_runs": ids(plain),
+    }
+    entry["sentence"] = gain_sentence(entry, context.settings)
+    won = entry["verdict"] == "gain"
+    entry["diagnosis"] = [] if won else diagnose(arm, plain, evidence, entry, context.settings)
+    return entry
+
+
+def _paired(context: Context, arm: Arm) -> dict[str, Any] | None:
+    """Return the comparison by seed beside the primary one, where seeds are shared."""
+    if not context.evidence.paired or context.primary.test == "paired":
+        return None
+    view = replace(context.primary, test="paired")
+    made = compare(context.gain_terms(arm), context.evidence, view)
+    if made.estimate is None:
+        return None
+    return {
+        "n": made.ns[0],
+        "gain_pp": made.point,
+        "se_pp": made.estimate.se,
+        "df": made.estimate.df,
+        "ci95_pp": list(made.estimate.interval(context.evidence.statistics.confidence)),
+        "p": made.p,
+        "p_permutation": made.p_permutation,
+        "p_permutation_exact": made.exact,
+    }
+
+
+def _several_teachers(context: Context, arm: Arm, control: list[float]) -> dict[str, Any] | None:
+    """Return the teacher's share of the variance, and the gain over teachers of its kind."""
+    table = arm.table(context.primary.weights)
+    if not table:
+        return None
+    seeds = sorted(set.intersection(*(set(row) for row in table.values())))
+    rows = [[row[seed] for seed in seeds] for row in table.values()]
+    parts, over = crossed(rows), over_teachers(rows)
+    if parts is None or over is None:
+        return None
+    gain = None
+    if len(control) > 1:
+        mean, std = mean_and_std(control)
+        own = Estimate(mean, (std or 0.0) / len(control) ** 0.5, len(control) - 1)
+        gain = plus(over, own, -1)
+    confidence = context.evidence.statistics.confidence
+    return {
+        "teachers": parts.teachers,
+        "seeds": parts.seeds,
+        "teacher_std_pp": parts.teacher**0.5,
+        "seed_std_pp": parts.seed**0.5,
+        "residual_std_pp": parts.residual**0.5,
+        "teacher_share": parts.teacher_share,
+        "gain_over_teachers_pp": None if gain is None else gain.value,
+        "ci95_over_teachers_pp": None if gain is None else list(gain.interval(confidence)),
+    }

@@ -1,0 +1,130 @@
+"""Evidence from imported files: their roles, their tuning grids, and what was found odd."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.spec.identity import canonical_json
+from kdgap.spec.study import Slot, Statistics
+from kdgap.store.imported import ImportedDirectory
+
+# What a method changes; the rest of a run's settings is the recipe it shares with its baseline.
+_OF_METHOD = {
+    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "no_proj_clip", "clip_scope"),
+    *("method_parameters", "teacher_weight_hash", "cell", "settings"),
+}
+
+
+def imported_evidence(directory: ImportedDirectory) -> Evidence:
+    """Read an import.
+
+    Raises:
+        BadInputError: there is no import here.
+        StoreDamagedError: a file of it is damaged.
+    """
+    return evidence_of(*directory.read(), str(directory.path))
+
+
+def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -> Evidence:
+    """Return evidence of an import at hand, as `import_runs` returns it."""
+    runs = tuple(_run(line) for line in lines)
+    return Evidence(
+        name=about["name"],
+        path=path,
+        origin="import",
+        runs=runs,
+        models=about["models"],
+        primary="best",
+        statistics=Statistics(),
+        paired=False,
+        description=f"imported from {about['source']['path']}",
+        methods={method: {} for method in _methods(runs)},
+        tunings=tuple(_tunings(runs)),
+        marks=tuple(_marks(runs)),
+        slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
+        findings=tuple(about["findings"]),
+        provenance={"source": about["source"], "files": about["files"]},
+    )
+
+
+def _run(line: dict[str, Any]) -> Run:
+    settings, fidelity = line["settings"], line["fidelity"] or {}
+    test = {
+        weights: {"accuracy": accuracy}
+        for weights, accuracy in line["test"].items()
+        if accuracy is not None
+    }
+    if "best" in test:
+        kept = ("top1_agreement", "kl_t1", "kl_t4", "ece", "per_class_acc")
+        test["best"] |= {key: fidelity[key] for key in kept if fidelity.get(key) is not None}
+    recipe = {key: value for key, value in settings.items() if key not in _OF_METHOD}
+    return Run(
+        id=line["id"],
+        cell=line["cell"],
+        seed=line["seed"],
+        slots=tuple(Slot(**slot) for slot in line["slots"]),
+        state=line["state"],
+        remark=line["remark"],
+        parameters=line["parameters"],
+        recipe=canonical_json(recipe),
+        epochs=line["epochs"],
+        validation=line["validation"],
+        test=test,
+        teacher_accuracy=fidelity.get("teacher_test_acc"),
+        history=line["history"],
+        paths=tuple(line["paths"]),
+        flags=tuple(line["flags"]),
+    )
+
+
+def _methods(runs: Iterable[Run]) -> list[str]:
+    """Return the methods in the reference's order, others after them."""
+    first = ("none", "logit", "feature")
+    found = {slot.method for run in runs for slot in run.slots}
+    return [name for name in first if name in found] + sorted(found.difference(first))
+
+
+def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:
+    """Return the grids that the files show; the winner is what the finals used, if they agree."""
+    grids: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
+    finals: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for run in runs:
+        for slot in run.slots:
+            key = (slot.teacher or "", slot.student, slot.method)
+            if slot.role == "selection":
+                grids.setdefault(key, {}).setdefault(run.cell, []).append(run)
+            elif slot.role == "final" and run.parameters not in finals.setdefault(key, []):
+                finals[key].append(run.parameters)
+    for key, cells in sorted(grids.items()):
+        tried = sorted(cells.values(), key=lambda members: tuple(members[0].parameters.values()))
+        used = finals.get(key, [])
+        yield Tuning(
+            *key,
+            candidates=tuple(
+                {
+                    "parameters": members[0].parameters,
+                    "runs": [run.id for run in members],
+                    "score": _mean_validation(members),
+                }
+                for members in tried
+            ),
+            winner=used[0] if len(used) == 1 else None,
+            seeds=tuple(sorted({run.seed for members in tried for run in members})),
+            split="val",
+            metric="best_val_acc",
+        )
+
+
+def _mean_validation(runs: list[Run]) -> float | None:
+    scores = [run.validation["best"] for run in runs if run.state == "done"]
+    return sum(scores) / len(scores) if len(scores) == len(runs) else None
+
+
+def _marks(runs: Iterable[Run]) -> list[str]:
+    marks = []
+    flags = {flag for run in runs for flag in run.flags}
+    if any("smoke" in flag for flag in flags):
+        marks.append("holds smoke runs")
+    if any("test images" in flag for flag in flags):
+        marks.append("chosen on the test images")
+    return marks

@@ -1,0 +1,31 @@
+"""One door to evidence: a study of ours or an import, whichever a folder holds."""
+
+from pathlib import Path
+
+from kdgap.errors import BadInputError
+from kdgap.judge.evidence import Evidence
+from kdgap.store.imported import ImportedDirectory
+from kdgap.store.study import StudyDirectory
+
+
+def load(path: str | Path) -> Evidence:
+    """Read a study's directory, or an import's.
+
+    Raises:
+        BadInputError: the folder holds neither, with what to do.
+        StoreDamagedError: a file that everything rests on is damaged.
+    """
+    from kdgap.judge.imported_evidence import imported_evidence
+    from kdgap.judge.study_evidence import study_evidence
+
+    folder = Path(path)
+    if StudyDirectory(folder).exists():
+        return study_evidence(StudyDirectory(folder))
+    if ImportedDirectory(folder).exists():
+        return imported_evidence(ImportedDirectory(folder))
+    if not folder.exists():
+        raise BadInputError(f"{folder}: no such folder")
+    hint = ""
+    if folder.suffix == ".zip" or (folder.is_dir() and next(folder.rglob("results.json"), None)):
+        hint = f"; bring somebody's result files in with: kdgap import {folder}"
+    raise BadInputError(f"{folder}: holds no study of ours and no import{hint}")

@@ -1,0 +1,163 @@
+"""Evidence from a study of ours: `plan.json`, `selection.json` and verified records."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from kdgap.errors import KdgapError, StoreDamagedError, one_line
+from kdgap.files import read_json
+from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.spec.study import Claim, Slot, Statistics
+from kdgap.store.record import RUN, TEST
+from kdgap.store.study import PLAN, StudyDirectory
+
+
+def study_evidence(directory: StudyDirectory) -> Evidence:
+    """Read a study; every record is verified, and what is damaged is named and left out.
+
+    Raises:
+        BadInputError: there is no study here.
+        StoreDamagedError: one of the study's own files is damaged.
+    """
+    plan = directory.plan()
+    try:
+        return _evidence(directory, plan)
+    except (KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise StoreDamagedError(
+            f"{directory.path / PLAN}: is missing something or damaged"
+            f" ({type(error).__name__}: {one_line(error, 120)}); `kdgap run` with the study's file"
+            " writes it anew"
+        ) from None
+
+
+def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
+    study = plan["study"]
+    runs = tuple(_run(directory, planned) for planned in plan["runs"])
+    locked = directory.locked("preregistration")
+    content = locked.get("content") if isinstance(locked, dict) else None
+    claims = content.get("claims") if isinstance(content, dict) else None
+    return Evidence(
+        name=study["name"],
+        path=str(directory.path),
+        origin="study",
+        runs=runs,
+        models=plan.get("models", {}),
+        primary=study["finals"]["primary"],
+        statistics=Statistics.model_validate(study["statistics"]),
+        paired=True,
+        description=study["description"],
+        methods=plan.get("methods", {}),
+        tunings=_tunings(directory, plan),
+        claims=tuple(Claim.model_validate(claim) for claim in study["claims"]),
+        locked_claims=tuple(claims) if isinstance(claims, list) else None,
+        warnings=tuple(plan["warnings"]),
+        marks=tuple(plan["marks"]),
+        provenance=_provenance(directory, plan, runs),
+        slots=_slots(plan),
+        images=_images(directory, plan),
+        open_runs=plan["open_runs"],
+    )
+
+
+def _run(directory: StudyDirectory, planned: dict[str, Any]) -> Run:
+    slots = tuple(Slot(**slot) for slot in planned["slots"])
+    known: dict[str, Any] = {
+        "id": planned["id"],
+        "cell": planned["cell"],
+        "seed": planned["seed"],
+        "slots": slots,
+        "parameters": planned.get("parameters", {}),
+        "teacher": planned["teacher"],
+        "paths": (planned["path"],),
+    }
+    place = directory.run(planned["path"])
+    if not place.is_done():
+        status = directory.status(planned["path"], verify=False)
+        return Run(**known, state=status.state, remark=status.remark)
+    try:
+        record = directory.record(planned["path"])
+        if record.id != planned["id"]:
+            raise KdgapError(f"{record.path}: holds run {record.id[:12]}")
+        results, test = record.results, record.test or {}
+        environment = record.run["environment"]
+        return Run(
+            **known,
+            state="done",
+            epochs=results.get("epochs"),
+            validation={
+                "best": results["best_val_acc"],
+                "best_epoch": results.get("best_val_epoch"),
+                "last": results.get("last_val_acc"),
+            },
+            test={name: test[name] for name in ("best", "last") if name in test},
+            baseline_test={
+                name: test["baseline"][name]
+                for name in ("best", "last")
+                if name in test.get("baseline", {})
+            },
+            teacher_accuracy=test.get("teacher", {}).get("accuracy"),
+            history=results.get("history") or place.history(),
+            flags=tuple(results.get("flags", ())),
+            environment=", ".join(f"{key} {value}" for key, value in environment.items()),
+        )
+    except (KdgapError, KeyError, TypeError, AttributeError) as error:
+        return Run(**known, state="damaged", remark=str(error))
+
+
+def _slots(plan: dict[str, Any]) -> tuple[Slot, ...]:
+    planned = [slot for run in plan["runs"] for slot in run["slots"]]
+    still_open = [{k: v for k, v in slot.items() if k != "runs"} for slot in plan.get("open", ())]
+    return tuple(dict.fromkeys(Slot(**slot) for slot in [*planned, *still_open]))
+
+
+def _tunings(directory: StudyDirectory, plan: dict[str, Any]) -> tuple[Tuning, ...]:
+    selection = directory.selection() or {"choices": []}
+    asked = plan["study"]["selection"] or {}
+    return tuple(
+        Tuning(
+            teacher=choice["teacher"],
+            student=choice["student"],
+            method=choice["method"],
+            candidates=tuple(choice.get("candidates", ())),
+            winner=choice.get("winner"),
+            seeds=tuple(asked.get("seeds", ())),
+            split=asked.get("split", "val"),
+            metric=asked.get("metric", "best_val_acc"),
+        )
+        for choice in selection["choices"]
+        if choice["tried"] > 1
+    )
+
+
+def _images(directory: StudyDirectory, plan: dict[str, Any]) -> int | None:
+    """Return how many test images the accuracies are of, from any tested record."""
+    for planned in plan["runs"]:
+        path = directory.run(planned["path"]).path / TEST
+        if path.exists():
+            try:
+                images = read_json(path).get("images")
+            except (KdgapError, AttributeError):
+                continue
+            return images if isinstance(images, int) else None
+    return None
+
+
+def _provenance(
+    directory: StudyDirectory, plan: dict[str, Any], runs: tuple[Run, ...]
+) -> dict[str, Any]:
+    """Return code, libraries and data of the study, from one of its records."""
+    study = plan["study"]
+    found: dict[str, Any] = {
+        "environments": sorted({run.environment for run in runs if run.environment}),
+        "data": study["data"],
+        "precision": study["precision"],
+        "recipe": study["recipe"],
+        "teachers": study["teachers"],
+        "data_fingerprint": directory.locked("data"),
+        "preregistration": (directory.locked("preregistration") or {}).get("sha256"),
+    }
+    for run in runs:
+        if run.state == "done":
+            found["code"] = read_json(directory.run(run.paths[0]).path / RUN).get("provenance")
+            break
+    return found

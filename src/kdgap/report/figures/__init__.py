@@ -1,0 +1,1 @@
+"""Figures as matplotlib draws them, and the files that hold them."""

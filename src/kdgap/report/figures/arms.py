@@ -1,0 +1,112 @@
+"""What is drawn of one student: its baselines and its methods' arms, each with its runs."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.report.figures.style import DASHES, Look, looks
+from kdgap.report.tables.cells import configuration
+from kdgap.stats.contrast import mean_and_std
+from kdgap.stats.proportion import mean_interval
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One arm as figures show it.
+
+    Attributes:
+        label: method, with its teacher where a student has several.
+        look: its method's colour and marker.
+        dash: line style, one a teacher.
+        teacher: None for a baseline.
+        runs: those that are done.
+        n: seeds with a test accuracy.
+        mean: test accuracy in percent over seeds; None without any.
+        interval: of the mean; None without a spread.
+    """
+
+    label: str
+    look: Look
+    dash: str
+    teacher: str | None
+    runs: tuple[Run, ...]
+    n: int
+    mean: float | None
+    interval: tuple[float, float] | None
+
+    @property
+    def counted(self) -> str:
+        """The label with the seeds behind it."""
+        return f"{self.label}, n = {self.n}"
+
+
+def students(analysis: dict[str, Any]) -> list[str]:
+    """Return every student that has a baseline or a gain, in the analysis's order."""
+    named = [level["name"] for level in analysis["baselines"]]
+    return list(dict.fromkeys([*named, *(gain["student"] for gain in analysis["gains"])]))
+
+
+def pairs(analysis: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """Return every pair of teacher and student, in the analysis's order."""
+    return list(dict.fromkeys((gain["teacher"], gain["student"]) for gain in analysis["gains"]))
+
+
+def drawn_arms(
+    evidence: Evidence, analysis: dict[str, Any], student: str, teacher: str | None = None
+) -> list[Drawn]:
+    """Return a student's baselines and then its methods, of one teacher or of all."""
+    by_id = {run.id: run for run in evidence.runs}
+    look, shown = looks(analysis), analysis["gains"]
+    plain = [level for level in analysis["baselines"] if level["name"] == student]
+    found = []
+    for level in plain:
+        label = "baseline" if len(plain) == 1 else f"baseline, {level['epochs']} epochs"
+        found.append(_drawn(by_id, level["runs"], level, (label, look["none"], "-"), None))
+    gains = [g for g in shown if g["student"] == student and teacher in (None, g["teacher"])]
+    teachers = list(dict.fromkeys(gain["teacher"] for gain in gains))
+    alike = Counter((gain["teacher"], gain["method"]) for gain in gains)
+    for gain in gains:
+        own = look[gain["method"]]
+        label = own.name
+        if len(teachers) > 1:
+            label += f" from {gain['teacher']}"
+        if alike[gain["teacher"], gain["method"]] > 1:
+            label += f" ({configuration(gain['parameters'])})"
+        dash = DASHES[teachers.index(gain["teacher"]) % len(DASHES)]
+        found.append(_drawn(by_id, gain["runs"], gain, (label, own, dash), gain["teacher"],
+                            evidence))  # fmt: skip
+    return found
+
+
+def _drawn(
+    by_id: dict[str, Run],
+    ids: Iterable[str],
+    numbers: dict[str, Any],
+    looks_like: tuple[str, Look, str],
+    teacher: str | None,
+    evidence: Evidence | None = None,
+) -> Drawn:
+    """Return an arm; where the analysis has no interval of its mean, compute it from the runs."""
+    runs = tuple(by_id[one] for one in ids if one in by_id and by_id[one].state == "done")
+    interval = numbers.get("ci95_pp") if evidence is None else _interval(runs, evidence)
+    return Drawn(
+        *looks_like,
+        teacher=teacher,
+        runs=runs,
+        n=numbers["n"],
+        mean=numbers["mean_pp"],
+        interval=None if interval is None else (interval[0], interval[1]),
+    )
+
+
+def _interval(runs: Iterable[Run], evidence: Evidence) -> tuple[float, float] | None:
+    """Return the interval of a mean over seeds; runs of one seed count once."""
+    by_seed: dict[int, list[float]] = {}
+    for run in runs:
+        value = run.accuracy(evidence.primary)
+        if value is not None:
+            by_seed.setdefault(run.seed, []).append(100 * value)
+    values = [mean_and_std(one)[0] for one in by_seed.values()]
+    return mean_interval(values, evidence.statistics.confidence) if values else None

@@ -1,0 +1,212 @@
+"""Curves over epochs: validation accuracy and gradient norms, each with its band over seeds."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.report.figures.arms import Drawn, drawn_arms
+from kdgap.report.figures.style import (
+    BAND,
+    DASHES,
+    WIDTH,
+    legend,
+    legend_height,
+    panel,
+    shorten,
+    styled,
+    title,
+)
+
+Values = NDArray[np.float64]
+Curve = tuple[Values, Values, Values, Values, int]
+"""Epochs; mean, lowest and highest over runs; how many runs."""
+Shown = tuple[Drawn, Curve]
+TAIL = 0.3
+"""Share of the epochs that the closer look shows."""
+NORMS = {
+    "grad_norm_max": "largest gradient norm of an epoch",
+    "proj_grad_norm_max": "largest norm of the projections",
+    "term_grad_norm": "gradient norm of each loss term",
+}
+"""What histories record of gradients, before clipping; the last is by loss term."""
+
+
+@styled
+def convergence(
+    evidence: Evidence,
+    analysis: dict[str, Any],
+    student: str,
+    *,
+    tail: bool = False,
+    curves: Sequence[Shown] | None = None,
+) -> Figure:
+    """Return validation accuracy by epoch: mean over runs, and the band from lowest to highest.
+
+    Args:
+        evidence, analysis: what is shown.
+        student: whose baseline and methods.
+        tail: only the last part of training, where the differences are.
+        curves: what `validation_curves` returned, if it is at hand.
+
+    Raises:
+        ValueError: no run of the student has a history.
+    """
+    shown = validation_curves(evidence, analysis, student) if curves is None else curves
+    if not shown:
+        raise ValueError("no history has validation accuracies")
+    words = f"{student}, last {100 * TAIL:.0f} % of training" if tail else student
+    figure, axes = _axes(words, "validation accuracy (%)", shown)
+    start = max(curve[0][-1] for _, curve in shown) * (1 - TAIL) if tail else 0.0
+    lows, highs = [], []
+    for arm, (epochs, mean, low, high, _) in shown:
+        kept = epochs >= start
+        _band(axes, arm, epochs[kept], 100 * mean[kept], 100 * low[kept], 100 * high[kept])
+        if kept.any():
+            lows.append(100 * low[kept].min())
+            highs.append(100 * high[kept].max())
+    room = 0.04 * (max(highs) - min(lows)) or 0.5
+    axes.set_ylim(min(lows) - room, min(100.5, max(highs) + room))
+    return figure
+
+
+def validation_curves(evidence: Evidence, analysis: dict[str, Any], student: str) -> list[Shown]:
+    """Return each arm of a student with its validation accuracy by epoch."""
+    arms = drawn_arms(evidence, analysis, student)
+    curves = [(arm, over_runs(arm.runs, "val_acc")) for arm in arms]
+    return [(arm, curve) for arm, curve in curves if curve is not None]
+
+
+@styled
+def gradient_norms(
+    evidence: Evidence, analysis: dict[str, Any], student: str, key: str = "grad_norm_max"
+) -> Figure:
+    """Return a gradient norm by epoch, on a log scale, before clipping.
+
+    Args:
+        evidence, analysis: what is shown.
+        student: whose baseline and methods.
+        key: one of `NORMS`.
+
+    Raises:
+        ValueError: no run of the student recorded it.
+    """
+    shown = norm_curves(drawn_arms(evidence, analysis, student), key)
+    if not shown:
+        raise ValueError(f"no history has {key}")
+    figure, axes = _axes(f"{student}: {NORMS[key]}", "norm before clipping", shown)
+    decades = []
+    for arm, (epochs, mean, low, high, _) in shown:
+        kept = low > 0
+        if kept.any():
+            logs = [np.log10(part[kept]) for part in (mean, low, high)]
+            _band(axes, arm, epochs[kept], *logs)
+            decades += [float(logs[1].min()), float(logs[2].max())]
+    _log_ticks(axes, min(decades), max(decades))
+    return figure
+
+
+def norm_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
+    """Return the curve of each arm that recorded a norm; of each loss term for `term_grad_norm`."""
+    found = []
+    for arm in arms:
+        if key != "term_grad_norm":
+            curve = over_runs(arm.runs, key)
+            # An imported run writes 0 where it recorded nothing.
+            if curve is not None and (curve[2] > 0).any():
+                found.append((arm, curve))
+            continue
+        terms = dict.fromkeys(
+            name
+            for run in arm.runs
+            for name in (run.history[0].get(key) or () if run.history else ())
+        )
+        for index, term in enumerate(terms):
+            curve = over_runs(arm.runs, key, term)
+            if arm.teacher is not None and curve is not None and (curve[2] > 0).any():
+                found.append((_named(arm, term, DASHES[index % len(DASHES)]), curve))
+    return found
+
+
+def _named(arm: Drawn, term: str, dash: str) -> Drawn:
+    return Drawn(f"{arm.label}: {term}", arm.look, dash, arm.teacher, arm.runs, arm.n, arm.mean,
+                 arm.interval)  # fmt: skip
+
+
+def over_runs(runs: Iterable[Run], key: str, part: str | None = None) -> Curve | None:
+    """Return what a history's key was over runs; None where no run recorded it.
+
+    Args:
+        runs: of one arm.
+        key: field of an epoch.
+        part: field within it, such as a loss term.
+    """
+    rows: list[dict[int, float]] = []
+    for run in runs:
+        row = {}
+        for number, entry in enumerate(run.history, 1):
+            value = entry.get(key)
+            if part is not None:
+                value = value.get(part) if isinstance(value, dict) else None
+            if isinstance(value, int | float) and math.isfinite(value):
+                row[int(entry.get("epoch", number))] = float(value)
+        if row:
+            rows.append(row)
+    if not rows:
+        return None
+    epochs = sorted(set().union(*rows))
+    # A run that lacks an epoch of the others would bend the mean: such an epoch is left out.
+    shared = [epoch for epoch in epochs if all(epoch in row for row in rows)]
+    if not shared:
+        return None
+    table = np.array([[row[epoch] for epoch in shared] for row in rows])
+    return (
+        np.array(shared, dtype=np.float64),
+        table.mean(axis=0),
+        table.min(axis=0),
+        table.max(axis=0),
+        len(rows),
+    )
+
+
+def _axes(words: str, unit: str, shown: Sequence[Shown]) -> tuple[Figure, Axes]:
+    """Return a panel with its legend, which counts the runs behind each curve."""
+    columns = 1 if any(len(arm.label) > 16 for arm, _ in shown) else 2
+    handles = [
+        Line2D([], [], color=arm.look.colour, ls=arm.dash,
+               label=shorten(f"{arm.label}, n = {curve[-1]}", 46 if columns == 1 else 24))
+        for arm, curve in shown
+    ]  # fmt: skip
+    room = legend_height(len(handles), columns) + 0.42
+    figure, axes = panel(WIDTH, 2.05 + room, (0.66, 0.14, room, 0.26))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(unit)
+    axes.grid(color=BAND, lw=0.6)
+    title(axes, shorten(words, 50), 0.06)
+    legend(axes, handles, columns)
+    return figure, axes
+
+
+def _band(axes: Axes, arm: Drawn, x: Values, mean: Values, low: Values, high: Values) -> None:
+    marker = arm.look.marker if len(x) == 1 else ""
+    axes.fill_between(x, low, high, color=arm.look.colour, alpha=0.13, lw=0)
+    axes.plot(x, mean, color=arm.look.colour, ls=arm.dash, marker=marker)
+
+
+def _log_ticks(axes: Axes, low: float, high: float) -> None:
+    """Label a scale of logarithms with the numbers themselves."""
+    room = 0.05 * (high - low) or 0.1
+    axes.set_ylim(low - room, high + room)
+    marks = [
+        m * 10.0**d for d in range(math.floor(low) - 1, math.ceil(high) + 1) for m in (1, 2, 5)
+    ]
+    inside = [mark for mark in marks if low - room <= math.log10(mark) <= high + room]
+    if len(inside) > 7:
+        inside = [mark for mark in inside if math.isclose(math.log10(mark) % 1, 0, abs_tol=1e-9)]
+    axes.set_yticks([math.log10(mark) for mark in inside], labels=[f"{mark:g}" for mark in inside])

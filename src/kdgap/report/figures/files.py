@@ -1,0 +1,98 @@
+"""Every figure of an analysis, and the files that hold them.
+
+Figures are saved within `style()`, so that the reader's own matplotlib settings do not matter.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from kdgap.errors import BadInputError
+from kdgap.files import write_atomic
+from kdgap.judge.evidence import Evidence
+from kdgap.report.figures.arms import pairs, students
+from kdgap.report.figures.curves import NORMS, convergence, gradient_norms
+from kdgap.report.figures.gains import capacity_plot, interval_plot
+from kdgap.report.figures.grid import selection_grid
+from kdgap.report.figures.points import fidelity_plot, seed_plot
+from kdgap.report.figures.power import power_curve
+from kdgap.report.figures.style import style
+
+FORMATS = ("png", "svg", "pdf")
+DPI = 200
+# No date and no version, so that the same analysis gives the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def all_figures(evidence: Evidence, analysis: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
+    """Yield (name, figure) of everything that these runs recorded; the name is safe for a file."""
+    wanted: list[tuple[str, partial[Figure]]] = [
+        ("gains", partial(interval_plot, analysis)),
+        ("seeds", partial(seed_plot, evidence, analysis)),
+        ("capacity", partial(capacity_plot, analysis)),
+        ("power", partial(power_curve, evidence, analysis)),
+    ]
+    for student in students(analysis):
+        wanted.append((f"convergence-{student}", partial(convergence, evidence, analysis, student)))
+        wanted += [
+            (f"{key}-{student}", partial(gradient_norms, evidence, analysis, student, key))
+            for key in NORMS
+        ]
+    for teacher, student in pairs(analysis):
+        draw = partial(fidelity_plot, evidence, analysis, teacher, student)
+        wanted.append((f"fidelity-{teacher}-{student}", draw))
+    for tuning in analysis["selection"]:
+        name = f"selection-{tuning['teacher']}-{tuning['student']}-{tuning['method']}"
+        wanted.append((name, partial(selection_grid, tuning)))
+    for name, draw in wanted:
+        try:
+            figure = draw()
+        except ValueError:  # nothing of it was recorded
+            continue
+        yield re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-."), figure
+
+
+def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path, dpi: int = DPI) -> list[Path]:
+    """Write named figures as PNG, SVG and PDF; return the paths.
+
+    Args:
+        figures: names that are safe for a file, with what each names. A name that came before gets
+            a number.
+        folder: where they go; made where it is missing.
+        dpi: pixels of the PNG per inch.
+
+    Raises:
+        BadInputError: the folder cannot be written.
+    """
+    paths: list[Path] = []
+    taken: Counter[str] = Counter()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in figures:
+            taken[name.lower()] += 1  # a disk may not tell A from a
+            times = taken[name.lower()]
+            for ending in FORMATS:
+                path = folder / (f"{name}.{ending}" if times == 1 else f"{name}-{times}.{ending}")
+                write_atomic(path, figure_bytes(figure, ending, dpi))
+                paths.append(path)
+    except OSError as error:
+        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+    return paths
+
+
+def figure_bytes(figure: Figure, ending: str, dpi: int = DPI) -> bytes:
+    """Return a figure as a file of one of `FORMATS`; the same figure gives the same bytes."""
+    stream = BytesIO()
+    with style():
+        figure.savefig(stream, format=ending, dpi=dpi, metadata=_METADATA[ending])
+    return stream.getvalue()

@@ -1,0 +1,246 @@
+"""The report: one HTML file that holds everything it shows, runs nothing and fetches nothing."""
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from kdgap.judge.evidence import Evidence
+from kdgap.judge.fidelity import MEASURES, accuracy_interval
+from kdgap.judge.flags import FINDINGS
+from kdgap.judge.words import interval, level, method_name, p_value, signed, spread
+from kdgap.report.figures.gains import size_text
+from kdgap.report.page.figures import Hang, recorded
+from kdgap.report.page.runs import (
+    anchors_of,
+    findings_by_kind,
+    run_links,
+    run_rows,
+    tips_of,
+    undone,
+)
+from kdgap.report.tables import cells
+
+TEMPLATES = Path(__file__).parent / "templates"
+MARKS = {
+    "gain": "▲",
+    "harm": "▼",
+    "equivalent": "≈",
+    "inconclusive": "?",
+    "established": "✓",
+    "contradicted": "✗",
+    "not established": "?",
+}
+"""A sign beside each verdict: no meaning is by colour alone."""
+CAVEATS = {
+    "small": "smaller than of interest",
+    "equivalence-uncorrected": "before correction only",
+    "only-uncorrected": "p small before correction",
+}
+"""Flags of a verdict that stand directly under it."""
+MOST_CLASSES = 20
+MOST_LISTED = 100
+"""Blocks or lines of one kind: above it, a sentence says where the rest is."""
+
+
+def report_html(evidence: Evidence, analysis: dict[str, Any]) -> str:
+    """Return the report as one HTML document.
+
+    It has no script, no link that leaves it, and a policy that forbids both. Whatever a name or a
+    path holds is shown as text. The same evidence and analysis give the same bytes.
+
+    Args:
+        evidence: the runs.
+        analysis: what `analyse` made of them.
+    """
+    page = _environment().get_template("report.html").render(_shown(evidence, analysis))
+    # A path of somebody's disk may hold half a character: it is shown escaped.
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that the templates show."""
+    anchors, by_id = anchors_of(evidence), {run.id: run for run in evidence.runs}
+    hang = Hang(evidence, analysis, anchors, tips_of(evidence, anchors))
+    gains = _gains(analysis)
+    pairs: dict[str, list[dict[str, Any]]] = {}
+    for gain in gains:
+        pairs.setdefault(cells.pair(gain), []).append(gain)
+    shown = {
+        "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+        "analysis": analysis,
+        "evidence": evidence,
+        "study": analysis["study"],
+        "settings": analysis["settings"],
+        "gains": gains,
+        "pairs": pairs,
+        "claims": analysis["contrasts"],
+        "levels": [
+            *(("teacher", one) for one in analysis["teachers"]),
+            *(("baseline", one) for one in analysis["baselines"]),
+        ],
+        "tally": Counter(gain["verdict"] for gain in gains),
+        "outcomes": Counter(claim["outcome"] for claim in analysis["contrasts"]),
+        "galleries": hang.galleries(),
+        "recorded": recorded(evidence, analysis),
+        "links": partial(run_links, by_id=by_id, anchors=anchors),
+        "anchors": anchors,
+        "classes": _classes(gains),
+        "views": _views(analysis),
+        "undone": undone(evidence, analysis),
+        "findings": findings_by_kind(analysis["findings"]),
+        "provenance": list(_flat(analysis["provenance"])),
+        "run_rows": run_rows(evidence, anchors),
+    }
+    return {**shown, "contents": _contents(shown)}
+
+
+def _gains(analysis: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the gains with their number on the page."""
+    return [{**gain, "number": number} for number, gain in enumerate(analysis["gains"], 1)]
+
+
+def _contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return (id, words) of every section that the page has."""
+    analysis, gains, galleries = shown["analysis"], shown["gains"], shown["galleries"]
+    wanted = [
+        ("answer", "What the runs show", True),
+        ("gains", "Every gain", gains),
+        ("claims", "Claims in numbers", shown["claims"]),
+        ("levels", "Teachers and baselines", shown["levels"]),
+        ("seeds", "Seeds behind every mean", galleries["seeds"].panels),
+        ("curves", "Training", True),
+        ("fidelity", "Fidelity", gains),
+        ("capacity", "Capacity", galleries["capacity"].panels),
+        ("power", "What these seeds could find", gains),
+        ("selection", "Selection", analysis["selection"]),
+        ("ablations", "Ablations", analysis["ablations"]),
+        ("sensitivity", "Other ways of looking", shown["views"]),
+        ("diagnosis", "Where nothing was gained", any(gain["diagnosis"] for gain in gains)),
+        ("details", "Each gain in detail", gains),
+        ("failures", "Failures and findings", shown["undone"] or shown["findings"]),
+        ("protocol", "Protocol and provenance", True),
+        ("reading", "How to read this page", True),
+        ("runs", "Every run", True),
+    ]
+    return [(place, words) for place, words, there in wanted if there]
+
+
+@cache
+def _environment() -> Environment:
+    """Return the templates with what they may call; every value that they show is escaped."""
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "capitalize_first": lambda text: text[:1].upper() + text[1:],
+        "configuration": cells.configuration,
+        "counted": _counted,
+        "interval": interval,
+        "largest_difference": _largest,
+        "level": level,
+        "method": method_name,
+        "p": p_value,
+        "percent": lambda share: "–" if share is None else f"{100 * share:.2f}",
+        "signed": lambda value: "–" if value is None else signed(value),
+        "size": lambda count: "–" if count is None else size_text(count),
+    }
+    made.globals |= {
+        "CAVEATS": CAVEATS,
+        "FINDINGS": FINDINGS,
+        "MARKS": MARKS,
+        "MOST_CLASSES": MOST_CLASSES,
+        "MOST_LISTED": MOST_LISTED,
+        "accuracy_interval": accuracy_interval,
+        "measured": cells.measured,
+        "needed": cells.needed,
+        "pair": cells.pair,
+        "spread": spread,
+        "star": cells.star,
+        "tint": _tint,
+    }
+    return made
+
+
+def _counted(measures: dict[str, Any]) -> int:
+    """Return the seeds behind a line of the fidelity table."""
+    return max((measures[name]["n"] for name in MEASURES if measures[name]), default=0)
+
+
+def _largest(classes: list[dict[str, Any]]) -> float:
+    return max((abs(float(v)) for row in classes for v in row["differences"].values()), default=0.0)
+
+
+def _classes(gains: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return each gain's accuracy by class minus the baseline's, in points."""
+    found = []
+    for gain in gains:
+        fidelity = gain["fidelity"] or {}
+        own, plain = fidelity.get("per_class_accuracy"), fidelity.get("per_class_baseline")
+        if own and plain:
+            both = {name: 100 * (own[name] - plain[name]) for name in own if name in plain}
+            found.append({"gain": gain, "differences": both})
+    return found
+
+
+def _tint(value: float, largest: float) -> str:
+    """Return the background of a difference: light enough for dark words on it."""
+    share = 0.0 if largest == 0 else min(1.0, abs(value) / largest)
+    colour = "0, 120, 90" if value > 0 else "150, 60, 140"
+    return f"background: rgba({colour}, {0.32 * share:.2f})"
+
+
+def _views(analysis: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each gain and claim: its verdict as declared and under every other view."""
+    views = analysis["sensitivity"]
+    gains = [{_of(gain): gain for gain in view["gains"]} for view in views]
+    claims = [{claim["name"]: claim for claim in view["contrasts"]} for view in views]
+    rows = [
+        {
+            "text": f"{method_name(gain['method'])}, {cells.pair(gain)}",
+            "post_hoc": False,
+            "points": [gain["gain_pp"], *(_get(view, _of(gain), "gain_pp") for view in gains)],
+            "said": [gain["verdict"], *(_get(view, _of(gain), "verdict") for view in gains)],
+            "intervals": [gain["ci95_pp"], *(_get(view, _of(gain), "ci95_pp") for view in gains)],
+        }
+        for gain in analysis["gains"]
+    ]
+    rows += [
+        {
+            "text": one["text"],
+            "post_hoc": one["post_hoc"],
+            "points": [one["estimate_pp"], *(_get(v, one["name"], "estimate_pp") for v in claims)],
+            "said": [one["outcome"], *(_get(v, one["name"], "outcome") for v in claims)],
+            "intervals": [one["ci95_pp"], *(_get(v, one["name"], "ci95_pp") for v in claims)],
+        }
+        for one in analysis["contrasts"]
+    ]
+    return rows if views else []
+
+
+def _of(gain: dict[str, Any]) -> tuple[Any, ...]:
+    return gain["teacher"], gain["student"], gain["method"], gain["cell"]
+
+
+def _get(view: dict[Any, dict[str, Any]], key: Any, name: str) -> Any:
+    return view.get(key, {}).get(name)
+
+
+def _flat(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
+    """Yield (path of keys, text) of whatever a study says of where it comes from."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
+        for number, inner in enumerate(value, 1):
+            yield from _flat(inner, f"{name} {number}")
+    elif value is not None and value != []:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,214 @@
+"""Figures on the report's page: which are shown, what is left out, and words for each."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from kdgap.judge.evidence import Evidence
+from kdgap.judge.words import interval, method_name, signed, spread
+from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students
+from kdgap.report.figures.curves import (
+    NORMS,
+    Shown,
+    convergence,
+    gradient_norms,
+    validation_curves,
+)
+from kdgap.report.figures.gains import MOST_ROWS, capacity_plot, interval_plot
+from kdgap.report.figures.grid import grid_title, selection_grid
+from kdgap.report.figures.points import fidelity_plot, seed_plot
+from kdgap.report.figures.power import power_curve
+from kdgap.report.figures.svg import inline_svg
+from kdgap.report.tables.cells import pair
+
+MOST_PANELS, LARGE = (12, 6), 2000
+"""Panels of one kind, and in a study of more runs than `LARGE`: more are neither read nor quickly
+drawn, at about 50 ms each."""
+
+
+@dataclass
+class Gallery:
+    """The panels of one section.
+
+    Attributes:
+        panels: figures as SVG.
+        left_out: what is not shown, in a sentence; empty where everything is.
+    """
+
+    panels: list[Markup] = field(default_factory=list)
+    left_out: str = ""
+
+    @property
+    def linked(self) -> bool:
+        """Whether its points are links to their runs."""
+        return any("<a " in panel for panel in self.panels)
+
+
+@dataclass(frozen=True)
+class Hang:
+    """What figures are made from.
+
+    Attributes:
+        evidence, analysis: what is shown.
+        anchors: run id → id of its row on the page.
+        tips: link → words beside a point.
+    """
+
+    evidence: Evidence
+    analysis: dict[str, Any]
+    anchors: Mapping[str, str]
+    tips: Mapping[str, str]
+    _kept: dict[str, list[Shown]] = field(default_factory=dict)
+
+    def galleries(self) -> dict[str, Gallery]:
+        """Return the figures of every section; a gallery is empty where nothing was recorded."""
+        evidence, analysis = self.evidence, self.analysis
+        named, paired, tuned = students(analysis), pairs(analysis), analysis["selection"]
+        most = MOST_PANELS[len(evidence.runs) > LARGE]
+        return {
+            "intervals": self._one(
+                "intervals",
+                "Gains with their intervals",
+                _gain_words(analysis),
+                partial(interval_plot, analysis),
+            ),
+            "capacity": self._capacity(),
+            "power": self._one(
+                "power", "Power by seeds an arm", _POWER, partial(power_curve, evidence, analysis)
+            ),
+            "seeds": self._each("seeds", named, most, [self._seeds]),
+            "curves": self._each("curves", named, most // 2, [self._convergence, self._tail]),
+            "norms": self._each("norms", named, most // len(NORMS), map(self._norm, NORMS)),
+            "fidelity": self._each("fidelity", paired, most, [self._fidelity]),
+            "selection": self._each("selection", tuned, most, [self._grid]),
+        }
+
+    def _one(self, key: str, name: str, words: str, draw: Callable[[], Figure]) -> Gallery:
+        found = Gallery()
+        try:
+            found.panels.append(inline_svg(draw(), f"f-{key}", name, words, self.tips))
+        except ValueError:  # nothing of it was recorded
+            return found
+        count = len(self.analysis["gains"])
+        if key == "intervals" and count > MOST_ROWS:
+            found.left_out = f"The first {MOST_ROWS} of {count} gains; the table has them all."
+        return found
+
+    def _capacity(self) -> Gallery:
+        found = Gallery()
+        for against, what in (
+            ("parameters", "the student's parameters"),
+            ("gap", "how far the teacher is ahead"),
+        ):
+            words, draw = _gain_words(self.analysis), partial(capacity_plot, self.analysis, against)
+            one = self._one(f"capacity-{against}", f"Gains against {what}", words, draw)
+            found.panels += one.panels
+        return found
+
+    def _each(
+        self,
+        key: str,
+        items: Sequence[Any],
+        most: int,
+        kinds: Iterable[Callable[[Any], tuple[str, str, Figure]]],
+    ) -> Gallery:
+        """Return a panel of each kind for each of the first items."""
+        found, drawn, kinds = Gallery(), 0, list(kinds)
+        for item in items[:most]:
+            before = len(found.panels)
+            for kind in kinds:
+                try:
+                    name, words, figure = kind(item)
+                except ValueError:  # nothing of it was recorded
+                    continue
+                place = f"f-{key}-{len(found.panels) + 1}"
+                found.panels.append(inline_svg(figure, place, name, words, self.tips))
+            drawn += len(found.panels) > before
+        if drawn and len(items) > most:
+            found.left_out = (
+                f"The first {most} of {len(items)} are drawn here; the numbers of all are in the"
+                " CSV files beside analysis.json, and `kdgap report --figures` draws every one."
+            )
+        return found
+
+    def _seeds(self, student: str) -> tuple[str, str, Figure]:
+        arms = drawn_arms(self.evidence, self.analysis, student)
+        figure = seed_plot(self.evidence, self.analysis, student, self.anchors)
+        return f"Test accuracy by seed, {student}", _arm_words(arms), figure
+
+    def _convergence(self, student: str) -> tuple[str, str, Figure]:
+        figure = convergence(self.evidence, self.analysis, student, curves=self._curves(student))
+        return f"Validation accuracy by epoch, {student}", _CURVES, figure
+
+    def _tail(self, student: str) -> tuple[str, str, Figure]:
+        curves = self._curves(student)
+        figure = convergence(self.evidence, self.analysis, student, tail=True, curves=curves)
+        return f"Validation accuracy at the end of training, {student}", _CURVES, figure
+
+    def _curves(self, student: str) -> list[Shown]:
+        """Return a student's curves; they are drawn twice, and computed once."""
+        if student not in self._kept:
+            self._kept[student] = validation_curves(self.evidence, self.analysis, student)
+        return self._kept[student]
+
+    def _norm(self, key: str) -> Callable[[str], tuple[str, str, Figure]]:
+        def draw(student: str) -> tuple[str, str, Figure]:
+            figure = gradient_norms(self.evidence, self.analysis, student, key)
+            return f"{NORMS[key].capitalize()}, {student}", _CURVES, figure
+
+        return draw
+
+    def _fidelity(self, of: tuple[str | None, str]) -> tuple[str, str, Figure]:
+        figure = fidelity_plot(self.evidence, self.analysis, *of, self.anchors)
+        name = f"Agreement and accuracy, {pair({'teacher': of[0], 'student': of[1]})}"
+        return name, "One point a run; the table below has means and intervals.", figure
+
+    def _grid(self, tuning: dict[str, Any]) -> tuple[str, str, Figure]:
+        tried = "; ".join(
+            f"{', '.join(f'{k} {v}' for k, v in one['parameters'].items())}: "
+            + ("failed" if one["score"] is None else f"{100 * one['score']:.2f} %")
+            for one in tuning["candidates"][:12]
+        )
+        return f"Selection of {grid_title(tuning)}", f"{tried}.", selection_grid(tuning)
+
+
+_CURVES = "Mean over runs with the band from the lowest to the highest run."
+_POWER = "The seeds that each gain needs are in the table of gains."
+
+
+def _gain_words(analysis: dict[str, Any]) -> str:
+    """Return every gain in a few words, for those who do not see the figure."""
+    listed = "; ".join(
+        f"{gain['method']} {pair(gain)} {signed(gain['gain_pp'])} {interval(gain['ci95_pp'])}"
+        for gain in analysis["gains"][:MOST_ROWS]
+        if gain["gain_pp"] is not None
+    )
+    return f"In percentage points: {listed}."
+
+
+def _arm_words(arms: Iterable[Drawn]) -> str:
+    return "; ".join(f"{arm.counted}: {spread(arm.mean, None)} %" for arm in arms) + "."
+
+
+def recorded(evidence: Evidence, analysis: dict[str, Any]) -> list[str]:
+    """Return a sentence on each gradient norm: which methods' runs recorded it."""
+    by_id = {run.id: run for run in evidence.runs}
+    levels = [("the baselines", level["runs"]) for level in analysis["baselines"]]
+    arms = [*levels, *((method_name(gain["method"]), gain["runs"]) for gain in analysis["gains"])]
+    found = []
+    for key, words in NORMS.items():
+        have = dict.fromkeys(
+            method
+            for method, ids in arms
+            if any(
+                entry.get(key) for one in ids if one in by_id for entry in by_id[one].history[:3]
+            )
+        )
+        who = ", ".join(have)
+        text = f"recorded for {who}" if have else "not recorded by any run"
+        found.append(f"{words[0].upper()}{words[1:]}: {text}.")
+    return found

@@ -1,0 +1,185 @@
+"""Runs on the report's page: their anchors, links to them, and the table of every run.
+
+The table is written here and not in a template: a study may have ten thousand runs.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.words import method_name
+from kdgap.report.tables.cells import configuration
+from kdgap.spec.study import Slot
+
+ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
+MOST_LINKS = 60
+_COLUMNS = 9
+
+
+def anchors_of(evidence: Evidence) -> dict[str, str]:
+    """Return run id → id of its row: the id's first letters, so that a link stays good."""
+    short = {run.id: re.sub(r"[^0-9A-Za-z]", "", run.id)[:10] for run in evidence.runs}
+    counts = Counter(short.values())
+    return {
+        one: f"run-{text}" if text and counts[text] == 1 else f"run-{text}-{number}"
+        for number, (one, text) in enumerate(short.items())
+    }
+
+
+def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
+    """Return link → words that a point of a figure shows for its run."""
+    found = {}
+    for run in evidence.runs:
+        value = run.accuracy(evidence.primary)
+        if value is not None:
+            what = slot_words(run.slots[0]) + ", " if run.slots else ""
+            found[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {100 * value:.2f} %"
+    return found
+
+
+def slot_words(slot: Slot) -> str:
+    """Return a slot as people name it."""
+    pair = f"{slot.teacher} → {slot.student}" if slot.teacher else slot.student
+    method = "" if slot.method == "none" else f" {method_name(slot.method)}"
+    return pair + method + (f" ({slot.variant})" if slot.variant else "")
+
+
+def run_links(ids: Sequence[str], by_id: Mapping[str, Run], anchors: Mapping[str, str]) -> Markup:
+    """Return links to runs by their seeds; by teacher as well where there are several."""
+    runs = [by_id[one] for one in ids if one in by_id]
+    if not runs:
+        return Markup("none")
+    by_teacher: dict[str | None, list[Run]] = {}
+    for run in runs[:MOST_LINKS]:
+        by_teacher.setdefault(run.teacher, []).append(run)
+    parts = []
+    for teacher, members in by_teacher.items():
+        seeds = Markup(" ").join(
+            Markup('<a href="#{}">{}</a>').format(anchors[run.id], run.seed) for run in members
+        )
+        named = Markup("")
+        if len(by_teacher) > 1 and teacher is not None:
+            words = teacher[:8]
+            named = (
+                Markup('teacher <a href="#{}">{}</a>: ').format(anchors[teacher], words)
+                if teacher in anchors
+                else Markup("teacher {}: ").format(words)
+            )
+        parts.append(named + Markup("seed ") + seeds)
+    left = len(runs) - MOST_LINKS
+    if left > 0:
+        parts.append(Markup("{} more beside them in the table of runs").format(left))
+    return Markup("; ").join(parts)
+
+
+def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
+    """Return the body of the table of every run, a group for each slot and configuration."""
+    groups: dict[tuple[int, str, str], list[Run]] = {}
+    for run in evidence.runs:
+        groups.setdefault(_group(run), []).append(run)
+    parts = []
+    # Roles in their usual order; within a role, slots in the order of the study.
+    for (_, words, cell), runs in sorted(groups.items(), key=lambda group: group[0][0]):
+        about = configuration(runs[0].parameters) if cell else ""
+        head = escape(words + (f" · {about}" if about else ""))
+        done = sum(run.state == "done" for run in runs)
+        count = f"{done} of {len(runs)}" if done < len(runs) else f"{done}"
+        parts.append(
+            f'<tbody><tr class="group"><th scope="rowgroup" colspan="{_COLUMNS}"><span>{head}'
+            f" <small>{count} {'run' if len(runs) == 1 else 'runs'}</small></span></th></tr>"
+        )
+        rows = sorted(runs, key=_by_seed)
+        parts += [_row(run, evidence.primary, anchors, show=not cell) for run in rows]
+        parts.append("</tbody>")
+    return Markup("".join(parts))  # noqa: S704  # every text in it went through `escape`
+
+
+def _group(run: Run) -> tuple[int, str, str]:
+    """Return role, words and cell that a run stands under; a choice's candidates together."""
+    if not run.slots:
+        return len(ROLES), "no role", run.cell
+    slot = run.slots[0]
+    place = ROLES.index(slot.role) if slot.role in ROLES else len(ROLES)
+    if slot.role == "selection":
+        return place, f"selection: {slot_words(replace(slot, variant=''))}", ""
+    return place, f"{slot.role}: {slot_words(slot)}", run.cell
+
+
+def _by_seed(run: Run) -> tuple[int, str]:
+    return run.seed, run.teacher or ""
+
+
+def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> str:
+    """Return a run's row; `show` its hyper-parameters where the group has several."""
+    validation, test = run.validation, run.test
+    best = _percent(validation.get("best"))
+    if validation.get("best_epoch") is not None and best != "–":
+        best += f" <small>({escape(validation['best_epoch'])})</small>"
+    state = escape(run.state)
+    if run.state != "done":
+        state = Markup("<strong>{}</strong>").format(run.state)
+        if run.remark:
+            state += Markup(" <small>{}</small>").format(run.remark[:160])
+    also = [slot.role for slot in run.slots[1:]]
+    agreement = test.get(weights, {}).get("top1_agreement")
+    where = "<br>".join(str(escape(path)) for path in run.paths[:3])
+    notes = f"<br><small>also {escape(', '.join(also))}</small>" if also else ""
+    if run.flags:
+        notes += f"<br><small>note: {escape('; '.join(run.flags))}</small>"
+    if show:
+        notes += f"<br><small>{escape(configuration(run.parameters))}</small>"
+    return (
+        f'<tr id="{anchors[run.id]}"><th scope="row" class="n">{run.seed}</th>'
+        f'<td class="n">{"–" if run.epochs is None else escape(run.epochs)}</td>'
+        f'<td class="n">{best}</td><td class="n">{_percent(validation.get("last"))}</td>'
+        f'<td class="n">{_percent(test.get("best", {}).get("accuracy"))}</td>'
+        f'<td class="n">{_percent(test.get("last", {}).get("accuracy"))}</td>'
+        f'<td class="n">{_percent(agreement)}</td><td>{state}</td>'
+        f'<td class="path"><code>{escape(run.id[:12])}</code> {where}{notes}</td></tr>'
+    )
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share:.2f}" if isinstance(share, int | float) else "–"
+
+
+def undone(evidence: Evidence, analysis: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every run that has no result, failures first."""
+    first = {failure["id"]: number for number, failure in enumerate(analysis["failures"])}
+    found = [
+        {
+            "id": run.id,
+            "state": run.state,
+            "slot": f"{run.slots[0].role}: {slot_words(run.slots[0])}" if run.slots else "",
+            "seed": run.seed,
+            "remark": run.remark,
+            "path": run.paths[0] if run.paths else "",
+        }
+        for run in evidence.runs
+        if run.state != "done"
+    ]
+    return sorted(found, key=lambda row: first.get(row["id"], len(first)))
+
+
+Said = list[tuple[str, list[list[str]]]]
+"""What findings say, and the paths of each finding that says so."""
+
+
+def findings_by_kind(findings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, Said]]:
+    """Return kind → (how many, what they say), in the import's order."""
+    found: dict[str, dict[str, list[list[str]]]] = {}
+    for finding in findings:
+        by_text = found.setdefault(finding["kind"], {})
+        by_text.setdefault(finding["text"], []).append(list(finding["paths"]))
+    return {kind: (_count(kind, said), list(said.items())) for kind, said in found.items()}
+
+
+def _count(kind: str, said: Mapping[str, list[list[str]]]) -> int:
+    """Return how many findings there are; one of `fidelity` names every run that lacks it."""
+    paths = [some for findings in said.values() for some in findings]
+    return sum(map(len, paths)) if kind == "fidelity" else len(paths)

@@ -1,0 +1,1 @@
+"""Tables as data, and what they become: Markdown, LaTeX, CSV, frames."""

@@ -1,0 +1,159 @@
+"""Cells of tables: how an entry of an analysis is shown, and which of its values a table keeps."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kdgap.judge.words import interval, level, signed
+from kdgap.judge.words import spread as mean_and_std
+from kdgap.report.tables.forms import STAR, Table, Value
+
+Analysis = dict[str, Any]
+Line = tuple[Sequence[str | None], Mapping[str, Value]]
+"""What is shown of an entry, and its values by field."""
+
+
+def table(
+    name: str, title: str, columns: Sequence[str], lines: Iterable[Line], caption: str
+) -> Table:
+    """Return a table; its fields are those of all lines, each after the one that it follows."""
+    made, fields = list(lines), list[str]()
+    for _, values in made:
+        at = 0
+        for field in values if values.keys() - set(fields) else ():
+            if field not in fields:
+                fields.insert(at, field)
+            at = fields.index(field) + 1
+    return Table(
+        name=name,
+        title=title,
+        columns=tuple(columns),
+        rows=tuple(tuple(shown) for shown, _ in made),
+        caption=caption,
+        fields=tuple(fields),
+        values=tuple(tuple(values.get(field) for field in fields) for _, values in made),
+    )
+
+
+# What is shown ----------------------------------------------------------------------------------
+
+
+def pair(entry: Mapping[str, Any]) -> str:
+    """Return `teacher → student`."""
+    student = str(entry["student"])
+    return f"{entry['teacher']} → {student}" if entry["teacher"] else student
+
+
+def slot_of(gain: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Return what a gain is of, its configuration apart."""
+    return gain["teacher"], gain["student"], gain["method"]
+
+
+def configuration(parameters: Mapping[str, Any]) -> str:
+    """Return hyper-parameters in words."""
+    shown = (
+        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in parameters.items()
+    )
+    return ", ".join(shown)
+
+
+def level_text(row: Mapping[str, Any]) -> str | None:
+    """Return the mean of an arm with its standard deviation; None where there is no arm."""
+    return mean_and_std(row["mean_pp"], row["std_pp"]) if row.get("mean_pp") is not None else None
+
+
+def difference(value: float | None, entry: Mapping[str, Any], star: str = "") -> str | None:
+    """Return a difference in points with its interval, and with a star where it has one."""
+    if value is None:
+        return None
+    bounds = entry["ci95_pp"]
+    return f"{signed(value)}{star} {interval(bounds) if bounds else '(no interval)'}"
+
+
+def star(p_holm: float | None, settings: Mapping[str, Any]) -> str:
+    """Return a star for what holds after correction, and nothing for anything else."""
+    return STAR if p_holm is not None and p_holm <= settings["alpha"] else ""
+
+
+def counts(ns: Sequence[int]) -> str:
+    """Return seeds an arm: once where all arms have as many."""
+    return str(ns[0]) if len(set(ns)) == 1 else " / ".join(map(str, ns))
+
+
+def needed(entry: Mapping[str, Any]) -> str | None:
+    """Return the seeds an arm that an open question needs."""
+    if entry["verdict"] != "inconclusive":
+        return None
+    return "too many" if entry["seeds_needed"] is None else str(entry["seeds_needed"])
+
+
+def percent(share: float | None) -> float | None:
+    """Return a share of one in percent."""
+    return None if share is None else 100 * share
+
+
+def measured(measure: Mapping[str, Any] | None, scale: float, digits: int) -> str | None:
+    """Return the mean of a measure over seeds with its interval."""
+    if not measure:
+        return None
+    bounds = measure["ci95"]
+    text = f"{scale * measure['mean']:.{digits}f}"
+    if not bounds:
+        return text
+    return f"{text} [{', '.join(f'{scale * bound:.{digits}f}' for bound in bounds)}]"
+
+
+# What a caption says ----------------------------------------------------------------------------
+
+
+def interval_head(what: str, settings: Mapping[str, Any]) -> str:
+    """Return the head of a column of differences."""
+    return f"{what} in pp [{level(settings['confidence'])}]"
+
+
+def test_name(settings: Mapping[str, Any]) -> str:
+    """Return how arms are compared."""
+    return "Welch" if settings["test"] == "welch" else "paired"
+
+
+def star_note(settings: Mapping[str, Any], family: int, what: str) -> str:
+    """Return what Holm p and a star mean in a table."""
+    return (
+        f"Holm p: corrected for the number of {what}, {family}; the interval and p are not. {STAR}"
+        f" Holm p ≤ {settings['alpha']:g}."
+    )
+
+
+def seeds_note(settings: Mapping[str, Any]) -> str:
+    """Return what the seeds needed are for."""
+    return (
+        f"Seeds needed: in each arm, to find {settings['smallest_effect_pp']:g} pp with"
+        f" {level(settings['power'])} power after correction."
+    )
+
+
+# Values -----------------------------------------------------------------------------------------
+
+_BEFORE = ("se_pp", "df")
+_TESTS = (
+    *("p", "p_holm", "family", "p_permutation", "p_permutation_exact", "p_tost", "p_tost_holm"),
+    *("verdict", "seeds_needed", "seeds_needed_uncorrected", "seeds_needed_equivalence"),
+    "spread_guessed",
+)
+
+
+def bounds_of(name: str, bounds: Sequence[float] | None) -> dict[str, Value]:
+    """Return the ends of an interval in points as two fields."""
+    low, high = bounds or (None, None)
+    return {f"{name}_low_pp": low, f"{name}_high_pp": high}
+
+
+def numbers(entry: Mapping[str, Any]) -> dict[str, Value]:
+    """Return the fields that gains, claims and ablations share."""
+    return {
+        **{key: entry[key] for key in _BEFORE},
+        **bounds_of("ci95", entry["ci95_pp"]),
+        **bounds_of("ci95_simultaneous", entry["ci95_simultaneous_pp"]),
+        **{key: entry[key] for key in _TESTS},
+        "flags": "; ".join(dict.fromkeys(flag["code"] for flag in entry["flags"])),
+    }

@@ -1,0 +1,62 @@
+"""The tables of an analysis, and the files that hold them.
+
+Each table is made once, as data. `forms.py` turns it into Markdown, LaTeX and CSV, `frames.py` into
+a pandas frame. What is shown has accuracies in percent with two decimals and differences in
+percentage points with their sign; the values keep every digit under names that say their unit:
+`_pp` is percentage points, a single run's accuracy a share of one.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from kdgap.files import write_atomic
+from kdgap.judge.evidence import Evidence
+from kdgap.report.tables.cells import Analysis
+from kdgap.report.tables.forms import (
+    LATEX_HEAD,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    markdown_text,
+)
+from kdgap.report.tables.judged import ablations, contrasts, gains, sensitivity
+from kdgap.report.tables.measured import fidelity, levels, runs, selection
+
+MOST_READ = 1000
+"""Rows of the longest table in Markdown and LaTeX."""
+
+
+def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
+    """Return every table, also those without a row; what is odd of the protocol is in each."""
+    made = [
+        gains(analysis),
+        contrasts(analysis),
+        levels(analysis),
+        fidelity(analysis),
+        ablations(analysis),
+        selection(analysis),
+        sensitivity(analysis),
+        runs(evidence),
+    ]
+    mind = f" Mind: {'; '.join(evidence.marks)}." if evidence.marks else ""
+    return [replace(table, caption=table.caption + mind) for table in made]
+
+
+def write_tables(evidence: Evidence, analysis: Analysis, folder: Path) -> list[Path]:
+    """Write `tables.md`, `tables.tex` and a CSV a table; return their paths.
+
+    A table without a row is still a file, so that none of an earlier analysis stays behind.
+    """
+    tables = all_tables(evidence, analysis)
+    # Nobody reads thousands of runs on paper: a long table is a CSV file alone.
+    read = [table for table in tables if len(table.rows) <= MOST_READ]
+    texts = {
+        "tables.md": "\n".join([f"# {markdown_text(evidence.name)}\n", *map(as_markdown, read)]),
+        "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(one) for one in read if one.rows)]),
+        **{f"{table.name}.csv": as_csv(table) for table in tables},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        write_atomic(folder / name, text.encode())
+    return [folder / name for name in texts]

@@ -1,0 +1,235 @@
+"""Tables of what was judged: gains, claims, ablations, and the same seen in other ways."""
+
+from typing import Any
+
+from kdgap.judge.words import level, method_name, p_value
+from kdgap.report.tables import cells
+from kdgap.report.tables.cells import Analysis, Line
+from kdgap.report.tables.forms import STAR, Table, Value
+
+_PAIRED = ("n", "gain_pp", "se_pp", "df", "p", "p_permutation", "p_permutation_exact")
+_TEACHERS = (
+    *("teachers", "seeds", "teacher_std_pp", "seed_std_pp", "residual_std_pp", "teacher_share"),
+    "gain_over_teachers_pp",
+)
+
+
+def gains(analysis: Analysis) -> Table:
+    """Return the gain of every method over the plainly trained student, with its verdict."""
+    settings, entries = analysis["settings"], analysis["gains"]
+    # A pair and method with several configurations needs them told apart.
+    several = len({cells.slot_of(gain) for gain in entries}) < len(entries)
+
+    def line(gain: dict[str, Any]) -> Line:
+        base = {key: gain[f"baseline_{key}"] for key in ("mean_pp", "std_pp")}
+        configuration = cells.configuration(gain["parameters"])
+        star = cells.star(gain["p_holm"], settings)
+        shown = [
+            cells.pair(gain),
+            method_name(gain["method"]),
+            *([configuration] if several else []),
+            f"{gain['n']} / {gain['n_baseline']}",
+            cells.level_text(gain),
+            cells.level_text(base),
+            cells.difference(gain["gain_pp"], gain, star),
+            p_value(gain["p"]),
+            p_value(gain["p_holm"]),
+            gain["verdict"],
+            cells.needed(gain),
+        ]
+        values = {
+            **{key: gain[key] for key in ("teacher", "student", "method", "slot", "cell")},
+            "parameters": configuration,
+            **{key: gain[key] for key in ("tried", "n", "n_baseline", "mean_pp", "std_pp")},
+            "baseline_mean_pp": gain["baseline_mean_pp"],
+            "baseline_std_pp": gain["baseline_std_pp"],
+            "gain_pp": gain["gain_pp"],
+            **cells.numbers(gain),
+            **_part("paired", gain["paired"], _PAIRED, "ci95"),
+            **_part("teachers", gain["teachers"], _TEACHERS, "ci95_over_teachers"),
+        }
+        return shown, values
+
+    names = ["Pair", "Method", *(["Settings"] if several else []), "n", "Accuracy", "Baseline"]
+    names += [cells.interval_head("Gain", settings), "p", "Holm p", "Verdict", "Seeds needed"]
+    caption = (
+        f"Test accuracy in % of the {settings['primary']} weights, mean ± std over seeds, and its"
+        " gain over the baseline of the same student in percentage points, with a"
+        f" {cells.test_name(settings)} interval. n: seeds of the method / of the baseline."
+        f" {cells.star_note(settings, settings['gains_in_family'], 'gains')} Equivalent: any effect"
+        f" is smaller than {settings['smallest_effect_pp']:g} pp (TOST)."
+        f" {cells.seeds_note(settings)}"
+    )
+    return cells.table("gains", "Gains over plain training", names, map(line, entries), caption)
+
+
+def _part(
+    name: str, entry: dict[str, Any] | None, keys: tuple[str, ...], interval: str
+) -> dict[str, Value]:
+    """Return a part of an entry, with its interval, under its name; nothing known where None."""
+    known = entry or {}
+    values = {key: known.get(key) for key in keys}
+    values |= cells.bounds_of(interval, known.get(f"{interval}_pp"))
+    return {f"{name}_{key}": value for key, value in values.items()}
+
+
+def contrasts(analysis: Analysis) -> Table:
+    """Return every claim with what became of it."""
+    settings = analysis["settings"]
+
+    def line(claim: dict[str, Any]) -> Line:
+        p, adjusted = _claim_p(claim, claim["says"])
+        shown = [
+            claim["text"],
+            claim["outcome"],
+            cells.difference(claim["estimate_pp"], claim),
+            cells.counts([term["n"] for term in claim["terms"]]),
+            p_value(p),
+            p_value(adjusted) + cells.star(adjusted, settings),
+            claim["verdict"],
+            "yes" if claim["post_hoc"] else "no",
+            cells.needed(claim),
+        ]
+        kept = ("name", "text", "says", "measure", "outcome", "post_hoc", "n_smallest")
+        values = {
+            **{key: claim[key] for key in kept},
+            "terms": "; ".join(f"{term['slot']} ({term['weight']:g})" for term in claim["terms"]),
+            **{key: claim[key] for key in ("estimate_pp", "p_claim", "p_claim_holm")},
+            **cells.numbers(claim),
+        }
+        return shown, values
+
+    names = ["Claim", "Outcome", cells.interval_head("Estimate", settings), "n", "p", "Holm p"]
+    names += ["Verdict", "Post hoc", "Seeds needed"]
+    margin = f"{settings['smallest_effect_pp']:g} pp"
+    caption = (
+        f"Each claim as a difference in percentage points, with a {cells.test_name(settings)}"
+        " interval. n: seeds of each arm. p: of the test that the claim needs, which is of a"
+        f" difference from zero, of being no worse by {margin}, or of being smaller than {margin}"
+        f" either way. {cells.star_note(settings, settings['contrasts_in_family'], 'claims')}"
+        " Verdict: of the difference itself. Post hoc: not registered before the first test."
+        f" {cells.seeds_note(settings)}"
+    )
+    entries = map(line, analysis["contrasts"])
+    return cells.table("contrasts", "Claims", names, entries, caption)
+
+
+def _claim_p(claim: dict[str, Any], says: str) -> tuple[float | None, float | None]:
+    """Return the raw and the adjusted p that decide a claim."""
+    names = ("p", "p_holm") if says == "above" else ("p_claim", "p_claim_holm")
+    return claim[names[0]], claim[names[1]]
+
+
+def ablations(analysis: Analysis) -> Table:
+    """Return what each ablation changed."""
+    settings, entries = analysis["settings"], analysis["ablations"]
+
+    def line(entry: dict[str, Any]) -> Line:
+        base, changed = entry["base"] or {}, entry["changed"] or {}
+        star = cells.star(entry["p_holm"], settings)
+        shown = [
+            entry["name"],
+            entry["slot"],
+            f"{entry['n']} / {entry['n_baseline']}",
+            cells.level_text(changed),
+            cells.level_text(base),
+            cells.difference(entry["effect_pp"], entry, star),
+            p_value(entry["p"]),
+            p_value(entry["p_holm"]),
+            entry["verdict"],
+        ]
+        values = {
+            **{key: entry[key] for key in ("name", "slot", "n", "n_baseline")},
+            "changed_mean_pp": changed.get("mean_pp"),
+            "changed_std_pp": changed.get("std_pp"),
+            "base_mean_pp": base.get("mean_pp"),
+            "base_std_pp": base.get("std_pp"),
+            "effect_pp": entry["effect_pp"],
+            **cells.numbers(entry),
+        }
+        return shown, values
+
+    names = ["Ablation", "Of", "n", "Changed", "Unchanged"]
+    names += [cells.interval_head("Effect", settings), "p", "Holm p", "Verdict"]
+    family = max((entry["family"] for entry in entries), default=0)
+    caption = (
+        f"Test accuracy in % of the {settings['primary']} weights, mean ± std over seeds. Effect:"
+        f" changed minus unchanged in percentage points, with a {cells.test_name(settings)}"
+        f" interval. n: seeds changed / unchanged. {cells.star_note(settings, family, 'ablations')}"
+    )
+    return cells.table("ablations", "Ablations", names, map(line, entries), caption)
+
+
+def sensitivity(analysis: Analysis) -> Table:
+    """Return gains and claims under every other way of looking, beside the declared one."""
+    settings = analysis["settings"]
+    gain_of = {(*cells.slot_of(gain), gain["cell"]): gain for gain in analysis["gains"]}
+    claim_of = {claim["name"]: claim for claim in analysis["contrasts"]}
+
+    def gain_line(view: str, one: dict[str, Any]) -> Line:
+        declared = gain_of[(*cells.slot_of(one), one["cell"])]
+        what = {
+            "kind": "gain",
+            **{key: one[key] for key in ("teacher", "student", "method", "cell")},
+            "claim": None,
+        }
+        text = f"{cells.pair(one)} {method_name(one['method'])}"
+        verdict = (one["verdict"], declared["verdict"])
+        return line(view, one, what, text, one["gain_pp"], one["p_holm"], verdict)
+
+    def claim_line(view: str, one: dict[str, Any]) -> Line:
+        declared = claim_of[one["name"]]
+        what = dict.fromkeys(("teacher", "student", "method", "cell"))
+        what = {"kind": "claim", **what, "claim": one["name"]}
+        adjusted = _claim_p(one, declared["says"])[1]
+        outcome = (one["outcome"], declared["outcome"])
+        return line(view, one, what, declared["text"], one["estimate_pp"], adjusted, outcome)
+
+    def line(
+        view: str,
+        one: dict[str, Any],
+        what: dict[str, Value],
+        text: str,
+        point: float | None,
+        adjusted: float | None,
+        outcome: tuple[str, str],
+    ) -> Line:
+        seen, declared = outcome
+        shown = [
+            view,
+            text,
+            cells.counts(one["n"]),
+            cells.difference(point, one),
+            p_value(adjusted) + cells.star(adjusted, settings),
+            seen,
+            declared,
+        ]
+        values = {
+            "view": view,
+            **what,
+            "n": " / ".join(map(str, one["n"])),
+            "estimate_pp": point,
+            **cells.bounds_of("ci95", one["ci95_pp"]),
+            **{key: one[key] for key in ("p", "p_holm", "p_tost")},
+            **{key: one.get(key) for key in ("p_claim", "p_claim_holm")},
+            **{key: one[key] for key in ("verdict", "seeds_needed")},
+            "outcome": seen,
+            "outcome_as_declared": declared,
+        }
+        return shown, values
+
+    lines = [
+        made(view["name"], one)
+        for view in analysis["sensitivity"]
+        for key, made in (("gains", gain_line), ("contrasts", claim_line))
+        for one in view[key]
+    ]
+    names = ["Seen", "Gain or claim", "n", cells.interval_head("Estimate", settings), "Holm p"]
+    names += ["Outcome", "As declared"]
+    caption = (
+        f"As declared: {settings['primary']} weights, {cells.test_name(settings)} test,"
+        f" {level(settings['confidence'])} intervals; n: seeds of each arm. {STAR} Holm p ≤"
+        f" {settings['alpha']:g}, corrected for {settings['gains_in_family']} gains or"
+        f" {settings['contrasts_in_family']} claims."
+    )
+    return cells.table("sensitivity", "Other ways of looking", names, lines, caption)

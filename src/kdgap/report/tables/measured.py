@@ -1,0 +1,209 @@
+"""Tables of what was measured: levels, fidelity, selection, and every run."""
+
+from typing import Any
+
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.fidelity import MEASURES
+from kdgap.judge.words import level, method_name
+from kdgap.report.tables import cells
+from kdgap.report.tables.cells import Analysis, Line
+from kdgap.report.tables.forms import Table, Value
+
+
+def levels(analysis: Analysis) -> Table:
+    """Return the accuracy of teachers and of plainly trained students."""
+    settings = analysis["settings"]
+    other = "last" if settings["primary"] == "best" else "best"
+
+    def line(role: str, row: dict[str, Any]) -> Line:
+        bounds, missing = row["ci95_pp"], "; ".join(row["missing"])
+        shown = [
+            role,
+            row["name"],
+            str(row["n"]),
+            cells.level_text(row),
+            f"[{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else None,
+            _two_digits(row[f"mean_{other}_pp"]),
+            None if row["epochs"] is None else str(row["epochs"]),
+            missing or None,
+        ]
+        values = {
+            "role": role,
+            **{key: row[key] for key in ("name", "slot", "cell", "n", "mean_pp", "std_pp")},
+            **cells.bounds_of("ci95", bounds),
+            f"mean_{other}_pp": row[f"mean_{other}_pp"],
+            "epochs": row["epochs"],
+            "missing": missing,
+        }
+        return shown, values
+
+    lines = [
+        line(role, row)
+        for role, rows in (("teacher", "teachers"), ("baseline", "baselines"))
+        for row in analysis[rows]
+    ]
+    names = ["Role", "Network", "n", "Accuracy", f"{level(settings['confidence'])} interval"]
+    names += [f"{other.capitalize()} weights", "Epochs", "Missing"]
+    caption = (
+        f"Test accuracy in % of the {settings['primary']} weights, mean ± std over n seeds, with a"
+        f" t interval of the mean; beside it the mean of the {other} weights."
+    )
+    return cells.table("levels", "Teachers and baselines", names, lines, caption)
+
+
+def _two_digits(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def fidelity(analysis: Analysis) -> Table:
+    """Return how closely each student follows its teacher, beside its baseline."""
+    settings = analysis["settings"]
+
+    def line(gain: dict[str, Any]) -> Line:
+        found = gain["fidelity"]
+        base = found["baseline"] or {}
+        ns = sorted({found[name]["n"] for name in MEASURES if found[name]})
+        shown = [
+            cells.pair(gain),
+            method_name(gain["method"]),
+            cells.counts(ns),
+            cells.measured(found["top1_agreement"], 100, 2),
+            cells.measured(base.get("top1_agreement"), 100, 2),
+            cells.measured(found["kl_t1"], 1, 4),
+            cells.measured(found["kl_t4"], 1, 4),
+            cells.measured(found["ece"], 100, 2),
+            _two_digits(cells.percent(found["teacher_accuracy"])),
+        ]
+        values: dict[str, Value] = {
+            key: gain[key] for key in ("teacher", "student", "method", "cell")
+        }
+        values["teacher_accuracy"] = found["teacher_accuracy"]
+        for prefix, part in (("", found), ("baseline_", base)):
+            for name in MEASURES:
+                measure, field = part.get(name) or {}, f"{prefix}{name}"
+                low, high = measure.get("ci95") or (None, None)
+                values |= {f"{field}_{key}": measure.get(key) for key in ("n", "mean", "std")}
+                values |= {f"{field}_ci95_low": low, f"{field}_ci95_high": high}
+        return shown, values
+
+    names = ["Pair", "Method", "n", "Agreement", "of the baseline", "KL, T = 1", "KL, T = 4"]
+    names += ["ECE", "Teacher"]
+    caption = (
+        f"On the test images, {settings['primary']} weights: top-1 agreement with the teacher in"
+        " %, of the student and of the plainly trained one; KL(teacher‖student) in nats; expected"
+        " calibration error and the teacher's accuracy in %. Means over n seeds with"
+        f" {level(settings['confidence'])} t intervals. Following the teacher is no accuracy."
+    )
+    lines = (line(gain) for gain in analysis["gains"] if gain["fidelity"])
+    return cells.table("fidelity", "Fidelity to the teacher", names, lines, caption)
+
+
+def selection(analysis: Analysis) -> Table:
+    """Return every configuration that was tried, one line each."""
+
+    def line(tuning: dict[str, Any], candidate: dict[str, Any]) -> Line:
+        parameters, score = candidate["parameters"], candidate.get("score")
+        chosen = parameters == tuning["winner"]
+        seeds = ", ".join(map(str, tuning["seeds"]))
+        shown = [
+            cells.pair(tuning),
+            method_name(tuning["method"]),
+            cells.configuration(parameters),
+            _two_digits(cells.percent(score)),
+            "yes" if chosen else "",
+            seeds,
+            tuning["split"],
+        ]
+        values = {
+            **{key: tuning[key] for key in ("teacher", "student", "method")},
+            "parameters": cells.configuration(parameters),
+            **_parameters(parameters),
+            "metric": tuning["metric"],
+            "score": score,
+            "chosen": chosen,
+            "seeds": seeds,
+            "split": tuning["split"],
+            "runs": " ".join(candidate.get("runs") or ()),
+        }
+        return shown, values
+
+    # In the order of the gains; what has none yet comes last.
+    order = {cells.slot_of(gain): number for number, gain in enumerate(analysis["gains"])}
+    tunings = sorted(
+        analysis["selection"], key=lambda one: order.get(cells.slot_of(one), len(order))
+    )
+    lines = (line(one, candidate) for one in tunings for candidate in one["candidates"])
+    names = ["Pair", "Method", "Settings", "Score", "Chosen", "Seeds", "Split"]
+    caption = (
+        "Every configuration that was tried, with its mean accuracy in % over the selection seeds"
+        " on the images of the split; a dash: a run of it failed. Chosen: what the final runs use."
+        " Baselines were not tuned."
+    )
+    return cells.table("selection", "Selection", names, lines, caption)
+
+
+def _parameters(parameters: dict[str, Any]) -> dict[str, Value]:
+    return {f"parameter_{key}": value for key, value in parameters.items()}
+
+
+def runs(evidence: Evidence) -> Table:
+    """Return every run, one line each, with everything that is known of it in single values.
+
+    Accuracies, agreement and calibration error are shares of one here, KL is in nats.
+    """
+    names = ["Role", "Pair", "Method", "Settings", "Seed", "Epochs", "Validation", "Test, best"]
+    names += ["Test, last", "State"]
+    caption = (
+        "Accuracy in %: of the best epoch on validation images, and on test images of the best and"
+        " of the last weights; a dash: not measured. A run that is not done is in no mean."
+    )
+    return cells.table("runs", "Runs", names, map(_run_line, evidence.runs), caption)
+
+
+def _run_line(run: Run) -> Line:
+    slot = run.slots[0] if run.slots else None
+    roles = ", ".join(dict.fromkeys(slot.role for slot in run.slots))
+    pair = None if slot is None else cells.pair(vars(slot))
+    shown = [
+        roles or None,
+        pair,
+        None if slot is None else method_name(slot.method),
+        cells.configuration(run.parameters),
+        str(run.seed),
+        None if run.epochs is None else str(run.epochs),
+        _two_digits(cells.percent(run.validation.get("best"))),
+        _two_digits(cells.percent(run.accuracy("best"))),
+        _two_digits(cells.percent(run.accuracy("last"))),
+        run.state,
+    ]
+    values: dict[str, Value] = {
+        "id": run.id,
+        "cell": run.cell,
+        "roles": roles,
+        "teacher": slot.teacher if slot else None,
+        "student": slot.student if slot else None,
+        "method": slot.method if slot else None,
+        "slots": "; ".join(slot.text for slot in run.slots),
+        "seed": run.seed,
+        "teacher_run": run.teacher,
+        **_parameters(run.parameters),
+        "epochs": run.epochs,
+        "state": run.state,
+        "remark": run.remark,
+        "best_val_acc": run.validation.get("best"),
+        "best_val_epoch": run.validation.get("best_epoch"),
+        "last_val_acc": run.validation.get("last"),
+        "teacher_accuracy": run.teacher_accuracy,
+    }
+    for weights in ("best", "last"):
+        values[f"test_accuracy_{weights}"] = run.accuracy(weights)
+        for prefix, tests in (("", run.test), ("baseline_", run.baseline_test)):
+            found = tests.get(weights, {})
+            values |= {f"{prefix}{name}_{weights}": found.get(name) for name in MEASURES}
+    values |= {
+        "flags": "; ".join(run.flags),
+        "environment": run.environment,
+        "recipe": run.recipe,
+        "paths": "; ".join(run.paths),
+    }
+    return shown, values

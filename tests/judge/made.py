@@ -1,0 +1,92 @@
+"""Hand-made evidence: arms with given accuracies, as a study or an import would show them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.spec.study import Claim, Slot, Statistics
+
+Values = Sequence[float | None]
+
+
+def runs_of(
+    slot: Slot, percents: Values, *, cell: str = "", first_seed: int = 0, **changes: Any
+) -> list[Run]:
+    """Return one run a value: test accuracy in percent; None for a run that failed."""
+    found = []
+    for seed, percent in enumerate(percents, first_seed):
+        known: dict[str, Any] = {
+            "id": f"{slot.role}-{slot.text}-{cell}-{seed}",
+            "cell": cell or slot.text + slot.role,
+            "seed": seed,
+            "slots": (slot,),
+            "state": "failed" if percent is None else "done",
+            "remark": "diverged at step 3 of epoch 2" if percent is None else "",
+            "epochs": 3,
+            "paths": (f"runs/{slot.role}/{slot.text}/{seed}",),
+        }
+        if percent is not None:
+            known |= {
+                "test": {
+                    "best": {"accuracy": percent / 100},
+                    "last": {"accuracy": percent / 100 - 0.001},
+                },
+                "validation": {"best": percent / 100, "last": percent / 100},
+                "history": [
+                    {"epoch": epoch, "val_acc": percent / 100, "train_acc": 0.9, "loss_ce": 0.5}
+                    for epoch in (1, 2, 3)
+                ],
+            }
+        found.append(Run(**(known | changes)))
+    return found
+
+
+def final(teacher: str, student: str, method: str) -> Slot:
+    return Slot("final", teacher, student, method)
+
+
+def plain(student: str) -> Slot:
+    return Slot("baseline", None, student, "none")
+
+
+def evidence(runs: Sequence[Run], **changes: Any) -> Evidence:
+    slots = tuple(dict.fromkeys(slot for run in runs for slot in run.slots))
+    names = {name for slot in slots for name in (slot.teacher, slot.student) if name}
+    models: Mapping[str, Any] = {
+        name: {"name": name, "parameters": 1000 * number}
+        for number, name in enumerate(sorted(names), 1)
+    }
+    known: dict[str, Any] = {
+        "name": "made",
+        "path": "runs/made",
+        "origin": "study",
+        "runs": tuple(runs),
+        "models": dict(models),
+        "methods": {"none": {}, "logit": {}, "feature": {}},
+        "primary": "best",
+        "statistics": Statistics(),
+        "paired": True,
+        "slots": slots,
+    }
+    return Evidence(**(known | changes))
+
+
+def pair_of(baseline: Values, method: Values, **changes: Any) -> Evidence:
+    """Return a study of one pair: big → little by Logit-KD."""
+    runs = runs_of(plain("little"), baseline)
+    runs += runs_of(final("big", "little", "logit"), method, parameters={"alpha": 0.5})
+    return evidence(runs, **changes)
+
+
+def claim(name: str, terms: Sequence[dict[str, Any]], **changes: Any) -> Claim:
+    return Claim.model_validate(
+        {"name": name, "text": f"Claim {name}", "terms": list(terms), **changes}
+    )
+
+
+def tuning(winner: dict[str, Any], scores: Mapping[float, float | None]) -> Tuning:
+    candidates = tuple(
+        {"parameters": {"alpha": alpha}, "runs": [f"selection-{alpha}"], "score": score}
+        for alpha, score in scores.items()
+    )
+    return Tuning("big", "little", "logit", candidates, winner, (1000,), "val", "best_val_acc")

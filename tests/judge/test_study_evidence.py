@@ -1,0 +1,176 @@
+"""A study's records become evidence: verified, each in its slot, what is damaged named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.judge.analysis import analyse
+from kdgap.judge.load import load
+from kdgap.judge.study_evidence import study_evidence
+from kdgap.store.record import BEST, LAST, RunDirectory
+from kdgap.store.study import PLAN, StudyDirectory
+
+TEACHER = "f" * 64
+BASELINE, METHOD = [0.90, 0.91, 0.93, 0.90], [0.92, 0.94, 0.93, 0.95]
+CLAIM = {
+    "name": "gains",
+    "text": "It gains",
+    "measure": "gain",
+    "terms": [
+        {"weight": 1.0, "teacher": "big", "student": "little", "method": "logit", "ablation": None}
+    ],
+}
+
+
+def finished(study: Path, path: str, identifier: str, accuracy: float) -> None:
+    """A finished run, as little of one as evidence reads."""
+    run = RunDirectory(study / path)
+    run.start({"id": identifier, "environment": {"device": "cpu"}, "provenance": {}, "flags": []})
+    run.append_history({"epoch": 1, "val_acc": accuracy})
+    for name in (BEST, LAST):
+        (run.path / name).write_bytes(b"weights")
+    part = {"accuracy": accuracy, "top1_agreement": 0.5}
+    results = {"seed": 0, "best_val_acc": accuracy, "test_acc_best": accuracy, "flags": []}
+    run.finish(results, {"images": 100, "best": part, "last": {**part, "accuracy": accuracy / 2}})
+
+
+def study(
+    tmp_path: Path, baseline: list[float], method: list[float], **statistics: Any
+) -> StudyDirectory:
+    runs = []
+    for role, values in (("baseline", baseline), ("final", method)):
+        slot = {
+            "role": role,
+            "teacher": "big" if role == "final" else None,
+            "student": "little",
+            "method": "logit" if role == "final" else "none",
+            "variant": "",
+        }
+        for seed, value in enumerate(values):
+            identifier = f"{role}{seed}".ljust(64, "0")
+            path = f"runs/{role}/{seed}-{identifier[:8]}"
+            finished(tmp_path, path, identifier, value)
+            runs.append(
+                {
+                    "id": identifier,
+                    "path": path,
+                    "cell": role,
+                    "seed": seed,
+                    "teacher": TEACHER if role == "final" else None,
+                    "roles": [role],
+                    "slots": [slot],
+                    "parameters": {"alpha": 0.5} if role == "final" else {},
+                }
+            )
+    plan = {
+        "format": 1,
+        "selection_complete": True,
+        "open_runs": 0,
+        "open_flops": 0,
+        "study": {
+            "name": "made",
+            "description": "a study",
+            "data": {"name": "digits"},
+            "precision": "fp32",
+            "recipe": {},
+            "teachers": {},
+            "selection": None,
+            "finals": {"primary": statistics.pop("primary", "best")},
+            "statistics": {"test": "welch", **statistics},
+            "claims": [CLAIM],
+        },
+        "winners": [],
+        "open": [],
+        "warnings": ["a warning"],
+        "marks": [],
+        "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
+        "methods": {"none": {}, "logit": {}},
+        "runs": runs,
+    }
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    return StudyDirectory(tmp_path)
+
+
+def test_a_study_is_judged_by_its_own_declarations(tmp_path: Path) -> None:
+    study(tmp_path, BASELINE, METHOD, smallest_effect_pp=1.0)
+    analysis = analyse(load(tmp_path))
+    (gain,) = analysis["gains"]
+    assert gain["gain_pp"] == pytest.approx(100 * (sum(METHOD) - sum(BASELINE)) / 4)
+    assert gain["fidelity"]["top1_agreement"]["mean"] == 0.5
+    assert analysis["settings"]["smallest_effect_pp"] == 1.0
+    assert [c["name"] for c in analysis["contrasts"]] == ["gains"]
+    assert "a warning" in [flag["text"] for flag in analysis["flags"]]
+    assert load(tmp_path).images == 100
+
+
+def test_the_primary_weights_are_the_studys_choice(tmp_path: Path) -> None:
+    analysis = analyse(study_evidence(study(tmp_path, BASELINE, METHOD, primary="last")))
+    assert analysis["gains"][0]["mean_pp"] == pytest.approx(100 * sum(METHOD) / 8)
+
+
+def test_claims_are_confirmatory_as_they_were_locked(tmp_path: Path) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    assert analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
+    # A lock of an earlier version has no key for what a claim says: it says the default.
+    directory.lock_fact("preregistration", {"sha256": "x", "content": {"claims": [CLAIM]}})
+    assert not analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
+
+
+def test_a_run_in_anothers_place_is_left_out_and_named(tmp_path: Path) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    plan = directory.plan()
+    plan["runs"][0]["id"] = "0" * 64
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    analysis = analyse(study_evidence(directory))
+    assert "holds run" in analysis["failures"][0]["remark"]
+    assert analysis["baselines"][0]["n"] == 3
+
+
+def test_a_changed_record_is_left_out_and_named(tmp_path: Path) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    path = tmp_path / directory.plan()["runs"][0]["path"] / "test.json"
+    path.write_text(path.read_text().replace("0.9", "0.99"))
+    (failure,) = analyse(study_evidence(directory))["failures"]
+    assert failure["state"] == "damaged"
+    assert "test.json" in failure["remark"]
+
+
+def test_a_plan_that_lacks_what_is_read_is_damaged(tmp_path: Path) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    plan = directory.plan()
+    plan["study"]["statistics"]["test"] = "guess"
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    with pytest.raises(StoreDamagedError, match=r"plan\.json: is missing something or damaged"):
+        load(tmp_path)
+
+
+def test_an_open_study_says_what_is_not_there_yet(tmp_path: Path) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    plan = directory.plan()
+    new = {**plan["runs"][-1], "id": "e" * 64, "seed": 9, "path": "runs/final/9-eeeeeeee"}
+    plan["runs"].append(new)
+    plan["open_runs"] = 4
+    (tmp_path / PLAN).write_text(json.dumps(plan))
+    analysis = analyse(study_evidence(directory))
+    texts = " ".join(flag["text"] for flag in analysis["flags"])
+    assert "open until selection has ended: 4" in texts
+    assert "not finished yet: 1" in texts
+    assert analysis["gains"][0]["n"] == 4
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: None, "no such folder"),
+        (lambda p: p.mkdir(), "no study of ours and no import"),
+        (lambda p: ((p / "a").mkdir(parents=True), (p / "a" / "results.json").touch()),
+         "kdgap import"),
+    ],
+)  # fmt: skip
+def test_a_folder_that_is_neither_says_what_to_do(tmp_path: Path, make: Any, words: str) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(BadInputError, match=words):
+        load(tmp_path / "x")
