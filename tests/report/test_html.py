@@ -238,7 +238,7 @@ def test_the_answer_comes_first_and_flags_directly_under_it() -> None:
     text = page.text(page.by_id("answer"))
     order = [
         text.index(words)
-        for words in ("What the runs show", "2 claims", "“Claim more”: established", "2 gains",
+        for words in ("What the runs show", "2 claims", "“Claim more”: +1.00 pp", "2 gains",
                       "Before believing it", "unequal tuning", "runs that are failed")
     ]  # fmt: skip
     assert order == sorted(order)

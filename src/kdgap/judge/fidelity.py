@@ -18,11 +18,11 @@ def fidelity_of(
     over seeds. `baseline` has the same of the plainly trained student against the same teacher.
     """
     confidence = evidence.statistics.confidence
-    found = {name: _over_seeds([run.test for run in arm.runs], name, weights, confidence)
-             for name in MEASURES}  # fmt: skip
+    own = [(run.seed, run.test) for run in arm.runs]
+    found = {name: _over_seeds(own, name, weights, confidence) for name in MEASURES}
     if not any(found.values()):
         return None
-    plain_of = [run.baseline_test for run in arm.runs]
+    plain_of = [(run.seed, run.baseline_test) for run in arm.runs]
     baseline = {name: _over_seeds(plain_of, name, weights, confidence) for name in MEASURES}
     teachers = [run.teacher_accuracy for run in arm.runs if run.teacher_accuracy is not None]
     return {
@@ -35,13 +35,17 @@ def fidelity_of(
 
 
 def _over_seeds(
-    tests: list[dict[str, dict[str, Any]]], name: str, weights: str, confidence: float
+    tests: list[tuple[int, dict[str, dict[str, Any]]]], name: str, weights: str, confidence: float
 ) -> dict[str, Any] | None:
-    values = [
-        float(test[weights][name]) for test in tests if test.get(weights, {}).get(name) is not None
-    ]
-    if not values:
+    """Return mean and interval over seeds; a seed's value is the mean over its teachers."""
+    by_seed: dict[int, list[float]] = {}
+    for seed, test in tests:
+        value = test.get(weights, {}).get(name)
+        if value is not None:
+            by_seed.setdefault(seed, []).append(float(value))
+    if not by_seed:
         return None
+    values = [mean_and_std(measured)[0] for measured in by_seed.values()]
     mean, std = mean_and_std(values)
     interval = mean_interval(values, confidence)
     if interval is not None and name in ("top1_agreement", "ece"):

@@ -42,8 +42,8 @@ def level(confidence: float) -> str:
     return f"{100 * confidence:g} %"
 
 
-def gain_sentence(gain: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return a gain's verdict in one sentence."""
+def gain_sentence(gain: dict[str, Any], settings: dict[str, Any], *, named: bool = True) -> str:
+    """Return a gain's verdict in one sentence; not `named` where the verdict stands beside it."""
     what = (
         f"{method_name(gain['method'])} from {gain['teacher']} to {gain['student']}"
         if gain["teacher"]
@@ -51,10 +51,13 @@ def gain_sentence(gain: dict[str, Any], settings: dict[str, Any]) -> str:
     )
     if gain["gain_pp"] is None:
         return f"{what}: nothing can be said, {_why(gain)}."
-    found = f"{signed(gain['gain_pp'])} pp"
-    if gain["ci95_pp"]:
-        found += f" {interval(gain['ci95_pp'])}"
-    return f"{what}: {found}; {verdict_words(gain, settings)}."
+    verdict = f"{gain['verdict']}: " if named else ""
+    return f"{what}: {_found(gain, gain['gain_pp'])}; {verdict}{verdict_words(gain, settings)}."
+
+
+def _found(numbers: dict[str, Any], value: float) -> str:
+    bounds = f" {interval(numbers['ci95_pp'])}" if numbers["ci95_pp"] else ""
+    return f"{signed(value)} pp{bounds}"
 
 
 def _why(numbers: dict[str, Any]) -> str:
@@ -66,18 +69,17 @@ _REASONS = ("no-baseline", "no-runs", "missing-runs", "one-seed", "no-variance")
 
 
 def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return what a verdict means, with the seeds that would settle it."""
+    """Return what stands behind a verdict: its p-value, or the seeds that would settle it."""
     verdict, margin = numbers["verdict"], settings["smallest_effect_pp"]
     small = any(flag["code"] == "small" for flag in numbers["flags"])
     if verdict in ("gain", "harm"):
-        text = f"{verdict}, Holm p {_equals(numbers['p_holm'])}"
+        text = f"Holm p {_equals(numbers['p_holm'])}"
         return text + (f"; real, but smaller than {margin:g} pp" if small else "")
     if verdict == "equivalent":
-        test = f"TOST p {_equals(numbers['p_tost'])}"
-        return f"equivalent: any effect is smaller than {margin:g} pp, {test}"
+        return f"any effect is smaller than {margin:g} pp, TOST p {_equals(numbers['p_tost'])}"
     if not numbers["ci95_pp"]:
-        return f"inconclusive: {_why(numbers)}; {seeds_words(numbers, settings)}"
-    return f"inconclusive: {seeds_words(numbers, settings)}"
+        return f"{_why(numbers)}; {seeds_words(numbers, settings)}"
+    return seeds_words(numbers, settings)
 
 
 def _equals(p: float | None) -> str:
@@ -105,15 +107,16 @@ def seeds_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
     )
 
 
-def contrast_sentence(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return a claim with what became of it."""
-    text, outcome = contrast["text"].rstrip("."), contrast["outcome"]
+def contrast_sentence(
+    contrast: dict[str, Any], settings: dict[str, Any], *, named: bool = True
+) -> str:
+    """Return a claim with what became of it; not `named` where the outcome stands beside it."""
+    text = f"“{contrast['text'].rstrip('.')}”"
     if contrast["estimate_pp"] is None:
-        return f"“{text}”: cannot be judged, {_why(contrast)}."
-    found = f"{signed(contrast['estimate_pp'])} pp"
-    if contrast["ci95_pp"]:
-        found += f" {interval(contrast['ci95_pp'])}"
-    return f"“{text}”: {outcome}; {found}; {_outcome_words(contrast, settings)}."
+        return f"{text}: cannot be judged, {_why(contrast)}."
+    outcome = f"{contrast['outcome']}; " if named else ""
+    found = _found(contrast, contrast["estimate_pp"])
+    return f"{text}: {outcome}{found}; {_outcome_words(contrast, settings)}."
 
 
 def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Figures with a point for every run: seeds behind each mean, and fidelity against accuracy."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -150,17 +151,28 @@ def followed(arm: Drawn, methods: Sequence[Drawn], weights: str) -> list[tuple[f
     """Return (agreement, accuracy, run) in percent of an arm's runs.
 
     A baseline's agreement stands in the records of the methods' runs of its seed, since only they
-    have a teacher.
+    have a teacher; with several teachers it is the mean over them.
     """
     if arm.teacher is not None or not methods:
-        tests = [(run, run.test.get(weights, {})) for run in arm.runs]
-    else:
-        plain = {run.seed: run for run in arm.runs}
-        beside = [run for method in methods for run in method.runs if weights in run.baseline_test]
-        measured = {run.seed: run.baseline_test[weights] for run in beside}
-        tests = [(plain[seed], measured[seed]) for seed in sorted(plain) if seed in measured]
+        return [
+            (100 * test["top1_agreement"], 100 * test["accuracy"], run)
+            for run in arm.runs
+            if _whole(test := run.test.get(weights, {}))
+        ]
+    plain = {run.seed: run for run in arm.runs}
+    measured: dict[int, dict[str | None, dict[str, Any]]] = {}
+    for run in (run for method in methods for run in method.runs):
+        if run.seed in plain and _whole(test := run.baseline_test.get(weights, {})):
+            measured.setdefault(run.seed, {})[run.teacher] = test
     return [
-        (100 * test["top1_agreement"], 100 * test["accuracy"], run)
-        for run, test in tests
-        if test.get("top1_agreement") is not None and test.get("accuracy") is not None
+        (
+            100 * fmean(test["top1_agreement"] for test in by_teacher.values()),
+            100 * fmean(test["accuracy"] for test in by_teacher.values()),
+            plain[seed],
+        )
+        for seed, by_teacher in sorted(measured.items())
     ]
+
+
+def _whole(test: Mapping[str, Any]) -> bool:
+    return test.get("top1_agreement") is not None and test.get("accuracy") is not None

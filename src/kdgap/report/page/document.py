@@ -12,7 +12,16 @@ from markupsafe import Markup
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.flags import FINDINGS
-from kdgap.judge.words import interval, level, method_name, p_value, signed, spread
+from kdgap.judge.words import (
+    contrast_sentence,
+    gain_sentence,
+    interval,
+    level,
+    method_name,
+    p_value,
+    signed,
+    spread,
+)
 from kdgap.report.figures.gains import size_text
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
@@ -160,6 +169,8 @@ def _environment() -> Environment:
         "MOST_CLASSES": MOST_CLASSES,
         "MOST_LISTED": MOST_LISTED,
         "accuracy_interval": accuracy_interval,
+        "contrast_sentence": partial(contrast_sentence, named=False),
+        "gain_sentence": partial(gain_sentence, named=False),
         "measured": cells.measured,
         "needed": cells.needed,
         "pair": cells.pair,
