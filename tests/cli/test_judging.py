@@ -1,6 +1,7 @@
 """`kdgap import`, `analyze`, `report`: from somebody's result files to verdicts."""
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kdgap.cli import printing
 from kdgap.store.imported import ImportedDirectory
 from kdgap.store.study import PLAN
 from tests.store.test_imported import FIDELITY, PLAIN, PUBLISHED, history, write
@@ -97,6 +99,55 @@ def test_the_smallest_effect_changes_the_verdict_and_only_it(
     assert "small" not in [flag["code"] for flag in small["gains"][0]["flags"]]
 
 
+def test_a_report_whose_figures_cannot_be_written_is_not_written(
+    kdgap: Command, imported: Path
+) -> None:
+    Path("file").write_text("text")
+    done = kdgap("report", imported, "--figures", "file/figures")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert not (imported / "report.html").exists()
+    assert not (imported / "analysis").exists()
+
+
+def test_a_claims_file_is_part_of_where_numbers_come_from(kdgap: Command, imported: Path) -> None:
+    Path("claims.yaml").write_text(CLAIM)
+    done = kdgap("analyze", imported, "--claims", "claims.yaml", "--json")
+    content = hashlib.sha256(Path("claims.yaml").read_bytes()).hexdigest()
+    origin = json.loads(done.stdout)["provenance"]["claims"]
+    assert origin == {"name": "claims.yaml", "sha256": content}
+
+
+def test_what_was_judged_of_an_earlier_import_is_named(
+    kdgap: Command, imported: Path, tmp_path: Path
+) -> None:
+    assert kdgap("report", imported).returncode == 0
+    same = kdgap("import", tmp_path / "theirs", "--out", imported)
+    assert "earlier import" not in same.stderr
+    changed = others_runs(tmp_path / "theirs", lr=0.05)
+    done = kdgap("import", changed, "--out", imported)
+    assert done.returncode == 0
+    assert "still of the earlier import: theirs/report.html, theirs/analysis" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (60, ["gain in pp [95 %]", "verdict"]),
+        (72, ["n", "gain in pp [95 %]", "verdict"]),
+        (90, ["n", "accuracy (%)", "gain in pp [95 %]", "verdict"]),
+        (130, ["n", "accuracy (%)", "gain in pp [95 %]", "p", "Holm p", "verdict", "seeds needed"]),
+    ],
+)
+def test_the_table_fits_the_terminal(
+    kdgap: Command, imported: Path, columns: int, shown: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing.out, "width", columns)
+    lines = kdgap("analyze", imported).stdout.splitlines()
+    head = next(line for line in lines if line.startswith("┃"))
+    assert [title.strip() for title in head.strip("┃").split("┃")][1:] == shown
+    assert max(len(line) for line in lines if line.startswith(("┃", "│"))) <= columns
+
+
 def test_an_import_names_what_is_odd(kdgap: Command, tmp_path: Path) -> None:
     folder = others_runs(tmp_path / "theirs")
     write(folder, "runs/select/x/logit/a0.5_t4/seed0", seed=0, test_acc_best=0.93,
@@ -141,7 +192,9 @@ def test_text_in_names_is_inert_everywhere(kdgap: Command, tmp_path: Path) -> No
         (("analyze", "empty"), "no study of ours and no import"),
         (("analyze", "theirs", "--claims", "nowhere.yaml"), "cannot read nowhere.yaml"),
         (("analyze", "theirs", "--claims", "c.yaml"), "c.yaml:2: unknown key 'claim'"),
-        (("analyze", "theirs", "--claims", "d.yaml"), "is no cell of these runs"),
+        (("analyze", "theirs", "--claims", "d.yaml"), "d.yaml: claim 'helps', term 1: resnet50"),
+        (("report", "theirs", "--claims", "i.yaml"), "i.yaml: claim 'helps': its terms cancel"),
+        (("report", "theirs", "--claims", "j.yaml"), "j.yaml:2: claim 'helps': the weights of"),
         (("analyze", "theirs", "--claims", "e.yaml"), "an ablation stands alone"),
         (("analyze", "theirs", "--claims", "f.yaml"), "'helps' is there twice"),
         (("analyze", "theirs", "--claims", "g.yaml"), "says"),
@@ -167,6 +220,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     Path("f.yaml").write_text(CLAIM + CLAIM.removeprefix("claims:\n"))
     Path("g.yaml").write_text(CLAIM.replace("text:", "says: sideways\n    text:"))
     Path("h.yaml").write_text(CLAIM.replace("weight: 1", "weight: .nan"))
+    term = CLAIM.splitlines()[-1]
+    Path("i.yaml").write_text(CLAIM + term.replace("weight: 1", "weight: -1") + "\n")
+    Path("j.yaml").write_text(CLAIM.replace("text:", "measure: accuracy\n    text:"))
     before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
     done = kdgap(*words)
     assert done.returncode == 2

@@ -113,6 +113,21 @@ def test_a_folder_without_a_study_is_refused(
         assert "no study was run here" in refused(kdgap, command, "empty")
 
 
+@pytest.mark.parametrize("words", [("analyze",), ("report",), ("show",), ("analyze", "--json")])
+def test_what_is_judged_beside_a_damaged_record_is_shown_and_ends_with_4(
+    kdgap: Command, study: StudyDirectory, words: tuple[str, ...]
+) -> None:
+    first = paths(study, "final")[0]
+    edit(study.path / first / "results.json")
+    done = kdgap(words[0], study.path, *words[1:])
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].endswith(f"1 damaged, left out of every number: {first}")
+    if words[0] == "report":
+        assert first in (study.path / "report.html").read_text()
+    else:
+        assert "gain" in done.stdout
+
+
 @pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "runs": [1]}'])
 def test_a_plan_edited_to_nonsense_is_damaged_until_the_study_is_run_again(
     study: StudyDirectory, kdgap: Command, text: str

@@ -212,7 +212,8 @@ def test_one_seed_has_a_difference_and_no_interval() -> None:
     assert (gain["ci95_pp"], gain["p"], gain["verdict"]) == (None, None, "inconclusive")
     assert {"one-seed", "spread-guessed"} <= codes(gain)
     assert gain["seeds_needed"] > 1
-    assert "more seeds" in gain["sentence"]
+    assert f"{gain['seeds_needed']} seeds a side would find 0.2 pp" in gain["sentence"]
+    assert "were the spread 0.2 pp" in gain["sentence"]
 
 
 def test_a_small_noisy_arm_is_flagged() -> None:

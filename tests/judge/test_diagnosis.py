@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kdgap.judge.analysis import analyse
+from kdgap.spec.study import Statistics
 from tests.judge.made import evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
@@ -29,21 +30,64 @@ def test_a_gain_needs_no_diagnosis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kl", "words", "remedy"),
+    ("kl", "reading", "remedy"),
     [(0.01, "hardly pulls", "raise alpha"), (99.0, "labels hardly count", "lower alpha"),
-     (1.0, "50 %", None)],
+     (1.0, None, None)],
 )  # fmt: skip
-def test_gradient_shares(kl: float, words: str, remedy: str | None) -> None:
+def test_gradient_shares(kl: float, reading: str | None, remedy: str | None) -> None:
     found = facts({"history": history(term_grad_norm={"ce": 1.0, "kl": kl})})["gradient share"]
-    assert words in found["fact"]
+    assert found["fact"].endswith("(mean over epochs)")
+    assert (reading or "") in (found["reading"] or "")
     assert (found["remedy"] or "").startswith(remedy or "")
-    assert bool(found["remedy"]) == bool(found["source"]) == bool(remedy)
+    assert bool(found["remedy"]) == bool(found["source"]) == bool(found["reading"]) == bool(remedy)
 
 
-def test_loss_shares_where_gradients_were_not_recorded() -> None:
+@pytest.mark.parametrize(
+    ("kl", "alpha", "scores", "said"),
+    [
+        (0.01, 0.3, {0.3: 0.95, 0.5: 0.94, 0.7: 0.9}, "larger alphas were tried and scored lower"),
+        (0.01, 0.3, {0.3: 0.95, 0.9: None}, "larger alphas were tried, and no run of them has"),
+        (99.0, 0.7, {0.3: 0.94, 0.7: 0.95}, "smaller alphas were tried and scored lower"),
+        (0.01, 0.7, {0.3: 0.94, 0.7: 0.95}, None),  # only smaller ones were tried
+        (0.01, 0.3, {0.3: 0.95, 0.5: 0.95}, None),  # a tie speaks for nothing
+        (0.01, 0.3, {0.5: 0.95, 0.7: 0.9}, None),  # its own score is not known
+    ],
+)
+def test_nobody_is_told_to_raise_what_was_raised_to_no_avail(
+    kl: float, alpha: float, scores: dict[float, float | None], said: str | None
+) -> None:
+    method = {
+        "history": history(term_grad_norm={"ce": 1.0, "kl": kl}),
+        "parameters": {"alpha": alpha},
+    }
+    found = facts(method, tunings=(tuning({"alpha": alpha}, scores),))["gradient share"]
+    assert (said or "(mean over epochs)") in found["fact"]
+    assert ("were tried" in found["fact"]) is bool(said)
+    assert (found["remedy"] is None) is bool(said)
+    assert found["reading"]
+
+
+def test_scores_that_speak_against_a_remedy_are_told() -> None:
+    method = {
+        "history": history(term_grad_norm={"ce": 1.0, "kl": 0.01}),
+        "parameters": {"alpha": 0.3},
+    }
+    grid = tuning({"alpha": 0.3}, {0.3: 0.95, 0.5: 0.94, 0.7: 0.9})
+    found = facts(method, tunings=(grid,))["gradient share"]
+    told = "on validation images (0.5, 0.7: 94.00 % at best, against 95.00 %)"
+    assert found["fact"].endswith(told)
+
+
+def test_a_share_of_the_loss_is_listed_and_not_read() -> None:
+    for loss_kd in (3.0, 0.0001):
+        method = {"history": history(loss_ce=1.0, loss_kd=loss_kd), "parameters": {"alpha": 0.5}}
+        found = facts(method)
+        assert "gradient share" not in found
+        share = found["loss share"]
+        assert "gradients, whose shares may be others, were not recorded" in share["fact"]
+        assert share["reading"] is share["remedy"] is share["source"] is None
     method = {"history": history(loss_ce=1.0, loss_kd=3.0), "parameters": {"alpha": 0.5}}
-    assert "ce 25 %, distillation 75 %" in facts(method)["gradient share"]["fact"]
-    assert "not recorded" in facts(method)["gradient share"]["fact"]
+    assert "ce 25 %, distillation 75 %" in facts(method)["loss share"]["fact"]
 
 
 @pytest.mark.parametrize(("accuracy", "little"), [(0.953, True), (0.99, False)])
@@ -51,35 +95,148 @@ def test_a_teacher_that_is_hardly_better(accuracy: float, little: bool) -> None:
     test = {"best": {"accuracy": 0.949, "top1_agreement": 0.9}}
     method = {"teacher_accuracy": accuracy, "test": test}
     found = facts(method)["teacher"]
-    assert ("little to teach" in found["fact"]) is little
+    assert "little to teach" not in found["fact"]
+    assert (found["reading"] == "there is little to teach") is little
+    assert bool(found["remedy"]) is little
 
 
 def test_a_student_that_fits_its_training_set() -> None:
-    assert "repeats the labels" in facts({"history": history(train_acc=0.9999)})["fit"]["fact"]
-    assert facts({"history": history(train_acc=0.95)})["fit"]["remedy"] is None
+    found = facts({"history": history(train_acc=0.9999)})["fit"]
+    assert found["fact"].endswith("of the validation images")
+    assert "repeat the labels" in found["reading"]
+    found = facts({"history": history(train_acc=0.95)})["fit"]
+    assert found["remedy"] is found["reading"] is None
 
 
-@pytest.mark.parametrize(("plainly", "remedy"), [(0.95, True), (0.8, False)])
-def test_agreement_beside_the_baselines(plainly: float, remedy: bool) -> None:
-    method = {
-        "test": {"best": {"accuracy": 0.949, "top1_agreement": 0.9, "kl_t1": 0.2}},
-        "baseline_test": {"best": {"accuracy": 0.949, "top1_agreement": plainly}},
-    }
-    assert bool(facts(method)["fidelity"]["remedy"]) is remedy
+STEPS = (-2, -1, 0, 1, 2)
+
+
+def following(changes: dict[str, float], spread: float = 0.004) -> dict[str, Any]:
+    """Five seeds, each measure `changes` away from the plainly trained student's on average."""
+    plain_student = {"top1_agreement": 0.9764, "kl_t1": 0.072, "kl_t4": 0.1206}
+    runs = runs_of(plain("little"), BASELINE)
+    for run, step in zip(runs_of(final("big", "little", "logit"), SAME), STEPS, strict=True):
+        beside = {name: plain_student[name] + spread * step for name in changes}
+        own = {name: value + changes[name] for name, value in beside.items()}
+        runs.append(
+            replace(
+                run,
+                test={"best": {**run.test["best"], **own}},
+                baseline_test={"best": beside},
+            )
+        )
+    (gain,) = analyse(evidence(runs))["gains"]
+    (found,) = [fact for fact in gain["diagnosis"] if fact["topic"] == "fidelity"]
+    return dict(found)
+
+
+def test_noise_in_agreement_does_not_hide_that_kl_came_down() -> None:
+    found = following({"top1_agreement": -0.0004, "kl_t1": -0.006, "kl_t4": -0.0456})
+    assert (
+        "agreement 97.60 %, plainly trained 97.64 %, difference −0.04 pp [−0.96, +0.88]"
+        in (found["fact"])
+    )
+    assert (
+        "KL (T = 4) 0.0750 nats, plainly trained 0.1206 nats, difference −0.0456 [−0."
+        in (found["fact"])
+    )
+    assert (
+        "; closer to the teacher by KL (T = 4) (95 % intervals, each for itself)" in (found["fact"])
+    )
+    assert found["reading"].startswith("it follows its teacher more than without one")
+    assert found["remedy"] is found["source"] is None
 
 
 @pytest.mark.parametrize(
-    ("entropy", "words"),
-    [(0.01, "labels in disguise"), (2.29, "hardly tell the classes apart"), (1.2, "52 %")],
+    ("changes", "said"),
+    [
+        ({"top1_agreement": -0.0004, "kl_t1": 0.001}, "neither agreement nor KL shows a differ"),
+        ({"top1_agreement": 0.0004}, "agreement shows no difference"),
+        ({"kl_t1": 0.0004, "kl_t4": -0.0004}, "KL shows no difference"),
+        ({"top1_agreement": -0.1, "kl_t1": 0.5}, "further from the teacher by agreement and KL (T"),
+        ({"top1_agreement": -0.1, "kl_t1": 0.0}, "further from the teacher by agreement (95 %"),
+    ],
 )
-def test_soft_targets_that_are_too_hard_or_too_soft(entropy: float, words: str) -> None:
-    method = {"history": history(teacher_entropy=entropy), "parameters": {"temperature": 4.0}}
-    assert words in facts(method)["soft targets"]["fact"]
+def test_training_longer_is_advised_where_nothing_shows_it_closer(
+    changes: dict[str, float], said: str
+) -> None:
+    found = following(changes)
+    assert said in found["fact"]
+    assert "closer to" not in found["fact"]
+    assert found["remedy"].startswith("train longer")
+    assert "Stanton" in found["source"]
+
+
+def test_measures_that_disagree_are_told_apart() -> None:
+    found = following({"top1_agreement": -0.1, "kl_t4": -0.05})
+    assert (
+        "closer to the teacher by KL (T = 4), further from the teacher by agreement"
+        in (found["fact"])
+    )
+    assert "disagree" in found["reading"]
+    assert found["remedy"] is None
+
+
+def test_without_intervals_or_a_baseline_nothing_is_said_of_closeness() -> None:
+    for found in (
+        following({"top1_agreement": -0.1}, spread=0.0),
+        facts({"test": {"best": {"accuracy": 0.949, "kl_t1": 0.2}}})["fidelity"],
+    ):
+        assert "closer" not in found["fact"]
+        assert "shows" not in found["fact"]
+        assert found["reading"] is found["remedy"] is None
+    assert "KL (T = 1) 0.2000 nats; the baseline's was not recorded" in found["fact"]
+
+
+def soft(entropy: float | None, **changes: Any) -> dict[str, Any]:
+    test = {"best": {"accuracy": 0.949, "per_class_acc": dict.fromkeys(map(str, range(10)), 0.9)}}
+    recorded: dict[str, Any] = {} if entropy is None else {"teacher_entropy": entropy}
+    method = {"history": history(**recorded), "parameters": {"temperature": 4.0}, "test": test}
+    return facts(method, **changes)["soft targets"]
+
+
+@pytest.mark.parametrize(
+    ("entropy", "reading", "remedy"),
+    [(0.01, "labels in disguise", "a higher"), (2.29, "hardly tell the classes apart", "a lower"),
+     (1.2, None, None)],
+)  # fmt: skip
+def test_soft_targets_that_are_too_hard_or_too_soft(
+    entropy: float, reading: str | None, remedy: str | None
+) -> None:
+    found = soft(entropy)
+    assert found["fact"].endswith("% of what 10 classes allow")
+    assert (reading or "") in (found["reading"] or "")
+    assert (found["remedy"] or "").startswith(remedy or "")
+    assert bool(found["reading"]) is bool(found["remedy"]) is bool(reading)
+
+
+def test_a_temperature_that_was_raised_to_no_avail_is_told() -> None:
+    grid = replace(
+        tuning({"temperature": 4.0}, {}),
+        candidates=tuple(
+            {"parameters": {"temperature": value}, "runs": [], "score": score}
+            for value, score in ((4.0, 0.95), (8.0, 0.94))
+        ),
+    )
+    found = soft(0.01, tunings=(grid,))
+    assert "larger temperatures were tried and scored lower" in found["fact"]
+    assert found["remedy"] is None
+
+
+def test_soft_targets_that_were_not_recorded_are_said_to_be() -> None:
+    found = soft(None)
+    assert found["fact"] == "the entropy of the soft targets was not recorded"
+    assert found["reading"] is found["remedy"] is None
+    unknown = facts({"history": history(teacher_entropy=0.01)})["soft targets"]
+    assert unknown["fact"] == "soft targets have 0.010 nats of entropy"  # of how many classes?
+    assert unknown["reading"] is unknown["remedy"] is None
 
 
 def test_a_schedule_that_ended_early() -> None:
     rising = [{"epoch": e, "val_acc": 0.5 + e / 100, "train_acc": 0.8} for e in range(1, 21)]
-    assert "still rising" in facts({"history": rising})["schedule"]["fact"]
+    found = facts({"history": rising})["schedule"]
+    assert "still rising" in found["reading"]
+    assert "still rising" not in found["fact"]
     fitted = [{**entry, "train_acc": 0.999} for entry in rising]
     assert facts({"history": fitted})["schedule"]["remedy"] is None
 
@@ -88,9 +245,12 @@ def test_a_winner_at_the_edge_of_its_grid() -> None:
     grid = {0.3: 0.94, 0.5: 0.945, 0.7: 0.95}
     found = facts({"parameters": {"alpha": 0.7}}, tunings=(tuning({"alpha": 0.7}, grid),))
     assert "alpha 0.7 is the largest tried" in found["tuning"]["fact"]
+    assert "tuned over 3 configurations on 1 selection seed;" in found["tuning"]["fact"]
+    assert "Bouthillier" in found["tuning"]["source"]
     found = facts({"parameters": {"alpha": 0.5}}, tunings=(tuning({"alpha": 0.5}, grid),))
     assert found["tuning"]["remedy"] is None
     assert "not tuned" in facts({})["tuning"]["fact"]
+    assert "Bouthillier" in facts({})["tuning"]["source"]
 
 
 def test_two_values_and_texts_have_no_edge() -> None:
@@ -113,11 +273,47 @@ def test_one_run_without_history_beside_one_with() -> None:
     assert "schedule" in {fact["topic"] for fact in gain["diagnosis"]}
 
 
+OPEN = Statistics(smallest_effect_pp=0.05)
+"""The same runs do not show that any effect is smaller than this."""
+
+
 def test_power_says_what_could_not_be_seen() -> None:
-    found = facts({})["power"]
+    found = facts({}, statistics=OPEN)["power"]
     assert "5 seeds" in found["fact"]
-    assert "seeds an arm" in found["remedy"]
+    assert "unseen" in found["reading"]
+    assert "unseen" not in found["fact"]
+    assert "seeds a side" in found["remedy"]
+    assert "Colas" in found["source"]
+
+
+def test_what_is_shown_to_be_equivalent_does_not_help_unseen() -> None:
+    made = evidence(
+        [*runs_of(plain("little"), BASELINE), *runs_of(final("big", "little", "logit"), SAME)]
+    )
+    (gain,) = analyse(made)["gains"]
+    assert gain["verdict"] == "equivalent"
+    (power,) = [fact for fact in gain["diagnosis"] if fact["topic"] == "power"]
+    assert "with 42.1 % power" in power["fact"]
+    assert power["reading"] is power["remedy"] is None
 
 
 def test_nothing_recorded_is_no_fact() -> None:
-    assert set(facts({"history": []})) == {"tuning", "power"}
+    assert set(facts({"history": []})) == {"soft targets", "tuning", "power"}
+
+
+def test_facts_hold_no_reading_and_every_remedy_has_a_source() -> None:
+    test = {"best": {"accuracy": 0.949, "per_class_acc": {"a": 1.0, "b": 0.9}}}
+    method: dict[str, Any] = {
+        "history": history(
+            train_acc=0.9999, teacher_entropy=0.01, term_grad_norm={"ce": 9, "k": 0}
+        ),
+        "teacher_accuracy": 0.95,
+        "test": test | {"best": test["best"] | {"top1_agreement": 0.9}},
+    }
+    found = facts(method, statistics=OPEN)
+    assert all(set(fact) == {"topic", "fact", "reading", "remedy", "source"}
+               for fact in found.values())  # fmt: skip
+    assert all(bool(fact["remedy"]) == bool(fact["source"]) for fact in found.values())
+    readings = {topic: fact["reading"] for topic, fact in found.items() if fact["reading"]}
+    assert set(readings) == {"gradient share", "teacher", "fit", "soft targets", "power"}
+    assert not [topic for topic, words in readings.items() if words in found[topic]["fact"]]

@@ -1,6 +1,7 @@
 """Figures show what the analysis says, literally, the same twice, or refuse in so many words."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from matplotlib.image import imread
 from kdgap.errors import BadInputError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.report.figures.curves import gradient_norms, over_runs
+from kdgap.report.figures.curves import ablation_curves, gradient_norms, over_runs
 from kdgap.report.figures.files import FORMATS, all_figures, figure_bytes, save_figures
 from kdgap.report.figures.gains import capacity_plot, interval_plot
 from kdgap.report.figures.grid import selection_grid
@@ -21,10 +22,21 @@ from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import observed_spreads, power_curve
 from kdgap.report.figures.style import looks
 from kdgap.report.figures.svg import inline_svg
+from kdgap.report.page.figures import recorded
 from kdgap.spec.study import Slot, Statistics
 from kdgap.stats.power import contrast_power
-from tests.judge.made import evidence, final, pair_of, plain, runs_of
-from tests.report.test_html import ALIKE, BASELINE, BETTER, measured, whole
+from tests.judge.made import evidence, final, pair_of, plain, runs_of, tuning
+from tests.report.test_html import (
+    ALIKE,
+    BASELINE,
+    BETTER,
+    Page,
+    measured,
+    page_of,
+    square,
+    whole,
+    whole_page,
+)
 
 
 def texts(figure: Figure) -> str:
@@ -41,6 +53,7 @@ def test_all_figures_of_a_whole_study() -> None:
         *("gains", "seeds", "capacity", "power", "convergence-little"),
         *("grad_norm_max-little", "proj_grad_norm_max-little", "term_grad_norm-little"),
         *("fidelity-big-little", "selection-big-little-logit", "selection-big-little-feature"),
+        "ablation-stem",
     ]
 
 
@@ -177,6 +190,105 @@ def test_a_norm_of_zero_was_not_recorded() -> None:
     made = replace(made, runs=tuple(replace(run, history=zero) for run in made.runs))
     with pytest.raises(ValueError, match="proj_grad_norm_max"):
         gradient_norms(made, analyse(made), "little", "proj_grad_norm_max")
+
+
+def clipping(name: str = "clip") -> Evidence:
+    """A study whose unclipped runs alone recorded the norms of their projections."""
+    runs = runs_of(plain("little"), BASELINE)
+    base, changed = (
+        Slot("ablation", "big", "little", "feature", f"{name}: {side}")
+        for side in ("base", "changed")
+    )
+    clipped = runs_of(final("big", "little", "feature"), ALIKE, parameters={"beta": 0.5})
+    runs += [replace(run, slots=(*run.slots, base)) for run in clipped]
+    norms = [{"epoch": n, "val_acc": 0.9, "proj_grad_norm_max": v} for n, v in ((1, 0.2), (2, 0.1))]
+    runs += runs_of(changed, ALIKE, cell="unclipped", history=norms)
+    return evidence(runs)
+
+
+def test_what_only_an_ablation_recorded_is_said_and_drawn() -> None:
+    made = clipping()
+    said = recorded(made)
+    assert said[1] == (
+        "Largest norm of the projections: recorded for the ablation clip: changed; at most 0.2."
+    )
+    assert "not recorded by any run" in said[0]
+    (ablation,) = analyse(made)["ablations"]
+    shown = texts(ablation_curves(made, analyse(made), ablation))
+    for words in ("clip: base, n = 5", "clip: changed, n = 5", "projections' largest norm",
+                  "base: not recorded", "validation accuracy"):  # fmt: skip
+        assert words in shown
+    page = page_of(made)
+    for place, words in (("curves", said[1]), ("ablations", "base: not recorded")):
+        assert words in page.text(page.by_id(place))
+
+
+def test_what_some_runs_recorded_is_counted() -> None:
+    made = clipping()
+    *others, last = made.runs
+    bare = [{"epoch": n, "val_acc": 0.9} for n in (1, 2)]
+    made = replace(made, runs=(*others, replace(last, history=bare)))
+    assert "recorded for the ablation clip: changed (4 of 5 runs)" in recorded(made)[1]
+    (ablation,) = analyse(made)["ablations"]
+    assert "changed: n = 4" in texts(ablation_curves(made, analyse(made), ablation))
+
+
+def test_an_ablation_without_histories_is_not_drawn() -> None:
+    made = clipping()
+    made = replace(made, runs=tuple(replace(run, history=[]) for run in made.runs))
+    (ablation,) = analyse(made)["ablations"]
+    with pytest.raises(ValueError, match="no history"):
+        ablation_curves(made, analyse(made), ablation)
+
+
+def test_an_ablation_of_a_hostile_name_has_a_safe_file_of_its_own(tmp_path: Path) -> None:
+    made = clipping("../../clip <b>")
+    paths = save_figures(all_figures(made, analyse(made)), tmp_path / "figures")
+    own = [path for path in paths if path.name.startswith("ablation")]
+    assert [path.parent for path in own] == [tmp_path / "figures"] * 3
+
+
+def test_grids_stand_in_the_order_of_the_gains() -> None:
+    made = whole(tunings=(square(), tuning({"alpha": 0.5}, {0.3: 0.94, 0.5: 0.95})))
+    grids = [name for name in drawn(made) if name.startswith("selection")]
+    assert grids == ["selection-big-little-logit", "selection-big-little-feature"]
+    page = page_of(made)
+    names = [page.text(n) for n, _ in page.all("title")]
+    assert [name.split(",")[0] for name in names if name.startswith("Selection")] == [
+        *("Selection of Logit-KD", "Selection of Feature-KD"),
+    ]
+
+
+def test_a_phone_shows_every_figure_whole() -> None:
+    styles = [attrs["style"] for _, attrs in whole_page().all("svg")]
+    least = [float(style.split("min-width:")[1].removesuffix("px")) for style in styles]
+    assert max(least) <= 341  # a screen of 360 pixels without the page's margins
+
+
+def left_on_a_phone(page: Page, table: str) -> list[str]:
+    """The heads of a table's columns that the style sheet does not hide on a narrow screen."""
+    _, narrow = page.html.split("@media screen and (max-width: 37.5rem)")
+    start = f'[aria-labelledby="{table}"] tr >'
+    (rule,) = [line for line in narrow.splitlines() if line.strip().startswith(start)]
+    hidden = {int(n) for n in re.findall(r"nth-child\((\d+)\)", rule)}
+    onward = int(re.findall(r"nth-child\(n \+ (\d+)\)", rule)[0])
+    heads = enumerate(page.rows(table)[0], 1)
+    return [head for n, head in heads if n < onward and n not in hidden]
+
+
+@pytest.mark.parametrize(
+    ("table", "kept"),
+    [
+        ("gain-table", ["method", "gain", "95 % intervalsimultaneous", "verdict", "Holm p"]),
+        ("claim-table", ["claim", "estimate", "95 % intervalsimultaneous", "outcome"]),
+        ("ablation-table", ["change", "effect", "95 % intervalsimultaneous", "verdict"]),
+    ],
+)
+def test_a_phone_keeps_the_columns_that_decide(table: str, kept: list[str]) -> None:
+    page = whole_page()
+    assert left_on_a_phone(page, table) == kept
+    said = [page.text(n) for n, attrs in page.all("p") if "only-narrow" in attrs.get("class", "")]
+    assert ["shown on a wide one and in print" in text for text in said] == [True] * 3
 
 
 def test_fidelity_shows_the_baseline_against_the_same_teacher() -> None:

@@ -381,12 +381,12 @@ def test_a_star_is_given_after_correction_alone() -> None:
     raw = {gain["method"]: gain["p"] for gain in analysis["gains"]}
     assert raw["logit"] < 0.05 < holm["logit"]  # so that a star on the raw p would show
     rows = [row for row in page.rows("gain-table") if len(row) == 13 and row[0] != "method"]
-    stars = [row[6].endswith("*") for row in rows]
+    stars = [row[7].endswith("*") for row in rows]
     assert stars == [gain["p_holm"] <= 0.05 for gain in analysis["gains"]]
     assert sum(stars) == 1
-    (said,) = [row[9] for row in rows if row[0].startswith("Logit-KD")]
+    (said,) = [row[5] for row in rows if row[0].startswith("Logit-KD")]
     assert said == "? inconclusivep small before correction"
-    assert not any("*" in cell for row in rows for n, cell in enumerate(row) if n != 6)
+    assert not any("*" in cell for row in rows for n, cell in enumerate(row) if n != 7)
 
 
 def test_what_is_post_hoc_is_marked_wherever_it_appears() -> None:
@@ -497,6 +497,13 @@ def test_the_published_runs_make_a_report(tmp_path: Path) -> None:
     assert "111 of 111 runs done" in page.text(page.all("header")[0][0])
     assert not [row for row in page.rows("gain-table") if any("*" in cell for cell in row)]
     assert all("post hoc" in page.text(n) for n, _ in page.all("li") if "“" in page.text(n))
-    # Gains, seeds, curves, norms, fidelity, capacity, power, grids.
-    assert len(page.all("svg")) == 1 + 2 + 4 + 2 + 4 + 2 + 1 + 8
+    # Gains, seeds, curves, norms, fidelity, capacity, power, grids, ablations.
+    assert len(page.all("svg")) == 1 + 2 + 4 + 2 + 4 + 2 + 1 + 8 + 4
+    clipping = "the ablation projection_clipping_resnet50_to_resnet18: changed"
+    norms = f"Largest norm of the projections: recorded for {clipping}; at most 0.207."
+    assert norms in page.text(page.by_id("curves"))
+    assert "base: not recorded" in page.text(page.by_id("ablations"))
+    grids = [page.text(n) for n, _ in page.all("title") if "Selection of" in page.text(n)]
+    detail = [page.text(n) for n, _ in page.all("h3") if "article" in page.elements[n][2]]
+    assert [grid.removeprefix("Selection of ") for grid in grids] == detail[-8:]
     assert len(page.html) < 1_000_000

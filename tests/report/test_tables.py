@@ -97,10 +97,10 @@ def test_gains_are_shown_with_sign_interval_and_both_counts() -> None:
 def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starred: bool) -> None:
     analysis = analyse(whole())
     for entry in (*analysis["gains"], *analysis["contrasts"], *analysis["ablations"]):
-        entry |= {"p": 0.001, "p_holm": p_holm}
+        entry |= {"p": 0.001, "p_holm": p_holm, "p_claim_holm": p_holm}
     for view in analysis["sensitivity"]:
         for entry in (*view["gains"], *view["contrasts"]):
-            entry |= {"p": 0.001, "p_holm": p_holm}
+            entry |= {"p": 0.001, "p_holm": p_holm, "p_claim_holm": p_holm}
     for made in (judged.gains, judged.contrasts, judged.ablations, judged.sensitivity):
         shown = made(analysis)
         assert shown.rows
@@ -111,11 +111,11 @@ def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starre
 def test_the_note_says_what_a_star_is_and_for_how_many_comparisons_it_was_corrected() -> None:
     analysis = analyse(whole())
     for shown, count in (
-        (judged.gains(analysis), "gains, 2"),
-        (judged.contrasts(analysis), "claims, 1"),
-        (judged.ablations(analysis), "ablations, 1"),
+        (judged.gains(analysis), "2 gains"),
+        (judged.contrasts(analysis), "1 claim"),
+        (judged.ablations(analysis), "1 ablation"),
     ):
-        assert f"corrected for the number of {count};" in shown.caption
+        assert f"corrected for {count};" in shown.caption
         assert "* Holm p ≤ 0.05" in shown.caption
         assert "n: seeds" in shown.caption
         assert "$^{*}$ Holm p $\\le$ 0.05" in forms.as_latex(shown)
@@ -137,7 +137,7 @@ def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
     assert column(shown, "Outcome") == [more["outcome"], no_worse["outcome"]]
     assert column(shown, "Post hoc") == ["yes", "yes"]
     assert values(shown, "p_claim") == [more["p"], no_worse["p_claim"]]
-    assert values(shown, "terms")[0] == "big → little logit (1); little (-1)"
+    assert values(shown, "terms")[0] == "big → little logit (1); baseline of little (-1)"
 
 
 def test_an_arm_without_runs_is_dashes_and_not_an_error() -> None:

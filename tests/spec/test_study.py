@@ -51,8 +51,9 @@ def ablation(of: str = "student: Small", change: str = "recipe.lr: 1", seeds: st
     return f"ablations: {{a: {{of: {{{of}}}, change: {{{change}}}, seeds: {seeds}}}}}"
 
 
-def claim(term: str, measure: str = "gain", name: str = "c") -> str:
-    return f"claims: [{{name: {name}, text: t, measure: {measure}, terms: [{{{term}}}]}}]"
+def claim(*terms: str, measure: str = "gain", name: str = "c") -> str:
+    given = ", ".join(f"{{{term}}}" for term in terms)
+    return f"claims: [{{name: {name}, text: t, measure: {measure}, terms: [{given}]}}]"
 
 
 VALUES = [
@@ -302,11 +303,20 @@ def test_an_ablation_stands_alone_in_a_claim(more: str) -> None:
     assert "measure: accuracy" in refusal(ablation(), claim("weight: 1, ablation: a"))
 
 
-@pytest.mark.parametrize(
-    "term", ["weight: 1, ablation: a", "weight: -1, student: Small", f"weight: 0.5, {SLOT}"]
-)
+@pytest.mark.parametrize("term", ["ablation: a", "student: Small", SLOT])
 def test_a_claim_about_accuracies_may_name_a_slot_a_baseline_or_an_ablation(term: str) -> None:
-    assert len(read(ablation(), claim(term, measure="accuracy")).claims) == 1
+    one, other = f"weight: 0.5, {term}", "weight: -0.5, ablation: a, arm: base"
+    assert len(read(ablation(), claim(one, other, measure="accuracy")).claims) == 1
+
+
+@pytest.mark.parametrize("more", [(), (f"weight: -0.5, {SLOT}",)])
+def test_accuracies_are_compared_never_claimed_alone(more: tuple[str, ...]) -> None:
+    given = claim("weight: 1, student: Small", *more, measure="accuracy")
+    message = refusal(ablation(), given)
+    assert "claim 'c': the weights of accuracies have to sum to 0" in message
+    document = yamlio.parse(given, "claims.yaml")
+    with pytest.raises(BadInputError, match=r"claims\.yaml:1: .*have to sum to 0"):
+        read_claims(document)
 
 
 @pytest.mark.parametrize(

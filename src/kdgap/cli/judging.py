@@ -1,5 +1,7 @@
 """`kdgap import`, `analyze` and `report`: from result files, ours or others', to verdicts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,10 +53,14 @@ def import_(
     directory = ImportedDirectory(out or Path("imported") / name)
     directory.refuse_other()
     about, runs = import_runs(source, directory.path.resolve().name)
+    stale = directory.judged() if directory.differs(about) else []
     try:
         directory.write(about, runs)
     except OSError as error:
         raise BadInputError(f"cannot write {directory.path}: {error.strerror}") from None
+    if stale:
+        names = ", ".join(str(path) for path in stale)
+        say(f"note: other runs than before; still of the earlier import: {names}")
     if as_json:
         print_json(about)
         return
@@ -91,25 +97,28 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
 
 
 def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) -> "Evidence":
+    import hashlib
     from dataclasses import replace
 
     from kdgap import yamlio
     from kdgap.errors import BadInputError
-    from kdgap.judge.analysis import with_claims
+    from kdgap.judge.analysis import judged_by, with_claims
     from kdgap.judge.load import load
     from kdgap.spec import read_claims
 
     given = None if claims is None else read_claims(yamlio.load(claims))
     evidence = load(source)
-    if given is not None:
+    if claims is not None and given is not None:
         evidence = with_claims(evidence, given)
+        origin = {"name": claims.name, "sha256": hashlib.sha256(claims.read_bytes()).hexdigest()}
+        evidence = replace(evidence, provenance={**evidence.provenance, "claims": origin})
     if smallest_effect is not None:
         if not 0 < smallest_effect <= 100:
             raise BadInputError(
                 f"--smallest-effect {smallest_effect:g}: percentage points, above 0 and at most 100"
             )
         changed = {"smallest_effect_pp": smallest_effect}
-        evidence = replace(evidence, statistics=evidence.statistics.model_copy(update=changed))
+        evidence = judged_by(evidence, evidence.statistics.model_copy(update=changed))
     return evidence
 
 
@@ -128,15 +137,48 @@ def analyze(
     from kdgap.judge.analysis import analyse
 
     evidence = _evidence(source, claims, smallest_effect)
-    analysis = analyse(evidence)
+    with _naming(claims):
+        analysis = analyse(evidence)
     folder = out or source / "analysis"
     write_analysis(evidence, analysis, folder)
     if as_json:
         print_json(analysis)
+        refuse_damaged(analysis)
         return
     print_verdicts(analysis)
     say(f"Analysis: {folder}/analysis.json, with tables as Markdown, LaTeX and CSV beside it")
     say(f"Next: kdgap report {source}" + (f" --claims {claims}" if claims else ""))
+    refuse_damaged(analysis)
+
+
+@contextmanager
+def _naming(claims: Path | None) -> Iterator[None]:
+    """Name the file that a claim stands in, where the claim does not fit the runs."""
+    from kdgap.errors import BadInputError
+
+    try:
+        yield
+    except BadInputError as error:
+        if claims is None or not str(error).startswith("claim "):
+            raise
+        raise BadInputError(f"{claims}: {error}") from None
+
+
+def refuse_damaged(analysis: dict[str, Any]) -> None:
+    """End with the exit code of a damaged store, after all else was shown.
+
+    Raises:
+        StoreDamagedError: a run is damaged, and was left out.
+    """
+    from kdgap.errors import StoreDamagedError
+
+    damaged = [one["path"] for one in analysis["failures"] if one["state"] == "damaged"]
+    if damaged:
+        more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+        raise StoreDamagedError(
+            f"{analysis['study']['path']}: {len(damaged)} damaged, left out of every number:"
+            f" {', '.join(damaged[:3])}{more}"
+        )
 
 
 def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path) -> None:
@@ -186,12 +228,14 @@ def report(
     from kdgap.judge.analysis import analyse
 
     evidence = _evidence(source, claims, smallest_effect)
-    analysis = analyse(evidence)
+    with _naming(claims):
+        analysis = analyse(evidence)
     target = out or source / "report.html"
-    write_report(evidence, analysis, target)
-    say(f"Report: {target}")
-    if figures is not None:
+    if figures is not None:  # before the page, so that bad input leaves nothing behind
         from kdgap.report.figures.files import all_figures, save_figures
 
-        for path in save_figures(all_figures(evidence, analysis), figures):
-            say(f"Figure: {path}")
+        paths = save_figures(all_figures(evidence, analysis), figures)
+        say(f"Figures: {len(paths)} files in {figures}")
+    write_report(evidence, analysis, target)
+    say(f"Report: {target}")
+    refuse_damaged(analysis)

@@ -34,6 +34,7 @@ def show(
 
 
 def _show_study(path: Path, *, as_json: bool) -> None:
+    from kdgap.cli.judging import refuse_damaged
     from kdgap.cli.printing import print_json
     from kdgap.cli.verdicts import print_verdicts
     from kdgap.judge.analysis import analyse
@@ -44,6 +45,7 @@ def _show_study(path: Path, *, as_json: bool) -> None:
         print_json(analysis)
     else:
         print_verdicts(analysis)
+    refuse_damaged(analysis)
 
 
 def comparable(record: Record) -> tuple[Any, ...]:

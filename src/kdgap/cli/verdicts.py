@@ -3,9 +3,15 @@
 from collections.abc import Collection
 from typing import Any
 
-from kdgap.judge.words import interval, level, method_name, p_value, signed, spread
+from kdgap.judge.words import counted, interval, level, method_name, p_value, signed, spread
 
-WIDE = 110
+LAYOUTS = (
+    (110, ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed")),
+    (86, ("pair", "n", "accuracy", "gain", "verdict")),
+    (70, ("pair", "n", "gain", "verdict")),
+    (0, ("pair", "gain", "verdict")),
+)
+"""Least width of the terminal, and the columns that fit."""
 
 
 def print_verdicts(
@@ -23,19 +29,21 @@ def print_verdicts(
     settings = analysis["settings"]
     out.print(_headline(analysis, seconds), soft_wrap=True, markup=False)
     if analysis["gains"]:
-        columns, rows = (_wide if out.width >= WIDE else _narrow)(analysis)
+        columns, rows = _table(analysis, out.width)
         print_table("", columns, rows, _caption(analysis))
     else:
         say("no method was compared with a baseline yet")
     for contrast in analysis["contrasts"]:
         mark = " [post hoc]" if contrast["post_hoc"] else ""
-        out.print(f"Claim {contrast['sentence']}{mark}", soft_wrap=True, markup=False)
+        # A line that is read by a program stays one line.
+        whole = not out.is_terminal
+        out.print(f"Claim {contrast['sentence']}{mark}", soft_wrap=whole, markup=False)
     seeds = [gain for gain in analysis["gains"] if gain["verdict"] == "inconclusive"]
     if seeds:
         needed = sorted({gain["seeds_needed"] or 0 for gain in seeds})
         span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
         out.print(
-            f"Inconclusive: {len(seeds)} of {len(analysis['gains'])} gains. {span} seeds an arm"
+            f"Inconclusive: {len(seeds)} of {len(analysis['gains'])} gains. {span} seeds a side"
             f" would find {settings['smallest_effect_pp']:g} pp with {level(settings['power'])}"
             " power.",
             soft_wrap=True,
@@ -69,10 +77,9 @@ def _headline(analysis: dict[str, Any], seconds: float | None) -> str:
     teachers = ", ".join(
         f"{t['name']} {spread(t['mean_pp'], t['std_pp'])}" for t in analysis["teachers"]
     )
-    shown = f" · teachers {teachers}" if teachers else ""
+    shown = f" · teachers {teachers} % (mean ± std over seeds)" if teachers else ""
     return (
-        f"{study['name']}: {runs}{took} · test accuracy in %, {settings['primary']} weights, mean"
-        f" ± std over seeds{shown}"
+        f"{study['name']}: {runs}{took} · test accuracy of the {settings['primary']} weights{shown}"
     )
 
 
@@ -93,48 +100,41 @@ def _verdict(gain: dict[str, Any], settings: dict[str, Any]) -> str:
     return f"{gain['verdict']}{' *' if starred else ''}"
 
 
-def _wide(analysis: dict[str, Any]) -> tuple[list[str], list[list[str | None]]]:
+def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[str | None]]]:
+    """Return columns and lines: a pair with its baseline, and its methods below."""
     settings = analysis["settings"]
-    columns = ["pair", "", "n", "accuracy", f"gain in pp [{level(settings['confidence'])}]", "p"]
-    columns += ["Holm p", "verdict", "seeds needed"]
-    lines: list[list[str | None]] = []
+    titles = {
+        "pair": "",
+        "n": "n",
+        "accuracy": "accuracy (%)",
+        "gain": f"gain in pp [{level(settings['confidence'])}]",
+        "p": "p",
+        "holm": "Holm p",
+        "verdict": "verdict",
+        "needed": "seeds needed",
+    }
+    kept = next(kept for least, kept in LAYOUTS if width >= least)
+    lines: list[dict[str, str | None]] = []
     pair = ""
     for gain in analysis["gains"]:
         if _pair(gain) != pair:
             pair = _pair(gain)
-            lines.append([pair, "baseline", *_baseline(gain), "", "", "", "", ""])
-        needed = None if gain["seeds_needed"] is None else str(gain["seeds_needed"])
+            plain = spread(gain["baseline_mean_pp"], gain["baseline_std_pp"])
+            lines.append({"pair": pair, "n": str(gain["n_baseline"]), "accuracy": plain})
+        unsettled = gain["verdict"] == "inconclusive" and gain["seeds_needed"] is not None
         lines.append(
-            [
-                "",
-                method_name(gain["method"]),
-                str(gain["n"]),
-                spread(gain["mean_pp"], gain["std_pp"]),
-                _found(gain),
-                p_value(gain["p"]),
-                p_value(gain["p_holm"]),
-                _verdict(gain, settings),
-                needed if gain["verdict"] == "inconclusive" else "",
-            ]
+            {
+                "pair": f"  {method_name(gain['method'])}",
+                "n": str(gain["n"]),
+                "accuracy": spread(gain["mean_pp"], gain["std_pp"]),
+                "gain": _found(gain),
+                "p": p_value(gain["p"]),
+                "holm": p_value(gain["p_holm"]),
+                "verdict": _verdict(gain, settings),
+                "needed": str(gain["seeds_needed"]) if unsettled else "",
+            }
         )
-    return columns, lines
-
-
-def _baseline(gain: dict[str, Any]) -> list[str]:
-    return [str(gain["n_baseline"]), spread(gain["baseline_mean_pp"], gain["baseline_std_pp"])]
-
-
-def _narrow(analysis: dict[str, Any]) -> tuple[list[str], list[list[str | None]]]:
-    settings = analysis["settings"]
-    columns = ["pair", "", f"gain in pp [{level(settings['confidence'])}]", "verdict"]
-    lines: list[list[str | None]] = []
-    pair = ""
-    for gain in analysis["gains"]:
-        shown = "" if _pair(gain) == pair else _pair(gain)
-        pair = _pair(gain)
-        name = method_name(gain["method"])
-        lines.append([shown, name, _found(gain), _verdict(gain, settings)])
-    return columns, lines
+    return [titles[name] for name in kept], [[one.get(n, "") for n in kept] for one in lines]
 
 
 def _caption(analysis: dict[str, Any]) -> str:
@@ -146,7 +146,7 @@ def _caption(analysis: dict[str, Any]) -> str:
     mind = f"Mind: {'; '.join(marks)}. " if marks else ""
     return (
         f"{mind}Gains over the baseline of the same student; {kind} intervals. Verdicts: Holm over"
-        f" {settings['gains_in_family']} gains, equivalence within"
+        f" {counted(settings['gains_in_family'], 'gain')}, equivalence within"
         f" ±{settings['smallest_effect_pp']:g} pp. * = significant after correction."
         f" Configurations tried: {tried}."
     )

@@ -7,11 +7,17 @@ import kdgap
 from kdgap.errors import BadInputError
 from kdgap.judge.comparison import Judged, View
 from kdgap.judge.context import Context
-from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
+from kdgap.judge.contrasts import (
+    JUDGED_OTHERWISE,
+    ablation_entries,
+    contrast_entries,
+    judged_claims,
+)
 from kdgap.judge.evidence import Evidence
-from kdgap.judge.flags import study_flags
+from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
-from kdgap.spec.study import ClaimsFile
+from kdgap.judge.words import contrast_sentence, gain_sentence
+from kdgap.spec.study import ClaimsFile, Statistics
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
 
 FORMAT = 1
@@ -19,11 +25,36 @@ FORMAT = 1
 
 def with_claims(evidence: Evidence, given: ClaimsFile) -> Evidence:
     """Return evidence judged by a file of claims, which replace the study's own."""
+    evidence = replace(evidence, claims=tuple(given.claims))
+    return judged_by(evidence, given.statistics, given.primary)
+
+
+def judged_by(
+    evidence: Evidence, statistics: Statistics | None = None, primary: str | None = None
+) -> Evidence:
+    """Return evidence judged in another way; for a study that declared one, this is post hoc.
+
+    Args:
+        evidence: what is judged.
+        statistics: smallest effect, test and levels; None = as before.
+        primary: `best` or `last`: whose test accuracy counts; None = as before.
+    """
+    statistics, primary = statistics or evidence.statistics, primary or evidence.primary
+    before, after = evidence.statistics.model_dump(), statistics.model_dump()
+    told = [f"{name} {after[name]} in place of {before[name]}"
+            for name in after if after[name] != before[name]]  # fmt: skip
+    marks = list(JUDGED_OTHERWISE[:1]) if told else []
+    if primary != evidence.primary:
+        told.append(f"{primary} weights in place of {evidence.primary}")
+        marks.append(JUDGED_OTHERWISE[1])
+    evidence = replace(evidence, statistics=statistics, primary=primary)
+    if not told or evidence.origin == "import":  # an import declares nothing
+        return evidence
+    text = f"post hoc: judged otherwise than the study declares: {', '.join(told)}"
     return replace(
         evidence,
-        claims=tuple(given.claims),
-        statistics=given.statistics or evidence.statistics,
-        primary=given.primary or evidence.primary,
+        warnings=(*evidence.warnings, text),
+        marks=tuple(dict.fromkeys((*evidence.marks, *marks))),
     )
 
 
@@ -43,7 +74,13 @@ def analyse(evidence: Evidence) -> dict[str, Any]:
             f" {states}), so there is nothing to judge"
         )
     context = Context(evidence)
-    gains, contrasts = gain_entries(context), contrast_entries(context)
+    gains, contrasts, views = gain_entries(context), contrast_entries(context), _views(context)
+    for index, gain in enumerate(gains):
+        gain["flags"] += sensitive(gain["verdict"], _each(views, "gains", index, "verdict"))
+        gain["sentence"] = gain_sentence(gain, context.settings)
+    for index, one in enumerate(contrasts):
+        one["flags"] += sensitive(one["outcome"], _each(views, "contrasts", index, "outcome"))
+        one["sentence"] = contrast_sentence(one, context.settings)
     return {
         "format": FORMAT,
         "made_with": f"kdgap {kdgap.__version__}",
@@ -66,7 +103,7 @@ def analyse(evidence: Evidence) -> dict[str, Any]:
             {**vars(one), "candidates": list(one.candidates), "seeds": list(one.seeds)}
             for one in evidence.tunings
         ],
-        "sensitivity": _sensitivity(context),
+        "sensitivity": views,
         "flags": [vars(flag) for flag in study_flags(evidence, context.arms)],
         "findings": list(evidence.findings),
         "failures": _failures(evidence),
@@ -111,7 +148,12 @@ def _smallest_p(context: Context) -> float | None:
     return smallest_sign_flip_p(n) if paired else smallest_permutation_p(n, n)
 
 
-def _sensitivity(context: Context) -> list[dict[str, Any]]:
+def _each(views: list[dict[str, Any]], kind: str, index: int, name: str) -> dict[str, str]:
+    """Return what one gain or claim is under each other way of looking."""
+    return {view["name"]: view[kind][index][name] for view in views}
+
+
+def _views(context: Context) -> list[dict[str, Any]]:
     """Return gains and claims under every other way of looking that the runs allow."""
     evidence = context.evidence
     primary = replace(context.primary, permute=False)  # only shown beside the first way

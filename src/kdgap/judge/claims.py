@@ -1,7 +1,7 @@
 """Claims meet runs: every term of a claim becomes arms with weights, or one line says why not."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdgap.errors import BadInputError, nearest
 from kdgap.judge.evidence import Arm, Evidence
@@ -10,11 +10,15 @@ from kdgap.spec.study import Claim, Slot, Term
 
 @dataclass(frozen=True)
 class Weighted:
-    """An arm with its weight in a contrast; without an arm, the text names what is missing."""
+    """An arm with its weight in a contrast; without an arm, the text names what is missing.
+
+    `lack` says why there is no arm.
+    """
 
     arm: Arm | None
     weight: float
     text: str
+    lack: str = "there are no runs of it"
 
 
 def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list[Weighted]:
@@ -26,22 +30,41 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
     Raises:
         BadInputError: a term names no cell of these runs, or one that has several configurations.
     """
-    parts: dict[tuple[str, str], tuple[Arm | None, float, str]] = {}
+    parts: dict[tuple[str, str], Weighted] = {}
 
-    def add(arm: Arm | None, slot: Slot, weight: float) -> None:
-        key = (slot.text + slot.role, "" if arm is None else arm.cell)
-        _, before, _ = parts.get(key, (arm, 0.0, slot.text))
-        parts[key] = (arm, before + weight, slot.text)
+    def add(weighted: Weighted) -> None:
+        key = (weighted.text, "" if weighted.arm is None else weighted.arm.cell)
+        known = parts.get(key)
+        total = weighted.weight + (0.0 if known is None else known.weight)
+        parts[key] = replace(weighted, weight=total)
 
     for number, term in enumerate(claim.terms, 1):
         place = f"claim {claim.name!r}, term {number}"
         slot = _slot(term, claim.measure, evidence, place)
         arm = _only([arm for arm in arms if arm.slot == slot], place)
-        add(arm, slot, term.weight)
+        add(Weighted(arm, term.weight, slot.text))
         if claim.measure == "gain":
-            plain = None if arm is None else baseline_of(arm, arms)
-            add(plain, Slot("baseline", None, slot.student, "none"), -term.weight)
-    return [Weighted(*part) for part in parts.values() if abs(part[1]) > 1e-12]
+            add(weighted_baseline(arm, slot.student, -term.weight, arms))
+    left = [part for part in parts.values() if abs(part.weight) > 1e-12]
+    if not left:
+        raise BadInputError(f"claim {claim.name!r}: its terms cancel, so it compares nothing")
+    return left
+
+
+def weighted_baseline(
+    arm: Arm | None, student: str, weight: float, arms: Sequence[Arm]
+) -> Weighted:
+    """Return the baseline that an arm's gain is measured from, or why none of those fits."""
+    text = f"baseline of {student}"
+    plain = None if arm is None else baseline_of(arm, arms)
+    others = [one for one in arms if one.slot.role == "baseline" and one.slot.student == student]
+    if plain is not None or arm is None or not others:
+        return Weighted(plain, weight, text)
+    epochs = [" or ".join(sorted({str(run.epochs) for one in side for run in one.runs}))
+              for side in ([arm], others)]  # fmt: skip
+    what = f"epochs ({epochs[1]} against {epochs[0]})" if epochs[0] != epochs[1] else "settings"
+    count = sum(len(one.runs) for one in others)
+    return Weighted(None, weight, text, f"its {count} runs have other {what} than the method's")
 
 
 def baseline_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:

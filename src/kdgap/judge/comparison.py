@@ -179,7 +179,7 @@ def _values(
         values = {} if term.arm is None else term.arm.by_seed(view.weights, shared)
         found.append(values)
         if term.arm is None:
-            flags.append(Flag("no-runs", f"{term.text}: there are no runs of it"))
+            flags.append(Flag("no-runs", f"{term.text}: {term.lack}"))
             continue
         missing = term.arm.missing(view.weights)
         if missing:
@@ -304,6 +304,9 @@ def _needed(
 ) -> dict[str, int | None]:
     """Return how many seeds an arm show the smallest effect, or that any effect is smaller."""
     margin, target = statistics.smallest_effect_pp, statistics.power
+    if made.point is None:  # more seeds are not what is missing
+        names = ("seeds_needed", "seeds_needed_uncorrected", "seeds_needed_equivalence")
+        return dict.fromkeys(names)
     weights, stds = made.spread
     levels = {"seeds_needed": alpha / max(family, 1), "seeds_needed_uncorrected": alpha}
     if made.paired:

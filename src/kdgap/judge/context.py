@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from kdgap.judge.claims import Weighted, baseline_of
+from kdgap.judge.claims import Weighted, baseline_of, weighted_baseline
 from kdgap.judge.comparison import Judged, View
 from kdgap.judge.evidence import Arm, Evidence
 from kdgap.stats.contrast import mean_and_std
@@ -57,8 +57,8 @@ class Context:
 
     def gain_terms(self, arm: Arm) -> list[Weighted]:
         """Return an arm minus its baseline."""
-        text = f"baseline of {arm.slot.student}"
-        return [Weighted(arm, 1.0, arm.slot.text), Weighted(self.baseline(arm), -1.0, text)]
+        plain = weighted_baseline(arm, arm.slot.student, -1.0, self._baselines)
+        return [Weighted(arm, 1.0, arm.slot.text), plain]
 
     def values(self, arm: Arm | None) -> list[float]:
         """Return test accuracy in percent over seeds, by the primary weights."""

@@ -4,16 +4,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdgap.judge.claims import Weighted, weighted_arms
-from kdgap.judge.comparison import Judged, View, compare, judge, with_flags
+from kdgap.judge.comparison import Comparison, Judged, View, compare, judge, with_flags
 from kdgap.judge.context import Context, ids
 from kdgap.judge.flags import arm_flags
-from kdgap.judge.words import contrast_sentence
-from kdgap.spec.study import Claim
+from kdgap.spec.study import Claim, Statistics
+from kdgap.stats import power
 from kdgap.stats.multiple import holm
 
 if TYPE_CHECKING:
     from kdgap.judge.evidence import Arm
 
+JUDGED_OTHERWISE = ("post hoc: statistics", "post hoc: primary")
+"""Marks of evidence that is judged in another way than was locked."""
 _GRAVE = ("shared-selection-seed", "chosen-on-test", "one-teacher")
 
 
@@ -35,6 +37,7 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
             "p_claim_holm": adjusted[key],
             "claims_in_family": len(own),
             "outcome": _outcome(claim, one, adjusted[key], alpha),
+            "seeds_needed_claim": _own_seeds(claim, one, evidence.statistics, alpha / len(own)),
         }
         found.append((claim, one, outcome))
     return found
@@ -53,6 +56,22 @@ def _own_p(claim: Claim, judged: Judged, context: Context) -> float | None:
     if claim.says == "above":
         return estimate.p()
     return estimate.p_above(-margin) if claim.says == "not_below" else estimate.p_equivalent(margin)
+
+
+def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: float) -> int | None:
+    """Return how many seeds an arm give the test that a claim needs its power.
+
+    `above` finds a true sum of the smallest effect of interest; `not_below` and `nothing` are shown
+    where the true sum is zero. One-sided at `level` is two-sided at twice that: the other side is
+    as good as never found.
+    """
+    made, margin, target = judged.comparison, statistics.smallest_effect_pp, statistics.power
+    if claim.says == "above" or made.point is None:
+        return judged.needed["seeds_needed"]
+    weights, stds = made.spread
+    if claim.says == "not_below":
+        return power.contrast_seeds_needed(margin, weights, stds, target, 2 * level)
+    return power.equivalence_seeds_needed(margin, weights, stds, target, level)
 
 
 def _outcome(claim: Claim, judged: Judged, adjusted: float | None, alpha: float) -> str:
@@ -87,12 +106,14 @@ def _entry(
         for flag in arm_flags(term.arm, context.evidence)
         if flag.code in _GRAVE
     ]
-    entry = {
+    return {
         "name": claim.name,
         "text": claim.text,
         "says": claim.says,
         "measure": claim.measure,
         "estimate_pp": made.point,
+        "n": _fewest(made, 1),
+        "n_baseline": _fewest(made, -1),
         **context.numbers(with_flags(judged, flags)),
         **outcome,
         "post_hoc": _is_post_hoc(claim, context),
@@ -101,13 +122,20 @@ def _entry(
             for term, n in zip(made.terms, made.ns, strict=True)
         ],
     }
-    return {**entry, "sentence": contrast_sentence(entry, context.settings)}
+
+
+def _fewest(made: Comparison, sign: int) -> int | None:
+    """Return the seeds of the smallest arm on the plus or the minus side; None without an arm."""
+    sides = zip(made.terms, made.ns, strict=True)
+    return min((n for term, n in sides if term.weight * sign > 0), default=None)
 
 
 def _is_post_hoc(claim: Claim, context: Context) -> bool:
-    """Whether a claim was not among those that were locked before the first test."""
-    locked = context.evidence.locked_claims
-    return locked is None or claim.model_dump(mode="json") not in locked
+    """Whether a claim, or how it is judged, was not locked before the first test."""
+    locked, marks = context.evidence.locked_claims, context.evidence.marks
+    if locked is None or claim.model_dump(mode="json") not in locked:
+        return True
+    return any(mark in marks for mark in JUDGED_OTHERWISE)
 
 
 def ablation_entries(context: Context) -> list[dict[str, Any]]:
@@ -131,6 +159,7 @@ def ablation_entries(context: Context) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "slot": replace(slot, variant="").text,
+                "change": context.evidence.changes.get(name, ""),
                 **{
                     side: context.level(sides[side]) if side in sides else None
                     for side in ("base", "changed")

@@ -1,6 +1,7 @@
 """Why is a student no better? What the records show, and the usual remedy with its source.
 
-Facts first. A remedy is only named where a fact points to it, and it is advice, not a finding.
+Facts first, what they may mean apart from them. A remedy is only named where a fact points to it,
+and not where the same records speak against it; it is advice, not a finding.
 """
 
 import math
@@ -8,8 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
-from kdgap.judge.words import level, method_name, signed
+from kdgap.judge.words import counted, level, method_name, signed
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -21,22 +23,34 @@ HARD_TARGET_ENTROPY = 0.1
 STILL_RISING_PP = 0.5
 FITTED = 0.995
 
+HINTON = "Hinton et al. 2015, Distilling the knowledge in a neural network, section 2"
+CHO = "Cho and Hariharan 2019, On the efficacy of knowledge distillation"
+BEYER = "Beyer et al. 2021, Knowledge distillation: a good teacher is patient and consistent"
+STANTON = "Stanton et al. 2021, Does knowledge distillation really work?, sections 5 and 6"
+BOUTHILLIER = "Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks"
+COLAS = "Colas et al. 2018, How many random seeds?"
+WORDS = {"top1_agreement": "agreement", "kl_t1": "KL (T = 1)", "kl_t4": "KL (T = 4)"}
+
 Fact = dict[str, Any]
 
 
 def diagnose(
     arm: Arm, plain: Arm | None, evidence: Evidence, gain: dict[str, Any], settings: dict[str, Any]
 ) -> list[Fact]:
-    """Return facts on why a cell shows no gain: `topic`, `fact`, `remedy` and `source` or None."""
+    """Return facts on why a cell shows no gain.
+
+    Each has a `topic` and a `fact`, and, or None: a `reading` (what the fact may mean), a `remedy`
+    and its `source`.
+    """
     runs = [run for run in arm.runs if run.state == "done"]
     if not runs:
         return []
     found = [
-        _gradients(runs),
+        _gradients(arm, runs, evidence),
         _teacher(gain),
         _fitting(runs),
-        _following(gain),
-        _soft_targets(runs, gain),
+        _following(gain, settings),
+        _soft_targets(arm, runs, evidence),
         _length(runs),
         _tuning(arm, evidence),
         _power(arm, plain, gain, settings),
@@ -44,8 +58,43 @@ def diagnose(
     return [fact for fact in found if fact is not None]
 
 
-def _fact(topic: str, fact: str, remedy: str | None = None, source: str | None = None) -> Fact:
-    return {"topic": topic, "fact": fact, "remedy": remedy, "source": source}
+def _fact(
+    topic: str,
+    fact: str,
+    reading: str | None = None,
+    remedy: str | None = None,
+    source: str | None = None,
+) -> Fact:
+    return {"topic": topic, "fact": fact, "reading": reading, "remedy": remedy, "source": source}
+
+
+def _beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str | None:
+    """Return how larger (or smaller) values of a hyper-parameter lost in selection; None if not.
+
+    Nobody should be told to raise what was raised already, to no avail.
+    """
+    tuning, own = tuning_of(arm, evidence), arm.parameters.get(name)
+    if tuning is None or not isinstance(own, int | float):
+        return None
+    tried, scores, chosen = set[float](), list[float](), None
+    for candidate in tuning.candidates:
+        value, score = candidate["parameters"].get(name), candidate.get("score")
+        if candidate["parameters"] == arm.parameters:
+            chosen = score
+        elif isinstance(value, int | float) and (value > own if larger else value < own):
+            tried.add(value)
+            scores += [] if score is None else [score]
+    if not tried or chosen is None or max(scores, default=0.0) >= chosen:
+        return None
+    told = f"{'larger' if larger else 'smaller'} {name}s were tried"
+    listed = ", ".join(f"{value:g}" for value in sorted(tried))
+    if not scores:
+        return f"{told}, and no run of them has a score ({listed})"
+    images = "validation" if tuning.split == "val" else tuning.split
+    return (
+        f"{told} and scored lower on {images} images ({listed}: {100 * max(scores):.2f} % at best,"
+        f" against {100 * chosen:.2f} %)"
+    )
 
 
 def _mean_of(runs: Iterable[Run], value: Callable[[Run], float | None]) -> float | None:
@@ -53,40 +102,43 @@ def _mean_of(runs: Iterable[Run], value: Callable[[Run], float | None]) -> float
     return mean_and_std(values)[0] if values else None
 
 
-def _gradients(runs: list[Run]) -> Fact | None:
+def _at_end(runs: Iterable[Run], key: str) -> float | None:
+    """Return the mean of what the last epochs recorded under a key."""
+    return _mean_of(runs, lambda run: run.history[-1].get(key) if run.history else None)
+
+
+def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     """How much of the gradient comes from each loss term, or of the loss where that is unknown."""
     norms: dict[str, list[float]] = {}
     for run in runs:
         for entry in run.history:
             for name, value in (entry.get("term_grad_norm") or {}).items():
                 norms.setdefault(name, []).append(value)
-    if norms:
-        kind, means = "gradient norm", {k: math.fsum(v) / len(v) for k, v in norms.items()}
-    else:
-        kind, means = "loss", _loss_parts(runs)
+    means = {k: math.fsum(v) / len(v) for k, v in norms.items()} or _loss_parts(runs)
     total = math.fsum(means.values())
     if not total or len(means) < 2:
         return None
-    share = 1 - means.get("ce", 0.0) / total
     listed = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in means.items())
-    text = f"of the {kind}, summed over the loss terms, {listed} (mean over epochs)"
-    if kind == "loss":
-        text += "; gradient shares were not recorded"
-    if share < WEAK_SHARE:
-        return _fact(
-            "gradient share",
-            f"{text}: distillation hardly pulls",
-            "raise alpha, or the weight of the method's own terms",
-            "Hinton et al. 2015, section 2, on balancing the two losses",
-        )
-    if share > STRONG_SHARE:
-        return _fact(
-            "gradient share",
-            f"{text}: the labels hardly count",
-            "lower alpha, so that the labels can correct the teacher",
-            "Hinton et al. 2015, section 2, on balancing the two losses",
-        )
-    return _fact("gradient share", text)
+    text = f"summed over the loss terms, {listed} (mean over epochs)"
+    if not norms:
+        # A large term may be flat: its share of the loss says nothing of what moves the student.
+        unknown = "gradients, whose shares may be others, were not recorded"
+        return _fact("loss share", f"of the loss, {text}; {unknown}")
+    share = 1 - means.get("ce", 0.0) / total
+    text = f"of the gradient norm, {text}"
+    if WEAK_SHARE <= share <= STRONG_SHARE:
+        return _fact("gradient share", text)
+    weak = share < WEAK_SHARE
+    reading = "distillation hardly pulls" if weak else "the labels hardly count"
+    lost = _beyond(arm, evidence, "alpha", larger=weak)
+    if lost is not None:
+        return _fact("gradient share", f"{text}; {lost}", reading)
+    remedy = (
+        "raise alpha, or the weight of the method's own terms"
+        if weak
+        else "lower alpha, so that the labels can correct the teacher"
+    )
+    return _fact("gradient share", text, reading, remedy, f"{HINTON}, on balancing the two losses")
 
 
 def _loss_parts(runs: list[Run]) -> dict[str, float]:
@@ -111,17 +163,13 @@ def _teacher(gain: dict[str, Any]) -> Fact | None:
         " plainly trained student"
     )
     if ahead < LITTLE_TO_TEACH_PP:
-        return _fact(
-            "teacher",
-            f"{text}: there is little to teach",
-            "a better teacher, a smaller student, or a harder task",
-            "Cho and Hariharan 2019, on which teachers help; Stanton et al. 2021",
-        )
+        remedy = "a smaller student, or a harder task; a better teacher alone often does not help"
+        return _fact("teacher", text, "there is little to teach", remedy, CHO)
     return _fact("teacher", text)
 
 
 def _fitting(runs: list[Run]) -> Fact | None:
-    trained = _mean_of(runs, lambda run: run.history[-1].get("train_acc") if run.history else None)
+    trained = _at_end(runs, "train_acc")
     validated = _mean_of(runs, lambda run: run.validation.get("last"))
     if trained is None or validated is None:
         return None
@@ -132,67 +180,89 @@ def _fitting(runs: list[Run]) -> Fact | None:
     if trained > FITTED:
         return _fact(
             "fit",
-            f"{text}: the student fits its training set, so the teacher repeats the labels there",
+            text,
+            "the student fits its training set, where the teacher may only repeat the labels",
             "stronger augmentation, the same view for both, and a longer schedule",
-            "Beyer et al. 2021, Knowledge distillation: a good teacher is patient and consistent",
+            BEYER,
         )
     if trained < validated - 0.01:
-        return _fact("fit", f"{text}: augmented images are harder than what is measured")
+        return _fact("fit", text, "augmented images are harder than what is measured")
     return _fact("fit", text)
 
 
-def _following(gain: dict[str, Any]) -> Fact | None:
+def _following(gain: dict[str, Any], settings: dict[str, Any]) -> Fact | None:
+    """Whether it is closer to the teacher than the plainly trained student: by intervals alone."""
     fidelity = gain["fidelity"] or {}
-    own = fidelity.get("top1_agreement")
-    if not own:
+    told = [_beside_the_plain(name, fidelity) for name in TOWARDS if fidelity.get(name)]
+    if not told:
         return None
-    text = f"the student agrees with the teacher on {100 * own['mean']:.2f} % of the test images"
-    divergence = fidelity.get("kl_t1")
-    if divergence:
-        text += f", KL {divergence['mean']:.3f} nats at T = 1"
-    plain = (fidelity.get("baseline") or {}).get("top1_agreement")
-    if not plain:
-        return _fact("fidelity", f"{text}; the baseline's agreement was not recorded")
-    closer = 100 * (own["mean"] - plain["mean"])
-    text += f"; the plainly trained student on {100 * plain['mean']:.2f} %"
-    if closer <= 0:
-        return _fact(
-            "fidelity",
-            f"{text}: it does not follow the teacher more than without one",
-            "train longer, or on more images: fidelity is limited by optimisation",
-            "Stanton et al. 2021, Does knowledge distillation really work?, section 5",
-        )
-    return _fact("fidelity", f"{text}: it follows the teacher, which by itself is no accuracy")
+    text = f"on the test images, against the teacher: {'; '.join(told)}"
+    if not fidelity["difference"]:
+        return _fact("fidelity", f"{text}; the baseline's was not recorded")
+    found = closeness(fidelity)
+    if not found:
+        return _fact("fidelity", f"{text}; without a spread over seeds there is no interval")
+    closer = " and ".join(WORDS[name] for name, sign in found.items() if sign > 0)
+    further = " and ".join(WORDS[name] for name, sign in found.items() if sign < 0)
+    kinds = list(dict.fromkeys(WORDS[name].split()[0] for name in found))
+    none = f"neither {' nor '.join(kinds)} shows a" if len(kinds) > 1 else f"{kinds[0]} shows no"
+    shown = [f"closer to the teacher by {closer}"] if closer else []
+    shown += [f"further from the teacher by {further}"] if further else []
+    text += f"; {', '.join(shown) or f'{none} difference'}"
+    text += f" ({level(settings['confidence'])} intervals, each for itself)"
+    if closer:
+        reading = "it follows its teacher more than without one, which by itself is no accuracy"
+        if further:
+            reading = "the measures disagree on whether it follows its teacher"
+        return _fact("fidelity", text, reading)
+    reading = "it follows its teacher less than without one"
+    if not further:
+        reading = "these seeds do not show that it follows its teacher more than without one"
+    remedy = "train longer, or on more images: optimisation and data limit fidelity"
+    return _fact("fidelity", text, reading, remedy, STANTON)
 
 
-def _soft_targets(runs: list[Run], gain: dict[str, Any]) -> Fact | None:
-    entropy = _mean_of(
-        runs, lambda run: run.history[-1].get("teacher_entropy") if run.history else None
-    )
+def _beside_the_plain(name: str, fidelity: dict[str, Any]) -> str:
+    """Return a measure of the student, of the plainly trained one, and their difference."""
+    share = name == "top1_agreement"
+    scale, digits, unit = (100, 2, " %") if share else (1, 4, " nats")
+    text = f"{WORDS[name]} {scale * fidelity[name]['mean']:.{digits}f}{unit}"
+    between = (fidelity["difference"] or {}).get(name)
+    if between is None:
+        return text
+    plain = scale * fidelity["baseline"][name]["mean"]
+    text += f", plainly trained {plain:.{digits}f}{unit}, difference"
+    text += f" {signed(scale * between['difference'], digits)}{' pp' if share else ''}"
+    if between["ci95"]:
+        text += f" [{', '.join(signed(scale * end, digits) for end in between['ci95'])}]"
+    return text
+
+
+def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
+    entropy = _at_end(runs, "teacher_entropy")
+    temperature = arm.parameters.get("temperature")
+    softened = isinstance(temperature, int | float)
     if entropy is None:
-        return None
-    temperature = runs[0].parameters.get("temperature")
-    classes = len((gain["fidelity"] or {}).get("per_class_accuracy") or ()) or 10
+        if not softened and arm.slot.method != "logit":
+            return None
+        return _fact("soft targets", "the entropy of the soft targets was not recorded")
+    at = f" at T = {temperature:g}" if softened else ""
+    text = f"soft targets{at} have {entropy:.3f} nats of entropy"
+    tests = [test for run in runs for test in run.test.values()]
+    classes = max((len(test.get("per_class_acc") or ()) for test in tests), default=0)
+    if classes < 2:
+        return _fact("soft targets", text)
     share = entropy / math.log(classes)
-    text = (
-        f"soft targets at T = {temperature:g} have {entropy:.3f} nats of entropy,"
-        f" {100 * share:.0f} % of what {classes} classes allow"
-    )
-    if share < HARD_TARGET_ENTROPY:
-        return _fact(
-            "soft targets",
-            f"{text}: they are labels in disguise",
-            "a higher temperature, or a teacher that was stopped earlier",
-            "Hinton et al. 2015, section 2; Cho and Hariharan 2019",
-        )
-    if share > 1 - HARD_TARGET_ENTROPY:
-        return _fact(
-            "soft targets",
-            f"{text}: they hardly tell the classes apart",
-            "a lower temperature",
-            "Hinton et al. 2015, section 2",
-        )
-    return _fact("soft targets", text)
+    text += f", {100 * share:.0f} % of what {classes} classes allow"
+    if HARD_TARGET_ENTROPY <= share <= 1 - HARD_TARGET_ENTROPY:
+        return _fact("soft targets", text)
+    hard = share < HARD_TARGET_ENTROPY
+    reading = "they are labels in disguise" if hard else "they hardly tell the classes apart"
+    lost = _beyond(arm, evidence, "temperature", larger=hard)
+    if lost is not None:
+        return _fact("soft targets", f"{text}; {lost}", reading)
+    remedy = f"a {'higher' if hard else 'lower'} temperature"
+    return _fact("soft targets", text, reading, remedy, HINTON)
 
 
 def _length(runs: list[Run]) -> Fact | None:
@@ -207,14 +277,15 @@ def _length(runs: list[Run]) -> Fact | None:
         return None
     rise = mean_and_std(gains)[0]
     text = f"in the last tenth of training validation accuracy changed by {signed(rise)} pp"
-    trained = _mean_of(runs, lambda run: run.history[-1].get("train_acc") if run.history else None)
+    trained = _at_end(runs, "train_acc")
     # Cosine annealing lifts the last epochs of any run: it needs room on the training images, too.
     if rise > STILL_RISING_PP and trained is not None and trained < FITTED:
         return _fact(
             "schedule",
-            f"{text}: it was still rising, with {100 * trained:.1f} % of the training images right",
+            f"{text}, and at the end {100 * trained:.1f} % of the training images are right",
+            "validation accuracy was still rising",
             "more epochs, for the baseline as well",
-            "Beyer et al. 2021, on patience",
+            BEYER,
         )
     return _fact("schedule", text)
 
@@ -222,9 +293,10 @@ def _length(runs: list[Run]) -> Fact | None:
 def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
     tuning = tuning_of(arm, evidence)
     if tuning is None:
-        return _fact("tuning", "one configuration, not tuned", "a small grid on validation images")
-    count = len(tuning.candidates)
-    text = f"tuned over {count} configurations on {len(tuning.seeds)} selection seed(s)"
+        remedy = "a small grid on validation images"
+        return _fact("tuning", "one configuration, not tuned", None, remedy, BOUTHILLIER)
+    count, seeds = len(tuning.candidates), len(tuning.seeds)
+    text = f"tuned over {counted(count, 'configuration')} on {counted(seeds, 'selection seed')}"
     edges = []
     for name, value in arm.parameters.items():
         tried = {c["parameters"].get(name) for c in tuning.candidates}
@@ -234,7 +306,8 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
             end = "largest" if value == values[-1] else "smallest"
             edges.append(f"{name} {value:g} is the {end} tried")
     if edges:
-        return _fact("tuning", f"{text}; {', '.join(edges)}", "extend the grid beyond its edge")
+        remedy = "extend the grid beyond its edge"
+        return _fact("tuning", f"{text}; {', '.join(edges)}", None, remedy, BOUTHILLIER)
     return _fact("tuning", text)
 
 
@@ -259,8 +332,9 @@ def _power(
         f"with {n} seeds and this spread ({stds[0]:.2f} and {stds[1]:.2f} pp), a true gain of"
         f" {margin:g} pp would be found with {level(round(power, 3))} power after correction"
     )
-    if power < settings["power"]:
-        needed = gain["seeds_needed"]
-        remedy = f"{needed} seeds an arm" if needed else "a larger smallest effect of interest"
-        return _fact("power", f"{text}: {method_name(arm.slot.method)} may help unseen", remedy)
+    # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
+    if power < settings["power"] and gain["verdict"] == "inconclusive":
+        needed, reading = gain["seeds_needed"], f"{method_name(arm.slot.method)} may help unseen"
+        remedy = f"{needed} seeds a side" if needed else "a larger smallest effect of interest"
+        return _fact("power", text, reading, remedy, COLAS)
     return _fact("power", text)

@@ -163,6 +163,7 @@ class Evidence:
         findings: what an import found odd.
         provenance: code, libraries and data that it comes from.
         slots: every slot that is planned, also of runs that are still open.
+        changes: what each ablation changes, in words.
         images: test images, for intervals of a single accuracy; None if unknown.
     """
 
@@ -184,6 +185,7 @@ class Evidence:
     findings: tuple[dict[str, Any], ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
+    changes: dict[str, str] = field(default_factory=dict)
     images: int | None = None
     open_runs: int = 0
 

@@ -1,12 +1,23 @@
 """How closely students follow their teacher, with intervals; accuracy does not imply it."""
 
+from collections.abc import Container, Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from kdgap.judge.evidence import Arm, Evidence
-from kdgap.stats.contrast import mean_and_std
+from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.stats.contrast import Estimate, mean_and_std, point, welch
+from kdgap.stats.multiple import bonferroni_confidence
 from kdgap.stats.proportion import mean_interval, wilson
 
 MEASURES = ("top1_agreement", "kl_t1", "kl_t4", "ece")
+SHARES = ("top1_agreement", "ece")
+"""Measures that lie in [0, 1], as accuracy by class does; KL is in nats."""
+
+TOWARDS = {"top1_agreement": 1, "kl_t1": -1, "kl_t4": -1}
+"""Measures of following the teacher, with the sign of coming closer to it."""
+
+Values = dict[str, list[float]]
+"""One value a seed of each measure or class."""
 
 
 def fidelity_of(
@@ -14,58 +25,132 @@ def fidelity_of(
 ) -> dict[str, Any] | None:
     """Return agreement, KL at T = 1 and 4 and calibration error of an arm; None without any.
 
-    Agreement and calibration error are shares of one, KL is in nats. Intervals are of the mean
-    over seeds. `baseline` has the same of the plainly trained student against the same teacher.
+    Agreement, calibration error and accuracy by class are shares of one, KL is in nats. Intervals
+    are of the mean over seeds, differences are Welch's of seeds. `baseline` has the same measures
+    of the plainly trained student against the same teacher, `difference` the arm minus it.
     """
     confidence = evidence.statistics.confidence
-    own = [(run.seed, run.test) for run in arm.runs]
-    found = {name: _over_seeds(own, name, weights, confidence) for name in MEASURES}
-    if not any(found.values()):
+    runs = _done(arm)
+    own = _by_seed((run.seed, _measures(run.test, weights)) for run in runs)
+    if not own:
         return None
-    plain_of = [(run.seed, run.baseline_test) for run in arm.runs]
-    baseline = {name: _over_seeds(plain_of, name, weights, confidence) for name in MEASURES}
-    teachers = [run.teacher_accuracy for run in arm.runs if run.teacher_accuracy is not None]
+    beside = _by_seed((run.seed, _measures(run.baseline_test, weights)) for run in runs)
+    teachers = [run.teacher_accuracy for run in runs if run.teacher_accuracy is not None]
+    classes, plain_classes = _by_class(runs, weights), _by_class(_done(plain), weights)
+
+    def by_class(values: Values) -> dict[str, Any] | None:
+        return _summaries(values, values, confidence, values) or None
+
     return {
-        **found,
-        "baseline": baseline if any(baseline.values()) else None,
+        **_summaries(own, MEASURES, confidence, SHARES),
+        "baseline": _summaries(beside, MEASURES, confidence, SHARES) if beside else None,
+        "difference": _differences(own, beside, confidence),
         "teacher_accuracy": mean_and_std(teachers)[0] if teachers else None,
-        "per_class_accuracy": _per_class(arm, weights),
-        "per_class_baseline": None if plain is None else _per_class(plain, weights),
+        "per_class_accuracy": by_class(classes),
+        "per_class_baseline": by_class(plain_classes),
+        "per_class_difference": _class_differences(classes, plain_classes, confidence),
     }
 
 
-def _over_seeds(
-    tests: list[tuple[int, dict[str, dict[str, Any]]]], name: str, weights: str, confidence: float
-) -> dict[str, Any] | None:
-    """Return mean and interval over seeds; a seed's value is the mean over its teachers."""
-    by_seed: dict[int, list[float]] = {}
-    for seed, test in tests:
-        value = test.get(weights, {}).get(name)
-        if value is not None:
-            by_seed.setdefault(seed, []).append(float(value))
-    if not by_seed:
-        return None
-    values = [mean_and_std(measured)[0] for measured in by_seed.values()]
+def _done(arm: Arm | None) -> list[Run]:
+    """Return the runs that are in the means of accuracy: no other counts here."""
+    return [] if arm is None else [run for run in arm.runs if run.state == "done"]
+
+
+def _measures(tests: Mapping[str, Mapping[str, Any]], weights: str) -> dict[str, Any]:
+    found = tests.get(weights, {})
+    return {name: found.get(name) for name in MEASURES}
+
+
+def _by_class(runs: Iterable[Run], weights: str) -> Values:
+    return _by_seed(
+        (run.seed, run.test.get(weights, {}).get("per_class_acc") or {}) for run in runs
+    )
+
+
+def _by_seed(measured: Iterable[tuple[int, Mapping[str, Any]]]) -> Values:
+    """Return the values of each name that has any; a seed's is the mean over its teachers."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for seed, values in measured:
+        for name, value in values.items():
+            if value is not None:
+                found.setdefault(name, {}).setdefault(seed, []).append(float(value))
+    return {name: [fmean(many) for many in seeds.values()] for name, seeds in found.items()}
+
+
+def _summaries(
+    values: Values, names: Iterable[str], confidence: float, shares: Container[str]
+) -> dict[str, dict[str, Any] | None]:
+    """Return n, mean, std and interval of each name; None where it was not recorded."""
+    return {
+        name: _summary(values[name], confidence, share=name in shares) if name in values else None
+        for name in names
+    }
+
+
+def _summary(values: Sequence[float], confidence: float, *, share: bool) -> dict[str, Any]:
     mean, std = mean_and_std(values)
     interval = mean_interval(values, confidence)
-    if interval is not None and name in ("top1_agreement", "ece"):
-        interval = (max(0.0, interval[0]), min(1.0, interval[1]))
-    return {
-        "n": len(values),
-        "mean": mean,
-        "std": std,
-        "ci95": None if interval is None else list(interval),
-    }
+    ends = None if interval is None else _clipped(interval, 0.0 if share else None)
+    return {"n": len(values), "mean": mean, "std": std, "ci95": ends}
 
 
-def _per_class(arm: Arm, weights: str) -> dict[str, float] | None:
-    """Return mean accuracy by class, in [0, 1], over the runs that have it."""
-    found: dict[str, list[float]] = {}
-    for run in arm.runs:
-        for name, value in (run.test.get(weights, {}).get("per_class_acc") or {}).items():
-            if value is not None:
-                found.setdefault(name, []).append(value)
-    return {name: mean_and_std(values)[0] for name, values in found.items()} or None
+def _clipped(interval: tuple[float, float], lowest: float | None) -> list[float]:
+    """Return an interval without what no share (from 0) or difference of shares (-1) can be."""
+    if lowest is None:
+        return list(interval)
+    return [max(lowest, interval[0]), min(1.0, interval[1])]
+
+
+def _differences(own: Values, plain: Values, confidence: float) -> dict[str, Any] | None:
+    """Return each measure of the arm minus the plainly trained student's; None without any."""
+    both = {name: [own[name], plain[name]] for name in MEASURES if name in own and name in plain}
+    if not both:
+        return None
+    found: dict[str, Any] = dict.fromkeys(MEASURES)
+    for name, arms in both.items():
+        ends = _interval(welch(arms, (1, -1)), confidence, share=name in SHARES)
+        found[name] = {"difference": point(arms, (1, -1)), "ci95": ends}
+    return found
+
+
+def closeness(fidelity: Mapping[str, Any]) -> dict[str, int]:
+    """Return whether an arm is closer to the teacher than the plainly trained student.
+
+    By each measure whose difference has an interval: 1 closer and -1 further where the interval
+    excludes zero, 0 where it does not.
+    """
+    found = {}
+    for name, towards in TOWARDS.items():
+        ends = ((fidelity["difference"] or {}).get(name) or {}).get("ci95")
+        if ends:
+            found[name] = towards * ((ends[0] > 0) - (ends[1] < 0))
+    return found
+
+
+def _class_differences(own: Values, plain: Values, confidence: float) -> dict[str, Any] | None:
+    """Return the difference of each class that both arms have; None without any.
+
+    `ci95_simultaneous` holds for all these classes at once (Dunn 1961): among a hundred classes,
+    five intervals of 95 % miss zero where nothing differs.
+    """
+    both = {name: [values, plain[name]] for name, values in own.items() if name in plain}
+    found = {}
+    for name, arms in both.items():
+        estimate = welch(arms, (1, -1))
+        together = bonferroni_confidence(confidence, len(both))
+        found[name] = {
+            "difference": point(arms, (1, -1)),
+            "ci95": _interval(estimate, confidence, share=True),
+            "ci95_simultaneous": _interval(estimate, together, share=True),
+        }
+    return found or None
+
+
+def _interval(estimate: Estimate | None, confidence: float, *, share: bool) -> list[float] | None:
+    if estimate is None:
+        return None
+    return _clipped(estimate.interval(confidence), -1.0 if share else None)
 
 
 def accuracy_interval(share: float, images: int | None, confidence: float) -> list[float] | None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
 from kdgap.judge.comparison import Flag
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
@@ -77,12 +78,50 @@ def pair_flags(arm: Arm, baseline: Arm | None) -> list[Flag]:
     return flags + _run_flags([*arm.runs, *baseline.runs])
 
 
+def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Flag]:
+    """Return a flag for each file that could not be read beside an arm's other seeds."""
+    folders = {
+        PurePosixPath(path).parent.parent
+        for arm in arms
+        if arm is not None
+        for run in arm.runs
+        for path in run.paths
+    }
+    return [
+        Flag("missing-runs", f"a file of one more seed could not be read: {path}")
+        for finding in evidence.findings
+        if finding["kind"] == "unreadable"
+        for path in finding["paths"]
+        if PurePosixPath(path).parent.parent in folders
+    ]
+
+
 def _run_flags(runs: Sequence[Run]) -> list[Flag]:
     counts = Counter(flag for run in runs for flag in run.flags)
     return [
         Flag("run", f"{count} of {len(runs)} runs: {text}")
         for text, count in sorted(counts.items())
     ]
+
+
+UNSETTLED = ("inconclusive", "not established")
+
+
+def sensitive(found: str, elsewhere: dict[str, str]) -> list[dict[str, str]]:
+    """Return a flag where a settled verdict or outcome is another one under another way of looking.
+
+    Args:
+        found: the verdict of a gain, or the outcome of a claim.
+        elsewhere: way of looking → the same there.
+    """
+    ways: dict[str, list[str]] = {}
+    for view, other in elsewhere.items():
+        if other != found and found not in UNSETTLED:
+            ways.setdefault(other, []).append(
+                view if view.startswith("without") else f"with {view}"
+            )
+    told = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
+    return [vars(Flag("sensitive", f"but {', '.join(told)}"))] if told else []
 
 
 def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:

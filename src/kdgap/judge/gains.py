@@ -8,8 +8,7 @@ from kdgap.judge.context import Context, ids
 from kdgap.judge.diagnosis import diagnose
 from kdgap.judge.evidence import Arm
 from kdgap.judge.fidelity import fidelity_of
-from kdgap.judge.flags import arm_flags, pair_flags, tuning_of
-from kdgap.judge.words import gain_sentence
+from kdgap.judge.flags import arm_flags, lost_flags, pair_flags, tuning_of
 from kdgap.stats.components import crossed, over_teachers
 from kdgap.stats.contrast import Estimate, mean_and_std, plus
 
@@ -28,7 +27,8 @@ def gain_entries(context: Context) -> list[dict[str, Any]]:
 def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
     evidence, plain, slot = context.evidence, context.baseline(arm), arm.slot
     tuning = tuning_of(arm, evidence)
-    judged = with_flags(judged, [*pair_flags(arm, plain), *arm_flags(arm, evidence)])
+    lost = lost_flags((arm, plain), evidence)
+    judged = with_flags(judged, [*pair_flags(arm, plain), *arm_flags(arm, evidence), *lost])
     values, control = context.values(arm), context.values(plain)
     mean, std = mean_and_std(values) if values else (None, None)
     entry = {
@@ -53,7 +53,6 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
         "runs": ids(arm),
         "baseline_runs": ids(plain),
     }
-    entry["sentence"] = gain_sentence(entry, context.settings)
     won = entry["verdict"] == "gain"
     entry["diagnosis"] = [] if won else diagnose(arm, plain, evidence, entry, context.settings)
     return entry

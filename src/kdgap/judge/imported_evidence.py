@@ -42,6 +42,7 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         tunings=tuple(_tunings(runs)),
         marks=tuple(_marks(runs)),
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
+        changes=_changes(lines),
         findings=tuple(about["findings"]),
         provenance={"source": about["source"], "files": about["files"]},
     )
@@ -118,6 +119,25 @@ def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:
 def _mean_validation(runs: list[Run]) -> float | None:
     scores = [run.validation["best"] for run in runs if run.state == "done"]
     return sum(scores) / len(scores) if len(scores) == len(runs) else None
+
+
+def _changes(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return what the two arms of each ablation have different in their settings."""
+    arms: dict[str, dict[str, dict[str, Any]]] = {}
+    for line in lines:
+        for slot in line["slots"]:
+            if slot["role"] == "ablation":
+                name, _, side = slot["variant"].partition(": ")
+                arms.setdefault(name, {})[side] = line["settings"]
+    found = {}
+    for name, sides in arms.items():
+        before, after = sides.get("base", {}), sides.get("changed", {})
+        found[name] = ", ".join(
+            f"{key} {before[key]} becomes {after[key]}"
+            for key in before
+            if key in after and before[key] != after[key]
+        )
+    return found
 
 
 def _marks(runs: Iterable[Run]) -> list[str]:

@@ -54,6 +54,12 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
         marks=tuple(plan["marks"]),
         provenance=_provenance(directory, plan, runs),
         slots=_slots(plan),
+        changes={
+            name: ", ".join(
+                f"{field} becomes {value}" for field, value in ablation["change"].items()
+            )
+            for name, ablation in study.get("ablations", {}).items()
+        },
         images=_images(directory, plan),
         open_runs=plan["open_runs"],
     )

@@ -37,6 +37,11 @@ def spread(mean: float | None, std: float | None) -> str:
     return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
 
 
+def counted(count: int, what: str) -> str:
+    """Return a count with its noun, such as `1 gain` or `8 gains`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def level(confidence: float) -> str:
     """Return a confidence level such as `95 %`."""
     return f"{100 * confidence:g} %"
@@ -52,7 +57,13 @@ def gain_sentence(gain: dict[str, Any], settings: dict[str, Any], *, named: bool
     if gain["gain_pp"] is None:
         return f"{what}: nothing can be said, {_why(gain)}."
     verdict = f"{gain['verdict']}: " if named else ""
-    return f"{what}: {_found(gain, gain['gain_pp'])}; {verdict}{verdict_words(gain, settings)}."
+    why = verdict_words(gain, settings) + _elsewhere(gain)
+    return f"{what}: {_found(gain, gain['gain_pp'])}; {verdict}{why}."
+
+
+def _elsewhere(numbers: dict[str, Any]) -> str:
+    """Return under which other way of looking the verdict is another."""
+    return "".join(f"; {f['text']}" for f in numbers["flags"] if f["code"] == "sensitive")
 
 
 def _found(numbers: dict[str, Any], value: float) -> str:
@@ -77,9 +88,18 @@ def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
         return text + (f"; real, but smaller than {margin:g} pp" if small else "")
     if verdict == "equivalent":
         return f"any effect is smaller than {margin:g} pp, TOST p {_equals(numbers['p_tost'])}"
-    if not numbers["ci95_pp"]:
-        return f"{_why(numbers)}; {seeds_words(numbers, settings)}"
-    return seeds_words(numbers, settings)
+    if numbers["ci95_pp"]:
+        return seeds_words(numbers, settings)
+    return f"{_why(numbers)}; {_guessed_seeds(numbers, settings)}"
+
+
+def _guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
+    needed, margin = numbers["seeds_needed"], settings["smallest_effect_pp"]
+    spread = f"were the spread {settings['expected_std_pp']:g} pp"
+    if needed is None:
+        return f"no affordable number of seeds would find {margin:g} pp, {spread}"
+    found = f"would find {margin:g} pp with {level(settings['power'])} power"
+    return f"{needed} seeds a side {found}, {spread}"
 
 
 def _equals(p: float | None) -> str:
@@ -88,23 +108,34 @@ def _equals(p: float | None) -> str:
 
 
 def seeds_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return how many more seeds an arm would find the smallest effect of interest."""
+    """Return how many more seeds a side would find the smallest effect of interest."""
     margin, power = settings["smallest_effect_pp"], settings["power"]
     needed, have = numbers["seeds_needed"], numbers["n_smallest"]
     if needed is None:
         return f"no affordable number of seeds would find {margin:g} pp"
-    more = needed - have
-    if more <= 0:
+    if needed <= have:
         settle = numbers["seeds_needed_equivalence"]
         rest = f"; {settle} would show that any effect is smaller" if settle else ""
         return (
-            f"the {have} seeds an arm find {margin:g} pp with {level(power)} power, and did not"
+            f"the {have} seeds a side find {margin:g} pp with {level(power)} power, and did not"
             f" here{rest}"
         )
-    return (
-        f"{more} more seeds an arm ({needed} in all) would find {margin:g} pp with"
-        f" {level(power)} power"
-    )
+    return f"{_more(needed, have)} would find {margin:g} pp with {level(power)} power"
+
+
+def _more(needed: int, have: int) -> str:
+    return f"{counted(needed - have, 'more seed')} a side ({needed} instead of {have})"
+
+
+def own_seeds_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return how many more seeds would show a claim that there is no difference, or no loss."""
+    needed, have = contrast["seeds_needed_claim"], contrast["n_smallest"]
+    if needed is None:
+        return "no affordable number of seeds would show it"
+    power = f"with {level(settings['power'])} power, if there truly is no difference"
+    if needed <= have:
+        return f"the {have} seeds a side would have shown it {power}"
+    return f"{_more(needed, have)} would show it {power}"
 
 
 def contrast_sentence(
@@ -116,13 +147,16 @@ def contrast_sentence(
         return f"{text}: cannot be judged, {_why(contrast)}."
     outcome = f"{contrast['outcome']}; " if named else ""
     found = _found(contrast, contrast["estimate_pp"])
-    return f"{text}: {outcome}{found}; {_outcome_words(contrast, settings)}."
+    why = _outcome_words(contrast, settings) + _elsewhere(contrast)
+    return f"{text}: {outcome}{found}; {why}."
 
 
 def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     margin, p = settings["smallest_effect_pp"], contrast["p_claim_holm"]
-    if contrast["says"] == "above" or p is None or contrast["outcome"] == "contradicted":
+    if p is None or contrast["outcome"] == "contradicted":
         return verdict_words(contrast, settings)
+    if contrast["says"] == "above":
+        return verdict_words({**contrast, "p_holm": p}, settings)
     shown = contrast["outcome"] == "established"
     test = f"Holm p {_equals(p)} ({'one-sided' if contrast['says'] == 'not_below' else 'TOST'})"
     what = (
@@ -133,5 +167,4 @@ def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     text = what.format(f"{margin:g}")
     if shown:
         return f"{text}, {test}"
-    rest = f"; {seeds_words(contrast, settings)}" if contrast["verdict"] == "inconclusive" else ""
-    return f"not shown: {text}, {test}{rest}"
+    return f"not shown: {text}, {test}; {own_seeds_words(contrast, settings)}"

@@ -1,5 +1,6 @@
 """A study file becomes a `StudySpec`, or one line says what is wrong, where, and what to do."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, get_args
@@ -7,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import BadInputError, nearest, one_line
-from kdgap.spec.study import Ablation, ClaimsFile, StudySpec, Term
+from kdgap.spec.study import Ablation, Claim, ClaimsFile, StudySpec, Term
 from kdgap.yamlio import Document, Key, scalar
 
 Where = Callable[[Key], str]
@@ -61,6 +62,7 @@ def read_claims(document: Document) -> ClaimsFile:
             place = document.where(("claims", index, "terms", number))
             if term.ablation is not None and claim.measure == "gain":
                 raise BadInputError(f"{place}: {_ABLATION_ALONE}")
+        _check_sum(claim, document.where(("claims", index)))
     return claims
 
 
@@ -173,6 +175,7 @@ def _check(study: StudySpec, where: Where) -> None:
         for number, term in enumerate(claim.terms):
             place = where(("claims", index, "terms", number))
             _check_term(study, term, claim.measure, f"{place}: claim {claim.name!r}")
+        _check_sum(claim, where(("claims", index)))
 
 
 def _alike(value: object) -> object:
@@ -292,6 +295,15 @@ def _check_slot(
         raise BadInputError(
             f"{place}: unknown method {method!r}{nearest(str(method), study.methods)};"
             f" this study has {', '.join(study.methods)}"
+        )
+
+
+def _check_sum(claim: Claim, place: str) -> None:
+    total = math.fsum(term.weight for term in claim.terms)
+    if claim.measure == "accuracy" and abs(total) > 1e-9:
+        raise BadInputError(
+            f"{place}: claim {claim.name!r}: the weights of accuracies have to sum to 0, as 1 and"
+            f" -1 do, got {total:g}: an accuracy alone compares nothing"
         )
 
 

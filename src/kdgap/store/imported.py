@@ -57,6 +57,17 @@ class ImportedDirectory:
         if self.path.is_dir() and not self.exists() and any(self.path.iterdir()):
             raise BadInputError(f"{self.path}: not empty and no import; give another --out")
 
+    def differs(self, about: dict[str, Any]) -> bool:
+        """Whether an import of other files is here, or one that cannot be read."""
+        try:
+            return self.exists() and bool(self.read()[0]["source"] != about["source"])
+        except (StoreDamagedError, KeyError, ValueError):
+            return True
+
+    def judged(self) -> list[Path]:
+        """Return what `analyze` and `report` left here."""
+        return [path for name in ("report.html", "analysis") if (path := self.path / name).exists()]
+
     def write(self, about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
         """Write an import; `import.json` comes last and commits it."""
         content = "".join(json_text(run, indent=None) + "\n" for run in runs).encode()

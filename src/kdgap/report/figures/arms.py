@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.report.figures.style import DASHES, Look, looks
-from kdgap.report.tables.cells import configuration
+from kdgap.report.figures.style import DASHES, INK, Look, looks, shorten
+from kdgap.report.tables.cells import configuration, slot_of
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.proportion import mean_interval
 
@@ -53,6 +53,12 @@ def pairs(analysis: dict[str, Any]) -> list[tuple[str | None, str]]:
     return list(dict.fromkeys((gain["teacher"], gain["student"]) for gain in analysis["gains"]))
 
 
+def tunings(analysis: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every selection, in the order of the gains that it was for."""
+    place = {slot_of(gain): number for number, gain in enumerate(analysis["gains"])}
+    return sorted(analysis["selection"], key=lambda one: place.get(slot_of(one), len(place)))
+
+
 def drawn_arms(
     evidence: Evidence, analysis: dict[str, Any], student: str, teacher: str | None = None
 ) -> list[Drawn]:
@@ -77,6 +83,29 @@ def drawn_arms(
         dash = DASHES[teachers.index(gain["teacher"]) % len(DASHES)]
         found.append(_drawn(by_id, gain["runs"], gain, (label, own, dash), gain["teacher"],
                             evidence))  # fmt: skip
+    return found
+
+
+def ablation_sides(
+    evidence: Evidence, analysis: dict[str, Any], ablation: dict[str, Any]
+) -> list[Drawn]:
+    """Return the two arms of an entry of `analysis["ablations"]`; one without runs is left out.
+
+    Before the change an arm has its method's colour. After it is black and dashed: where a change
+    does nothing, the two lie on each other, and both must be seen.
+    """
+    by_id, look = {run.id: run for run in evidence.runs}, looks(analysis)
+    found = []
+    for side, dash in (("base", "-"), ("changed", "--")):
+        level = ablation[side]
+        if level is None:
+            continue
+        slots = [slot for one in level["runs"] for slot in by_id[one].slots]
+        slot = next(slot for slot in slots if slot.text == level["slot"])
+        own = look.get(slot.method, look["none"])
+        shown = own if side == "base" else Look(own.name, INK, own.marker)
+        words = (f"{shorten(ablation['name'], 26)}: {side}", shown, dash)
+        found.append(_drawn(by_id, level["runs"], level, words, slot.teacher))
     return found
 
 

@@ -1,4 +1,7 @@
-"""Curves over epochs: validation accuracy and gradient norms, each with its band over seeds."""
+"""Curves over epochs: validation accuracy and gradient norms, each with its band over seeds.
+
+Of a student with all its arms, or of an ablation with its two sides.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -11,15 +14,17 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.report.figures.arms import Drawn, drawn_arms
+from kdgap.report.figures.arms import Drawn, ablation_sides, drawn_arms
 from kdgap.report.figures.style import (
     BAND,
     DASHES,
+    FAINT,
     WIDTH,
     legend,
     legend_height,
     panel,
     shorten,
+    stack,
     styled,
     title,
 )
@@ -36,6 +41,11 @@ NORMS = {
     "term_grad_norm": "gradient norm of each loss term",
 }
 """What histories record of gradients, before clipping; the last is by loss term."""
+_ABLATION_PARTS = {
+    "val_acc": "validation accuracy (%)",
+    "grad_norm_max": "largest gradient norm",
+    "proj_grad_norm_max": "projections' largest norm",
+}
 
 
 @styled
@@ -63,16 +73,7 @@ def convergence(
         raise ValueError("no history has validation accuracies")
     words = f"{student}, last {100 * TAIL:.0f} % of training" if tail else student
     figure, axes = _axes(words, "validation accuracy (%)", shown)
-    start = max(curve[0][-1] for _, curve in shown) * (1 - TAIL) if tail else 0.0
-    lows, highs = [], []
-    for arm, (epochs, mean, low, high, _) in shown:
-        kept = epochs >= start
-        _band(axes, arm, epochs[kept], 100 * mean[kept], 100 * low[kept], 100 * high[kept])
-        if kept.any():
-            lows.append(100 * low[kept].min())
-            highs.append(100 * high[kept].max())
-    room = 0.04 * (max(highs) - min(lows)) or 0.5
-    axes.set_ylim(min(lows) - room, min(100.5, max(highs) + room))
+    _percent(axes, shown, max(curve[0][-1] for _, curve in shown) * (1 - TAIL) if tail else 0.0)
     return figure
 
 
@@ -97,23 +98,60 @@ def gradient_norms(
     Raises:
         ValueError: no run of the student recorded it.
     """
-    shown = norm_curves(drawn_arms(evidence, analysis, student), key)
+    shown = recorded_curves(drawn_arms(evidence, analysis, student), key)
     if not shown:
         raise ValueError(f"no history has {key}")
     figure, axes = _axes(f"{student}: {NORMS[key]}", "norm before clipping", shown)
-    decades = []
-    for arm, (epochs, mean, low, high, _) in shown:
-        kept = low > 0
-        if kept.any():
-            logs = [np.log10(part[kept]) for part in (mean, low, high)]
-            _band(axes, arm, epochs[kept], *logs)
-            decades += [float(logs[1].min()), float(logs[2].max())]
-    _log_ticks(axes, min(decades), max(decades))
+    _logarithmic(axes, shown)
     return figure
 
 
-def norm_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
-    """Return the curve of each arm that recorded a norm; of each loss term for `term_grad_norm`."""
+@styled
+def ablation_curves(
+    evidence: Evidence, analysis: dict[str, Any], ablation: dict[str, Any]
+) -> Figure:
+    """Return accuracy and gradient norms by epoch of both sides of an ablation, one below another.
+
+    A side that did not record what the other did is named, so that its absence is seen.
+
+    Args:
+        evidence, analysis: what is shown.
+        ablation: an entry of `analysis["ablations"]`.
+
+    Raises:
+        ValueError: neither side has a history of any of it.
+    """
+    sides = ablation_sides(evidence, analysis, ablation)
+    parts = {key: curves for key in _ABLATION_PARTS if (curves := recorded_curves(sides, key))}
+    if not parts:
+        raise ValueError("no history of the ablation's runs was recorded")
+    handles = [_handle(arm, len(arm.runs), 46) for arm in sides]
+    foot = legend_height(len(handles), 1) + 0.2
+    figure, all_axes = stack(WIDTH, [1.66] * len(parts), (0.5, 0.14, 0.24, 0.24), 0.22, foot)
+    for axes, (key, curves) in zip(all_axes, parts.items(), strict=True):
+        (_percent if key == "val_acc" else _logarithmic)(axes, curves)
+        axes.grid(color=BAND, lw=0.6)
+        title(axes, _ABLATION_PARTS[key], 0.05, weight="normal")
+        words = _unlike(sides, curves)
+        axes.text(1, 1.05, words, transform=axes.transAxes, ha="right", color=FAINT, fontsize=8)
+    all_axes[-1].set_xlabel("epoch")
+    title(all_axes[0], shorten(ablation["name"], 44), 0.25)
+    legend(all_axes[-1], handles, 1)
+    return figure
+
+
+def _unlike(sides: Iterable[Drawn], curves: Iterable[Shown]) -> str:
+    """Return which side recorded nothing of a part, or only in some of its runs."""
+    have = {arm.label: curve[-1] for arm, curve in curves}
+    return ", ".join(
+        f"{arm.label.split(': ')[-1]}: {f'n = {count}' if count else 'not recorded'}"
+        for arm in sides
+        if (count := have.get(arm.label, 0)) < len(arm.runs)
+    )
+
+
+def recorded_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
+    """Return the curve of each arm that recorded a key; of each loss term for `term_grad_norm`."""
     found = []
     for arm in arms:
         if key != "term_grad_norm":
@@ -178,11 +216,7 @@ def over_runs(runs: Iterable[Run], key: str, part: str | None = None) -> Curve |
 def _axes(words: str, unit: str, shown: Sequence[Shown]) -> tuple[Figure, Axes]:
     """Return a panel with its legend, which counts the runs behind each curve."""
     columns = 1 if any(len(arm.label) > 16 for arm, _ in shown) else 2
-    handles = [
-        Line2D([], [], color=arm.look.colour, ls=arm.dash,
-               label=shorten(f"{arm.label}, n = {curve[-1]}", 46 if columns == 1 else 24))
-        for arm, curve in shown
-    ]  # fmt: skip
+    handles = [_handle(arm, curve[-1], 46 if columns == 1 else 24) for arm, curve in shown]
     room = legend_height(len(handles), columns) + 0.42
     figure, axes = panel(WIDTH, 2.05 + room, (0.66, 0.14, room, 0.26))
     axes.set_xlabel("epoch")
@@ -191,6 +225,36 @@ def _axes(words: str, unit: str, shown: Sequence[Shown]) -> tuple[Figure, Axes]:
     title(axes, shorten(words, 50), 0.06)
     legend(axes, handles, columns)
     return figure, axes
+
+
+def _handle(arm: Drawn, runs: int, most: int) -> Line2D:
+    words = shorten(f"{arm.label}, n = {runs}", most)
+    return Line2D([], [], color=arm.look.colour, ls=arm.dash, label=words)
+
+
+def _percent(axes: Axes, shown: Iterable[Shown], start: float = 0.0) -> None:
+    """Draw shares as percent, from an epoch on."""
+    lows, highs = [], []
+    for arm, (epochs, mean, low, high, _) in shown:
+        kept = epochs >= start
+        _band(axes, arm, epochs[kept], 100 * mean[kept], 100 * low[kept], 100 * high[kept])
+        if kept.any():
+            lows.append(100 * low[kept].min())
+            highs.append(100 * high[kept].max())
+    room = 0.04 * (max(highs) - min(lows)) or 0.5
+    axes.set_ylim(min(lows) - room, min(100.5, max(highs) + room))
+
+
+def _logarithmic(axes: Axes, shown: Iterable[Shown]) -> None:
+    """Draw norms on a log scale; an epoch without one is left out."""
+    decades = []
+    for arm, (epochs, mean, low, high, _) in shown:
+        kept = low > 0
+        if kept.any():
+            logs = [np.log10(part[kept]) for part in (mean, low, high)]
+            _band(axes, arm, epochs[kept], *logs)
+            decades += [float(logs[1].min()), float(logs[2].max())]
+    _log_ticks(axes, min(decades), max(decades))
 
 
 def _band(axes: Axes, arm: Drawn, x: Values, mean: Values, low: Values, high: Values) -> None:

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from kdgap.errors import BadInputError
 from kdgap.files import write_atomic
 from kdgap.judge.evidence import Evidence
-from kdgap.report.figures.arms import pairs, students
-from kdgap.report.figures.curves import NORMS, convergence, gradient_norms
+from kdgap.report.figures.arms import pairs, students, tunings
+from kdgap.report.figures.curves import NORMS, ablation_curves, convergence, gradient_norms
 from kdgap.report.figures.gains import capacity_plot, interval_plot
 from kdgap.report.figures.grid import selection_grid
 from kdgap.report.figures.points import fidelity_plot, seed_plot
@@ -51,9 +51,12 @@ def all_figures(evidence: Evidence, analysis: dict[str, Any]) -> Iterator[tuple[
     for teacher, student in pairs(analysis):
         draw = partial(fidelity_plot, evidence, analysis, teacher, student)
         wanted.append((f"fidelity-{teacher}-{student}", draw))
-    for tuning in analysis["selection"]:
+    for tuning in tunings(analysis):
         name = f"selection-{tuning['teacher']}-{tuning['student']}-{tuning['method']}"
         wanted.append((name, partial(selection_grid, tuning)))
+    for ablation in analysis["ablations"]:
+        draw = partial(ablation_curves, evidence, analysis, ablation)
+        wanted.append((f"ablation-{ablation['name']}", draw))
     for name, draw in wanted:
         try:
             figure = draw()

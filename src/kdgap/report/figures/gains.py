@@ -16,6 +16,7 @@ from kdgap.report.figures.style import (
     FAINT,
     INK,
     VERDICTS,
+    WIDE,
     WIDTH,
     Look,
     legend,
@@ -50,7 +51,7 @@ def interval_plot(analysis: dict[str, Any]) -> Figure:
     room = legend_height(len(handles)) + 0.42
     heads = len({(gain["teacher"], gain["student"]) for gain in gains})
     height = row * (len(gains) + _HEAD * heads) + 0.1
-    figure, axes = panel(5.4, height + room + 0.08, (0.12, 0.12, room, 0.08))
+    figure, axes = panel(WIDE, height + room + 0.08, (0.12, 0.12, room, 0.08))
     ends = [x for gain in gains for x in (gain["gain_pp"], *(gain["ci95_simultaneous_pp"] or ()))]
     axes.set_xlim(*padded([*ends, -margin, margin], 0.03))
     y, group = 0.0, None
@@ -89,7 +90,7 @@ def _interval_row(axes: Axes, y: float, gain: dict[str, Any], look: Look) -> Non
         mew=1.4,
         ls="none",
     )
-    side_text(axes, 0, y + 0.36, look.name, "left")
+    side_text(axes, 0, y + 0.36, shorten(look.name, 18), "left")
     found = signed(gain["gain_pp"]) + (f" {interval(gain['ci95_pp'])}" if gain["ci95_pp"] else "")
     n = f"n = {gain['n']}, {gain['n_baseline']}"
     side_text(axes, 1, y + 0.36, f"{found} · {gain['verdict']} · {n}", "right")

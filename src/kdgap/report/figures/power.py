@@ -16,6 +16,7 @@ from kdgap.report.figures.style import (
     BAND,
     FAINT,
     INK,
+    WIDE,
     legend,
     legend_height,
     panel,
@@ -91,7 +92,7 @@ def _axes(family: int, target: float) -> tuple[Figure, Axes, Sequence[Any]]:
         Line2D([], [], color=FAINT, lw=0.8, ls=":", label=f"{level(target)} power"),
     ]
     room = legend_height(len(handles), 1) + 0.42
-    figure, axes = panel(5.0, 2.5 + room, (0.55, 0.15, room, 0.24))
+    figure, axes = panel(WIDE, 2.3 + room, (0.55, 0.15, room, 0.24))
     axes.set_ylim(0, 101)
     axes.set_xlabel("seeds an arm")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

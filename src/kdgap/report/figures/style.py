@@ -32,6 +32,8 @@ VERDICTS = {"gain": "^", "harm": "v", "equivalent": "s", "inconclusive": "o"}
 """Verdict → marker; its filling says the same once more: only `inconclusive` is hollow."""
 WIDTH = 3.5
 """Inches of one small panel: as wide as a phone at natural size."""
+WIDE = 4.3
+"""Inches of a figure that stands alone: a phone shows it whole at four fifths of its size."""
 
 # A reader's matplotlibrc must not show: everything that draws is set to its default first.
 _STYLE: Any = {
@@ -112,7 +114,11 @@ def style() -> Iterator[None]:
 
 
 def stack(
-    width: float, heights: Sequence[float], edges: tuple[float, float, float, float]
+    width: float,
+    heights: Sequence[float],
+    edges: tuple[float, float, float, float],
+    head: float = 0.0,
+    foot: float = 0.0,
 ) -> tuple[Figure, list[Axes]]:
     """Return a figure with plain axes one below the other.
 
@@ -121,11 +127,12 @@ def stack(
         heights: of each part in inches, room for its labels included.
         edges: room left of, right of, below and above each pair of axes, in inches. Fixed room,
             because a layout engine would draw everything twice.
+        head, foot: room over the first part and under the last, in inches.
     """
-    total = sum(heights)
+    total = head + sum(heights) + foot
     figure = Figure(figsize=(width, total))
     left, right, below, above = edges
-    made, top = [], total
+    made, top = [], total - head
     for height in heights:
         top -= height
         box = (left, top + below, width - left - right, height - below - above)
@@ -150,12 +157,12 @@ def panel(
     return figure, axes
 
 
-def title(axes: Axes, text: str, above: float) -> None:
+def title(axes: Axes, text: str, above: float, weight: str = "bold") -> None:
     """Put a title `above` inches over the axes, at the left edge of the figure."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     top = axes.get_position().y1 + above / figure.get_figheight()
-    figure.text(0.02, top, text, fontsize=9, fontweight="bold", va="bottom")
+    figure.text(0.02, top, text, fontsize=9, fontweight=weight, va="bottom")
 
 
 def side_text(

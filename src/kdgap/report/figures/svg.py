@@ -23,7 +23,12 @@ _LINK = re.compile(r'<a href="(#[^"]*)"[^>]*>')
 
 
 def inline_svg(
-    figure: Figure, key: str, name: str, description: str, tips: Mapping[str, str] | None = None
+    figure: Figure,
+    key: str,
+    name: str,
+    description: str,
+    tips: Mapping[str, str] | None = None,
+    largest: float = 1.0,
 ) -> Markup:
     """Return a figure as an `svg` element.
 
@@ -32,6 +37,7 @@ def inline_svg(
         key: what its ids begin with; unlike in every figure of the page.
         name, description: what it is, for those who do not see it.
         tips: link → words that are shown beside a point.
+        largest: how many times its natural width it may become where there is room.
 
     A figure with links is a group, since links inside an image would be hidden. They are left out
     of the tab order: there are hundreds, and the page's tables lead to the same places.
@@ -50,7 +56,7 @@ def inline_svg(
     return Markup(  # noqa: S704
         f'<svg role="{role}" aria-labelledby="{key}-name {key}-words"'
         f' viewBox="0 0 {width:g} {height:g}"'
-        f' style="max-width:{natural:.0f}px;min-width:{least:.0f}px">'
+        f' style="max-width:{natural * largest:.0f}px;min-width:{least:.0f}px">'
         f'<title id="{key}-name">{escape(name)}</title>'
         f'<desc id="{key}-words">{escape(description)}</desc>{body}</svg>'
     )

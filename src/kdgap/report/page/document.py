@@ -14,6 +14,7 @@ from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.flags import FINDINGS
 from kdgap.judge.words import (
     contrast_sentence,
+    counted,
     gain_sentence,
     interval,
     level,
@@ -33,6 +34,7 @@ from kdgap.report.page.runs import (
     undone,
 )
 from kdgap.report.tables import cells
+from kdgap.report.tables.measured import difference
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {
@@ -95,7 +97,7 @@ def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
         "tally": Counter(gain["verdict"] for gain in gains),
         "outcomes": Counter(claim["outcome"] for claim in analysis["contrasts"]),
         "galleries": hang.galleries(),
-        "recorded": recorded(evidence, analysis),
+        "recorded": recorded(evidence),
         "links": partial(run_links, by_id=by_id, anchors=anchors),
         "anchors": anchors,
         "classes": _classes(gains),
@@ -169,7 +171,9 @@ def _environment() -> Environment:
         "MOST_CLASSES": MOST_CLASSES,
         "MOST_LISTED": MOST_LISTED,
         "accuracy_interval": accuracy_interval,
+        "counted": counted,
         "contrast_sentence": partial(contrast_sentence, named=False),
+        "difference": difference,
         "gain_sentence": partial(gain_sentence, named=False),
         "measured": cells.measured,
         "needed": cells.needed,
@@ -186,20 +190,37 @@ def _counted(measures: dict[str, Any]) -> int:
     return max((measures[name]["n"] for name in MEASURES if measures[name]), default=0)
 
 
-def _largest(classes: list[dict[str, Any]]) -> float:
-    return max((abs(float(v)) for row in classes for v in row["differences"].values()), default=0.0)
+def _largest(rows: list[dict[str, Any]]) -> float:
+    return max(
+        (abs(float(one["value"])) for row in rows for one in row["cells"].values()), default=0.0
+    )
 
 
-def _classes(gains: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return each gain's accuracy by class minus the baseline's, in points."""
-    found = []
+def _classes(gains: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return accuracy by class in percent: minus the baseline's, or alone where it has none.
+
+    `names` of the classes, and the rows `differences` and `accuracies`, each a gain with its
+    `cells` by class: `value`, `ci` and, of a difference, whether it is `marked`: its interval,
+    which holds for all classes of the row at once, excludes zero.
+    """
+    found: dict[str, Any] = {"names": {}, "differences": [], "accuracies": []}
     for gain in gains:
         fidelity = gain["fidelity"] or {}
-        own, plain = fidelity.get("per_class_accuracy"), fidelity.get("per_class_baseline")
-        if own and plain:
-            both = {name: 100 * (own[name] - plain[name]) for name in own if name in plain}
-            found.append({"gain": gain, "differences": both})
-    return found
+        between, own = fidelity.get("per_class_difference"), fidelity.get("per_class_accuracy")
+        kind, value, interval_of = (
+            ("differences", "difference", "ci95_simultaneous")
+            if between
+            else ("accuracies", "mean", "ci95")
+        )
+        made = {}
+        for name, one in (between or own or {}).items():
+            ends = one[interval_of] and [100 * end for end in one[interval_of]]
+            marked = bool(between and ends and (ends[0] > 0 or ends[1] < 0))
+            made[name] = {"value": 100 * one[value], "ci": ends, "marked": marked}
+        if made:
+            found["names"] |= dict.fromkeys(made)
+            found[kind].append({"gain": gain, "cells": made})
+    return {**found, "names": list(found["names"])}
 
 
 def _tint(value: float, largest: float) -> str:

@@ -1,5 +1,6 @@
 """Figures on the report's page: which are shown, what is left out, and words for each."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,12 +9,13 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from kdgap.judge.evidence import Evidence
-from kdgap.judge.words import interval, method_name, signed, spread
-from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.words import interval, signed, spread
+from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
     NORMS,
     Shown,
+    ablation_curves,
     convergence,
     gradient_norms,
     validation_curves,
@@ -23,11 +25,14 @@ from kdgap.report.figures.grid import grid_title, selection_grid
 from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import power_curve
 from kdgap.report.figures.svg import inline_svg
+from kdgap.report.page.runs import by_kind
 from kdgap.report.tables.cells import pair
 
 MOST_PANELS, LARGE = (12, 6), 2000
 """Panels of one kind, and in a study of more runs than `LARGE`: more are neither read nor quickly
 drawn, at about 50 ms each."""
+GROWN = 1.25
+"""How much larger than at its natural width a figure that stands alone may be."""
 
 
 @dataclass
@@ -67,7 +72,7 @@ class Hang:
     def galleries(self) -> dict[str, Gallery]:
         """Return the figures of every section; a gallery is empty where nothing was recorded."""
         evidence, analysis = self.evidence, self.analysis
-        named, paired, tuned = students(analysis), pairs(analysis), analysis["selection"]
+        named, paired, tuned = students(analysis), pairs(analysis), tunings(analysis)
         most = MOST_PANELS[len(evidence.runs) > LARGE]
         return {
             "intervals": self._one(
@@ -75,22 +80,30 @@ class Hang:
                 "Gains with their intervals",
                 _gain_words(analysis),
                 partial(interval_plot, analysis),
+                GROWN,
             ),
             "capacity": self._capacity(),
             "power": self._one(
-                "power", "Power by seeds an arm", _POWER, partial(power_curve, evidence, analysis)
+                "power",
+                "Power by seeds an arm",
+                _POWER,
+                partial(power_curve, evidence, analysis),
+                GROWN,
             ),
             "seeds": self._each("seeds", named, most, [self._seeds]),
             "curves": self._each("curves", named, most // 2, [self._convergence, self._tail]),
             "norms": self._each("norms", named, most // len(NORMS), map(self._norm, NORMS)),
             "fidelity": self._each("fidelity", paired, most, [self._fidelity]),
             "selection": self._each("selection", tuned, most, [self._grid]),
+            "ablations": self._each("ablations", analysis["ablations"], most, [self._ablation]),
         }
 
-    def _one(self, key: str, name: str, words: str, draw: Callable[[], Figure]) -> Gallery:
+    def _one(
+        self, key: str, name: str, words: str, draw: Callable[[], Figure], largest: float = 1.0
+    ) -> Gallery:
         found = Gallery()
         try:
-            found.panels.append(inline_svg(draw(), f"f-{key}", name, words, self.tips))
+            found.panels.append(inline_svg(draw(), f"f-{key}", name, words, self.tips, largest))
         except ValueError:  # nothing of it was recorded
             return found
         count = len(self.analysis["gains"])
@@ -175,6 +188,10 @@ class Hang:
         )
         return f"Selection of {grid_title(tuning)}", f"{tried}.", selection_grid(tuning)
 
+    def _ablation(self, ablation: dict[str, Any]) -> tuple[str, str, Figure]:
+        figure = ablation_curves(self.evidence, self.analysis, ablation)
+        return f"Training before and after {ablation['name']}", _CURVES, figure
+
 
 _CURVES = "Mean over runs with the band from the lowest to the highest run."
 _POWER = "The seeds that each gain needs are in the table of gains."
@@ -194,21 +211,25 @@ def _arm_words(arms: Iterable[Drawn]) -> str:
     return "; ".join(f"{arm.counted}: {spread(arm.mean, None)} %" for arm in arms) + "."
 
 
-def recorded(evidence: Evidence, analysis: dict[str, Any]) -> list[str]:
-    """Return a sentence on each gradient norm: which methods' runs recorded it."""
-    by_id = {run.id: run for run in evidence.runs}
-    levels = [("the baselines", level["runs"]) for level in analysis["baselines"]]
-    arms = [*levels, *((method_name(gain["method"]), gain["runs"]) for gain in analysis["gains"])]
+def recorded(evidence: Evidence) -> list[str]:
+    """Return a sentence on each gradient norm: whose runs recorded it, and how large it became."""
+    kinds = by_kind(run for run in evidence.runs if run.history)
     found = []
     for key, words in NORMS.items():
-        have = dict.fromkeys(
-            method
-            for method, ids in arms
-            if any(
-                entry.get(key) for one in ids if one in by_id for entry in by_id[one].history[:3]
-            )
-        )
-        who = ", ".join(have)
-        text = f"recorded for {who}" if have else "not recorded by any run"
-        found.append(f"{words[0].upper()}{words[1:]}: {text}.")
+        have = {kind: sum(_has(run, key) for run in runs) for kind, runs in kinds.items()}
+        who = [
+            kind + ("" if count == len(kinds[kind]) else f" ({count} of {len(kinds[kind])} runs)")
+            for kind, count in have.items()
+            if count
+        ]
+        text = f"recorded for {', '.join(who)}" if who else "not recorded by any run"
+        values = (entry.get(key) for run in evidence.runs for entry in run.history if who)
+        known = [one for one in values if isinstance(one, int | float) and math.isfinite(one)]
+        most = f"; at most {max(known):.3g}" if known else ""
+        found.append(f"{words[0].upper()}{words[1:]}: {text}{most}.")
     return found
+
+
+def _has(run: Run, key: str) -> bool:
+    """Whether a run recorded a norm: an imported run writes 0 where it recorded nothing."""
+    return any(entry.get(key) for entry in run.history)

@@ -17,6 +17,7 @@ from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
+_KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}
 MOST_LINKS = 60
 _COLUMNS = 9
 
@@ -99,12 +100,35 @@ def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
     return Markup("".join(parts))  # noqa: S704  # every text in it went through `escape`
 
 
+def by_kind(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """Return what runs are for, in words and in the usual order of roles → the runs.
+
+    A run that plays several roles stands under the first of them.
+    """
+    found: dict[tuple[int, str], list[Run]] = {}
+    for run in runs:
+        slot = min(run.slots, key=lambda slot: _place(slot.role), default=None)
+        role = slot.role if slot else ""
+        kind = _KINDS.get(role, "other runs")
+        if slot and role == "final":
+            kind = method_name(slot.method)
+        elif slot and role == "ablation":
+            kind = f"the ablation {slot.variant}"
+        found.setdefault((_place(role), kind), []).append(run)
+    ordered = sorted(found.items(), key=lambda one: one[0][0])
+    return {kind: members for (_, kind), members in ordered}
+
+
+def _place(role: str) -> int:
+    return ROLES.index(role) if role in ROLES else len(ROLES)
+
+
 def _group(run: Run) -> tuple[int, str, str]:
     """Return role, words and cell that a run stands under; a choice's candidates together."""
     if not run.slots:
         return len(ROLES), "no role", run.cell
     slot = run.slots[0]
-    place = ROLES.index(slot.role) if slot.role in ROLES else len(ROLES)
+    place = _place(slot.role)
     if slot.role == "selection":
         return place, f"selection: {slot_words(replace(slot, variant=''))}", ""
     return place, f"{slot.role}: {slot_words(slot)}", run.cell

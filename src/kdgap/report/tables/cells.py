@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kdgap.judge.words import interval, level, signed
+from kdgap.judge.flags import UNSETTLED
+from kdgap.judge.words import counted, interval, level, signed
 from kdgap.judge.words import spread as mean_and_std
 from kdgap.report.tables.forms import STAR, Table, Value
 
@@ -81,10 +82,12 @@ def counts(ns: Sequence[int]) -> str:
 
 
 def needed(entry: Mapping[str, Any]) -> str | None:
-    """Return the seeds an arm that an open question needs."""
-    if entry["verdict"] != "inconclusive":
+    """Return the seeds an arm that an open gain or claim needs; None where seeds are no answer."""
+    settled = entry.get("outcome", entry["verdict"]) not in UNSETTLED
+    if settled or not entry["ci95_pp"]:
         return None
-    return "too many" if entry["seeds_needed"] is None else str(entry["seeds_needed"])
+    seeds = entry.get("seeds_needed_claim", entry["seeds_needed"])
+    return "too many" if seeds is None else str(seeds)
 
 
 def percent(share: float | None) -> float | None:
@@ -119,7 +122,7 @@ def test_name(settings: Mapping[str, Any]) -> str:
 def star_note(settings: Mapping[str, Any], family: int, what: str) -> str:
     """Return what Holm p and a star mean in a table."""
     return (
-        f"Holm p: corrected for the number of {what}, {family}; the interval and p are not. {STAR}"
+        f"Holm p: corrected for {counted(family, what)}; the interval and p are not. {STAR}"
         f" Holm p ≤ {settings['alpha']:g}."
     )
 

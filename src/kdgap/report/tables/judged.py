@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from kdgap.judge.words import level, method_name, p_value
+from kdgap.judge.words import counted, level, method_name, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Analysis, Line
 from kdgap.report.tables.forms import STAR, Table, Value
 
+_OWN = ("estimate_pp", "p_claim", "p_claim_holm", "seeds_needed_claim")
 _PAIRED = ("n", "gain_pp", "se_pp", "df", "p", "p_permutation", "p_permutation_exact")
 _TEACHERS = (
     *("teachers", "seeds", "teacher_std_pp", "seed_std_pp", "residual_std_pp", "teacher_share"),
@@ -56,7 +57,7 @@ def gains(analysis: Analysis) -> Table:
         f"Test accuracy in % of the {settings['primary']} weights, mean ± std over seeds, and its"
         " gain over the baseline of the same student in percentage points, with a"
         f" {cells.test_name(settings)} interval. n: seeds of the method / of the baseline."
-        f" {cells.star_note(settings, settings['gains_in_family'], 'gains')} Equivalent: any effect"
+        f" {cells.star_note(settings, settings['gains_in_family'], 'gain')} Equivalent: any effect"
         f" is smaller than {settings['smallest_effect_pp']:g} pp (TOST)."
         f" {cells.seeds_note(settings)}"
     )
@@ -78,13 +79,13 @@ def contrasts(analysis: Analysis) -> Table:
     settings = analysis["settings"]
 
     def line(claim: dict[str, Any]) -> Line:
-        p, adjusted = _claim_p(claim, claim["says"])
+        adjusted = claim["p_claim_holm"]
         shown = [
             claim["text"],
             claim["outcome"],
             cells.difference(claim["estimate_pp"], claim),
             cells.counts([term["n"] for term in claim["terms"]]),
-            p_value(p),
+            p_value(claim["p_claim"]),
             p_value(adjusted) + cells.star(adjusted, settings),
             claim["verdict"],
             "yes" if claim["post_hoc"] else "no",
@@ -94,7 +95,7 @@ def contrasts(analysis: Analysis) -> Table:
         values = {
             **{key: claim[key] for key in kept},
             "terms": "; ".join(f"{term['slot']} ({term['weight']:g})" for term in claim["terms"]),
-            **{key: claim[key] for key in ("estimate_pp", "p_claim", "p_claim_holm")},
+            **{key: claim[key] for key in _OWN},
             **cells.numbers(claim),
         }
         return shown, values
@@ -106,18 +107,13 @@ def contrasts(analysis: Analysis) -> Table:
         f"Each claim as a difference in percentage points, with a {cells.test_name(settings)}"
         " interval. n: seeds of each arm. p: of the test that the claim needs, which is of a"
         f" difference from zero, of being no worse by {margin}, or of being smaller than {margin}"
-        f" either way. {cells.star_note(settings, settings['contrasts_in_family'], 'claims')}"
-        " Verdict: of the difference itself. Post hoc: not registered before the first test."
-        f" {cells.seeds_note(settings)}"
+        f" either way. {cells.star_note(settings, settings['claims_in_family'], 'claim')}"
+        " Verdict: of the difference itself. Post hoc: not registered before the first test. Seeds"
+        f" needed: in each arm, to show the claim with {level(settings['power'])} power where it"
+        f" is true by {margin}, or where there is no difference for a claim of none or of no loss."
     )
     entries = map(line, analysis["contrasts"])
     return cells.table("contrasts", "Claims", names, entries, caption)
-
-
-def _claim_p(claim: dict[str, Any], says: str) -> tuple[float | None, float | None]:
-    """Return the raw and the adjusted p that decide a claim."""
-    names = ("p", "p_holm") if says == "above" else ("p_claim", "p_claim_holm")
-    return claim[names[0]], claim[names[1]]
 
 
 def ablations(analysis: Analysis) -> Table:
@@ -130,6 +126,7 @@ def ablations(analysis: Analysis) -> Table:
         shown = [
             entry["name"],
             entry["slot"],
+            entry["change"],
             f"{entry['n']} / {entry['n_baseline']}",
             cells.level_text(changed),
             cells.level_text(base),
@@ -139,7 +136,7 @@ def ablations(analysis: Analysis) -> Table:
             entry["verdict"],
         ]
         values = {
-            **{key: entry[key] for key in ("name", "slot", "n", "n_baseline")},
+            **{key: entry[key] for key in ("name", "slot", "change", "n", "n_baseline")},
             "changed_mean_pp": changed.get("mean_pp"),
             "changed_std_pp": changed.get("std_pp"),
             "base_mean_pp": base.get("mean_pp"),
@@ -149,13 +146,13 @@ def ablations(analysis: Analysis) -> Table:
         }
         return shown, values
 
-    names = ["Ablation", "Of", "n", "Changed", "Unchanged"]
+    names = ["Ablation", "Of", "What changes", "n", "Changed", "Unchanged"]
     names += [cells.interval_head("Effect", settings), "p", "Holm p", "Verdict"]
     family = max((entry["family"] for entry in entries), default=0)
     caption = (
         f"Test accuracy in % of the {settings['primary']} weights, mean ± std over seeds. Effect:"
         f" changed minus unchanged in percentage points, with a {cells.test_name(settings)}"
-        f" interval. n: seeds changed / unchanged. {cells.star_note(settings, family, 'ablations')}"
+        f" interval. n: seeds changed / unchanged. {cells.star_note(settings, family, 'ablation')}"
     )
     return cells.table("ablations", "Ablations", names, map(line, entries), caption)
 
@@ -181,8 +178,7 @@ def sensitivity(analysis: Analysis) -> Table:
         declared = claim_of[one["name"]]
         what = dict.fromkeys(("teacher", "student", "method", "cell"))
         what = {"kind": "claim", **what, "claim": one["name"]}
-        adjusted = _claim_p(one, declared["says"])[1]
-        outcome = (one["outcome"], declared["outcome"])
+        outcome, adjusted = (one["outcome"], declared["outcome"]), one["p_claim_holm"]
         return line(view, one, what, declared["text"], one["estimate_pp"], adjusted, outcome)
 
     def line(
@@ -229,7 +225,8 @@ def sensitivity(analysis: Analysis) -> Table:
     caption = (
         f"As declared: {settings['primary']} weights, {cells.test_name(settings)} test,"
         f" {level(settings['confidence'])} intervals; n: seeds of each arm. {STAR} Holm p ≤"
-        f" {settings['alpha']:g}, corrected for {settings['gains_in_family']} gains or"
-        f" {settings['contrasts_in_family']} claims."
+        f" {settings['alpha']:g}, corrected for"
+        f" {counted(settings['gains_in_family'], 'gain')} or"
+        f" {counted(settings['claims_in_family'], 'claim')}."
     )
     return cells.table("sensitivity", "Other ways of looking", names, lines, caption)

@@ -1,10 +1,11 @@
 """Tables of what was measured: levels, fidelity, selection, and every run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.fidelity import MEASURES
-from kdgap.judge.words import level, method_name
+from kdgap.judge.words import level, method_name, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Analysis, Line
 from kdgap.report.tables.forms import Table, Value
@@ -61,7 +62,7 @@ def fidelity(analysis: Analysis) -> Table:
 
     def line(gain: dict[str, Any]) -> Line:
         found = gain["fidelity"]
-        base = found["baseline"] or {}
+        base, between = found["baseline"] or {}, found["difference"] or {}
         ns = sorted({found[name]["n"] for name in MEASURES if found[name]})
         shown = [
             cells.pair(gain),
@@ -69,8 +70,10 @@ def fidelity(analysis: Analysis) -> Table:
             cells.counts(ns),
             cells.measured(found["top1_agreement"], 100, 2),
             cells.measured(base.get("top1_agreement"), 100, 2),
+            difference(between.get("top1_agreement"), 100, 2),
             cells.measured(found["kl_t1"], 1, 4),
             cells.measured(found["kl_t4"], 1, 4),
+            difference(between.get("kl_t4"), 1, 4),
             cells.measured(found["ece"], 100, 2),
             _two_digits(cells.percent(found["teacher_accuracy"])),
         ]
@@ -84,18 +87,33 @@ def fidelity(analysis: Analysis) -> Table:
                 low, high = measure.get("ci95") or (None, None)
                 values |= {f"{field}_{key}": measure.get(key) for key in ("n", "mean", "std")}
                 values |= {f"{field}_ci95_low": low, f"{field}_ci95_high": high}
+        for name in MEASURES:
+            measure, field = between.get(name) or {}, f"difference_{name}"
+            low, high = measure.get("ci95") or (None, None)
+            values[field] = measure.get("difference")
+            values |= {f"{field}_ci95_low": low, f"{field}_ci95_high": high}
         return shown, values
 
-    names = ["Pair", "Method", "n", "Agreement", "of the baseline", "KL, T = 1", "KL, T = 4"]
-    names += ["ECE", "Teacher"]
+    names = ["Pair", "Method", "n", "Agreement", "of the baseline", "Difference in pp"]
+    names += ["KL, T = 1", "KL, T = 4", "T = 4, difference", "ECE", "Teacher"]
     caption = (
         f"On the test images, {settings['primary']} weights: top-1 agreement with the teacher in"
         " %, of the student and of the plainly trained one; KL(teacher‖student) in nats; expected"
         " calibration error and the teacher's accuracy in %. Means over n seeds with"
-        f" {level(settings['confidence'])} t intervals. Following the teacher is no accuracy."
+        f" {level(settings['confidence'])} t intervals, differences with Welch's, none of them"
+        " corrected for their number. Following the teacher is no accuracy."
     )
     lines = (line(gain) for gain in analysis["gains"] if gain["fidelity"])
     return cells.table("fidelity", "Fidelity to the teacher", names, lines, caption)
+
+
+def difference(measure: Mapping[str, Any] | None, scale: float, digits: int) -> str | None:
+    """Return a measure's difference to the baseline with its interval, all signed."""
+    if not measure:
+        return None
+    numbers = [signed(scale * end, digits) for end in measure["ci95"] or ()]
+    text = signed(scale * measure["difference"], digits)
+    return f"{text} [{', '.join(numbers)}]" if numbers else text
 
 
 def selection(analysis: Analysis) -> Table:
