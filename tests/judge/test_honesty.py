@@ -1,10 +1,11 @@
 """What must not be hidden: late changes, verdicts that hinge on one choice, what a claim needs."""
 
 from dataclasses import replace
-from statistics import stdev
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
+from scipy import stats
 
 from kdgap.errors import BadInputError
 from kdgap.judge.analysis import analyse, judged_by, with_claims
@@ -115,6 +116,142 @@ def test_a_claim_of_no_loss_or_no_difference_needs_seeds_of_its_own(says: str) -
             power.contrast_power(0.2, [1, -1], found, n, 2 * level) for n in (needed - 1, needed)
         ]
     assert reached[0] < 0.8 <= reached[1]
+
+
+HIGH = [95.35, 95.25, 95.3, 95.4, 95.2]
+LOW = [95.0, 95.1, 95.05, 94.95, 95.15]
+
+
+def methods(first: list[float], second: list[float], *claims: Any) -> dict[str, Any]:
+    """Return what becomes of claims about two methods of one pair, by name."""
+    runs = runs_of(plain("little"), BASELINE)
+    runs += runs_of(final("big", "little", "feature"), first)
+    runs += runs_of(final("big", "little", "logit"), second)
+    made = evidence(runs, claims=claims)
+    return {one["name"]: one for one in analyse(made)["contrasts"]}
+
+
+def no_worse(name: str, better: str, other: str) -> Any:
+    terms = [{"weight": w, **TERM, "method": m} for w, m in ((1, better), (-1, other))]
+    return claim(name, terms, measure="accuracy", says="not_below")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_opposite_claims_of_no_loss_have_a_test_each_whatever_their_order(order: int) -> None:
+    claims = [no_worse("up", "logit", "feature"), no_worse("down", "feature", "logit")][::order]
+    found = methods(LOW, HIGH, *claims)
+    test = stats.ttest_ind(HIGH, LOW, equal_var=False)
+    se = test.statistic and (mean(HIGH) - mean(LOW)) / test.statistic
+    for name, value in (("up", 0.25), ("down", -0.25)):
+        one = found[name]
+        assert one["estimate_pp"] == pytest.approx(value)
+        assert one["p_claim"] == pytest.approx(stats.t.sf((value + 0.2) / se, test.df))
+        assert one["claims_in_family"] == 2
+    assert found["up"]["outcome"] == "established"
+    assert found["down"]["outcome"] == "not established"
+
+
+def test_a_claim_of_no_difference_is_contradicted_only_by_one_that_matters() -> None:
+    small = [value + 0.16 for value in LOW]  # there, and yet smaller than 0.2 pp
+    tight = [95.001, 95.0, 94.999, 95.0, 95.0]
+    nothing = claim("none", [{"weight": w, **TERM, "method": m}
+                             for w, m in ((1, "logit"), (-1, "feature"))],
+                    measure="accuracy", says="nothing")  # fmt: skip
+    found = methods(tight, [value + 0.16 for value in tight], nothing)["none"]
+    assert (found["verdict"], found["outcome"]) == ("gain", "established")
+    assert methods(LOW, small, nothing)["none"]["outcome"] == "not established"
+    found = methods(tight, [value + 0.4 for value in tight], nothing)["none"]
+    assert found["outcome"] == "contradicted"
+    assert "contradicted; +0.40 pp" in found["sentence"]
+    assert "the effect is 0.2 pp or more, Holm p" in found["sentence"]
+
+
+def test_a_claim_of_no_loss_is_contradicted_only_by_a_loss_that_matters() -> None:
+    tight = [95.001, 95.0, 94.999, 95.0, 95.0]
+    one = no_worse("up", "logit", "feature")
+    found = methods(tight, [value - 0.16 for value in tight], one)["up"]
+    assert (found["verdict"], found["outcome"]) == ("harm", "established")
+    found = methods(tight, [value - 0.3 for value in tight], one)["up"]
+    assert found["outcome"] == "contradicted"
+    assert "it is worse by 0.2 pp or more, Holm p" in found["sentence"]
+    assert methods(tight, [value + 0.3 for value in tight], one)["up"]["outcome"] == "established"
+
+
+def crossed(lifts: dict[str, float], lacking: tuple[str, int] | None = None) -> Evidence:
+    runs = runs_of(plain("little"), BASELINE)
+    for teacher, lift in lifts.items():
+        made = runs_of(final("big", "little", "logit"), [v + lift for v in METHOD], cell="c",
+                       teacher=teacher)  # fmt: skip
+        runs += [replace(run, id=f"{run.id}-{teacher}") for run in made
+                 if (teacher, run.seed) != lacking]  # fmt: skip
+    return evidence(runs)
+
+
+def test_a_gain_from_some_teachers_says_what_it_is_over_teachers_of_their_kind() -> None:
+    (gain,) = analyse(crossed({"a": 0.0, "b": 2.0}))["gains"]
+    (text,) = (flag["text"] for flag in gain["flags"] if flag["code"] == "these-teachers")
+    low, high = gain["teachers"]["ci95_over_teachers_pp"]
+    assert low < 0 < high
+    assert text.startswith(
+        "conditional on these 2 teacher checkpoints; over teachers of their kind"
+    )
+    assert f"{gain['teachers']['gain_over_teachers_pp']:+.2f} pp" in text
+
+
+def test_a_seed_that_lacks_a_teacher_is_not_compared() -> None:
+    (whole,) = analyse(crossed({"a": 0.0, "b": 2.0}))["gains"]
+    (gain,) = analyse(crossed({"a": 0.0, "b": 2.0}, ("a", 4)))["gains"]
+    assert (whole["n"], gain["n"]) == (5, 4)
+    assert gain["gain_pp"] == pytest.approx(mean(METHOD[:4]) + 1 - mean(BASELINE))
+
+
+def test_a_baseline_that_does_not_vary_adds_no_error_over_teachers() -> None:
+    made = crossed({"a": 0.0, "b": 0.4, "c": 0.9})
+    runs = [run for run in made.runs if not run.has_role("baseline")]
+    runs += runs_of(plain("little"), [95.0] * 5)
+    (gain,) = analyse(evidence(runs))["gains"]
+    gained = mean(METHOD) + (0.4 + 0.9) / 3 - 95.0
+    assert gain["teachers"]["gain_over_teachers_pp"] == pytest.approx(gained)
+
+
+def test_an_ablation_of_finals_carries_what_makes_them_doubtful() -> None:
+    made = selected(METHOD)
+    base = Slot("ablation", "big", "little", "logit", "clip: base")
+    runs = [replace(run, slots=(*run.slots, base)) if run.has_role("final") else run
+            for run in made.runs]  # fmt: skip
+    runs += runs_of(Slot("ablation", "big", "little", "logit", "clip: changed"), BASELINE)
+    terms = [{"weight": 1, "ablation": "clip", "arm": "base"}, {"weight": -1, "ablation": "clip"}]
+    analysis = analyse(evidence(runs, claims=(claim("clip", terms, measure="accuracy"),)))
+    for entry in (analysis["ablations"][0], analysis["contrasts"][0]):
+        assert {"shared-selection-seed", "one-teacher"} <= codes(entry)
+
+
+def test_baselines_in_other_settings_are_named_and_the_largest_group_counts() -> None:
+    runs = runs_of(plain("little"), [90.0], cell="odd", first_seed=9)
+    runs += runs_of(plain("little"), BASELINE, cell="usual")
+    runs += runs_of(final("big", "little", "logit"), METHOD)
+    (gain,) = analyse(evidence(runs))["gains"]
+    assert gain["n_baseline"] == 5
+    (text,) = (flag["text"] for flag in gain["flags"] if flag["code"] == "other-baselines")
+    assert text == "1 run of plain training in other settings left out"
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-13, 1e200, 1e308])
+def test_a_weight_that_is_no_weight_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match="weight"):
+        claim("odd", [{"weight": weight, **TERM}])
+
+
+@pytest.mark.parametrize(
+    ("n", "other", "smallest"), [(5, 5, 2 / 252), (3, 5, 1 / 56), (12, 12, 1e-4)]
+)
+def test_the_smallest_p_is_one_that_a_test_of_these_seeds_can_reach(
+    n: int, other: int, smallest: float
+) -> None:
+    values = [95 + 0.01 * number for number in range(n)]
+    analysis = analyse(pair_of([90 + 0.01 * number for number in range(other)], values))
+    assert analysis["settings"]["smallest_p"] == pytest.approx(smallest)
+    assert analysis["gains"][0]["p_permutation"] == pytest.approx(smallest)
 
 
 def test_contrasts_say_the_seeds_of_both_sides() -> None:

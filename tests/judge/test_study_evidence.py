@@ -11,7 +11,7 @@ from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.store.record import BEST, LAST, RunDirectory
-from kdgap.store.study import PLAN, StudyDirectory
+from kdgap.store.study import PLAN, StudyDirectory, content_hash
 
 TEACHER = "f" * 64
 BASELINE, METHOD = [0.90, 0.91, 0.93, 0.90], [0.92, 0.94, 0.93, 0.95]
@@ -115,8 +115,37 @@ def test_claims_are_confirmatory_as_they_were_locked(tmp_path: Path) -> None:
     directory = study(tmp_path, BASELINE, METHOD)
     assert analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
     # A lock of an earlier version has no key for what a claim says: it says the default.
-    directory.lock_fact("preregistration", {"sha256": "x", "content": {"claims": [CLAIM]}})
+    content = {"claims": [CLAIM]}
+    directory.lock_fact("preregistration", {"sha256": content_hash(content), "content": content})
     assert not analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
+
+
+def test_a_lock_that_was_changed_by_hand_confirms_nothing(tmp_path: Path) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    content = {"claims": [CLAIM]}
+    directory.lock_fact("preregistration", {"sha256": "0" * 64, "content": content})
+    analysis = analyse(study_evidence(directory))
+    assert analysis["contrasts"][0]["post_hoc"]
+    assert analysis["study"]["marks"] == ["pre-registration changed by hand"]
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value", "mark"),
+    [
+        ("statistics", "smallest_effect_pp", 5.0, "post hoc: statistics"),
+        ("finals", "primary", "last", "post hoc: primary"),
+    ],
+)
+def test_a_study_judged_otherwise_than_locked_is_post_hoc(
+    tmp_path: Path, group: str, key: str, value: object, mark: str
+) -> None:
+    directory = study(tmp_path, BASELINE, METHOD)
+    asked = directory.plan()["study"]
+    content = {"claims": [CLAIM], "statistics": asked["statistics"], "finals": asked["finals"]}
+    content[group] = {**content[group], key: value}
+    directory.lock_fact("preregistration", {"sha256": content_hash(content), "content": content})
+    analysis = analyse(study_evidence(directory))
+    assert (analysis["study"]["marks"], analysis["contrasts"][0]["post_hoc"]) == ([mark], True)
 
 
 def test_a_run_in_anothers_place_is_left_out_and_named(tmp_path: Path) -> None:

@@ -40,15 +40,15 @@ def print_verdicts(
         out.print(f"Claim {contrast['sentence']}{mark}", soft_wrap=whole, markup=False)
     seeds = [gain for gain in analysis["gains"] if gain["verdict"] == "inconclusive"]
     if seeds:
-        needed = sorted({gain["seeds_needed"] or 0 for gain in seeds})
-        span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
-        out.print(
-            f"Inconclusive: {len(seeds)} of {len(analysis['gains'])} gains. {span} seeds a side"
-            f" would find {settings['smallest_effect_pp']:g} pp with {level(settings['power'])}"
-            " power.",
-            soft_wrap=True,
-            markup=False,
-        )
+        found = f"would find {settings['smallest_effect_pp']:g} pp"
+        needed = sorted({gain["seeds_needed"] for gain in seeds if gain["seeds_needed"]})
+        text = f"Inconclusive: {len(seeds)} of {counted(len(analysis['gains']), 'gain')}."
+        if needed:
+            span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
+            text += f" {span} seeds a side {found} with {level(settings['power'])} power."
+        elif all(gain["gain_pp"] is not None for gain in seeds):
+            text += f" No affordable number of seeds {found}."
+        out.print(text, soft_wrap=True, markup=False)
     for flag in analysis["flags"]:
         if flag["text"] not in said:
             say(f"note: {flag['text']}")

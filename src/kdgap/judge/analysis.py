@@ -1,5 +1,6 @@
 """From evidence to verdicts: everything that `analysis.json`, tables, report and explorer show."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -7,17 +8,13 @@ import kdgap
 from kdgap.errors import BadInputError
 from kdgap.judge.comparison import Judged, View
 from kdgap.judge.context import Context
-from kdgap.judge.contrasts import (
-    JUDGED_OTHERWISE,
-    ablation_entries,
-    contrast_entries,
-    judged_claims,
-)
-from kdgap.judge.evidence import Evidence
+from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
+from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence
 from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
 from kdgap.judge.words import contrast_sentence, gain_sentence
 from kdgap.spec.study import ClaimsFile, Statistics
+from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
 
 FORMAT = 1
@@ -43,10 +40,10 @@ def judged_by(
     before, after = evidence.statistics.model_dump(), statistics.model_dump()
     told = [f"{name} {after[name]} in place of {before[name]}"
             for name in after if after[name] != before[name]]  # fmt: skip
-    marks = list(JUDGED_OTHERWISE[:1]) if told else []
+    marks = [STATISTICS] if told else []
     if primary != evidence.primary:
         told.append(f"{primary} weights in place of {evidence.primary}")
-        marks.append(JUDGED_OTHERWISE[1])
+        marks.append(PRIMARY)
     evidence = replace(evidence, statistics=statistics, primary=primary)
     if not told or evidence.origin == "import":  # an import declares nothing
         return evidence
@@ -140,12 +137,18 @@ def _failures(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _smallest_p(context: Context) -> float | None:
-    """Return the smallest p that an exact test of these seeds could reach, uncorrected."""
-    n = max((len(context.values(arm)) for arm in context.finals), default=0)
-    if n == 0:
-        return None
-    paired = context.primary.test == "paired"
-    return smallest_sign_flip_p(n) if paired else smallest_permutation_p(n, n)
+    """Return the smallest p that a permutation test of any gain could reach, uncorrected."""
+    found = []
+    for arm in context.finals:
+        n, other = len(context.values(arm)), len(context.values(context.baseline(arm)))
+        if min(n, other) == 0:
+            continue
+        paired = context.primary.test == "paired"
+        splits = 2 ** min(n, other) if paired else math.comb(n + other, n)
+        exact = smallest_sign_flip_p(min(n, other)) if paired else smallest_permutation_p(n, other)
+        # A sampled test counts the labels that were seen among those that it drew.
+        found.append(exact if splits <= MOST_SPLITS else 1 / (RESAMPLES + 1))
+    return min(found, default=None)
 
 
 def _each(views: list[dict[str, Any]], kind: str, index: int, name: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
         add(Weighted(arm, term.weight, slot.text))
         if claim.measure == "gain":
             add(weighted_baseline(arm, slot.student, -term.weight, arms))
-    left = [part for part in parts.values() if abs(part.weight) > 1e-12]
+    left = [part for part in parts.values() if abs(part.weight) > 1e-9]
     if not left:
         raise BadInputError(f"claim {claim.name!r}: its terms cancel, so it compares nothing")
     return left
@@ -68,17 +68,23 @@ def weighted_baseline(
 
 
 def baseline_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:
-    """Return the plainly trained student of an arm: the same data, recipe and epochs."""
-    return next(
-        (
-            other
-            for other in arms
-            if other.slot.role == "baseline"
-            and other.slot.student == arm.slot.student
-            and other.runs[0].recipe == arm.runs[0].recipe
-        ),
-        None,
-    )
+    """Return the plainly trained student of an arm: the same data, recipe and epochs.
+
+    Of several that differ in what a method alone uses, it is the one of the most seeds.
+    """
+    found = baselines_of(arm, arms)
+    return max(found, key=lambda one: len(one.runs), default=None)
+
+
+def baselines_of(arm: Arm, arms: Iterable[Arm]) -> list[Arm]:
+    """Return every arm of plain training with an arm's student and recipe."""
+    return [
+        other
+        for other in arms
+        if other.slot.role == "baseline"
+        and other.slot.student == arm.slot.student
+        and other.runs[0].recipe == arm.runs[0].recipe
+    ]
 
 
 def _only(found: list[Arm], place: str) -> Arm | None:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 from kdgap.judge.claims import Weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, Judged, View, compare, judge, with_flags
 from kdgap.judge.context import Context, ids
+from kdgap.judge.evidence import PRIMARY, STATISTICS
 from kdgap.judge.flags import arm_flags
 from kdgap.spec.study import Claim, Statistics
 from kdgap.stats import power
+from kdgap.stats.contrast import Estimate
 from kdgap.stats.multiple import holm
 
 if TYPE_CHECKING:
     from kdgap.judge.evidence import Arm
 
-JUDGED_OTHERWISE = ("post hoc: statistics", "post hoc: primary")
-"""Marks of evidence that is judged in another way than was locked."""
 _GRAVE = ("shared-selection-seed", "chosen-on-test", "one-teacher")
 
 
@@ -27,35 +27,54 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
         compare(weighted_arms(claim, evidence, context.arms), evidence, view) for claim in claims
     ]
     judged = judge(made, evidence.statistics)
-    keys = [(one.comparison.key, c.says) for c, one in zip(claims, judged, strict=True)]
-    own = {key: _own_p(c, one, context) for key, c, one in zip(keys, claims, judged, strict=True)}
-    adjusted = dict(zip(own, holm(list(own.values())), strict=True))
+    # Claims of one and the same test are one claim of the family.
+    keys = [_test(claim, one.comparison) for claim, one in zip(claims, judged, strict=True)]
+    margin = evidence.statistics.smallest_effect_pp
+    tests = {
+        key: _own_p(claim, one.comparison.estimate, margin)
+        for key, claim, one in zip(keys, claims, judged, strict=True)
+    }
+    shown, refuted = (
+        dict(zip(tests, holm([pair[side] for pair in tests.values()]), strict=True))
+        for side in (0, 1)
+    )
     alpha, found = float(context.settings["alpha"]), []
     for claim, one, key in zip(claims, judged, keys, strict=True):
         outcome = {
-            "p_claim": own[key],
-            "p_claim_holm": adjusted[key],
-            "claims_in_family": len(own),
-            "outcome": _outcome(claim, one, adjusted[key], alpha),
-            "seeds_needed_claim": _own_seeds(claim, one, evidence.statistics, alpha / len(own)),
+            "p_claim": tests[key][0],
+            "p_claim_holm": shown[key],
+            "p_against_holm": refuted[key],
+            "claims_in_family": len(tests),
+            "outcome": _outcome(claim, one, shown[key], refuted[key], alpha),
+            "seeds_needed_claim": _own_seeds(claim, one, evidence.statistics, alpha / len(tests)),
         }
         found.append((claim, one, outcome))
     return found
 
 
-def _own_p(claim: Claim, judged: Judged, context: Context) -> float | None:
-    """Return the p of the test that a claim needs.
+def _test(claim: Claim, made: Comparison) -> tuple[Any, ...]:
+    """Return what makes the tests of two claims the same: only "no worse" has a direction."""
+    return (claim.says, made.signed_key if claim.says == "not_below" else made.key)
 
-    `above` needs a difference, `not_below` that it is no worse than minus the smallest effect of
-    interest (non-inferiority, one-sided), `nothing` that it is smaller than that in both
-    directions (TOST).
+
+def _own_p(
+    claim: Claim, estimate: Estimate | None, margin: float
+) -> tuple[float | None, float | None]:
+    """Return the p of the test that a claim needs, and of the one that refutes it.
+
+    `above` needs a difference, and one below zero refutes it. `not_below` needs to be no worse than
+    minus the smallest effect of interest (non-inferiority, one-sided), `nothing` to be smaller than
+    that in both directions (TOST); an effect of at least that size refutes them.
     """
-    estimate, margin = judged.comparison.estimate, context.evidence.statistics.smallest_effect_pp
     if estimate is None:
-        return None
+        return None, None
+    worse, better = estimate.p_below(-margin), estimate.p_above(margin)
     if claim.says == "above":
-        return estimate.p()
-    return estimate.p_above(-margin) if claim.says == "not_below" else estimate.p_equivalent(margin)
+        # Both directions share the two-sided test, so that opposite claims are one of the family.
+        return estimate.p(), estimate.p()
+    if claim.says == "not_below":
+        return estimate.p_above(-margin), worse
+    return estimate.p_equivalent(margin), min(1.0, 2 * min(worse, better))
 
 
 def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: float) -> int | None:
@@ -74,17 +93,15 @@ def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: floa
     return power.equivalence_seeds_needed(margin, weights, stds, target, level)
 
 
-def _outcome(claim: Claim, judged: Judged, adjusted: float | None, alpha: float) -> str:
-    """Return what became of a claim; `established` is only said of a corrected result."""
-    verdict, shown = judged.verdict, adjusted is not None and adjusted <= alpha
+def _outcome(
+    claim: Claim, judged: Judged, shown: float | None, refuted: float | None, alpha: float
+) -> str:
+    """Return what became of a claim; only a corrected result establishes or contradicts it."""
+    value, verdict = judged.comparison.point or 0.0, judged.verdict
+    holds, fails = (p is not None and p <= alpha for p in (shown, refuted))
     if claim.says == "above":
-        if verdict == "harm":
-            return "contradicted"
-        return "established" if verdict == "gain" and shown else "not established"
-    if shown:
-        return "established"
-    against = ("harm",) if claim.says == "not_below" else ("gain", "harm")
-    return "contradicted" if verdict in against else "not established"
+        holds, fails = holds and verdict == "gain", fails and value < 0
+    return "established" if holds else "contradicted" if fails else "not established"
 
 
 def contrast_entries(context: Context) -> list[dict[str, Any]]:
@@ -102,7 +119,7 @@ def _entry(
     flags = [
         flag
         for term in made.terms
-        if term.arm is not None and term.arm.slot.role == "final"
+        if term.arm is not None and term.arm.slot.teacher is not None
         for flag in arm_flags(term.arm, context.evidence)
         if flag.code in _GRAVE
     ]
@@ -135,7 +152,7 @@ def _is_post_hoc(claim: Claim, context: Context) -> bool:
     locked, marks = context.evidence.locked_claims, context.evidence.marks
     if locked is None or claim.model_dump(mode="json") not in locked:
         return True
-    return any(mark in marks for mark in JUDGED_OTHERWISE)
+    return STATISTICS in marks or PRIMARY in marks
 
 
 def ablation_entries(context: Context) -> list[dict[str, Any]]:
@@ -155,6 +172,8 @@ def ablation_entries(context: Context) -> list[dict[str, Any]]:
     entries = []
     for name, one in zip(made, judged, strict=True):
         sides, slot = arms[name], next(iter(arms[name].values())).slot
+        flags = [flag for arm in sides.values() if slot.teacher is not None
+                 for flag in arm_flags(arm, context.evidence) if flag.code in _GRAVE]  # fmt: skip
         entries.append(
             {
                 "name": name,
@@ -167,7 +186,7 @@ def ablation_entries(context: Context) -> list[dict[str, Any]]:
                 "n": one.comparison.ns[0],
                 "n_baseline": one.comparison.ns[1],
                 "effect_pp": one.comparison.point,
-                **context.numbers(one),
+                **context.numbers(with_flags(one, flags)),
             }
         )
     return entries

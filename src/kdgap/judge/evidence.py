@@ -4,6 +4,7 @@ Everything after this page (analysis, report, tables) works on `Evidence` and ne
 runs came from.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from kdgap.spec.study import Claim, Slot, Statistics
 
 SHOWN = ("teacher", "baseline", "final", "ablation")
 """Roles whose test accuracy is judged."""
+STATISTICS, PRIMARY = "post hoc: statistics", "post hoc: primary"
+"""Marks of evidence that is judged in another way than was locked."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +89,24 @@ class Arm:
     def by_seed(self, weights: str, without: Iterable[int] = ()) -> dict[int, float]:
         """Return test accuracy in percent by seed, as the mean over its teachers.
 
-        The runs of one seed share initialisation and batches, so a seed is what is independent.
+        The runs of one seed share initialisation and batches, so a seed is what is independent. A
+        seed that lacks a teacher is left out: its mean would be one of other teachers.
 
         Args:
             weights: `best` or `last`.
             without: seeds to leave out.
         """
-        left_out, found = set(without), dict[int, list[float]]()
+        left_out, found = set(without), dict[int, dict[str, float]]()
         for run in self.runs:
             value = run.accuracy(weights)
             if value is not None and run.seed not in left_out:
-                found.setdefault(run.seed, []).append(100 * value)
-        return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+                found.setdefault(run.seed, {})[run.teacher or ""] = 100 * value
+        teachers = {teacher for values in found.values() for teacher in values}
+        return {
+            seed: math.fsum(values.values()) / len(values)
+            for seed, values in sorted(found.items())
+            if len(values) == len(teachers)
+        }
 
     def table(self, weights: str) -> dict[str, dict[int, float]]:
         """Return test accuracy in percent by teacher and seed; empty with fewer than two."""

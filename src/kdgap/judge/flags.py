@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
+from typing import Any
 
+from kdgap.judge.claims import baselines_of
 from kdgap.judge.comparison import Flag
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
-from kdgap.judge.words import method_name
+from kdgap.judge.words import counted, interval, method_name, signed
 from kdgap.store.imported import count_findings
 
 
@@ -64,12 +66,28 @@ def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
     return flags
 
 
-def pair_flags(arm: Arm, baseline: Arm | None) -> list[Flag]:
+def teachers_flags(several: dict[str, Any] | None) -> list[Flag]:
+    """Return that a gain is one of these teachers, and what it is over teachers of their kind."""
+    if several is None:
+        return []
+    text = f"conditional on these {several['teachers']} teacher checkpoints"
+    if several["ci95_over_teachers_pp"]:
+        gain, bounds = several["gain_over_teachers_pp"], several["ci95_over_teachers_pp"]
+        text += f"; over teachers of their kind the gain is {signed(gain)} pp {interval(bounds)}"
+    return [Flag("these-teachers", text)]
+
+
+def pair_flags(arm: Arm, baseline: Arm | None, evidence: Evidence) -> list[Flag]:
     """Return what is unlike between a method's arm and its baseline."""
     if baseline is None:
         return [Flag("no-baseline", "no baseline with the same data, recipe and epochs")]
     epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
     flags = []
+    others = [one for one in baselines_of(arm, evidence.arms()) if one.cell != baseline.cell]
+    if others:
+        left = sum(len(one.runs) for one in others)
+        text = f"{counted(left, 'run')} of plain training in other settings left out"
+        flags.append(Flag("other-baselines", text))
     if epochs[0] and epochs[1] and epochs[0] != epochs[1]:
         flags.append(Flag("unequal-epochs", f"epochs {epochs[0]} against {epochs[1]}"))
     environments = {run.environment for side in (arm, baseline) for run in side.runs}
@@ -104,6 +122,7 @@ def _run_flags(runs: Sequence[Run]) -> list[Flag]:
     ]
 
 
+UNEQUAL = "unequal tuning budgets"
 UNSETTLED = ("inconclusive", "not established")
 
 
@@ -128,19 +147,21 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
     """Return what holds for the whole study or import."""
     flags = [Flag("protocol", text) for text in evidence.warnings]
     flags += [Flag("protocol", text) for text in evidence.marks if evidence.origin == "import"]
-    said = " ".join(evidence.warnings)
+    said, judged = " ".join(evidence.warnings), [a for a in arms if a.slot.role == "final"]
     tried: dict[str, set[int]] = {}
     for tuning in evidence.tunings:
         tried.setdefault(tuning.method, set()).add(len(tuning.candidates))
-    budgets = {count for counts in tried.values() for count in counts}
-    if len(budgets) > 1 and "unequal tuning" not in said:
+    for arm in judged:
+        if tuning_of(arm, evidence) is None:
+            tried.setdefault(arm.slot.method, set()).add(1)
+    # A baseline is one configuration, too.
+    if {count for counts in tried.values() for count in counts} - {1} and UNEQUAL not in said:
         listed = ", ".join(
             f"{method_name(name)} {'/'.join(map(str, sorted(n)))}"
             for name, n in sorted(tried.items())
         )
-        text = f"unequal tuning budgets, in configurations: {listed}; baselines 1"
+        text = f"{UNEQUAL}, in configurations: {listed}; baselines 1"
         flags.append(Flag("unequal-tuning", text))
-    judged = [arm for arm in arms if arm.slot.role == "final"]
     shared = sorted({seed for arm in judged for seed in evidence.shared_seeds(arm)})
     if shared and evidence.origin == "import":
         flags.append(

@@ -8,9 +8,9 @@ from kdgap.judge.context import Context, ids
 from kdgap.judge.diagnosis import diagnose
 from kdgap.judge.evidence import Arm
 from kdgap.judge.fidelity import fidelity_of
-from kdgap.judge.flags import arm_flags, lost_flags, pair_flags, tuning_of
+from kdgap.judge.flags import arm_flags, lost_flags, pair_flags, teachers_flags, tuning_of
 from kdgap.stats.components import crossed, over_teachers
-from kdgap.stats.contrast import Estimate, mean_and_std, plus
+from kdgap.stats.contrast import mean_and_std, plus, welch
 
 
 def judged_gains(context: Context, view: View) -> list[tuple[Arm, Judged]]:
@@ -28,8 +28,10 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
     evidence, plain, slot = context.evidence, context.baseline(arm), arm.slot
     tuning = tuning_of(arm, evidence)
     lost = lost_flags((arm, plain), evidence)
-    judged = with_flags(judged, [*pair_flags(arm, plain), *arm_flags(arm, evidence), *lost])
     values, control = context.values(arm), context.values(plain)
+    several = _several_teachers(context, arm, control)
+    flags = [*pair_flags(arm, plain, evidence), *arm_flags(arm, evidence), *lost]
+    judged = with_flags(judged, [*flags, *teachers_flags(several)])
     mean, std = mean_and_std(values) if values else (None, None)
     entry = {
         "teacher": slot.teacher,
@@ -48,7 +50,7 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
         "gain_pp": judged.comparison.point,
         **context.numbers(judged),
         "paired": _paired(context, arm),
-        "teachers": _several_teachers(context, arm, control),
+        "teachers": several,
         "fidelity": fidelity_of(arm, plain, evidence, context.primary.weights),
         "runs": ids(arm),
         "baseline_runs": ids(plain),
@@ -89,10 +91,11 @@ def _several_teachers(context: Context, arm: Arm, control: list[float]) -> dict[
     if parts is None or over is None:
         return None
     gain = None
-    if len(control) > 1:
-        mean, std = mean_and_std(control)
-        own = Estimate(mean, (std or 0.0) / len(control) ** 0.5, len(control) - 1)
+    own = welch([control], [1.0]) if control else None
+    if own is not None:
         gain = plus(over, own, -1)
+    elif len(control) > 1:  # a baseline that does not vary adds no error
+        gain = replace(over, value=over.value - control[0])
     confidence = context.evidence.statistics.confidence
     return {
         "teachers": parts.teachers,

@@ -6,10 +6,10 @@ from pydantic import ValidationError
 
 from kdgap.errors import KdgapError, StoreDamagedError, one_line
 from kdgap.files import read_json
-from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
 from kdgap.spec.study import Claim, Slot, Statistics
 from kdgap.store.record import RUN, TEST
-from kdgap.store.study import PLAN, StudyDirectory
+from kdgap.store.study import CHANGED_BY_HAND, PLAN, StudyDirectory, is_whole
 
 
 def study_evidence(directory: StudyDirectory) -> Evidence:
@@ -33,9 +33,7 @@ def study_evidence(directory: StudyDirectory) -> Evidence:
 def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
     study = plan["study"]
     runs = tuple(_run(directory, planned) for planned in plan["runs"])
-    locked = directory.locked("preregistration")
-    content = locked.get("content") if isinstance(locked, dict) else None
-    claims = content.get("claims") if isinstance(content, dict) else None
+    claims, marks = _registered(directory, study)
     return Evidence(
         name=study["name"],
         path=str(directory.path),
@@ -49,9 +47,9 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
         methods=plan.get("methods", {}),
         tunings=_tunings(directory, plan),
         claims=tuple(Claim.model_validate(claim) for claim in study["claims"]),
-        locked_claims=tuple(claims) if isinstance(claims, list) else None,
-        warnings=tuple(plan["warnings"]),
-        marks=tuple(plan["marks"]),
+        locked_claims=claims,
+        warnings=(*plan["warnings"], *(mark for mark in marks if mark not in plan["marks"])),
+        marks=tuple(dict.fromkeys((*plan["marks"], *marks))),
         provenance=_provenance(directory, plan, runs),
         slots=_slots(plan),
         changes={
@@ -63,6 +61,23 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
         images=_images(directory, plan),
         open_runs=plan["open_runs"],
     )
+
+
+def _registered(
+    directory: StudyDirectory, study: dict[str, Any]
+) -> tuple[tuple[dict[str, Any], ...] | None, list[str]]:
+    """Return the claims as locked before the first test, and marks of what is judged otherwise."""
+    locked = directory.locked("preregistration")
+    if locked is None:
+        return None, []
+    if not is_whole(locked):
+        return None, [CHANGED_BY_HAND]
+    content, marks = locked["content"], []
+    if content.get("statistics", study["statistics"]) != study["statistics"]:
+        marks.append(STATISTICS)
+    if content.get("finals", study["finals"])["primary"] != study["finals"]["primary"]:
+        marks.append(PRIMARY)
+    return tuple(content.get("claims", ())), marks
 
 
 def _run(directory: StudyDirectory, planned: dict[str, Any]) -> Run:

@@ -153,7 +153,14 @@ def contrast_sentence(
 
 def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     margin, p = settings["smallest_effect_pp"], contrast["p_claim_holm"]
-    if p is None or contrast["outcome"] == "contradicted":
+    if contrast["outcome"] == "contradicted":
+        opposite = {
+            "above": "the opposite is shown",
+            "not_below": f"it is worse by {margin:g} pp or more",
+            "nothing": f"the effect is {margin:g} pp or more",
+        }
+        return f"{opposite[contrast['says']]}, Holm p {_equals(contrast['p_against_holm'])}"
+    if p is None:
         return verdict_words(contrast, settings)
     if contrast["says"] == "above":
         return verdict_words({**contrast, "p_holm": p}, settings)

@@ -10,6 +10,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     StringConstraints,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -172,12 +173,19 @@ class Term(_Lean):
     """One cell of a claim with its weight: a slot, or an arm of an ablation."""
 
     later: ClassVar[dict[str, object]] = {"arm": "changed"}
-    weight: float
+    weight: float = Field(ge=-1e6, le=1e6)
     teacher: Name | None = None
     student: Name | None = None
     method: Text | None = None
     ablation: Name | None = None
     arm: Literal["base", "changed"] = "changed"
+
+    @field_validator("weight")
+    @classmethod
+    def _weighs_something(cls, weight: float) -> float:
+        if abs(weight) < 1e-6:
+            raise ValueError(f"a weight of {weight:g} compares nothing")
+        return weight
 
 
 class Claim(_Lean):

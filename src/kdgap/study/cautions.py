@@ -1,11 +1,11 @@
 """What a reader must know before believing a study's numbers, at length and as a mark."""
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from kdgap.spec import StudySpec, canonical_json
+from kdgap.spec import StudySpec
 from kdgap.spec.study_file import tested_seeds
+from kdgap.store.study import CHANGED_BY_HAND, is_whole
 from kdgap.study.plan import Plan
 
 
@@ -68,7 +68,7 @@ def post_hoc(locked: Any, now: dict[str, Any], plan: Plan) -> list[Caution]:
         return [
             Caution(
                 "the pre-registration was changed by hand: nothing here is confirmatory",
-                "pre-registration changed by hand",
+                CHANGED_BY_HAND,
             )
         ]
     before, content = locked["content"], dict(now["content"])
@@ -88,16 +88,3 @@ def post_hoc(locked: Any, now: dict[str, Any], plan: Plan) -> list[Caution]:
             )
         )
     return found
-
-
-def content_hash(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of what is pre-registered."""
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def is_whole(locked: Any) -> bool:
-    """Whether a pre-registration is what was once locked."""
-    try:
-        return bool(content_hash(dict(locked["content"])) == locked["sha256"])
-    except (KeyError, TypeError, ValueError):
-        return False

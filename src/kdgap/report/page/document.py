@@ -89,6 +89,7 @@ def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
         "settings": analysis["settings"],
         "gains": gains,
         "pairs": pairs,
+        "methods": {name: about for name, about in analysis["methods"].items() if about},
         "claims": analysis["contrasts"],
         "levels": [
             *(("teacher", one) for one in analysis["teachers"]),

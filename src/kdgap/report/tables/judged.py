@@ -160,65 +160,11 @@ def ablations(analysis: Analysis) -> Table:
 def sensitivity(analysis: Analysis) -> Table:
     """Return gains and claims under every other way of looking, beside the declared one."""
     settings = analysis["settings"]
-    gain_of = {(*cells.slot_of(gain), gain["cell"]): gain for gain in analysis["gains"]}
-    claim_of = {claim["name"]: claim for claim in analysis["contrasts"]}
-
-    def gain_line(view: str, one: dict[str, Any]) -> Line:
-        declared = gain_of[(*cells.slot_of(one), one["cell"])]
-        what = {
-            "kind": "gain",
-            **{key: one[key] for key in ("teacher", "student", "method", "cell")},
-            "claim": None,
-        }
-        text = f"{cells.pair(one)} {method_name(one['method'])}"
-        verdict = (one["verdict"], declared["verdict"])
-        return line(view, one, what, text, one["gain_pp"], one["p_holm"], verdict)
-
-    def claim_line(view: str, one: dict[str, Any]) -> Line:
-        declared = claim_of[one["name"]]
-        what = dict.fromkeys(("teacher", "student", "method", "cell"))
-        what = {"kind": "claim", **what, "claim": one["name"]}
-        outcome, adjusted = (one["outcome"], declared["outcome"]), one["p_claim_holm"]
-        return line(view, one, what, declared["text"], one["estimate_pp"], adjusted, outcome)
-
-    def line(
-        view: str,
-        one: dict[str, Any],
-        what: dict[str, Value],
-        text: str,
-        point: float | None,
-        adjusted: float | None,
-        outcome: tuple[str, str],
-    ) -> Line:
-        seen, declared = outcome
-        shown = [
-            view,
-            text,
-            cells.counts(one["n"]),
-            cells.difference(point, one),
-            p_value(adjusted) + cells.star(adjusted, settings),
-            seen,
-            declared,
-        ]
-        values = {
-            "view": view,
-            **what,
-            "n": " / ".join(map(str, one["n"])),
-            "estimate_pp": point,
-            **cells.bounds_of("ci95", one["ci95_pp"]),
-            **{key: one[key] for key in ("p", "p_holm", "p_tost")},
-            **{key: one.get(key) for key in ("p_claim", "p_claim_holm")},
-            **{key: one[key] for key in ("verdict", "seeds_needed")},
-            "outcome": seen,
-            "outcome_as_declared": declared,
-        }
-        return shown, values
-
     lines = [
-        made(view["name"], one)
+        _seen(view["name"], one, declared, settings)
         for view in analysis["sensitivity"]
-        for key, made in (("gains", gain_line), ("contrasts", claim_line))
-        for one in view[key]
+        for kind in ("gains", "contrasts")
+        for one, declared in zip(view[kind], analysis[kind], strict=True)
     ]
     names = ["Seen", "Gain or claim", "n", cells.interval_head("Estimate", settings), "Holm p"]
     names += ["Outcome", "As declared"]
@@ -230,3 +176,41 @@ def sensitivity(analysis: Analysis) -> Table:
         f" {counted(settings['claims_in_family'], 'claim')}."
     )
     return cells.table("sensitivity", "Other ways of looking", names, lines, caption)
+
+
+def _seen(
+    view: str, one: dict[str, Any], declared: dict[str, Any], settings: dict[str, Any]
+) -> Line:
+    """Return a gain or a claim as one other way of looking has it."""
+    claimed = "outcome" in one
+    slot = ("teacher", "student", "method", "cell")
+    point, adjusted, said = (
+        (one["estimate_pp"], one["p_claim_holm"], "outcome")
+        if claimed
+        else (one["gain_pp"], one["p_holm"], "verdict")
+    )
+    text = declared["text"] if claimed else f"{cells.pair(one)} {method_name(one['method'])}"
+    shown = [
+        view,
+        text,
+        cells.counts(one["n"]),
+        cells.difference(point, one),
+        p_value(adjusted) + cells.star(adjusted, settings),
+        one[said],
+        declared[said],
+    ]
+    values = {
+        "view": view,
+        "kind": "claim" if claimed else "gain",
+        **{key: one.get(key) for key in slot},
+        "claim": one.get("name"),
+        "n": " / ".join(map(str, one["n"])),
+        "estimate_pp": point,
+        **cells.bounds_of("ci95", one["ci95_pp"]),
+        **{key: one[key] for key in ("p", "p_holm", "p_tost")},
+        **{key: one.get(key) for key in ("p_claim", "p_claim_holm")},
+        **{key: one[key] for key in ("verdict", "seeds_needed")},
+        "outcome": one[said],
+        "outcome_as_declared": declared[said],
+    }
+    return shown, values

@@ -1,0 +1,36 @@
+"""docs/statistics.md names every field and every flag that an analysis has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import kdgap.judge
+from kdgap.judge.analysis import analyse
+from kdgap.spec.study import Slot
+from tests.conftest import ROOT
+from tests.judge.made import claim, evidence, final, plain, runs_of
+
+PAGE = (ROOT / "docs" / "statistics.md").read_text()
+SOURCES = sorted(Path(kdgap.judge.__file__).parent.glob("*.py"))
+
+
+def test_every_flag_is_described() -> None:
+    codes = {
+        code for path in SOURCES for code in re.findall(r'Flag\(\s*"([a-z-]+)"', path.read_text())
+    }
+    assert len(codes) > 20
+    assert {code for code in codes if f"`{code}`" not in PAGE} == set()
+
+
+@pytest.mark.parametrize("part", ["gains", "contrasts", "ablations", "baselines", "settings"])
+def test_every_field_is_described(part: str) -> None:
+    values = [94.9, 95.1, 94.8]
+    runs = runs_of(plain("little"), values) + runs_of(final("big", "little", "logit"), values)
+    for side in ("base", "changed"):
+        runs += runs_of(Slot("ablation", "big", "little", "logit", f"clip: {side}"), values)
+    term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
+    analysis = analyse(evidence(runs, claims=(claim("more", [term]),)))
+    assert {key for key in analysis if f"`{key}`" not in PAGE} == set()
+    found = analysis[part] if part == "settings" else analysis[part][0]
+    assert {key for key in found if f"`{key}`" not in PAGE} == set()
