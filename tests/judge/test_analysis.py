@@ -311,6 +311,12 @@ def test_how_hyperparameters_were_chosen_is_checked(
     assert "one-selection-seed" in codes(gain)
 
 
+def test_a_choice_without_a_score_of_its_own_is_tied_with_nothing() -> None:
+    scores = {0.5: None, 0.6: 0.9, 0.7: 0.9}
+    made = pair_of(BASELINE, METHOD, tunings=(tuning({"alpha": 0.5}, scores),))
+    assert "tied" not in codes(analyse(made)["gains"][0])
+
+
 def test_several_teachers_are_a_sample_too() -> None:
     runs = runs_of(plain("little"), BASELINE)
     for number, lift in enumerate((0.0, 0.4, 0.9)):

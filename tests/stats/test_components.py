@@ -96,6 +96,18 @@ def test_the_error_does_not_fall_below_the_larger_mean_square() -> None:
     assert mean.df == (1 if by_teacher > by_seed else 2)
 
 
+def test_the_degrees_of_freedom_are_those_of_the_mean_square_that_the_error_is_kept_at() -> None:
+    table = [[94.1, 94.9, 94.5], [94.7, 94.8, 94.9], [95.2, 95.4, 94.9], [95.5, 94.7, 95.1]]
+    by_teacher, by_seed, residual = mean_squares(table)
+    assert 0 < by_teacher + by_seed - residual < by_teacher
+    mean = estimate(table)
+    assert mean.se == pytest.approx(math.sqrt(by_teacher / 12))
+    assert mean.df == 3
+    turned = estimate([list(column) for column in zip(*table, strict=True)])
+    assert turned.se == pytest.approx(mean.se)
+    assert turned.df == 3
+
+
 def test_teachers_alone_or_seeds_alone_leave_the_error_of_their_means() -> None:
     teachers = [[v] * 4 for v in (0.90, 0.92, 0.97)]
     by_teacher, by_seed = (
@@ -166,8 +178,11 @@ def test_fewer_than_two_by_two_say_nothing(table: Table) -> None:
     assert over_teachers(table) is None
 
 
-def test_where_nothing_varies_there_are_no_components_and_no_error() -> None:
-    table = [[0.3, 0.1 + 0.2], [0.3, 0.3]]
+@pytest.mark.parametrize(("one", "other"), [(0.3, 0.1 + 0.2), (0.0001, 1 - 0.9999)])
+def test_where_nothing_varies_there_are_no_components_and_no_error(
+    one: float, other: float
+) -> None:
+    table = [[one, other], [one, one]]
     assert crossed(table) == Components(2, 2, 0, 0, 0)
     assert components(table).teacher_share == 0
     assert over_teachers(table) is None

@@ -268,8 +268,9 @@ def test_far_tails_keep_their_digits() -> None:
         ([0.25, 0.75], [0.5]),
         ([0.5, 0.5], [0.25, 0.25, 0.25]),
         ([0.3, 0.1 + 0.2], [0.3, 0.3]),
+        ([1 - 0.9999, 0.0001], [0.0002, 0.0002]),  # apart by the rounding of 0.9999
     ],
-    ids=["one value", "one value in the control", "no arm varies", "only rounding"],
+    ids=["one value", "one value in the control", "no arm varies", "only rounding", "of errors"],
 )
 def test_welch_has_no_interval_without_variation(
     treated: list[float], control: list[float]

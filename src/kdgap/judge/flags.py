@@ -57,7 +57,7 @@ def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
                 f" against {100 * max(scores):.2f} %)",
             )
         )
-    elif scores and scores.count(max(scores)) > 1:
+    elif scores and own[0] is not None and scores.count(max(scores)) > 1:
         flags.append(Flag("tied", f"{scores.count(max(scores))} configurations tied on validation"))
     if len(tuning.seeds) == 1:
         flags.append(Flag("one-selection-seed", f"tuned on a single seed ({tuning.seeds[0]})"))
@@ -205,6 +205,7 @@ FINDINGS = {
     "duplicate": "runs under several paths, each counted once",
     "conflict": "seeds with contradicting runs under the same settings, none of which counts",
     "copy": "pairs of runs with one history under different settings or seeds",
+    "split": "cells that differ in a setting or two, and are never averaged",
     "contradiction": "files that contradict their own history",
     "fidelity": "finals without fidelity",
     "role": "files outside the known folders",

@@ -1,0 +1,239 @@
+"""Verdicts on a terminal: every line of a small hand-made analysis, wide and narrow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kdgap.cli import printing
+from kdgap.cli.verdicts import print_verdicts
+
+
+def entry(method: str, **changes: Any) -> dict[str, Any]:
+    """A gain of big → little as an analysis has it: inconclusive, unless it is changed."""
+    known = {
+        "teacher": "big",
+        "student": "little",
+        "method": method,
+        "tried": 1,
+        "n": 5,
+        "n_baseline": 5,
+        "mean_pp": 95.0,
+        "std_pp": 0.158,
+        "baseline_mean_pp": 94.9,
+        "baseline_std_pp": 0.1581,
+        "gain_pp": 0.1,
+        "ci95_pp": [-0.13, 0.33],
+        "p": 0.35,
+        "p_holm": 0.7,
+        "verdict": "inconclusive",
+        "seeds_needed": 21,
+        "flags": [],
+    }
+    return known | changes
+
+
+LOGIT = entry(
+    "logit",
+    tried=4,
+    mean_pp=95.2,
+    gain_pp=0.3,
+    ci95_pp=[0.0695, 0.5305],
+    p=0.00004,
+    p_holm=0.00008,
+    verdict="gain",
+    seeds_needed=14,
+    flags=[
+        {"code": "tied", "text": "2 configurations tied on validation"},
+        {"code": "unequal-seeds", "text": "the arms have different seeds"},
+    ],
+)
+FEATURE = entry("feature", n=4, p=0.03, p_holm=0.06)
+LOST = entry(
+    "logit",
+    teacher=None,
+    student="other",
+    tried=4,
+    n=1,
+    n_baseline=0,
+    mean_pp=95.0,
+    std_pp=None,
+    baseline_mean_pp=None,
+    baseline_std_pp=None,
+    gain_pp=None,
+    ci95_pp=None,
+    p=None,
+    p_holm=None,
+    seeds_needed=None,
+    flags=[{"code": "no-baseline", "text": "no baseline [with] the same recipe"}],
+)
+
+
+def analysis(*gains: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "study": {"name": "made", "done": 14, "runs": 15, "marks": ["quick"]},
+        "settings": {
+            "primary": "best",
+            "smallest_effect_pp": 0.2,
+            "test": "welch",
+            "confidence": 0.95,
+            "alpha": 0.05,
+            "power": 0.8,
+            "gains_in_family": len(gains),
+        },
+        "teachers": [{"name": "big", "mean_pp": 96.5, "std_pp": None}],
+        "gains": list(gains),
+        "contrasts": [
+            {"sentence": "“It gains”: established; +0.30 pp [+0.07, +0.53].", "post_hoc": False},
+            {"sentence": "“[More] gains”: not established; +0.10 pp.", "post_hoc": True},
+        ],
+        "flags": [
+            {"code": "protocol", "text": "said before"},
+            {"code": "failures", "text": "runs that are failed: 1"},
+        ],
+        "failures": [{"state": "failed", "path": "runs/final/9", "remark": "diverged [nan]"}],
+    }
+    return known | changes
+
+
+@pytest.fixture
+def printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[list[str], list[str]]]:
+    """Print an analysis at some width; lines on stdout and on stderr, without padding."""
+
+    def show(made: dict[str, Any], columns: int = 120, **asked: Any) -> tuple[list[str], list[str]]:
+        monkeypatch.setattr(printing.out, "width", columns)
+        print_verdicts(made, **asked)
+        said = capsys.readouterr()
+        out, err = ([line.rstrip() for line in text.splitlines()] for text in (said.out, said.err))
+        return out, err
+
+    return show
+
+
+Printed = Callable[..., tuple[list[str], list[str]]]
+HEAD = (
+    "made: 14 of 15 runs in 1 min 01 s · test accuracy of the best weights · teachers big 96.50 %"
+    " (mean ± std over seeds)"
+)
+WIDE = """
+┏━━━━━━━━━━━━━━┳━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓
+┃              ┃ n ┃ accuracy (%) ┃    gain in pp [95 %] ┃ p        ┃ Holm p   ┃ verdict      ┃ seeds needed ┃
+┡━━━━━━━━━━━━━━╇━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━┩
+│ big → little │ 5 │ 94.90 ± 0.16 │                      │          │          │              │              │
+│   Logit-KD   │ 5 │ 95.20 ± 0.16 │ +0.30 [+0.07, +0.53] │ < 0.0001 │ < 0.0001 │ gain *       │              │
+│   Feature-KD │ 4 │ 95.00 ± 0.16 │ +0.10 [−0.13, +0.33] │ 0.030    │ 0.060    │ inconclusive │           21 │
+│ other        │ 0 │ –            │                      │          │          │              │              │
+│   Logit-KD   │ 1 │ 95.00        │                    – │ –        │ –        │ inconclusive │              │
+└──────────────┴───┴──────────────┴──────────────────────┴──────────┴──────────┴──────────────┴──────────────┘
+Mind: quick. Gains over the baseline of the same student; Welch intervals. Verdicts: Holm over 3 gains,
+equivalence within ±0.2 pp. * = significant after correction. Configurations tried: Logit-KD 4, Feature-KD 1.
+"""  # noqa: E501
+NARROW = """
+┏━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓
+┃              ┃    gain in pp [95 %] ┃ verdict      ┃
+┡━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━┩
+│ big → little │                      │              │
+│   Logit-KD   │ +0.30 [+0.07, +0.53] │ gain *       │
+│   Feature-KD │ +0.10 [−0.13, +0.33] │ inconclusive │
+│ other        │                      │              │
+│   Logit-KD   │                    – │ inconclusive │
+└──────────────┴──────────────────────┴──────────────┘
+Mind: quick. Gains over the baseline of the same
+student; Welch intervals. Verdicts: Holm over 3 gains,
+equivalence within ±0.2 pp. * = significant after
+correction. Configurations tried: Logit-KD 4,
+Feature-KD 1.
+"""
+REST = """
+Claim “It gains”: established; +0.30 pp [+0.07, +0.53].
+Claim “[More] gains”: not established; +0.10 pp. [post hoc]
+Inconclusive: 2 of 3 gains. 21 seeds a side would find 0.2 pp with 80 % power.
+"""
+REMARKS = """
+note: runs that are failed: 1
+failed: runs/final/9: diverged [nan]
+note: Logit-KD, big → little: the arms have different seeds
+note: Logit-KD, other: no baseline [with] the same recipe
+"""
+
+
+@pytest.mark.parametrize(("columns", "table"), [(120, WIDE), (60, NARROW)])
+def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
+    printed: Printed, columns: int, table: str
+) -> None:
+    made = analysis(LOGIT, FEATURE, LOST)
+    out, err = printed(made, columns, seconds=61, said=["said before"])
+    assert out == [HEAD, *table.strip().splitlines(), *REST.strip().splitlines()]
+    assert err == REMARKS.strip().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("verdict", "p", "p_holm", "shown"),
+    [
+        ("gain", 0.001, 0.008, "gain *"),
+        ("harm", 0.001, 0.05, "harm *"),  # as large as alpha is still significant
+        ("inconclusive", 0.001, 0.0501, "inconclusive"),
+        ("equivalent", 0.049, 0.3, "equivalent"),
+        ("inconclusive", None, None, "inconclusive"),
+    ],
+)
+@pytest.mark.parametrize("columns", [120, 60])
+def test_only_a_corrected_p_earns_a_star(
+    printed: Printed, verdict: str, p: float | None, p_holm: float | None, shown: str, columns: int
+) -> None:
+    made = analysis(entry("logit", verdict=verdict, p=p, p_holm=p_holm))
+    out, _ = printed(made, columns)
+    (line,) = (line for line in out if line.startswith("│   Logit-KD"))
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells[-1 if columns == 60 else -2] == shown
+    if columns == 120:
+        assert cells[4:6] == ["–" if v is None else f"{v:.3f}" for v in (p, p_holm)]
+
+
+def test_what_all_gains_share_is_only_said_once(printed: Printed) -> None:
+    shared = ("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied")
+    flags = [{"code": code, "text": f"text of {code}"} for code in (*shared, "few-seeds")]
+    made = analysis(entry("feature", flags=flags), entry("logit", flags=flags), failures=[])
+    _, err = printed(made)
+    assert err == [
+        "note: said before",
+        "note: runs that are failed: 1",
+        "note: Feature-KD, big → little: text of few-seeds",
+        "note: Logit-KD, big → little: text of few-seeds",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("needed", "words"),
+    [
+        (
+            (14, 14),
+            "Inconclusive: 2 of 3 gains. 14 seeds a side would find 0.2 pp with 80 % power.",
+        ),
+        ((21, 9), "Inconclusive: 2 of 3 gains. 9 to 21 seeds a side would find 0.2 pp with 80 %"),
+        ((), None),
+    ],
+)
+def test_the_seeds_that_are_needed_are_of_what_is_inconclusive(
+    printed: Printed, needed: tuple[int, ...], words: str | None
+) -> None:
+    open_ones = [entry(f"m{number}", seeds_needed=n) for number, n in enumerate(needed)]
+    out, _ = printed(analysis(LOGIT, *open_ones))
+    found = [line for line in out if line.startswith("Inconclusive")]
+    assert [line[: len(words)] for line in found] == [words] if words else not found
+
+
+def test_without_gains_or_marks_only_what_there_is_is_said(printed: Printed) -> None:
+    study = {"name": "made", "done": 3, "runs": 3, "marks": []}
+    made = analysis(study=study, teachers=[], contrasts=[], flags=[], failures=[])
+    out, err = printed(made)
+    assert out == ["made: 3 runs · test accuracy of the best weights"]
+    assert err == ["no method was compared with a baseline yet"]
+    out, _ = printed(analysis(LOGIT, study=study))
+    assert not [line for line in out if "Mind:" in line]
+    paired = analysis(LOGIT)
+    paired["settings"] |= {"test": "paired"}
+    out, _ = printed(paired)
+    assert "Gains over the baseline of the same student; paired by seed intervals." in " ".join(out)

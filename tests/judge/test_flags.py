@@ -1,0 +1,235 @@
+"""What has to be known of a number: every flag where it belongs, and not where it does not."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kdgap.judge.analysis import analyse
+from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.spec.study import Slot, Statistics
+from tests.judge.made import Values, claim, evidence, final, pair_of, plain, runs_of, tuning
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "statistics.md"
+BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
+METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]
+NEARLY = [95.12, 95.28, 94.98, 95.25, 95.02]  # Welch's p is 0.039
+NOISY = [94.8, 95.3, 94.9, 95.2, 94.6]
+CLOSE = [94.95, 95.12, 94.88, 95.0, 94.79]  # TOST's p is 0.028 within 0.25 pp
+ONE_CHOICE = [95.26, 95.24, 95.04, 95.24, 95.0]  # a gain only with its first seed
+LOGIT = final("big", "little", "logit")
+ALPHA = {"alpha": 0.5}
+
+
+def made(method: Values = METHOD, baseline: Values = BASELINE, **changes: Any) -> Evidence:
+    return pair_of(baseline, method, **changes)
+
+
+def arms(method: dict[str, Any], baseline: dict[str, Any] | None = None) -> Evidence:
+    """One pair, with something changed in the runs of one arm or the other."""
+    runs = runs_of(plain("little"), BASELINE, **(baseline or {}))
+    return evidence(runs + runs_of(LOGIT, METHOD, **method))
+
+
+def grid(scores: dict[float, float], **changes: Any) -> Evidence:
+    """One pair whose alpha of 0.5 was chosen by these scores."""
+    return made(tunings=(replace(tuning(ALPHA, scores), **changes),))
+
+
+def selected(method: Values = METHOD, **changes: Any) -> Evidence:
+    """One pair whose first final also chose the hyper-parameters."""
+    found = made(method, **changes)
+    chosen = (LOGIT, Slot("selection", "big", "little", "logit", "a0.5"))
+    runs = [
+        replace(run, slots=chosen) if run.seed == 0 and run.has_role("final") else run
+        for run in found.runs
+    ]
+    return replace(found, runs=tuple(runs))
+
+
+def tuned(**counts: int) -> Evidence:
+    """Methods with so many configurations each, chosen on two seeds."""
+    runs, tunings = runs_of(plain("little"), BASELINE), list[Tuning]()
+    for method, count in counts.items():
+        runs += runs_of(final("big", "little", method), METHOD, parameters=ALPHA)
+        scores = {0.5 + number / 10: 0.95 - number / 100 for number in range(count)}
+        tunings.append(replace(tuning(ALPHA, scores), method=method, seeds=(8, 9)))
+    return evidence(runs, tunings=tuple(tunings))
+
+
+def taught(*teachers: str) -> Evidence:
+    """Students of several teachers, each teacher with a lift of its own."""
+    runs: list[Run] = runs_of(plain("little"), BASELINE)
+    for number, teacher in enumerate(teachers):
+        values = [value + number / 5 for value in METHOD]
+        several = runs_of(LOGIT, values, cell="c", teacher=teacher)
+        runs += [replace(run, id=f"{run.id}-{teacher}") for run in several]
+    return evidence(runs)
+
+
+def siblings(first: Values, others: Sequence[Values], **changes: Any) -> Evidence:
+    """Several methods over one baseline, which are one family."""
+    runs = runs_of(plain("little"), BASELINE) + runs_of(LOGIT, first)
+    for number, values in enumerate(others):
+        runs += runs_of(final("big", "little", f"other{number}"), values)
+    return evidence(runs, **changes)
+
+
+def another_machine() -> Evidence:
+    """A second student that was trained elsewhere, baseline and method alike."""
+    runs = runs_of(plain("little"), BASELINE, environment="cpu")
+    runs += runs_of(LOGIT, METHOD, environment="cpu")
+    runs += runs_of(plain("other"), BASELINE, environment="cuda")
+    return evidence(runs + runs_of(final("big", "other", "logit"), METHOD, environment="cuda"))
+
+
+def odd_baseline(recipe: str) -> Evidence:
+    runs = runs_of(plain("little"), BASELINE) + runs_of(LOGIT, METHOD)
+    return evidence(runs + runs_of(plain("little"), [90.0], cell="odd", recipe=recipe))
+
+
+def open_run(state: str) -> Evidence:
+    found = made()
+    return replace(found, runs=(*found.runs[:-1], replace(found.runs[-1], state=state)))
+
+
+def finding(kind: str) -> Evidence:
+    return made(findings=({"kind": kind, "text": "odd", "paths": ["a/b"]},))
+
+
+WIDE = Statistics(smallest_effect_pp=1)
+PAIRED = Statistics(test="paired")
+WITHIN = Statistics(smallest_effect_pp=0.25)
+STUDY, GAIN, CLAIM = "study", "gain", "claim"
+MORE = claim("more", [{"weight": 1, "teacher": "big", "student": "little", "method": "logit"}])
+SPLIT = {0.3: 0.94, 0.5: 0.95}
+ELSEWHERE = {"environment": "cuda"}
+Case = tuple[str, str, Evidence, Evidence]
+
+# A code, whose flag it is, runs that are flagged so, and runs like them that are not.
+CASES: list[Case] = [
+    ("shared-selection-seed", GAIN, selected(), made()),
+    ("shared-selection-seed", STUDY, selected(origin="import"), made(origin="import")),
+    ("shared-selection-seed", STUDY, selected(origin="import"), selected()),
+    ("shared-selection-seed", CLAIM, selected(claims=(MORE,)), made(claims=(MORE,))),
+    ("one-selection-seed", GAIN, grid(SPLIT), grid(SPLIT, seeds=(8, 9))),
+    ("not-the-winner", GAIN, grid({0.3: 0.96, 0.5: 0.95}), grid(SPLIT)),
+    ("untried", GAIN, grid({0.3: 0.94, 0.7: 0.95}), grid(SPLIT)),
+    ("tied", GAIN, grid({0.3: 0.95, 0.5: 0.95}), grid(SPLIT)),
+    ("tied", GAIN, grid({0.3: 0.95, 0.5: 0.95}), grid({0.3: 0.9, 0.4: 0.9, 0.5: 0.95})),
+    ("chosen-on-test", GAIN, grid(SPLIT, split="test"), grid(SPLIT)),
+    ("chosen-on-test", CLAIM, replace(grid(SPLIT, split="test"), claims=(MORE,)),
+     replace(grid(SPLIT), claims=(MORE,))),
+    ("unequal-tuning", STUDY, tuned(logit=2, feature=3), tuned(logit=1, feature=1)),
+    ("unequal-tuning", STUDY, tuned(logit=2, feature=3),
+     replace(tuned(logit=2, feature=3), warnings=("unequal tuning budgets: logit 2",))),
+    ("unequal-epochs", GAIN, arms({"epochs": 6}), arms({"epochs": 6}, {"epochs": 6})),
+    ("unequal-seeds", GAIN, arms({"first_seed": 1}), arms({"first_seed": 1}, {"first_seed": 1})),
+    ("one-teacher", GAIN, taught("t0"), taught("t0", "t1")),
+    ("one-teacher", STUDY, replace(taught("t0"), origin="import"),
+     replace(taught("t0", "t1"), origin="import")),
+    ("one-teacher", CLAIM, replace(taught("t0"), claims=(MORE,)),
+     replace(taught("t0", "t1"), claims=(MORE,))),
+    ("these-teachers", GAIN, taught("t0", "t1"), taught("t0")),
+    ("mixed-environments", GAIN, arms(ELSEWHERE, {"environment": "cpu"}), another_machine()),
+    ("mixed-environments", STUDY, another_machine(), arms(ELSEWHERE, ELSEWHERE)),
+    ("mixed-environments", STUDY, another_machine(), arms(ELSEWHERE)),
+    ("missing-runs", GAIN, made([*METHOD[:4], None]), made(METHOD[:4])),
+    ("missing-runs", GAIN, made(baseline=[*BASELINE[:4], None]), made(baseline=BASELINE[:4])),
+    ("one-seed", GAIN, made(METHOD[:1]), made(METHOD[:2])),
+    ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.0, 95.0, 96.0, 94.5, 95.5])),
+    ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.99, 95.0, 95.01])),
+    ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.0, 95.0, 96.0], statistics=PAIRED)),
+    ("no-variance", GAIN, made([95.3] * 5, [95.0] * 5), made([95.3] * 5)),
+    ("unpaired-seeds", GAIN, made(METHOD[:4], statistics=PAIRED), made(METHOD[:4])),
+    ("unpaired-seeds", GAIN, made(METHOD[:4], statistics=PAIRED), made(statistics=PAIRED)),
+    ("no-baseline", GAIN, evidence(runs_of(LOGIT, METHOD)), made()),
+    ("no-baseline", GAIN, arms({"recipe": "long"}), arms({"recipe": "long"}, {"recipe": "long"})),
+    ("other-baselines", GAIN, odd_baseline(""), odd_baseline("long")),
+    ("no-runs", GAIN, evidence(runs_of(LOGIT, METHOD)), made()),
+    ("only-uncorrected", GAIN, siblings(NEARLY, [NOISY]), siblings(NEARLY, [])),
+    ("only-uncorrected", GAIN, siblings(NEARLY, [NOISY]), siblings(NOISY, [NOISY])),
+    ("only-uncorrected", GAIN, siblings(NEARLY, [NOISY]), siblings(METHOD, [NOISY])),
+    ("equivalence-uncorrected", GAIN, siblings(CLOSE, [NOISY], statistics=WITHIN),
+     siblings(CLOSE, [], statistics=WITHIN)),
+    ("equivalence-uncorrected", GAIN, siblings(CLOSE, [NOISY], statistics=WITHIN),
+     siblings(CLOSE, [NOISY], statistics=WIDE)),
+    ("small", GAIN, made(statistics=WIDE), made()),
+    ("small", GAIN, made(statistics=WIDE), made(CLOSE, statistics=WIDE)),
+    ("sensitive", GAIN, selected(ONE_CHOICE), made(ONE_CHOICE)),
+    ("sensitive", CLAIM, selected(ONE_CHOICE, claims=(MORE,)),
+     made(ONE_CHOICE, claims=(MORE,))),
+    ("spread-guessed", GAIN, made(METHOD[:1], BASELINE[:1]), made(METHOD[:2], BASELINE[:2])),
+    ("run", GAIN, arms({"flags": ("smoke run",)}), arms({})),
+    ("run", GAIN, arms({}, {"flags": ("smoke run",)}), arms({})),
+    ("protocol", STUDY, made(warnings=("a warning",)), made()),
+    ("protocol", STUDY, made(marks=("holds smoke runs",), origin="import"),
+     made(marks=("post hoc: claims",))),
+    ("failures", STUDY, made([*METHOD, None]), made()),
+    ("failures", STUDY, open_run("damaged"), open_run("new")),
+    ("open", STUDY, open_run("interrupted"), open_run("failed")),
+    ("open", STUDY, made(open_runs=2), made()),
+    ("import-duplicate", STUDY, finding("duplicate"), finding("copy")),
+    ("import-copy", STUDY, finding("copy"), finding("overlap")),
+]  # fmt: skip
+
+
+def codes_of(place: str, analysis: dict[str, Any]) -> list[set[str]]:
+    """Codes of each gain, of each claim, or of the study."""
+    holders = {STUDY: [analysis], GAIN: analysis["gains"], CLAIM: analysis["contrasts"]}
+    return [{flag["code"] for flag in holder["flags"]} for holder in holders[place]]
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "odd", "usual"),
+    CASES,
+    ids=[f"{c[0]}-{c[1]}-{n}" for n, c in enumerate(CASES)],
+)
+def test_what_is_odd_is_flagged_where_it_belongs_and_nothing_else_is(
+    code: str, place: str, odd: Evidence, usual: Evidence
+) -> None:
+    flagged, unflagged = codes_of(place, analyse(odd)), codes_of(place, analyse(usual))
+    assert any(code in codes for codes in flagged)
+    assert unflagged
+    assert not any(code in codes for codes in unflagged)
+
+
+def test_every_flag_that_the_documentation_names_has_a_case_here() -> None:
+    section = DOCUMENT.read_text().split("## What is flagged")[1].split("\n## ")[0]
+    verdicts = DOCUMENT.read_text().split("## Verdicts")[1].split("\n## ")[0]
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"sensitivity", "flags"}
+    named |= set(re.findall(r"flag(?:ged)?\s`([a-z-]+)`", verdicts))
+    assert {"small", "equivalence-uncorrected", "tied", "run"} <= named
+    assert named <= {case[0] for case in CASES}
+
+
+def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
+    runs = runs_of(plain("little"), BASELINE) + runs_of(plain("other"), BASELINE)
+    runs += runs_of(LOGIT, METHOD, flags=("smoke run",))
+    runs += runs_of(final("big", "other", "logit"), METHOD)
+    analysis = analyse(evidence(runs))
+    flagged = [gain["student"] for gain in analysis["gains"] if "run" in
+               {flag["code"] for flag in gain["flags"]}]  # fmt: skip
+    assert flagged == ["little"]
+
+
+@pytest.mark.parametrize(
+    ("made_of", "place", "words"),
+    [
+        (selected(), GAIN, "seed 0 chose the hyper-parameters and is in the mean"),
+        (selected(origin="import"), STUDY, "selection and finals share seed 0:"),
+        (grid(SPLIT, split="test"), GAIN, "chosen on the test images"),
+        (tuned(logit=2, feature=3), STUDY, "Feature-KD 3, Logit-KD 2; baselines 1"),
+        (arms({"epochs": 6}), GAIN, "epochs [6] against [3]"),
+        (arms({"flags": ("smoke run",)}), GAIN, "5 of 10 runs: smoke run"),
+        (made([*METHOD[:4], None]), GAIN, "1 of 5 runs have no result: seed 4: failed (diverged"),
+        (siblings(NEARLY, [NOISY]), GAIN, "p = 0.039 alone, but 0.077 corrected for 2 comparisons"),
+    ],
+)
+def test_a_flag_says_what_and_how_much(made_of: Evidence, place: str, words: str) -> None:
+    analysis = analyse(made_of)
+    holders = {STUDY: [analysis], GAIN: analysis["gains"]}[place]
+    assert any(words in flag["text"] for holder in holders for flag in holder["flags"])
