@@ -13,8 +13,9 @@ from matplotlib.image import imread
 
 from kdgap.errors import BadInputError
 from kdgap.judge.analysis import analyse
+from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.report.figures.curves import ablation_curves, gradient_norms, over_runs
+from kdgap.report.figures.curves import ablation_curves, gradient_norms
 from kdgap.report.figures.files import FORMATS, all_figures, figure_bytes, save_figures
 from kdgap.report.figures.gains import capacity_plot, interval_plot
 from kdgap.report.figures.grid import selection_grid

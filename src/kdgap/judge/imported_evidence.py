@@ -6,13 +6,8 @@ from typing import Any
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
+from kdgap.store.foreign import recipe_of
 from kdgap.store.imported import ImportedDirectory
-
-# What a method changes; the rest of a run's settings is the recipe it shares with its baseline.
-_OF_METHOD = {
-    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "no_proj_clip", "clip_scope"),
-    *("method_parameters", "teacher_weight_hash", "cell", "settings"),
-}
 
 
 def imported_evidence(directory: ImportedDirectory) -> Evidence:
@@ -58,7 +53,6 @@ def _run(line: dict[str, Any]) -> Run:
     if "best" in test:
         kept = ("top1_agreement", "kl_t1", "kl_t4", "ece", "per_class_acc")
         test["best"] |= {key: fidelity[key] for key in kept if fidelity.get(key) is not None}
-    recipe = {key: value for key, value in settings.items() if key not in _OF_METHOD}
     return Run(
         id=line["id"],
         cell=line["cell"],
@@ -67,7 +61,7 @@ def _run(line: dict[str, Any]) -> Run:
         state=line["state"],
         remark=line["remark"],
         parameters=line["parameters"],
-        recipe=canonical_json(recipe),
+        recipe=canonical_json(recipe_of(settings)),
         epochs=line["epochs"],
         validation=line["validation"],
         test=test,
@@ -133,11 +127,16 @@ def _changes(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
     for name, sides in arms.items():
         before, after = sides.get("base", {}), sides.get("changed", {})
         found[name] = ", ".join(
-            f"{key} {before[key]} becomes {after[key]}"
+            f"{key} {_shown(before[key])} becomes {_shown(after[key])}"
             for key in before
             if key in after and before[key] != after[key]
         )
     return found
+
+
+def _shown(value: Any) -> str:
+    """Return a setting in words; whole numbers are floats there and look like whole numbers."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _marks(runs: Iterable[Run]) -> list[str]:

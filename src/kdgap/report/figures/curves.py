@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.curves import Curve, Values, over_runs
+from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.arms import Drawn, ablation_sides, drawn_arms
 from kdgap.report.figures.style import (
     BAND,
@@ -29,9 +29,6 @@ from kdgap.report.figures.style import (
     title,
 )
 
-Values = NDArray[np.float64]
-Curve = tuple[Values, Values, Values, Values, int]
-"""Epochs; mean, lowest and highest over runs; how many runs."""
 Shown = tuple[Drawn, Curve]
 TAIL = 0.3
 """Share of the epochs that the closer look shows."""
@@ -175,42 +172,6 @@ def recorded_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
 def _named(arm: Drawn, term: str, dash: str) -> Drawn:
     return Drawn(f"{arm.label}: {term}", arm.look, dash, arm.teacher, arm.runs, arm.n, arm.mean,
                  arm.interval)  # fmt: skip
-
-
-def over_runs(runs: Iterable[Run], key: str, part: str | None = None) -> Curve | None:
-    """Return what a history's key was over runs; None where no run recorded it.
-
-    Args:
-        runs: of one arm.
-        key: field of an epoch.
-        part: field within it, such as a loss term.
-    """
-    rows: list[dict[int, float]] = []
-    for run in runs:
-        row = {}
-        for number, entry in enumerate(run.history, 1):
-            value = entry.get(key)
-            if part is not None:
-                value = value.get(part) if isinstance(value, dict) else None
-            if isinstance(value, int | float) and math.isfinite(value):
-                row[int(entry.get("epoch", number))] = float(value)
-        if row:
-            rows.append(row)
-    if not rows:
-        return None
-    epochs = sorted(set().union(*rows))
-    # A run that lacks an epoch of the others would bend the mean: such an epoch is left out.
-    shared = [epoch for epoch in epochs if all(epoch in row for row in rows)]
-    if not shared:
-        return None
-    table = np.array([[row[epoch] for epoch in shared] for row in rows])
-    return (
-        np.array(shared, dtype=np.float64),
-        table.mean(axis=0),
-        table.min(axis=0),
-        table.max(axis=0),
-        len(rows),
-    )
 
 
 def _axes(words: str, unit: str, shown: Sequence[Shown]) -> tuple[Figure, Axes]:

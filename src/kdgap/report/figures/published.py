@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kdgap.judge.curves import Curve, over_runs
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.words import level
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students
-from kdgap.report.figures.curves import TAIL, Curve, over_runs
+from kdgap.report.figures.curves import TAIL
 from kdgap.report.figures.style import (
     BAND,
     FAINT,
