@@ -12,65 +12,10 @@ import pytest
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.store import foreign
 from kdgap.store.imported import IMPORT, RUNS, ImportedDirectory, import_runs
+from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, SELECT, findings, history, write
 
+__all__ = ["FIDELITY", "PLAIN", "PUBLISHED", "history", "write"]  # `tests/cli` reads them from here
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "reference_runs" / "runs.zip"
-EPOCHS = 3
-
-
-def history(start: float = 0.9) -> list[dict[str, Any]]:
-    return [
-        {"epoch": e, "val_acc": start + e / 1000, "train_acc": 0.9, "loss_ce": 0.4, "loss_kd": 0.2}
-        for e in range(1, EPOCHS + 1)
-    ]
-
-
-def write(folder: Path, place: str, *, fidelity: Any = None, **changes: Any) -> Path:
-    seed = changes.get("seed", 0)
-    start = 0.9 + seed / 100 if isinstance(seed, int) else 0.9
-    epochs = changes.get("history", history(start))
-    run = {
-        "model": "resnet18",
-        "teacher": "resnet50",
-        "kd_type": "logit",
-        "alpha": 0.5,
-        "temperature": 4.0,
-        "feat_beta": 0.5,
-        "stem": "cifar",
-        "seed": 0,
-        "epochs": EPOCHS,
-        "best_val_acc": max((e.get("val_acc", 0) for e in epochs), default=0.5),
-        "best_val_epoch": EPOCHS,
-        "test_acc_best": 0.8,
-        "test_acc_final": 0.81,
-        "history": epochs,
-    }
-    path = folder / place / "results.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(run | changes))
-    if fidelity is not None:
-        (path.parent / "fidelity.json").write_text(
-            fidelity if isinstance(fidelity, str) else json.dumps(fidelity)
-        )
-    return path
-
-
-FINAL = "runs/final/resnet50_to_resnet18_logit/seed0"
-SELECT = "runs/select/resnet50_to_resnet18/logit/a0.5_t4/seed0"
-PLAIN = {"kd_type": "none", "teacher": None}
-FIDELITY = {
-    "student_arch": "resnet18",
-    "teacher_arch": "resnet50",
-    "student_test_acc": 0.8,
-    "teacher_test_acc": 0.95,
-    "top1_agreement": 0.85,
-    "kl_t1": 0.1,
-    "kl_t4": 0.02,
-    "per_class_acc": {"cat": 0.7, "dog": None},
-}
-
-
-def findings(about: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [finding for finding in about["findings"] if finding["kind"] == kind]
 
 
 def test_a_run_under_two_paths_is_one_run_with_two_roles(tmp_path: Path) -> None:
@@ -90,15 +35,26 @@ def test_different_runs_of_one_seed_contradict_each_other_and_none_counts(tmp_pa
     write(tmp_path, f"{FINAL}-again", history=history(0.5))
     about, (run,) = import_runs(tmp_path, "x")
     assert run["state"] == "conflict"
+    assert run["remark"] == "another run of this seed contradicts it"
     assert len(findings(about, "conflict")) == 1
 
 
-def test_the_same_history_under_another_seed_is_named(tmp_path: Path) -> None:
+def test_one_history_with_two_test_accuracies_is_a_contradiction_and_no_duplicate(
+    tmp_path: Path,
+) -> None:
     write(tmp_path, FINAL)
-    write(tmp_path, FINAL.replace("seed0", "seed1"), seed=1, history=history())
-    about, runs = import_runs(tmp_path, "x")
-    assert len(runs) == 2
-    assert len(findings(about, "copy")) == 1
+    write(tmp_path, f"{FINAL}-again", test_acc_best=0.85)
+    about, (run,) = import_runs(tmp_path, "x")
+    assert run["state"] == "conflict"
+    assert findings(about, "duplicate") == []
+
+
+def test_ids_are_never_the_files_own(tmp_path: Path) -> None:
+    for seed in range(3):
+        write(tmp_path, FINAL.replace("seed0", f"seed{seed}"), seed=seed, run_id="same")
+    _, runs = import_runs(tmp_path, "x")
+    assert len({run["id"] for run in runs}) == 3
+    assert {run["run_id"] for run in runs} == {"same"}
 
 
 @pytest.mark.parametrize(
@@ -134,6 +90,27 @@ def test_a_failed_run_that_was_repeated_counts_once_as_done(tmp_path: Path) -> N
     assert "it was repeated" in findings(about, "failed")[0]["text"]
 
 
+def test_of_two_failed_attempts_the_first_stays(tmp_path: Path) -> None:
+    write(tmp_path, "runs/final/a/seed0", history=history()[:1])
+    write(tmp_path, "runs/final/b/seed0", history=history(0.8)[:2])
+    about, (run,) = import_runs(tmp_path, "x")
+    assert (run["state"], run["paths"]) == ("failed", ["runs/final/a/seed0/results.json"])
+    texts = [(f["text"], f["paths"][0]) for f in findings(about, "failed")]
+    assert ("unfinished: 2 of 3 epochs; it was repeated", "runs/final/b/seed0/results.json") in (
+        texts
+    )
+
+
+def test_the_file_of_a_run_that_ended_well_leads_over_a_richer_one_that_did_not(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "runs/final/a/seed0", grad_norm_max_overall=math.inf)
+    write(tmp_path, "runs/final/b/seed0")
+    about, (run,) = import_runs(tmp_path, "x")
+    assert run["state"] == "done"
+    assert len(findings(about, "duplicate")) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -141,7 +118,7 @@ def test_a_failed_run_that_was_repeated_counts_once_as_done(tmp_path: Path) -> N
         ("", "torn or no JSON"),
         ("[1]", "no JSON object"),
         ("{}", "no history"),
-        ('{"history": [], "model": 3}', "model is 3, no str"),
+        ('{"history": [], "model": 3}', "model is 3, no name"),
         ("[" * 20_000 + "]" * 20_000, "nested too deeply"),
     ],
 )
@@ -215,9 +192,10 @@ def test_fidelity_belongs_to_its_run(tmp_path: Path) -> None:
 
 def test_unlike_settings_are_unlike_cells(tmp_path: Path) -> None:
     unlike: list[dict[str, Any]] = [{}, {"alpha": 0.7}, {"lr": 0.2}, {"stem": "imagenet"}]
-    unlike.append({"epochs": 2, "history": history()[:2]})
+    unlike.append({"epochs": 2})
     for number, changes in enumerate(unlike):
-        write(tmp_path, f"runs/final/{number}/seed0", **changes)
+        epochs = history(0.5 + number / 10)[: changes.get("epochs", 3)]
+        write(tmp_path, f"runs/final/{number}/seed0", **changes, history=epochs)
     _, runs = import_runs(tmp_path, "x")
     assert len({run["cell"] for run in runs}) == 5
 

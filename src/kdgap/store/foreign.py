@@ -5,8 +5,6 @@ unlike its neighbours is named with the reason, and never averaged in silence.
 """
 
 import hashlib
-import json
-import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,15 +12,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdgap.errors import BadInputError, one_line
+from kdgap.spec.identity import canonical_json
+from kdgap.store.gate import (
+    OUTCOMES,
+    UNUSABLE,
+    OddFileError,
+    check_fidelity,
+    check_history,
+    check_outcomes,
+    check_settings,
+    is_number,
+    read_object,
+    whole,
+)
 
 RESULTS, FIDELITY = "results.json", "fidelity.json"
 MOST_FILES, MOST_BYTES, MOST_FILE_BYTES = 200_000, 4 * 2**30, 64 * 2**20
-SHARES = ("best_val_acc", "test_acc_best", "test_acc_final")
-_FIDELITY_SHARES = ("student_test_acc", "teacher_test_acc", "top1_agreement", "ece")
-
-
-class _OddFileError(Exception):
-    """A file does not hold what its name says."""
 
 
 @dataclass
@@ -64,31 +69,21 @@ def read_foreign(source: Path) -> tuple[list[ForeignFile], list[Unreadable]]:
         BadInputError: the source cannot be read, is no folder or zip, is too large, or holds no
             result file.
     """
-    files: dict[str, bytes] = {}
-    total = 0
-    for name, content in _members(source):
-        total += len(content)
-        if len(files) == MOST_FILES or total > MOST_BYTES:
-            raise BadInputError(
-                f"{source}: more than {MOST_FILES:,} result files or {MOST_BYTES / 2**30:g} GiB of"
-                " them; import it in parts"
-            )
-        files[name] = content
+    files, bad = _files(source)
     good: list[ForeignFile] = []
-    bad: list[Unreadable] = []
     for name in sorted(n for n in files if PurePosixPath(n).name == RESULTS):
         try:
             good.append(_read_results(name, files[name]))
-        except _OddFileError as error:
+        except OddFileError as error:
             bad.append(Unreadable(name, _sha256(files[name]), one_line(error, 160)))
     by_folder = {str(PurePosixPath(found.path).parent): found for found in good}
     for name in sorted(n for n in files if PurePosixPath(n).name == FIDELITY):
         owner = by_folder.get(str(PurePosixPath(name).parent))
         try:
             if owner is None:
-                raise _OddFileError(f"there is no readable {RESULTS} beside it")
+                raise OddFileError(f"there is no readable {RESULTS} beside it")
             owner.fidelity = _read_fidelity(files[name], owner)
-        except _OddFileError as error:
+        except OddFileError as error:
             bad.append(Unreadable(name, _sha256(files[name]), one_line(error, 160)))
     if not good and not bad:
         raise BadInputError(f"{source}: holds no {RESULTS}")
@@ -102,31 +97,73 @@ def source_hash(good: list[ForeignFile], bad: list[Unreadable]) -> str:
     return _sha256("".join(lines).encode())
 
 
+def text_of(path: Path | str) -> str:
+    """Return a path as text that any file can hold: a byte that is no UTF-8 as `\\xff`."""
+    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _members(source: Path) -> Iterator[tuple[str, bytes]]:
+def _files(source: Path) -> tuple[dict[str, bytes], list[Unreadable]]:
+    """Return the content of each file by its place, and those that could not be read."""
+    files: dict[str, bytes] = {}
+    bad: list[Unreadable] = []
+    twice: set[str] = set()
+    total = 0
+    for name, content in _members(source):
+        if isinstance(content, Unreadable):
+            bad.append(content)
+            continue
+        total += len(content)
+        if len(files) == MOST_FILES or total > MOST_BYTES:
+            raise BadInputError(
+                f"{source}: more than {MOST_FILES:,} result files or {MOST_BYTES / 2**30:g} GiB of"
+                " them; import it in parts"
+            )
+        if files.setdefault(name, content) != content:
+            twice.add(name)
+    for name in sorted(twice):
+        why = "two files of this name in the zip differ; neither counts"
+        bad.append(Unreadable(name, _sha256(files.pop(name)), why))
+    return files, bad
+
+
+def _members(source: Path) -> Iterator[tuple[str, bytes | Unreadable]]:
     wanted = {RESULTS, FIDELITY}
     if source.is_dir():
         for path in sorted(source.rglob("*.json")):
             if path.name in wanted and path.is_file():
-                name = path.relative_to(source).as_posix()
-                _refuse_size(source, name, path.stat().st_size)
-                yield name, path.read_bytes()
+                name = text_of(path.relative_to(source).as_posix())
+                try:
+                    _refuse_size(source, name, path.stat().st_size)
+                    content: bytes | Unreadable = path.read_bytes()
+                except OSError as error:
+                    content = Unreadable(name, "", error.strerror or "cannot be read")
+                yield name, content
         return
     if not source.exists():
         raise BadInputError(f"{source}: no such file or folder")
     try:
-        with zipfile.ZipFile(source) as archive:
-            for info in archive.infolist():
-                if PurePosixPath(info.filename).name in wanted and not info.is_dir():
-                    _refuse_size(source, info.filename, info.file_size)
-                    yield info.filename, archive.read(info)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        archive = zipfile.ZipFile(source)
+    except Exception as error:  # noqa: BLE001  # see below
         raise BadInputError(
             f"{source}: no folder and no readable zip ({one_line(error)})"
         ) from None
+    with archive:
+        for info in archive.infolist():
+            name = text_of(info.filename.replace("\\", "/"))  # some Windows tools write them
+            if PurePosixPath(name).name in wanted and not info.is_dir():
+                _refuse_size(source, name, info.file_size)
+                try:
+                    content = archive.read(info)
+                # A flipped byte reaches the decoders, each with errors of its own (`zlib.error`,
+                # `LZMAError`, `struct.error`, …), and no list of them is documented.
+                except Exception as error:  # noqa: BLE001
+                    why = f"damaged in the zip: {one_line(error, 100)}"
+                    content = Unreadable(name, "", why)
+                yield name, content
 
 
 def _refuse_size(source: Path, name: str, size: int) -> None:
@@ -136,73 +173,38 @@ def _refuse_size(source: Path, name: str, size: int) -> None:
         )
 
 
-def _object(content: bytes) -> tuple[dict[str, Any], bool]:
-    """Return a JSON object with every NaN and infinity as None, and whether there were any."""
-    found: list[str] = []
-
-    def constant(name: str) -> None:
-        found.append(name)
-
-    try:
-        value = json.loads(content.decode("utf-8"), parse_constant=constant)
-    except UnicodeDecodeError:
-        raise _OddFileError("not UTF-8 text") from None
-    except RecursionError:
-        raise _OddFileError("nested too deeply") from None
-    except ValueError as error:
-        raise _OddFileError(f"torn or no JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise _OddFileError("holds no JSON object")
-    return value, bool(found)
-
-
 def _read_results(name: str, content: bytes) -> ForeignFile:
-    results, not_finite = _object(content)
+    results = read_object(content)
     history = results.pop("history", None)
     if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
-        raise _OddFileError("has no history of epochs")
-    for key, kind in {"model": str, "kd_type": str, "seed": int, "epochs": int}.items():
-        value = results.get(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise _OddFileError(f"{key} is {one_line(repr(value), 40)}, no {kind.__name__}")
-    if results["kd_type"] != "none" and not isinstance(results.get("teacher"), str):
-        raise _OddFileError(f"{results['kd_type']} without a teacher")
-    for key in SHARES:
-        value = results.setdefault(key, None)
-        if value is not None and not _is_share(value):
-            raise _OddFileError(f"{key} is {one_line(repr(value), 40)}, no share of one")
-    found = ForeignFile(name, _sha256(content), results, history)
-    found.problem = _problem(results, history, not_finite=not_finite)
+        raise OddFileError("has no history of epochs")
+    remarks = check_settings(results)
+    odd, not_finite = check_outcomes(results)
+    epochs, dropped, failure = check_history(history)
+    found = ForeignFile(name, _sha256(content), results, epochs, remarks=remarks + odd + dropped)
+    found.problem = failure if failure.startswith("diverged") else _problem(results, epochs)
+    if not found.problem and (failure or not_finite):
+        found.problem = f"holds numbers that are {UNUSABLE}"
     if not found.problem:
-        found.remarks += _contradictions(results, history)
+        found.remarks += _contradictions(results, epochs)
     return found
 
 
-def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _problem(results: dict[str, Any], history: list[dict[str, Any]], *, not_finite: bool) -> str:
+def _problem(results: dict[str, Any], history: list[dict[str, Any]]) -> str:
     """Return why a run is no result."""
-    for number, entry in enumerate(history, 1):
-        losses = {k: v for k, v in entry.items() if k.startswith("loss") or k.endswith("_acc")}
-        if any(not isinstance(v, int | float) or not math.isfinite(v) for v in losses.values()):
-            return f"diverged: epoch {entry.get('epoch', number)} has no finite loss or accuracy"
     if len(history) < results["epochs"]:
         return f"unfinished: {len(history)} of {results['epochs']} epochs"
-    if results["best_val_acc"] is None:
-        return "has no validation accuracy"
-    if not_finite:
-        return "holds numbers that are not finite"
-    return ""
+    return "has no validation accuracy" if results["best_val_acc"] is None else ""
 
 
 def _contradictions(results: dict[str, Any], history: list[dict[str, Any]]) -> list[str]:
+    said = []
+    if len(history) > results["epochs"]:
+        said.append(f"its history has {len(history)} epochs, but epochs is {results['epochs']}")
     scores = [float(entry["val_acc"]) for entry in history if "val_acc" in entry]
     if len(scores) < len(history) or not scores:
-        return ["its history lacks validation accuracies"]
+        return [*said, "its history lacks validation accuracies"]
     best, epoch = max(scores), results.get("best_val_epoch")
-    said = []
     if best != results["best_val_acc"]:
         said.append(f"best_val_acc is {results['best_val_acc']}, its history's best is {best}")
     elif isinstance(epoch, int) and 1 <= epoch <= len(scores) and scores[epoch - 1] != best:
@@ -211,69 +213,95 @@ def _contradictions(results: dict[str, Any], history: list[dict[str, Any]]) -> l
 
 
 def _read_fidelity(content: bytes, owner: ForeignFile) -> dict[str, Any]:
-    fidelity, not_finite = _object(content)
-    if not_finite:
-        raise _OddFileError("holds numbers that are not finite")
-    for key in _FIDELITY_SHARES:
-        if fidelity.get(key) is not None and not _is_share(fidelity[key]):
-            raise _OddFileError(f"{key} is {one_line(repr(fidelity[key]), 40)}, no share of one")
-    for key in ("kl_t1", "kl_t4"):
-        value = fidelity.get(key)
-        if value is not None and not isinstance(value, int | float):
-            raise _OddFileError(f"{key} is {one_line(repr(value), 40)}, no number")
-    classes = fidelity.get("per_class_acc")
-    if classes is not None and (
-        not isinstance(classes, dict)
-        or not all(v is None or _is_share(v) for v in classes.values())
-    ):
-        raise _OddFileError("per_class_acc holds something else than shares of one")
+    fidelity = read_object(content)
+    check_fidelity(fidelity)
     ours = {"student_arch": "model", "teacher_arch": "teacher", "student_test_acc": "test_acc_best"}
     for theirs, key in ours.items():
         if fidelity.get(theirs) is not None and fidelity[theirs] != owner.results.get(key):
-            raise _OddFileError(
+            raise OddFileError(
                 f"left out: its {theirs} is {one_line(repr(fidelity[theirs]), 40)}, but the run's"
-                f" {key} is {owner.results.get(key)!r}: it was measured on another checkpoint"
+                f" {key} is {one_line(repr(owner.results.get(key)), 40)}: it was measured on"
+                " another checkpoint"
             )
     return fidelity
 
 
-# What a run came to, or what tells one run of a cell from another; all the rest is its settings.
-_OUTCOMES = {
-    "seed", "history", "run_id", "source", "role", "study",
-    "grad_norm_max_overall", "proj_grad_norm_max_overall",
-    "best_val_acc", "best_val_epoch", "last_val_acc", "test_acc_best", "test_acc_final",
-    "weight_hash_best", "weight_hash_last", "dropped", "flags",
-    "selection_metric", "selection_winner",
-}  # fmt: skip
 # Keys that are said of every run but mean something for one method only.
 _UNUSED = {
     "none": ("alpha", "temperature", "feat_beta"),
     "logit": ("feat_beta",),
     "feature": ("temperature",),
 }
-_NEUTRAL = {"no_proj_clip": False}  # older files lack it
+# What a file that lacks a key means by it: older files have fewer keys.
+_NEUTRAL = {"no_proj_clip": False, "stem": "cifar", "teacher": None}
+# Keys that joined later are left out at their neutral value: the cells of older files keep their
+# digests, as `spec/identity.py` keeps the ids of older runs.
+_LATER: dict[str, Any] = {
+    "width": 1, "data": "cifar10", "limit": None, "smoke": False, "precision": "fp32",
+    "clip_scope": "all",
+}  # fmt: skip
 
 
 def settings_of(results: dict[str, Any]) -> dict[str, Any]:
     """Return everything that makes runs alike; runs that differ here are never averaged.
 
+    Numbers are floats, the epochs apart: a temperature of 4 is one of 4.0.
+
     Raises:
         KeyError: the model, the method or the epochs are missing.
+        ValueError: a number is too large, or something is nested too deeply.
     """
-    unused = _UNUSED.get(results["kd_type"], ())
-    kept = {k: v for k, v in results.items() if k not in _OUTCOMES and k not in unused}
-    for name in ("model", "epochs"):
-        kept[name] = results[name]
+    method = results["kd_type"]
+    unused = _UNUSED.get(method, ())
+    kept = {
+        key: _normal(value)
+        for key, value in results.items()
+        if key not in OUTCOMES and key not in unused
+    }
+    kept["model"], epochs = results["model"], whole(results["epochs"])
+    kept["epochs"] = results["epochs"] if epochs is None else epochs
     if "cell" in kept:
         kept.pop("settings", None)  # a study's cell says the same, its teacher's seed apart
-    return _NEUTRAL | {key: repr(v) if isinstance(v, dict) else v for key, v in kept.items()}
+    for key, usual in (_NEUTRAL | _LATER).items():
+        if kept.get(key) is None or kept[key] == usual or (key, method) == ("teacher", "none"):
+            kept[key] = usual
+        if key in _LATER and kept[key] == usual:
+            del kept[key]
+    return kept
+
+
+# What a method changes; the rest of a run's settings is the recipe it shares with its baseline.
+_OF_METHOD = {
+    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "no_proj_clip", "clip_scope"),
+    *("method_parameters", "teacher_weight_hash", "cell", "settings"),
+}
+
+
+def recipe_of(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a method's run shares with the run it is compared with."""
+    return {key: value for key, value in settings.items() if key not in _OF_METHOD}
+
+
+def _normal(value: Any, depth: int = 0) -> Any:
+    """Return a setting in the one form that equal settings have."""
+    if depth > 20:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        return canonical_json({key: _normal(inner, depth + 1) for key, inner in value.items()})
+    if isinstance(value, list):
+        return [_normal(inner, depth + 1) for inner in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 2**1023:
+            raise ValueError("a number is too large")
+        return float(value)
+    return value
 
 
 def hyperparameters(settings: dict[str, Any]) -> dict[str, float]:
     """Return the hyper-parameters that mean something for the method, in the reference's order."""
     names = {"logit": ("alpha", "temperature"), "feature": ("alpha", "feat_beta")}
     found = {name: settings.get(name) for name in names.get(settings["kd_type"], ())}
-    return {name: float(v) for name, v in found.items() if isinstance(v, int | float)}
+    return {name: float(v) for name, v in found.items() if is_number(v)}
 
 
 def same_history(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> bool:
@@ -286,4 +314,6 @@ def same_history(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> b
 def model_text(settings: dict[str, Any]) -> str:
     """Return a network's name with its width factor."""
     width = settings.get("width", 1)
+    if not isinstance(width, int | float):
+        return f"{settings['model']}x{width}"
     return str(settings["model"]) + ("" if width == 1 else f"x{width:g}")

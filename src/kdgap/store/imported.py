@@ -7,6 +7,11 @@
 
 A run under two paths is one run with two roles. Two different runs of one seed under the same
 settings contradict each other, so neither counts.
+
+No two seeds train through the same numbers. Of runs with one history under the seeds of one cell,
+only the first by path counts, or a mean would rest on fewer runs than its n. Under other settings
+nobody can tell whose history it is, so none of them counts. A file that says less of its settings
+is no other run, though: an older file under another path is merged with the run it tells of.
 """
 
 import hashlib
@@ -26,8 +31,17 @@ from kdgap.store.foreign import (
     same_history,
     settings_of,
     source_hash,
+    text_of,
 )
-from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
+from kdgap.store.gate import OUTCOMES
+from kdgap.store.import_roles import (
+    Finding,
+    ImportedRun,
+    models_of,
+    name_splits,
+    pair_ablations,
+    place,
+)
 from kdgap.store.record import MANIFEST
 from kdgap.store.study import PLAN
 
@@ -97,7 +111,8 @@ class ImportedDirectory:
             raise StoreDamagedError(
                 f"{self.path / RUNS}: changed after the import; import the source again"
             )
-        return about, [parse_json(line) for line in content.decode().splitlines()]
+        # `splitlines` would also split at the line separators of Unicode, which JSON may hold.
+        return about, [parse_json(line) for line in content.decode().split("\n") if line]
 
 
 def import_runs(source: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -121,11 +136,12 @@ def import_runs(source: Path, name: str) -> tuple[dict[str, Any], list[dict[str,
         for file in run.files:
             place(run, file, source.name if source.is_dir() else "", findings)
     pair_ablations(runs, findings)
+    name_splits(runs, findings)
     _survey(runs, findings)
     about = {
         "format": 1,
-        "name": name,
-        "source": {"path": str(source), "sha256": source_hash(good, bad)},
+        "name": text_of(name),
+        "source": {"path": text_of(source), "sha256": source_hash(good, bad)},
         "files": len(good) + len(bad),
         "runs": len(runs),
         "findings": [asdict(finding) for finding in findings],
@@ -137,37 +153,44 @@ def import_runs(source: Path, name: str) -> tuple[dict[str, Any], list[dict[str,
 def _merged(files: Iterable[ForeignFile], findings: list[Finding]) -> list[ImportedRun]:
     """Return one entry a run; the same run under two paths is merged, the richer file leads."""
     runs: dict[tuple[str, int], ImportedRun] = {}
+    by_curve: dict[tuple[int, str], list[ImportedRun]] = {}
     for file in files:
-        settings = settings_of(file.results)
-        cell = hashlib.sha256(canonical_json(settings).encode()).hexdigest()
-        known = runs.get((cell, file.results["seed"]))
+        settings, seed, curve = settings_of(file.results), file.results["seed"], _curve(file)
+        key = (hashlib.sha256(canonical_json(settings).encode()).hexdigest(), seed)
+        alike = by_curve.setdefault((seed, curve), []) if curve else []
+        known = runs.get(key) or next((run for run in alike if _tells_of(file, run)), None)
         if known is None:
-            runs[cell, file.results["seed"]] = ImportedRun([file], settings, cell)
+            runs[key] = ImportedRun([file], settings, key[0])
+            alike.append(runs[key])
             continue
-        lead = known.files[0]
-        if same_history(lead.history, file.history) and _same_outcomes(lead, file):
-            richer = len(file.results) > len(lead.results)
-            known.files = [file, *known.files] if richer else [*known.files, file]
-        elif lead.problem and not file.problem:
-            findings.append(Finding("failed", f"{lead.problem}; it was repeated", [lead.path]))
-            known.files = [file]
-        elif file.problem:
-            findings.append(Finding("failed", f"{file.problem}; it was repeated", [file.path]))
-        else:
-            known.conflict = True
-            known.files.append(file)
-    for run in runs.values():
+        _add(known, file, findings)
+        if known.files[0] is file:  # it says more, or it is the one that ended well
+            known.settings, known.cell = settings, key[0]
+        runs[key] = known
+    merged = list({id(run): run for run in runs.values()}.values())
+    for run in merged:
         if run.conflict:
-            findings.append(
-                Finding(
-                    "conflict",
-                    f"different runs of seed {run.seed} under the same settings; none counts",
-                    run.paths,
-                )
-            )
+            text = f"different runs of seed {run.seed} under the same settings; none counts"
+            findings.append(Finding("conflict", text, run.paths))
         elif len(run.files) > 1:
             findings.append(Finding("duplicate", "the same run; counted once", run.paths))
-    return list(runs.values())
+    return merged
+
+
+def _add(run: ImportedRun, file: ForeignFile, findings: list[Finding]) -> None:
+    """Give a run one more file of its seed and settings: of itself, its repetition, or another."""
+    lead = run.files[0]
+    if same_history(lead.history, file.history) and _same_outcomes(lead, file):
+        richer = (not file.problem, len(file.results)) > (not lead.problem, len(lead.results))
+        run.files = [file, *run.files] if richer else [*run.files, file]
+    elif lead.problem and not file.problem:
+        findings.append(Finding("failed", f"{lead.problem}; it was repeated", [lead.path]))
+        run.files = [file]
+    elif file.problem:
+        findings.append(Finding("failed", f"{file.problem}; it was repeated", [file.path]))
+    else:
+        run.conflict = True
+        run.files.append(file)
 
 
 def _same_outcomes(one: ForeignFile, other: ForeignFile) -> bool:
@@ -176,24 +199,65 @@ def _same_outcomes(one: ForeignFile, other: ForeignFile) -> bool:
     return all(a == b for a, b in pairs if a is not None and b is not None)
 
 
-def _name_copies(runs: list[ImportedRun], findings: list[Finding]) -> None:
-    """Name runs whose settings or seeds differ but whose histories are the same numbers."""
-    seen: dict[str, ImportedRun] = {}
-    for run in runs:
-        file = run.files[0]
-        curve = [[entry.get(key) for key in ("val_acc", "train_acc")] for entry in file.history]
-        if file.problem or not any(value is not None for pair in curve for value in pair):
-            continue
-        first = seen.setdefault(canonical_json(curve), run)
-        if first is not run:
-            findings.append(
-                Finding(
-                    "copy",
-                    "the same history under other settings or another seed: one of them is not"
-                    " what it says",
-                    [first.paths[0], run.paths[0]],
-                )
-            )
+def _tells_of(file: ForeignFile, run: ImportedRun) -> bool:
+    """Whether a file with a run's curve and seed has its settings, as far as both say them."""
+    lead = run.files[0]
+    said = [{k for k, v in one.results.items() if v is not None} - OUTCOMES for one in (file, lead)]
+    one, other = (
+        settings_of({key: f.results[key] for key in said[0] & said[1]}) for f in (file, lead)
+    )
+    same = same_history(lead.history, file.history) and _same_outcomes(lead, file)
+    return one == other and same
+
+
+def _curve(file: ForeignFile) -> str:
+    """Return a run's accuracies by epoch as one text; empty where none was recorded."""
+    curve = [[entry.get(key) for key in ("val_acc", "train_acc")] for entry in file.history]
+    recorded = any(value is not None for pair in curve for value in pair)
+    return canonical_json(curve) if recorded else ""
+
+
+def _name_copies(runs: Iterable[ImportedRun], findings: list[Finding]) -> None:
+    """Name runs whose settings or seeds differ but whose histories are the same numbers.
+
+    All numbers that two files have must agree: a few epochs of a small data set may well end in the
+    same accuracies, but no two seeds have one loss.
+    """
+    by_curve: dict[str, list[list[tuple[ImportedRun, ForeignFile]]]] = {}
+    each = [(run, file) for run in runs for file in run.files if not file.problem]
+    for run, file in sorted(each, key=lambda one: one[1].path):
+        groups = by_curve.setdefault(curve, []) if (curve := _curve(file)) else []
+        for group in groups:
+            if same_history(group[0][1].history, file.history):
+                group.append((run, file))
+                break
+        else:
+            groups.append([(run, file)])
+    for group in (group for groups in by_curve.values() for group in groups):
+        members = {id(run): (run, file) for run, file in reversed(group)}
+        if len(members) > 1:
+            _name_group(list(members.values())[::-1], findings)
+
+
+def _name_group(members: list[tuple[ImportedRun, ForeignFile]], findings: list[Finding]) -> None:
+    """Name runs of one history, in the order of their paths, and say which of them count."""
+    first, others = members[0], members[1:]
+    unlike = sorted(
+        key
+        for key in set().union(*(run.settings for run, _ in members))
+        if any(run.settings.get(key) != first[0].settings.get(key) for run, _ in others)
+    )
+    for run, file in others:
+        paths = [first[1].path, file.path]
+        if unlike:
+            where = f"under other settings ({', '.join(unlike[:3])})"
+            text = f"the same history {where}: one of them is not what it says; neither counts"
+            run.copied = f"has the history of {first[1].path} {where}"
+            first[0].copied = first[0].copied or f"has the history of {file.path} {where}"
+        else:
+            text = f"the history of seed {first[0].seed} under seed {run.seed}; counted once"
+            run.copied = f"a copy: has the history of {first[1].path}, seed {first[0].seed}"
+        findings.append(Finding("copy", text, paths))
 
 
 def _survey(runs: list[ImportedRun], findings: list[Finding]) -> None:
@@ -204,7 +268,9 @@ def _survey(runs: list[ImportedRun], findings: list[Finding]) -> None:
             findings.append(Finding("role", "an ablation that changes nothing known", run.paths))
         if file.problem:
             findings.append(Finding("failed", file.problem, run.paths))
-        findings += [Finding("contradiction", text, [file.path]) for text in file.remarks]
+        findings += [
+            Finding("contradiction", text, [one.path]) for one in run.files for text in one.remarks
+        ]
         if "selection" in roles and roles & {"final", "ablation"}:
             text = f"seed {run.seed} chose the hyper-parameters and is in the final mean"
             findings.append(Finding("overlap", text, run.paths))
@@ -224,11 +290,15 @@ def _fidelity(run: ImportedRun) -> dict[str, Any] | None:
 def _line(run: ImportedRun) -> dict[str, Any]:
     file = run.files[0]
     results, history = file.results, file.history
-    state = "conflict" if run.conflict else "failed" if file.problem else "done"
+    state, remark = ("failed", file.problem) if file.problem else ("done", "")
+    if run.conflict or run.copied:
+        state, remark = "conflict", run.copied or "another run of this seed contradicts it"
     core = [run.cell, run.seed, [entry.get("val_acc") for entry in history]]
     projections = results.get("proj_grad_norm_max_overall")
     return {
-        "id": str(results.get("run_id") or hashlib.sha256(json_text(core).encode()).hexdigest()),
+        # Never the file's own word: equal ids in several files would make several runs one.
+        "id": hashlib.sha256(json_text(core).encode()).hexdigest(),
+        "run_id": results.get("run_id"),
         "cell": run.cell,
         "seed": run.seed,
         "slots": [vars(slot) for slot in run.slots],
@@ -236,7 +306,7 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         "parameters": hyperparameters(run.settings),
         "epochs": results["epochs"],
         "state": state,
-        "remark": "another run of this seed contradicts it" if run.conflict else file.problem,
+        "remark": remark,
         "validation": {
             "best": results["best_val_acc"],
             "best_epoch": results.get("best_val_epoch"),
@@ -248,7 +318,7 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         # The reference writes 0.0 where it did not record the projections' norm.
         "proj_grad_norm_max": projections or None,
         "history": history,
-        "flags": [flag for flag in results.get("flags") or [] if isinstance(flag, str)],
+        "flags": results.get("flags") or [],
         "paths": run.paths,
         "sha256": [member.sha256 for member in run.files],
     }

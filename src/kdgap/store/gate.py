@@ -1,0 +1,288 @@
+"""The gate for others' JSON: past it, every value has the type that its readers rely on.
+
+| what | where it is something else |
+|---|---|
+| what tells runs apart: model, method, seed, hyper-parameters and every other setting | no result |
+| an outcome or a number of an epoch that is not finite, or beyond `LARGEST` | the run failed |
+| an outcome or a number of an epoch that is no number at all | dropped, and named |
+| anything of `fidelity.json` that is judged | the whole file is left out, and named |
+
+Fields of an epoch that nothing reads are kept if they are numbers and dropped without a word if
+not: a date is no contradiction.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeGuard
+
+from kdgap.errors import one_line
+
+LARGEST = 1e30
+"""No loss, norm or divergence of use is beyond it, and its fourth power is still a float."""
+UNUSABLE = "not finite or too large"
+MOST_EPOCHS = 10**7
+_DEEPEST = 16
+SHARES = ("best_val_acc", "test_acc_best", "test_acc_final")
+_FIDELITY_SHARES = ("student_test_acc", "teacher_test_acc", "top1_agreement", "ece")
+_NORMS = ("grad_norm_max_overall", "proj_grad_norm_max_overall")
+OUTCOMES = {
+    "seed", "history", "run_id", "source", "role", "study", *_NORMS, *SHARES,
+    "best_val_epoch", "last_val_acc", "weight_hash_best", "weight_hash_last", "dropped", "flags",
+    "selection_metric", "selection_winner",
+}  # fmt: skip
+"""What a run came to, or what tells one run of a cell from another; all the rest is settings."""
+
+
+class OddFileError(Exception):
+    """A file does not hold what its name says."""
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether something is a number to compute with: no truth value, finite, within reason."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and -LARGEST <= value <= LARGEST  # false for not-a-number as well
+    )
+
+
+def is_share(value: object) -> TypeGuard[int | float]:
+    """Whether something is a share of one."""
+    return is_number(value) and 0 <= value <= 1
+
+
+def whole(value: object) -> int | None:
+    """Return a whole number of up to 64 bits, also where it is written as 4.0; None otherwise."""
+    if not is_number(value) or not float(value).is_integer():
+        return None
+    return int(value) if -(2**63) <= value < 2**64 else None
+
+
+def _not_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not is_number(value)
+
+
+def _shown(value: object) -> str:
+    return one_line(repr(value), 40)
+
+
+def read_object(content: bytes) -> dict[str, Any]:
+    """Parse a JSON object; a number that no float holds is infinite, as `1e999` is.
+
+    Raises:
+        OddFileError: it is torn, no object, holds a key twice, or cannot be written again.
+    """
+    try:
+        value = json.loads(
+            content.decode("utf-8"), parse_int=_integer, object_pairs_hook=_each_key_once
+        )
+    except UnicodeDecodeError:
+        raise OddFileError("not UTF-8 text") from None
+    except RecursionError:
+        raise OddFileError("nested too deeply") from None
+    except ValueError as error:
+        raise OddFileError(f"torn or no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise OddFileError("holds no JSON object")
+    _refuse_deep(value)
+    if b"\\ud" in content.lower():  # half of a surrogate pair is a string that no file can hold
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise OddFileError("holds text that is no Unicode") from None
+    return value
+
+
+def _integer(text: str) -> int | float:
+    return int(text) if len(text) <= 20 else float(text)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise OddFileError(f"holds {one_line(twice, 40)} twice")
+    return found
+
+
+def _refuse_deep(value: Any) -> None:
+    """Refuse what a function that calls itself, such as `repr`, could not walk through."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise OddFileError("nested too deeply")
+
+
+def _numbers(value: Any) -> Iterator[Any]:
+    """Return every number in a value, truth values apart."""
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(inner)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+_Types = dict[str, tuple[Callable[[object], bool], str]]
+_SETTING_TYPES: _Types = {
+    **dict.fromkeys(("alpha", "temperature", "feat_beta"), (is_number, "number")),
+    "width": (lambda value: is_number(value) and value > 0, "number above zero"),
+    **dict.fromkeys(("stem", "data", "teacher"), (_is_text, "text")),
+    "no_proj_clip": (lambda value: isinstance(value, bool), "truth value"),
+}
+_OUTCOME_TYPES: _Types = {
+    "best_val_epoch": (lambda value: whole(value) is not None, "epoch"),
+    **dict.fromkeys(_NORMS, (is_number, "number")),
+    **dict.fromkeys(("role", "run_id"), (_is_text, "text")),
+    "flags": (_are_texts, "list of texts"),
+}
+"""What something reads, and what it must be; None stands for what is not there."""
+
+
+def check_settings(results: dict[str, Any]) -> list[str]:
+    """Check in place what tells runs apart; return what a reader has to know of it.
+
+    Raises:
+        OddFileError: naming the first value that cannot be.
+    """
+    for key in ("model", "kd_type"):
+        value = results.get(key)
+        if not isinstance(value, str) or not value.strip():
+            raise OddFileError(f"{key} is {_shown(value)}, no name")
+    for key in ("seed", "epochs"):
+        number = whole(results.get(key))
+        if number is None or (key == "epochs" and not 1 <= number <= MOST_EPOCHS):
+            kind = "whole number" if key == "seed" else "number of epochs"
+            raise OddFileError(f"{key} is {_shown(results.get(key))}, no {kind}")
+        results[key] = number
+    for key, (fits, kind) in _SETTING_TYPES.items():
+        value = results.get(key)
+        if value is not None and not fits(value):
+            raise OddFileError(f"{key} is {_shown(value)}, no {kind}")
+    if results["kd_type"] != "none" and not results.get("teacher"):
+        raise OddFileError(f"{one_line(results['kd_type'], 40)} without a teacher")
+    for key, value in results.items():
+        if key not in OUTCOMES and not all(map(is_number, _numbers(value))):
+            raise OddFileError(f"{one_line(key, 40)} holds a number that is {UNUSABLE}")
+    unsaid = [key for key in ("width", "stem", "data") if results.get(key, "") is None]
+    return [f"{key} is null: taken as the usual one" for key in unsaid]
+
+
+def check_outcomes(results: dict[str, Any]) -> tuple[list[str], bool]:
+    """Check in place what a run came to.
+
+    Returns:
+        What was dropped, and whether there were numbers that are not finite.
+
+    Raises:
+        OddFileError: an accuracy is no share of one.
+    """
+    odd, not_finite = [], False
+    for key in [key for key in results if key in OUTCOMES]:
+        if not all(map(is_number, _numbers(results[key]))):
+            results[key], not_finite = None, True
+    for key in SHARES:
+        value = results.setdefault(key, None)
+        if value is not None and not is_share(value):
+            raise OddFileError(f"{key} is {_shown(value)}, no share of one")
+    epoch = whole(results.get("best_val_epoch"))
+    if epoch is not None:
+        results["best_val_epoch"] = epoch
+    for key, (fits, kind) in _OUTCOME_TYPES.items():
+        value = results.get(key)
+        if value is not None and not fits(value):
+            odd.append(f"{key} is {_shown(value)}, no {kind}: left out")
+            good = value if key == "flags" and isinstance(value, list) else []
+            results[key] = [one for one in good if isinstance(one, str)] or None
+    return odd, not_finite
+
+
+def check_history(
+    history: list[dict[str, Any]],
+) -> tuple[list[dict[str, Any]], list[str], str]:
+    """Return a history of numbers alone, what was dropped, and why the run failed, if it did."""
+    kept: list[dict[str, Any]] = []
+    odd: dict[str, str] = {}
+    diverged = not_finite = ""
+    for number, entry in enumerate(history, 1):
+        good: dict[str, Any] = {}
+        for key, value in entry.items():
+            fits = _epoch_value(key, value)
+            if fits is not None:
+                good[key] = fits
+                if fits == value:
+                    continue
+            if _measures(key) and (value is None or _not_finite(value)):
+                where = entry.get("epoch") if is_number(entry.get("epoch")) else number
+                diverged = diverged or f"epoch {where} has no finite loss or accuracy"
+            elif any(map(_not_finite, _numbers(value))):
+                not_finite = f"holds numbers that are {UNUSABLE}"
+            elif _is_read(key) and (value is not None or key == "epoch"):
+                odd.setdefault(key, f"epoch {number} of its history has {key} {_shown(value)}")
+        kept.append(good)
+    named = [f"{text}: left out, there and wherever it is no number" for text in odd.values()]
+    return kept, named, f"diverged: {diverged}" if diverged else not_finite
+
+
+def _measures(key: str) -> bool:
+    """Whether a field of an epoch is there in every epoch of a run that is well."""
+    return key.startswith("loss") or key.endswith("_acc")
+
+
+_SIZES = ("grad_norm_max", "proj_grad_norm_max", "teacher_entropy")
+
+
+def _is_read(key: str) -> bool:
+    return _measures(key) or key in ("epoch", "term_grad_norm", *_SIZES)
+
+
+def _epoch_value(key: str, value: Any) -> Any:
+    """Return what is good of a field of an epoch; None if nothing is."""
+    if key == "term_grad_norm":
+        terms = value.items() if isinstance(value, dict) else ()
+        return {name: norm for name, norm in terms if is_number(norm) and norm >= 0} or None
+    if key == "epoch":
+        number = whole(value)
+        return number if number is not None and 0 <= number <= MOST_EPOCHS else None
+    if key.endswith("_acc"):
+        return value if is_share(value) else None
+    return value if is_number(value) and (key not in _SIZES or value >= 0) else None
+
+
+def check_fidelity(fidelity: dict[str, Any]) -> None:
+    """Check what is judged of a `fidelity.json`.
+
+    Raises:
+        OddFileError: naming the first value that cannot be.
+    """
+    if not all(map(math.isfinite, _numbers(fidelity))):
+        raise OddFileError(f"holds numbers that are {UNUSABLE}")
+    for key in _FIDELITY_SHARES:
+        if fidelity.get(key) is not None and not is_share(fidelity[key]):
+            raise OddFileError(f"{key} is {_shown(fidelity[key])}, no share of one")
+    for key in ("kl_t1", "kl_t4"):
+        value = fidelity.get(key)
+        # A divergence is never negative, but a sum of float32 may be, by a little.
+        if value is not None and not (is_number(value) and value > -1e-3):
+            raise OddFileError(f"{key} is {_shown(value)}, no divergence")
+    classes = fidelity.get("per_class_acc")
+    if classes is not None and (
+        not isinstance(classes, dict) or not all(v is None or is_share(v) for v in classes.values())
+    ):
+        raise OddFileError("per_class_acc holds something else than shares of one")
