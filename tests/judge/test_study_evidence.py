@@ -10,8 +10,9 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import study_evidence
+from kdgap.store.preregistration import content_hash
 from kdgap.store.record import BEST, LAST, RunDirectory
-from kdgap.store.study import PLAN, StudyDirectory, content_hash
+from kdgap.store.study import PLAN, StudyDirectory
 
 TEACHER = "f" * 64
 BASELINE, METHOD = [0.90, 0.91, 0.93, 0.90], [0.92, 0.94, 0.93, 0.95]

@@ -160,7 +160,9 @@ def test_selection_is_a_grid_and_no_split(tmp_path: Path) -> None:
 
 
 def test_only_what_keeps_a_method_from_its_baseline_is_said_of_both(tmp_path: Path) -> None:
-    for number, (lr, own) in enumerate(((0.1, PLAIN), (0.2, PLAIN), (0.1, {"momentum": 0.5}))):
+    cells: list[tuple[float, dict[str, Any]]]
+    cells = [(0.1, PLAIN), (0.2, PLAIN), (0.1, {"momentum": 0.5})]
+    for number, (lr, own) in enumerate(cells):
         changes: dict[str, Any] = {"momentum": 0.9, "lr": lr, **own}
         write(tmp_path, f"runs/final/{number}/seed0", **changes, history=history(number / 10))
     about, _ = import_runs(tmp_path, "x")
@@ -173,7 +175,11 @@ def test_only_what_keeps_a_method_from_its_baseline_is_said_of_both(tmp_path: Pa
 
 
 def test_two_recipes_are_no_split_beside_an_older_file_of_a_third(tmp_path: Path) -> None:
-    recipes = [{"lr": 0.1, "batch_size": 128}, {"lr": 0.2, "batch_size": 64}, {"momentum": 0.5}]
+    recipes: list[dict[str, Any]] = [
+        {"lr": 0.1, "batch_size": 128},
+        {"lr": 0.2, "batch_size": 64},
+        {"momentum": 0.5},
+    ]
     for number, recipe in enumerate(recipes):
         changes: dict[str, Any] = {"momentum": 0.9, **recipe}
         write(tmp_path, f"runs/final/{number}/seed0", **changes, history=history(number / 10))

@@ -8,8 +8,9 @@ from kdgap.errors import KdgapError, StoreDamagedError, one_line
 from kdgap.files import read_json
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
 from kdgap.spec.study import Claim, Slot, Statistics
+from kdgap.store.preregistration import CHANGED_BY_HAND, is_whole
 from kdgap.store.record import RUN, TEST
-from kdgap.store.study import CHANGED_BY_HAND, PLAN, StudyDirectory, is_whole
+from kdgap.store.study import PLAN, StudyDirectory
 
 
 def study_evidence(directory: StudyDirectory) -> Evidence:

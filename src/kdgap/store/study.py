@@ -11,7 +11,6 @@
 | `runs/SLOT/SEED-ID/` | one directory a run; see `record.py` |
 """
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ from kdgap.files import (
     sync_directory,
     write_json,
 )
-from kdgap.spec.identity import canonical_json
 from kdgap.store.locks import PROBE, holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, Record, RunDirectory
 
@@ -54,23 +52,6 @@ class RunStatus:
 
     state: RunState
     remark: str = ""
-
-
-CHANGED_BY_HAND = "pre-registration changed by hand"
-"""Mark of a study whose pre-registration is not what was locked."""
-
-
-def content_hash(content: dict[str, Any]) -> str:
-    """Return the SHA-256 of what is pre-registered."""
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-
-def is_whole(locked: Any) -> bool:
-    """Whether a pre-registration is what was once locked."""
-    try:
-        return bool(content_hash(dict(locked["content"])) == locked["sha256"])
-    except (KeyError, TypeError, ValueError):
-        return False
 
 
 class StudyDirectory:

@@ -5,7 +5,7 @@ from typing import Any
 
 from kdgap.spec import StudySpec
 from kdgap.spec.study_file import tested_seeds
-from kdgap.store.study import CHANGED_BY_HAND, is_whole
+from kdgap.store.preregistration import CHANGED_BY_HAND, is_whole
 from kdgap.study.plan import Plan
 
 

@@ -17,15 +17,8 @@ from kdgap.spec import StudySpec, read_study
 from kdgap.spec.study import Slot, preregistered, protocol
 from kdgap.spec.study_file import Where
 from kdgap.store.locks import probe_locks, wait_for_lock
-from kdgap.store.study import (
-    PLAN,
-    PLAN_LOCK,
-    SELECTION,
-    STUDY,
-    StudyDirectory,
-    content_hash,
-    is_whole,
-)
+from kdgap.store.preregistration import content_hash, is_whole
+from kdgap.store.study import PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.cautions import Caution, cautions_of, post_hoc
 from kdgap.study.cost import Cost, run_cost, staged_cohorts
 from kdgap.study.inventory import Inventory
