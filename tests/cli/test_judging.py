@@ -13,7 +13,8 @@ import pytest
 from kdgap.cli import printing
 from kdgap.store.imported import ImportedDirectory
 from kdgap.store.study import PLAN
-from tests.store.test_imported import FIDELITY, PLAIN, PUBLISHED, history, write
+from tests.store.foreign_files import FIDELITY, PLAIN, history, write
+from tests.store.test_imported import PUBLISHED
 
 Command = Callable[..., "CompletedProcess[str]"]
 CLAIMS = Path(__file__).parents[2] / "configs" / "claims" / "reference.yaml"

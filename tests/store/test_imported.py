@@ -14,7 +14,6 @@ from kdgap.store import foreign
 from kdgap.store.imported import IMPORT, RUNS, ImportedDirectory, import_runs
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, SELECT, findings, history, write
 
-__all__ = ["FIDELITY", "PLAIN", "PUBLISHED", "history", "write"]  # `tests/cli` reads them from here
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "reference_runs" / "runs.zip"
 
 

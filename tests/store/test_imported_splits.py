@@ -185,3 +185,12 @@ def test_two_recipes_are_no_split_beside_an_older_file_of_a_third(tmp_path: Path
         write(tmp_path, f"runs/final/{number}/seed0", **changes, history=history(number / 10))
     about, _ = import_runs(tmp_path, "x")
     assert findings(about, "split") == []
+
+
+def test_where_a_run_was_made_splits_no_cell(tmp_path: Path) -> None:
+    for seed in range(3):
+        write(tmp_path, f"runs/final/p/seed{seed}", seed=seed, history=history(0.5 + seed / 10),
+              output_dir=f"out/{seed}", hostname=f"node{seed}", num_workers=seed)  # fmt: skip
+    about, lines = import_runs(tmp_path, "x")
+    assert len({line["cell"] for line in lines}) == 1
+    assert findings(about, "split") == []

@@ -73,7 +73,11 @@ def baseline_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:
     Of several that differ in what a method alone uses, it is the one of the most seeds.
     """
     found = baselines_of(arm, arms)
-    return max(found, key=lambda one: len(one.runs), default=None)
+    return max(found, key=_finished, default=None)
+
+
+def _finished(arm: Arm) -> int:
+    return sum(run.state == "done" for run in arm.runs)
 
 
 def baselines_of(arm: Arm, arms: Iterable[Arm]) -> list[Arm]:

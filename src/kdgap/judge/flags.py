@@ -206,7 +206,7 @@ FINDINGS = {
     "conflict": "seeds with contradicting runs under the same settings, none of which counts",
     "copy": "pairs of runs with one history under different settings or seeds",
     "split": "cells that differ in a setting or two, and are never averaged",
-    "contradiction": "files that contradict their own history",
+    "contradiction": "files that contradict themselves or hold what is no number",
     "fidelity": "finals without fidelity",
     "role": "files outside the known folders",
     "ablation": "ablations with nothing to compare with",

@@ -242,6 +242,12 @@ _LATER: dict[str, Any] = {
 }  # fmt: skip
 
 
+# Where and when a run was made, which says nothing of what may be averaged.
+_BOOKKEEPING = {
+    *("output_dir", "run_dir", "data_root", "num_workers", "timestamp", "date", "host", "hostname"),
+}
+
+
 def settings_of(results: dict[str, Any]) -> dict[str, Any]:
     """Return everything that makes runs alike; runs that differ here are never averaged.
 
@@ -256,7 +262,7 @@ def settings_of(results: dict[str, Any]) -> dict[str, Any]:
     kept = {
         key: _normal(value)
         for key, value in results.items()
-        if key not in OUTCOMES and key not in unused
+        if key not in OUTCOMES | _BOOKKEEPING and key not in unused
     }
     kept["model"], epochs = results["model"], whole(results["epochs"])
     kept["epochs"] = results["epochs"] if epochs is None else epochs
