@@ -6,12 +6,12 @@ from typing import Any
 from kdgap.judge.words import counted, interval, level, method_name, p_value, signed, spread
 
 LAYOUTS = (
-    (110, ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed")),
-    (86, ("pair", "n", "accuracy", "gain", "verdict")),
-    (70, ("pair", "n", "gain", "verdict")),
-    (0, ("pair", "gain", "verdict")),
+    ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed"),
+    ("pair", "n", "accuracy", "gain", "verdict"),
+    ("pair", "n", "gain", "verdict"),
+    ("pair", "gain", "verdict"),
 )
-"""Least width of the terminal, and the columns that fit."""
+"""Columns of the table; the first that fit the terminal are shown."""
 
 
 def print_verdicts(
@@ -113,7 +113,6 @@ def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[s
         "verdict": "verdict",
         "needed": "seeds needed",
     }
-    kept = next(kept for least, kept in LAYOUTS if width >= least)
     lines: list[dict[str, str | None]] = []
     pair = ""
     for gain in analysis["gains"]:
@@ -134,7 +133,15 @@ def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[s
                 "needed": str(gain["seeds_needed"]) if unsettled else "",
             }
         )
-    return [titles[name] for name in kept], [[one.get(n, "") for n in kept] for one in lines]
+    for kept in LAYOUTS:
+        head, rows = (
+            [titles[key] for key in kept],
+            [[one.get(k, "") for k in kept] for one in lines],
+        )
+        columns = zip(head, *rows, strict=True)
+        if 1 + sum(3 + max(len(cell or "") for cell in column) for column in columns) <= width:
+            break
+    return head, rows
 
 
 def _caption(analysis: dict[str, Any]) -> str:
