@@ -32,6 +32,7 @@ FLOORS = {
     "benchmark": 6,
     "study": 6,
     "report.page": 7,
+    "explorer": 7,
     "cli": 8,
     "__main__": 9,
 }
@@ -39,12 +40,13 @@ FLOORS = {
 GROUND = {"errors", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
-    {"stats", "judge", "report", "report.tables", "report.figures", "report.page"},
+    {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},
 )
 # Modules that must start without torch: the spine, and everything a listing or a judgement needs.
 TORCH_FREE = (
     "kdgap.cli.app",
     "kdgap.cli.figures",
+    "kdgap.explorer.server",
     "kdgap.judge.analysis",
     "kdgap.judge.load",
     "kdgap.report.collect",

@@ -7,6 +7,7 @@ from kdgap.cli import (
     convert,
     data,
     evaluate,
+    explore,
     export,
     judging,
     listings,
@@ -34,6 +35,7 @@ app.command("verify", epilog=status.VERIFY_EXAMPLES)(status.verify)
 app.command("clean", epilog=status.CLEAN_EXAMPLES)(status.clean)
 app.command("analyze", epilog=judging.ANALYZE_EXAMPLES)(judging.analyze)
 app.command("report", epilog=judging.REPORT_EXAMPLES)(judging.report)
+app.command("explore", epilog=explore.EXAMPLES)(explore.explore)
 app.command("import", epilog=judging.IMPORT_EXAMPLES)(judging.import_)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(study.worker)

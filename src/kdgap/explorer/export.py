@@ -1,0 +1,101 @@
+"""The explorer as static files: the same page, its data as scripts, so that it opens from disk."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import BadInputError
+from kdgap.explorer.documents import (
+    arm_document,
+    live_document,
+    run_document,
+    runs_document,
+    study_document,
+)
+from kdgap.explorer.judged import compare_document
+from kdgap.explorer.page import POLICY, STATIC
+from kdgap.explorer.snapshot import Snapshot
+from kdgap.explorer.watch import as_json
+from kdgap.files import write_atomic
+
+MARK = "kdgap-explorer.json"
+"""Says that a folder is an exported page, and may be written over."""
+SPACE = """---
+title: {title}
+emoji: 📊
+colorFrom: blue
+colorTo: gray
+sdk: static
+app_file: index.html
+pinned: false
+---
+
+The runs of {name}, as `kdgap explore` shows them. Open `index.html`, from disk or from any static
+host; a Hugging Face static Space takes this folder as it is.
+"""
+
+
+def export_page(snapshot: Snapshot, folder: Path) -> int:
+    """Write the page with all of its data; return how many files it has.
+
+    Args:
+        snapshot: what is shown.
+        folder: new, empty, or an earlier export.
+
+    Raises:
+        BadInputError: the folder holds something else, or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"{folder}: is a file; give another --export")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
+        for name in ("data", "static"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(STATIC, folder / "static")
+        (folder / "static" / "index.html").unlink()
+        write_atomic(folder / "index.html", _index().encode())
+        write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
+        return _write_data(snapshot, folder / "data")
+    except OSError as error:
+        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+
+
+def _write_data(snapshot: Snapshot, folder: Path) -> int:
+    for name in ("arm", "compare", "run"):
+        (folder / name).mkdir(parents=True)
+    documents: list[tuple[str, dict[str, Any]]] = [
+        ("study", study_document(snapshot)),
+        ("runs", runs_document(snapshot)),
+        ("live", live_document(snapshot)),
+    ]
+    for name, document in documents:
+        _script(folder, name, document)
+    for number in range(len(snapshot.arms)):
+        _script(folder, f"arm/{number}", arm_document(snapshot, number))
+        _script(folder, f"compare/{number}", compare_document(snapshot, number))
+    for number in range(len(snapshot.evidence.runs)):
+        _script(folder, f"run/{number}", run_document(snapshot, number))
+    return sum(path.is_file() for path in folder.parent.rglob("*"))
+
+
+def _script(folder: Path, name: str, document: dict[str, Any]) -> None:
+    content = b"kdgap.receive(" + as_json(name) + b"," + as_json(document) + b");\n"
+    (folder / f"{name}.js").write_bytes(content)
+
+
+def _index() -> str:
+    """Return the page, told to read scripts instead of asking a server."""
+    policy = POLICY.replace("; frame-ancestors 'none'", "")  # not heeded in a meta element
+    head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+    head += '<meta name="kdgap-data" content="scripts">\n'
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    return page.replace('<meta charset="utf-8">\n', f'<meta charset="utf-8">\n{head}', 1)
+
+
+def _readme(snapshot: Snapshot) -> str:
+    name = " ".join(snapshot.evidence.name.split())
+    title = as_json(f"kdgap: {name}"[:60]).decode()
+    return SPACE.format(title=title, name=name)

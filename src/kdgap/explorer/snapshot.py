@@ -1,0 +1,85 @@
+"""A study as it stands at one moment: evidence, its judgement, and the numbers of its parts.
+
+Runs and arms are known by their number, which holds within one snapshot: a page that asks for the
+parts of an older one gets none.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import BadInputError
+from kdgap.judge.analysis import analyse, with_claims
+from kdgap.judge.context import Context
+from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.judge.load import load
+from kdgap.spec.study import ClaimsFile
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the explorer shows.
+
+    Attributes:
+        path: the study's directory, or the import's.
+        evidence: its runs.
+        analysis: what `analyse` returned; None while there is nothing to judge.
+        reason: why there is nothing to judge.
+    """
+
+    path: Path
+    evidence: Evidence
+    analysis: dict[str, Any] | None
+    reason: str = ""
+
+    @cached_property
+    def arms(self) -> list[Arm]:
+        """Every arm that is judged, small students first."""
+        return Context(self.evidence).arms
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """Run id → number."""
+        return {run.id: number for number, run in enumerate(self.evidence.runs)}
+
+    @cached_property
+    def version(self) -> str:
+        """A digest that changes when a run, a state or the judgement does."""
+        digest = hashlib.sha256()
+        for run in self.evidence.runs:
+            digest.update(f"{run.id} {run.state} {bool(run.test)}\n".encode())
+        digest.update(repr((self.evidence.claims, self.evidence.statistics)).encode())
+        digest.update(repr(self.evidence.marks).encode())
+        return digest.hexdigest()[:16]
+
+    def run_numbers(self, runs: Sequence[Run]) -> list[int]:
+        """Return the numbers of runs."""
+        return [self.numbers[run.id] for run in runs]
+
+
+def take(path: Path, claims: ClaimsFile | None = None) -> Snapshot:
+    """Read a study or an import, and judge what can be judged.
+
+    Args:
+        path: its directory.
+        claims: claims in place of the study's own.
+
+    Raises:
+        BadInputError: nothing is there, or a claim does not fit.
+        StoreDamagedError: a file that everything rests on is damaged.
+    """
+    evidence = load(path)
+    if claims is not None:
+        evidence = with_claims(evidence, claims)
+    if not any(run.accuracy(evidence.primary) is not None for run in evidence.runs):
+        reason = "no run has been tested yet" if evidence.runs else "no run is planned"
+        return Snapshot(path, evidence, None, reason)
+    try:
+        return Snapshot(path, evidence, analyse(evidence))
+    except BadInputError as error:
+        if claims is not None:
+            raise
+        return Snapshot(path, evidence, None, str(error))

@@ -1,0 +1,114 @@
+"use strict";
+// Documents, the page's address, and elements: what every view stands on.
+const kdgap = { views: {}, waiting: new Map(), documents: new Map(), study: null };
+
+// --- documents: from the server, or from scripts beside an exported page -----------------------
+
+kdgap.exported = Boolean(document.querySelector('meta[name="kdgap-data"]'));
+
+/** Called by the data scripts of an exported page. */
+kdgap.receive = (name, value) => {
+  const wait = kdgap.waiting.get(name);
+  if (wait) wait.resolve(value);
+};
+
+function fromScript(name) {
+  return new Promise((resolve, reject) => {
+    kdgap.waiting.set(name, { resolve });
+    const script = document.createElement("script");
+    script.src = `data/${name}.js`;
+    script.onload = () => { script.remove(); kdgap.waiting.delete(name); };
+    script.onerror = () => reject(new Error(`data/${name}.js cannot be read`));
+    document.head.append(script);
+  });
+}
+
+async function fromServer(name) {
+  const answer = await fetch(`data/${name}.json`);
+  if (!answer.ok) throw new Error(`${name}: the server says ${answer.status}`);
+  return answer.json();
+}
+
+/** Return a document; asked for once, until the study changes. */
+kdgap.get = (name) => {
+  if (!kdgap.documents.has(name)) {
+    const asked = kdgap.exported ? fromScript(name) : fromServer(name);
+    asked.catch(() => kdgap.documents.delete(name));
+    kdgap.documents.set(name, asked);
+  }
+  return kdgap.documents.get(name);
+};
+
+/** Return a document as it is now. */
+kdgap.fresh = (name) => {
+  if (!kdgap.exported) kdgap.documents.delete(name);
+  return kdgap.get(name);
+};
+
+// --- the address: #view?key=value, so that a link shows the same --------------------------------
+
+kdgap.place = () => {
+  const [view, query = ""] = location.hash.replace(/^#/, "").split(/\?(.*)/s);
+  return { view: view in kdgap.views ? view : "overview", state: new URLSearchParams(query) };
+};
+
+kdgap.address = (view, state = {}) => {
+  const kept = Object.entries(state).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const query = new URLSearchParams(kept.map(([key, value]) => [key, String(value)])).toString();
+  return `#${view}${query ? `?${query}` : ""}`;
+};
+
+/** Change some keys of the present address; the view is drawn again. */
+kdgap.change = (changes) => {
+  const { view, state } = kdgap.place();
+  location.hash = kdgap.address(view, { ...Object.fromEntries(state), ...changes });
+};
+
+// --- elements ------------------------------------------------------------------------------------
+
+/** Make an element. Children are nodes or text; text is never markup. */
+function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+const link = (text, view, state, more = {}) => el("a", { href: kdgap.address(view, state), ...more }, text);
+const section = (title, ...children) => el("section", {}, el("h2", {}, title), ...children);
+
+/** Say something to a screen reader, and to nobody else. */
+kdgap.say = (text) => { document.getElementById("said").textContent = text; };
+
+/** Hand a text over as a file. */
+function download(name, text, type) {
+  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+  const made = el("a", { href: url, download: name });
+  made.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** Copy a text; where the browser gives no clipboard, through a field that is gone at once. */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const field = el("textarea", { "aria-hidden": "true", class: "hidden" }, text);
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+  kdgap.say("Copied");
+}
+
+/** A choice with its label; `options` are [value, text] pairs. */
+function choice(label, options, chosen, onchange) {
+  const field = el("select", { onchange: (event) => onchange(event.target.value) },
+    options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
+  return el("label", { class: "choice" }, el("span", {}, label), field);
+}

@@ -1,0 +1,99 @@
+"""The study as it is now: looked at when somebody asks, read again only when something changed."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import KdgapError
+from kdgap.explorer.documents import runs_document, study_document
+from kdgap.explorer.snapshot import Snapshot, take
+from kdgap.spec.study import ClaimsFile
+from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
+from kdgap.store.study import PLAN, SELECTION, StudyDirectory
+
+LOOK_SECONDS = 1.0
+REST = 4.0
+"""A look waits so many times as long as the last reading took, so that reading is never most."""
+
+
+class Watch:
+    """Keeps the last snapshot of a study, and the documents that are asked for most.
+
+    Args:
+        path: the study's directory, or an import's.
+        claims: claims in place of the study's own.
+
+    Raises:
+        BadInputError: there is nothing to show.
+        StoreDamagedError: it cannot be read.
+    """
+
+    def __init__(self, path: Path, claims: ClaimsFile | None = None) -> None:
+        self._path, self._claims = path, claims
+        self._lock = threading.Lock()
+        self._bytes: dict[str, bytes] = {}
+        self._signature = self._sign()
+        begun = time.monotonic()
+        self.snapshot: Snapshot = take(path, claims)
+        self._looked = time.monotonic()
+        self._cost = self._looked - begun
+
+    def look(self) -> Snapshot:
+        """Return the study as it is; a study that became unreadable stays as it was."""
+        with self._lock:
+            if time.monotonic() - self._looked < max(LOOK_SECONDS, REST * self._cost):
+                return self.snapshot
+            signature = self._sign()
+            self._looked = begun = time.monotonic()
+            if signature != self._signature:
+                try:
+                    self.snapshot = take(self._path, self._claims)
+                    self._signature, self._bytes = signature, {}
+                except KdgapError:
+                    pass  # half written: the next look finds it whole
+                self._looked = time.monotonic()
+                self._cost = self._looked - begun
+            return self.snapshot
+
+    def document(self, name: str) -> bytes:
+        """Return `study` or `runs` as JSON, made once for each snapshot."""
+        snapshot = self.look()
+        with self._lock:
+            if name not in self._bytes:
+                made: dict[str, Any] = {"study": study_document, "runs": runs_document}
+                self._bytes[name] = as_json(made[name](snapshot))
+            return self._bytes[name]
+
+    def _sign(self) -> tuple[Any, ...]:
+        """Return what changes when a run begins, ends or fails, or the plan does."""
+        directory = StudyDirectory(self._path)
+        if not directory.exists():
+            return ()
+        stamps = [_stamp(self._path / name) for name in (PLAN, SELECTION)]
+        done = {run.id for run in self.snapshot.evidence.runs if run.state == "done"} if hasattr(
+            self, "snapshot") else set()  # fmt: skip
+        try:
+            runs = directory.plan()["runs"]
+        except KdgapError:
+            return tuple(stamps)
+        for run in runs:
+            if run["id"] not in done:
+                place = self._path / run["path"]
+                stamps += [(place / name).exists() for name in (MANIFEST, FAILURE, RUN)]
+                stamps.append(_stamp(place / LOCK))
+        return tuple(stamps)
+
+
+def _stamp(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def as_json(value: Any) -> bytes:
+    """Return a document as JSON that no browser mistakes for markup."""
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").encode("utf-8", "backslashreplace")

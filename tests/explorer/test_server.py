@@ -1,0 +1,183 @@
+"""The local page answers its own browser, with the study's own files, and nobody else."""
+
+import asyncio
+import json
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Scope
+
+from kdgap.explorer.page import STATIC
+from kdgap.explorer.server import application, study_file
+from kdgap.explorer.watch import Watch
+from kdgap.store.study import StudyDirectory
+from tests.judge.test_study_evidence import BASELINE, METHOD, study
+
+HOST = "127.0.0.1:8000"
+TOKEN = "abcdefgh12345678"  # of a test
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> StudyDirectory:
+    return study(tmp_path / "study", BASELINE, METHOD)
+
+
+@pytest.fixture
+def client(directory: StudyDirectory) -> TestClient:
+    app = application(Watch(directory.path), [HOST])
+    return TestClient(app, base_url=f"http://{HOST}", follow_redirects=False)
+
+
+def test_the_page_and_its_documents(client: TestClient, directory: StudyDirectory) -> None:
+    page = client.get("/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    for name in ("study", "runs", "arm/0", "compare/0", "run/0", "live"):
+        answer = client.get(f"/data/{name}.json")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+        assert isinstance(answer.json(), dict)
+    runs = client.get("/data/runs.json").json()
+    assert [row[0] for row in runs["rows"]] == [run["id"] for run in directory.plan()["runs"]]
+
+
+def test_every_script_and_style_of_the_page_is_served(client: TestClient) -> None:
+    page = client.get("/").text
+    names = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file()]
+    for name in names:
+        assert client.get(f"/static/{name}").status_code == 200
+    asked = [part.partition('"')[0] for part in page.split('="static/')[1:]]
+    assert len(asked) > 10
+    assert set(asked) <= set(names)
+
+
+def test_no_answer_may_run_or_fetch_anything_of_others(client: TestClient) -> None:
+    for path in ("/", "/data/study.json", "/nothing", "/static/app.js"):
+        headers = client.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert (headers["x-content-type-options"], headers["x-frame-options"]) == (
+            "nosniff",
+            "DENY",
+        )
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "127.0.0.1:9000"},
+        {"host": "127.0.0.1:8000.evil.example"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+    ],
+)
+def test_what_is_foreign_is_forbidden_on_every_method(
+    client: TestClient, method: str, headers: dict[str, str]
+) -> None:
+    for path in ("/", "/data/study.json", "/static/app.js", "/nothing"):
+        assert client.request(method, path, headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+def test_only_reading_is_offered(client: TestClient, method: str) -> None:
+    answer = client.request(method, "/data/study.json")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_a_link_from_elsewhere_opens_the_page(client: TestClient) -> None:
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert client.get("/", headers=headers).status_code == 200
+
+
+def test_a_token_is_asked_for_and_taken_off_the_address(directory: StudyDirectory) -> None:
+    app = application(Watch(directory.path), [HOST], TOKEN)
+    client = TestClient(app, base_url=f"http://{HOST}", follow_redirects=False)
+    assert client.get("/data/study.json").status_code == 401
+    assert client.get("/?token=wrong").status_code == 401
+    assert client.get("/", headers={"cookie": "kdgap-token=wrong"}).status_code == 401
+    answer = client.get(f"/?token={TOKEN}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert {"httponly", "samesite=strict"} <= set(
+        answer.headers["set-cookie"].lower().replace(" ", "").split(";")
+    )
+    assert client.get("/data/study.json").status_code == 200
+
+
+TRAVERSAL = [
+    *("..", "../secret", "../../etc/passwd", "/etc/passwd", "//etc/passwd", "runs/../../secret"),
+    *(
+        "%2e%2e/secret",
+        "..%2fsecret",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "..%5csecret",
+        "..\\secret",
+    ),
+    *("....//secret", "./plan.json", "plan.json/", "plan.json%00.txt", "plan.json/..", ".lock"),
+    *("runs", "runs/", "runs/x/results.json", "locked/../plan.json", "live/x.json", "C:\\secret"),
+    *("report.html", "linked.json", "~/x", "file:///etc/passwd"),
+]
+
+
+def raw(app: ASGIApp, path: str) -> tuple[int, bytes]:
+    """Ask for a path as it stands; a client would tidy it up first."""
+    answered: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()  # a visitor who stays
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    scope: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", HOST.encode())],
+    }
+    asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
+    return answered[0]["status"], b"".join(part.get("body", b"") for part in answered[1:])
+
+
+@pytest.mark.parametrize("asked", TRAVERSAL)
+def test_only_files_of_the_study_are_served(directory: StudyDirectory, asked: str) -> None:
+    (directory.path.parent / "secret").write_text("secret")
+    (directory.path / "linked.json").symlink_to(directory.path.parent / "secret")
+    app = application(Watch(directory.path), [HOST])
+    for folder in ("files", "static", "data"):
+        assert raw(app, f"/{folder}/{asked}") == (404, b"404: there is no such page\n")
+    assert study_file(directory.path, unquote(asked)) is None
+    assert raw(app, "/files/plan.json")[0] == 200
+
+
+def test_a_record_is_handed_over_and_never_run(
+    client: TestClient, directory: StudyDirectory
+) -> None:
+    place = directory.plan()["runs"][0]["path"]
+    answer = client.get(f"/files/{place}/results.json")
+    assert answer.status_code == 200
+    assert answer.content == (directory.path / place / "results.json").read_bytes()
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert client.get("/files/plan.json").status_code == 200
+
+
+@pytest.mark.parametrize("part", ["run/999", "run/-1", "arm/999", "compare/999", "arm/x", "x"])
+def test_what_is_not_there_is_not_found(client: TestClient, part: str) -> None:
+    assert client.get(f"/data/{part}.json").status_code == 404
+
+
+def test_text_of_names_cannot_end_a_script(directory: StudyDirectory) -> None:
+    plan = directory.plan()
+    plan["study"]["description"] = "</script><script>alert(1)</script>"
+    (directory.path / "plan.json").write_text(json.dumps(plan))
+    client = TestClient(application(Watch(directory.path), [HOST]), base_url=f"http://{HOST}")
+    answer = client.get("/data/study.json")
+    assert "<" not in answer.text
+    assert answer.json()["description"] == plan["study"]["description"]
