@@ -76,6 +76,23 @@ def test_a_change_of_the_study_is_seen_and_an_unreadable_one_is_not(path: Path) 
     assert watch.look() is after
 
 
+def test_a_study_that_did_not_change_is_read_once(path: Path) -> None:
+    watch = Watch(path)
+    first = watch.snapshot
+    for _ in range(3):
+        watch._looked = watch._cost = -1e9
+        assert watch.look() is first
+    left = next(iter(path.rglob("manifest.json")))
+    content = left.read_bytes()
+    left.unlink()
+    watch = Watch(path)
+    left.write_bytes(content)
+    watch._looked = watch._cost = -1e9
+    found = watch.look()
+    assert found.version == first.version
+    assert all(run.state == "done" for run in found.evidence.runs)
+
+
 def test_a_study_before_its_first_test_is_shown_without_verdicts(tmp_path: Path) -> None:
     path = study(tmp_path / "study", BASELINE, METHOD).path
     for manifest in path.rglob("manifest.json"):

@@ -51,6 +51,27 @@ def test_a_seed_counts_once_however_many_teachers_it_has() -> None:
     assert found["top1_agreement"]["ci95"] == pytest.approx([low - 0.05, high - 0.05])
 
 
+def test_a_seed_that_lacks_a_teacher_is_in_no_mean_and_in_no_figure() -> None:
+    made = two_teachers()
+    lacking = [run for run in made.runs if (run.teacher, run.seed) != ("t2", 2)]
+    made = evidence(lacking)
+    arm = next(arm for arm in made.arms() if arm.slot.role == "final")
+    found = fidelity_of(arm, None, made, "best")
+    assert found is not None
+    assert found["top1_agreement"]["n"] == 2
+    assert found["top1_agreement"]["mean"] == pytest.approx((0.85 + 0.87) / 2)
+    odd = [
+        replace(run, test={"best": {"accuracy": 0.5}}) if (run.teacher, run.seed) == ("t1", 2)
+        else replace(run, test={"best": {"accuracy": 0.95 + run.seed / 1000}})
+        for run in lacking
+    ]  # fmt: skip
+    made = evidence(odd)
+    drawn = next(a for a in drawn_arms(made, analyse(made), "little", "big") if a.teacher)
+    assert drawn.interval is not None
+    assert drawn.interval[0] < (drawn.mean or 0.0) < drawn.interval[1]
+    assert drawn.mean == pytest.approx(95.05)
+
+
 def test_a_baseline_is_drawn_at_its_mean_over_teachers() -> None:
     made = two_teachers()
     arms = drawn_arms(made, analyse(made), "little", "big")

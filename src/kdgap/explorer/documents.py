@@ -19,6 +19,7 @@ from kdgap.explorer.snapshot import Snapshot
 from kdgap.files import read_json
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Arm, Run
+from kdgap.judge.fidelity import class_means
 from kdgap.spec.study import Slot
 from kdgap.store.progress import live
 from kdgap.store.record import ATTEMPTS, FAILURE, MANIFEST, RUN, TIMING
@@ -133,20 +134,9 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "version": snapshot.version,
         **_arm(snapshot, number, arm),
         "curves": curves,
-        "classes": _classes(arm, snapshot.evidence.primary),
+        "classes": class_means(arm, snapshot.evidence.primary),
         "seeds": [_seed(snapshot, run) for run in arm.runs],
     }
-
-
-def _classes(arm: Arm, weights: str) -> dict[str, float]:
-    """Return the mean accuracy of each class over the runs that have it, in [0, 1]."""
-    found: dict[str, list[float]] = {}
-    for run in arm.runs:
-        known = run.test.get(weights, {}).get("per_class_acc") if run.state == "done" else None
-        for name, value in (known or {}).items():
-            if value is not None:
-                found.setdefault(name, []).append(float(value))
-    return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:

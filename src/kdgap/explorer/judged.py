@@ -25,7 +25,7 @@ def compare_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     """
     if number < 0:
         raise IndexError(number)
-    own, context = snapshot.arms[number], Context(snapshot.evidence)
+    own, context = snapshot.arms[number], snapshot.context
     others = [
         _difference(own, other, context) | {"arm": place}
         for place, other in enumerate(snapshot.arms)
@@ -59,7 +59,7 @@ def power_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
     """
     if snapshot.analysis is None:
         return []
-    context, statistics = Context(snapshot.evidence), snapshot.evidence.statistics
+    context, statistics = snapshot.context, snapshot.evidence.statistics
     alpha = float(context.settings["alpha"])
     found: list[dict[str, Any]] = []
     for gain, arm in zip(snapshot.analysis["gains"], context.finals, strict=True):

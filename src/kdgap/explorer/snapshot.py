@@ -36,9 +36,14 @@ class Snapshot:
     reason: str = ""
 
     @cached_property
+    def context(self) -> Context:
+        """The arms that are judged, and how."""
+        return Context(self.evidence)
+
+    @property
     def arms(self) -> list[Arm]:
         """Every arm that is judged, small students first."""
-        return Context(self.evidence).arms
+        return self.context.arms
 
     @cached_property
     def numbers(self) -> dict[str, int]:

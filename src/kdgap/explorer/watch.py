@@ -34,6 +34,7 @@ class Watch:
         self._path, self._claims = path, claims
         self._lock = threading.Lock()
         self._bytes: dict[str, bytes] = {}
+        self._done: set[str] = set()
         self._signature = self._sign()
         begun = time.monotonic()
         self.snapshot: Snapshot = take(path, claims)
@@ -66,22 +67,23 @@ class Watch:
                 self._bytes[name] = as_json(made[name](snapshot))
             return self._bytes[name]
 
-    def _sign(self) -> tuple[Any, ...]:
+    def _sign(self) -> tuple[int, ...]:
         """Return what changes when a run begins, ends or fails, or the plan does."""
         directory = StudyDirectory(self._path)
         if not directory.exists():
             return ()
         stamps = [_stamp(self._path / name) for name in (PLAN, SELECTION)]
-        done = {run.id for run in self.snapshot.evidence.runs if run.state == "done"} if hasattr(
-            self, "snapshot") else set()  # fmt: skip
         try:
             runs = directory.plan()["runs"]
         except KdgapError:
             return tuple(stamps)
         for run in runs:
-            if run["id"] not in done:
-                place = self._path / run["path"]
-                stamps += [(place / name).exists() for name in (MANIFEST, FAILURE, RUN)]
+            place = self._path / run["path"]
+            if run["path"] in self._done or (place / MANIFEST).exists():
+                self._done.add(run["path"])  # a finished run stays one: it is not looked at again
+                stamps.append(-1)
+            else:
+                stamps += [int((place / name).exists()) for name in (FAILURE, RUN)]
                 stamps.append(_stamp(place / LOCK))
         return tuple(stamps)
 

@@ -49,15 +49,16 @@ class Context:
 
     def baseline(self, arm: Arm) -> Arm | None:
         """Return what an arm's gain is measured from."""
-        return baseline_of(arm, self._baselines)
+        return baseline_of(arm, self.baselines)
 
     @cached_property
-    def _baselines(self) -> list[Arm]:
+    def baselines(self) -> list[Arm]:
+        """The arms of plain training, in order."""
         return self.of("baseline")
 
     def gain_terms(self, arm: Arm) -> list[Weighted]:
         """Return an arm minus its baseline."""
-        plain = weighted_baseline(arm, arm.slot.student, -1.0, self._baselines)
+        plain = weighted_baseline(arm, arm.slot.student, -1.0, self.baselines)
         return [Weighted(arm, 1.0, arm.slot.text), plain]
 
     def values(self, arm: Arm | None) -> list[float]:

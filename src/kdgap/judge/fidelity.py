@@ -30,13 +30,13 @@ def fidelity_of(
     of the plainly trained student against the same teacher, `difference` the arm minus it.
     """
     confidence = evidence.statistics.confidence
-    runs = _done(arm)
+    runs = _counted(arm, weights)
     own = _by_seed((run.seed, _measures(run.test, weights)) for run in runs)
     if not own:
         return None
     beside = _by_seed((run.seed, _measures(run.baseline_test, weights)) for run in runs)
     teachers = [run.teacher_accuracy for run in runs if run.teacher_accuracy is not None]
-    classes, plain_classes = _by_class(runs, weights), _by_class(_done(plain), weights)
+    classes, plain_classes = _by_class(runs, weights), _by_class(_counted(plain, weights), weights)
 
     def by_class(values: Values) -> dict[str, Any] | None:
         return _summaries(values, values, confidence, values) or None
@@ -52,9 +52,19 @@ def fidelity_of(
     }
 
 
-def _done(arm: Arm | None) -> list[Run]:
+def class_means(arm: Arm, weights: str) -> dict[str, float]:
+    """Return the mean accuracy of each class over seeds, in [0, 1]."""
+    return {
+        name: fmean(values) for name, values in _by_class(_counted(arm, weights), weights).items()
+    }
+
+
+def _counted(arm: Arm | None, weights: str) -> list[Run]:
     """Return the runs that are in the means of accuracy: no other counts here."""
-    return [] if arm is None else [run for run in arm.runs if run.state == "done"]
+    if arm is None:
+        return []
+    seeds = arm.by_seed(weights)
+    return [run for run in arm.runs if run.seed in seeds and run.accuracy(weights) is not None]
 
 
 def _measures(tests: Mapping[str, Mapping[str, Any]], weights: str) -> dict[str, Any]:

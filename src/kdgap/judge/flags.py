@@ -77,13 +77,13 @@ def teachers_flags(several: dict[str, Any] | None) -> list[Flag]:
     return [Flag("these-teachers", text)]
 
 
-def pair_flags(arm: Arm, baseline: Arm | None, evidence: Evidence) -> list[Flag]:
-    """Return what is unlike between a method's arm and its baseline."""
+def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list[Flag]:
+    """Return what is unlike between a method's arm and its baseline, out of all baselines."""
     if baseline is None:
         return [Flag("no-baseline", "no baseline with the same data, recipe and epochs")]
     epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
     flags = []
-    others = [one for one in baselines_of(arm, evidence.arms()) if one.cell != baseline.cell]
+    others = [one for one in baselines_of(arm, baselines) if one.cell != baseline.cell]
     if others:
         left = sum(len(one.runs) for one in others)
         text = f"{counted(left, 'run')} of plain training in other settings left out"

@@ -30,7 +30,7 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
     lost = lost_flags((arm, plain), evidence)
     values, control = context.values(arm), context.values(plain)
     several = _several_teachers(context, arm, control)
-    flags = [*pair_flags(arm, plain, evidence), *arm_flags(arm, evidence), *lost]
+    flags = [*pair_flags(arm, plain, context.baselines), *arm_flags(arm, evidence), *lost]
     judged = with_flags(judged, [*flags, *teachers_flags(several)])
     mean, std = mean_and_std(values) if values else (None, None)
     entry = {

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.report.figures.style import DASHES, INK, Look, looks, shorten
 from kdgap.report.tables.cells import configuration, slot_of
-from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.proportion import mean_interval
 
 
@@ -130,12 +129,9 @@ def _drawn(
     )
 
 
-def _interval(runs: Iterable[Run], evidence: Evidence) -> tuple[float, float] | None:
-    """Return the interval of a mean over seeds; runs of one seed count once."""
-    by_seed: dict[int, list[float]] = {}
-    for run in runs:
-        value = run.accuracy(evidence.primary)
-        if value is not None:
-            by_seed.setdefault(run.seed, []).append(100 * value)
-    values = [mean_and_std(one)[0] for one in by_seed.values()]
+def _interval(runs: tuple[Run, ...], evidence: Evidence) -> tuple[float, float] | None:
+    """Return the interval of a mean over the seeds that are in it."""
+    if not runs:
+        return None
+    values = list(Arm(runs[0].slots[0], runs[0].cell, runs).by_seed(evidence.primary).values())
     return mean_interval(values, evidence.statistics.confidence) if values else None
