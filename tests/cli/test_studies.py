@@ -178,6 +178,40 @@ def test_verify_hashes_all_and_trains_again(kdgap: Command) -> None:
     assert done.stderr.count("equal, bit for bit") == 2
 
 
+def test_verify_trains_a_named_run_again(study: StudyDirectory, kdgap: Command) -> None:
+    (first, *_) = (run for run in study.plan()["runs"] if "final" in run["roles"])
+    for words in ((), ("--rerun", "12")):
+        done = kdgap("verify", "runs/small", "--run", first["id"][:12].upper(), "--json", *words)
+        assert done.returncode == 0, done.stderr
+        again = json.loads(done.stdout)["reruns"]
+        assert again[0] == {"path": first["path"], "differs": [], "same_environment": True}
+        assert len(again) == len({one["path"] for one in again}) == (12 if words else 1)
+
+
+@pytest.mark.usefixtures("study")
+@pytest.mark.parametrize("named", ["", "xyz", "0" * 64, "runs/small"])
+def test_verify_refuses_a_run_that_nobody_planned(
+    refused: Callable[..., str], kdgap: Command, named: str
+) -> None:
+    said = refused(kdgap, "verify", "runs/small", "--run", named)
+    assert "runs/small plans no run whose id begins so" in said
+
+
+def test_verify_refuses_an_ambiguous_id_and_an_unfinished_run(
+    study: StudyDirectory, refused: Callable[..., str], kdgap: Command
+) -> None:
+    ids = [run["id"] for run in study.plan()["runs"]]
+    common = next((d for d in "0123456789abcdef" if sum(i[0] == d for i in ids) > 1), "")
+    assert common, "twelve ids of which no two begin alike: change the study"
+    said = refused(kdgap, "verify", "runs/small", "--run", common)
+    assert "whose ids begin so, such as " in said
+    path = paths(study, "final")[0]
+    (study.path / path / "manifest.json").unlink()
+    (name,) = (run["id"] for run in study.plan()["runs"] if run["path"] == path)
+    said = refused(kdgap, "verify", "runs/small", "--run", name)
+    assert said.endswith(f"{path} is not finished: nothing to compare with")
+
+
 def test_verify_finds_one_flipped_bit_in_weights(study: StudyDirectory, kdgap: Command) -> None:
     path = study.path / paths(study, "final")[0] / BEST
     content = bytearray(path.read_bytes())

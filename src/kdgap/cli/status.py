@@ -12,9 +12,14 @@ from kdgap.cli.study import Out, StudyArgument
 if TYPE_CHECKING:
     from kdgap.store.progress import Survey
     from kdgap.store.study import StudyDirectory
+    from kdgap.study.plan import Plan, PlannedRun
+    from kdgap.study.workspace import Workspace
 
 STATUS_EXAMPLES = "Examples: kdgap status runs/digits · kdgap status configs/studies/digits.yaml"
-VERIFY_EXAMPLES = "Examples: kdgap verify runs/digits · kdgap verify runs/digits --rerun 3"
+VERIFY_EXAMPLES = (
+    "Examples: kdgap verify runs/digits · kdgap verify runs/digits --rerun 3 · "
+    "kdgap verify runs/digits --run 0f3a9c21"
+)
 CLEAN_EXAMPLES = "Examples: kdgap clean runs/digits · kdgap clean runs/digits --yes"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("done", "running", "interrupted", "new", "failed", "blocked", "damaged")
@@ -107,16 +112,49 @@ def verify(
     rerun: Annotated[
         int, typer.Option(help="Also train this many random runs again and compare.", min=0)
     ] = 0,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="Also train this run again and compare: its id, or how that begins.",
+        ),
+    ] = None,
     out: Out = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
     """Hash every file of every finished run again, weights included."""
-    from kdgap.cli.printing import print_json, say
-    from kdgap.errors import KdgapError, StoreDamagedError
+    from kdgap.cli.printing import print_json
+    from kdgap.errors import StoreDamagedError
 
     directory = _directory(study, out)
     directory.plan()
+    again = None
+    if rerun or run is not None:
+        from kdgap.study.workspace import open_study
+
+        workspace = open_study(directory.path)
+        again = workspace, _chosen(workspace, rerun, run)
+    good, bad = _hash_all(directory)
+    results = _rerun(*again, device) if again else []
+    bad += [
+        f"{r['path']}: trained again, {', '.join(r['differs'])} differ"
+        for r in results
+        if r["differs"] and r["same_environment"]
+    ]
+    if as_json:
+        print_json({"verified": good, "damaged": bad, "reruns": results})
+    else:
+        print(f"{len(good)} finished runs verified, {len(bad)} damaged")
+    if bad:
+        raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
+
+
+def _hash_all(directory: "StudyDirectory") -> tuple[list[str], list[str]]:
+    """Return the paths of the finished runs that are whole, and what is wrong with the others."""
+    from kdgap.cli.printing import say
+    from kdgap.errors import KdgapError
+
     good, bad = [], []
     for path in directory.found():
         run = directory.run(path)
@@ -128,35 +166,48 @@ def verify(
         except KdgapError as error:
             bad.append(str(error))
             say(f"damaged: {error}")
-    results: list[dict[str, Any]] = []
-    if rerun:
-        results = _rerun(directory, rerun, device)
-        bad += [
-            f"{r['path']}: trained again, {', '.join(r['differs'])} differ"
-            for r in results
-            if r["differs"] and r["same_environment"]
-        ]
-    if as_json:
-        print_json({"verified": good, "damaged": bad, "reruns": results})
-    else:
-        print(f"{len(good)} finished runs verified, {len(bad)} damaged")
-    if bad:
-        raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
+    return good, bad
 
 
-def _rerun(directory: "StudyDirectory", count: int, device: str) -> list[dict[str, Any]]:
+def _chosen(workspace: "Workspace", count: int, named: str | None) -> list["PlannedRun"]:
+    """Choose what is trained again: the named run, and so many random finished ones."""
     import random
 
+    plan, _ = workspace.plan()
+    first = [] if named is None else [_named(workspace, plan, named)]
+    done = [p for p in plan.runs.values() if workspace.directory.run(p.path).is_done()]
+    sample = random.SystemRandom().sample(done, min(count, len(done)))
+    return first + [planned for planned in sample if planned not in first]
+
+
+def _named(workspace: "Workspace", plan: "Plan", named: str) -> "PlannedRun":
+    """Return the finished run whose id is named, or begins so."""
+    from kdgap.errors import BadInputError, one_line
+
+    directory = workspace.directory
+    place = f"--run {one_line(named, 70)}: {directory.path}"
+    found = [p for p in plan.runs.values() if named and p.id.startswith(named.lower())]
+    if not found:
+        raise BadInputError(
+            f"{place} plans no run whose id begins so; `kdgap status {directory.path} --json`"
+            " lists them"
+        )
+    if len(found) > 1:
+        raise BadInputError(
+            f"{place} has {len(found)} runs whose ids begin so, such as {found[0].id[:16]} and"
+            f" {found[1].id[:16]}; give more of the id"
+        )
+    if not directory.run(found[0].path).is_done():
+        raise BadInputError(f"{place}/{found[0].path} is not finished: nothing to compare with")
+    return found[0]
+
+
+def _rerun(workspace: "Workspace", chosen: list["PlannedRun"], device: str) -> list[dict[str, Any]]:
     from kdgap.cli.printing import say
     from kdgap.engine.device import pick_device
     from kdgap.study.rerun import rerun
     from kdgap.study.stop import Stopper
-    from kdgap.study.workspace import open_study
 
-    workspace = open_study(directory.path)
-    plan, _ = workspace.plan()
-    done = [p for p in plan.runs.values() if directory.run(p.path).is_done()]
-    chosen = random.SystemRandom().sample(done, min(count, len(done)))
     results = []
     with Stopper() as pause:
         for planned in chosen:

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
 from kdgap.cli.printing import duration, err, say
-from kdgap.store.progress import Survey, live, survey
+from kdgap.store.progress import Pace, Survey, live, survey, work_of
 from kdgap.store.study import StudyDirectory
 
 LOOK_SECONDS = 1.0
@@ -25,7 +25,7 @@ class StudyProgress:
         self._begun = time.monotonic()
         self._looked = self._said = -1e9
         self._done: set[str] = set()
-        self._done_before: float | None = None
+        self._pace = Pace()
         self._progress: Progress | None = None
         if err.is_terminal:
             self._progress = Progress(
@@ -71,11 +71,13 @@ class StudyProgress:
         seen = survey(self._directory, self._done, verify=False)
         self._done |= {row.id for row in seen.rows if row.state == "done"}
         runners = live(self._directory.path)
-        share, left = self._share(seen, runners)
+        work = work_of(seen, runners)
+        seconds = self._pace.left(now, work)
+        left = f"{duration(seconds)} left" if seconds else ""
         text = self._text(seen, runners)
         if self._progress is not None:
             self._progress.update(
-                self._task, description=escape(text), total=1.0, completed=share, left=left
+                self._task, description=escape(text), total=1.0, completed=work.share, left=left
             )
         elif now - self._said >= PLAIN_SECONDS:
             self._said = now
@@ -99,20 +101,3 @@ class StudyProgress:
             reached = "" if best is None else f" {best:.1%}"
             parts.append(f"{stage}: {len(runs)} at epoch {at['epoch']}/{at['epochs']}{reached}")
         return " · ".join(parts)
-
-    def _share(self, seen: Survey, runners: list[dict[str, Any]]) -> tuple[float, str]:
-        """Return the share of all FLOPs that is done, and the time left in words."""
-        flops = {row.id: row.flops or 1.0 for row in seen.rows}
-        total = sum(flops.values()) + (seen.open_flops or seen.open_runs)
-        done = sum(row.flops or 1.0 for row in seen.rows if row.state == "done")
-        for runner in runners:
-            runs = runner.get("runs")
-            for identifier, at in runs.items() if isinstance(runs, dict) else ():
-                steps = (at["epoch"] - 1) * at["steps"] + at["step"]
-                done += flops.get(identifier, 0.0) * steps / (at["epochs"] * at["steps"])
-        if self._done_before is None:
-            self._done_before = done
-        gained = done - self._done_before
-        if gained <= 0 or self.seconds < 5:
-            return done / total, ""
-        return done / total, f"{duration((total - done) / gained * self.seconds)} left"

@@ -2,26 +2,33 @@
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kdgap.errors import KdgapError
+from kdgap.files import read_json
 from kdgap.spec.study import Slot
-from kdgap.store.record import TEST
+from kdgap.store.record import RUN, TEST, RunDirectory
 from kdgap.store.study import StudyDirectory
 
 SILENT_SECONDS = 60.0
 """A live file that is older than this is left from a runner that was killed."""
+PACE_SECONDS = 600.0
+"""How far back the pace of a study is looked at: stages differ in theirs."""
+LEAST_SECONDS = 5.0
+"""What is seen in less time is no pace."""
 
 
 @dataclass(frozen=True)
 class Row:
     """One planned run and how it stands.
 
-    `state` is that of `RunStatus`, or `blocked` where the teacher failed.
+    `state` is that of `RunStatus`, or `blocked` where the teacher failed. `trained` is the share of
+    the epochs that its history holds, in [0, 1]; 0 where nobody is going to go on from them.
     """
 
     id: str
@@ -32,6 +39,7 @@ class Row:
     state: str
     remark: str
     flops: float
+    trained: float
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,7 @@ def survey(
     for planned in plan["runs"]:
         state, remark = states[planned["id"]]
         teacher = states.get(planned["teacher"] or "", ("done", ""))[0]
-        if state in ("new", "interrupted") and teacher in ("failed", "damaged"):
-            state, remark = "blocked", f"its teacher is {teacher}"
+        state, remark = standing(state, remark, teacher)
         rows.append(
             Row(
                 id=planned["id"],
@@ -93,11 +100,27 @@ def survey(
                 state=state,
                 remark=remark,
                 flops=planned.get("flops") or 0.0,
+                trained=_trained(directory.run(planned["path"]), state),
             )
         )
     planned_paths = {planned["path"] for planned in plan["runs"]}
     stale = [path for path in directory.found() if path not in planned_paths]
     return Survey(rows, stale, plan["open_runs"], plan["open_flops"])
+
+
+def standing(state: str, remark: str, teacher: str) -> tuple[str, str]:
+    """Return a run's state and remark: `blocked` where it waits for a teacher that failed."""
+    if state in ("new", "interrupted") and teacher in ("failed", "damaged"):
+        return "blocked", f"its teacher is {teacher}"
+    return state, remark
+
+
+def _trained(run: RunDirectory, state: str) -> float:
+    if state in ("running", "interrupted"):
+        with suppress(KdgapError, OSError, KeyError, TypeError, ZeroDivisionError):
+            epochs = read_json(run.path / RUN)["spec"]["recipe"]["epochs"]
+            return float(min(1.0, len(run.history()) / epochs))
+    return float(state == "done")
 
 
 def removable(directory: StudyDirectory) -> tuple[dict[str, str], int]:
@@ -132,6 +155,104 @@ def live(study: Path) -> list[dict[str, Any]]:
             about = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(about, dict) and time.time() - about.get("when", 0) < SILENT_SECONDS:
+        when = about.get("when") if isinstance(about, dict) else None
+        if isinstance(when, int | float) and time.time() - when < SILENT_SECONDS:
             said.append(about)
     return said
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much of a study is trained.
+
+    Runs that failed, are damaged or are blocked count nowhere: as things are, nobody trains them.
+
+    Attributes:
+        done: what is trained, runs in training included.
+        left: what is not, runs that are still open included.
+        unit: what both are counted in; runs where a cost is not known yet.
+        active: whether some runner is at work.
+    """
+
+    done: float
+    left: float
+    unit: Literal["FLOPs", "runs"]
+    active: bool
+
+    @property
+    def share(self) -> float:
+        """The share that is trained, in [0, 1]; 1 where there is nothing to train."""
+        total = self.done + self.left
+        return self.done / total if total else 1.0
+
+
+def work_of(seen: Survey, runners: Sequence[dict[str, Any]]) -> Work:
+    """Add up what is trained and what is left.
+
+    Args:
+        seen: every run.
+        runners: what `live` returned, which knows the steps within an epoch.
+    """
+    known = all(row.flops > 0 for row in seen.rows)
+    parts = _parts(runners)
+    done, left = 0.0, seen.open_flops if known else float(seen.open_runs)
+    for row in seen.rows:
+        if row.state in ("failed", "damaged", "blocked"):
+            continue
+        cost = row.flops if known else 1.0
+        part = max(row.trained, parts.get(row.id, 0.0))
+        done += cost * part
+        left += cost * (1 - part)
+    active = bool(runners) or bool(seen.count("running"))
+    return Work(done, left, "FLOPs" if known else "runs", active)
+
+
+def _parts(runners: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return the share of each run's steps that is done, as whoever spoke last says."""
+    parts: dict[str, float] = {}
+    for runner in sorted(runners, key=lambda runner: float(runner["when"])):
+        runs = runner.get("runs")
+        for identifier, at in runs.items() if isinstance(runs, dict) else ():
+            with suppress(KeyError, TypeError, ZeroDivisionError):
+                steps = (at["epoch"] - 1) * at["steps"] + at["step"]
+                parts[identifier] = min(steps / (at["epochs"] * at["steps"]), 1.0)
+    return parts
+
+
+class Pace:
+    """Says how long the rest of a study takes, at the pace that one reader saw lately.
+
+    Records alone do not tell: each run of a cohort records the time of them all, and nothing
+    records how many runners there were. So a reader who has just arrived does not know.
+    """
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, Work]] = deque(maxlen=4096)
+
+    def left(self, now: float, work: Work) -> float | None:
+        """Note what is done by now, and return the seconds left; None while that is unknown.
+
+        Args:
+            now: seconds of a clock that never goes back.
+            work: how much is done.
+        """
+        if self._seen and self._broken(work):
+            self._seen.clear()
+        if work.active:
+            self._seen.append((now, work))
+        while self._seen and now - self._seen[0][0] > PACE_SECONDS:
+            self._seen.popleft()
+        if work.left <= 0:
+            return 0.0
+        if not self._seen:
+            return None
+        since, before = self._seen[0]
+        seconds, gained = now - since, work.done - before.done
+        if seconds < LEAST_SECONDS or gained <= 0:
+            return None
+        return work.left * seconds / gained
+
+    def _broken(self, work: Work) -> bool:
+        """Whether what was seen is no pace of this: a pause, a restart, or another unit."""
+        last = self._seen[-1][1]
+        return not work.active or work.unit != last.unit or work.done < last.done

@@ -1,0 +1,296 @@
+"""A run's page says how to train it again, and who does so gets the same bits."""
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdgap import yamlio
+from kdgap.cli.app import app
+from kdgap.explorer.repeat import FLAT_KEYS, Repeat, repeat
+from kdgap.methods import METHODS
+from kdgap.methods.method import flat_fields
+from kdgap.spec import (
+    DataSpec,
+    MethodSpec,
+    ModelSpec,
+    Placement,
+    RecipeSpec,
+    RunSpec,
+    TeacherSpec,
+    identity,
+    run_id,
+)
+from kdgap.store.record import BEST, HISTORY, RunDirectory
+from kdgap.store.study import StudyDirectory
+from tests.cli.test_studies import work
+from tests.e2e.study import study_text
+from tests.spec.test_run import leaves
+
+STUDY = Path("runs/small")
+TEACHER = TeacherSpec(model=ModelSpec(name="resnet56"), run="ab" * 32, weights=f"runs/a/0-b/{BEST}")
+RUN = RunSpec(
+    data=DataSpec(name="imagefolder", image_size=64, augmentation="crop", val_size=500, limit=100),
+    model=ModelSpec(name="resnet20", width=0.5),
+    method=MethodSpec(name="feature", parameters={"alpha": 0.5, "beta": 0.25, "norm": "none"}),
+    teacher=TEACHER,
+    recipe=RecipeSpec(epochs=3, lr=1e-05),
+    precision="bf16",
+    seed=7,
+    place=Placement(data_root="images"),
+)
+
+
+GIVEN = RUN.model_copy(
+    update={
+        "teacher": TeacherSpec(
+            model=TEACHER.model, weight_hash="c" * 64, weights="old/t.safetensors"
+        )
+    }
+)
+
+
+def asked(run: RunSpec, **changes: Any) -> dict[str, Any]:
+    """What a `run.json` holds, as far as a repetition reads it."""
+    header: dict[str, Any] = {
+        "id": run_id(run),
+        "spec": run.model_dump(mode="json"),
+        "environment": {"device": "cpu", "threads": 2},
+        "teacher": None if run.teacher is None else {"accuracy": {"value": 0.5}},
+        "data": {"fingerprint": "d" * 64},
+        "flags": [],
+    }
+    return {**json.loads(json.dumps(header)), **changes}
+
+
+def said(found: Repeat) -> dict[str, Any]:
+    """The keys of a file."""
+    assert found.file is not None, found.reason
+    assert found.reason is None
+    value = yamlio.parse(found.file, "file").value
+    assert isinstance(value, dict)
+    return value
+
+
+# The same bits
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where somebody stood who ran a small study, with one candidate of each method."""
+    folder = tmp_path_factory.mktemp("stood")
+    file = folder / "study.yaml"
+    methods = {"logit": {"alpha": 0.3}, "feature": {"alpha": 0.7, "beta": 0.2}}
+    recipe = {"epochs": 2, "batch_size": 64, "lr": 0.05}
+    file.write_text(study_text(methods=methods, recipe=recipe, finals={"seeds": [0, 1]}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KDGAP_CACHE", str(folder / "cache"))
+        work(file, folder / STUDY)
+    return folder
+
+
+@pytest.fixture
+def directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> StudyDirectory:
+    """The study, as seen from where it was run."""
+    monkeypatch.chdir(folder)
+    return StudyDirectory(STUDY)
+
+
+def records(directory: StudyDirectory, role: str, method: str) -> Iterator[RunDirectory]:
+    for run in directory.plan()["runs"]:
+        if any((slot["role"], slot["method"]) == (role, method) for slot in run["slots"]):
+            yield directory.run(run["path"])
+
+
+@pytest.mark.parametrize(
+    ("role", "method"), [("baseline", "none"), ("final", "logit"), ("final", "feature")]
+)
+def test_whoever_trains_the_file_gets_the_same_bits_under_the_same_id(
+    directory: StudyDirectory, tmp_path: Path, role: str, method: str
+) -> None:
+    *_, place = records(directory, role, method)
+    first = place.read()
+    found = repeat(first.run, STUDY)
+    keys = said(found)
+    file = tmp_path / "run.yaml"
+    file.write_text(str(found.file))
+    assert not app(["train", str(file)], standalone_mode=False)
+    again = RunDirectory(Path(keys["output_dir"]))
+    second = again.read()
+    assert second.id == first.id
+    for name in ("best", "last"):
+        assert second.results[f"weight_hash_{name}"] == first.results[f"weight_hash_{name}"]
+    assert (again.path / HISTORY).read_bytes() == (place.path / HISTORY).read_bytes()
+    assert second.run["environment"] == first.run["environment"]
+
+
+# Nothing is forgotten
+
+
+def other(owner: Any, name: str) -> list[object]:
+    """Every other value of a choice, or one other valid value of anything else, if there is one."""
+    value = owner[name] if isinstance(owner, dict) else getattr(owner, name)
+    annotation = None if isinstance(owner, dict) else type(owner).model_fields[name].annotation
+    if get_origin(annotation) is Literal and len(get_args(annotation)) > 1:
+        return [choice for choice in get_args(annotation) if choice != value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int | float):
+        return [value + 1 if isinstance(value, int) else value / 2]
+    return [f"{value[:-1]}{'c' if value[-1] == 'b' else 'b'}"]  # a hash stays one
+
+
+def changed(value: Any, path: list[str]) -> list[Any]:
+    """Copies of a specification with other values at one path."""
+    name, *rest = path
+    if isinstance(value, dict):
+        return [value | {name: new} for new in other(value, name)]
+    inner = changed(getattr(value, name), rest) if rest else other(value, name)
+    return [value.model_copy(update={name: new}) for new in inner]
+
+
+FIELDS = [
+    (run, path)
+    for run in (RUN, GIVEN)
+    for path in leaves(run)
+    if not path.startswith("place") and path != "teacher.weights"
+    if path not in ("teacher.weight_hash", "teacher.run") or (run is GIVEN) == ("hash" in path)
+]
+
+
+@pytest.mark.parametrize(("run", "path"), FIELDS, ids=[path for _, path in FIELDS])
+def test_every_field_that_is_hashed_is_said_or_the_file_is_refused(run: RunSpec, path: str) -> None:
+    before = repeat(asked(run), STUDY)
+    for one in changed(run, path.split(".")):
+        assert run_id(one) != run_id(run)
+        after = repeat(asked(one), STUDY)
+        if path in ("data.choose_on", "recipe.optimiser", "recipe.schedule", "numerics"):
+            assert after.reason
+            continue
+        assert after.file is not None, after.reason
+        # What its weights are is said by the teacher's own file; remarks say it to the reader.
+        if path.startswith("teacher."):
+            assert remarks(after) != remarks(before)
+        else:
+            assert {**said(after), "output_dir": ""} != {**said(before), "output_dir": ""}
+
+
+def remarks(found: Repeat) -> list[str]:
+    """What is said of the teacher in comments."""
+    return [line for line in str(found.file).splitlines() if line.startswith("# teacher")]
+
+
+@pytest.mark.parametrize("part", ["", "data", "model", "method", "teacher", "recipe"])
+def test_a_field_that_joins_the_specification_is_refused_until_it_has_a_flat_key(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def more(spec: RunSpec) -> dict[str, Any]:
+        kept = identity(spec)
+        (kept[part] if part else kept)["later"] = 1
+        return kept
+
+    monkeypatch.setattr("kdgap.explorer.repeat.identity", more)
+    found = repeat(asked(RUN), Path("my study"))
+    command = shlex.join(["kdgap", "verify", "my study", "--run", run_id(RUN)[:10]])
+    assert found.file is None
+    assert found.reason == f"a flat file cannot say later 1; `{command}` trains the run again"
+
+
+def test_a_file_spells_out_what_is_at_its_default() -> None:
+    plain = RunSpec(
+        data=DataSpec(name="digits", val_size=297),
+        model=ModelSpec(name="resnet8"),
+        method=MethodSpec(name="none"),
+    )
+    keys = said(repeat(asked(plain), STUDY))
+    fields = {*RecipeSpec.model_fields, *ModelSpec.model_fields, *DataSpec.model_fields, "seed"}
+    unsaid = {"name", "optimiser", "schedule", "choose_on", "image_size", "limit"}
+    assert fields - unsaid <= keys.keys()
+    assert {"precision", "threads", "device", "data_root"} <= keys.keys()
+    assert not {"teacher", "teacher_weights", "allow_unmeasured_teacher"} & keys.keys()
+
+
+def test_hyper_parameters_have_the_flat_keys_that_the_methods_declare() -> None:
+    declared = {name: {v: k for k, v in flat_fields(cls).items() if v != k}
+                for name, cls in METHODS.items()}  # fmt: skip
+    assert {name: keys for name, keys in declared.items() if keys} == FLAT_KEYS
+
+
+# What cannot be said
+
+
+def _chosen_on_test() -> RunSpec:
+    data = RUN.data.model_dump() | {"choose_on": "test", "val_size": 0}
+    return RUN.model_copy(update={"data": DataSpec.model_validate(data)})
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (_chosen_on_test(), "cannot say choose_on 'test'; `kdgap verify runs/small --run "),
+        (RUN.model_copy(update={"numerics": 2}), "numerics is 2, and this kdgap trains with "),
+    ],
+)
+def test_what_a_flat_file_cannot_say_is_a_reason(run: RunSpec, reason: str) -> None:
+    found = repeat(asked(run), STUDY)
+    assert found.file is None
+    assert reason in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda header: None,
+        lambda header: {},
+        lambda header: [header],
+        lambda header: header | {"spec": {}},
+        lambda header: header | {"spec": header["spec"] | {"later": 1}},
+        lambda header: header | {"id": "0" * 64},
+        lambda header: header | {"environment": None},
+        lambda header: header | {"environment": {"device": "cpu", "threads": "many"}},
+        lambda header: header | {"teacher": None},
+        lambda header: header | {"flags": None},
+    ],
+)
+def test_a_damaged_record_is_a_reason(damage: Callable[[dict[str, Any]], Any]) -> None:
+    found = repeat(damage(asked(RUN)), STUDY)
+    assert found.file is None
+    assert found.reason
+
+
+# Names
+
+
+def test_a_teacher_is_named_below_the_study_or_as_it_was_given() -> None:
+    keys = said(repeat(asked(RUN), Path("/data/my study")))
+    assert keys["teacher"] == "resnet56"
+    assert keys["teacher_weights"] == f"/data/my study/runs/a/0-b/{BEST}"
+    keys = said(repeat(asked(GIVEN), STUDY))
+    assert keys["teacher_weights"] == "old/t.safetensors"
+    assert "allow_unmeasured_teacher" not in keys
+    keys = said(repeat(asked(GIVEN, teacher={"accuracy": None}), STUDY))
+    assert keys["allow_unmeasured_teacher"] is True
+
+
+@given(st.text(min_size=1, max_size=40), st.text(max_size=20))
+def test_any_printable_name_is_written_so_that_it_is_read_back(root: str, flag: str) -> None:
+    if not root.isprintable():
+        root = root.encode("unicode_escape").decode()
+    run = RUN.model_copy(update={"place": Placement(data_root=root)})
+    study = root.replace("/", "_")
+    keys = said(repeat(asked(run, flags=[flag]), Path(study)))
+    assert keys["data_root"] == root
+    assert keys["teacher_weights"] == (Path(study) / TEACHER.weights).as_posix()
+    assert keys["kd_type"] == "feature"
+
+
+@pytest.mark.parametrize("study", ["a\nb", "a\udcff", "a\x85b", "x" * 1000])
+def test_a_path_that_no_flat_file_can_hold_is_a_reason(study: str) -> None:
+    found = repeat(asked(RUN), Path(study))
+    assert found.file is None
+    assert found.reason

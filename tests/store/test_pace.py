@@ -1,0 +1,203 @@
+"""How much of a study is trained, and how long the rest takes, are said honestly or not at all."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdgap.files import write_json
+from kdgap.store.progress import (
+    LEAST_SECONDS,
+    PACE_SECONDS,
+    Pace,
+    Row,
+    Survey,
+    Work,
+    survey,
+    work_of,
+)
+from kdgap.store.record import FAILURE
+from kdgap.store.study import PLAN, StudyDirectory
+
+DONE, HALF = ("done", 1.0), ("interrupted", 0.5)
+
+
+def seen(
+    *states: tuple[str, float], flops: float = 100.0, open_runs: int = 0, open_flops: float = 0.0
+) -> Survey:
+    rows = [
+        Row(str(number), f"run{number}", ["final"], "slot", 0, state, "", flops, trained)
+        for number, (state, trained) in enumerate(states)
+    ]
+    return Survey(rows, [], open_runs, open_flops)
+
+
+def runner(*, when: float = 0.0, **runs: Any) -> dict[str, Any]:
+    """A live file: a run's name → its epoch of 2 and its step of 10."""
+    at = {
+        name.removeprefix("run"): {"epoch": epoch, "epochs": 2, "step": step, "steps": 10}
+        for name, (epoch, step) in runs.items()
+    }
+    return {"when": when, "phase": "training", "runs": at}
+
+
+# The share
+
+
+def test_the_share_counts_flops_of_runs_epochs_and_steps() -> None:
+    work = work_of(seen(DONE, HALF, ("running", 0.5), ("new", 0.0)), [runner(run2=(2, 5))])
+    assert (work.done, work.left, work.unit) == (100 + 50 + 75, 50 + 25 + 100, "FLOPs")
+    assert work.share == 225 / 400
+    assert work.active
+
+
+def test_open_runs_are_left() -> None:
+    assert work_of(seen(DONE, open_runs=3, open_flops=300.0), []).share == 0.25
+    assert work_of(seen(DONE, flops=0.0, open_runs=3), []).share == 0.25
+
+
+def test_without_every_cost_all_runs_count_alike() -> None:
+    mixed = seen(DONE, ("new", 0.0))
+    rows = [mixed.rows[0], Row(**{**vars(mixed.rows[1]), "flops": 0.0})]
+    work = work_of(Survey(rows, [], 2, 1e12), [])
+    assert (work.done, work.left, work.unit) == (1.0, 3.0, "runs")
+
+
+@pytest.mark.parametrize("state", ["failed", "damaged", "blocked"])
+def test_what_nobody_will_train_is_not_left(state: str) -> None:
+    assert work_of(seen(DONE, (state, 0.0)), []) == Work(100.0, 0.0, "FLOPs", False)
+    assert work_of(seen((state, 0.0)), []).share == 1.0
+
+
+def test_a_finished_run_that_a_live_file_still_names_counts_once() -> None:
+    assert work_of(seen(DONE), [runner(run0=(2, 9))]).share == 1.0
+
+
+def test_of_two_runners_the_one_who_spoke_last_is_believed() -> None:
+    old, new = runner(when=1.0, run0=(2, 9)), runner(when=2.0, run0=(1, 1))
+    for order in ([old, new], [new, old]):
+        assert work_of(seen(("running", 0.0)), order).share == 0.05
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        None,
+        ["0"],
+        {"0": None},
+        {"0": {}},
+        {"0": {"epoch": 1, "epochs": 0, "step": 1, "steps": 10}},
+        {"0": {"epoch": "1", "epochs": 2, "step": 1, "steps": 10}},
+        {"9": {"epoch": 1, "epochs": 2, "step": 1, "steps": 10}},
+        {"0": {"epoch": -9, "epochs": 2, "step": 1, "steps": 10}},
+        {"0": {"epoch": 1, "epochs": 2, "step": float("nan"), "steps": 10}},
+    ],
+)
+def test_a_live_file_that_says_nonsense_adds_nothing(runs: Any) -> None:
+    assert work_of(seen(("running", 0.0)), [{"when": 1.0, "runs": runs}]).share == 0.0
+
+
+def test_a_survey_reads_how_much_of_a_run_is_trained(tmp_path: Any) -> None:
+    directory = StudyDirectory(tmp_path)
+    slot = {"role": "final", "teacher": None, "student": "s", "method": "none", "variant": ""}
+    paths = [f"runs/slot/{seed}-{seed * 8}" for seed in "012"]
+    runs = [
+        {"id": p[-8:], "path": p, "seed": 0, "teacher": None, "roles": ["final"], "slots": [slot]}
+        for p in paths
+    ]
+    keys = {"selection_complete": True, "winners": [], "warnings": [], "marks": []}
+    plan = {"format": 1, "study": {}, "runs": runs, "open_runs": 0, "open_flops": 0, **keys}
+    directory.write(PLAN, plan)
+    for path, header in zip(paths[:2], ({"spec": {"recipe": {"epochs": 4}}}, {}), strict=True):
+        directory.run(path).start(header)
+        directory.run(path).append_history({"epoch": 1})
+    assert [row.trained for row in survey(directory).rows] == [0.25, 0.0, 0.0]
+    write_json(directory.run(paths[0]).path / FAILURE, {"reason": "no luck"})
+    assert [row.trained for row in survey(directory).rows] == [0.0, 0.0, 0.0]
+
+
+# The time left
+
+
+def at(done: float, *, total: float = 100.0, active: bool = True, runs: bool = False) -> Work:
+    return Work(done, total - done, "runs" if runs else "FLOPs", active)
+
+
+def test_who_has_just_arrived_does_not_know() -> None:
+    pace = Pace()
+    assert pace.left(1000.0, at(98.0)) is None
+    assert pace.left(1000.0 + LEAST_SECONDS / 2, at(98.5)) is None
+
+
+def test_the_pace_is_what_was_seen_and_not_what_was_done_before() -> None:
+    pace = Pace()
+    pace.left(0.0, at(98.0))
+    assert pace.left(10.0, at(99.0)) == pytest.approx(10.0)
+    assert pace.left(20.0, at(100.0)) == 0.0
+
+
+def test_nothing_is_known_while_nothing_moves() -> None:
+    pace = Pace()
+    assert [pace.left(float(now), at(10.0)) for now in range(0, 1000, 10)] == [None] * 100
+
+
+def test_a_study_that_is_done_has_no_time_left_whoever_looks() -> None:
+    assert Pace().left(0.0, at(100.0, active=False)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param(at(5.0), id="a run began again"),
+        pytest.param(at(20.0, active=False), id="everybody stopped"),
+        pytest.param(at(20.0, runs=True), id="another unit"),
+    ],
+)
+def test_the_pace_begins_anew_after_what_is_no_pace(broken: Work) -> None:
+    pace = Pace()
+    pace.left(0.0, at(10.0))
+    assert pace.left(10.0, at(20.0)) == pytest.approx(80.0)
+    assert pace.left(11.0, broken) is None
+    assert pace.left(5000.0, at(30.0)) is None
+    assert pace.left(5010.0, at(31.0)) == pytest.approx(690.0)
+
+
+def test_a_run_that_began_again_is_no_slower_for_it() -> None:
+    pace = Pace()
+    pace.left(0.0, at(10.0))
+    pace.left(10.0, at(5.0))
+    assert pace.left(20.0, at(15.0)) == pytest.approx(85.0)
+
+
+def test_an_earlier_stage_is_forgotten() -> None:
+    pace = Pace()
+    for now in range(0, 600, 10):
+        pace.left(float(now), at(now / 10, total=1000.0))
+    for now in range(600, 600 + 2 * int(PACE_SECONDS), 10):
+        found = pace.left(float(now), at(60 + (now - 600) / 100, total=1000.0))
+    assert found == pytest.approx((1000 - 60 - 11.9) * 100, rel=0.01)
+
+
+def test_winners_that_are_chosen_change_what_is_left_and_not_the_pace() -> None:
+    pace = Pace()
+    pace.left(0.0, at(10.0))
+    assert pace.left(10.0, at(20.0, total=220.0)) == pytest.approx(200.0)
+
+
+@given(st.lists(st.tuples(st.floats(0, 700), st.floats(0, 100), st.booleans()), max_size=30))
+def test_the_time_left_is_never_negative(steps: list[tuple[float, float, bool]]) -> None:
+    pace, now = Pace(), 0.0
+    for seconds, done, active in steps:
+        now += seconds
+        left = pace.left(now, at(done, active=active))
+        assert left is None or left >= 0
+
+
+def test_a_steady_study_is_foretold_exactly() -> None:
+    pace = Pace()
+    found = [pace.left(float(now), at(now / 10)) for now in range(0, 1001, 10)]
+    known = [left for left in found if left is not None]
+    assert known == pytest.approx([1000.0 - now for now in range(10, 1001, 10)])
+    assert all(a > b for a, b in pairwise(known))
