@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from kdgap.errors import BadInputError
-from kdgap.explorer.documents import arm_document, run_document, runs_document, study_document
+from kdgap.explorer.documents import arm_document, runs_document, study_document
 from kdgap.explorer.export import MARK, export_page
 from kdgap.explorer.judged import compare_document
+from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import take
 from kdgap.explorer.watch import Watch, as_json
 from kdgap.judge.analysis import analyse

@@ -7,22 +7,25 @@
 | `arm/N` | one arm: its curves over seeds, its seeds, its accuracy by class |
 | `compare/N` | one arm minus every other |
 | `run/N` | one run: what was asked, every epoch, its files with their hashes |
+| `power` | what n seeds can show |
 | `live` | what the runners are doing right now |
 """
 
+import shlex
+import time
 from collections import Counter
+from statistics import fmean
 from typing import Any
 
-from kdgap.errors import KdgapError
-from kdgap.explorer.judged import power_entries
+from kdgap.explorer.judged import claim_entries
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.files import read_json
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Arm, Run
-from kdgap.judge.fidelity import class_means
+from kdgap.judge.fidelity import classes_of
+from kdgap.judge.words import method_name
 from kdgap.spec.study import Slot
-from kdgap.store.progress import live
-from kdgap.store.record import ATTEMPTS, FAILURE, MANIFEST, RUN, TIMING
+from kdgap.stats.contrast import mean_and_std
+from kdgap.store.progress import Pace, live, survey, work_of
 from kdgap.store.study import StudyDirectory
 
 CURVES = (
@@ -34,8 +37,6 @@ COLUMNS = (
     *("id", "role", "teacher", "student", "method", "variant", "parameters", "seed", "state"),
     *("validation", "test_best", "test_last", "agreement", "epochs", "arm", "remark"),
 )
-SHARED = 4000
-"""Letters of a log that a page shows."""
 
 
 def study_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -45,6 +46,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "version": snapshot.version,
         "name": evidence.name,
         "origin": evidence.origin,
+        "command": shlex.quote(str(snapshot.path)),
         "description": evidence.description,
         "primary": evidence.primary,
         "images": evidence.images,
@@ -55,26 +57,52 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "marks": list(evidence.marks),
         "warnings": list(evidence.warnings),
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
-        "power": power_entries(snapshot),
+        "claims": claim_entries(snapshot),
         "models": evidence.models,
-        "methods": evidence.methods,
+        "method_names": {name: method_name(name) for name in _methods(snapshot)},
     }
 
 
+def _methods(snapshot: Snapshot) -> list[str]:
+    """Return every method, in the study's order."""
+    used = [slot.method for run in snapshot.evidence.runs for slot in run.slots]
+    return list(dict.fromkeys([*snapshot.evidence.methods, *used]))
+
+
 def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
-    values = arm.by_seed(snapshot.evidence.primary)
+    """Return one arm; `gain` is its place among the gains, `baseline` and `teachers` are arms."""
+    context, finals = snapshot.context, snapshot.context.finals
+    mean, std = mean_and_std(values) if (values := context.values(arm)) else (None, None)
+    validated = [run.validation.get("best") for run in arm.runs if run.state == "done"]
+    known = [value for value in validated if value is not None]
+    role = arm.slot.role
     return {
         "number": number,
-        **_slot(arm.slot),
+        **slot_names(arm.slot),
         "cell": arm.cell,
         "parameters": arm.parameters,
         "runs": snapshot.run_numbers(arm.runs),
         "n": len(values),
-        "mean": sum(values.values()) / len(values) if values else None,
+        "mean": mean,
+        "std": std,
+        "validation": fmean(known) if known else None,
+        "gain": next((place for place, one in enumerate(finals) if one is arm), None),
+        "baseline": snapshot.arm_number(context.baseline(arm)) if role == "final" else None,
+        "teachers": [
+            snapshot.arm_number(one) for one in context.of("teacher") if _teaches(one, arm)
+        ],
     }
 
 
-def _slot(slot: Slot) -> dict[str, Any]:
+def _teaches(teacher: Arm, arm: Arm) -> bool:
+    """Whether an arm's teachers are of another; imports tell it by the name alone."""
+    asked = {run.teacher for run in arm.runs} - {None}
+    named = teacher.slot.student == arm.slot.teacher
+    return named and (not asked or not asked.isdisjoint(run.id for run in teacher.runs))
+
+
+def slot_names(slot: Slot) -> dict[str, Any]:
+    """Return a slot by its names."""
     return {"slot": slot.text, **{key: getattr(slot, key) for key in
             ("role", "teacher", "student", "method", "variant")}}  # fmt: skip
 
@@ -134,7 +162,7 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "version": snapshot.version,
         **_arm(snapshot, number, arm),
         "curves": curves,
-        "classes": class_means(arm, snapshot.evidence.primary),
+        "classes": classes_of(arm, snapshot.evidence),
         "seeds": [_seed(snapshot, run) for run in arm.runs],
     }
 
@@ -143,6 +171,7 @@ def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     kept = ("accuracy", "top1_agreement", "kl_t1", "kl_t4", "ece")
     return {
         "run": snapshot.numbers[run.id],
+        "id": run.id,
         "seed": run.seed,
         "state": run.state,
         "validation": run.validation.get("best"),
@@ -151,85 +180,37 @@ def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
-    """Return one run with every epoch, and what its directory says of where it comes from.
+def live_document(snapshot: Snapshot, pace: Pace | None = None) -> dict[str, Any]:
+    """Return what is being trained right now, by the number of the run.
 
-    Raises:
-        IndexError: there is no such run.
+    `share` is how much of the work is done, in [0, 1]; `left` the seconds that the rest takes.
+
+    Args:
+        snapshot: the study.
+        pace: what this reader saw of it before.
     """
-    if number < 0:
-        raise IndexError(number)
-    run = snapshot.evidence.runs[number]
-    found = {
-        "version": snapshot.version,
-        "number": number,
-        "id": run.id,
-        "seed": run.seed,
-        "cell": run.cell,
-        "slots": [_slot(slot) for slot in run.slots],
-        "state": run.state,
-        "remark": run.remark,
-        "parameters": run.parameters,
-        "epochs": run.epochs,
-        "validation": run.validation,
-        "test": run.test,
-        "baseline_test": run.baseline_test,
-        "teacher_accuracy": run.teacher_accuracy,
-        "history": run.history,
-        "flags": list(run.flags),
-        "environment": run.environment,
-        "paths": list(run.paths),
-    }
-    if snapshot.evidence.origin == "study" and run.paths:
-        found |= _on_disk(snapshot, run)
-    return found
-
-
-def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
-    """Return what the run's directory holds beside its numbers."""
-    directory = StudyDirectory(snapshot.path)
-    place = directory.run(run.paths[0])
-    found: dict[str, Any] = {"files": [], "history": run.history or place.history()}
-    for key, name in (("asked", RUN), ("timing", TIMING), ("failure", FAILURE)):
-        found[key] = _json(place.path / name)
-    found["hashes"] = (_json(place.path / MANIFEST) or {}).get("files", {})
-    attempts = place.path / ATTEMPTS
-    if attempts.is_file():
-        found["attempts"] = attempts.read_text(encoding="utf-8", errors="replace")[-SHARED:]
-    if place.path.is_dir() and not place.link():
-        found["files"] = [
-            {"name": entry.name, "bytes": entry.stat().st_size}
-            for entry in sorted(place.path.iterdir())
-            if entry.is_file() and not entry.is_symlink() and not entry.name.startswith(".")
-        ]
-    return found
-
-
-def _json(path: Any) -> Any | None:
-    try:
-        return read_json(path) if path.is_file() else None
-    except KdgapError:
-        return None
-
-
-def live_document(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what is being trained right now, by the number of the run."""
+    document: dict[str, Any] = {"version": snapshot.version, "runners": []}
     if snapshot.evidence.origin != "study":
-        return {"version": snapshot.version, "runners": []}
-    runners = []
-    for about in live(snapshot.path):
-        runs = about.get("runs")
-        runners.append(
-            {
-                "host": str(about.get("host", "")),
-                "pid": about.get("pid"),
-                "phase": str(about.get("phase", "")),
-                "when": about.get("when"),
-                "runs": [
-                    {"run": snapshot.numbers[key], **value}
-                    for key, value in (runs.items() if isinstance(runs, dict) else ())
-                    if key in snapshot.numbers and isinstance(value, dict)
-                ],
-            }
-        )
-    return {"version": snapshot.version, "runners": runners}
+        return document
+    runners = live(snapshot.path)
+    done = [run.id for run in snapshot.evidence.runs if run.state == "done"]
+    work = work_of(survey(StudyDirectory(snapshot.path), done, verify=False), runners)
+    document["share"] = work.share
+    document["left"] = None if pace is None else pace.left(time.monotonic(), work)
+    document["runners"] = [_runner(snapshot, about) for about in runners]
+    return document
+
+
+def _runner(snapshot: Snapshot, about: dict[str, Any]) -> dict[str, Any]:
+    runs = about.get("runs")
+    return {
+        "host": str(about.get("host", "")),
+        "pid": about.get("pid"),
+        "phase": str(about.get("phase", "")),
+        "when": about.get("when"),
+        "runs": [
+            {"run": snapshot.numbers[key], **value}
+            for key, value in (runs.items() if isinstance(runs, dict) else ())
+            if key in snapshot.numbers and isinstance(value, dict)
+        ],
+    }

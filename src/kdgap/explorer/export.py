@@ -8,14 +8,12 @@ from kdgap.errors import BadInputError
 from kdgap.explorer.documents import (
     arm_document,
     live_document,
-    run_document,
-    runs_document,
-    study_document,
 )
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.page import POLICY, STATIC
+from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.explorer.watch import as_json
+from kdgap.explorer.watch import WHOLE, as_json
 from kdgap.files import write_atomic
 
 MARK = "kdgap-explorer.json"
@@ -66,13 +64,9 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
 def _write_data(snapshot: Snapshot, folder: Path) -> int:
     for name in ("arm", "compare", "run"):
         (folder / name).mkdir(parents=True)
-    documents: list[tuple[str, dict[str, Any]]] = [
-        ("study", study_document(snapshot)),
-        ("runs", runs_document(snapshot)),
-        ("live", live_document(snapshot)),
-    ]
-    for name, document in documents:
-        _script(folder, name, document)
+    for name, make in WHOLE.items():
+        _script(folder, name, make(snapshot))
+    _script(folder, "live", live_document(snapshot))
     for number in range(len(snapshot.arms)):
         _script(folder, f"arm/{number}", arm_document(snapshot, number))
         _script(folder, f"compare/{number}", compare_document(snapshot, number))

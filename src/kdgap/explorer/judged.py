@@ -1,20 +1,15 @@
-"""What the explorer computes beside the analysis: any two arms compared, and power by seeds."""
+"""What the explorer computes beside the analysis: any two arms compared, and why claims end so."""
 
-import math
 from typing import Any
 
+from kdgap.explorer.power import claim_questions
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.judge.claims import Weighted
+from kdgap.judge.claims import Weighted, weighted_arms
 from kdgap.judge.comparison import compare, judge
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Arm
-from kdgap.stats import power
-from kdgap.stats.contrast import mean_and_std
-
-SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50)
-"""Seeds a side that power is shown for."""
-MOST_POWER = 40
-"""Gains whose power is shown."""
+from kdgap.judge.fidelity import class_differences
+from kdgap.judge.reasons import reasons
 
 
 def compare_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
@@ -28,7 +23,7 @@ def compare_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     own, context = snapshot.arms[number], snapshot.context
     others = [
         _difference(own, other, context) | {"arm": place}
-        for place, other in enumerate(snapshot.arms)
+        for place, other in enumerate(context.arms)
         if place != number and context.values(other) and context.values(own)
     ]
     return {"version": snapshot.version, "arm": number, "others": others}
@@ -48,40 +43,28 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
         "verdict": judged.verdict,
         "n": list(made.ns),
         "flags": [flag.text for flag in judged.flags],
+        "classes": class_differences(own, other, context.evidence),
     }
 
 
-def power_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return for each gain what n seeds a side find, by the spread that was seen.
-
-    `smallest` is the smallest gain that is found with the study's power, in points; it takes the
-    same spread, the root mean square of both, on both sides.
-    """
+def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return for each claim the numbers of its arms, its power now, and why it ends as it does."""
     if snapshot.analysis is None:
         return []
-    context, statistics = snapshot.context, snapshot.evidence.statistics
-    alpha = float(context.settings["alpha"])
-    found: list[dict[str, Any]] = []
-    for gain, arm in zip(snapshot.analysis["gains"], context.finals, strict=True):
-        stds = [mean_and_std(values)[1] if (values := context.values(side)) else None
-                for side in (arm, context.baseline(arm))]  # fmt: skip
-        known = [std for std in stds if std is not None]
-        if len(known) < 2 or not any(known) or len(found) == MOST_POWER:
-            continue
-        level, margin = alpha / max(gain["family"], 1), statistics.smallest_effect_pp
-        common = math.hypot(*known) / math.sqrt(2)
+    context, evidence = snapshot.context, snapshot.evidence
+    margin, found = evidence.statistics.smallest_effect_pp, []
+    parts = zip(
+        snapshot.analysis["contrasts"], evidence.claims, claim_questions(context), strict=True
+    )
+    for contrast, claim, question in parts:
+        seeds = contrast["n_smallest"]
+        power = question.power(margin, seeds) if question is not None and seeds > 1 else None
+        terms = weighted_arms(claim, evidence, context.arms)
         found.append(
             {
-                **{key: gain[key] for key in ("teacher", "student", "method")},
-                "seeds": list(SEEDS),
-                "power": [
-                    power.contrast_power(margin, (1.0, -1.0), known, n, level) for n in SEEDS
-                ],
-                "smallest": [
-                    power.minimum_detectable_effect(common, n, n, statistics.power, level)
-                    for n in SEEDS
-                ],
-                "needed": gain["seeds_needed"],
+                "arms": [snapshot.arm_number(term.arm) for term in terms],
+                "power": power,
+                "reasons": reasons(contrast, snapshot.analysis["settings"], power),
             }
         )
     return found

@@ -12,11 +12,13 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from kdgap.explorer.documents import arm_document, live_document, run_document
+from kdgap.errors import KdgapError, one_line
+from kdgap.explorer.documents import arm_document
 from kdgap.explorer.guard import Guard
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.page import POLICY, STATIC
-from kdgap.explorer.watch import Watch, as_json
+from kdgap.explorer.run_document import run_document
+from kdgap.explorer.watch import WHOLE, Watch, as_json
 from kdgap.store.study import StudyDirectory
 
 TYPES = {
@@ -41,11 +43,9 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
         token: what a visitor has to know; None on a loopback address.
     """
 
-    def study(_: Request) -> Response:
-        return _json(watch.document("study"))
-
-    def runs(_: Request) -> Response:
-        return _json(watch.document("runs"))
+    def whole(request: Request) -> Response:
+        name = request.path_params["name"]
+        return _json(watch.document(name)) if name in WHOLE else _missing()
 
     def arm(request: Request) -> Response:
         return _numbered(request, lambda n: arm_document(watch.look(), n))
@@ -57,7 +57,7 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
         return _numbered(request, lambda n: run_document(watch.look(), n))
 
     def live(_: Request) -> Response:
-        return _json(as_json(live_document(watch.look())))
+        return _json(watch.live())
 
     def file(request: Request) -> Response:
         found = study_file(watch.snapshot.path, request.path_params["path"])
@@ -68,15 +68,15 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
     routes = [
         Route("/", _page),
         Route("/static/{name:path}", _static),
-        Route("/data/study.json", study),
-        Route("/data/runs.json", runs),
         Route("/data/arm/{number:int}.json", arm),
         Route("/data/compare/{number:int}.json", compare),
         Route("/data/run/{number:int}.json", run),
         Route("/data/live.json", live),
+        Route("/data/{name}.json", whole),
         Route("/files/{path:path}", file),
     ]
-    app = Starlette(routes=routes, exception_handlers={404: lambda *_: _missing()})
+    handlers: dict[Any, Any] = {404: lambda *_: _missing(), KdgapError: _unreadable}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Guard(GZipMiddleware(app, minimum_size=2000, compresslevel=5), hosts, token, POLICY)
 
@@ -124,6 +124,11 @@ def _json(content: bytes) -> Response:
 
 def _missing() -> Response:
     return PlainTextResponse("404: there is no such page\n", 404)
+
+
+def _unreadable(_: Request, error: Exception) -> Response:
+    """Say that the study cannot be read just now, as while its plan is written anew."""
+    return PlainTextResponse(f"503: {one_line(error, 300)}\n", 503)
 
 
 def _page(_: Request) -> Response:

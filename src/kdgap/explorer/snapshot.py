@@ -40,10 +40,18 @@ class Snapshot:
         """The arms that are judged, and how."""
         return Context(self.evidence)
 
-    @property
+    @cached_property
     def arms(self) -> list[Arm]:
-        """Every arm that is judged, small students first."""
-        return self.context.arms
+        """Every arm that is judged, small students first, then what selection tried."""
+        return [*self.context.arms, *self.context.tried]
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {id(arm): number for number, arm in enumerate(self.arms)}
+
+    def arm_number(self, arm: Arm | None) -> int | None:
+        """Return the number of an arm."""
+        return None if arm is None else self._places[id(arm)]
 
     @cached_property
     def numbers(self) -> dict[str, int]:

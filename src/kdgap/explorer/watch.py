@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.errors import KdgapError
-from kdgap.explorer.documents import runs_document, study_document
+from kdgap.explorer.documents import live_document, runs_document, study_document
+from kdgap.explorer.power import power_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.spec.study import ClaimsFile
+from kdgap.store.progress import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory
 
 LOOK_SECONDS = 1.0
 REST = 4.0
 """A look waits so many times as long as the last reading took, so that reading is never most."""
+WHOLE = {"study": study_document, "runs": runs_document, "power": power_document}
+"""Documents of the whole study: asked for by every visitor, and made once for each snapshot."""
 
 
 class Watch:
@@ -33,7 +37,9 @@ class Watch:
     def __init__(self, path: Path, claims: ClaimsFile | None = None) -> None:
         self._path, self._claims = path, claims
         self._lock = threading.Lock()
-        self._bytes: dict[str, bytes] = {}
+        self._making = {name: threading.Lock() for name in WHOLE}
+        self._pace, self._timing = Pace(), threading.Lock()
+        self._made: dict[str, tuple[Snapshot, bytes]] = {}
         self._done: set[str] = set()
         self._signature = self._sign()
         begun = time.monotonic()
@@ -51,7 +57,7 @@ class Watch:
             if signature != self._signature:
                 try:
                     self.snapshot = take(self._path, self._claims)
-                    self._signature, self._bytes = signature, {}
+                    self._signature = signature
                 except KdgapError:
                     pass  # half written: the next look finds it whole
                 self._looked = time.monotonic()
@@ -59,13 +65,19 @@ class Watch:
             return self.snapshot
 
     def document(self, name: str) -> bytes:
-        """Return `study` or `runs` as JSON, made once for each snapshot."""
+        """Return one of the `WHOLE` documents as JSON."""
         snapshot = self.look()
-        with self._lock:
-            if name not in self._bytes:
-                made: dict[str, Any] = {"study": study_document, "runs": runs_document}
-                self._bytes[name] = as_json(made[name](snapshot))
-            return self._bytes[name]
+        with self._making[name]:
+            known = self._made.get(name)
+            if known is None or known[0] is not snapshot:
+                known = self._made[name] = (snapshot, as_json(WHOLE[name](snapshot)))
+            return known[1]
+
+    def live(self) -> bytes:
+        """Return what is being trained right now as JSON."""
+        snapshot = self.look()
+        with self._timing:
+            return as_json(live_document(snapshot, self._pace))
 
     def _sign(self) -> tuple[int, ...]:
         """Return what changes when a run begins, ends or fails, or the plan does."""

@@ -24,6 +24,11 @@ class Context:
         return sorted(self.evidence.arms(), key=self._order)
 
     @cached_property
+    def tried(self) -> list[Arm]:
+        """The configurations that selection tried, in the same order."""
+        return sorted(self.evidence.arms(("selection",)), key=self._order)
+
+    @cached_property
     def finals(self) -> list[Arm]:
         """The methods' arms, one a gain."""
         return self.of("final")

@@ -5,7 +5,7 @@ runs came from.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,12 +198,12 @@ class Evidence:
     images: int | None = None
     open_runs: int = 0
 
-    def arms(self) -> list[Arm]:
-        """Return one arm a slot and cell, of every role that is judged."""
+    def arms(self, roles: Collection[str] = SHOWN) -> list[Arm]:
+        """Return one arm a slot and cell, by default of every role that is judged."""
         members: dict[tuple[Slot, str], list[Run]] = {}
         for run in self.runs:
             for slot in run.slots:
-                if slot.role in SHOWN:
+                if slot.role in roles:
                     members.setdefault((slot, run.cell), []).append(run)
         return [
             Arm(slot, cell, tuple(sorted(runs, key=lambda run: (run.seed, run.teacher or ""))))

@@ -52,11 +52,16 @@ def fidelity_of(
     }
 
 
-def class_means(arm: Arm, weights: str) -> dict[str, float]:
-    """Return the mean accuracy of each class over seeds, in [0, 1]."""
-    return {
-        name: fmean(values) for name, values in _by_class(_counted(arm, weights), weights).items()
-    }
+def classes_of(arm: Arm, evidence: Evidence) -> dict[str, dict[str, Any] | None]:
+    """Return n, mean, std and interval of each class's accuracy over seeds, in [0, 1]."""
+    values = _by_class(_counted(arm, evidence.primary), evidence.primary)
+    return _summaries(values, values, evidence.statistics.confidence, values)
+
+
+def class_differences(arm: Arm, other: Arm, evidence: Evidence) -> dict[str, Any] | None:
+    """Return an arm's accuracy by class minus another's, each with its intervals; None without."""
+    sides = [_by_class(_counted(one, evidence.primary), evidence.primary) for one in (arm, other)]
+    return _class_differences(sides[0], sides[1], evidence.statistics.confidence)
 
 
 def _counted(arm: Arm | None, weights: str) -> list[Run]:

@@ -1,5 +1,6 @@
 """Evidence from a study of ours: `plan.json`, `selection.json` and verified records."""
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from kdgap.files import read_json
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
 from kdgap.spec.study import Claim, Slot, Statistics
 from kdgap.store.preregistration import CHANGED_BY_HAND, is_whole
+from kdgap.store.progress import standing
 from kdgap.store.record import RUN, TEST
 from kdgap.store.study import PLAN, StudyDirectory
 
@@ -33,7 +35,7 @@ def study_evidence(directory: StudyDirectory) -> Evidence:
 
 def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
     study = plan["study"]
-    runs = tuple(_run(directory, planned) for planned in plan["runs"])
+    runs = _standing([_run(directory, planned) for planned in plan["runs"]])
     claims, marks = _registered(directory, study)
     return Evidence(
         name=study["name"],
@@ -124,6 +126,16 @@ def _run(directory: StudyDirectory, planned: dict[str, Any]) -> Run:
         )
     except (KdgapError, KeyError, TypeError, AttributeError) as error:
         return Run(**known, state="damaged", remark=str(error))
+
+
+def _standing(runs: list[Run]) -> tuple[Run, ...]:
+    """Return the runs; those whose teacher failed as blocked."""
+    states = {run.id: run.state for run in runs}
+    found = []
+    for run in runs:
+        state, remark = standing(run.state, run.remark, states.get(run.teacher or "", "done"))
+        found.append(replace(run, state=state, remark=remark) if state != run.state else run)
+    return tuple(found)
 
 
 def _slots(plan: dict[str, Any]) -> tuple[Slot, ...]:

@@ -55,7 +55,7 @@ def gain_sentence(gain: dict[str, Any], settings: dict[str, Any], *, named: bool
         else f"{method_name(gain['method'])} on {gain['student']}"
     )
     if gain["gain_pp"] is None:
-        return f"{what}: nothing can be said, {_why(gain)}."
+        return f"{what}: nothing can be said, {lack_words(gain)}."
     verdict = f"{gain['verdict']}: " if named else ""
     why = verdict_words(gain, settings) + _elsewhere(gain)
     return f"{what}: {_found(gain, gain['gain_pp'])}; {verdict}{why}."
@@ -71,7 +71,8 @@ def _found(numbers: dict[str, Any], value: float) -> str:
     return f"{signed(value)} pp{bounds}"
 
 
-def _why(numbers: dict[str, Any]) -> str:
+def lack_words(numbers: dict[str, Any]) -> str:
+    """Return why a number is missing, as its flags say."""
     first = [flag["text"] for flag in numbers["flags"] if flag["code"] in _REASONS]
     return first[0] if first else "runs are missing"
 
@@ -90,7 +91,7 @@ def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
         return f"any effect is smaller than {margin:g} pp, TOST p {_equals(numbers['p_tost'])}"
     if numbers["ci95_pp"]:
         return seeds_words(numbers, settings)
-    return f"{_why(numbers)}; {_guessed_seeds(numbers, settings)}"
+    return f"{lack_words(numbers)}; {_guessed_seeds(numbers, settings)}"
 
 
 def _guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
@@ -144,7 +145,7 @@ def contrast_sentence(
     """Return a claim with what became of it; not `named` where the outcome stands beside it."""
     text = f"“{contrast['text'].rstrip('.')}”"
     if contrast["estimate_pp"] is None:
-        return f"{text}: cannot be judged, {_why(contrast)}."
+        return f"{text}: cannot be judged, {lack_words(contrast)}."
     outcome = f"{contrast['outcome']}; " if named else ""
     found = _found(contrast, contrast["estimate_pp"])
     why = _outcome_words(contrast, settings) + _elsewhere(contrast)

@@ -170,19 +170,40 @@ def minimum_detectable_paired_effect(
     )
 
 
+def minimum_detectable_contrast(
+    weights: Sequence[float], stds: Sequence[float], n: int, power: float, alpha: float
+) -> float:
+    """Return the smallest true contrast that n seeds in every arm find with the given power.
+
+    Arguments are those of `contrast_power`, with a power in (alpha, 1).
+    """
+    noise = _noise(weights, stds, n)
+    return _smallest_effect(lambda effect: _found(effect, *noise, alpha), noise[0], power)
+
+
+def smallest_margin(
+    weights: Sequence[float], stds: Sequence[float], n: int, power: float, alpha: float
+) -> float:
+    """Return the smallest margin that a contrast of truly 0 is shown to be within.
+
+    Arguments are those of `equivalence_power`, with n seeds in every arm and a power in (0, 1).
+    """
+    noise = _noise(weights, stds, n)
+    return _smallest_effect(lambda margin: _equivalent(margin, 0.0, *noise, alpha), noise[0], power)
+
+
 def _smallest_effect(power_of: Callable[[float], float], std: float, power: float) -> float:
-    low, high = 0.0, std
+    from scipy.optimize import brentq  # here: few need it, and it takes a while to load
+
+    high = std
     while power_of(high) < power:
         high *= 2
         if high > 1e9 * std:
             raise ValueError(f"no effect is found with power {power}")
-    for _ in range(60):
-        middle = (low + high) / 2
-        if power_of(middle) < power:
-            low = middle
-        else:
-            high = middle
-    return high
+    low = 0.0 if high == std else high / 2
+    if power_of(low) >= power:
+        return low
+    return float(brentq(lambda effect: power_of(effect) - power, low, high, xtol=1e-12 * std))
 
 
 def contrast_seeds_needed(

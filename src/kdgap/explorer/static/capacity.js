@@ -3,46 +3,141 @@
 kdgap.views.capacity = {
   title: "Capacity",
   async draw(study) {
-    const gains = (study.analysis?.gains ?? []).filter((gain) => known(gain.gain_pp));
-    if (!gains.length) return [section("Capacity", el("p", {}, "No gain is known yet."))];
-    const rows = gains.map((gain) => ({
-      pair: pairName(gain), method: gain.method, name: methodName(gain.method), gain_pp: gain.gain_pp, low: gain.ci95_pp?.[0] ?? gain.gain_pp, high: gain.ci95_pp?.[1] ?? gain.gain_pp, verdict: gain.verdict,
-      parameters: study.models[gain.student]?.parameters ?? null, flops: study.models[gain.student]?.flops ?? null,
-      gap_pp: known(gain.fidelity?.teacher_accuracy) && known(gain.baseline_mean_pp) ? 100 * gain.fidelity.teacher_accuracy - gain.baseline_mean_pp : null,
-    }));
-    const charts = [
-      ["parameters", "the student's parameters", "log"], ["flops", "the student's FLOPs for one image", "log"],
+    const rows = capacityRows(study);
+    if (!rows.length) return [el("h1", {}, "Capacity"), el("p", {}, "No gain is known yet.")];
+    const axes = [
+      ["parameters", "the student's parameters", "log"],
+      ["flops", "the student's FLOPs for one image", "log"],
       ["gap_pp", "teacher minus plain student (pp)", "linear"],
-    ].map(([key, words, type]) => capacityChart(rows.filter((row) => known(row[key])), key, words, type));
+      ["ratio", "teacher's parameters over the student's", "log"],
+    ];
     return [
-      el("h1", {}, "Capacity"), el("p", {}, "Does a larger student gain more? A trend in these figures is no test: a claim, declared as a difference of gains, is. ", link("See the claims", "overview"), "."),
-      el("div", { class: "charts" }, charts), section("In numbers", table([
-        { key: "pair", title: "pair", value: (row) => row.pair }, { key: "method", title: "method", value: (row) => row.name },
-        { key: "parameters", title: "parameters", value: (row) => row.parameters, show: (row, value) => size(value), numeric: true },
-        { key: "flops", title: "FLOPs", value: (row) => row.flops, show: (row, value) => size(value), numeric: true, lesser: true },
-        { key: "gap_pp", title: "gap (pp)", value: (row) => row.gap_pp, show: (row, value) => signed(value), numeric: true },
-        { key: "gain_pp", title: "gain (pp)", value: (row) => row.gain_pp, show: (row) => `${signed(row.gain_pp)} ${interval([row.low, row.high])}`, numeric: true },
-      ], rows, { name: "capacity", caption: "Gains by capacity of the student and gap to the teacher" })),
+      el("h1", {}, "Capacity"),
+      el(
+        "p",
+        {},
+        "Does a larger student gain more? A trend in these figures is no test: a claim, declared as a difference of gains, is. ",
+        link("See the claims", "overview"),
+        ".",
+      ),
+      el(
+        "div",
+        { class: "charts" },
+        axes.map(([key, words, type]) =>
+          capacityChart(
+            rows.filter((row) => known(row[key])),
+            key,
+            words,
+            type,
+          ),
+        ),
+      ),
+      section("In numbers", capacityTable(study, rows)),
     ];
   },
 };
 
-function capacityChart(rows, key, words, type) {
-  if (!rows.length) return el("p", { class: "note" }, `${capital(words)}: not known.`);
-  // Points of one x stand beside each other: each method a little to a side, in pixels.
-  const methods = [...new Set(rows.map((row) => row.method))];
-  const beside = (method) => 6 * (methods.indexOf(method) - (methods.length - 1) / 2);
-  const box = figure({
-    height: 280, marginBottom: 42, x: { type, label: `${words} →`, nice: true, ...(type === "log" ? { tickFormat: "~s", ticks: 4 } : {}) },
-    y: { label: "↑ gain (pp)", grid: true, nice: true },
-    marks: [Plot.ruleY([0]), ...methods.flatMap((method) => {
-      const own = rows.filter((row) => row.method === method);
-      return [
-        Plot.ruleX(own, { x: key, y1: "low", y2: "high", dx: beside(method), stroke: colourOf(method), strokeWidth: 2 }),
-        Plot.dot(own, { x: key, y: "gain_pp", dx: beside(method), r: 4.5, fill: colourOf(method), tip: true, title: (row) => `${row.pair}, ${row.name}\n${signed(row.gain_pp)} pp ${interval([row.low, row.high])}\n${row.verdict}` }),
-      ];
-    })],
-  }, { name: `capacity-${key}`, title: `Gain against ${words}`, words: "With the interval of each gain by itself.", rows, width: 520 });
-  box.prepend(legend(methods.map((method) => ({ name: methodName(method), method }))));
-  return box;
+function capacityRows(study) {
+  return (study.analysis?.gains ?? [])
+    .map((gain, index) => ({ gain, index }))
+    .filter(({ gain }) => known(gain.gain_pp))
+    .map(({ gain, index }) => {
+      const student = study.models[gain.student] ?? {};
+      const teacher = study.models[gain.teacher] ?? {};
+      const accuracy = gain.fidelity?.teacher_accuracy;
+      return {
+        index,
+        pair: pairName(gain),
+        teacher: gain.teacher,
+        method: gain.method,
+        name: methodName(gain.method),
+        gain_pp: gain.gain_pp,
+        low: gain.ci95_pp?.[0] ?? gain.gain_pp,
+        high: gain.ci95_pp?.[1] ?? gain.gain_pp,
+        verdict: gain.verdict,
+        parameters: student.parameters ?? null,
+        flops: student.flops ?? null,
+        ratio: student.parameters && teacher.parameters ? teacher.parameters / student.parameters : null,
+        gap_pp:
+          known(accuracy) && known(gain.baseline_mean_pp) ? 100 * accuracy - gain.baseline_mean_pp : null,
+      };
+    });
 }
+
+function capacityChart(rows, key, words, type) {
+  const title = `Gain against ${words}`;
+  if (!rows.length) return note(`${title}: not known.`);
+  const methods = [...new Set(rows.map((row) => row.method))];
+  // Points of one place stand beside each other, in pixels.
+  const places = d3.group(rows, (row) => row[key]);
+  const marks = rows.flatMap((row) => {
+    const here = places.get(row[key]);
+    const dx = 8 * (here.indexOf(row) - (here.length - 1) / 2);
+    const colour = colourOf(row.method);
+    return [
+      Plot.ruleX([row], { x: key, y1: "low", y2: "high", dx, stroke: colour, strokeWidth: 2 }),
+      Plot.dot([row], {
+        x: key,
+        y: "gain_pp",
+        dx,
+        r: 4.5,
+        fill: OPEN.includes(row.verdict) ? "var(--paper)" : colour,
+        stroke: colour,
+        strokeWidth: 2,
+        tip: true,
+        title: (one) =>
+          `${one.pair}, ${one.name}\n${signed(one.gain_pp)} pp ${interval([one.low, one.high])}\n${one.verdict}`,
+      }),
+    ];
+  });
+  const ticks = places.size <= 6 ? [...places.keys()].sort((a, b) => a - b) : 5;
+  const shown = { gap_pp: (value) => fixed(value), ratio: (value) => fixed(value, 1) }[key] ?? size;
+  return figure(
+    {
+      height: 280,
+      insetLeft: 30,
+      insetRight: 30,
+      x: { type, label: `${words} →`, ticks, tickFormat: shown, tickSize: 6 },
+      y: { label: "↑ gain (pp)", grid: true, nice: true },
+      marks: [Plot.ruleY([0], { stroke: "currentColor" }), ...marks],
+    },
+    {
+      name: `capacity-${key}`,
+      title,
+      words: `Lines: ${confidence()} interval of each gain by itself; an open point is not settled.`,
+      rows,
+      half: true,
+      legend: methods.map((method) => ({ name: methodName(method), method })),
+    },
+  );
+}
+
+const capacityTable = (study, rows) =>
+  table(
+    [
+      col("pair", "pair", (row) => row.pair),
+      col("method", "method", (row) => row.name, {
+        show: (row, name) =>
+          link(name, "configuration", armState(armOfGain(study, row.index)), {
+            "aria-label": `${name}, ${row.pair}`,
+          }),
+      }),
+      num("parameters", "parameters", (row) => row.parameters, { show: (row, value) => size(value) }),
+      num("flops", "FLOPs", (row) => row.flops, { show: (row, value) => size(value), lesser: true }),
+      num("ratio", "teacher / student", (row) => row.ratio, {
+        show: (row, value) => fixed(value, 1),
+        lesser: true,
+      }),
+      num("gap_pp", "gap (pp)", (row) => row.gap_pp, { show: (row, value) => signed(value) }),
+      num("gain_pp", "gain (pp)", (row) => row.gain_pp, {
+        show: (row, value) => withInterval(value, [row.low, row.high]),
+      }),
+      ...ends((row) => [row.low, row.high]),
+      col("verdict", "verdict", (row) => row.verdict, {
+        show: (row, verdict) => badge(verdict),
+        lesser: true,
+      }),
+    ],
+    rows,
+    { name: "capacity", caption: "Gains by capacity of the student and gap to the teacher" },
+  );

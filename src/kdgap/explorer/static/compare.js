@@ -1,56 +1,133 @@
 "use strict";
-// Any two arms: their difference with its interval, their curves over one another, their classes.
+// Any two configurations: their difference with its interval, their curves, seeds and classes.
 kdgap.views.compare = {
   title: "Compare",
   async draw(study, state) {
-    const tested = study.arms.filter((arm) => arm.n > 0);
-    if (tested.length < 2) return [section("Compare", el("p", {}, "Two configurations with test results are needed."))];
+    const tested = study.arms.filter((arm) => arm.n > 0 && arm.role !== "selection");
+    if (tested.length < 2)
+      return [el("h1", {}, "Compare"), el("p", {}, "Two configurations with test results are needed.")];
     const at = (key, other) => study.arms[Number(state.get(key) ?? NaN)] ?? other;
     const a = at("a", tested.find((arm) => arm.role === "final") ?? tested[0]);
-    const b = at("b", tested.find((arm) => arm.role === "baseline" && arm.student === a.student && arm !== a) ?? tested.find((arm) => arm !== a));
-    const options = study.arms.map((arm) => [String(arm.number), `${arm.role}: ${armName(arm)}${arm.role === "ablation" ? "" : ` ${settingsText(arm.parameters)}`}`]);
-    const [one, two, differences] = await Promise.all([kdgap.get(`arm/${a.number}`), kdgap.get(`arm/${b.number}`), kdgap.get(`compare/${a.number}`)]);
+    const b = at("b", study.arms[a.baseline ?? NaN] ?? tested.find((arm) => arm !== a));
+    const roles = [...new Set(study.arms.map((arm) => arm.role))];
+    const options = roles.map((role) => ({
+      group: role,
+      options: study.arms
+        .filter((arm) => arm.role === role)
+        .map((arm) => [String(arm.number), armSettings(arm)]),
+    }));
+    const [one, two, differences] = await Promise.all([
+      kdgap.get(`arm/${a.number}`),
+      kdgap.get(`arm/${b.number}`),
+      kdgap.get(`compare/${a.number}`),
+    ]);
     const found = differences.others.find((other) => other.arm === b.number);
+    const pick = (label, arm, key) =>
+      choice(label, options, String(arm.number), (number) =>
+        kdgap.change({ a: a.number, b: b.number, [key]: number }),
+      );
     return [
       el("h1", {}, "Compare"),
-      el("div", { class: "picker" }, choice("first", options, String(a.number), (number) => kdgap.change({ a: number })), choice("second", options, String(b.number), (number) => kdgap.change({ b: number }))),
-      section("Difference in test accuracy", a === b || !found ? el("p", {}, "Choose two that differ.") : differenceParts(study, a, b, found)),
-      curveSection([one, two]),
-      classDifferences(one, two),
-      section("Seeds side by side", table([
-        { key: "seed", title: "seed", value: (row) => row.seed, numeric: true },
-        { key: "first", title: "first (%)", value: (row) => row.first, show: (row, value) => percent(value), numeric: true },
-        { key: "second", title: "second (%)", value: (row) => row.second, show: (row, value) => percent(value), numeric: true },
-        { key: "difference", title: "difference (pp)", value: (row) => (known(row.first) && known(row.second) ? 100 * (row.first - row.second) : null), show: (row, value) => signed(value), numeric: true },
-      ], seedsBeside(one, two, study.primary), { name: "compare-seeds", caption: "Test accuracy by seed" })),
+      el("div", { class: "picker" }, pick("first", a, "a"), pick("second", b, "b")),
+      section(
+        "Difference in test accuracy",
+        found ? differenceParts(study, a, b, found) : el("p", {}, whyNoDifference(a, b)),
+      ),
+      section(
+        "Every seed",
+        seedChart([seedGroup(one, `first: ${armName(one)}`), seedGroup(two, `second: ${armName(two)}`)], {
+          name: "compare-seeds",
+          title: "Test accuracy of every seed",
+        }),
+        seedsBeside(one, two, study.primary),
+      ),
+      curveSection(a === b ? [one] : [one, two]),
+      classDifferences(one, two, found),
     ];
   },
 };
 
+function whyNoDifference(a, b) {
+  if (a === b) return "Choose two that differ.";
+  const of = [a, b].filter((arm) => arm.n === 0 || arm.role === "selection").map(armSettings);
+  return `What selection tried is judged on validation images alone, and runs that are not done have no test result: ${of.join(" and ")}.`;
+}
+
 function differenceParts(study, a, b, found) {
+  const { settings } = study.analysis;
+  const value = {
+    label: "first − second",
+    method: a.method,
+    value: found.value,
+    low: found.ci95?.[0],
+    high: found.ci95?.[1],
+    verdict: found.verdict,
+  };
   return [
-    el("p", { class: "sentence" }, badge(found.verdict), ` ${signed(found.value)} pp ${interval(found.ci95)}: ${armName(a)} minus ${armName(b)}.`),
-    el("p", { class: "note" }, `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. p ${pValue(found.p)}; smaller than ${study.analysis?.settings.smallest_effect_pp} pp (TOST) ${pValue(found.p_tost)}; ${found.n.join(" and ")} seeds.`),
-    intervalChart([{ label: "first − second", method: a.method, value: found.value, low: found.ci95?.[0], high: found.ci95?.[1], verdict: found.verdict }], { name: "difference", title: "The difference with its interval" }),
-    found.flags.length ? el("ul", { class: "mind" }, found.flags.map((flag) => el("li", {}, flag))) : null,
+    el(
+      "p",
+      { class: "sentence" },
+      badge(found.verdict),
+      ` ${signed(found.value)} pp ${interval(found.ci95)}: `,
+      link(armName(a), "configuration", armState(a)),
+      " minus ",
+      link(armName(b), "configuration", armState(b)),
+      ".",
+    ),
+    note(
+      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. p ${pValue(found.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(found.p_tost)}; ${found.n.join(" and ")} seeds.`,
+    ),
+    intervalChart([value], { name: "difference", title: "The difference with its interval" }),
+    found.flags.length ? bullets(found.flags, { class: "mind" }) : null,
   ];
 }
 
 function seedsBeside(one, two, weights) {
   const by = new Map();
-  for (const [key, arm] of [["first", one], ["second", two]]) {
-    for (const seed of arm.seeds) by.set(seed.seed, { ...(by.get(seed.seed) ?? { seed: seed.seed }), [key]: seed[weights].accuracy });
+  for (const [key, arm] of [
+    ["first", one],
+    ["second", two],
+  ]) {
+    for (const seed of arm.seeds)
+      by.set(seed.seed, { ...(by.get(seed.seed) ?? { seed: seed.seed }), [key]: seed[weights].accuracy });
   }
-  return [...by.values()].sort((x, y) => x.seed - y.seed);
+  const apart = (row) => (known(row.first) && known(row.second) ? 100 * (row.first - row.second) : null);
+  return table(
+    [
+      num("seed", "seed", (row) => row.seed),
+      pct("first", "first (%)", (row) => row.first ?? null),
+      pct("second", "second (%)", (row) => row.second ?? null),
+      num("difference", "difference (pp)", apart, { show: (row, value) => signed(value) }),
+    ],
+    [...by.values()].sort((x, y) => x.seed - y.seed),
+    { name: "compare-seeds", caption: "Test accuracy by seed" },
+  );
 }
 
-function classDifferences(one, two) {
-  const names = Object.keys(one.classes ?? {}).filter((name) => name in (two.classes ?? {}));
-  if (!names.length) return null;
-  return section("Accuracy by class", table([
-    { key: "class", title: "class", value: (name) => name },
-    { key: "first", title: "first (%)", value: (name) => 100 * one.classes[name], show: (name, value) => fixed(value), numeric: true },
-    { key: "second", title: "second (%)", value: (name) => 100 * two.classes[name], show: (name, value) => fixed(value), numeric: true },
-    { key: "difference", title: "difference (pp)", value: (name) => 100 * (one.classes[name] - two.classes[name]), show: (name, value) => signed(value), numeric: true },
-  ], names, { name: "compare-classes", caption: "Means over seeds; differences without intervals" }));
+function classDifferences(one, two, found) {
+  const rows = Object.entries(found?.classes ?? {}).map(([name, apart]) => ({
+    name,
+    apart,
+    first: one.classes[name],
+    second: two.classes[name],
+  }));
+  if (!rows.length) return null;
+  return section(
+    "Accuracy by class",
+    classChart(rows, "the second's", one.method),
+    table(
+      [
+        col("class", "class", (row) => row.name),
+        num("first", "first (%)", (row) => 100 * row.first.mean, { show: (row) => percent(row.first.mean) }),
+        num("second", "second (%)", (row) => 100 * row.second.mean, {
+          show: (row) => percent(row.second.mean),
+        }),
+        num("difference", "difference (pp)", (row) => 100 * row.apart.difference, {
+          show: (row) => classApart(row.apart),
+        }),
+      ],
+      rows,
+      { name: "compare-classes", caption: "Means over seeds; intervals of each class by itself" },
+    ),
+  );
 }

@@ -1,6 +1,6 @@
 "use strict";
 // Documents, the page's address, and elements: what every view stands on.
-const kdgap = { views: {}, waiting: new Map(), documents: new Map(), study: null };
+const kdgap = { views: {}, waiting: new Map(), documents: new Map(), tables: new Map(), study: null };
 
 // --- documents: from the server, or from scripts beside an exported page -----------------------
 
@@ -8,8 +8,7 @@ kdgap.exported = Boolean(document.querySelector('meta[name="kdgap-data"]'));
 
 /** Called by the data scripts of an exported page. */
 kdgap.receive = (name, value) => {
-  const wait = kdgap.waiting.get(name);
-  if (wait) wait.resolve(value);
+  kdgap.waiting.get(name)?.resolve(value);
 };
 
 function fromScript(name) {
@@ -17,7 +16,10 @@ function fromScript(name) {
     kdgap.waiting.set(name, { resolve });
     const script = document.createElement("script");
     script.src = `data/${name}.js`;
-    script.onload = () => { script.remove(); kdgap.waiting.delete(name); };
+    script.onload = () => {
+      script.remove();
+      kdgap.waiting.delete(name);
+    };
     script.onerror = () => reject(new Error(`data/${name}.js cannot be read`));
     document.head.append(script);
   });
@@ -53,16 +55,23 @@ kdgap.place = () => {
 };
 
 kdgap.address = (view, state = {}) => {
-  const kept = Object.entries(state).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const kept = Object.entries(state).filter(([, value]) => ![null, undefined, ""].includes(value));
   const query = new URLSearchParams(kept.map(([key, value]) => [key, String(value)])).toString();
   return `#${view}${query ? `?${query}` : ""}`;
 };
 
-/** Change some keys of the present address; the view is drawn again. */
-kdgap.change = (changes) => {
+const changed = (changes) => {
   const { view, state } = kdgap.place();
-  location.hash = kdgap.address(view, { ...Object.fromEntries(state), ...changes });
+  return kdgap.address(view, { ...Object.fromEntries(state), ...changes });
 };
+
+/** Go to the present address with some keys changed; Back returns. */
+kdgap.change = (changes) => {
+  location.hash = changed(changes);
+};
+
+/** Note changed keys in the address, without a step in the history and without drawing. */
+kdgap.note = (changes) => history.replaceState(null, "", changed(changes));
 
 // --- elements ------------------------------------------------------------------------------------
 
@@ -74,21 +83,43 @@ function el(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
     else made.setAttribute(name, value === true ? "" : value);
   }
-  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  const kept = children.flat(Infinity).filter((child) => ![null, undefined, false].includes(child));
+  made.append(...kept);
   return made;
 }
 
 const link = (text, view, state, more = {}) => el("a", { href: kdgap.address(view, state), ...more }, text);
 const section = (title, ...children) => el("section", {}, el("h2", {}, title), ...children);
+const note = (...children) => el("p", { class: "note" }, ...children);
+const bullets = (texts, attributes = {}) =>
+  el(
+    "ul",
+    attributes,
+    texts.map((text) => el("li", {}, text)),
+  );
+const disclosure = (title, ...children) => el("details", {}, el("summary", {}, title), ...children);
+const button = (text, onclick, more = {}) => el("button", { type: "button", onclick, ...more }, text);
+
+/** A list of what and how much. */
+const facts = (pairs) =>
+  el(
+    "dl",
+    { class: "facts" },
+    pairs.filter(Boolean).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
+
+/** What a reader has to know before believing something; null where there is nothing. */
+const mind = (title, texts) => (texts.length ? section(title, bullets(texts, { class: "mind" })) : null);
 
 /** Say something to a screen reader, and to nobody else. */
-kdgap.say = (text) => { document.getElementById("said").textContent = text; };
+kdgap.say = (text) => {
+  document.getElementById("said").textContent = text;
+};
 
 /** Hand a text over as a file. */
 function download(name, text, type) {
   const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
-  const made = el("a", { href: url, download: name });
-  made.click();
+  el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
@@ -97,7 +128,8 @@ async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    const field = el("textarea", { "aria-hidden": "true", class: "hidden" }, text);
+    const field = el("textarea", { "aria-hidden": "true", class: "hidden" });
+    field.value = text;
     document.body.append(field);
     field.select();
     document.execCommand("copy");
@@ -106,9 +138,26 @@ async function copy(text) {
   kdgap.say("Copied");
 }
 
-/** A choice with its label; `options` are [value, text] pairs. */
+/** A button that copies a text and says so on itself. */
+const copyButton = (text, words = "Copy") =>
+  button(words, async (event) => {
+    const pressed = event.currentTarget;
+    await copy(typeof text === "function" ? text() : text);
+    pressed.textContent = "Copied";
+    setTimeout(() => {
+      pressed.textContent = words;
+    }, 1500);
+  });
+
+/** A choice with its label; `options` are [value, text] pairs, or {group, options}. */
 function choice(label, options, chosen, onchange) {
-  const field = el("select", { onchange: (event) => onchange(event.target.value) },
-    options.map(([value, text]) => el("option", { value, selected: value === chosen }, text)));
+  const option = ([value, text]) => el("option", { value, selected: value === chosen }, text);
+  const field = el(
+    "select",
+    { onchange: (event) => onchange(event.target.value) },
+    options.map((one) =>
+      Array.isArray(one) ? option(one) : el("optgroup", { label: one.group }, one.options.map(option)),
+    ),
+  );
   return el("label", { class: "choice" }, el("span", {}, label), field);
 }

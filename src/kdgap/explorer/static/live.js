@@ -1,36 +1,131 @@
 "use strict";
 // What is being trained now, how far it is, and what failed.
+const TROUBLE = ["failed", "damaged", "blocked", "conflict"];
+
 kdgap.views.live = {
   title: "Live",
   async draw(study) {
     const [live, runs] = await Promise.all([kdgap.get("live"), kdgap.get("runs")]);
-    const at = Object.fromEntries(runs.columns.map((name, index) => [name, index]));
-    const done = study.states.done ?? 0;
-    const total = Object.values(study.states).reduce((sum, count) => sum + count, 0) + study.open_runs;
-    const training = live.runners.flatMap((runner) => runner.runs.map((one) => ({ ...one, host: runner.host })));
-    const failed = runs.rows.filter((row) => ["failed", "damaged", "blocked", "conflict"].includes(row[at.state]));
-    const curves = await Promise.all(training.slice(0, 12).map(async (one) => ({ one, run: await kdgap.fresh(`run/${one.run}`) })));
-    const series = curves.filter(({ run }) => run.history.length).map(({ run }, index) => ({
-      name: `${run.slots[0] ? armName(run.slots[0]) : run.id.slice(0, 8)}, seed ${run.seed}`, method: run.slots[0]?.method ?? "none", dash: DASHES[index % 3],
-      colour: ["var(--logit)", "var(--feature)", ...OTHERS][index % 6], curve: Object.fromEntries(["epoch", "mean", "low", "high"].map((key) => [key, run.history.map((entry) => (key === "epoch" ? entry.epoch : entry.val_acc))])),
-    }));
+    const at = placesOf(runs.columns);
+    const training = live.runners.flatMap((runner) =>
+      runner.runs.map((one) => ({ ...one, host: runner.host })),
+    );
+    const troubled = runs.rows.filter((row) => TROUBLE.includes(row[at.state]));
     return [
       el("h1", {}, "Live"),
-      el("p", { class: "progress" }, el("progress", { max: Math.max(1, total), value: done, "aria-label": "runs done" }), ` ${done} of ${counted(total, "run")} done`, study.open_runs ? `, ${study.open_runs} of them open until selection ends` : ""),
-      section("Training now", training.length ? table([
-        { key: "run", title: "run", value: (one) => runs.rows[one.run][0], show: (one, id) => link(describeRow(runs.rows[one.run], at), "run", { id: id.slice(0, 16) }) },
-        { key: "epoch", title: "epoch", value: (one) => one.epoch, show: (one) => `${one.epoch} of ${one.epochs}`, numeric: true },
-        { key: "step", title: "step", value: (one) => one.step, show: (one) => `${one.step} of ${one.steps}`, numeric: true, lesser: true },
-        { key: "val_acc", title: "validation (%)", value: (one) => one.val_acc, show: (one, value) => percent(value), numeric: true },
-        { key: "host", title: "machine", value: (one) => one.host, lesser: true },
-      ], training, { name: "live", caption: "Runs in training" }) : el("p", {}, live.runners.length ? live.runners.map((runner) => `${runner.host}: ${runner.phase}`).join("; ") : kdgap.exported ? "This page is a copy: nothing is trained in it." : "Nothing is being trained.")),
-      series.length ? curveChart(series, "validation accuracy (%)", { name: "live-curves", title: "Validation accuracy so far" }, 100) : null,
-      failed.length ? section("Failures", table([
-        { key: "run", title: "run", value: (row) => row[at.id], show: (row, id) => link(describeRow(row, at), "run", { id: id.slice(0, 16) }) },
-        { key: "state", title: "state", value: (row) => row[at.state] }, { key: "remark", title: "why", value: (row) => row[at.remark] ?? "" },
-      ], failed, { name: "failures", caption: "Runs that failed, are damaged, or wait for one that did" })) : section("Failures", el("p", {}, "None.")),
+      progressPart(study, live),
+      section("Stages", stageTable(study, runs, at)),
+      section(
+        "Training now",
+        training.length ? trainingTable(training, runs, at) : el("p", {}, idleWords(live, study)),
+        await liveCurves(training),
+      ),
+      section("Failures", troubled.length ? failureTable(troubled, at) : el("p", {}, "None.")),
     ];
   },
 };
 
-const describeRow = (row, at) => `${row[at.teacher] ? `${row[at.teacher]} → ` : ""}${row[at.student]}, ${methodName(row[at.method])}, seed ${row[at.seed]}`;
+function progressPart(study, live) {
+  const { done, total } = progressOf(study);
+  const parts = [`${done.toLocaleString("en")} of ${counted(total, "run")} done`];
+  if (study.open_runs) parts.push(`${study.open_runs} open until selection ends`);
+  if (known(live.share)) parts.push(`${Math.floor(100 * live.share)} % of the work`);
+  if (known(live.left)) parts.push(`about ${duration(live.left)} left`);
+  return el(
+    "p",
+    { class: "progress" },
+    progressBar(known(live.share) ? live.share * total : done, total, "work done"),
+    ` ${parts.join(" · ")}`,
+  );
+}
+
+function idleWords(live, study) {
+  if (kdgap.exported) return "This page is a copy: nothing is trained in it.";
+  if (live.runners.length) return live.runners.map((runner) => `${runner.host}: ${runner.phase}`).join("; ");
+  const { done, total } = progressOf(study);
+  if (study.origin === "import") return "Nothing: these runs were imported.";
+  return done < total
+    ? `Nothing is being trained. \`kdgap run ${study.command}\` goes on.`
+    : "Nothing is being trained: every planned run is done.";
+}
+
+/** How far each role is; a run counts under its first. */
+function stageTable(study, runs, at) {
+  const stages = d3.rollups(
+    runs.rows,
+    (rows) => rows,
+    (row) => row[at.role].split(" ")[0] || "single",
+  );
+  const count = (rows, states) => rows.filter((row) => states.includes(row[at.state])).length;
+  return table(
+    [
+      col("stage", "role", ([role]) => role, { show: ([role]) => link(role, "runs", { role }) }),
+      num("done", "done", ([, rows]) => count(rows, ["done"])),
+      num("planned", "planned", ([, rows]) => rows.length),
+      num("trouble", "failed or blocked", ([, rows]) => count(rows, TROUBLE)),
+      col("share", "progress", ([, rows]) => count(rows, ["done"]) / rows.length, {
+        show: ([role, rows], value) => progressBar(value * rows.length, rows.length, `${role} done`),
+        lesser: true,
+      }),
+    ],
+    stages,
+    { name: "stages", caption: "How far each role is" },
+  );
+}
+
+const trainingTable = (training, runs, at) =>
+  table(
+    [
+      col("run", "run", (one) => runs.rows[one.run][at.id], {
+        show: (one, id) => link(describeRow(runs.rows[one.run], at), "run", { id: id.slice(0, 16) }),
+      }),
+      num("epoch", "epoch", (one) => one.epoch, { show: (one) => `${one.epoch} of ${one.epochs}` }),
+      num("step", "step", (one) => one.step, { show: (one) => `${one.step} of ${one.steps}`, lesser: true }),
+      pct("val_acc", "validation (%)", (one) => one.val_acc),
+      col("host", "machine", (one) => one.host, LESSER),
+    ],
+    training,
+    { name: "live", caption: "Runs in training" },
+  );
+
+async function liveCurves(training) {
+  const shown = training.slice(0, 8);
+  const runs = await Promise.all(shown.map((one) => kdgap.fresh(`run/${one.run}`)));
+  const colours = ["var(--logit)", "var(--feature)", ...OTHERS];
+  const series = runs
+    .filter((run) => run.history.length)
+    .map((run, index) => {
+      const values = run.history.map((entry) => entry.val_acc);
+      const name = run.slots[0] ? armName(run.slots[0]) : run.id.slice(0, 8);
+      const settings = settingsText(run.parameters);
+      return {
+        name: `${name}${settings ? ` (${settings})` : ""}, seed ${run.seed}`,
+        method: run.slots[0]?.method ?? "none",
+        dash: DASHES[Math.floor(index / colours.length) % DASHES.length],
+        colour: colours[index % colours.length],
+        curve: { epoch: run.history.map((entry) => entry.epoch), mean: values, low: values, high: values },
+      };
+    });
+  const more = training.length > shown.length ? `The first ${shown.length} of ${training.length} runs.` : "";
+  return series.length
+    ? curveChart(
+        series,
+        "validation accuracy (%)",
+        { name: "live-curves", title: "Validation accuracy so far", words: more },
+        100,
+      )
+    : null;
+}
+
+const failureTable = (rows, at) =>
+  table(
+    [
+      col("run", "run", (row) => row[at.id], {
+        show: (row, id) => link(describeRow(row, at), "run", { id: id.slice(0, 16) }),
+      }),
+      col("state", "state", (row) => row[at.state]),
+      col("remark", "why", (row) => row[at.remark] ?? ""),
+    ],
+    rows,
+    { name: "failures", caption: "Runs that failed, are damaged, or wait for one that did" },
+  );

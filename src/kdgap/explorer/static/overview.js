@@ -4,110 +4,272 @@ kdgap.views.overview = {
   title: "Overview",
   async draw(study) {
     const { analysis } = study;
-    const parts = [heading(study)];
-    if (!analysis) {
-      parts.push(section("Nothing to judge yet", el("p", {}, `${capital(study.reason)}. `, link("See the runs", "runs"), " or ", link("what is training now", "live"), ".")));
-      if (study.warnings.length) parts.push(section("Before it begins", el("ul", {}, study.warnings.map((text) => el("li", {}, text)))));
-      return parts;
-    }
-    if (analysis.contrasts.length) {
-      parts.push(section("Claims", tally(analysis.contrasts.map((claim) => claim.outcome), ["established", "contradicted", "not established"]),
-        el("ol", { class: "claims" }, analysis.contrasts.map((claim, number) => el("li", {},
-          badge(claim.outcome), " ", postHoc(claim), " ", claim.sentence.replace(`: ${claim.outcome}; `, ": "), " ",
-          link("what is behind it", "claim", { name: claim.name, n: number })))),
-        bracketNote(analysis.settings)));
-    }
-    if (analysis.gains.length) {
-      parts.push(section("Gains over plain training", tally(analysis.gains.map((gain) => gain.verdict), ["gain", "harm", "equivalent", "inconclusive"]), gainTable(study, "gains")));
-      parts.push(intervalChart(analysis.gains.slice(0, 60).map(gainLine), { name: "gains", title: "Every gain with its interval", words: `Thick: ${level(analysis)} interval of each gain by itself.` }));
-    } else {
-      parts.push(section("Gains", el("p", {}, "No method was compared with a baseline yet.")));
-    }
-    if (analysis.flags.length) {
-      parts.push(section("Before believing it", el("ul", { class: "mind" }, analysis.flags.map((flag) => el("li", {}, flag.text)))));
-    }
-    return parts;
-  },
-};
-
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const level = (analysis) => `${Number((100 * analysis.settings.confidence).toPrecision(6))} %`;
-
-function heading(study) {
-  const states = Object.entries(study.states).map(([state, count]) => el("li", {}, link(`${count.toLocaleString("en")} ${state}`, "runs", { state })));
-  return el("div", { class: "lead" }, el("h1", {}, study.name), study.description ? el("p", {}, study.description) : null,
-    el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs"), study.open_runs ? el("li", {}, `${study.open_runs} open until selection ends`) : null),
-    study.marks.length ? el("p", { class: "marks" }, `Mind: ${study.marks.join("; ")}.`) : null);
-}
-
-function tally(found, order) {
-  return el("p", { class: "tally" }, order.map((one) => [badge(one), ` ${found.filter((other) => other === one).length} `]));
-}
-
-function bracketNote(settings) {
-  return el("p", { class: "note" }, `pp: percentage points of test accuracy. In brackets: the ${100 * settings.confidence} % interval of that difference by itself; what is said of it is corrected for ${counted(settings.claims_in_family, "claim")}.`);
-}
-
-const gainLine = (gain) => ({
-  label: `${pairName(gain)}, ${methodName(gain.method)}`, method: gain.method, value: gain.gain_pp,
-  low: gain.ci95_pp?.[0], high: gain.ci95_pp?.[1], verdict: gain.verdict,
-});
-
-/** The arm that a gain is about. */
-const armOf = (study, gain) => study.arms.find((arm) => arm.role === "final" && arm.slot === gain.slot && arm.cell === gain.cell);
-const baselineOf = (study, gain) => study.arms.find((arm) => arm.role === "baseline" && arm.runs.length && gain.baseline_runs.length && arm.student === gain.student && arm.n === gain.n_baseline);
-const armState = (arm) => ({ teacher: arm.teacher, student: arm.student, method: arm.method, role: arm.role, variant: arm.variant || null, cell: arm.cell.slice(0, 12) });
-
-function gainTable(study, name) {
-  const { gains, settings } = study.analysis;
-  return table([
-    { key: "pair", title: "pair", value: pairName },
-    { key: "method", title: "method", value: (gain) => methodName(gain.method), show: (gain, text) => { const arm = armOf(study, gain); return arm ? link(text, "configuration", armState(arm)) : text; } },
-    { key: "n", title: "n", value: (gain) => gain.n, numeric: true, lesser: true },
-    { key: "accuracy", title: "accuracy (%)", value: (gain) => gain.mean_pp, show: (gain) => spread(gain.mean_pp, gain.std_pp), numeric: true, lesser: true },
-    { key: "gain_pp", title: "gain (pp)", value: (gain) => gain.gain_pp, show: (gain) => signed(gain.gain_pp), numeric: true },
-    { key: "interval", title: `${level(study.analysis)} interval`, value: (gain) => gain.ci95_pp?.[0] ?? null, show: (gain) => interval(gain.ci95_pp), numeric: true },
-    { key: "p", title: "p", value: (gain) => gain.p, show: (gain) => pValue(gain.p), numeric: true, lesser: true },
-    { key: "p_holm", title: "Holm p", value: (gain) => gain.p_holm, show: (gain) => pValue(gain.p_holm) + (known(gain.p_holm) && gain.p_holm <= settings.alpha ? "*" : ""), numeric: true, lesser: true },
-    { key: "verdict", title: "verdict", value: (gain) => gain.verdict, show: (gain) => badge(gain.verdict) },
-    { key: "seeds_needed", title: "seeds needed", value: (gain) => (gain.verdict === "inconclusive" ? gain.seeds_needed : null), numeric: true, lesser: true },
-    { key: "tried", title: "tried", value: (gain) => gain.tried, numeric: true, lesser: true },
-  ], gains, { name, caption: "Gains over plain training, in percentage points" });
-}
-
-kdgap.views.claim = {
-  title: null,
-  async draw(study, state) {
-    const claims = study.analysis?.contrasts ?? [];
-    const claim = claims.find((one) => one.name === state.get("name")) ?? claims[Number(state.get("n"))];
-    if (!claim) return [section("No such claim", el("p", {}, link("Back to the overview", "overview")))];
-    const { settings, sensitivity } = study.analysis;
-    const runs = await kdgap.get("runs");
-    const number = new Map(runs.rows.map((row, index) => [row[0], index]));
-    const terms = el("ul", {}, claim.terms.map((term) => el("li", {}, `${signed(term.weight, 2).replace(/\.?0+$/, "")} × ${term.slot} (n = ${term.n}): `,
-      term.runs.filter((id) => number.has(id)).slice(0, 60).map((id, index) => [index ? ", " : "", link(`seed ${runs.rows[number.get(id)][7]}`, "run", { id: id.slice(0, 16) })]))));
-    const views = sensitivity.map((view) => ({ view: view.name, ...view.contrasts.find((one) => one.name === claim.name) }));
-    const own = { above: "that it is above zero", not_below: `that it is not below zero by ${settings.smallest_effect_pp} pp`, nothing: `that it is smaller than ${settings.smallest_effect_pp} pp in either direction` }[claim.says];
+    if (!analysis) return [heading(study), ...waitingParts(study)];
     return [
-      el("div", { class: "lead" }, el("h1", {}, claim.text), el("p", {}, badge(claim.outcome), " ", postHoc(claim), " ", claim.sentence)),
-      section("What was tested", el("p", {}, `The claim is a weighted sum of ${claim.measure === "gain" ? "gains" : "accuracies"}, and says ${own}.`), terms),
-      section("The numbers", facts([
-        ["estimate", `${signed(claim.estimate_pp)} pp ${interval(claim.ci95_pp)}`],
-        ["p of the claim's own test", `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`],
-        ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected`],
-        ["seeds that its test needs", claim.seeds_needed_claim ? `${claim.seeds_needed_claim} a side, now ${claim.n_smallest}` : DASH],
-      ])),
-      section("Looked at otherwise", table([
-        { key: "view", title: "way of looking", value: (one) => one.view },
-        { key: "estimate_pp", title: "estimate (pp)", value: (one) => one.estimate_pp, show: (one) => `${signed(one.estimate_pp)} ${interval(one.ci95_pp)}`, numeric: true },
-        { key: "outcome", title: "outcome", value: (one) => one.outcome, show: (one) => badge(one.outcome) },
-      ], views, { name: `claim-${claim.name}`, caption: "The same claim, looked at otherwise" })),
-      claim.flags.length ? section("Mind", el("ul", { class: "mind" }, claim.flags.map((flag) => el("li", {}, flag.text)))) : null,
+      heading(study),
+      claimsSection(study),
+      gainsSection(study),
+      ablationsSection(study),
+      mind(
+        "Before believing it",
+        analysis.flags.map((flag) => flag.text),
+      ),
+      findingsPart(analysis),
+      originSection(study),
     ];
   },
 };
 
-/** A list of what and how much. */
-function facts(pairs) {
-  return el("dl", { class: "facts" }, pairs.filter(Boolean).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+function heading(study) {
+  const states = Object.entries(study.states).map(([state, count]) =>
+    el("li", {}, link(`${count.toLocaleString("en")} ${state}`, "runs", { state })),
+  );
+  if (study.open_runs) states.push(el("li", {}, `${study.open_runs} open until selection ends`));
+  const { done, total } = progressOf(study);
+  return el(
+    "div",
+    { class: "lead" },
+    el("h1", {}, study.name),
+    study.description ? el("p", {}, study.description) : null,
+    el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs")),
+    done < total
+      ? el(
+          "p",
+          {},
+          progressBar(done, total),
+          ` ${done} of ${counted(total, "run")} done. `,
+          link("What is training now", "live"),
+        )
+      : null,
+    study.marks.length ? el("p", { class: "marks" }, `Mind: ${study.marks.join("; ")}.`) : null,
+  );
+}
+
+const progressOf = (study) => ({
+  done: study.states.done ?? 0,
+  total: Object.values(study.states).reduce((sum, count) => sum + count, 0) + study.open_runs,
+});
+const progressBar = (done, total, label = "runs done") =>
+  el("progress", { max: Math.max(1, total), value: done, "aria-label": label });
+
+function waitingParts(study) {
+  const elsewhere = [link("See the runs", "runs"), " or ", link("what is training now", "live"), "."];
+  return [
+    section("Nothing to judge yet", el("p", {}, `${capital(study.reason)}. `, elsewhere)),
+    mind("Before it begins", study.warnings),
+  ];
+}
+
+const tally = (found, order) =>
+  el(
+    "p",
+    { class: "tally" },
+    order.map((one) => [badge(one), ` ${found.filter((other) => other === one).length} `]),
+  );
+
+const claimLine = (claim) => ({
+  label: claim.text,
+  colour: "var(--ink)",
+  value: claim.estimate_pp,
+  low: claim.ci95_pp?.[0],
+  high: claim.ci95_pp?.[1],
+  verdict: claim.outcome,
+});
+
+/** The part of a claim's sentence that follows the claim and its outcome, which stand beside it. */
+function claimRest(claim) {
+  const quoted = `“${claim.text.replace(/\.$/, "")}”: `;
+  const rest = claim.sentence.startsWith(quoted) ? claim.sentence.slice(quoted.length) : claim.sentence;
+  return rest.startsWith(`${claim.outcome}; `) ? rest.slice(claim.outcome.length + 2) : rest;
+}
+
+function claimsSection(study) {
+  const claims = study.analysis.contrasts;
+  if (!claims.length) {
+    return section(
+      "Claims",
+      el(
+        "p",
+        {},
+        "None is declared. A claim is a difference of gains or accuracies, said before the runs are seen.",
+      ),
+    );
+  }
+  const line = (claim) =>
+    el(
+      "li",
+      {},
+      badge(claim.outcome),
+      " ",
+      postHoc(claim),
+      " ",
+      link(claim.text, "claim", { name: claim.name }),
+      `: ${claimRest(claim)}`,
+    );
+  const { settings } = study.analysis;
+  const corrected = `what is said of it is corrected for ${counted(settings.claims_in_family, "claim")}.`;
+  return section(
+    "Claims",
+    tally(
+      claims.map((claim) => claim.outcome),
+      ["established", "contradicted", "not established"],
+    ),
+    el("ol", { class: "claims" }, claims.map(line)),
+    note(
+      `pp: percentage points of test accuracy. In brackets: the ${confidence()} interval of that difference by itself; ${corrected} Each claim leads to why it ends as it does.`,
+    ),
+    disclosure(
+      "All claims in one figure",
+      intervalChart(claims.slice(0, 60).map(claimLine), {
+        name: "claims",
+        title: "Every claim with its interval",
+        above: true,
+        words: `Lines: ${confidence()} interval of each difference by itself.`,
+      }),
+    ),
+  );
+}
+
+const gainLine = (gain) => ({
+  label: `${pairName(gain)}, ${methodName(gain.method)}`,
+  method: gain.method,
+  value: gain.gain_pp,
+  low: gain.ci95_pp?.[0],
+  high: gain.ci95_pp?.[1],
+  verdict: gain.verdict,
+});
+
+/** The arm that a gain is about, by its place among the gains. */
+const armOfGain = (study, index) => study.arms.find((arm) => arm.gain === index);
+
+function gainsSection(study) {
+  const { gains } = study.analysis;
+  if (!gains.length) return section("Gains", el("p", {}, "No method was compared with a baseline yet."));
+  return section(
+    "Gains over plain training",
+    tally(
+      gains.map((gain) => gain.verdict),
+      ["gain", "harm", "equivalent", "inconclusive"],
+    ),
+    gainTable(study),
+    intervalChart(gains.slice(0, 60).map(gainLine), {
+      name: "gains",
+      title: "Every gain with its interval",
+      words: `Lines: ${confidence()} interval of each gain by itself.`,
+    }),
+  );
+}
+
+function gainTable(study) {
+  const { gains } = study.analysis;
+  const place = new Map(gains.map((gain, index) => [gain, armOfGain(study, index)]));
+  return table(
+    [
+      col("pair", "pair", pairName),
+      col("method", "method", (gain) => methodName(gain.method), {
+        show: (gain, name) =>
+          link(name, "configuration", armState(place.get(gain)), {
+            "aria-label": `${name}, ${pairName(gain)}`,
+          }),
+      }),
+      num("n", "n", (gain) => gain.n, LESSER),
+      num("accuracy", "accuracy (%)", (gain) => gain.mean_pp, {
+        show: (gain) => spread(gain.mean_pp, gain.std_pp),
+        lesser: true,
+      }),
+      num("gain_pp", `gain (pp) with its ${confidence()} interval`, (gain) => gain.gain_pp, {
+        show: (gain, value) => withInterval(value, gain.ci95_pp),
+      }),
+      ...ends((gain) => gain.ci95_pp),
+      num("p", "p", (gain) => gain.p, { show: (gain, p) => pValue(p), lesser: true }),
+      num("p_holm", "Holm p", (gain) => gain.p_holm, { show: (gain, p) => pValue(p), lesser: true }),
+      col("verdict", "verdict", (gain) => gain.verdict, { show: (gain, verdict) => badge(verdict) }),
+      num(
+        "seeds_needed",
+        "seeds needed",
+        (gain) => (gain.verdict === "inconclusive" ? gain.seeds_needed : null),
+        LESSER,
+      ),
+      num("tried", "tried", (gain) => gain.tried, LESSER),
+    ],
+    gains,
+    { name: "gains", caption: "Gains over plain training, in percentage points" },
+  );
+}
+
+function ablationsSection(study) {
+  const { ablations } = study.analysis;
+  if (!ablations.length) return null;
+  const mean = (side) => (row) => row[side]?.mean_pp ?? null;
+  const shown = (side) => (row) =>
+    row[side] ? `${spread(row[side].mean_pp, row[side].std_pp)} (n = ${row[side].n})` : DASH;
+  return section(
+    "Ablations",
+    table(
+      [
+        col("name", "ablation", (row) => row.name),
+        col("slot", "of", (row) => row.slot, LESSER),
+        col("change", "change", (row) => row.change),
+        num("base", "before (%)", mean("base"), { show: shown("base"), lesser: true }),
+        num("changed", "after (%)", mean("changed"), { show: shown("changed"), lesser: true }),
+        num("effect_pp", "effect (pp)", (row) => row.effect_pp, {
+          show: (row, value) => withInterval(value, row.ci95_pp),
+        }),
+        ...ends((row) => row.ci95_pp),
+        num("p_holm", "Holm p", (row) => row.p_holm, { show: (row, p) => pValue(p), lesser: true }),
+        col("verdict", "verdict", (row) => row.verdict, { show: (row, verdict) => badge(verdict) }),
+      ],
+      ablations,
+      { name: "ablations", caption: "What one changed setting does to test accuracy" },
+    ),
+  );
+}
+
+function findingsPart(analysis) {
+  if (!analysis.findings.length) return null;
+  const line = (finding) => el("li", {}, `${finding.text}: `, finding.paths.join(", "));
+  return disclosure(
+    `What the import found odd (${analysis.findings.length})`,
+    el("ul", {}, analysis.findings.slice(0, 200).map(line)),
+  );
+}
+
+/** Where a study comes from: data, code, machines, and the digests of what was declared. */
+function originSection(study) {
+  const origin = study.analysis.provenance;
+  const pairs = (found) =>
+    Object.entries(found ?? {})
+      .filter(([, value]) => value !== null && typeof value !== "object")
+      .map(([key, value]) => `${key} ${value}`)
+      .join(", ");
+  const digest = (text) => el("code", {}, text);
+  return section(
+    "Where it comes from",
+    facts([
+      ["judged by", study.analysis.made_with],
+      origin.source ? ["files", [`${origin.source.path}, SHA-256 `, digest(origin.source.sha256)]] : null,
+      origin.data ? ["data", pairs(origin.data)] : null,
+      origin.data_fingerprint ? ["data fingerprint", digest(origin.data_fingerprint.fingerprint)] : null,
+      origin.recipe ? ["recipe", `${pairs(origin.recipe)}, precision ${origin.precision}`] : null,
+      origin.code
+        ? [
+            "trained by",
+            [
+              `kdgap ${origin.code.kdgap}, revision ${origin.code.revision ?? "unknown"}, source `,
+              digest(origin.code.source_sha256 ?? DASH),
+            ],
+          ]
+        : null,
+      origin.environments?.length ? ["machines", origin.environments.join("; ")] : null,
+      origin.preregistration
+        ? [
+            "locked before the first test",
+            ["claims, seeds and statistics, SHA-256 ", digest(origin.preregistration)],
+          ]
+        : null,
+      origin.claims
+        ? ["claims from", [`${origin.claims.name}, SHA-256 `, digest(origin.claims.sha256)]]
+        : null,
+    ]),
+  );
 }

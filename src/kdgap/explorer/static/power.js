@@ -1,28 +1,190 @@
 "use strict";
-// What n seeds can and cannot show, from the spread that was seen.
+// What n seeds can and cannot show of each claim and gain, from the spread that was seen.
 kdgap.views.power = {
   title: "Power",
   async draw(study, state) {
-    const power = study.power ?? [];
-    if (!power.length) return [section("Power", el("p", {}, "No spread over seeds is known yet: `kdgap plan` says what it would show by the study's guess."))];
-    const { settings } = study.analysis;
-    const counts = power[0].seeds;
-    const chosen = counts.reduce((best, count) => (Math.abs(count - Number(state.get("n") ?? 5)) < Math.abs(best - Number(state.get("n") ?? 5)) ? count : best));
-    const index = counts.indexOf(chosen);
-    const lines = power.flatMap((one) => counts.map((count, place) => ({ name: `${pairName(one)}, ${methodName(one.method)}`, method: one.method, seeds: count, power: 100 * one.power[place] })));
+    if (!study.analysis)
+      return [
+        el("h1", {}, "Power"),
+        el(
+          "p",
+          {},
+          "No spread over seeds is known yet: ",
+          el("code", {}, "kdgap plan"),
+          " says what the seeds would show by the study's guess.",
+        ),
+      ];
+    const { seeds, entries } = await kdgap.get("power");
+    if (!entries.length)
+      return [el("h1", {}, "Power"), el("p", {}, "No claim and no gain can be judged yet.")];
+    const named = entries.map((one) => ({ ...one, ...powerName(study, one) }));
+    const chosen = named.find((one) => one.key === state.get("of")) ?? named[0];
+    const nearest = (wanted) =>
+      seeds.reduce((best, count) => (Math.abs(count - wanted) < Math.abs(best - wanted) ? count : best));
+    const n = nearest(Number(state.get("n") ?? chosen.now));
+    const options = ["claim", "gain"]
+      .map((kind) => ({
+        group: `${kind}s`,
+        options: named.filter((one) => one.kind === kind).map((one) => [one.key, one.name]),
+      }))
+      .filter((group) => group.options.length);
     return [
       el("h1", {}, "Power"),
-      el("p", {}, `A true gain of ${settings.smallest_effect_pp} pp, the smallest of interest, is found in so many of 100 studies with n seeds a side, after correction for ${counted(settings.gains_in_family, "gain")}.`),
-      figure({ height: 300, x: { label: "seeds a side →", type: "log", ticks: counts, tickFormat: "d" }, y: { label: "↑ power (%)", domain: [0, 100], grid: true },
-        marks: [Plot.ruleY([100 * settings.power], { strokeDasharray: "4 3" }), Plot.ruleX([chosen], { stroke: "var(--soft)" }), Plot.line(lines, { x: "seeds", y: "power", z: "name", stroke: (one) => colourOf(one.method), strokeWidth: 1.8 }), Plot.tip(lines, Plot.pointer({ x: "seeds", y: "power", title: (one) => `${one.name}\n${one.seeds} seeds: ${one.power.toFixed(0)} %` }))] },
-      { name: "power", title: "Power by seeds", words: `Dashed: ${100 * settings.power} %, which the study asks for.`, rows: lines }),
-      choice("seeds a side", counts.map((count) => [String(count), String(count)]), String(chosen), (n) => kdgap.change({ n })),
-      section(`With ${chosen} seeds a side`, table([
-        { key: "pair", title: "pair", value: pairName }, { key: "method", title: "method", value: (one) => methodName(one.method) },
-        { key: "power", title: `finds ${settings.smallest_effect_pp} pp (%)`, value: (one) => 100 * one.power[index], show: (one, value) => value.toFixed(0), numeric: true },
-        { key: "smallest", title: `found with ${100 * settings.power} % (pp)`, value: (one) => one.smallest[index], show: (one, value) => fixed(value), numeric: true },
-        { key: "needed", title: "seeds needed", value: (one) => one.needed, show: (one, value) => value ?? "too many", numeric: true },
-      ], power, { name: "power", caption: "What so many seeds can show, by gain" })),
+      el(
+        "div",
+        { class: "picker" },
+        choice("of", options, chosen.key, (of) => kdgap.change({ of })),
+        choice(
+          "seeds a side",
+          seeds.map((count) => [String(count), String(count)]),
+          String(n),
+          (count) => kdgap.change({ n: count }),
+        ),
+      ),
+      el("p", { class: "sentence" }, powerSentence(study, chosen, n, seeds)),
+      chosen.guessed ? note("Too few seeds to see a spread: the study's guess stands in its place.") : null,
+      el(
+        "div",
+        { class: "charts" },
+        powerChart(study, named, chosen, n, seeds),
+        smallestChart(study, named, chosen, n, seeds),
+      ),
+      section(`With ${n} seeds a side`, powerTable(study, named, seeds.indexOf(n))),
     ];
   },
 };
+
+function powerName(study, entry) {
+  if (entry.kind === "claim") {
+    const claim = study.analysis.contrasts[entry.index];
+    return { key: `claim:${claim.name}`, name: claim.text, colour: "var(--ink)" };
+  }
+  const gain = study.analysis.gains[entry.index];
+  return {
+    key: `gain:${gain.slot}`,
+    name: `${pairName(gain)}, ${methodName(gain.method)}`,
+    colour: colourOf(gain.method),
+  };
+}
+
+function powerSentence(study, one, n, seeds) {
+  const { settings } = study.analysis;
+  const index = seeds.indexOf(n);
+  const often = Math.round(100 * one.power[index]);
+  const margin = `${settings.smallest_effect_pp} pp`;
+  const truth =
+    one.says === "above"
+      ? `A true difference of ${margin} is found`
+      : "If there truly is no difference, this is shown";
+  const needed =
+    one.needed === null ? "no affordable number of seeds would reach" : `${one.needed} would reach`;
+  const reach =
+    one.says === "above"
+      ? "The smallest difference found that often is"
+      : "The smallest margin shown that often is";
+  return `${truth} in ${often < 1 ? "fewer than 1" : often > 99 ? "more than 99" : often} of 100 studies with ${n} seeds a side (now ${one.now}); ${needed} ${100 * settings.power} %. ${reach} ${fixed(one.smallest[index])} pp.`;
+}
+
+/** One line a comparison over seeds, the chosen one in front. */
+function seedsChart(entries, chosen, n, seeds, value, y, about) {
+  const rows = entries.flatMap((one) =>
+    seeds.map((count, index) => ({ name: one.name, kind: one.kind, seeds: count, value: value(one, index) })),
+  );
+  const own = rows.filter((row) => row.name === chosen.name && row.kind === chosen.kind);
+  return figure(
+    {
+      height: 300,
+      x: {
+        label: "seeds a side →",
+        type: "log",
+        ticks: seeds.filter((count) => ![4, 6, 12].includes(count)),
+        tickFormat: "d",
+      },
+      y: { grid: true, ...y },
+      marks: [
+        ...about.rules,
+        Plot.ruleX([n], { stroke: "var(--soft)", strokeDasharray: "2 3" }),
+        Plot.line(rows, {
+          x: "seeds",
+          y: "value",
+          z: (row) => row.kind + row.name,
+          stroke: "var(--line)",
+          strokeWidth: 1.2,
+          clip: true,
+        }),
+        Plot.line(own, { x: "seeds", y: "value", stroke: chosen.colour, strokeWidth: 2.5, clip: true }),
+        Plot.dot(own, { x: "seeds", y: "value", fill: chosen.colour, r: 3, clip: true }),
+        Plot.tip(
+          rows,
+          Plot.pointer({
+            x: "seeds",
+            y: "value",
+            title: (row) => `${row.name}\n${row.seeds} seeds a side: ${row.value.toFixed(2)} ${about.unit}`,
+          }),
+        ),
+      ],
+    },
+    { ...about, rows, half: true },
+  );
+}
+
+function powerChart(study, entries, chosen, n, seeds) {
+  const { settings } = study.analysis;
+  return seedsChart(
+    entries,
+    chosen,
+    n,
+    seeds,
+    (one, index) => 100 * one.power[index],
+    { label: "↑ power (%)", domain: [0, 100] },
+    {
+      name: "power",
+      title: "How often it succeeds, by seeds",
+      unit: "%",
+      rules: [Plot.ruleY([100 * settings.power], { strokeDasharray: "4 3" })],
+      words: `For a difference of ${settings.smallest_effect_pp} pp, after correction. Dashed: ${100 * settings.power} %, which the study asks for; pale: the others.`,
+    },
+  );
+}
+
+function smallestChart(study, entries, chosen, n, seeds) {
+  const { settings } = study.analysis;
+  const most = Math.max(4 * settings.smallest_effect_pp, chosen.smallest[Math.min(2, seeds.length - 1)]);
+  return seedsChart(
+    entries,
+    chosen,
+    n,
+    seeds,
+    (one, index) => one.smallest[index],
+    { label: "↑ smallest (pp)", domain: [0, most] },
+    {
+      name: "smallest",
+      title: "The smallest difference that is found, by seeds",
+      unit: "pp",
+      rules: [Plot.ruleY([settings.smallest_effect_pp], { strokeDasharray: "4 3" })],
+      words: `With ${100 * settings.power} % power. Dashed: ${settings.smallest_effect_pp} pp, the smallest effect of interest.`,
+    },
+  );
+}
+
+function powerTable(study, entries, index) {
+  const { settings } = study.analysis;
+  return table(
+    [
+      col("kind", "kind", (one) => one.kind, LESSER),
+      col("of", "of", (one) => one.name, {
+        show: (one, name) => link(name, "power", { of: one.key, n: kdgap.place().state.get("n") }),
+      }),
+      num("power", `succeeds at ${settings.smallest_effect_pp} pp (%)`, (one) => 100 * one.power[index], {
+        show: (one, value) => value.toFixed(0),
+      }),
+      num("smallest", `smallest at ${100 * settings.power} % (pp)`, (one) => one.smallest[index], {
+        show: (one, value) => fixed(value),
+      }),
+      num("needed", "seeds needed", (one) => one.needed, { show: (one, value) => value ?? "too many" }),
+      num("now", "seeds now", (one) => one.now, LESSER),
+    ],
+    entries,
+    { name: "power", caption: "What so many seeds can show, by claim and gain" },
+  );
+}

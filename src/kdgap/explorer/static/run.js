@@ -2,107 +2,305 @@
 // One run: what was asked, what happened epoch by epoch, where it comes from, and how to repeat it.
 kdgap.views.run = {
   title: null,
+  under: "runs",
   async draw(study, state) {
-    const { rows } = await kdgap.get("runs");
+    const { rows, columns } = await kdgap.get("runs");
     const wanted = state.get("id");
-    const number = wanted ? rows.findIndex((row) => row[0].startsWith(wanted)) : Number(state.get("n"));
-    if (!(number >= 0 && number < rows.length)) return [section("No such run", el("p", {}, link("See the runs", "runs")))];
+    const number = wanted
+      ? rows.findIndex((row) => row[0].startsWith(wanted))
+      : Number(state.get("n") ?? NaN);
+    if (!(number >= 0 && number < rows.length))
+      return [el("h1", {}, "No such run"), el("p", {}, link("See the runs", "runs"))];
     const run = await kdgap.get(`run/${number}`);
     const slot = run.slots[0];
-    const weights = study.primary;
     return [
       el("h1", {}, slot ? `${armName(slot)}, seed ${run.seed}` : `Run ${run.id.slice(0, 10)}`),
-      facts([
-        ["id", el("code", {}, run.id)],
-        ["state", run.remark ? `${run.state}: ${run.remark}` : run.state],
-        ["role", run.slots.map((one) => one.role).join(", ") || DASH],
-        ["settings", settingsText(run.parameters) || "none"],
-        ["test accuracy", `${percent(run.test.best?.accuracy)} % (best weights), ${percent(run.test.last?.accuracy)} % (last)`],
-        ["validation", `${percent(run.validation.best)} %${run.validation.best_epoch ? ` in epoch ${run.validation.best_epoch}` : ""} of ${run.epochs ?? run.history.length}`],
-        known(run.test[weights]?.top1_agreement) ? ["agreement with the teacher", `${percent(run.test[weights].top1_agreement)} %`] : null,
-        ["configuration", run.slots.filter((one) => ["teacher", "baseline", "final", "ablation"].includes(one.role)).map((one, index) => [index ? ", " : "", link(armName(one), "configuration", armState({ ...one, cell: run.cell }))])],
-        run.flags.length ? ["mind", run.flags.join("; ")] : null,
-      ]),
-      repeatSection(study, run),
+      siblings(study, run, rows, placesOf(columns)),
+      runFacts(study, run),
+      run.failure ? section("Why it failed", el("p", {}, run.remark), failurePart(run.failure)) : null,
+      repeatSection(run),
       historySection(run),
-      askedSection(run),
+      originOfRun(study, run),
+      logSection(run),
       filesSection(run),
     ];
   },
 };
 
-/** How to get the same numbers again. */
-function repeatSection(study, run) {
-  if (!run.asked?.spec) {
-    return section("Where it comes from", facts([["files", run.paths.join(", ")]]));
-  }
-  const file = flatFile(run.asked.spec, run);
-  return section("Repeat it",
-    el("p", {}, "Save this as ", el("code", {}, "run.yaml"), ", then: ", el("code", {}, "kdgap train run.yaml"), ". The weights are the same bits on an equal environment."),
-    el("pre", { tabindex: "0" }, el("code", {}, file)),
-    el("p", { class: "tools" }, el("button", { type: "button", onclick: () => copy(file) }, "Copy"),
-      el("button", { type: "button", onclick: () => download("run.yaml", file, "text/yaml") }, "run.yaml")));
+/** The runs that differ from this one in their seed alone. */
+function siblings(study, run, rows, at) {
+  const arm = study.arms.find((one) => one.runs.includes(run.number));
+  if (!arm || arm.runs.length < 2) return null;
+  const others = arm.runs.slice(0, 40).map((number, index) => {
+    const seed = rows[number][at.seed];
+    return [
+      index ? " " : "",
+      number === run.number
+        ? el("strong", {}, String(seed))
+        : link(
+            String(seed),
+            "run",
+            { id: rows[number][at.id].slice(0, 16) },
+            { "aria-label": `seed ${seed}` },
+          ),
+    ];
+  });
+  return el("p", { class: "onward" }, "Seeds of this configuration: ", others);
 }
 
-/** A run's spec as the flat file that `kdgap train` reads. */
-function flatFile(spec, run) {
-  const { data, model, method, teacher, recipe } = spec;
-  const keys = {
-    model: model.name, stem: model.stem, width: model.width, kd_type: method.name, ...method.parameters,
-    ...(teacher ? { teacher: teacher.model.name, teacher_weights: teacher.weights } : {}),
-    data: data.name, image_size: data.image_size, augmentation: data.augmentation, split_seed: data.split_seed,
-    val_size: data.val_size, limit: data.limit, epochs: recipe.epochs, batch_size: recipe.batch_size, lr: recipe.lr,
-    eta_min: recipe.eta_min, momentum: recipe.momentum, nesterov: recipe.nesterov, weight_decay: recipe.weight_decay,
-    clip_norm: recipe.clip_norm, clip_scope: recipe.clip_scope, precision: spec.precision, seed: spec.seed,
-    threads: run.asked.environment?.threads, output_dir: `again/${run.id.slice(0, 10)}`,
-  };
-  return Object.entries(keys).filter(([, value]) => value !== null && value !== undefined)
-    .map(([key, value]) => `${key}: ${typeof value === "string" && !/^[\w./-]+$/.test(value) ? JSON.stringify(value) : value}`).join("\n") + "\n";
+function runFacts(study, run) {
+  const shown = run.slots.filter((one) =>
+    study.arms.some((arm) => arm.slot === one.slot && arm.role === one.role),
+  );
+  const test = (weights) => `${percent(run.test[weights]?.accuracy)} % (${weights} weights)`;
+  const hash = (weights) => run.test[weights]?.weight_hash;
+  return facts([
+    [
+      "id",
+      [
+        el("code", {}, run.id),
+        study.origin === "import" ? ", the digest of what its file says" : ", the digest of what was asked",
+      ],
+    ],
+    ["state", run.remark ? `${run.state}: ${run.remark}` : run.state],
+    ["role", run.slots.map((one) => one.role).join(", ") || DASH],
+    ["settings", settingsText(run.parameters) || "none"],
+    ["test accuracy", run.test.best || run.test.last ? `${test("best")}, ${test("last")}` : "not tested"],
+    [
+      "validation",
+      known(run.validation.best)
+        ? `${percent(run.validation.best)} %${run.validation.best_epoch ? ` in epoch ${run.validation.best_epoch}` : ""} of ${run.epochs ?? run.history.length}`
+        : DASH,
+    ],
+    known(run.test[study.primary]?.top1_agreement)
+      ? ["agreement with the teacher", `${percent(run.test[study.primary].top1_agreement)} %`]
+      : null,
+    hash("best")
+      ? [
+          "digest of the weights",
+          ["best ", el("code", {}, hash("best")), ", last ", el("code", {}, hash("last") ?? DASH)],
+        ]
+      : null,
+    shown.length
+      ? [
+          "configuration",
+          shown.map((one, index) => [
+            index ? ", " : "",
+            link(`${armName(one)} (${one.role})`, "configuration", armState({ ...one, cell: run.cell })),
+          ]),
+        ]
+      : null,
+    run.flags.length ? ["mind", run.flags.join("; ")] : null,
+  ]);
+}
+
+const failurePart = (failure) =>
+  facts(
+    Object.entries(failure).map(([key, value]) => [
+      key,
+      typeof value === "object" ? JSON.stringify(value) : String(value),
+    ]),
+  );
+
+/** How to get the same numbers again. */
+function repeatSection(run) {
+  const { repeat } = run;
+  if (!repeat) return null;
+  const command = (text) => el("p", { class: "command" }, el("code", {}, text), " ", copyButton(text));
+  return section(
+    "Repeat it",
+    repeat.verify
+      ? [el("p", {}, "Train it again beside the study, and compare bit for bit:"), command(repeat.verify)]
+      : null,
+    repeat.file
+      ? [
+          el(
+            "p",
+            {},
+            "Or by itself: save this as ",
+            el("code", {}, "run.yaml"),
+            ". On an equal environment the weights are the same bits.",
+          ),
+          command("kdgap train run.yaml"),
+          el("pre", { tabindex: "0" }, el("code", {}, repeat.file)),
+          el(
+            "p",
+            { class: "tools" },
+            copyButton(repeat.file, "Copy the file"),
+            button("run.yaml", () => download("run.yaml", repeat.file, "text/yaml")),
+          ),
+        ]
+      : el("p", {}, repeat.reason),
+  );
 }
 
 function historySection(run) {
   const { history } = run;
-  if (!history.length) return section("Training", el("p", { class: "note" }, "No history was recorded."));
+  if (!history.length) return section("Training", note("No history was recorded."));
   const line = (key, part = null) => {
-    const points = history.map((entry, index) => [entry.epoch ?? index + 1, part ? entry[key]?.[part] : entry[key]]).filter(([, value]) => known(value));
-    return { epoch: points.map(([epoch]) => epoch), mean: points.map(([, value]) => value), low: points.map(([, value]) => value), high: points.map(([, value]) => value) };
+    const points = history
+      .map((entry, index) => [entry.epoch ?? index + 1, part ? entry[key]?.[part] : entry[key]])
+      .filter(([, value]) => known(value));
+    const values = points.map(([, value]) => value);
+    return { epoch: points.map(([epoch]) => epoch), mean: values, low: values, high: values };
   };
   const one = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
-  const accuracy = [one("validation", "var(--logit)", line("val_acc")), one("training", "var(--feature)", line("train_acc"), "6 3")];
-  const losses = ["loss_total", "loss_ce", "loss_kd"].map((key, index) => one(key.replace("loss_", ""), ["var(--ink)", "var(--logit)", "var(--feature)"][index], line(key), DASHES[index]));
+  const accuracy = [
+    one("validation", "var(--logit)", line("val_acc")),
+    one("training", "var(--feature)", line("train_acc"), "6 3"),
+  ];
+  const losses = ["loss_total", "loss_ce", "loss_kd"].map((key, index) =>
+    one(
+      key.replace("loss_", ""),
+      ["var(--ink)", "var(--logit)", "var(--feature)"][index],
+      line(key),
+      DASHES[index],
+    ),
+  );
   const terms = [...new Set(history.flatMap((entry) => Object.keys(entry.term_grad_norm ?? {})))];
-  const norms = [one("all parameters", "var(--ink)", line("grad_norm_max")), one("projections", "var(--feature)", line("proj_grad_norm_max"), "6 3"),
-    ...terms.map((term, index) => one(`of ${term}`, ["var(--logit)", ...OTHERS][index % 5], line("term_grad_norm", term), DASHES[(index + 1) % 3]))];
+  const norms = [
+    one("all parameters", "var(--ink)", line("grad_norm_max")),
+    one("projections", "var(--feature)", line("proj_grad_norm_max"), "6 3"),
+    ...terms.map((term, index) =>
+      one(
+        `of ${term}`,
+        ["var(--logit)", ...OTHERS][index % 5],
+        line("term_grad_norm", term),
+        DASHES[(index + 1) % 4],
+      ),
+    ),
+  ];
   const some = (series) => series.filter((each) => each.curve.mean.some((value) => value > 0));
-  const chart = (series, unit, name, title, scale = 1) => (some(series).length ? curveChart(some(series), unit, { name, title, width: 520 }, scale) : null);
-  return section("Training", el("div", { class: "charts" },
-    chart(accuracy, "accuracy (%)", "accuracy", "Accuracy", 100), chart(losses, "loss", "losses", "Loss and its terms"), chart(norms, "gradient norm", "norms", "Gradient norms before clipping")),
-    table([
-      { key: "epoch", title: "epoch", value: (entry) => entry.epoch ?? null, numeric: true },
-      ...["val_acc", "train_acc"].map((key) => ({ key, title: key === "val_acc" ? "validation (%)" : "training (%)", value: (entry) => entry[key] ?? null, show: (entry, value) => percent(value), numeric: true })),
-      ...["loss_total", "loss_ce", "loss_kd", "grad_norm_max", "lr"].map((key) => ({ key, title: key.replaceAll("_", " "), value: (entry) => entry[key] ?? null, show: (entry, value) => fixed(value, 4), numeric: true, lesser: key !== "loss_total" })),
-    ], history, { name: `history-${run.id.slice(0, 10)}`, caption: "Every epoch" }));
+  const chart = (series, unit, name, title, scale = 1) =>
+    some(series).length ? curveChart(some(series), unit, { name, title, half: true }, scale) : null;
+  return section(
+    "Training",
+    el(
+      "div",
+      { class: "charts" },
+      chart(accuracy, "accuracy (%)", "accuracy", "Accuracy", 100),
+      chart(losses, "loss", "losses", "Loss and its terms"),
+      chart(norms, "gradient norm", "norms", "Gradient norms before clipping"),
+    ),
+    disclosure(`Every epoch (${history.length})`, epochTable(run)),
+  );
 }
 
-function askedSection(run) {
-  if (!run.asked) return null;
+function epochTable(run) {
+  const titles = { val_acc: "validation (%)", train_acc: "training (%)" };
+  const plain = ["loss_total", "loss_ce", "loss_kd", "grad_norm_max", "proj_grad_norm_max", "lr"];
+  const recorded = (key) => run.history.some((entry) => known(entry[key]));
+  return table(
+    [
+      num("epoch", "epoch", (entry) => entry.epoch ?? null),
+      ...Object.keys(titles)
+        .filter(recorded)
+        .map((key) => ({
+          key,
+          title: titles[key],
+          value: (entry) => entry[key] ?? null,
+          show: (entry, value) => percent(value),
+          numeric: true,
+        })),
+      ...plain.filter(recorded).map((key) => ({
+        key,
+        title: key.replaceAll("_", " "),
+        value: (entry) => entry[key] ?? null,
+        show: (entry, value) => fixed(value, 4),
+        numeric: true,
+        lesser: key !== "loss_total",
+      })),
+    ],
+    run.history,
+    { name: `history-${run.id.slice(0, 10)}`, caption: "Every epoch" },
+  );
+}
+
+/** Where a run comes from: code, machine, libraries and data; of an import, its file. */
+function originOfRun(study, run) {
+  const file = ["files", run.paths.join(", ") || DASH];
+  if (!run.asked) {
+    const { source } = study.analysis?.provenance ?? {};
+    return section(
+      "Where it comes from",
+      facts([
+        file,
+        source ? ["imported from", [`${source.path}, SHA-256 `, el("code", {}, source.sha256)]] : null,
+        run.environment ? ["machine", run.environment] : null,
+      ]),
+    );
+  }
   const { provenance = {}, environment = {}, data = {} } = run.asked;
-  return section("Where it comes from", facts([
-    ["code", `kdgap ${provenance.kdgap ?? DASH}, revision ${provenance.revision ?? DASH}`],
-    ["machine", Object.entries(environment).map(([key, value]) => `${key} ${value}`).join(", ")],
-    ["libraries", Object.entries(provenance.packages ?? {}).map(([key, value]) => `${key} ${value}`).join(", ")],
-    ["data", `${data.name ?? DASH}, fingerprint ${data.fingerprint ?? DASH}`],
-    run.timing ? ["time", `${duration(run.timing.seconds)}, finished ${run.timing.finished ?? DASH}`] : null,
-    run.failure ? ["failure", JSON.stringify(run.failure)] : null,
-  ]), run.attempts ? el("details", {}, el("summary", {}, "Attempts"), el("pre", { tabindex: "0" }, run.attempts)) : null);
+  const listed = (found) =>
+    Object.entries(found ?? {})
+      .map(([key, value]) => `${key} ${value}`)
+      .join(", ");
+  return section(
+    "Where it comes from",
+    facts([
+      file,
+      [
+        "code",
+        [
+          `kdgap ${provenance.kdgap ?? DASH}, revision ${provenance.revision ?? "unknown"}, source `,
+          el("code", {}, provenance.source_sha256 ?? DASH),
+        ],
+      ],
+      ["machine", listed(environment)],
+      ["libraries", listed(provenance.packages)],
+      ["data", [`${data.name ?? DASH}, fingerprint `, el("code", {}, data.fingerprint ?? DASH)]],
+      run.timing
+        ? ["time", `${duration(run.timing.seconds)}, finished ${run.timing.finished ?? DASH}`]
+        : null,
+      run.timing?.test_openings?.length
+        ? ["test images opened", run.timing.test_openings.map((one) => `${one.when} by ${one.by}`).join(", ")]
+        : null,
+    ]),
+    disclosure("The whole spec", el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2))),
+  );
+}
+
+function logSection(run) {
+  if (!run.attempts?.length) return null;
+  return section(
+    "Log",
+    table(
+      [
+        col("when", "when", (one) => one.began ?? one.when ?? ""),
+        col("what", "what", (one) =>
+          one.began
+            ? `begun${one.from?.some(Boolean) ? ` from epoch ${one.from[0] + 1}, step ${one.from[1]}` : ""}`
+            : (one.ended ?? ""),
+        ),
+        col("where", "where", (one) => (one.host ? `${one.host}, process ${one.pid}` : "")),
+      ],
+      run.attempts,
+      { name: `log-${run.id.slice(0, 10)}`, caption: "Attempts to train it" },
+    ),
+  );
 }
 
 function filesSection(run) {
   if (!run.files?.length) return null;
-  const folder = run.paths[0];
-  return section("Files", table([
-    { key: "name", title: "file", value: (file) => file.name, show: (file) => (kdgap.exported ? file.name : el("a", { href: `files/${[...folder.split("/"), file.name].map(encodeURIComponent).join("/")}`, download: file.name }, file.name)) },
-    { key: "bytes", title: "bytes", value: (file) => file.bytes, show: (file, value) => value.toLocaleString("en"), numeric: true },
-    { key: "sha256", title: "SHA-256, as committed", value: (file) => run.hashes?.[file.name] ?? "", show: (file, value) => (value ? el("code", {}, value) : DASH) },
-  ], run.files, { name: "files", caption: `Files in ${folder}` }));
+  const folder = run.paths[0].split("/");
+  const address = (name) => `files/${[...folder, name].map(encodeURIComponent).join("/")}`;
+  return section(
+    "Files",
+    table(
+      [
+        col("name", "file", (file) => file.name, {
+          show: (file) =>
+            kdgap.exported
+              ? file.name
+              : el("a", { href: address(file.name), download: file.name }, file.name),
+        }),
+        num("bytes", "size", (file) => file.bytes, { show: (file, value) => bytes(value) }),
+        col("sha256", "SHA-256, as committed", (file) => run.hashes?.[file.name] ?? "", {
+          show: (file, value) => (value ? el("code", {}, value) : DASH),
+        }),
+      ],
+      run.files,
+      { name: "files", caption: `Files in ${run.paths[0]}` },
+    ),
+  );
 }

@@ -1,48 +1,117 @@
 "use strict";
 // Every run as a row: filtered by words and by choice, sorted by any column.
+const FILTERS = ["role", "teacher", "student", "method", "state"];
+
 kdgap.views.runs = {
   title: "Runs",
   async draw(study, state) {
     const { rows, columns } = await kdgap.get("runs");
-    const at = Object.fromEntries(columns.map((name, index) => [name, index]));
-    const values = (name, split = (text) => [text]) => [...new Set(rows.flatMap((row) => split(row[at[name]] ?? "")))].filter(Boolean).sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    const at = placesOf(columns);
     const chosen = (name) => state.get(name) ?? "";
-    const words = (state.get("q") ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    const kept = rows.filter((row) => ["teacher", "student", "method", "state"].every((name) => !chosen(name) || row[at[name]] === chosen(name))
-      && (!chosen("role") || row[at.role].split(" ").includes(chosen("role")))
-      && words.every((word) => row.some((value) => String(value ?? "").toLowerCase().includes(word))));
-    const pick = (name, options) => choice(name, [["", "any"], ...options.map((one) => [one, name === "method" ? methodName(one) : one])], chosen(name), (value) => kdgap.change({ [name]: value, page: null }));
-    let typed;
-    const search = el("input", {
-      type: "search", id: "search", value: state.get("q") ?? "", placeholder: "id, settings, remark …",
-      oninput: (event) => { clearTimeout(typed); typed = setTimeout(() => kdgap.change({ q: event.target.value, page: null }), 300); },
-    });
-    const number = (name, show) => ({ key: name, title: COLUMN_TITLES[name], value: (row) => row[at[name]], show, numeric: true });
-    const text = (name, more = {}) => ({ key: name, title: COLUMN_TITLES[name] ?? name, value: (row) => row[at[name]] ?? "", ...more });
+    const words = chosen("q").toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (row, name) =>
+      !chosen(name) || (row[at[name]] ?? "").split(name === "role" ? " " : "\n").includes(chosen(name));
+    const said = (row) =>
+      row
+        .map((value) => value ?? "")
+        .join(" ")
+        .toLowerCase();
+    const kept = rows.filter(
+      (row) =>
+        FILTERS.every((name) => fits(row, name)) &&
+        (!words.length || words.every((word) => said(row).includes(word))),
+    );
+    const filtered = words.length || FILTERS.some(chosen);
     return [
       el("h1", {}, "Runs"),
-      el("div", { class: "picker" }, pick("role", values("role", (roles) => roles.split(" "))), pick("teacher", values("teacher")), pick("student", values("student")), pick("method", values("method")), pick("state", values("state")),
-        el("label", { class: "choice", for: "search" }, el("span", {}, "words"), search)),
-      el("p", { role: "status" }, kept.length === rows.length ? counted(rows.length, "run") : `${kept.length.toLocaleString("en")} of ${counted(rows.length, "run")}`),
-      table([
-        { key: "id", title: "run", value: (row) => row[at.id], show: (row, id) => link(id.slice(0, 10), "run", { id: id.slice(0, 16) }) },
-        text("role"), text("teacher", { lesser: true }), text("student"), { ...text("method"), show: (row, name) => methodName(name) },
-        text("parameters", { lesser: true }), number("seed"), text("state"),
-        { ...number("validation", (row, value) => percent(value)), lesser: true },
-        number("test_best", (row, value) => percent(value)),
-        { ...number("test_last", (row, value) => percent(value)), lesser: true },
-        { ...number("agreement", (row, value) => percent(value)), lesser: true },
-        { ...number("epochs"), lesser: true }, text("remark", { lesser: true }),
-      ], kept, {
-        name: "runs", caption: `Runs of ${study.name}; accuracies in percent`, sort: state.get("sort") ?? "",
-        page: Number(state.get("page") ?? 0),
-        onstate: (changes) => { kdgap.quiet = true; kdgap.change(changes); },
-      }),
+      el(
+        "div",
+        { class: "picker" },
+        FILTERS.map((name) => filter(name, rows, at, chosen(name))),
+        searchField(chosen("q")),
+      ),
+      el(
+        "p",
+        { role: "status" },
+        kept.length === rows.length
+          ? counted(rows.length, "run")
+          : `${kept.length.toLocaleString("en")} of ${counted(rows.length, "run")}`,
+        filtered ? [" · ", link("show all", "runs")] : null,
+      ),
+      runTable(study, kept, at, state),
     ];
   },
 };
 
-const COLUMN_TITLES = {
-  parameters: "settings", validation: "validation", test_best: "test, best", test_last: "test, last",
-  agreement: "agreement", seed: "seed", epochs: "epochs", remark: "remark",
-};
+const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [name, index]));
+
+function filter(name, rows, at, chosen) {
+  const values = new Set(rows.flatMap((row) => (row[at[name]] ?? "").split(name === "role" ? " " : "\n")));
+  const sorted = [...values].filter(Boolean).sort((a, b) => ordered(a, b, 1));
+  const text = name === "method" ? methodName : (one) => one;
+  return choice(name, [["", "any"], ...sorted.map((one) => [one, text(one)])], chosen, (value) =>
+    kdgap.change({ [name]: value, page: null }),
+  );
+}
+
+function searchField(text) {
+  let typed;
+  const find = (event) => {
+    const { value } = event.target;
+    clearTimeout(typed);
+    typed = setTimeout(() => {
+      kdgap.note({ q: value, page: null });
+      kdgap.draw({ keep: true });
+    }, 200);
+  };
+  const field = el("input", {
+    type: "search",
+    id: "search",
+    placeholder: "id, settings, remark …",
+    oninput: find,
+  });
+  field.value = text;
+  return el("label", { class: "choice", for: "search" }, el("span", {}, "words"), field);
+}
+
+function runTable(study, rows, at, state) {
+  const title = (name) => COLUMN_TITLES[name] ?? name;
+  const text = (name, more) => col(name, title(name), (row) => row[at[name]] ?? "", more);
+  const number = (name, more) => num(name, title(name), (row) => row[at[name]], more);
+  const share = (name, more) => pct(name, title(name), (row) => row[at[name]], more);
+  return table(
+    [
+      col("id", "run", (row) => row[at.id], {
+        show: (row, id) => link(id.slice(0, 10), "run", { id: id.slice(0, 16) }),
+      }),
+      text("role"),
+      text("teacher", LESSER),
+      text("student"),
+      text("method", { show: (row, name) => methodName(name) }),
+      text("parameters", LESSER),
+      text("variant", LESSER),
+      number("seed"),
+      text("state"),
+      share("validation", LESSER),
+      share("test_best"),
+      share("test_last", LESSER),
+      share("agreement", LESSER),
+      number("epochs", LESSER),
+      text("remark", LESSER),
+    ],
+    rows,
+    {
+      name: "runs",
+      caption: `Runs of ${study.name}; accuracies in percent`,
+      sort: state.get("sort") ?? "",
+      page: Number(state.get("page") ?? 0),
+      onstate: kdgap.note,
+    },
+  );
+}
+
+const COLUMN_TITLES = { parameters: "settings", test_best: "test, best", test_last: "test, last" };
+
+/** A run's row in words. */
+const describeRow = (row, at) =>
+  `${row[at.teacher] ? `${row[at.teacher]} → ` : ""}${row[at.student]}, ${methodName(row[at.method])}${row[at.parameters] ? ` (${row[at.parameters]})` : ""}, seed ${row[at.seed]}`;

@@ -1,30 +1,61 @@
 "use strict";
-// Tables that sort, filter, copy and download; long ones show one page of rows at a time.
+// Tables that sort, copy and download; long ones show one page of rows at a time.
 const PAGE_ROWS = 100;
+
+const empty = (value) => value === null || value === undefined;
+
+/** A column of texts, of numbers, of shares shown in percent; `more` holds what `table` takes. */
+const col = (key, title, value, more = {}) => ({ key, title, value, ...more });
+const num = (key, title, value, more = {}) => col(key, title, value, { numeric: true, ...more });
+const pct = (key, title, value, more = {}) =>
+  num(key, title, value, { show: (row, share) => percent(share), ...more });
+const LESSER = { lesser: true };
+/** Both ends of an interval, for the CSV alone. */
+const ends = (pair) =>
+  ["low", "high"].map((key, end) => col(key, key, (row) => pair(row)?.[end] ?? null, { raw: true }));
+/** A difference with its interval, which may stand on a line of its own. */
+const withInterval = (value, pair) => [
+  signed(value),
+  pair ? [" ", el("span", { class: "nobreak" }, interval(pair))] : "",
+];
+
+/** Order two values of a column: numbers by size, texts as people sort them, nothing last. */
+function ordered(a, b, sign) {
+  if (empty(a) || empty(b)) return empty(a) - empty(b);
+  const by =
+    typeof a === "number" && typeof b === "number"
+      ? a - b
+      : String(a).localeCompare(String(b), "en", { numeric: true });
+  return sign * by;
+}
 
 /**
  * Return a table.
- * columns: {key, title, value(row) → number, text or null, show(row, value) → node or text,
- *           numeric, lesser (hidden on a phone)}; rows: anything.
+ * given: columns {key, title, value(row) → number, text or null, show(row, value) → node or text,
+ *           numeric, lesser (hidden on a phone), raw (in the CSV alone)}; rows: anything.
  * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes).
  */
-function table(columns, rows, options) {
+function table(given, rows, options) {
+  const columns = given.filter((column) => !column.raw);
   const box = el("div", { class: "table" });
-  const state = { sort: options.sort ?? "", page: options.page ?? 0 };
+  const begun = { sort: options.sort ?? "", page: options.page ?? 0 };
+  // How a table is sorted stays while its view is drawn again; the address may hold it instead.
+  const state = (!options.onstate && kdgap.tables.get(options.name)) || begun;
+  kdgap.tables.set(options.name, state);
   const told = options.onstate ?? (() => {});
+  const classes = (column) =>
+    [column.numeric ? "n" : "", column.lesser ? "lesser" : ""].join(" ").trim() || null;
+  const shown = (column, row) => {
+    const value = column.value(row);
+    return column.show ? column.show(row, value) : (value ?? DASH);
+  };
 
   function sorted() {
-    const key = state.sort.replace(/^-/, "");
-    const column = columns.find((one) => one.key === key);
+    const column = columns.find((one) => one.key === state.sort.replace(/^-/, ""));
     if (!column) return rows;
     const sign = state.sort.startsWith("-") ? -1 : 1;
     const ranked = rows.map((row, index) => [column.value(row), index, row]);
-    ranked.sort(([a, i], [b, j]) => {
-      if (a === null || a === undefined || b === null || b === undefined) {
-        return (a === null || a === undefined) - (b === null || b === undefined) || i - j;
-      }
-      return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true })) || i - j;
-    });
+    ranked.sort(([a, i], [b, j]) => ordered(a, b, sign) || i - j);
     return ranked.map(([, , row]) => row);
   }
 
@@ -36,73 +67,89 @@ function table(columns, rows, options) {
       state.sort = up ? `-${column.key}` : column.key;
       state.page = 0;
       told({ sort: state.sort, page: null });
-      draw(column.key);
+      draw(`[data-key="${CSS.escape(column.key)}"]`);
     };
-    return el("th", { scope: "col", class: classes(column), "aria-sort": order },
-      el("button", { type: "button", onclick: press, "data-key": column.key }, column.title,
-        el("span", { "aria-hidden": "true" }, { none: "", ascending: " ↑", descending: " ↓" }[order])));
-  }
-
-  const classes = (column) => [column.numeric ? "n" : "", column.lesser ? "lesser" : ""].join(" ").trim() || null;
-
-  function cell(column, row, first) {
-    const value = column.value(row);
-    const shown = column.show ? column.show(row, value) : value ?? DASH;
-    return el(first ? "th" : "td", { class: classes(column), scope: first ? "row" : null }, shown);
+    const arrow = el(
+      "span",
+      { "aria-hidden": "true" },
+      { none: "", ascending: " ↑", descending: " ↓" }[order],
+    );
+    return el(
+      "th",
+      { scope: "col", class: classes(column), "aria-sort": order },
+      button([column.title, arrow], press, { "data-key": column.key }),
+    );
   }
 
   function pager(count) {
     const pages = Math.ceil(count / PAGE_ROWS);
-    if (pages < 2) return null;
-    const turn = (by, words) => el("button", {
-      type: "button", disabled: state.page + by < 0 || state.page + by >= pages,
-      onclick: () => { state.page += by; told({ page: state.page || null }); draw(); kdgap.say(`Page ${state.page + 1} of ${pages}`); },
-    }, words);
-    return el("p", { class: "pager" }, turn(-1, "← earlier"), ` page ${state.page + 1} of ${pages} `, turn(1, "later →"));
+    if (pages < 2) return "";
+    const turn = (by, words) => {
+      const press = () => {
+        state.page += by;
+        told({ page: state.page || null });
+        draw(`[data-turn="${by}"]`);
+        kdgap.say(`Page ${state.page + 1} of ${pages}`);
+      };
+      const to = state.page + by;
+      // Not `disabled`: the button that was pressed keeps the focus at either end.
+      const off = to < 0 || to >= pages;
+      return button(words, off ? () => {} : press, { "data-turn": by, "aria-disabled": off ? "true" : null });
+    };
+    return el(
+      "p",
+      { class: "pager" },
+      turn(-1, "← earlier"),
+      ` page ${state.page + 1} of ${pages} `,
+      turn(1, "later →"),
+    );
   }
-
-  const plain = (column, row) => {
-    const value = column.value(row);
-    return value === null || value === undefined ? "" : String(value);
-  };
-  const shownText = (column, row) => {
-    const shown = column.show ? column.show(row, column.value(row)) : column.value(row) ?? DASH;
-    return shown instanceof Node ? shown.textContent : [shown].flat(Infinity).map((part) => (part instanceof Node ? part.textContent : part ?? "")).join("");
-  };
 
   function markdown() {
-    const safe = (text) => text.replace(/([\\|`*_<>[\]])/g, "\\$1").replace(/\s+/g, " ");
+    const text = (part) => (part instanceof Node ? part.textContent : String(part ?? ""));
+    const cell = (column, row) => [shown(column, row)].flat(Infinity).map(text).join("");
+    const safe = (words) => words.replace(/([\\|`*_<>[\]])/g, "\\$1").replace(/\s+/g, " ");
     const line = (cells) => `| ${cells.map(safe).join(" | ")} |`;
     const rule = `|${columns.map((column) => (column.numeric ? "--:" : "---")).join("|")}|`;
-    return [line(columns.map((column) => column.title)), rule,
-      ...sorted().map((row) => line(columns.map((column) => shownText(column, row))))].join("\n");
+    const body = sorted().map((row) => line(columns.map((column) => cell(column, row))));
+    return [line(columns.map((column) => column.title)), rule, ...body].join("\n");
   }
 
-  function csv() {
-    // A cell that begins like a formula is text for a spreadsheet; numbers stay numbers.
-    const safe = (text, number) => {
-      const inert = !number && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-      return /[",\r\n]/.test(inert) ? `"${inert.replaceAll('"', '""')}"` : inert;
-    };
-    const line = (row) => columns.map((column) => safe(plain(column, row), typeof column.value(row) === "number")).join(",");
-    return [columns.map((column) => safe(column.key, false)).join(","), ...sorted().map(line)].join("\n") + "\n";
-  }
+  const csv = () =>
+    csvLines([
+      given.map((column) => column.key),
+      ...sorted().map((row) => given.map((column) => column.value(row))),
+    ]);
 
   function draw(focused = null) {
     const all = sorted();
-    const pages = Math.max(1, Math.ceil(all.length / PAGE_ROWS));
-    state.page = Math.min(Math.max(0, state.page), pages - 1);
-    const shown = all.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
-    const tools = el("p", { class: "tools" },
-      el("button", { type: "button", onclick: () => copy(markdown()) }, "Copy as Markdown"),
-      el("button", { type: "button", onclick: () => download(`${options.name}.csv`, csv(), "text/csv") }, "CSV"));
-    box.replaceChildren(
-      el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": options.caption },
-        el("table", {}, el("caption", {}, options.caption),
-          el("thead", {}, el("tr", {}, columns.map(head))),
-          el("tbody", {}, shown.map((row) => el("tr", {}, columns.map((column, index) => cell(column, row, index === 0))))))),
-      pager(all.length) ?? "", tools);
-    if (focused) box.querySelector(`button[data-key="${focused}"]`)?.focus();
+    const last = Math.max(0, Math.ceil(all.length / PAGE_ROWS) - 1);
+    state.page = Math.min(Math.max(0, state.page), last);
+    const page = all.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
+    const cells = (row) =>
+      columns.map((column, index) =>
+        el(index ? "td" : "th", { class: classes(column), scope: index ? null : "row" }, shown(column, row)),
+      );
+    const grid = el(
+      "table",
+      {},
+      el("caption", {}, options.caption),
+      el("thead", {}, el("tr", {}, columns.map(head))),
+      el(
+        "tbody",
+        {},
+        page.map((row) => el("tr", {}, cells(row))),
+      ),
+    );
+    const tools = el(
+      "p",
+      { class: "tools" },
+      copyButton(markdown, "Copy as Markdown"),
+      button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv")),
+    );
+    const region = { class: "scroll", role: "region", tabindex: "0", "aria-label": options.caption };
+    box.replaceChildren(el("div", region, grid), pager(all.length), tools);
+    if (focused) box.querySelector(focused)?.focus();
   }
   draw();
   return box;

@@ -1,10 +1,15 @@
 "use strict";
 // Numbers and verdicts in words, as the report writes them.
-const METHODS = { none: "plain training", logit: "Logit-KD", feature: "Feature-KD" };
 const MARKS = {
-  gain: "▲", harm: "▼", equivalent: "≈", inconclusive: "?",
-  established: "✓", contradicted: "✗", "not established": "?",
+  gain: "▲",
+  harm: "▼",
+  equivalent: "≈",
+  inconclusive: "?",
+  established: "✓",
+  contradicted: "✗",
+  "not established": "?",
 };
+const OPEN = ["inconclusive", "not established"];
 const DASH = "–";
 
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
@@ -17,21 +22,50 @@ const signed = (value, digits = 2) => {
   return Number(text) === 0 ? `+${(0).toFixed(digits)}` : minus((Number(text) > 0 ? "+" : "") + text);
 };
 const interval = (pair) => (pair ? `[${signed(pair[0])}, ${signed(pair[1])}]` : DASH);
-const pValue = (p) => (!known(p) ? DASH : p < 0.0001 ? "< 0.0001" : p >= 0.001 ? p.toFixed(3) : p.toFixed(4));
-const spread = (mean, std) => (known(mean) ? mean.toFixed(2) + (known(std) ? ` ± ${std.toFixed(2)}` : "") : DASH);
+const percents = (pair) => (pair ? ` [${pair.map(percent).join(", ")}]` : "");
+const pValue = (p) => {
+  if (!known(p)) return DASH;
+  if (p < 0.0001) return "< 0.0001";
+  return p >= 0.001 ? p.toFixed(3) : p.toFixed(4);
+};
+const spread = (mean, std) =>
+  known(mean) ? mean.toFixed(2) + (known(std) ? ` ± ${std.toFixed(2)}` : "") : DASH;
 const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
-const size = (count) => (!known(count) ? DASH
-  : count >= 1e9 ? `${(count / 1e9).toPrecision(3)} G` : count >= 1e6 ? `${(count / 1e6).toPrecision(3)} M`
-  : count >= 1e3 ? `${(count / 1e3).toPrecision(3)} k` : String(count));
-const methodName = (name) => METHODS[name] ?? name;
+const size = (count) => {
+  if (!known(count)) return DASH;
+  const [scale, unit] = [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ].find(([one]) => count >= one) ?? [1, ""];
+  return scale === 1 ? String(count) : `${(count / scale).toPrecision(3)} ${unit}`;
+};
+const bytes = (count) => (count >= 1e3 ? `${size(count)}B` : `${count} B`);
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const methodName = (name) => kdgap.study.method_names[name] ?? name;
 const pairName = (one) => (one.teacher ? `${one.teacher} → ${one.student}` : one.student);
-const settingsText = (parameters) => Object.entries(parameters ?? {}).map(([key, value]) => `${key} ${value}`).join(", ");
+const settingsText = (parameters) =>
+  Object.entries(parameters ?? {})
+    .map(([key, value]) => `${key} ${value}`)
+    .join(", ");
+const confidence = () => `${Number((100 * kdgap.study.analysis.settings.confidence).toPrecision(6))} %`;
 
 /** What an arm is, for people. */
-const armName = (arm) => `${pairName(arm)}, ${methodName(arm.method)}${arm.variant ? ` (${arm.variant})` : ""}`;
+const armName = (arm) =>
+  arm.role === "teacher" && !arm.teacher
+    ? `${arm.student} (teacher)`
+    : `${pairName(arm)}, ${methodName(arm.method)}${arm.variant ? ` (${arm.variant})` : ""}`;
 
-const badge = (verdict) => el("span", { class: `badge ${verdict.replaceAll(" ", "-")}` },
-  el("span", { "aria-hidden": "true" }, `${MARKS[verdict] ?? "·"} `), verdict);
+/** The same with its hyper-parameters, where several differ in them alone. */
+const armSettings = (arm) => [armName(arm), settingsText(arm.parameters)].filter(Boolean).join("; ");
+
+const badge = (verdict) =>
+  el(
+    "span",
+    { class: `badge ${verdict.replaceAll(" ", "-")}` },
+    el("span", { "aria-hidden": "true" }, `${MARKS[verdict] ?? "·"} `),
+    verdict,
+  );
 const postHoc = (claim) => (claim.post_hoc ? el("span", { class: "posthoc" }, "post hoc") : null);
 
 /** "1 h 5 min", "12 s". */

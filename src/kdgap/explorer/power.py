@@ -1,0 +1,115 @@
+"""What n seeds can show of every gain and claim, by the spread that was seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from kdgap.explorer.snapshot import Snapshot
+from kdgap.judge.comparison import Judged, View
+from kdgap.judge.context import Context
+from kdgap.judge.contrasts import judged_claims
+from kdgap.judge.gains import judged_gains
+from kdgap.stats import power
+
+SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80)
+"""Seeds a side that power is shown for."""
+MOST = 60
+"""Comparisons whose power is shown: finding it takes a while."""
+Says = Literal["above", "not_below", "nothing"]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A test with its spread: what its power follows from.
+
+    Attributes:
+        says: `above` asks for a true difference of the smallest effect of interest; `not_below` and
+            `nothing` ask to rule out as much where there truly is none.
+        weights, stds: of the arms, or of the differences where seeds are paired, in points.
+        level: of its test, after correction.
+    """
+
+    says: Says
+    weights: Sequence[float]
+    stds: Sequence[float]
+    level: float
+
+    def power(self, margin: float, n: int) -> float:
+        """Return how often n seeds a side show it, in [0, 1]."""
+        if self.says == "nothing":
+            return power.equivalence_power(margin, self.weights, self.stds, n, self.level)
+        return power.contrast_power(margin, self.weights, self.stds, n, self._two_sided)
+
+    def smallest(self, n: int, target: float) -> float:
+        """Return the smallest effect, or margin, that n seeds a side show with a power, in pp."""
+        if self.says == "nothing":
+            return power.smallest_margin(self.weights, self.stds, n, target, self.level)
+        return power.minimum_detectable_contrast(
+            self.weights, self.stds, n, target, self._two_sided
+        )
+
+    @property
+    def _two_sided(self) -> float:
+        # One-sided at a level is two-sided at twice that: the other side is as good as never found.
+        return 2 * self.level if self.says == "not_below" else self.level
+
+
+def _question(judged: Judged, says: Says, level: float) -> Question | None:
+    made = judged.comparison
+    return None if made.point is None else Question(says, *made.spread, level)
+
+
+def _unpermuted(context: Context) -> View:
+    return replace(context.primary, permute=False)
+
+
+def claim_questions(context: Context) -> list[Question | None]:
+    """Return the test of each claim; None where runs are missing."""
+    alpha = float(context.settings["alpha"])
+    return [
+        _question(judged, claim.says, alpha / outcome["claims_in_family"])
+        for claim, judged, outcome in judged_claims(context, _unpermuted(context))
+    ]
+
+
+def gain_questions(context: Context) -> list[Question | None]:
+    """Return the test of each gain; None where runs are missing."""
+    alpha = float(context.settings["alpha"])
+    return [
+        _question(judged, "above", alpha / max(judged.family, 1))
+        for _, judged in judged_gains(context, _unpermuted(context))
+    ]
+
+
+def power_document(snapshot: Snapshot) -> dict[str, Any]:
+    """Return for each claim and gain what n seeds a side can show.
+
+    `power` is how often the test succeeds; `smallest` the effect (or, for claims that there is
+    none, the margin) in points at which it succeeds with the power that the study asks for.
+    """
+    document: dict[str, Any] = {"version": snapshot.version, "seeds": list(SEEDS), "entries": []}
+    if snapshot.analysis is None:
+        return document
+    asked = [
+        *(("claim", *one) for one in enumerate(claim_questions(snapshot.context))),
+        *(("gain", *one) for one in enumerate(gain_questions(snapshot.context))),
+    ]
+    statistics = snapshot.evidence.statistics
+    for kind, index, question in asked:
+        if question is None or len(document["entries"]) == MOST:
+            continue
+        entry = snapshot.analysis["gains" if kind == "gain" else "contrasts"][index]
+        needed = entry["seeds_needed" if kind == "gain" else "seeds_needed_claim"]
+        document["entries"].append(
+            {
+                "kind": kind,
+                "index": index,
+                "says": question.says,
+                "needed": needed,
+                "now": entry["n_smallest"],
+                "guessed": entry["spread_guessed"],
+                "power": [question.power(statistics.smallest_effect_pp, n) for n in SEEDS],
+                "smallest": [question.smallest(n, statistics.power) for n in SEEDS],
+            }
+        )
+    return document

@@ -1,0 +1,181 @@
+"use strict";
+// One claim: what became of it, why, and the runs behind it.
+kdgap.views.claim = {
+  title: null,
+  under: "overview",
+  async draw(study, state) {
+    const claims = study.analysis?.contrasts ?? [];
+    const named = claims.findIndex((one) => one.name === state.get("name"));
+    const index = named >= 0 ? named : Number(state.get("n") ?? NaN);
+    const claim = claims[index];
+    if (!claim) return [el("h1", {}, "No such claim"), el("p", {}, link("Back to the overview", "overview"))];
+    const { arms: numbers, reasons } = study.claims[index];
+    const arms = numbers.map((number) => (number === null ? null : study.arms[number]));
+    const documents = await Promise.all(arms.filter(Boolean).map((arm) => kdgap.get(`arm/${arm.number}`)));
+    const runs = await kdgap.get("runs");
+    const later = index + 1 < claims.length ? claims[index + 1] : null;
+    return [
+      el(
+        "div",
+        { class: "lead" },
+        el("h1", {}, claim.text),
+        el(
+          "p",
+          { class: "sentence" },
+          badge(claim.outcome),
+          " ",
+          postHoc(claim),
+          " ",
+          capital(claimRest(claim)),
+        ),
+      ),
+      section(
+        "Why",
+        el(
+          "ul",
+          { class: "reasons" },
+          reasons.map((text) => el("li", {}, text)),
+        ),
+        claim.post_hoc
+          ? note("Post hoc: this claim, or how it is judged, was not locked before the first test.")
+          : null,
+        partsChart(study, claim, arms),
+      ),
+      section(
+        "Every seed",
+        seedChart(
+          documents.map((arm, place) => seedGroup(arm, termName(claim, arms, place))),
+          {
+            name: `seeds-${claim.name}`,
+            title: "Test accuracy of every seed in the claim",
+          },
+        ),
+      ),
+      section("What was tested", whatWasTested(study, claim), termList(claim, arms, runs)),
+      section("The numbers", claimFacts(claim)),
+      sensitivitySection(study, claim),
+      mind(
+        "Mind",
+        claim.flags.map((flag) => flag.text),
+      ),
+      el(
+        "p",
+        { class: "onward" },
+        link("All claims", "overview"),
+        later ? [" · next: ", link(later.text, "claim", { name: later.name })] : null,
+      ),
+    ];
+  },
+};
+
+const weightText = (weight) => `${signed(weight, 4).replace(/\.?0+$/, "")} ×`;
+
+function termName(claim, arms, place) {
+  const present = arms.map((arm, index) => [arm, claim.terms[index]]).filter(([arm]) => arm);
+  return `${weightText(present[place][1].weight)} ${armName(present[place][0])}`;
+}
+
+/** The gains that a claim is made of, and the claim. */
+function partsChart(study, claim, arms) {
+  const gains =
+    claim.measure === "gain"
+      ? [...new Set(arms.filter((arm) => arm && known(arm.gain)).map((arm) => arm.gain))]
+      : [];
+  const lines = [
+    ...gains.map((gain) => gainLine(study.analysis.gains[gain])),
+    { ...claimLine(claim), label: gains.length ? "the claim: their weighted sum" : claim.text },
+  ];
+  return intervalChart(lines, {
+    name: `claim-${claim.name}`,
+    above: !gains.length,
+    title: gains.length ? "The gains in the claim, and the claim" : "The claim with its interval",
+    words: `Lines: ${confidence()} interval of each difference by itself.`,
+  });
+}
+
+function whatWasTested(study, claim) {
+  const margin = `${study.analysis.settings.smallest_effect_pp} pp`;
+  const says = {
+    above: "that it is above zero",
+    not_below: `that it is not below zero by ${margin} or more`,
+    nothing: `that it is smaller than ${margin} in either direction`,
+  }[claim.says];
+  const sum = claim.measure === "gain" ? "gains over plain training" : "accuracies";
+  return el("p", {}, `The claim is a weighted sum of ${sum}, and says ${says}.`);
+}
+
+function termList(claim, arms, runs) {
+  const number = new Map(runs.rows.map((row, index) => [row[0], index]));
+  const seed = runs.columns.indexOf("seed");
+  const seeds = (term) =>
+    term.runs
+      .filter((id) => number.has(id))
+      .slice(0, 100)
+      .map((id, index) => [
+        index ? ", " : "",
+        link(
+          `seed ${runs.rows[number.get(id)][seed]}`,
+          "run",
+          { id: id.slice(0, 16) },
+          { "aria-label": `${term.slot}, seed ${runs.rows[number.get(id)][seed]}` },
+        ),
+      ]);
+  return el(
+    "ul",
+    {},
+    claim.terms.map((term, place) =>
+      el(
+        "li",
+        {},
+        `${weightText(term.weight)} `,
+        arms[place] ? link(term.slot, "configuration", armState(arms[place])) : term.slot,
+        ` (n = ${term.n}): `,
+        term.runs.length ? seeds(term) : "no runs",
+      ),
+    ),
+  );
+}
+
+const claimFacts = (claim) =>
+  facts([
+    ["estimate", `${signed(claim.estimate_pp)} pp ${interval(claim.ci95_pp)}`],
+    known(claim.se_pp)
+      ? ["standard error", `${fixed(claim.se_pp, 3)} pp with ${fixed(claim.df, 1)} degrees of freedom`]
+      : null,
+    [
+      "p of the claim's own test",
+      `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`,
+    ],
+    ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected`],
+    [
+      "seeds that its test needs",
+      claim.seeds_needed_claim
+        ? [
+            `${claim.seeds_needed_claim} a side, now ${claim.n_smallest}; `,
+            link("see its power", "power", { of: `claim:${claim.name}` }),
+          ]
+        : DASH,
+    ],
+  ]);
+
+function sensitivitySection(study, claim) {
+  const own = (view) => view.contrasts.find((one) => one.name === claim.name);
+  const views = study.analysis.sensitivity.filter(own).map((view) => ({ view: view.name, ...own(view) }));
+  if (!views.length) return null;
+  return section(
+    "Looked at otherwise",
+    table(
+      [
+        col("view", "way of looking", (one) => one.view),
+        num("estimate_pp", "estimate (pp)", (one) => one.estimate_pp, {
+          show: (one, value) => withInterval(value, one.ci95_pp),
+        }),
+        ...ends((one) => one.ci95_pp),
+        num("p_claim_holm", "Holm p", (one) => one.p_claim_holm, { show: (one, p) => pValue(p) }),
+        col("outcome", "outcome", (one) => one.outcome, { show: (one) => badge(one.outcome) }),
+      ],
+      [{ view: "as declared", ...claim }, ...views],
+      { name: `claim-${claim.name}-otherwise`, caption: "The same claim, looked at otherwise" },
+    ),
+  );
+}
