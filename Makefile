@@ -5,13 +5,15 @@ READY := .venv/.ready
 RUN := $(BIN)/kdgap
 JOBS ?= 2
 WORKERS ?= 2
+CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow bench clean
+.PHONY: help setup demo test lint types format test-slow test-browser bench clean
 
 help:
 	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
+	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
 	@echo "make bench      timings of this machine, side by side"
 	@echo "make format     put the sources in form"
 	@echo "make clean      remove the environment and caches; runs are kept"
@@ -44,6 +46,15 @@ types: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/pytest -m slow
+
+test-browser: $(READY)
+	@for name in $(CHROMIUM); do command -v $$name >/dev/null && exit 0; done; \
+	  as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	  { command -v apt-get && command -v $${as_root:-apt-get}; } >/dev/null \
+	    && $$as_root apt-get update \
+	    && $$as_root apt-get install -y --no-install-recommends chromium \
+	    || { echo "make test-browser needs Chromium: install the package chromium" >&2; exit 2; }
+	$(BIN)/pytest -m browser -n $(JOBS) --dist loadfile
 
 bench: $(READY)
 	$(RUN) bench

@@ -1,0 +1,147 @@
+"""A study that is running is followed without loading its page again."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser import studies
+from tests.browser.conftest import Serve
+from tests.browser.pages import (
+    VIEWS,
+    WIDE,
+    Shown,
+    Visitor,
+    check_width,
+    expect,
+    focused,
+    narrow,
+    shoot,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+PROGRESS = "document.querySelector('main progress').value"
+FIRST = (
+    "[...document.querySelectorAll('main table')]"
+    ".find((table) => table.caption.textContent === 'Runs in training').tBodies[0].rows[0]"
+)
+
+
+@contextmanager
+def run(folder: Path) -> Iterator[None]:
+    """Run the study of a folder meanwhile, as its user would, who then stops it."""
+    runner = studies.start(folder, "run", "study")
+    try:
+        yield
+    finally:
+        runner.send_signal(signal.SIGTERM)
+        _, said = runner.communicate(timeout=30)
+    assert runner.returncode == 128 + signal.SIGTERM, said
+
+
+def training_table(page: "Page") -> "Locator":
+    """The table of what is being trained."""
+    return page.get_by_role("table", name="Runs in training")
+
+
+def wait_for_students(page: "Page") -> None:
+    """Wait until the teacher is done, which takes seconds: its students go on for long."""
+    training_table(page).get_by_role("rowheader").filter(has_text="little").first.wait_for(
+        timeout=60_000
+    )
+
+
+def first_row(page: "Page") -> list[str]:
+    """The cells of the first run that is being trained."""
+    found: list[str] = page.evaluate(f"() => [...{FIRST}.cells].map((cell) => cell.innerText)")
+    return found
+
+
+def test_a_view_follows_a_study_from_before_its_first_run(
+    visitor: Visitor, serve: Serve, tmp_path: Path
+) -> None:
+    shown = Shown("follows", serve(studies.planned(tmp_path, studies.LONG)))
+    live, overview = visitor.open(shown, "live"), visitor.open(shown)
+    assert live.evaluate(PROGRESS) == 0
+    for page in (live, overview):
+        page.evaluate("window.opened = 'once'")
+    before = overview.locator("main").inner_text()
+    with run(tmp_path):
+        wait_for_students(live)
+        first = first_row(live)
+        live.wait_for_function(
+            f"(before) => [...{FIRST}.cells].map((cell) => cell.innerText).join() !== before",
+            arg=",".join(first),
+        )
+        assert first_row(live)[0] == first[0]  # the same run, further on
+        assert live.evaluate(PROGRESS) > 0
+        overview.wait_for_function(
+            "(before) => document.querySelector('main').innerText !== before", arg=before
+        )
+        for page in (live, overview):
+            assert page.evaluate("window.opened") == "once"
+    visitor.close()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Shown]:
+    """A study whose students are being trained."""
+    folder = tmp_path_factory.mktemp("running")
+    source = studies.planned(folder, studies.LONG)
+    with run(folder):
+        yield Shown("running", serve(source))
+
+
+@pytest.fixture
+def training(visitor: Visitor, running: Shown) -> Shown:
+    """The same, once its students have begun."""
+    page = visitor.open(running, "live")
+    wait_for_students(page)
+    visitor.close()
+    return running
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_of_a_running_study_is_drawn(visitor: Visitor, training: Shown, view: str) -> None:
+    page = visitor.open(training, view)
+    check_width(page)
+    shoot(page, training.name, view, WIDE, "light")
+    narrow(page, view)
+    check_width(page)
+
+
+def test_looking_again_takes_neither_the_keyboard_nor_the_place(
+    visitor: Visitor, training: Shown
+) -> None:
+    page = visitor.open(training, "live")
+    head = page.get_by_role("main").get_by_role("columnheader").nth(1)
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    held = focused(page)
+    page.evaluate("document.querySelector('main h1').dataset.old = 'yes'")
+    page.wait_for_function("() => !document.querySelector('main h1').dataset.old")  # drawn anew
+    assert focused(page) == held
+    expect(head).to_have_attribute("aria-sort", "ascending")
+
+
+def test_a_server_that_is_gone_leaves_what_was_shown(
+    visitor: Visitor, digits_study: Path, tmp_path: Path
+) -> None:
+    from tests.browser.conftest import served
+
+    with served(tmp_path, digits_study) as address:
+        page = visitor.open(Shown("gone", address))
+        before = page.locator("main").inner_text()
+    with visitor.contexts[-1].expect_event("requestfailed"):
+        pass
+    assert page.locator("main").inner_text() == before
+    visitor.close()
+    # The browser itself reports a connection that is refused; the page says nothing of it.
+    assert all("ERR_CONNECTION" in line or "failed: " in line for line in visitor.heard.wrong)
+    visitor.heard.wrong.clear()
