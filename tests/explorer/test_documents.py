@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,14 @@ from kdgap.explorer.documents import arm_document, runs_document, study_document
 from kdgap.explorer.export import MARK, export_page
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.run_document import run_document
-from kdgap.explorer.snapshot import take
+from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.explorer.watch import Watch, as_json
 from kdgap.judge.analysis import analyse
+from kdgap.judge.evidence import Run
 from kdgap.judge.load import load
+from kdgap.judge.study_evidence import _standing
+from kdgap.spec.study import Slot
+from tests.judge.made import evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 
@@ -135,3 +140,91 @@ def test_an_export_never_overwrites_something_else(path: Path, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(BadInputError, match="is a file"):
         export_page(take(path), tmp_path / "file")
+
+
+def test_arms_know_their_gain_their_baseline_and_their_teacher(path: Path) -> None:
+    document = study_document(take(path))
+    arms, gains = document["arms"], document["analysis"]["gains"]
+    rows = [row[0] for row in runs_document(take(path))["rows"]]
+    own = [arm for arm in arms if arm["gain"] is not None]
+    assert len(own) == len(gains) > 0
+    for arm in own:
+        gain = gains[arm["gain"]]
+        assert [rows[run] for run in arm["runs"]] == gain["runs"]
+        assert [rows[run] for run in arms[arm["baseline"]]["runs"]] == gain["baseline_runs"]
+        assert arm["mean"] == gain["mean_pp"]
+    assert [arm["number"] for arm in arms] == list(range(len(arms)))
+
+
+def test_a_claim_leads_to_the_arms_of_its_terms(path: Path) -> None:
+    document = study_document(take(path))
+    rows = [row[0] for row in runs_document(take(path))["rows"]]
+    contrasts = document["analysis"]["contrasts"]
+    assert len(document["claims"]) == len(contrasts) > 0
+    for claim, contrast in zip(document["claims"], contrasts, strict=True):
+        found = [
+            [rows[run] for run in document["arms"][number]["runs"]] for number in claim["arms"]
+        ]
+        assert found == [term["runs"] for term in contrast["terms"]]
+        assert claim["reasons"]
+
+
+@pytest.fixture
+def made() -> Snapshot:
+    """A pair with its teacher, whose runs say how well they know each of two classes."""
+
+    def classes(run: Run, number: int) -> Run:
+        known = {"cat": 0.6 + 0.05 * (number % 5), "dog": 0.9 - 0.02 * (number % 3)}
+        return replace(run, test={"best": {**run.test["best"], "per_class_acc": known}})
+
+    runs = runs_of(plain("little"), [90.0, 90.3, 90.1])
+    runs += runs_of(final("big", "little", "logit"), [90.5, 90.2, 90.9], teacher="big-0")
+    runs = [classes(run, number) for number, run in enumerate(runs)]
+    for number in (0, 1):
+        slot = Slot("teacher", None, "big", "none")
+        runs += runs_of(slot, [95.0], cell=f"cell {number}", id=f"big-{number}")
+    whole = evidence(runs)
+    return Snapshot(Path("made"), whole, analyse(whole))
+
+
+def test_classes_of_two_arms_are_compared_by_welchs_test(made: Snapshot) -> None:
+    roles = [arm.slot.role for arm in made.arms]
+    first, second = roles.index("final"), roles.index("baseline")
+    (found,) = (o for o in compare_document(made, first)["others"] if o["arm"] == second)
+    assert found["classes"].keys() == {"cat", "dog"}
+    for name, apart in found["classes"].items():
+        sides = [
+            [run.test["best"]["per_class_acc"][name] for run in made.arms[number].runs]
+            for number in (first, second)
+        ]
+        expected = stats.ttest_ind(*sides, equal_var=False).confidence_interval()
+        assert apart["ci95"] == pytest.approx([max(-1, expected.low), min(1, expected.high)])
+
+
+def test_a_students_teacher_is_the_one_that_taught_it(made: Snapshot) -> None:
+    arms = study_document(made)["arms"]
+    (student,) = (arm for arm in arms if arm["role"] == "final")
+    (teacher,) = student["teachers"]  # another of the same name taught nobody
+    assert [made.evidence.runs[run].id for run in arms[teacher]["runs"]] == ["big-0"]
+
+
+def test_what_selection_tried_can_be_looked_at(made: Snapshot) -> None:
+    slot = Slot("selection", "big", "little", "logit", "alpha 0.3")
+    tried = runs_of(slot, [89.0], parameters={"alpha": 0.3})
+    snapshot = replace(made, evidence=replace(made.evidence, runs=(*made.evidence.runs, *tried)))
+    arm = study_document(snapshot)["arms"][-1]
+    assert (arm["role"], arm["parameters"], arm["validation"]) == (
+        "selection",
+        {"alpha": 0.3},
+        0.89,
+    )
+    assert arm_document(snapshot, arm["number"])["seeds"][0]["id"] == tried[0].id
+    others = [one["arm"] for one in compare_document(snapshot, 0)["others"]]
+    assert arm["number"] not in others
+
+
+def test_students_are_blocked_where_their_teacher_failed() -> None:
+    teacher = runs_of(Slot("teacher", None, "big", "none"), [None], id="big-0")
+    waiting = runs_of(final("big", "little", "logit"), [None], teacher="big-0")
+    blocked = _standing([*teacher, *(replace(run, state="new", remark="") for run in waiting)])[1]
+    assert (blocked.state, blocked.remark) == ("blocked", "its teacher is failed")

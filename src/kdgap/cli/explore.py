@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from kdgap.spec.study import ClaimsFile
+    from kdgap.judge.load import GivenClaims
 
 EXAMPLES = (
     "Examples: kdgap explore runs/digits · kdgap explore imported/published --claims"
@@ -37,8 +37,9 @@ def explore(
 ) -> None:
     """Look at a study in the browser: verdicts, every seed and curve, live while it runs."""
     from kdgap.cli.printing import say
+    from kdgap.judge.load import load_claims
 
-    given = _claims(claims)
+    given = None if claims is None else load_claims(claims)
     if export is not None:
         from kdgap.explorer.export import export_page
         from kdgap.explorer.snapshot import take
@@ -48,13 +49,6 @@ def explore(
         return
     _refuse_open_door(host, token)
     _serve(source, given, host, port, token)
-
-
-def _claims(path: Path | None) -> "ClaimsFile | None":
-    from kdgap import yamlio
-    from kdgap.spec import read_claims
-
-    return None if path is None else read_claims(yamlio.load(path))
 
 
 def _refuse_open_door(host: str, token: str | None) -> None:
@@ -72,7 +66,7 @@ def _refuse_open_door(host: str, token: str | None) -> None:
 
 
 def _serve(
-    source: Path, claims: "ClaimsFile | None", host: str, port: int, token: str | None
+    source: Path, claims: "GivenClaims | None", host: str, port: int, token: str | None
 ) -> None:
     import socket
 

@@ -97,21 +97,14 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
 
 
 def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) -> "Evidence":
-    import hashlib
-    from dataclasses import replace
-
-    from kdgap import yamlio
     from kdgap.errors import BadInputError
     from kdgap.judge.analysis import judged_by, with_claims
-    from kdgap.judge.load import load
-    from kdgap.spec import read_claims
+    from kdgap.judge.load import load, load_claims
 
-    given = None if claims is None else read_claims(yamlio.load(claims))
+    given = None if claims is None else load_claims(claims)
     evidence = load(source)
-    if claims is not None and given is not None:
-        evidence = with_claims(evidence, given)
-        origin = {"name": claims.name, "sha256": hashlib.sha256(claims.read_bytes()).hexdigest()}
-        evidence = replace(evidence, provenance={**evidence.provenance, "claims": origin})
+    if given is not None:
+        evidence = with_claims(evidence, *given)
     if smallest_effect is not None:
         if not 0 < smallest_effect <= 100:
             raise BadInputError(

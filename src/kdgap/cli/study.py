@@ -1,5 +1,6 @@
 """`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
 
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -110,7 +111,7 @@ def _judge(
         print_json(analysis)
         return
     print_verdicts(analysis, seconds, said=said)
-    say(f"Report: {target}")
+    say(f"Report: {target}   Explore: kdgap explore {shlex.quote(str(directory.path))}")
 
 
 def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:

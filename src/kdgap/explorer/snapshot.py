@@ -15,8 +15,7 @@ from kdgap.errors import BadInputError
 from kdgap.judge.analysis import analyse, with_claims
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Arm, Evidence, Run
-from kdgap.judge.load import load
-from kdgap.spec.study import ClaimsFile
+from kdgap.judge.load import GivenClaims, load
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class Snapshot:
         return [self.numbers[run.id] for run in runs]
 
 
-def take(path: Path, claims: ClaimsFile | None = None) -> Snapshot:
+def take(path: Path, claims: GivenClaims | None = None) -> Snapshot:
     """Read a study or an import, and judge what can be judged.
 
     Args:
@@ -86,7 +85,7 @@ def take(path: Path, claims: ClaimsFile | None = None) -> Snapshot:
     """
     evidence = load(path)
     if claims is not None:
-        evidence = with_claims(evidence, claims)
+        evidence = with_claims(evidence, *claims)
     if not any(run.accuracy(evidence.primary) is not None for run in evidence.runs):
         reason = "no run has been tested yet" if evidence.runs else "no run is planned"
         return Snapshot(path, evidence, None, reason)

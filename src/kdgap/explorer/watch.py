@@ -10,7 +10,7 @@ from kdgap.errors import KdgapError
 from kdgap.explorer.documents import live_document, runs_document, study_document
 from kdgap.explorer.power import power_document
 from kdgap.explorer.snapshot import Snapshot, take
-from kdgap.spec.study import ClaimsFile
+from kdgap.judge.load import GivenClaims
 from kdgap.store.progress import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory
@@ -34,7 +34,7 @@ class Watch:
         StoreDamagedError: it cannot be read.
     """
 
-    def __init__(self, path: Path, claims: ClaimsFile | None = None) -> None:
+    def __init__(self, path: Path, claims: GivenClaims | None = None) -> None:
         self._path, self._claims = path, claims
         self._lock = threading.Lock()
         self._making = {name: threading.Lock() for name in WHOLE}

@@ -20,9 +20,19 @@ from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
 FORMAT = 1
 
 
-def with_claims(evidence: Evidence, given: ClaimsFile) -> Evidence:
-    """Return evidence judged by a file of claims, which replace the study's own."""
+def with_claims(
+    evidence: Evidence, given: ClaimsFile, origin: dict[str, str] | None = None
+) -> Evidence:
+    """Return evidence judged by a file of claims, which replace the study's own.
+
+    Args:
+        evidence: what is judged.
+        given: the claims.
+        origin: name and digest of their file, for the provenance.
+    """
     evidence = replace(evidence, claims=tuple(given.claims))
+    if origin is not None:
+        evidence = replace(evidence, provenance={**evidence.provenance, "claims": origin})
     return judged_by(evidence, given.statistics, given.primary)
 
 

@@ -1,9 +1,14 @@
 """One door to evidence: a study of ours or an import, whichever a folder holds."""
 
 from pathlib import Path
+from typing import NamedTuple
 
+from kdgap import yamlio
 from kdgap.errors import BadInputError
+from kdgap.files import file_hash
 from kdgap.judge.evidence import Evidence
+from kdgap.spec import read_claims
+from kdgap.spec.study import ClaimsFile
 from kdgap.store.imported import ImportedDirectory
 from kdgap.store.study import StudyDirectory
 
@@ -29,3 +34,20 @@ def load(path: str | Path) -> Evidence:
     if folder.suffix == ".zip" or (folder.is_dir() and next(folder.rglob("results.json"), None)):
         hint = f"; bring somebody's result files in with: kdgap import {folder}"
     raise BadInputError(f"{folder}: holds no study of ours and no import{hint}")
+
+
+class GivenClaims(NamedTuple):
+    """Claims from a file of their own, with its name and digest."""
+
+    file: ClaimsFile
+    origin: dict[str, str]
+
+
+def load_claims(path: Path) -> GivenClaims:
+    """Read a file of claims.
+
+    Raises:
+        BadInputError: it is not there, or says something that no claim is.
+    """
+    claims = read_claims(yamlio.load(path))
+    return GivenClaims(claims, {"name": path.name, "sha256": file_hash(path)})

@@ -1,0 +1,61 @@
+"""Power is that of the test which is made: its level, its side, its pairing, its spread."""
+
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from kdgap.explorer.power import SEEDS, Question, power_document
+from kdgap.explorer.snapshot import take
+from tests.judge.test_study_evidence import BASELINE, METHOD, study
+
+TWO = ((1.0, -1.0), (0.2, 0.1))
+
+
+def found(effect: float, noise: float, df: float, level: float) -> float:
+    """Return how often |t| is beyond its critical value, by scipy's own distribution."""
+    critical, shift = stats.t.ppf(1 - level / 2, df), effect / noise
+    return float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
+
+
+@pytest.mark.parametrize("n", [3, 8, 30])
+@pytest.mark.parametrize("level", [0.05, 0.05 / 15])
+def test_a_difference_is_found_as_often_as_its_test_says(n: int, level: float) -> None:
+    errors = [0.2**2 / n, 0.1**2 / n]
+    noise, df = sum(errors) ** 0.5, (n - 1) * sum(errors) ** 2 / sum(e**2 for e in errors)
+    expected = found(0.2, noise, df, level)
+    assert Question("above", *TWO, level).power(0.2, n) == pytest.approx(expected, abs=1e-9)
+    # No worse by a margin is one-sided, where the truth is no difference; the other side of a
+    # two-sided test at twice the level is as good as never found.
+    made = Question("not_below", *TWO, level).power(0.2, n)
+    assert made == pytest.approx(found(0.2, noise, df, 2 * level), abs=1e-9)
+    assert made == pytest.approx(
+        stats.nct.sf(stats.t.ppf(1 - level, df), df, 0.2 / noise), abs=2e-3
+    )
+
+
+@pytest.mark.parametrize("says", ["above", "not_below", "nothing"])
+@pytest.mark.parametrize("weights", [TWO, ((1.0,), (0.3,)), ((1.0, -1.0, -1.0, 1.0), (0.1,) * 4)])
+@pytest.mark.parametrize("n", [2, 5, 20])
+def test_the_smallest_effect_is_the_one_that_has_the_power(
+    says: str, weights: tuple[tuple[float, ...], tuple[float, ...]], n: int
+) -> None:
+    question = Question(says, *weights, 0.01)  # type: ignore[arg-type]
+    assert question.power(question.smallest(n, 0.8), n) == pytest.approx(0.8, abs=1e-6)
+
+
+def test_what_was_seen_and_what_is_needed_agree(tmp_path: Path) -> None:
+    snapshot = take(study(tmp_path / "study", BASELINE, METHOD).path)
+    assert snapshot.analysis is not None
+    document = power_document(snapshot)
+    settings = snapshot.analysis["settings"]
+    kinds = [entry["kind"] for entry in document["entries"]]
+    assert set(kinds) == {"claim", "gain"}
+    for entry in document["entries"]:
+        source = snapshot.analysis["gains" if entry["kind"] == "gain" else "contrasts"]
+        key = "seeds_needed" if entry["kind"] == "gain" else "seeds_needed_claim"
+        assert entry["needed"] == source[entry["index"]][key]
+        assert len(entry["power"]) == len(entry["smallest"]) == len(document["seeds"]) == len(SEEDS)
+        for n, power, smallest in zip(SEEDS, entry["power"], entry["smallest"], strict=True):
+            assert (power >= settings["power"]) == (n >= entry["needed"])
+            assert (smallest <= settings["smallest_effect_pp"]) == (n >= entry["needed"])
