@@ -121,7 +121,10 @@ def _row(run: Run, arm: int | None) -> list[Any]:
     slot = run.slots[0] if run.slots else Slot("single", None, "", "")
     best = run.test.get("best", {}) if run.state == "done" else {}
     last = run.test.get("last", {}) if run.state == "done" else {}
-    parameters = ", ".join(f"{name} {value}" for name, value in run.parameters.items())
+    parameters = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in run.parameters.items()
+    )
     return [
         run.id,
         " ".join(dict.fromkeys(one.role for one in run.slots)),

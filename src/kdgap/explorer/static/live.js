@@ -28,9 +28,12 @@ kdgap.views.live = {
 function progressPart(study, live) {
   const { done, total } = progressOf(study);
   const parts = [`${done.toLocaleString("en")} of ${counted(total, "run")} done`];
+  const troubled = d3.sum(TROUBLE, (state) => study.states[state] ?? 0);
+  if (troubled) parts.push(`${troubled.toLocaleString("en")} failed or blocked`);
   if (study.open_runs) parts.push(`${study.open_runs} open until selection ends`);
-  if (known(live.share)) parts.push(`${Math.floor(100 * live.share)} % of the work`);
-  if (known(live.left)) parts.push(`about ${duration(live.left)} left`);
+  if (known(live.share) && done + troubled < total)
+    parts.push(`${Math.floor(100 * live.share)} % of the work`);
+  if (live.left > 0) parts.push(`about ${duration(live.left)} left`);
   return el(
     "p",
     { class: "progress" },
@@ -42,11 +45,13 @@ function progressPart(study, live) {
 function idleWords(live, study) {
   if (kdgap.exported) return "This page is a copy: nothing is trained in it.";
   if (live.runners.length) return live.runners.map((runner) => `${runner.host}: ${runner.phase}`).join("; ");
-  const { done, total } = progressOf(study);
   if (study.origin === "import") return "Nothing: these runs were imported.";
-  return done < total
-    ? `Nothing is being trained. \`kdgap run ${study.command}\` goes on.`
-    : "Nothing is being trained: every planned run is done.";
+  const { done, total } = progressOf(study);
+  if (done === total) return "Nothing is being trained: every planned run is done.";
+  const command = (verb) => el("code", {}, `kdgap ${verb} ${study.command}`);
+  const again = ["Nothing is being trained. ", command("run"), " goes on"];
+  if (!study.states.failed && !study.states.damaged) return [...again, "."];
+  return [...again, "; ", command("clean"), " lists what failed, and removes it so that it is tried again."];
 }
 
 /** How far each role is; a run counts under its first. */

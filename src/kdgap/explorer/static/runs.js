@@ -113,5 +113,8 @@ function runTable(study, rows, at, state) {
 const COLUMN_TITLES = { parameters: "settings", test_best: "test, best", test_last: "test, last" };
 
 /** A run's row in words. */
-const describeRow = (row, at) =>
-  `${row[at.teacher] ? `${row[at.teacher]} → ` : ""}${row[at.student]}, ${methodName(row[at.method])}${row[at.parameters] ? ` (${row[at.parameters]})` : ""}, seed ${row[at.seed]}`;
+function describeRow(row, at) {
+  const pair = row[at.teacher] ? `${row[at.teacher]} → ${row[at.student]}` : row[at.student];
+  const details = [row[at.variant], row[at.parameters]].filter(Boolean).join("; ");
+  return `${pair}, ${methodName(row[at.method])}${details ? ` (${details})` : ""}, seed ${row[at.seed]}`;
+}
