@@ -228,3 +228,15 @@ def test_students_are_blocked_where_their_teacher_failed() -> None:
     waiting = runs_of(final("big", "little", "logit"), [None], teacher="big-0")
     blocked = _standing([*teacher, *(replace(run, state="new", remark="") for run in waiting)])[1]
     assert (blocked.state, blocked.remark) == ("blocked", "its teacher is failed")
+
+
+def test_arms_that_share_runs_are_not_compared(made: Snapshot) -> None:
+    base = [run for run in made.evidence.runs if run.has_role("baseline")]
+    slot = Slot("ablation", None, "little", "none", "stem: base")
+    twice = [replace(run, slots=(*run.slots, slot)) for run in base]
+    rest = [run for run in made.evidence.runs if run not in base]
+    snapshot = replace(made, evidence=replace(made.evidence, runs=(*twice, *rest)))
+    roles = [arm.slot.role for arm in snapshot.arms]
+    others = compare_document(snapshot, roles.index("baseline"))["others"]
+    (same,) = (one for one in others if one["arm"] == roles.index("ablation"))
+    assert (same["value"], same["shared"]) == (None, 3)

@@ -5,8 +5,12 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from kdgap.explorer.power import SEEDS, Question, power_document
-from kdgap.explorer.snapshot import take
+from kdgap.explorer.power import SEEDS, Question, claim_questions, power_document
+from kdgap.explorer.snapshot import Snapshot, take
+from kdgap.judge.analysis import analyse
+from kdgap.judge.evidence import Evidence
+from kdgap.spec.study import Statistics
+from tests.judge.made import claim, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 TWO = ((1.0, -1.0), (0.2, 0.1))
@@ -59,3 +63,40 @@ def test_what_was_seen_and_what_is_needed_agree(tmp_path: Path) -> None:
         for n, power, smallest in zip(SEEDS, entry["power"], entry["smallest"], strict=True):
             assert (power >= settings["power"]) == (n >= entry["needed"])
             assert (smallest <= settings["smallest_effect_pp"]) == (n >= entry["needed"])
+
+
+def two_methods() -> Evidence:
+    """A small difference that its own test just finds, and one that is plainly none."""
+    runs = runs_of(plain("little"), [90.0, 90.4, 90.1, 90.3, 90.2])
+    runs += runs_of(final("big", "little", "logit"), [90.3, 90.7, 90.3, 90.6, 90.4])
+    runs += runs_of(final("big", "little", "feature"), [90.1, 90.4, 90.0, 90.3, 90.2])
+    term = {"weight": 1, "teacher": "big", "student": "little"}
+    claims = (
+        claim("more", [{**term, "method": "logit"}]),
+        claim("none", [{**term, "method": "feature"}], says="nothing"),
+        claim("no-loss", [{**term, "method": "feature"}], says="not_below"),
+    )
+    return evidence(runs, claims=claims, statistics=Statistics(smallest_effect_pp=1))
+
+
+def test_a_claim_needs_the_seeds_that_its_own_test_needs() -> None:
+    made = two_methods()
+    snapshot = Snapshot(Path("made"), made, analyse(made))
+    assert snapshot.analysis is not None
+    contrasts = snapshot.analysis["contrasts"]
+    for contrast, question in zip(contrasts, claim_questions(snapshot.context), strict=True):
+        assert question is not None
+        needed, target = contrast["seeds_needed_claim"], made.statistics.power
+        assert question.power(1, needed) >= target
+        assert needed == 2 or question.power(1, needed - 1) < target
+
+
+def test_a_claim_is_established_by_the_p_that_is_shown() -> None:
+    contrasts = analyse(two_methods())["contrasts"]
+    more = contrasts[0]
+    # Its difference is found alone, and not in the family of differences; among the claims it is.
+    assert more["p_holm"] > 0.05 > more["p_claim_holm"]
+    assert (more["verdict"], more["outcome"]) == ("equivalent", "established")
+    assert f"Holm p = {more['p_claim_holm']:.3f}; real, but smaller than 1 pp" in more["sentence"]
+    for contrast in contrasts:
+        assert (contrast["outcome"] == "established") == (contrast["p_claim_holm"] <= 0.05)

@@ -104,7 +104,7 @@ def test_a_claim_of_no_loss_or_no_difference_needs_seeds_of_its_own(says: str) -
     assert (
         f"{needed - 5} more seeds a side ({needed} instead of 5) would show it" in same["sentence"]
     )
-    assert more["seeds_needed_claim"] == more["seeds_needed"]
+    assert more["seeds_needed_claim"] > more["seeds_needed"]  # two claims, of one difference
     found = (stdev(spread), stdev(BASELINE))
     level = 0.05 / 2  # two claims, two tests
     if says == "nothing":

@@ -20,6 +20,9 @@ def contrast(**changes: Any) -> dict[str, Any]:
         "p_claim_holm": 1.0,
         "p_against_holm": 1.0,
         "p_tost": 0.22,
+        "p_tost_holm": 1.0,
+        "family": 14,
+        "seeds": [[0, 1, 2, 3, 4]] * 4,
         "claims_in_family": 15,
         "n_smallest": 5,
         "seeds_needed_claim": 33,
@@ -37,8 +40,8 @@ def test_an_open_claim_says_what_was_wanted_what_may_be_and_what_seeds_would_sho
         " to +0.38 pp: there may be no difference at all.",
         "Nor is it shown that there is none: it may be as much as +0.38 pp, and 0.2 pp is the"
         " smallest effect of interest.",
-        "With 5 seeds a side and this spread, a true difference of 0.2 pp would be found in 5 of"
-        " 100 such studies; with 33 seeds a side in 80.",
+        "With 5 seeds a side and this spread, a true difference of 0.2 pp would be found in about 5"
+        " of 100 such studies, corrected for 15 claims; with 33 seeds a side in 80.",
     ]
 
 
@@ -47,16 +50,17 @@ def test_the_far_end_of_the_interval_is_the_one_that_is_named() -> None:
 
 
 def test_absence_is_claimed_only_where_it_was_shown() -> None:
-    shown = told(ci95_pp=[-0.13, 0.17], p_tost=0.014)
+    ends: dict[str, Any] = {"ci95_pp": [-0.13, 0.17], "p_tost": 0.014}
+    shown = told(**ends, p_tost_holm=0.03)
     assert "Any difference is smaller than 0.2 pp in either direction (TOST p = 0.014)." in shown
-    inside = told(ci95_pp=[-0.18, 0.19], p_tost=0.06)
-    assert "is not shown (TOST p = 0.060)" in inside
-    assert "Any difference" not in inside
+    alone = told(**ends, p_tost_holm=0.19)
+    assert "By itself any difference is smaller than 0.2 pp" in alone
+    assert "(TOST p = 0.014), but not when corrected for 14 comparisons (Holm p = 0.190)." in alone
 
 
 @pytest.mark.parametrize(("ends", "side"), [([0.02, 0.37], "above"), ([-0.37, -0.02], "below")])
 def test_a_difference_that_correction_takes_away_says_so(ends: list[float], side: str) -> None:
-    text = told(ci95_pp=ends, p_claim=0.031, p_claim_holm=0.46)
+    text = told(ci95_pp=ends, estimate_pp=sum(ends) / 2, p_claim=0.031, p_claim_holm=0.46)
     assert f"By itself the difference is {side} zero (p = 0.031), but not when corrected" in text
     assert "15 claims (Holm p = 0.460)" in text
 
@@ -86,7 +90,7 @@ def test_ruling_out_speaks_of_the_margin_and_of_no_true_difference(says: str) ->
     text = told(says=says, p_claim=0.127)
     assert "would have to be ruled out" in text
     assert "It is not (p = 0.127): the interval reaches from −0.19 to +0.38 pp." in text
-    assert "were there truly no difference, in 5 of 100" in text
+    assert "were there truly no difference, in about 5 of 100" in text
     alone = told(says=says, p_claim=0.027, p_claim_holm=0.27)
     assert "By itself it is (p = 0.027), but not when corrected" in alone
 
@@ -97,17 +101,18 @@ def test_one_claim_is_not_said_to_be_corrected_for_several() -> None:
 
 
 @pytest.mark.parametrize(
-    ("power", "words"),
-    [(0.0, "fewer than 1 of 100"), (0.9999, "more than 99 of 100"), (0.126, "13 of 100")],
+    ("power", "words"), [(0.0, "0 of 100"), (0.9999, "100 of 100"), (0.126, "13 of 100")]
 )
 def test_power_is_told_as_a_count_of_studies(power: float, words: str) -> None:
-    assert f"found in {words} such studies" in told(power)
+    assert f"found in about {words} such studies" in told(power)
 
 
 def test_without_power_or_more_seeds_nothing_is_said_of_them() -> None:
     assert "such studies" not in told(None)
-    assert told(0.9, seeds_needed_claim=4).endswith("in 90 of 100 such studies.")
-    assert told(0.5, seeds_needed_claim=None).endswith("in 50 of 100 such studies.")
+    assert told(0.9, seeds_needed_claim=4).endswith(
+        "in about 90 of 100 such studies, corrected for 15 claims."
+    )
+    assert "; with" not in told(0.5, seeds_needed_claim=None)
 
 
 def test_what_could_not_be_judged_says_why() -> None:
@@ -116,6 +121,20 @@ def test_what_could_not_be_judged_says_why() -> None:
         "It cannot be judged: final of r18: there are no runs of it."
     )
     lone = {"code": "one-seed", "text": "an arm has one seed: no interval"}
-    assert told(ci95_pp=None, flags=[lone]) == (
-        "Nothing can be tested: an arm has one seed: no interval."
+    settings = SETTINGS | {"expected_std_pp": 0.15}
+    assert reasons(contrast(ci95_pp=None, flags=[lone], seeds_needed_claim=19), settings) == [
+        "Nothing can be tested: an arm has one seed: no interval.",
+        "19 seeds a side would find 0.2 pp with 80 % power, were the spread 0.15 pp.",
+    ]
+
+
+def test_a_claim_that_falls_when_looked_at_otherwise_says_so_at_last() -> None:
+    falls = {"code": "sensitive", "text": "but not established with last weights"}
+    text = reasons(contrast(outcome="established", flags=[falls]), SETTINGS)
+    assert text[-1] == "But not established with last weights."
+
+
+def test_arms_of_unequal_seeds_count_as_the_smallest() -> None:
+    assert "With 3 seeds a side, as in the smallest arm, and" in told(
+        n_smallest=3, seeds=[[0, 1, 2], [0, 1, 2, 3, 4]]
     )

@@ -35,7 +35,7 @@ CURVES = (
 """What histories record that is drawn; gradient norms by loss term come from the run itself."""
 COLUMNS = (
     *("id", "role", "teacher", "student", "method", "variant", "parameters", "seed", "state"),
-    *("validation", "test_best", "test_last", "agreement", "epochs", "arm", "remark"),
+    *("validation", "test_best", "test_last", "agreement", "epochs", "remark"),
 )
 
 
@@ -49,7 +49,6 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "command": shlex.quote(str(snapshot.path)),
         "description": evidence.description,
         "primary": evidence.primary,
-        "images": evidence.images,
         "analysis": snapshot.analysis,
         "reason": snapshot.reason,
         "states": dict(Counter(run.state for run in evidence.runs)),
@@ -109,15 +108,11 @@ def slot_names(slot: Slot) -> dict[str, Any]:
 
 def runs_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return every run as a row; a run that plays several roles is shown in its first."""
-    arm_of: dict[str, int] = {}
-    for number, arm in enumerate(snapshot.arms):
-        for run in arm.runs:
-            arm_of.setdefault(run.id, number)
-    rows = [_row(run, arm_of.get(run.id)) for run in snapshot.evidence.runs]
+    rows = [_row(run) for run in snapshot.evidence.runs]
     return {"version": snapshot.version, "columns": list(COLUMNS), "rows": rows}
 
 
-def _row(run: Run, arm: int | None) -> list[Any]:
+def _row(run: Run) -> list[Any]:
     slot = run.slots[0] if run.slots else Slot("single", None, "", "")
     best = run.test.get("best", {}) if run.state == "done" else {}
     last = run.test.get("last", {}) if run.state == "done" else {}
@@ -140,7 +135,6 @@ def _row(run: Run, arm: int | None) -> list[Any]:
         last.get("accuracy"),
         best.get("top1_agreement"),
         run.epochs,
-        arm,
         run.remark,
     ]
 
@@ -171,7 +165,7 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
 
 
 def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
-    kept = ("accuracy", "top1_agreement", "kl_t1", "kl_t4", "ece")
+    kept = ("accuracy", "top1_agreement", "kl_t4", "ece")
     return {
         "run": snapshot.numbers[run.id],
         "id": run.id,
@@ -208,7 +202,6 @@ def _runner(snapshot: Snapshot, about: dict[str, Any]) -> dict[str, Any]:
     runs = about.get("runs")
     return {
         "host": str(about.get("host", "")),
-        "pid": about.get("pid"),
         "phase": str(about.get("phase", "")),
         "when": about.get("when"),
         "runs": [

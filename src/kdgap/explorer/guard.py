@@ -76,7 +76,7 @@ class Guard:
         """Let in who has the cookie; who names the token gets it, and an address without it."""
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[-1]
         if secrets.compare_digest(given.encode(), token.encode()):
-            answer = RedirectResponse(scope["path"] or "/", 303)
+            answer = RedirectResponse("/" + scope["path"].lstrip("/"), 303)
             answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
             return answer
         cookie: SimpleCookie = SimpleCookie()

@@ -1,5 +1,6 @@
 """What the explorer computes beside the analysis: any two arms compared, and why claims end so."""
 
+from dataclasses import replace
 from typing import Any
 
 from kdgap.explorer.power import claim_questions
@@ -21,6 +22,8 @@ def compare_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     if number < 0:
         raise IndexError(number)
     own, context = snapshot.arms[number], snapshot.context
+    if own.slot.role == "selection":
+        return {"version": snapshot.version, "arm": number, "others": []}
     others = [
         _difference(own, other, context) | {"arm": place}
         for place, other in enumerate(context.arms)
@@ -30,9 +33,13 @@ def compare_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
 
 
 def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
+    shared = {run.id for run in own.runs} & {run.id for run in other.runs}
+    if shared:  # no test of independent arms applies
+        return {"value": None, "shared": len(shared)}
     terms = [Weighted(own, 1.0, own.slot.text), Weighted(other, -1.0, other.slot.text)]
     statistics = context.evidence.statistics
-    (judged,) = judge([compare(terms, context.evidence, context.primary)], statistics)
+    view = replace(context.primary, permute=False)
+    (judged,) = judge([compare(terms, context.evidence, view)], statistics)
     made = judged.comparison
     bounds = None if made.estimate is None else list(made.estimate.interval(statistics.confidence))
     return {

@@ -14,7 +14,7 @@ from kdgap.stats import power
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80)
 """Seeds a side that power is shown for."""
 MOST = 60
-"""Comparisons whose power is shown: finding it takes a while."""
+"""Comparisons whose power is shown, claims first: finding it takes a while."""
 Says = Literal["above", "not_below", "nothing"]
 
 
@@ -87,7 +87,12 @@ def power_document(snapshot: Snapshot) -> dict[str, Any]:
     `power` is how often the test succeeds; `smallest` the effect (or, for claims that there is
     none, the margin) in points at which it succeeds with the power that the study asks for.
     """
-    document: dict[str, Any] = {"version": snapshot.version, "seeds": list(SEEDS), "entries": []}
+    document: dict[str, Any] = {
+        "version": snapshot.version,
+        "seeds": list(SEEDS),
+        "entries": [],
+        "left_out": 0,
+    }
     if snapshot.analysis is None:
         return document
     asked = [
@@ -96,7 +101,10 @@ def power_document(snapshot: Snapshot) -> dict[str, Any]:
     ]
     statistics = snapshot.evidence.statistics
     for kind, index, question in asked:
-        if question is None or len(document["entries"]) == MOST:
+        if question is None:
+            continue
+        if len(document["entries"]) == MOST:
+            document["left_out"] += 1
             continue
         entry = snapshot.analysis["gains" if kind == "gain" else "contrasts"][index]
         needed = entry["seeds_needed" if kind == "gain" else "seeds_needed_claim"]

@@ -40,8 +40,6 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "epochs": run.epochs,
         "validation": run.validation,
         "test": run.test,
-        "baseline_test": run.baseline_test,
-        "teacher_accuracy": run.teacher_accuracy,
         "history": run.history,
         "flags": list(run.flags),
         "environment": run.environment,

@@ -1,7 +1,7 @@
 """A study as it stands at one moment: evidence, its judgement, and the numbers of its parts.
 
-Runs and arms are known by their number, which holds within one snapshot: a page that asks for the
-parts of an older one gets none.
+Runs and arms are known by their number, which holds within one snapshot: every document says of
+which, and a page that finds it has parts of two begins anew.
 """
 
 import hashlib

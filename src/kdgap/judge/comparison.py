@@ -285,8 +285,7 @@ def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> li
     made, family, alpha = judged.comparison, judged.family, 1 - statistics.confidence
     margin, flags = statistics.smallest_effect_pp, []
     if small:
-        text = f"real, but smaller than the smallest effect of interest, {margin:g} pp"
-        flags.append(Flag("small", text))
+        flags.append(small_flag(margin))
     if made.estimate is not None:
         p, p_tost = made.estimate.p(), made.estimate.p_equivalent(margin)
         together = f"corrected for {family} comparisons"
@@ -304,6 +303,11 @@ def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> li
         text = f"too few seeds to see a spread: seeds needed rest on {guess}"
         flags.append(Flag("spread-guessed", text))
     return flags
+
+
+def small_flag(margin: float) -> Flag:
+    """Return what is said of an effect that is real and does not matter."""
+    return Flag("small", f"real, but smaller than the smallest effect of interest, {margin:g} pp")
 
 
 def _needed(

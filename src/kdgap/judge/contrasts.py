@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdgap.judge.claims import Weighted, weighted_arms
-from kdgap.judge.comparison import Comparison, Judged, View, compare, judge, with_flags
+from kdgap.judge.comparison import Comparison, Judged, View, compare, judge, small_flag, with_flags
 from kdgap.judge.context import Context, ids
 from kdgap.judge.evidence import PRIMARY, STATISTICS
 from kdgap.judge.flags import arm_flags
@@ -16,6 +16,8 @@ from kdgap.stats.multiple import holm
 if TYPE_CHECKING:
     from kdgap.judge.evidence import Arm
 
+_OF_DIFFERENCE = ("only-uncorrected", "equivalence-uncorrected", "small")
+"""Flags of the test of a difference, which is not the one that other claims rest on."""
 _GRAVE = ("shared-selection-seed", "chosen-on-test", "one-teacher")
 
 
@@ -85,22 +87,23 @@ def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: floa
     as good as never found.
     """
     made, margin, target = judged.comparison, statistics.smallest_effect_pp, statistics.power
-    if claim.says == "above" or made.point is None:
-        return judged.needed["seeds_needed"]
+    if made.point is None:  # more seeds are not what is missing
+        return None
     weights, stds = made.spread
-    if claim.says == "not_below":
-        return power.contrast_seeds_needed(margin, weights, stds, target, 2 * level)
-    return power.equivalence_seeds_needed(margin, weights, stds, target, level)
+    if claim.says == "nothing":
+        return power.equivalence_seeds_needed(margin, weights, stds, target, level)
+    level *= 2 if claim.says == "not_below" else 1
+    return power.contrast_seeds_needed(margin, weights, stds, target, level)
 
 
 def _outcome(
     claim: Claim, judged: Judged, shown: float | None, refuted: float | None, alpha: float
 ) -> str:
     """Return what became of a claim; only a corrected result establishes or contradicts it."""
-    value, verdict = judged.comparison.point or 0.0, judged.verdict
+    value = judged.comparison.point or 0.0
     holds, fails = (p is not None and p <= alpha for p in (shown, refuted))
     if claim.says == "above":
-        holds, fails = holds and verdict == "gain", fails and value < 0
+        holds, fails = holds and value > 0, fails and value < 0
     return "established" if holds else "contradicted" if fails else "not established"
 
 
@@ -116,6 +119,11 @@ def _entry(
     context: Context, claim: Claim, judged: Judged, outcome: dict[str, Any]
 ) -> dict[str, Any]:
     made = judged.comparison
+    if claim.says != "above":
+        kept = [flag for flag in judged.flags if flag.code not in _OF_DIFFERENCE]
+        judged = replace(judged, flags=kept)
+    elif outcome["outcome"] == "established" and _is_small(judged, context):
+        judged = with_flags(judged, [small_flag(context.evidence.statistics.smallest_effect_pp)])
     flags = [
         flag
         for term in made.terms
@@ -139,6 +147,11 @@ def _entry(
             for term, n in zip(made.terms, made.ns, strict=True)
         ],
     }
+
+
+def _is_small(judged: Judged, context: Context) -> bool:
+    p = judged.comparison.p_tost(context.evidence.statistics.smallest_effect_pp)
+    return p is not None and p <= float(context.settings["alpha"])
 
 
 def _fewest(made: Comparison, sign: int) -> int | None:

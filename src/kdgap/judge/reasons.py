@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from kdgap.judge.words import counted, lack_words, p_value, signed
+from kdgap.judge.words import counted, equals, guessed_seeds, lack_words, signed
 
 
 def reasons(
@@ -19,7 +19,10 @@ def reasons(
     if contrast["estimate_pp"] is None:
         return [f"It cannot be judged: {lack_words(contrast)}."]
     if contrast["ci95_pp"] is None:
-        return [f"Nothing can be tested: {lack_words(contrast)}."]
+        guess = guessed_seeds(
+            {**contrast, "seeds_needed": contrast["seeds_needed_claim"]}, settings
+        )
+        return [f"Nothing can be tested: {lack_words(contrast)}.", _sentence(guess)]
     says: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
         "above": _above,
         "not_below": _not_below,
@@ -28,7 +31,12 @@ def reasons(
     found = says[contrast["says"]](contrast, settings)
     if contrast["outcome"] == "not established" and power is not None:
         found.append(_power_words(contrast, settings, power))
-    return found
+    elsewhere = [flag["text"] for flag in contrast["flags"] if flag["code"] == "sensitive"]
+    return [*found, *map(_sentence, elsewhere)]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _above(contrast: dict[str, Any], settings: dict[str, Any]) -> list[str]:
@@ -38,8 +46,8 @@ def _above(contrast: dict[str, Any], settings: dict[str, Any]) -> list[str]:
     if contrast["outcome"] == "contradicted":
         return [f"The difference is below zero, also {_corrected(contrast, 'p_claim_holm')}."]
     if contrast["p_claim"] <= alpha:
-        side = "above" if low > 0 else "below"
-        own = f"By itself the difference is {side} zero (p = {p_value(contrast['p_claim'])})"
+        side = "above" if contrast["estimate_pp"] > 0 else "below"
+        own = f"By itself the difference is {side} zero (p {equals(contrast['p_claim'])})"
         return [f"{own}, but not {_corrected(contrast, 'p_claim_holm')}."]
     first = (
         "To be shown, the difference would have to be above zero. Its interval reaches from"
@@ -51,15 +59,17 @@ def _above(contrast: dict[str, Any], settings: dict[str, Any]) -> list[str]:
 def _absence(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     """Return whether the runs show that there is nothing, which is more than not finding it."""
     (low, high), margin = contrast["ci95_pp"], settings["smallest_effect_pp"]
-    p = f"TOST p = {p_value(contrast['p_tost'])}"
     if contrast["p_tost"] <= settings["alpha"]:
-        return f"Any difference is smaller than {margin:g} pp in either direction ({p})."
-    far = high if high >= -low else low
-    if abs(far) < margin:
-        return f"That it is smaller than {margin:g} pp in either direction is not shown ({p})."
+        own = f"any difference is smaller than {margin:g} pp in either direction"
+        p, corrected = equals(contrast["p_tost"]), contrast["p_tost_holm"]
+        if corrected <= settings["alpha"]:
+            return _sentence(f"{own} (TOST p {p})")
+        family = f"{counted(contrast['family'], 'comparison')} (Holm p {equals(corrected)})"
+        return f"By itself {own} (TOST p {p}), but not when corrected for {family}."
     return (
-        f"Nor is it shown that there is none: it may be as much as {signed(far)} pp, and"
-        f" {margin:g} pp is the smallest effect of interest."
+        f"Nor is it shown that there is none: it may be as much as"
+        f" {signed(high if high >= -low else low)} pp, and {margin:g} pp is the smallest effect of"
+        " interest."
     )
 
 
@@ -92,7 +102,7 @@ def _one_sided(
         return [f"{shown}, also {_corrected(contrast, 'p_claim_holm')}."]
     if contrast["outcome"] == "contradicted":
         return [f"{refuted}, also {_corrected(contrast, 'p_against_holm')}."]
-    own = f"p = {p_value(contrast['p_claim'])}"
+    own = f"p {equals(contrast['p_claim'])}"
     if contrast["p_claim"] <= settings["alpha"]:
         corrected = _corrected(contrast, "p_claim_holm")
         return [f"{wanted}. By itself it is ({own}), but not {corrected}."]
@@ -101,9 +111,8 @@ def _one_sided(
 
 
 def _corrected(contrast: dict[str, Any], key: str) -> str:
-    p = p_value(contrast[key])
-    equals = p if p.startswith("<") else f"= {p}"
-    return f"when corrected for {counted(contrast['claims_in_family'], 'claim')} (Holm p {equals})"
+    family = counted(contrast["claims_in_family"], "claim")
+    return f"when corrected for {family} (Holm p {equals(contrast[key])})"
 
 
 def _power_words(contrast: dict[str, Any], settings: dict[str, Any], power: float) -> str:
@@ -113,15 +122,11 @@ def _power_words(contrast: dict[str, Any], settings: dict[str, Any], power: floa
         if contrast["says"] == "above"
         else "the claim would be shown, were there truly no difference,"
     )
-    seeds = f"With {counted(have, 'seed')} a side and this spread"
-    words = f"{seeds}, {truth} in {_of_hundred(power)} such studies"
+    unequal = len({len(seeds) for seeds in contrast["seeds"]}) > 1
+    seeds = f"{counted(have, 'seed')} a side{', as in the smallest arm,' if unequal else ''}"
+    family = counted(contrast["claims_in_family"], "claim")
+    often = f"in about {round(100 * power)} of 100 such studies, corrected for {family}"
+    words = f"With {seeds} and this spread, {truth} {often}"
     if needed is None or needed <= have:
         return f"{words}."
     return f"{words}; with {needed} seeds a side in {100 * settings['power']:g}."
-
-
-def _of_hundred(power: float) -> str:
-    whole = round(100 * power)
-    if 1 <= whole <= 99:
-        return f"{whole} of 100"
-    return "fewer than 1 of 100" if whole < 1 else "more than 99 of 100"

@@ -85,16 +85,19 @@ def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
     verdict, margin = numbers["verdict"], settings["smallest_effect_pp"]
     small = any(flag["code"] == "small" for flag in numbers["flags"])
     if verdict in ("gain", "harm"):
-        text = f"Holm p {_equals(numbers['p_holm'])}"
+        text = f"Holm p {equals(numbers['p_holm'])}"
         return text + (f"; real, but smaller than {margin:g} pp" if small else "")
     if verdict == "equivalent":
-        return f"any effect is smaller than {margin:g} pp, TOST p {_equals(numbers['p_tost'])}"
+        alone = any(flag["code"] == "equivalence-uncorrected" for flag in numbers["flags"])
+        text = f"any effect is smaller than {margin:g} pp, TOST p {equals(numbers['p_tost'])}"
+        return text + (", uncorrected" if alone else "")
     if numbers["ci95_pp"]:
         return seeds_words(numbers, settings)
-    return f"{lack_words(numbers)}; {_guessed_seeds(numbers, settings)}"
+    return f"{lack_words(numbers)}; {guessed_seeds(numbers, settings)}"
 
 
-def _guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
+def guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
+    """Return how many seeds would do, by the study's guess of the spread."""
     needed, margin = numbers["seeds_needed"], settings["smallest_effect_pp"]
     spread = f"were the spread {settings['expected_std_pp']:g} pp"
     if needed is None:
@@ -103,7 +106,8 @@ def _guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
     return f"{needed} seeds a side {found}, {spread}"
 
 
-def _equals(p: float | None) -> str:
+def equals(p: float | None) -> str:
+    """Return a p-value as what follows "p": `= 0.031` or `< 0.0001`."""
     text = p_value(p)
     return text if text.startswith("<") else f"= {text}"
 
@@ -160,13 +164,19 @@ def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
             "not_below": f"it is worse by {margin:g} pp or more",
             "nothing": f"the effect is {margin:g} pp or more",
         }
-        return f"{opposite[contrast['says']]}, Holm p {_equals(contrast['p_against_holm'])}"
+        return f"{opposite[contrast['says']]}, Holm p {equals(contrast['p_against_holm'])}"
     if p is None:
         return verdict_words(contrast, settings)
     if contrast["says"] == "above":
-        return verdict_words({**contrast, "p_holm": p}, settings)
+        # Judged by the claims' family; the verdict of its difference is that of the contrasts'.
+        needed = {"p_holm": p, "seeds_needed": contrast["seeds_needed_claim"]}
+        verdicts = {"established": "gain", "not established": "inconclusive"}
+        verdict = verdicts[contrast["outcome"]]
+        if verdict == "inconclusive" and contrast["verdict"] == "equivalent":
+            verdict = "equivalent"
+        return verdict_words({**contrast, **needed, "verdict": verdict}, settings)
     shown = contrast["outcome"] == "established"
-    test = f"Holm p {_equals(p)} ({'one-sided' if contrast['says'] == 'not_below' else 'TOST'})"
+    test = f"Holm p {equals(p)} ({'one-sided' if contrast['says'] == 'not_below' else 'TOST'})"
     what = (
         "not worse by {} pp or more"
         if contrast["says"] == "not_below"

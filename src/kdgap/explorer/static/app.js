@@ -58,6 +58,11 @@ kdgap.draw = async ({ focus = false, keep = false } = {}) => {
     document.getElementById("name").textContent = kdgap.study.name;
     parts = (await kdgap.views[view].draw(kdgap.study, state)).filter(Boolean);
   } catch (error) {
+    if (error instanceof StaleError && mine === drawing) {
+      kdgap.documents.clear();
+      setTimeout(() => kdgap.draw({ focus, keep }), 100);
+      return;
+    }
     parts = [
       el("h1", {}, "This view cannot be shown"),
       el("p", {}, String(error.message ?? error)),

@@ -52,8 +52,8 @@ function capacityRows(study) {
         method: gain.method,
         name: methodName(gain.method),
         gain_pp: gain.gain_pp,
-        low: gain.ci95_pp?.[0] ?? gain.gain_pp,
-        high: gain.ci95_pp?.[1] ?? gain.gain_pp,
+        low: gain.ci95_pp?.[0] ?? null,
+        high: gain.ci95_pp?.[1] ?? null,
         verdict: gain.verdict,
         parameters: student.parameters ?? null,
         flops: student.flops ?? null,
@@ -86,7 +86,7 @@ function capacityChart(rows, key, words, type) {
         strokeWidth: 2,
         tip: true,
         title: (one) =>
-          `${one.pair}, ${one.name}\n${signed(one.gain_pp)} pp ${interval([one.low, one.high])}\n${one.verdict}`,
+          `${one.pair}, ${one.name}\n${signed(one.gain_pp)} pp ${interval(known(one.low) ? [one.low, one.high] : null)}\n${one.verdict}`,
       }),
     ];
   });
@@ -128,9 +128,9 @@ const capacityTable = (study, rows) =>
         show: (row, value) => fixed(value, 1),
         lesser: true,
       }),
-      num("gap_pp", "gap (pp)", (row) => row.gap_pp, { show: (row, value) => signed(value) }),
+      num("gap_pp", "gap (pp)", (row) => row.gap_pp, { show: (row, value) => signed(value), lesser: true }),
       num("gain_pp", "gain (pp)", (row) => row.gain_pp, {
-        show: (row, value) => withInterval(value, [row.low, row.high]),
+        show: (row, value) => withInterval(value, known(row.low) ? [row.low, row.high] : null),
       }),
       ...ends((row) => [row.low, row.high]),
       col("verdict", "verdict", (row) => row.verdict, {

@@ -87,7 +87,7 @@ function partsChart(study, claim, arms) {
   ];
   return intervalChart(lines, {
     name: `claim-${claim.name}`,
-    above: !gains.length,
+
     title: gains.length ? "The gains in the claim, and the claim" : "The claim with its interval",
     words: `Lines: ${confidence()} interval of each difference by itself.`,
   });
@@ -138,15 +138,22 @@ function termList(claim, arms, runs) {
 
 const claimFacts = (claim) =>
   facts([
-    ["estimate", `${signed(claim.estimate_pp)} pp ${interval(claim.ci95_pp)}`],
+    [
+      "estimate",
+      `${signed(claim.estimate_pp)} pp ${claim.ci95_pp ? interval(claim.ci95_pp) : "without an interval"}`,
+    ],
     known(claim.se_pp)
       ? ["standard error", `${fixed(claim.se_pp, 3)} pp with ${fixed(claim.df, 1)} degrees of freedom`]
       : null,
-    [
-      "p of the claim's own test",
-      `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`,
-    ],
-    ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected`],
+    known(claim.p_claim)
+      ? [
+          claim.says === "above" ? "p, two-sided; the sign decides" : "p of the claim's own test",
+          `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`,
+        ]
+      : null,
+    claim.says !== "above" && known(claim.p_against_holm)
+      ? ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected (Holm)`]
+      : null,
     [
       "seeds that its test needs",
       claim.seeds_needed_claim

@@ -6,15 +6,17 @@ kdgap.views.compare = {
     const tested = study.arms.filter((arm) => arm.n > 0 && arm.role !== "selection");
     if (tested.length < 2)
       return [el("h1", {}, "Compare"), el("p", {}, "Two configurations with test results are needed.")];
-    const at = (key, other) => study.arms[Number(state.get(key) ?? NaN)] ?? other;
+    if (!study.analysis) return [el("h1", {}, "Compare"), el("p", {}, `${capital(study.reason)}.`)];
+    const at = (key, other) =>
+      state.get(key) ? study.arms.find((arm) => armKey(arm) === state.get(key)) : other;
     const a = at("a", tested.find((arm) => arm.role === "final") ?? tested[0]);
-    const b = at("b", study.arms[a.baseline ?? NaN] ?? tested.find((arm) => arm !== a));
+    const b = at("b", study.arms[a?.baseline ?? NaN] ?? tested.find((arm) => arm !== a));
+    if (!a || !b)
+      return [el("h1", {}, "No such configuration"), el("p", {}, link("Compare others", "compare"))];
     const roles = [...new Set(study.arms.map((arm) => arm.role))];
     const options = roles.map((role) => ({
       group: role,
-      options: study.arms
-        .filter((arm) => arm.role === role)
-        .map((arm) => [String(arm.number), armSettings(arm)]),
+      options: study.arms.filter((arm) => arm.role === role).map((arm) => [armKey(arm), armSettings(arm)]),
     }));
     const [one, two, differences] = await Promise.all([
       kdgap.get(`arm/${a.number}`),
@@ -23,15 +25,13 @@ kdgap.views.compare = {
     ]);
     const found = differences.others.find((other) => other.arm === b.number);
     const pick = (label, arm, key) =>
-      choice(label, options, String(arm.number), (number) =>
-        kdgap.change({ a: a.number, b: b.number, [key]: number }),
-      );
+      choice(label, options, armKey(arm), (chosen) => kdgap.change({ ...compareState(a, b), [key]: chosen }));
     return [
       el("h1", {}, "Compare"),
       el("div", { class: "picker" }, pick("first", a, "a"), pick("second", b, "b")),
       section(
         "Difference in test accuracy",
-        found ? differenceParts(study, a, b, found) : el("p", {}, whyNoDifference(a, b)),
+        known(found?.value) ? differenceParts(study, a, b, found) : el("p", {}, whyNoDifference(a, b, found)),
       ),
       section(
         "Every seed",
@@ -47,8 +47,14 @@ kdgap.views.compare = {
   },
 };
 
-function whyNoDifference(a, b) {
+/** What names an arm here; numbers change when a study grows. */
+const armKey = (arm) => [arm.role, arm.slot, arm.cell.slice(0, 12)].join("|");
+const compareState = (a, b) => ({ a: armKey(a), b: b ? armKey(b) : null });
+
+function whyNoDifference(a, b, found) {
   if (a === b) return "Choose two that differ.";
+  if (found?.shared)
+    return `They have ${counted(found.shared, "run")} in common: these are no two samples to compare.`;
   const of = [a, b].filter((arm) => arm.n === 0 || arm.role === "selection").map(armSettings);
   return `What selection tried is judged on validation images alone, and runs that are not done have no test result: ${of.join(" and ")}.`;
 }
@@ -67,7 +73,7 @@ function differenceParts(study, a, b, found) {
     el(
       "p",
       { class: "sentence" },
-      badge(found.verdict),
+      badge(found.verdict, { gain: "higher", harm: "lower" }[found.verdict]),
       ` ${signed(found.value)} pp ${interval(found.ci95)}: `,
       link(armName(a), "configuration", armState(a)),
       " minus ",

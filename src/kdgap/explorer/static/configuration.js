@@ -52,7 +52,7 @@ const samePair = (one, other) => ["teacher", "student", "method"].every((key) =>
 
 /** The arm that an address names; of several, the one that fits best; null where none does. */
 function findArm(study, state) {
-  const asked = [...state].filter(([key]) => ["teacher", "student", "method"].includes(key));
+  const asked = [...state].filter(([key]) => ["teacher", "student", "method", "role"].includes(key));
   const fits = study.arms.filter((arm) => asked.every(([key, value]) => (arm[key] ?? "") === value));
   const cell = state.get("cell");
   const score = (arm) =>
@@ -63,7 +63,11 @@ function findArm(study, state) {
 }
 
 const compareLinks = (study, arm) => [
-  link("Compare it with another", "compare", { a: arm.number, b: arm.baseline ?? arm.teachers[0] ?? null }),
+  link(
+    "Compare it with another",
+    "compare",
+    compareState(arm, study.arms[arm.baseline ?? arm.teachers[0] ?? NaN]),
+  ),
   " · ",
   link("Its runs", "runs", {
     teacher: arm.teacher,
@@ -136,7 +140,10 @@ function gainFacts(study, gain) {
         `${spread(gain.mean_pp, gain.std_pp)} % (n = ${gain.n}) against ${spread(gain.baseline_mean_pp, gain.baseline_std_pp)} % (n = ${gain.n_baseline}) of plain training`,
       ],
       known(gain.fidelity?.teacher_accuracy)
-        ? ["teacher", `${percent(gain.fidelity.teacher_accuracy)} % test accuracy`]
+        ? [
+            "teacher",
+            `${percent(gain.fidelity.teacher_accuracy)} % test accuracy of the checkpoint that taught`,
+          ]
         : null,
       [
         "p",
@@ -161,7 +168,12 @@ function armFacts(study, arm) {
   const winner =
     arm.role === "selection" ? study.arms.find((one) => one.role === "final" && samePair(one, arm)) : null;
   return facts([
-    ["role", { selection: "tried in selection; judged on validation images alone" }[arm.role] ?? arm.role],
+    [
+      "role",
+      arm.role === "selection"
+        ? `tried in selection${arm.n ? "" : "; judged on validation images alone"}`
+        : arm.role,
+    ],
     known(arm.mean)
       ? ["test accuracy", `${spread(arm.mean, arm.std)} % (n = ${arm.n}), ${study.primary} weights`]
       : null,

@@ -25,10 +25,16 @@ function fromScript(name) {
   });
 }
 
+/** The study changed while the page was reading it. */
+class StaleError extends Error {}
+
 async function fromServer(name) {
   const answer = await fetch(`data/${name}.json`);
   if (!answer.ok) throw new Error(`${name}: the server says ${answer.status}`);
-  return answer.json();
+  const found = await answer.json();
+  // Numbers of runs and arms hold within one version: parts of two do not fit together.
+  if (!["study", "live"].includes(name) && found.version !== kdgap.study?.version) throw new StaleError();
+  return found;
 }
 
 /** Return a document; asked for once, until the study changes. */

@@ -4,16 +4,29 @@
 const pointTitle = (one) =>
   `${one.label}\n${signed(one.value)} pp ${interval(known(one.low) ? [one.low, one.high] : null)}\n${one.verdict ?? ""}`;
 
+/** Letters of a label that has no room beside its line any more: it stands above. */
+const LONG = 46;
+
+/** Return entries with different labels: each has a line of its own. */
+function distinct(entries) {
+  const seen = new Map();
+  return entries.map((one) => {
+    const count = (seen.get(one.label) ?? 0) + 1;
+    seen.set(one.label, count);
+    return count > 1 ? { ...one, label: `${one.label} (${count})` } : one;
+  });
+}
+
 /**
  * Differences with their intervals, one line each.
- * entries: {label, method, value, low, high, verdict}; about.above: labels stand above the lines.
+ * entries: {label, method, value, low, high, verdict}.
  */
 function intervalChart(entries, about) {
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
-  const rows = entries.filter((one) => known(one.value));
+  const rows = distinct(entries.filter((one) => known(one.value)));
   if (!rows.length) return note("No difference could be computed.");
-  const beside = wide() && !about.above;
   const longest = Math.max(...rows.map((one) => one.label.length));
+  const beside = wide() && longest < LONG;
   const least = Math.min(0, ...rows.map((one) => one.low ?? one.value));
   const most = Math.max(0, ...rows.map((one) => one.high ?? one.value));
   const letters = Math.floor((Math.min(760, room()) - 30) / 6.3);
@@ -108,7 +121,8 @@ const seedGroup = (arm, label) => ({
 });
 
 /** Test accuracy of every seed, one line an arm, with each arm's mean. */
-function seedChart(groups, about) {
+function seedChart(given, about) {
+  const groups = distinct(given);
   const rows = groups.flatMap((group) =>
     group.values
       .filter((one) => known(one.value))
@@ -123,8 +137,8 @@ function seedChart(groups, about) {
   if (!rows.length) return null;
   const colour = (row) => (row.role === "teacher" ? "var(--other-1)" : colourOf(row.method));
   const names = [...new Set(rows.map((row) => row.arm))];
-  const beside = wide();
   const longest = Math.max(...names.map((name) => name.length));
+  const beside = wide() && longest < LONG;
   const means = names.map((arm) => {
     const own = rows.filter((row) => row.arm === arm);
     return { ...own[0], accuracy: d3.mean(own, (row) => row.accuracy) };

@@ -107,7 +107,7 @@ function claimsSection(study) {
       `: ${claimRest(claim)}`,
     );
   const { settings } = study.analysis;
-  const corrected = `what is said of it is corrected for ${counted(settings.claims_in_family, "claim")}.`;
+  const corrected = `outcomes are corrected for ${counted(settings.claims_in_family, "claim")}.`;
   return section(
     "Claims",
     tally(
@@ -123,7 +123,7 @@ function claimsSection(study) {
       intervalChart(claims.slice(0, 60).map(claimLine), {
         name: "claims",
         title: "Every claim with its interval",
-        above: true,
+
         words: `Lines: ${confidence()} interval of each difference by itself.`,
       }),
     ),
@@ -183,7 +183,7 @@ function gainTable(study) {
       ...ends((gain) => gain.ci95_pp),
       num("p", "p", (gain) => gain.p, { show: (gain, p) => pValue(p), lesser: true }),
       num("p_holm", "Holm p", (gain) => gain.p_holm, { show: (gain, p) => pValue(p), lesser: true }),
-      col("verdict", "verdict", (gain) => gain.verdict, { show: (gain, verdict) => badge(verdict) }),
+      col("verdict", "verdict", (gain) => gain.verdict, { show: gainBadge }),
       num(
         "seeds_needed",
         "seeds needed",
@@ -197,6 +197,14 @@ function gainTable(study) {
   );
 }
 
+/** Leads to both sides of an ablation, compared. */
+function ablationLink(study, name) {
+  const side = (which) =>
+    study.arms.find((arm) => arm.role === "ablation" && arm.variant === `${name}: ${which}`);
+  const [a, b] = [side("changed"), side("base")];
+  return a ? link(name, "compare", compareState(a, b)) : name;
+}
+
 function ablationsSection(study) {
   const { ablations } = study.analysis;
   if (!ablations.length) return null;
@@ -207,7 +215,7 @@ function ablationsSection(study) {
     "Ablations",
     table(
       [
-        col("name", "ablation", (row) => row.name),
+        col("name", "ablation", (row) => row.name, { show: (row, name) => ablationLink(study, name) }),
         col("slot", "of", (row) => row.slot, LESSER),
         col("change", "change", (row) => row.change),
         num("base", "before (%)", mean("base"), { show: shown("base"), lesser: true }),

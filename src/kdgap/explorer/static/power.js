@@ -14,7 +14,7 @@ kdgap.views.power = {
           " says what the seeds would show by the study's guess.",
         ),
       ];
-    const { seeds, entries } = await kdgap.get("power");
+    const { seeds, entries, left_out } = await kdgap.get("power");
     if (!entries.length)
       return [el("h1", {}, "Power"), el("p", {}, "No claim and no gain can be judged yet.")];
     const named = entries.map((one) => ({ ...one, ...powerName(study, one) }));
@@ -43,6 +43,7 @@ kdgap.views.power = {
       ),
       el("p", { class: "sentence" }, powerSentence(study, chosen, n, seeds)),
       chosen.guessed ? note("Too few seeds to see a spread: the study's guess stands in its place.") : null,
+      left_out ? note(`${left_out} more are not shown here.`) : null,
       el(
         "div",
         { class: "charts" },
@@ -67,22 +68,24 @@ function powerName(study, entry) {
   };
 }
 
+/** What a comparison's test asks: for a difference, or for there being none. */
+const asksFor = (one, margin) =>
+  one.says === "above"
+    ? { truth: `A true difference of ${margin} pp is found`, least: "difference that is found" }
+    : {
+        truth: `Where there truly is no difference, this is shown by ${margin} pp`,
+        least: "margin that is shown",
+      };
+
 function powerSentence(study, one, n, seeds) {
   const { settings } = study.analysis;
   const index = seeds.indexOf(n);
-  const often = Math.round(100 * one.power[index]);
-  const margin = `${settings.smallest_effect_pp} pp`;
-  const truth =
-    one.says === "above"
-      ? `A true difference of ${margin} is found`
-      : "If there truly is no difference, this is shown";
+  const asks = asksFor(one, settings.smallest_effect_pp);
+  const often = `in about ${Math.round(100 * one.power[index])} of 100 studies with ${n} seeds a side (now ${one.now})`;
   const needed =
     one.needed === null ? "no affordable number of seeds would reach" : `${one.needed} would reach`;
-  const reach =
-    one.says === "above"
-      ? "The smallest difference found that often is"
-      : "The smallest margin shown that often is";
-  return `${truth} in ${often < 1 ? "fewer than 1" : often > 99 ? "more than 99" : often} of 100 studies with ${n} seeds a side (now ${one.now}); ${needed} ${100 * settings.power} %. ${reach} ${fixed(one.smallest[index])} pp.`;
+  const least = `The smallest ${asks.least} that often is ${fixed(one.smallest[index])} pp`;
+  return `${asks.truth} ${often}, corrected for the others; ${needed} ${100 * settings.power} %. ${least}.`;
 }
 
 /** One line a comparison over seeds, the chosen one in front. */
@@ -142,7 +145,7 @@ function powerChart(study, entries, chosen, n, seeds) {
       title: "How often it succeeds, by seeds",
       unit: "%",
       rules: [Plot.ruleY([100 * settings.power], { strokeDasharray: "4 3" })],
-      words: `For a difference of ${settings.smallest_effect_pp} pp, after correction. Dashed: ${100 * settings.power} %, which the study asks for; pale: the others.`,
+      words: `${asksFor(chosen, settings.smallest_effect_pp).truth}, after correction. Dashed: ${100 * settings.power} %, which the study asks for; pale: the others.`,
     },
   );
 }
@@ -159,7 +162,7 @@ function smallestChart(study, entries, chosen, n, seeds) {
     { label: "↑ smallest (pp)", domain: [0, most] },
     {
       name: "smallest",
-      title: "The smallest difference that is found, by seeds",
+      title: `The smallest ${asksFor(chosen).least}, by seeds`,
       unit: "pp",
       rules: [Plot.ruleY([settings.smallest_effect_pp], { strokeDasharray: "4 3" })],
       words: `With ${100 * settings.power} % power. Dashed: ${settings.smallest_effect_pp} pp, the smallest effect of interest.`,

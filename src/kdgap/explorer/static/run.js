@@ -105,7 +105,10 @@ const failurePart = (failure) =>
 /** How to get the same numbers again. */
 function repeatSection(run) {
   const { repeat } = run;
-  if (!repeat) return null;
+  if (!repeat) {
+    const imported = kdgap.study.origin === "import";
+    return imported ? section("Repeat it", note("Imported: no command was recorded with it.")) : null;
+  }
   const command = (text) => el("p", { class: "command" }, el("code", {}, text), " ", copyButton(text));
   return section(
     "Repeat it",

@@ -59,13 +59,18 @@ const armName = (arm) =>
 /** The same with its hyper-parameters, where several differ in them alone. */
 const armSettings = (arm) => [armName(arm), settingsText(arm.parameters)].filter(Boolean).join("; ");
 
-const badge = (verdict) =>
+const badge = (verdict, words = verdict) =>
   el(
     "span",
     { class: `badge ${verdict.replaceAll(" ", "-")}` },
     el("span", { "aria-hidden": "true" }, `${MARKS[verdict] ?? "·"} `),
-    verdict,
+    words,
   );
+/** The same for a gain, which says so where an equivalence rests on one test alone. */
+const gainBadge = (gain) => {
+  const alone = (gain.flags ?? []).some((flag) => flag.code === "equivalence-uncorrected");
+  return badge(gain.verdict, alone ? `${gain.verdict}, uncorrected` : gain.verdict);
+};
 const postHoc = (claim) => (claim.post_hoc ? el("span", { class: "posthoc" }, "post hoc") : null);
 
 /** "1 h 5 min", "12 s". */
