@@ -77,7 +77,8 @@ function intervalChart(entries, about) {
       }),
     );
   }
-  const words = `${about.words ?? ""} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.`;
+  const scale = stretched(least, most, margin);
+  const words = `${about.words ?? ""} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
   return figure(
     {
       height: 70 + rows.length * (beside ? 26 : 40),
@@ -87,7 +88,7 @@ function intervalChart(entries, about) {
         label: "difference in percentage points →",
         grid: true,
         nice: true,
-        ...stretched(least, most, margin),
+        ...scale,
       },
       y: { label: null, domain: rows.map((one) => one.label), axis: beside ? "left" : null },
       marks,
