@@ -92,22 +92,10 @@ def measure(count: int, loads: int) -> list[dict[str, Any]]:
 def make_study(folder: Path, count: int) -> int:
     """Write a study of about so many finished runs, a tenth of them finals; return how many."""
     sys.path.insert(0, str(ROOT))  # a script finds what stands beside it, but not by its full name
-    from benchmarks.growth import finish_all
+    from benchmarks.growth import finish_all, write_growing
 
-    seeds, file = max(2, count // 10), folder / "study.yaml"
-    file.write_text(
-        json.dumps(
-            {
-                "name": "growing",
-                "data": {"name": "digits"},
-                "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
-                "pairs": [{"teacher": "big", "student": "little"}],
-                "methods": {"logit": {"alpha": [round(0.1 + 0.1 * i, 1) for i in range(8)]}},
-                "selection": {"seeds": [100_000 + seed for seed in range(seeds)]},
-                "finals": {"seeds": list(range(seeds))},
-            }
-        )
-    )
+    file = folder / "study.yaml"
+    write_growing(file, seeds=max(2, count // 10), alphas=8)
     return finish_all(file, folder / "study")
 
 

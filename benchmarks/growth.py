@@ -78,27 +78,27 @@ def one(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def write_growing(file: Path, seeds: int, alphas: int) -> None:
+    """Write a study of one pair: so many seeds for each of so many alphas, and as final seeds."""
+    content = {
+        "name": "growing",
+        "data": {"name": "digits"},
+        "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
+        "pairs": [{"teacher": "big", "student": "little"}],
+        "methods": {"logit": {"alpha": [round(0.1 + 0.1 * i, 1) for i in range(alphas)]}},
+        "selection": {"seeds": [100_000 + seed for seed in range(seeds)]},
+        "finals": {"seeds": list(range(seeds))},
+    }
+    file.write_text(json.dumps(content))
+
+
 def study_of(count: int) -> dict[str, Any]:
     """Time `kdgap plan` on a study of about so many runs; when all are done, what reads them."""
     with tempfile.TemporaryDirectory(prefix="kdgap-bench-") as folder:
         file, directory = Path(folder) / "study.yaml", Path(folder) / "study"
         seeds = count // 2 - 1 if count < 100 else count // 10
         alphas = 1 if count < 100 else 8
-        file.write_text(
-            json.dumps(
-                {
-                    "name": "growing",
-                    "data": {"name": "digits"},
-                    "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
-                    "pairs": [{"teacher": "big", "student": "little"}],
-                    "methods": {
-                        "logit": {"alpha": [round(0.1 + 0.1 * i, 1) for i in range(alphas)]}
-                    },
-                    "selection": {"seeds": [100_000 + seed for seed in range(seeds)]},
-                    "finals": {"seeds": list(range(seeds))},
-                }
-            )
-        )
+        write_growing(file, seeds, alphas)
         planning, size = command("plan", str(file), "--out", str(directory))
         runs = finish_all(file, directory)
         surveying, _ = command("status", str(directory))

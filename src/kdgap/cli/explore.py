@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdgap.cli.judging import Claims, Source
+
 if TYPE_CHECKING:
     from kdgap.judge.load import GivenClaims
 
@@ -17,9 +19,7 @@ LEAST_TOKEN = 16
 
 
 def explore(
-    source: Annotated[
-        Path, typer.Argument(metavar="STUDY|IMPORT", help="A study's directory, or an import's.")
-    ],
+    source: Source,
     port: Annotated[int, typer.Option(help="0: any that is free.", min=0, max=65535)] = 8000,
     host: Annotated[
         str, typer.Option(help="Another address than this machine's own needs --token.")
@@ -28,9 +28,7 @@ def explore(
         str | None,
         typer.Option(help=f"What visitors have to know; at least {LEAST_TOKEN} letters."),
     ] = None,
-    claims: Annotated[
-        Path | None, typer.Option(help="A file of claims to judge, in place of the study's own.")
-    ] = None,
+    claims: Claims = None,
     export: Annotated[
         Path | None, typer.Option(help="Write the page as static files into this folder instead.")
     ] = None,
