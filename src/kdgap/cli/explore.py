@@ -81,6 +81,8 @@ def _serve(
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             door.bind((host, port))
+            # Before the address is told: who asks from here on waits, and is not refused.
+            door.listen()
         except OSError as error:
             raise BadInputError(
                 f"--host {host} --port {port}: {error.strerror}; --port 0 takes any that is free"
