@@ -102,7 +102,6 @@ class Judged:
     p_holm: float | None
     p_tost_holm: float | None
     verdict: Verdict
-    needed: dict[str, int | None]
     flags: list[Flag] = field(default_factory=list)
 
     def numbers(self, statistics: Statistics) -> dict[str, Any]:
@@ -123,7 +122,7 @@ class Judged:
             "p_tost": made.p_tost(margin),
             "p_tost_holm": self.p_tost_holm,
             "verdict": self.verdict,
-            **self.needed,
+            **_needed(made, statistics, self.family),
             "spread_guessed": made.guessed,
             "flags": [vars(flag) for flag in self.flags],
         }
@@ -274,7 +273,6 @@ def judge(comparisons: Sequence[Comparison], statistics: Statistics) -> list[Jud
             p_holm=p_holm,
             p_tost_holm=p_tost_holm,
             verdict=verdict,
-            needed=_needed(made, statistics, alpha, family),
         )
         judged.append(with_flags(one, [*made.flags, *_verdict_flags(one, statistics, small=small)]))
     return judged
@@ -310,11 +308,10 @@ def small_flag(margin: float) -> Flag:
     return Flag("small", f"real, but smaller than the smallest effect of interest, {margin:g} pp")
 
 
-def _needed(
-    made: Comparison, statistics: Statistics, alpha: float, family: int
-) -> dict[str, int | None]:
+def _needed(made: Comparison, statistics: Statistics, family: int) -> dict[str, int | None]:
     """Return how many seeds an arm show the smallest effect, or that any effect is smaller."""
     margin, target = statistics.smallest_effect_pp, statistics.power
+    alpha = 1 - statistics.confidence
     if made.point is None:  # more seeds are not what is missing
         names = ("seeds_needed", "seeds_needed_uncorrected", "seeds_needed_equivalence")
         return dict.fromkeys(names)
