@@ -146,7 +146,7 @@ def test_an_arm_leaves_no_process_behind() -> None:
         arm.warm_up()
         family = psutil.Process(arm._process.pid).children(recursive=True)
         assert family  # the loader's
-    _, alive = psutil.wait_procs(family, timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=300)
     assert alive == []
 
 

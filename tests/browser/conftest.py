@@ -45,6 +45,9 @@ def chromium() -> "Iterator[Browser]":
         pytest.skip(f"none of {', '.join(BINARIES)} is here; `make test-browser` installs one")
     from playwright.sync_api import sync_playwright
 
+    from tests.browser.pages import PATIENCE, expect
+
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=binary, args=FLAGS)
         yield browser
@@ -74,7 +77,7 @@ def served(folder: Path, source: Path, *words: object) -> Iterator[str]:
         yield found[0]
     finally:
         server.terminate()
-        _, said = server.communicate(timeout=30)
+        _, said = server.communicate(timeout=300)
     assert said == ""  # no warning, no traceback while it was looked at
 
 

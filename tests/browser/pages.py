@@ -32,6 +32,8 @@ NAVIGATION = {
 }
 VIEWS = (*NAVIGATION, "run", "claim")
 WIDE, NARROW = 1300, 360
+PATIENCE = 60_000
+"""How long something may take, in ms: many times what it does, as on a machine full of others."""
 HEIGHTS = {WIDE: 900, NARROW: 740}
 
 
@@ -126,7 +128,7 @@ class Visitor:
             bypass_csp=bypass_csp,
             permissions=["clipboard-read", "clipboard-write"],
         )
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         self.contexts.append(context)
         self.heard.roots.add(shown.root)
         self.heard.listen(context)

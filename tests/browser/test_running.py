@@ -11,6 +11,7 @@ import pytest
 from tests.browser import studies
 from tests.browser.conftest import Serve
 from tests.browser.pages import (
+    PATIENCE,
     VIEWS,
     WIDE,
     Shown,
@@ -41,7 +42,7 @@ def run(folder: Path) -> Iterator[None]:
         yield
     finally:
         runner.send_signal(signal.SIGTERM)
-        _, said = runner.communicate(timeout=30)
+        _, said = runner.communicate(timeout=300)
     assert runner.returncode == 128 + signal.SIGTERM, said
 
 
@@ -53,7 +54,7 @@ def training_table(page: "Page") -> "Locator":
 def wait_for_students(page: "Page") -> None:
     """Wait until the teacher is done, which takes seconds: its students go on for long."""
     training_table(page).get_by_role("rowheader").filter(has_text="little").first.wait_for(
-        timeout=60_000
+        timeout=5 * PATIENCE
     )
 
 

@@ -495,7 +495,7 @@ def training(config: Config, workdir: Path) -> Iterator[Callable[[], "Popen[byte
         with (workdir.parent / "said").open("wb") as said:
             process = Popen([str(word) for word in command], stdout=DEVNULL, stderr=said)
         started.append(process)
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while not any(p.stem >= "state-000003" for p in workdir.glob("run/state-*.json")):
             assert process.poll() is None, (workdir.parent / "said").read_text()
             assert time.monotonic() < end
@@ -527,7 +527,7 @@ def test_a_process_refuses_another_one_and_ends_saved_on_a_signal(
     assert f"process {process.pid} on " in second.stderr
     process.send_signal(number)
     process.send_signal(signal.SIGCONT)
-    assert process.wait(60) == code
+    assert process.wait(300) == code
     said = (workdir.parent / "said").read_text().splitlines()
     assert "stopped and saved" in said[-1]
     place = _place(workdir / "run")

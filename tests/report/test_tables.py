@@ -264,7 +264,7 @@ def test_pdflatex_takes_every_table_whatever_the_names_are(tmp_path: Path) -> No
     )
     (tmp_path / "all.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "all"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=600)
     assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
     assert "Overfull" not in done.stdout.decode(errors="replace")
 

@@ -21,7 +21,7 @@ def test_a_stop_while_a_worker_is_being_started_reaches_it(
 
     class Interrupted(subprocess.Popen[str]):
         def __init__(self, _: Any, **options: Any) -> None:
-            super().__init__([sys.executable, "-c", "import time; time.sleep(5)"], **options)
+            super().__init__([sys.executable, "-c", "import time; time.sleep(300)"], **options)
             started.append(self)
             os.kill(os.getpid(), number)  # before the supervisor knows of this worker
 
