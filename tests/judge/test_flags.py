@@ -39,6 +39,17 @@ def grid(scores: dict[float, float], **changes: Any) -> Evidence:
     return made(tunings=(replace(tuning(ALPHA, scores), **changes),))
 
 
+def ablation(shared: int) -> Evidence:
+    """An ablation so many of whose runs stand on both of its sides."""
+    sides = [
+        replace(LOGIT, role="ablation", variant=f"clip: {side}") for side in ("base", "changed")
+    ]
+    base, changed = (runs_of(slot, METHOD, cell=slot.variant) for slot in sides)
+    both = [replace(run, slots=tuple(sides)) for run in base[:shared]]
+    alike = [replace(run, cell=base[0].cell) for run in changed[shared:]]
+    return evidence([*both, *base[shared:], *(alike if shared else changed)])
+
+
 def selected(method: Values = METHOD, **changes: Any) -> Evidence:
     """One pair whose first final also chose the hyper-parameters."""
     found = made(method, **changes)
@@ -103,7 +114,7 @@ def finding(kind: str) -> Evidence:
 WIDE = Statistics(smallest_effect_pp=1)
 PAIRED = Statistics(test="paired")
 WITHIN = Statistics(smallest_effect_pp=0.25)
-STUDY, GAIN, CLAIM = "study", "gain", "claim"
+STUDY, GAIN, CLAIM, ABLATION = "study", "gain", "claim", "ablation"
 MORE = claim("more", [{"weight": 1, "teacher": "big", "student": "little", "method": "logit"}])
 SPLIT = {0.3: 0.94, 0.5: 0.95}
 ELSEWHERE = {"environment": "cuda"}
@@ -146,6 +157,7 @@ CASES: list[Case] = [
     ("no-variance", GAIN, made([95.3] * 5, [95.0] * 5), made([95.3] * 5)),
     ("unpaired-seeds", GAIN, made(METHOD[:4], statistics=PAIRED), made(METHOD[:4])),
     ("unpaired-seeds", GAIN, made(METHOD[:4], statistics=PAIRED), made(statistics=PAIRED)),
+    ("shared-runs", ABLATION, ablation(shared=1), ablation(shared=0)),
     ("no-baseline", GAIN, evidence(runs_of(LOGIT, METHOD)), made()),
     ("no-baseline", GAIN, arms({"recipe": "long"}), arms({"recipe": "long"}, {"recipe": "long"})),
     ("other-baselines", GAIN, odd_baseline(""), odd_baseline("long")),
@@ -178,8 +190,9 @@ CASES: list[Case] = [
 
 
 def codes_of(place: str, analysis: dict[str, Any]) -> list[set[str]]:
-    """Codes of each gain, of each claim, or of the study."""
+    """Codes of each gain, claim or ablation, or of the study."""
     holders = {STUDY: [analysis], GAIN: analysis["gains"], CLAIM: analysis["contrasts"]}
+    holders |= {ABLATION: analysis["ablations"]}
     return [{flag["code"] for flag in holder["flags"]} for holder in holders[place]]
 
 

@@ -6,9 +6,10 @@ from typing import Any
 from kdgap.explorer.power import claim_questions
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.claims import Weighted, weighted_arms
-from kdgap.judge.comparison import compare, judge
+from kdgap.judge.comparison import compare
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Arm
+from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.reasons import reasons
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.judge.comparison import Judged, View
+from kdgap.judge.comparison import View
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import judged_claims
+from kdgap.judge.family import Judged
 from kdgap.judge.gains import judged_gains
 from kdgap.stats import power
 

@@ -2,20 +2,23 @@
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import kdgap
 from kdgap.errors import BadInputError
-from kdgap.judge.comparison import Judged, View
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence
+from kdgap.judge.family import Judged
 from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
 from kdgap.judge.words import contrast_sentence, gain_sentence
 from kdgap.spec.study import ClaimsFile, Statistics
 from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
+
+if TYPE_CHECKING:
+    from kdgap.judge.comparison import View
 
 FORMAT = 1
 

@@ -1,10 +1,10 @@
 """Claims meet runs: every term of a claim becomes arms with weights, or one line says why not."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kdgap.errors import BadInputError, nearest
-from kdgap.judge.evidence import Arm, Evidence
+from kdgap.judge.evidence import Arm, Evidence, ids
 from kdgap.spec.study import Claim, Slot, Term
 
 
@@ -25,15 +25,16 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
     """Return the arms of a claim with summed weights: arms that cancel are left out.
 
     A `gain` enters as its method's arm with the weight and its baseline with the negative weight,
-    so two pairs of one student share their baseline and lose it in a difference.
+    so two pairs of one student share their baseline and lose it in a difference. Arms of the same
+    runs are one arm under two names, as what an ablation starts from often is.
 
     Raises:
         BadInputError: a term names no cell of these runs, or one that has several configurations.
     """
-    parts: dict[tuple[str, str], Weighted] = {}
+    parts: dict[Hashable, Weighted] = {}
 
     def add(weighted: Weighted) -> None:
-        key = (weighted.text, "" if weighted.arm is None else weighted.arm.cell)
+        key = weighted.text if weighted.arm is None else frozenset(ids(weighted.arm))
         known = parts.get(key)
         total = weighted.weight + (0.0 if known is None else known.weight)
         parts[key] = replace(weighted, weight=total)

@@ -1,13 +1,13 @@
 """What all parts of one analysis look at: the runs in their arms, and how they are judged."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from kdgap.judge.claims import Weighted, baseline_of, weighted_baseline
-from kdgap.judge.comparison import Judged, View
-from kdgap.judge.evidence import Arm, Evidence
+from kdgap.judge.comparison import View
+from kdgap.judge.evidence import Arm, Evidence, ids
+from kdgap.judge.family import Judged
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.proportion import mean_interval
 
@@ -111,9 +111,3 @@ class Context:
 
         method = methods.index(slot.method) if slot.method in methods else len(methods)
         return size(slot.student), size(slot.teacher), method, slot.variant, str(arm.parameters)
-
-
-def ids(arm: Arm | None) -> list[str]:
-    """Return the ids of an arm's runs."""
-    runs: Iterable[Any] = () if arm is None else arm.runs
-    return [run.id for run in runs]

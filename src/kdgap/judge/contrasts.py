@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kdgap.judge.claims import Weighted, weighted_arms
-from kdgap.judge.comparison import Comparison, Judged, View, compare, judge, small_flag, with_flags
-from kdgap.judge.context import Context, ids
-from kdgap.judge.evidence import PRIMARY, STATISTICS
+from kdgap.judge.comparison import Comparison, View, compare
+from kdgap.judge.context import Context
+from kdgap.judge.evidence import PRIMARY, STATISTICS, ids
+from kdgap.judge.family import Judged, judge, small_flag, with_flags
 from kdgap.judge.flags import arm_flags
 from kdgap.spec.study import Claim, Statistics
 from kdgap.stats import power
@@ -40,6 +41,8 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
         dict(zip(tests, holm([pair[side] for pair in tests.values()]), strict=True))
         for side in (0, 1)
     )
+    # A difference below zero is found by the very test that looks for one above: one p decides.
+    refuted |= {key: shown[key] for key in tests if key[0] == "above"}
     alpha, found = float(context.settings["alpha"]), []
     for claim, one, key in zip(claims, judged, keys, strict=True):
         outcome = {

@@ -14,15 +14,17 @@ Curve = tuple[Values, Values, Values, Values, int]
 
 
 def over_runs(runs: Iterable[Run], key: str, part: str | None = None) -> Curve | None:
-    """Return what a history's key was over runs; None where no run recorded it.
+    """Return what a history's key was over the runs that are done; None where none recorded it.
 
     Args:
-        runs: of one arm.
+        runs: of one arm. One that failed counts in no mean, so in no mean curve either.
         key: field of an epoch.
         part: field within it, such as a loss term.
     """
     rows: list[dict[int, float]] = []
     for run in runs:
+        if run.state != "done":
+            continue
         row = {}
         for number, entry in enumerate(run.history, 1):
             value = entry.get(key)

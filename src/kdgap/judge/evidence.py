@@ -127,6 +127,11 @@ class Arm:
         ]
 
 
+def ids(arm: Arm | None) -> list[str]:
+    """Return the ids of an arm's runs; none without an arm."""
+    return [] if arm is None else [run.id for run in arm.runs]
+
+
 @dataclass(frozen=True)
 class Tuning:
     """How a pair's method was tuned.

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from kdgap.judge.comparison import Judged, View, compare, judge, with_flags
-from kdgap.judge.context import Context, ids
+from kdgap.judge.comparison import View, compare
+from kdgap.judge.context import Context
 from kdgap.judge.diagnosis import diagnose
-from kdgap.judge.evidence import Arm
+from kdgap.judge.evidence import Arm, ids
+from kdgap.judge.family import Judged, judge, with_flags
 from kdgap.judge.fidelity import fidelity_of
 from kdgap.judge.flags import arm_flags, lost_flags, pair_flags, teachers_flags, tuning_of
 from kdgap.stats.components import crossed, over_teachers
@@ -28,8 +29,12 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
     evidence, plain, slot = context.evidence, context.baseline(arm), arm.slot
     tuning = tuning_of(arm, evidence)
     lost = lost_flags((arm, plain), evidence)
-    values, control = context.values(arm), context.values(plain)
-    several = _several_teachers(context, arm, control)
+    # Of a paired test, those of the seeds that both sides have: what the gain is the difference of.
+    values, control = (
+        _values(context, one, seeds)
+        for one, seeds in zip((arm, plain), judged.comparison.seeds, strict=True)
+    )
+    several = _several_teachers(context, arm, context.values(plain))
     flags = [*pair_flags(arm, plain, context.baselines), *arm_flags(arm, evidence), *lost]
     judged = with_flags(judged, [*flags, *teachers_flags(several)])
     mean, std = mean_and_std(values) if values else (None, None)
@@ -58,6 +63,11 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
     won = entry["verdict"] == "gain"
     entry["diagnosis"] = [] if won else diagnose(arm, plain, evidence, entry, context.settings)
     return entry
+
+
+def _values(context: Context, arm: Arm | None, seeds: tuple[int, ...]) -> list[float]:
+    by_seed = {} if arm is None else arm.by_seed(context.primary.weights)
+    return [by_seed[seed] for seed in seeds]
 
 
 def _paired(context: Context, arm: Arm) -> dict[str, Any] | None:

@@ -19,10 +19,8 @@ def reasons(
     if contrast["estimate_pp"] is None:
         return [f"It cannot be judged: {lack_words(contrast)}."]
     if contrast["ci95_pp"] is None:
-        guess = guessed_seeds(
-            {**contrast, "seeds_needed": contrast["seeds_needed_claim"]}, settings
-        )
-        return [f"Nothing can be tested: {lack_words(contrast)}.", _sentence(guess)]
+        guess = _sentence(guessed_seeds(contrast, settings))
+        return [f"Nothing can be tested: {lack_words(contrast)}.", guess]
     says: dict[str, Callable[[dict[str, Any], dict[str, Any]], list[str]]] = {
         "above": _above,
         "not_below": _not_below,

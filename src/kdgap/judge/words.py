@@ -77,7 +77,11 @@ def lack_words(numbers: dict[str, Any]) -> str:
     return first[0] if first else "runs are missing"
 
 
-_REASONS = ("no-baseline", "no-runs", "missing-runs", "one-seed", "no-variance")
+_REASONS = (
+    *("no-baseline", "no-runs", "shared-runs", "missing-runs", "unpaired-seeds"),
+    *("one-seed", "no-variance"),
+)
+"""Codes of flags that say why a number is missing."""
 
 
 def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
@@ -98,12 +102,14 @@ def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
 
 def guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
     """Return how many seeds would do, by the study's guess of the spread."""
-    needed, margin = numbers["seeds_needed"], settings["smallest_effect_pp"]
-    spread = f"were the spread {settings['expected_std_pp']:g} pp"
+    needed = numbers["seeds_needed_claim" if "says" in numbers else "seeds_needed"]
+    what, spread = "show it", f"the spread {settings['expected_std_pp']:g} pp"
+    condition = f"were there truly no difference, and {spread}"
+    if numbers.get("says", "above") == "above":
+        what, condition = f"find {settings['smallest_effect_pp']:g} pp", f"were {spread}"
     if needed is None:
-        return f"no affordable number of seeds would find {margin:g} pp, {spread}"
-    found = f"would find {margin:g} pp with {level(settings['power'])} power"
-    return f"{needed} seeds a side {found}, {spread}"
+        return f"no affordable number of seeds would {what}, {condition}"
+    return f"{needed} seeds a side would {what} with {level(settings['power'])} power, {condition}"
 
 
 def equals(p: float | None) -> str:

@@ -92,6 +92,12 @@ def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
 
 
+def varying_std(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation, and 0 where values differ by rounding alone."""
+    std = mean_and_std(values)[1]
+    return 0.0 if std is not None and _is_rounding(std, [(values, 1.0)]) else std
+
+
 def point(arms: Sequence[Sequence[float]], weights: Sequence[float]) -> float:
     """Return the contrast `sum_i w_i mean_i` alone, which one value in each arm is enough for.
 
