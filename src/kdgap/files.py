@@ -6,7 +6,9 @@ target, and the directory is synced. So a reader sees the old content or the new
 
 import hashlib
 import json
+import math
 import os
+import re
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
@@ -66,12 +68,21 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError(f"{text[:20]} is too large")
+    return value
+
+
 _STRICT = json.JSONDecoder(parse_constant=_no_constant)
+_CAREFUL = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
+_LARGE = re.compile(r"[eE]\+?\d{3}|\d{300}")
+"""What a number may look like that is no float any more; looking at each costs half the time."""
 
 
 def parse_json(text: str) -> Any:
-    """Parse strict JSON: `NaN` and `Infinity` raise `ValueError`."""
-    return _STRICT.decode(text)
+    """Parse strict JSON: `NaN`, `Infinity` and what becomes infinite raise `ValueError`."""
+    return (_CAREFUL if _LARGE.search(text) else _STRICT).decode(text)
 
 
 def read_json(path: Path) -> Any:

@@ -90,6 +90,19 @@ def test_a_view_follows_a_study_from_before_its_first_run(
     visitor.close()
 
 
+def test_a_view_follows_a_study_to_its_results(
+    visitor: Visitor, serve: Serve, tmp_path: Path
+) -> None:
+    """Test images are opened after the last training: the page has to see that, too."""
+    shown = Shown("ends", serve(studies.planned(tmp_path, studies.LITTLE | {"name": "ends"})))
+    page = visitor.open(shown)
+    expect(page.locator("main")).to_contain_text("No run has been tested yet")
+    studies.kdgap(tmp_path, "run", "study")
+    expect(page.locator("main")).to_contain_text("5 of 5 runs done")
+    expect(page.locator("main")).not_to_contain_text("No run has been tested yet")
+    expect(page.get_by_role("heading", name="Gains over plain training")).to_be_visible()
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[Shown]:
     """A study whose students are being trained."""

@@ -153,7 +153,8 @@ def test_only_files_of_the_study_are_served(directory: StudyDirectory, asked: st
     for folder in ("files", "static", "data"):
         assert raw(app, f"/{folder}/{asked}") == (404, b"404: there is no such page\n")
     assert study_file(directory.path, unquote(asked)) is None
-    assert raw(app, "/files/plan.json")[0] == 200
+    place = directory.plan()["runs"][0]["path"]
+    assert raw(app, f"/files/{place}/results.json")[0] == 200
 
 
 def test_a_record_is_handed_over_and_never_run(
@@ -165,7 +166,53 @@ def test_a_record_is_handed_over_and_never_run(
     assert answer.content == (directory.path / place / "results.json").read_bytes()
     assert answer.headers["content-disposition"].startswith("attachment")
     assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
-    assert client.get("/files/plan.json").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["/files/plan.json", "/files/study.yaml", f"/data/run/{'9' * 5000}.json", "/data/run/0.5.json",
+     "/data/nothing/0.json", "/data/run/٣.json"],
+)  # fmt: skip
+def test_what_only_looks_like_a_page_is_not_found(client: TestClient, asked: str) -> None:
+    assert client.get(asked).status_code == 404
+
+
+def test_a_name_that_no_file_can_have_is_not_found(
+    client: TestClient, directory: StudyDirectory
+) -> None:
+    place = directory.plan()["runs"][0]["path"]
+    assert client.get(f"/files/{place}/{'x' * 300}").status_code == 404
+
+
+def test_an_origin_that_is_none_is_foreign(client: TestClient) -> None:
+    assert client.get("/", headers={"origin": "http://["}).status_code == 403
+
+
+@pytest.mark.parametrize("content", ["folder", '{"epoch": 1, "val_acc": 1e999}', "[1]", "\0"])
+def test_a_run_that_cannot_be_read_ends_no_server(directory: StudyDirectory, content: str) -> None:
+    place = directory.path / directory.plan()["runs"][0]["path"]
+    for name in ("manifest.json", "history.jsonl"):
+        (place / name).unlink()
+    if content == "folder":
+        (place / "history.jsonl").mkdir()
+    else:
+        (place / "history.jsonl").write_text(content)
+    client = TestClient(application(Watch(directory.path), [HOST]), base_url=f"http://{HOST}")
+    answer = client.get("/data/run/0.json")
+    assert answer.status_code == (503 if content == "folder" else 200)
+    assert "\n" not in answer.text.rstrip()
+    assert client.get("/data/runs.json").status_code == 200
+
+
+@pytest.mark.parametrize("said", ["NaN", '{"when": NaN}', "[]", '{"when": 1e999}', '{"runs": 7}'])
+def test_a_live_file_of_anything_ends_no_server(
+    client: TestClient, directory: StudyDirectory, said: str
+) -> None:
+    (directory.path / "live").mkdir()
+    (directory.path / "live" / "host-1.json").write_text(said)
+    answer = client.get("/data/live.json")
+    assert answer.status_code == 200
+    assert answer.json()["runners"] == []
 
 
 @pytest.mark.parametrize("part", ["run/999", "run/-1", "arm/999", "compare/999", "arm/x", "x"])

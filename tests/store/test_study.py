@@ -22,7 +22,14 @@ PLANNED: dict[str, Any] = {
     "selection_complete": False,
     "winners": [],
     "runs": [
-        {"id": "a" * 64, "path": PATH, "seed": 0, "teacher": None, "roles": [], "slots": []},
+        {
+            "id": "a" * 64,
+            "path": PATH,
+            "seed": 0,
+            "teacher": None,
+            "roles": [],
+            "slots": [{"role": "baseline", "teacher": None, "student": "r", "method": "none"}],
+        },
     ],
     "open_runs": 0,
     "open_flops": 0.0,

@@ -52,6 +52,8 @@ def explore(
 def _refuse_open_door(host: str, token: str | None) -> None:
     from kdgap.errors import BadInputError
 
+    if not host:
+        raise BadInputError("--host: names no address")
     if host not in LOCAL and token is None:
         raise BadInputError(
             f"--host {host}: others could look, too; give --token with at least {LEAST_TOKEN}"
@@ -93,7 +95,7 @@ def _serve(
         query = f"?token={token}" if token else ""
         say(f"Explore: http://{shown}:{used}/{query}   (Ctrl-C ends it)")
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, ws="none",
+            app, log_level="error", access_log=False, server_header=False, ws="none",
             lifespan="off", proxy_headers=False,
         )  # fmt: skip
         uvicorn.Server(config).run(sockets=[door])

@@ -4,11 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import BadInputError
-from kdgap.explorer.documents import (
-    arm_document,
-    live_document,
-)
+from kdgap.errors import BadInputError, one_line
+from kdgap.explorer.documents import arm_document, live_document
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.page import POLICY, STATIC
 from kdgap.explorer.run_document import run_document
@@ -28,8 +25,8 @@ app_file: index.html
 pinned: false
 ---
 
-The runs of {name}, as `kdgap explore` shows them. Open `index.html`, from disk or from any static
-host; a Hugging Face static Space takes this folder as it is.
+What `kdgap explore` shows of a study, as static files. Open `index.html`, from disk or from any
+static host; a Hugging Face static Space takes this folder as it is.
 """
 
 
@@ -49,9 +46,12 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
         raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
         for name in ("data", "static"):
-            shutil.rmtree(folder / name, ignore_errors=True)
+            if (folder / name).is_symlink():
+                raise BadInputError(f"{folder / name}: is a symbolic link; give another --export")
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+        write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
         shutil.copytree(STATIC, folder / "static")
         (folder / "static" / "index.html").unlink()
         write_atomic(folder / "index.html", _index().encode())
@@ -90,6 +90,5 @@ def _index() -> str:
 
 
 def _readme(snapshot: Snapshot) -> str:
-    name = " ".join(snapshot.evidence.name.split())
-    title = as_json(f"kdgap: {name}"[:60]).decode()
-    return SPACE.format(title=title, name=name)
+    title = one_line(f"kdgap: {snapshot.evidence.name}", 60)
+    return SPACE.format(title=as_json(title).decode())

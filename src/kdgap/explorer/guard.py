@@ -63,7 +63,7 @@ class Guard:
         hosts, origin = headers.getlist("host"), headers.get("origin")
         if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
             return PlainTextResponse("403: this server does not go by that name\n", 403)
-        foreign = origin is not None and urlsplit(origin).netloc.lower() not in self._hosts
+        foreign = origin is not None and _host_of(origin) not in self._hosts
         # A link to the page from elsewhere is a navigation, which shows nothing to that site.
         embedded = headers.get("sec-fetch-mode") != "navigate"
         if foreign or (headers.get("sec-fetch-site") == "cross-site" and embedded):
@@ -86,3 +86,10 @@ class Guard:
         if secrets.compare_digest(known.encode(), token.encode()):
             return None
         return PlainTextResponse("401: open the address with ?token=… once\n", 401)
+
+
+def _host_of(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""  # of nobody

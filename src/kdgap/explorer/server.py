@@ -1,6 +1,7 @@
 """The local page: an ASGI application over one study's directory."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kdgap.explorer.run_document import run_document
 from kdgap.explorer.watch import WHOLE, Watch, as_json
 from kdgap.store.study import StudyDirectory
 
+NUMBERED = {"arm": arm_document, "compare": compare_document, "run": run_document}
 TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -45,19 +47,16 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
 
     def whole(request: Request) -> Response:
         name = request.path_params["name"]
-        return _json(watch.document(name)) if name in WHOLE else _missing()
+        return _answer(lambda: watch.document(name)) if name in WHOLE else _missing()
 
-    def arm(request: Request) -> Response:
-        return _numbered(request, lambda n: arm_document(watch.look(), n))
-
-    def compare(request: Request) -> Response:
-        return _numbered(request, lambda n: compare_document(watch.look(), n))
-
-    def run(request: Request) -> Response:
-        return _numbered(request, lambda n: run_document(watch.look(), n))
+    def numbered(request: Request) -> Response:
+        make, number = NUMBERED.get(request.path_params["kind"]), request.path_params["number"]
+        if make is None or not re.fullmatch("[0-9]{1,9}", number):
+            return _missing()
+        return _answer(lambda: as_json(make(watch.look(), int(number))))
 
     def live(_: Request) -> Response:
-        return _json(watch.live())
+        return _answer(watch.live)
 
     def file(request: Request) -> Response:
         found = study_file(watch.snapshot.path, request.path_params["path"])
@@ -68,14 +67,12 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
     routes = [
         Route("/", _page),
         Route("/static/{name:path}", _static),
-        Route("/data/arm/{number:int}.json", arm),
-        Route("/data/compare/{number:int}.json", compare),
-        Route("/data/run/{number:int}.json", run),
+        Route("/data/{kind}/{number}.json", numbered),
         Route("/data/live.json", live),
         Route("/data/{name}.json", whole),
         Route("/files/{path:path}", file),
     ]
-    handlers: dict[Any, Any] = {404: lambda *_: _missing(), KdgapError: _unreadable}
+    handlers: dict[Any, Any] = {404: lambda *_: _missing()}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Guard(GZipMiddleware(app, minimum_size=2000, compresslevel=5), hosts, token, POLICY)
@@ -84,8 +81,8 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
 def study_file(study: Path, asked: str) -> Path | None:
     """Return a file of a study by its path there; None for anything else.
 
-    Only what a run directory or the study itself holds is served: plain files, by plain names, and
-    no link, so that nothing outside is reached.
+    Only what the directory of a planned run holds is served: plain files, by plain names, and no
+    link, so that nothing outside is reached.
     """
     parts = asked.split("/")
     if any(
@@ -93,42 +90,38 @@ def study_file(study: Path, asked: str) -> Path | None:
         for part in parts
     ):
         return None
-    planned = {"plan.json", "selection.json", "study.yaml", "import.json", "runs.jsonl"}
-    if len(parts) == 1 and parts[0] not in planned:
-        return None
-    if len(parts) > 1:
-        try:
-            known = {run["path"] for run in StudyDirectory(study).plan()["runs"]}
-        except Exception:  # noqa: BLE001  # no study of ours, no runs to serve
-            return None
-        if "/".join(parts[:-1]) not in known:
-            return None
-    place = study
-    for part in parts:
-        place = place / part
-        if place.is_symlink():
-            return None
-    return place if place.is_file() and os.access(place, os.R_OK) else None
-
-
-def _numbered(request: Request, make: Callable[[int], dict[str, Any]]) -> Response:
     try:
-        return _json(as_json(make(request.path_params["number"])))
+        known = {run["path"] for run in StudyDirectory(study).plan()["runs"]}
+    except KdgapError:  # no study of ours, no runs to serve
+        return None
+    if "/".join(parts[:-1]) not in known:
+        return None
+    place = study
+    try:
+        for part in parts:
+            place = place / part
+            if place.is_symlink():
+                return None
+        return place if place.is_file() and os.access(place, os.R_OK) else None
+    except OSError:  # no name that a file could have
+        return None
+
+
+def _answer(make: Callable[[], bytes]) -> Response:
+    """Answer with a document; a study that cannot be read just now is no reason to fall over.
+
+    Files may be half written, taken away this moment, or changed by hand to anything at all.
+    """
+    try:
+        return Response(make(), media_type="application/json")
     except IndexError:
         return _missing()
-
-
-def _json(content: bytes) -> Response:
-    return Response(content, media_type="application/json")
+    except Exception as error:  # noqa: BLE001
+        return PlainTextResponse(f"503: {one_line(error, 300)}\n", 503)
 
 
 def _missing() -> Response:
     return PlainTextResponse("404: there is no such page\n", 404)
-
-
-def _unreadable(_: Request, error: Exception) -> Response:
-    """Say that the study cannot be read just now, as while its plan is written anew."""
-    return PlainTextResponse(f"503: {one_line(error, 300)}\n", 503)
 
 
 def _page(_: Request) -> Response:

@@ -6,7 +6,7 @@ which, and a page that finds it has parts of two begins anew.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,18 @@ class Snapshot:
 
     @cached_property
     def version(self) -> str:
-        """A digest that changes when a run, a state or the judgement does."""
-        digest = hashlib.sha256()
-        for run in self.evidence.runs:
-            digest.update(f"{run.id} {run.state} {bool(run.test)}\n".encode())
-        digest.update(repr((self.evidence.claims, self.evidence.statistics)).encode())
-        digest.update(repr(self.evidence.marks).encode())
+        """A digest that changes with anything that documents hold, numbers of runs included."""
+        known = self.evidence
+        runs = [(run.id, run.state, run.remark, run.slots, bool(run.test)) for run in known.runs]
+        rest = replace(known, runs=())
+        digest = hashlib.sha256(repr((runs, rest, self.analysis, self.reason)).encode())
         return digest.hexdigest()[:16]
+
+    def settle(self) -> None:
+        """Compute what is shared before threads share it: caching at first use locks nothing."""
+        context = self.context
+        _ = (context.finals, context.baselines, context.settings)
+        _ = (self.arms, self._places, self.numbers, self.version)
 
     def run_numbers(self, runs: Sequence[Run]) -> list[int]:
         """Return the numbers of runs."""
@@ -83,6 +88,12 @@ def take(path: Path, claims: GivenClaims | None = None) -> Snapshot:
         BadInputError: nothing is there, or a claim does not fit.
         StoreDamagedError: a file that everything rests on is damaged.
     """
+    snapshot = _taken(path, claims)
+    snapshot.settle()
+    return snapshot
+
+
+def _taken(path: Path, claims: GivenClaims | None) -> Snapshot:
     evidence = load(path)
     if claims is not None:
         evidence = with_claims(evidence, *claims)

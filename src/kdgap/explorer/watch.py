@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import KdgapError
 from kdgap.explorer.documents import live_document, runs_document, study_document
 from kdgap.explorer.power import power_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.judge.load import GivenClaims
+from kdgap.store.imported import IMPORT, RUNS
 from kdgap.store.progress import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory
@@ -20,6 +20,7 @@ REST = 4.0
 """A look waits so many times as long as the last reading took, so that reading is never most."""
 WHOLE = {"study": study_document, "runs": runs_document, "power": power_document}
 """Documents of the whole study: asked for by every visitor, and made once for each snapshot."""
+Stamp = tuple[int, ...] | None
 
 
 class Watch:
@@ -40,7 +41,6 @@ class Watch:
         self._making = {name: threading.Lock() for name in WHOLE}
         self._pace, self._timing = Pace(), threading.Lock()
         self._made: dict[str, tuple[Snapshot, bytes]] = {}
-        self._done: set[str] = set()
         self._signature = self._sign()
         begun = time.monotonic()
         self.snapshot: Snapshot = take(path, claims)
@@ -48,21 +48,30 @@ class Watch:
         self._cost = self._looked - begun
 
     def look(self) -> Snapshot:
-        """Return the study as it is; a study that became unreadable stays as it was."""
-        with self._lock:
-            if time.monotonic() - self._looked < max(LOOK_SECONDS, REST * self._cost):
-                return self.snapshot
+        """Return the study as it is; a study that became unreadable stays as it was.
+
+        Who comes while it is read gets what was there before, and does not wait.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                self._read_if_changed()
+            finally:
+                self._lock.release()
+        return self.snapshot
+
+    def _read_if_changed(self) -> None:
+        if time.monotonic() - self._looked < max(LOOK_SECONDS, REST * self._cost):
+            return
+        begun = time.monotonic()
+        try:
             signature = self._sign()
-            self._looked = begun = time.monotonic()
             if signature != self._signature:
-                try:
-                    self.snapshot = take(self._path, self._claims)
-                    self._signature = signature
-                except KdgapError:
-                    pass  # half written: the next look finds it whole
-                self._looked = time.monotonic()
-                self._cost = self._looked - begun
-            return self.snapshot
+                self.snapshot = take(self._path, self._claims)
+                self._signature = signature
+        except Exception:  # noqa: BLE001, S110  # half written, or by hand: what was shown stays
+            pass
+        self._looked = time.monotonic()
+        self._cost = self._looked - begun
 
     def document(self, name: str) -> bytes:
         """Return one of the `WHOLE` documents as JSON."""
@@ -79,32 +88,31 @@ class Watch:
         with self._timing:
             return as_json(live_document(snapshot, self._pace))
 
-    def _sign(self) -> tuple[int, ...]:
-        """Return what changes when a run begins, ends or fails, or the plan does."""
+    def _sign(self) -> tuple[Stamp, ...]:
+        """Return what changes when a run begins, ends, fails or is tested, or the plan does."""
         directory = StudyDirectory(self._path)
         if not directory.exists():
-            return ()
-        stamps = [_stamp(self._path / name) for name in (PLAN, SELECTION)]
-        try:
-            runs = directory.plan()["runs"]
-        except KdgapError:
-            return tuple(stamps)
-        for run in runs:
+            return tuple(_stamp(self._path / name) for name in (IMPORT, RUNS))
+        locked = sorted((self._path / "locked").glob("*.json"))
+        stamps = [_stamp(path) for path in (self._path / PLAN, self._path / SELECTION, *locked)]
+        for run in directory.plan()["runs"]:
             place = self._path / run["path"]
-            if run["path"] in self._done or (place / MANIFEST).exists():
-                self._done.add(run["path"])  # a finished run stays one: it is not looked at again
-                stamps.append(-1)
-            else:
-                stamps += [int((place / name).exists()) for name in (FAILURE, RUN)]
-                stamps.append(_stamp(place / LOCK))
+            # A finished run is written once more when its test door opens.
+            finished = _stamp(place / MANIFEST)
+            stamps.append(finished)
+            if finished is None:
+                stamps += [_stamp(place / name) for name in (FAILURE, LOCK)]
+                stamps.append((0,) if (place / RUN).exists() else None)
         return tuple(stamps)
 
 
-def _stamp(path: Path) -> int:
+def _stamp(path: Path) -> Stamp:
+    """Return what a file that is replaced does not keep; None without a file."""
     try:
-        return path.stat().st_mtime_ns
+        about = path.stat()
     except OSError:
-        return 0
+        return None
+    return (about.st_mtime_ns, about.st_ino, about.st_size)
 
 
 def as_json(value: Any) -> bytes:

@@ -1,6 +1,5 @@
 """How far a study is: read from `plan.json`, the run directories and the runners' live files."""
 
-import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -152,8 +151,8 @@ def live(study: Path) -> list[dict[str, Any]]:
     said = []
     for path in sorted((study / "live").glob("*.json")):
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            about = read_json(path)
+        except KdgapError:
             continue
         when = about.get("when") if isinstance(about, dict) else None
         if isinstance(when, int | float) and time.time() - when < SILENT_SECONDS:

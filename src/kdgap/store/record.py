@@ -314,10 +314,12 @@ class RunDirectory:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
         return []
     entries = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in text.splitlines():
         with suppress(ValueError):
             entry = parse_json(line)
             if isinstance(entry, dict):

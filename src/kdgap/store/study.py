@@ -12,6 +12,7 @@
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -42,6 +43,8 @@ _PLAN_KEYS: dict[str, type | tuple[type, ...]] = {
     "marks": list,
 }
 _RUN_KEYS = {"id", "path", "seed", "teacher", "roles", "slots"}
+_SLOT_KEYS = {"role", "teacher", "student", "method"}
+_RUN_PATH = r"runs/(?!\.)[^/\0]{1,255}/(?!\.)[^/\0]{1,255}"
 _CHOICE_KEYS = {"teacher", "student", "method", "tried"}
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
@@ -101,7 +104,7 @@ class StudyDirectory:
         if not isinstance(plan, dict) or plan.get("format") != 1:
             raise StoreDamagedError(f"{self.path / PLAN}: not a plan of this version")
         broken = [key for key, kind in _PLAN_KEYS.items() if not isinstance(plan.get(key), kind)]
-        if broken or not _have(plan["runs"], _RUN_KEYS):
+        if broken or not all(map(_is_run, plan["runs"])):
             raise StoreDamagedError(
                 f"{self.path / PLAN}: {min(broken, default='runs')} is missing or damaged;"
                 " `kdgap run` with the study's file writes it anew"
@@ -213,6 +216,21 @@ class StudyDirectory:
                 f"{record.path}: holds run {record.id[:12]}, a copy from elsewhere"
             )
         return record
+
+
+def _is_run(entry: Any) -> bool:
+    """Whether an entry of a plan's runs is one, in a folder below the study's own."""
+    return (
+        _have([entry], _RUN_KEYS)
+        and isinstance(entry["path"], str)
+        and re.fullmatch(_RUN_PATH, entry["path"]) is not None
+        and isinstance(entry["seed"], int)
+        and isinstance(entry.get("parameters", {}), dict)
+        and isinstance(entry["slots"], list)
+        and len(entry["slots"]) > 0
+        and _have(entry["slots"], _SLOT_KEYS)
+        and all(slot.keys() <= _SLOT_KEYS | {"variant"} for slot in entry["slots"])
+    )
 
 
 def _have(entries: list[Any], keys: set[str]) -> bool:
