@@ -98,7 +98,7 @@ def test_a_view_follows_a_study_to_its_results(
     page = visitor.open(shown)
     expect(page.locator("main")).to_contain_text("No run has been tested yet")
     studies.kdgap(tmp_path, "run", "study")
-    expect(page.locator("main")).to_contain_text("5 of 5 runs done")
+    expect(page.locator("main")).to_contain_text("5 done")
     expect(page.locator("main")).not_to_contain_text("No run has been tested yet")
     expect(page.get_by_role("heading", name="Gains over plain training")).to_be_visible()
 
