@@ -206,6 +206,26 @@ def test_what_all_gains_share_is_only_said_once(printed: Printed) -> None:
 
 
 @pytest.mark.parametrize(
+    ("gains", "more"), [(4, []), (5, ["1 more note"]), (40, ["36 more notes"])]
+)
+def test_what_is_so_of_many_gains_fills_no_screen(
+    printed: Printed, gains: int, more: list[str]
+) -> None:
+    flags = [{"code": code, "text": f"text of {code}"} for code in ("few-seeds", "untried")]
+    made = analysis(*[entry("logit", flags=flags)] * gains, failures=[])
+    _, err = printed(made)
+    own = "note: Logit-KD, big → little: text of"
+    assert err[2:] == [
+        line
+        for code in ("few-seeds", "untried")
+        for line in (
+            *[f"{own} {code}"] * 4,
+            *(f"note: {text} of the kind {code}: analysis.json has them all" for text in more),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
     ("needed", "words"),
     [
         (

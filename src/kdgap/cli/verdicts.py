@@ -54,14 +54,29 @@ def print_verdicts(
             say(f"note: {flag['text']}")
     for failure in analysis["failures"]:
         say(f"{failure['state']}: {failure['path']}: {failure['remark']}")
-    for gain in analysis["gains"]:
-        for flag in gain["flags"]:
-            if flag["code"] not in _EVERYWHERE:
-                say(f"note: {method_name(gain['method'])}, {_pair(gain)}: {flag['text']}")
+    for code, notes in _notes(analysis["gains"]).items():
+        for note in notes[:MOST_NOTES]:
+            say(f"note: {note}")
+        if len(notes) > MOST_NOTES:
+            more = counted(len(notes) - MOST_NOTES, "more note")
+            say(f"note: {more} of the kind {code}: analysis.json has them all")
 
 
+MOST_NOTES = 4
+"""Of one kind: what is so of dozens of gains is no news of the fifth."""
 # Said once for the whole study, in its own flags.
 _EVERYWHERE = ("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied")
+
+
+def _notes(gains: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return what has to be known of single gains, by the code of the flag."""
+    found: dict[str, list[str]] = {}
+    for gain in gains:
+        for flag in gain["flags"]:
+            if flag["code"] not in _EVERYWHERE:
+                note = f"{method_name(gain['method'])}, {_pair(gain)}: {flag['text']}"
+                found.setdefault(flag["code"], []).append(note)
+    return found
 
 
 def _headline(analysis: dict[str, Any], seconds: float | None) -> str:
