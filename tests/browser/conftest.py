@@ -76,8 +76,7 @@ def served(folder: Path, source: Path, *words: object) -> Iterator[str]:
         assert found, line + server.stderr.read()
         yield found[0]
     finally:
-        server.terminate()
-        _, said = server.communicate(timeout=300)
+        said = studies.ended(server)
     assert said == ""  # no warning, no traceback while it was looked at
 
 

@@ -105,8 +105,22 @@ def start(folder: Path, *words: object) -> "subprocess.Popen[str]":
 def kdgap(folder: Path, *words: object, code: int = 0) -> None:
     """Run `kdgap WORDS` in a folder to its end."""
     process = start(folder, *words)
-    _, said = process.communicate(timeout=300)
+    with process:
+        try:
+            _, said = process.communicate(timeout=300)
+        finally:
+            process.kill()
     assert process.returncode == code, said
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    """End a command as a terminal does; return what it said. None outlives its test."""
+    with process:
+        try:
+            process.terminate()
+            return process.communicate(timeout=300)[1]
+        finally:
+            process.kill()
 
 
 def write_study(folder: Path, content: dict[str, Any]) -> Path:

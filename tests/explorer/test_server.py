@@ -98,13 +98,14 @@ def test_a_token_is_asked_for_and_taken_off_the_address(directory: StudyDirector
     client = TestClient(app, base_url=f"http://{HOST}", follow_redirects=False)
     assert client.get("/data/study.json").status_code == 401
     assert client.get("/?token=wrong").status_code == 401
-    assert client.get("/", headers={"cookie": "kdgap-token=wrong"}).status_code == 401
+    assert client.get("/", headers={"cookie": "kdgap-token-8000=wrong"}).status_code == 401
     answer = client.get(f"/?token={TOKEN}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     assert {"httponly", "samesite=strict"} <= set(
         answer.headers["set-cookie"].lower().replace(" ", "").split(";")
     )
     assert client.get("/data/study.json").status_code == 200
+    assert answer.headers["set-cookie"].startswith("kdgap-token-8000=")  # of this one of the host's
 
 
 TRAVERSAL = [

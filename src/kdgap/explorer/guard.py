@@ -16,6 +16,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "kdgap-token"
+"""With the port after it: a cookie is the host's, which may have several explorers."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -74,18 +75,24 @@ class Guard:
 
     def _ask_token(self, scope: Scope, headers: Headers, token: str) -> ASGIApp | None:
         """Let in who has the cookie; who names the token gets it, and an address without it."""
+        name = f"{COOKIE}-{_port(headers['host'])}"
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[-1]
         if secrets.compare_digest(given.encode(), token.encode()):
             answer = RedirectResponse("/" + scope["path"].lstrip("/"), 303)
-            answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+            answer.set_cookie(name, token, httponly=True, samesite="strict")
             return answer
         cookie: SimpleCookie = SimpleCookie()
         with suppress(CookieError):
             cookie.load(headers.get("cookie", ""))
-        known = cookie[COOKIE].value if COOKIE in cookie else ""
+        known = cookie[name].value if name in cookie else ""
         if secrets.compare_digest(known.encode(), token.encode()):
             return None
         return PlainTextResponse("401: open the address with ?token=… once\n", 401)
+
+
+def _port(host: str) -> str:
+    port = host.rpartition(":")[2]
+    return port if port.isdecimal() else "80"
 
 
 def _host_of(origin: str) -> str:

@@ -46,6 +46,7 @@ class Watch:
         self.snapshot: Snapshot = take(path, claims)
         self._looked = time.monotonic()
         self._cost = self._looked - begun
+        self._lived: tuple[Snapshot | None, float, bytes] = (None, 0.0, b"")
 
     def look(self) -> Snapshot:
         """Return the study as it is; a study that became unreadable stays as it was.
@@ -83,10 +84,13 @@ class Watch:
             return known[1]
 
     def live(self) -> bytes:
-        """Return what is being trained right now as JSON."""
+        """Return what is being trained right now as JSON, of this second."""
         snapshot = self.look()
         with self._timing:
-            return as_json(live_document(snapshot, self._pace))
+            if snapshot is not self._lived[0] or time.monotonic() - self._lived[1] > LOOK_SECONDS:
+                made = as_json(live_document(snapshot, self._pace))
+                self._lived = (snapshot, time.monotonic(), made)
+            return self._lived[2]
 
     def _sign(self) -> tuple[Stamp, ...]:
         """Return what changes when a run begins, ends, fails or is tested, or the plan does."""
