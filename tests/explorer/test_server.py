@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Scope
 
 from kdgap.explorer.page import STATIC
-from kdgap.explorer.server import application, study_file
+from kdgap.explorer.server import NUMBERED, application, study_file
 from kdgap.explorer.watch import Watch
 from kdgap.store.study import StudyDirectory
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
@@ -200,8 +200,19 @@ def test_a_run_that_cannot_be_read_ends_no_server(directory: StudyDirectory, con
         (place / "history.jsonl").write_text(content)
     client = TestClient(application(Watch(directory.path), [HOST]), base_url=f"http://{HOST}")
     answer = client.get("/data/run/0.json")
-    assert answer.status_code == (503 if content == "folder" else 200)
-    assert "\n" not in answer.text.rstrip()
+    assert answer.status_code == 200
+    assert client.get("/data/runs.json").status_code == 200
+
+
+def test_what_nobody_foresaw_is_one_line_and_ends_no_server(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError("two\nlines")
+
+    monkeypatch.setitem(NUMBERED, "run", fails)
+    answer = client.get("/data/run/0.json")
+    assert (answer.status_code, answer.text) == (503, "503: two lines\n")
     assert client.get("/data/runs.json").status_code == 200
 
 

@@ -1,6 +1,7 @@
 """What the page of one run is made of: the `run/N` document."""
 
 import shlex
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from kdgap.errors import KdgapError
 from kdgap.explorer.documents import slot_names
 from kdgap.explorer.repeat import repeat
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.files import parse_json, read_json
+from kdgap.files import read_json
 from kdgap.judge.evidence import Run
-from kdgap.store.record import ATTEMPTS, FAILURE, MANIFEST, RUN, TIMING
+from kdgap.store.record import ATTEMPTS, FAILURE, HISTORY, MANIFEST, RUN, TIMING
 from kdgap.store.study import StudyDirectory
 
 MOST_ATTEMPTS = 200
@@ -51,27 +52,38 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
 
 
 def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
-    """Return what the run's directory holds beside its numbers."""
-    directory = StudyDirectory(snapshot.path)
-    place = directory.run(run.paths[0])
-    found: dict[str, Any] = {"files": [], "history": run.history or place.history()}
+    """Return what a run's directory holds beside its numbers; no link in it is followed."""
+    place = StudyDirectory(snapshot.path).run(run.paths[0])
+    files = {} if place.link() else _files(place.path)
+    found: dict[str, Any] = {"history": run.history}
+    if not run.history and HISTORY in files:
+        found["history"] = place.history()
     for key, name in (("asked", RUN), ("timing", TIMING), ("failure", FAILURE)):
-        found[key] = _json(place.path / name)
+        found[key] = _json(place.path / name) if name in files else None
     found["repeat"] = _repeat(snapshot, run, found["asked"])
-    found["hashes"] = (_json(place.path / MANIFEST) or {}).get("files", {})
-    found["attempts"] = _lines(place.path / ATTEMPTS)[-MOST_ATTEMPTS:]
-    if place.path.is_dir() and not place.link():
-        found["files"] = [
-            {"name": entry.name, "bytes": entry.stat().st_size}
-            for entry in sorted(place.path.iterdir())
-            if entry.is_file() and not entry.is_symlink() and not entry.name.startswith(".")
-        ]
+    manifest = _json(place.path / MANIFEST) if MANIFEST in files else None
+    found["hashes"] = (manifest or {}).get("files", {})
+    found["attempts"] = place.attempts()[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
+    found["files"] = [{"name": name, "bytes": size} for name, size in files.items()]
+    return found
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """Return the names and sizes of a folder's own files; training replaces some while we look."""
+    found = {}
+    with suppress(OSError):
+        for entry in sorted(folder.iterdir()):
+            if not entry.name.startswith("."):
+                with suppress(OSError):
+                    about = entry.lstat()
+                    if stat.S_ISREG(about.st_mode):
+                        found[entry.name] = about.st_size
     return found
 
 
 def _json(path: Path) -> Any | None:
     try:
-        return read_json(path) if path.is_file() else None
+        return read_json(path)
     except KdgapError:
         return None
 
@@ -83,14 +95,3 @@ def _repeat(snapshot: Snapshot, run: Run, asked: Any) -> dict[str, Any] | None:
     place = shlex.quote(str(snapshot.path))
     verify = f"kdgap verify {place} --run {run.id[:10]}" if run.state == "done" else None
     return {"verify": verify, **vars(repeat(asked, snapshot.path))}
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a log that can be read."""
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        with suppress(ValueError):
-            found.append(parse_json(line))
-    return [line for line in found if isinstance(line, dict)]
