@@ -226,6 +226,7 @@ def _means(arm: Arm, primary: str) -> dict[str, Any]:
 
 def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     kept = ("accuracy", "top1_agreement", "kl_t4", "ece")
+    test = run.test if run.state == "done" else {}
     number = snapshot.numbers.get(run.teacher or "")
     teacher = None if number is None else snapshot.evidence.runs[number]
     return {
@@ -235,7 +236,7 @@ def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
         "state": run.state,
         "teacher": teacher and {"id": teacher.id, "seed": teacher.seed},
         "validation": run.validation.get("best"),
-        **{weights: {key: run.test.get(weights, {}).get(key) for key in kept}
+        **{weights: {key: test.get(weights, {}).get(key) for key in kept}
            for weights in ("best", "last")},
     }  # fmt: skip
 

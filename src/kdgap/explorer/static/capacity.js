@@ -140,10 +140,13 @@ function capacityChart(rows, key, words, type) {
   const symbolOf = (row) => symbols[teachers.indexOf(row.teacher) % symbols.length];
   const values = rows.map((row) => row[key]);
   const scale = capacityScale(values, type);
-  const gap = Math.min(11, scale.range()[1] / rows.length);
+  const gap = Math.min(12, scale.range()[1] / rows.length);
   const places = spreadOut(values.map(scale), gap);
   const placed = rows.map((row, index) => ({ ...row, at: scale.invert(places[index]) }));
-  const shown = { gap_pp: (value) => fixed(value), ratio: (value) => String(Number(value.toPrecision(3))) };
+  const shown = {
+    gap_pp: (value) => minus(String(Number(value.toFixed(2)))),
+    ratio: (value) => String(Number(value.toPrecision(3))),
+  };
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
   return figure(
     {

@@ -78,7 +78,7 @@ function whyNoDifference(a, b, found) {
     .map((arm) => {
       const why =
         arm.role === "selection"
-          ? "was tried in selection, which is judged on validation images alone"
+          ? `was tried in selection, which is judged on ${choosingImages()} alone`
           : "has no test result that counts";
       return `${armSettings(arm)} ${why}`;
     });

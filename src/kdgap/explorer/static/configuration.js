@@ -192,14 +192,11 @@ const armFacts = (study, arm) =>
     [
       "role",
       arm.role === "selection"
-        ? `tried in selection${arm.n ? "" : "; judged on validation images alone"}`
+        ? `tried in selection${arm.n ? "" : `; judged on ${choosingImages()} alone`}`
         : arm.role,
     ],
     arm.change
-      ? [
-          "changed",
-          arm.variant.endsWith(": base") ? `nothing; what this is compared with: ${arm.change}` : arm.change,
-        ]
+      ? ["changed", arm.variant.endsWith(": base") ? `nothing; on the other side ${arm.change}` : arm.change]
       : null,
     known(arm.mean)
       ? ["test accuracy", `${spread(arm.mean, arm.std)} % (n = ${arm.n}), ${study.primary} weights`]

@@ -185,7 +185,12 @@ function seedChart(given, about) {
       marginRight: 16,
       insetLeft: EDGE,
       insetRight: EDGE,
-      x: { label: "test accuracy (%) →", grid: true, nice: true },
+      x: {
+        label: "test accuracy (%) →",
+        grid: true,
+        nice: true,
+        ...levelled(rows.map((row) => row.accuracy)),
+      },
       y: { label: null, domain: names, axis: beside ? "left" : null },
       marks,
     },
@@ -247,7 +252,12 @@ function curveChart(series, unit, about, scale = 1) {
         ticks: 6,
         tickFormat: (epoch) => (Number.isInteger(epoch) ? String(epoch) : ""),
       },
-      y: { label: `↑ ${unit}`, grid: true, nice: true },
+      y: {
+        label: `↑ ${unit}`,
+        grid: true,
+        nice: true,
+        ...levelled(points.flatMap((one) => [one.low, one.mean, one.high])),
+      },
       marks: [
         Plot.areaY(points, { x: "epoch", y1: "low", y2: "high", fill, fillOpacity: 0.16, z: "series" }),
         ...lines,
@@ -257,6 +267,13 @@ function curveChart(series, unit, about, scale = 1) {
     },
     { ...about, rows: points.map((point) => curveRow(point, inPercent)), legend: series },
   );
+}
+
+/** Room around values that are all one, whose ticks would else be of nothing. */
+function levelled(values) {
+  const [low, high] = d3.extent(values);
+  const around = Math.abs(low) / 50 || 1;
+  return low < high ? {} : { domain: [low - around, low + around] };
 }
 
 /** A point of a curve in a CSV; a curve of one run has no band. */

@@ -3,6 +3,7 @@
 
 /** Whether epochs and hyper-parameters were chosen on the test images. */
 const choosesOnTest = () => kdgap.study.chosen_on === "test";
+const choosingImages = () => (choosesOnTest() ? "the test images" : "validation images");
 /** The accuracy that chose, of the `best` or `last` epoch, in words. */
 const choiceWords = (epoch) =>
   `${choosesOnTest() ? "accuracy on the test images" : "validation accuracy"}, ${epoch} epoch`;
@@ -22,7 +23,6 @@ function gridSection(study, arm) {
   const names = [...new Set(rows.flatMap((one) => Object.keys(one.parameters)))];
   const varied = names.filter((name) => values(name).size > 1);
   const seeds = `${tuning.seeds.length === 1 ? "seed" : "seeds"} ${tuning.seeds.slice(0, 10).join(", ")}`;
-  const images = choosesOnTest() ? "the test images" : "validation images";
   const epoch = tuning.metric === "last_val_acc" ? "last" : "best";
   return section(
     "The grid that it was chosen from",
@@ -48,7 +48,11 @@ function gridSection(study, arm) {
         }),
       ],
       rows,
-      { name: "grid", sort: "-accuracy_percent", caption: `Chosen on ${images}, mean over ${seeds}` },
+      {
+        name: "grid",
+        sort: "-accuracy_percent",
+        caption: `Chosen on ${choosingImages()}, mean over ${seeds}`,
+      },
     ),
   );
 }
