@@ -177,6 +177,7 @@ function seedsBeside(one, two, weights) {
       by.set(mean.seed, { ...(by.get(mean.seed) ?? { seed: mean.seed }), [SIDES[side]]: mean[weights] });
   }
   const rows = [...by.values()].filter((row) => known(row.first) || known(row.second));
+  if (!rows.length) return null;
   const apart = (row) => (known(row.first) && known(row.second) ? row.first - row.second : null);
   const side = (key) =>
     num(`${key}_percent`, `${key} (%)`, (row) => row[key] ?? null, { show: (row, value) => fixed(value) });
@@ -207,7 +208,7 @@ function classDifferences(one, two, found) {
   if (!rows.length) return null;
   return section(
     "Accuracy by class",
-    classChart(rows, "the second's", one.method),
+    classChart(rows, "the second's", coloursOfArms([one, two])[0]),
     table(
       [
         col("class", "class", (row) => row.name),

@@ -79,7 +79,7 @@ function classSection(differences, arm) {
   const some = rows.some((row) => row.apart);
   return section(
     "Accuracy by class",
-    some ? classChart(rows, "plain training", arm.method) : null,
+    some ? classChart(rows, "plain training", colourOfArm(arm)) : null,
     table(
       [
         col("class", "class", (row) => row.name),
@@ -112,7 +112,7 @@ const classDifferenceColumns = (title) => [
 ];
 
 /** Differences by class, with intervals that hold for all classes at once. */
-function classChart(rows, other, method) {
+function classChart(rows, other, colour) {
   const lines = rows
     .filter((row) => row.apart)
     .slice(0, 40)
@@ -120,7 +120,7 @@ function classChart(rows, other, method) {
       const [low, high] = hundred(row.apart.ci95_simultaneous) ?? [null, null];
       return {
         label: row.name,
-        method,
+        colour,
         value: hundredfold(row.apart.difference),
         low,
         high,
