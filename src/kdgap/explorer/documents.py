@@ -20,8 +20,9 @@ from typing import Any
 from kdgap.explorer.judged import claim_entries
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.curves import over_runs
-from kdgap.judge.evidence import Arm, Run
+from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
+from kdgap.judge.flags import tuning_of
 from kdgap.judge.words import method_name
 from kdgap.spec.study import Slot
 from kdgap.stats.contrast import mean_and_std
@@ -49,6 +50,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "command": shlex.quote(str(snapshot.path)),
         "description": evidence.description,
         "primary": evidence.primary,
+        "chosen_on": _chosen_on(evidence),
         "analysis": snapshot.analysis,
         "reason": snapshot.reason,
         "states": dict(Counter(run.state for run in evidence.runs)),
@@ -62,6 +64,13 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
+def _chosen_on(evidence: Evidence) -> str:
+    """Return which images chose epochs and hyper-parameters, `val` or `test`."""
+    declared = evidence.origin == "study" and "chosen on the test images" in evidence.marks
+    asked = any(tuning.split == "test" for tuning in evidence.tunings)
+    return "test" if declared or asked else "val"
+
+
 def _methods(snapshot: Snapshot) -> list[str]:
     """Return every method, in the study's order."""
     used = [slot.method for run in snapshot.evidence.runs for slot in run.slots]
@@ -72,7 +81,8 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
     """Return one arm; `gain` is its place among the gains, `baseline` and `teachers` are arms."""
     context, finals = snapshot.context, snapshot.context.finals
     mean, std = mean_and_std(values) if (values := context.values(arm)) else (None, None)
-    validated = [run.validation.get("best") for run in arm.runs if run.state == "done"]
+    epoch = _epoch(arm, snapshot.evidence)
+    validated = [run.validation.get(epoch) for run in arm.runs if run.state == "done"]
     known = [value for value in validated if value is not None]
     role = arm.slot.role
     return {
@@ -85,12 +95,44 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
         "mean": mean,
         "std": std,
         "validation": fmean(known) if known else None,
+        "validated": len(known),
+        "validation_epoch": epoch,
+        "epochs": sorted({run.epochs for run in arm.runs if run.epochs is not None}),
+        "change": _change(arm, snapshot.evidence),
+        "chosen": _chosen(arm, snapshot) if role == "selection" else None,
         "gain": next((place for place, one in enumerate(finals) if one is arm), None),
         "baseline": snapshot.arm_number(context.baseline(arm)) if role == "final" else None,
         "teachers": [
             snapshot.arm_number(one) for one in context.of("teacher") if _teaches(one, arm)
         ],
     }
+
+
+def _epoch(arm: Arm, evidence: Evidence) -> str:
+    """Return the epoch whose validation accuracy counts: `best`, or `last` where that chooses."""
+    tuning = tuning_of(arm, evidence) if arm.slot.role == "selection" else None
+    return "last" if tuning is not None and tuning.metric == "last_val_acc" else "best"
+
+
+def _change(arm: Arm, evidence: Evidence) -> str:
+    """Return what the ablation of an arm changes; nothing for other arms."""
+    name = arm.slot.variant.partition(": ")[0] if arm.slot.role == "ablation" else ""
+    return evidence.changes.get(name, "")
+
+
+def _chosen(arm: Arm, snapshot: Snapshot) -> bool | None:
+    """Whether what selection tried became a final; None while nothing was chosen."""
+    tuning, slot = tuning_of(arm, snapshot.evidence), arm.slot
+    pair = (slot.teacher, slot.student, slot.method)
+    finals = [
+        one
+        for one in snapshot.context.finals
+        if (one.slot.teacher, one.slot.student, one.slot.method) == pair
+    ]
+    winners = [one.parameters for one in finals]
+    if tuning is not None and tuning.winner is not None:
+        winners.append(tuning.winner)
+    return arm.parameters in winners if winners else None
 
 
 def _teaches(teacher: Arm, arm: Arm) -> bool:
@@ -108,14 +150,14 @@ def slot_names(slot: Slot) -> dict[str, Any]:
 
 def runs_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return every run as a row; a run that plays several roles is shown in its first."""
-    rows = [_row(run) for run in snapshot.evidence.runs]
+    primary = snapshot.evidence.primary
+    rows = [_row(run, primary) for run in snapshot.evidence.runs]
     return {"version": snapshot.version, "columns": list(COLUMNS), "rows": rows}
 
 
-def _row(run: Run) -> list[Any]:
+def _row(run: Run, primary: str) -> list[Any]:
     slot = run.slots[0] if run.slots else Slot("single", None, "", "")
-    best = run.test.get("best", {}) if run.state == "done" else {}
-    last = run.test.get("last", {}) if run.state == "done" else {}
+    test = run.test if run.state == "done" else {}
     parameters = ", ".join(
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in run.parameters.items()
@@ -131,9 +173,9 @@ def _row(run: Run) -> list[Any]:
         run.seed,
         run.state,
         run.validation.get("best"),
-        best.get("accuracy"),
-        last.get("accuracy"),
-        best.get("top1_agreement"),
+        test.get("best", {}).get("accuracy"),
+        test.get("last", {}).get("accuracy"),
+        test.get(primary, {}).get("top1_agreement"),
         run.epochs,
         run.remark,
     ]
@@ -141,6 +183,9 @@ def _row(run: Run) -> list[Any]:
 
 def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     """Return one arm with its curves: mean, lowest and highest over runs, epoch by epoch.
+
+    `seeds` has every run. `means` has every seed that is counted, in percent: the mean over its
+    teachers, which the judgement rests on; seeds that lack a teacher's run are `left_out`.
 
     Raises:
         IndexError: there is no such arm.
@@ -161,18 +206,37 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "curves": curves,
         "classes": classes_of(arm, snapshot.evidence),
         "seeds": [_seed(snapshot, run) for run in arm.runs],
+        **_means(arm, snapshot.evidence.primary),
+    }
+
+
+def _means(arm: Arm, primary: str) -> dict[str, Any]:
+    """Return accuracy by seed as the judgement has it, and the seeds that it leaves out."""
+    best, last = arm.by_seed("best"), arm.by_seed("last")
+    tested = {run.seed for run in arm.runs if run.accuracy(primary) is not None}
+    counted = best if primary == "best" else last
+    return {
+        "means": [
+            {"seed": seed, "best": best.get(seed), "last": last.get(seed)}
+            for seed in sorted({*best, *last})
+        ],
+        "left_out": sorted(tested.difference(counted)),
     }
 
 
 def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     kept = ("accuracy", "top1_agreement", "kl_t4", "ece")
+    test = run.test if run.state == "done" else {}
+    number = snapshot.numbers.get(run.teacher or "")
+    teacher = None if number is None else snapshot.evidence.runs[number]
     return {
         "run": snapshot.numbers[run.id],
         "id": run.id,
         "seed": run.seed,
         "state": run.state,
+        "teacher": teacher and {"id": teacher.id, "seed": teacher.seed},
         "validation": run.validation.get("best"),
-        **{weights: {key: run.test.get(weights, {}).get(key) for key in kept}
+        **{weights: {key: test.get(weights, {}).get(key) for key in kept}
            for weights in ("best", "last")},
     }  # fmt: skip
 

@@ -6,12 +6,15 @@ from typing import Any
 from kdgap.explorer.power import claim_questions
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.claims import Weighted, weighted_arms
-from kdgap.judge.comparison import compare
+from kdgap.judge.comparison import Comparison, compare
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Arm
 from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.reasons import reasons
+
+_ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
+"""Flags that say why there is no interval, or speak of seeds needed, which are not shown here."""
 
 
 def compare_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
@@ -46,13 +49,28 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
     return {
         "value": made.point,
         "ci95": bounds,
+        "no_interval": _no_interval(made),
         "p": made.p,
         "p_tost": made.p_tost(statistics.smallest_effect_pp),
         "verdict": judged.verdict,
         "n": list(made.ns),
-        "flags": [flag.text for flag in judged.flags],
+        "flags": [flag.text for flag in judged.flags if flag.code not in _ELSEWHERE],
         "classes": class_differences(own, other, context.evidence),
     }
+
+
+def _no_interval(made: Comparison) -> str | None:
+    """Return why a difference of two arms has no interval; None where it has one."""
+    if made.estimate is not None:
+        return None
+    if made.point is None:
+        return "they have no seed in common"
+    if min(made.ns) > 1:
+        return "nothing varies over the seeds"
+    if made.paired:
+        return "they have one seed in common"
+    few = [name for name, n in zip(("first", "second"), made.ns, strict=True) if n < 2]
+    return "both have one seed" if len(few) == 2 else f"the {few[0]} has one seed"
 
 
 def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

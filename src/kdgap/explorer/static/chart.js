@@ -2,13 +2,38 @@
 // Figures: one place for colours, names for screen readers, and what can be downloaded.
 const COLOURS = { none: "var(--plain)", logit: "var(--logit)", feature: "var(--feature)" };
 const OTHERS = ["var(--other-1)", "var(--other-2)", "var(--other-3)", "var(--other-4)"];
+const SYMBOLS = {
+  circle: d3.symbolCircle,
+  square: d3.symbolSquare,
+  triangle: d3.symbolTriangle,
+  diamond: d3.symbolDiamond,
+  wye: d3.symbolWye,
+  star: d3.symbolStar,
+};
 const DASHES = [null, "6 3", "2 3", "9 3 2 3"];
+
+/** Colours of methods that have none of their own; the first of the others is the teachers'. */
+const FREE = OTHERS.slice(1);
+const TEACHERS = OTHERS[0];
 
 const colourOf = (method) => {
   if (COLOURS[method]) return COLOURS[method];
   const others = Object.keys(kdgap.study.method_names).filter((name) => !COLOURS[name]);
-  return OTHERS[Math.max(0, others.indexOf(method)) % OTHERS.length];
+  return FREE[Math.max(0, others.indexOf(method)) % FREE.length];
 };
+
+/** The colour of an arm: its method's, and one for all teachers. */
+const colourOfArm = (arm) => (arm.role === "teacher" ? TEACHERS : colourOf(arm.method));
+
+/** Colours of arms that are shown together: each its own, or where that is taken a free one. */
+function coloursOfArms(arms) {
+  const taken = [];
+  for (const arm of arms) {
+    const free = [colourOfArm(arm), ...FREE, TEACHERS].find((one) => !taken.includes(one));
+    taken.push(free ?? FREE[taken.length % FREE.length]);
+  }
+  return taken;
+}
 
 const room = () => document.getElementById("main").clientWidth || 720;
 /** The room of one of two columns, where there are two; see `.charts`. */
@@ -16,13 +41,27 @@ const halfRoom = () => (room() >= 984 ? (room() - 24) / 2 : room());
 /** Whether there is room for labels beside a figure. */
 const wide = () => room() > 560;
 
+/** How wide a figure is. */
+const widthOf = (about) => Math.max(280, Math.min(about.half ? halfRoom() : 760, room()));
+
+/** Pixels between what is drawn and the frame. */
+const EDGE = 10;
+
+/** Return values, the first ones first, without those nearer than `gap` pixels to one that is kept. */
+function apart(values, place, gap = 34) {
+  const kept = [];
+  for (const value of new Set(values))
+    if (kept.every((other) => Math.abs(place(value) - place(other)) >= gap)) kept.push(value);
+  return kept;
+}
+
 /**
  * Return a figure with its caption and downloads.
- * options: what Plot.plot takes; about: {name, title, words, legend, rows: objects for the CSV, half:
- * whether it stands in one of two columns}.
+ * options: what Plot.plot takes; about: {name, title, words, legend, rows: objects for the CSV, whose
+ * keys say the unit, half: whether it stands in one of two columns}.
  */
 function figure(options, about) {
-  const width = Math.max(280, Math.min(about.half ? halfRoom() : 760, room()));
+  const width = widthOf(about);
   const axis = { labelOffset: 38, ...options.x };
   const drawn = Plot.plot({
     className: "plot",
@@ -88,20 +127,26 @@ function svgElement(tag, attributes, ...children) {
   return made;
 }
 
+/** What lines and symbols mean. series: {name, and method or colour, dash; or symbol, of `SYMBOLS`}. */
 function legend(series) {
   return el(
     "ul",
     { class: "legend" },
     series.map((one) => {
-      const stroke = one.colour ?? colourOf(one.method);
-      const line = svgElement("path", {
-        d: "M1 5 H25",
-        stroke,
+      const picture = { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" };
+      const line = () => ({
+        d: "M1 6 H25",
+        stroke: one.colour ?? colourOf(one.method),
         "stroke-width": 3,
         "stroke-dasharray": one.dash ?? "",
       });
-      const picture = { width: 26, height: 10, viewBox: "0 0 26 10", "aria-hidden": "true" };
-      return el("li", {}, svgElement("svg", picture, line), ` ${one.name}`);
+      const mark = () => ({
+        d: d3.symbol(SYMBOLS[one.symbol], 56)(),
+        transform: "translate(13 6)",
+        fill: "var(--soft)",
+      });
+      const path = svgElement("path", one.symbol ? mark() : line());
+      return el("li", {}, svgElement("svg", picture, path), ` ${one.name}`);
     }),
   );
 }

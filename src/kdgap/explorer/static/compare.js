@@ -1,9 +1,9 @@
 "use strict";
-// Any two configurations: their difference with its interval, their curves, seeds and classes.
+// Any two configurations: what differs between them, and their difference, seeds, curves and classes.
 kdgap.views.compare = {
   title: "Compare",
   async draw(study, state) {
-    const tested = study.arms.filter((arm) => arm.n > 0 && arm.role !== "selection");
+    const tested = study.arms.filter(isComparable);
     if (tested.length < 2)
       return [el("h1", {}, "Compare"), el("p", {}, "Two configurations with test results are needed.")];
     if (!study.analysis) return [el("h1", {}, "Compare"), el("p", {}, `${capital(study.reason)}.`)];
@@ -13,100 +13,188 @@ kdgap.views.compare = {
     const b = at("b", study.arms[a?.baseline ?? NaN] ?? tested.find((arm) => arm !== a));
     if (!a || !b)
       return [el("h1", {}, "No such configuration"), el("p", {}, link("Compare others", "compare"))];
-    const roles = [...new Set(study.arms.map((arm) => arm.role))];
-    const options = roles.map((role) => ({
-      group: role,
-      options: study.arms.filter((arm) => arm.role === role).map((arm) => [armKey(arm), armSettings(arm)]),
-    }));
     const [one, two, differences] = await Promise.all([
       kdgap.get(`arm/${a.number}`),
       kdgap.get(`arm/${b.number}`),
       kdgap.get(`compare/${a.number}`),
     ]);
     const found = differences.others.find((other) => other.arm === b.number);
-    const pick = (label, arm, key) =>
-      choice(label, options, armKey(arm), (chosen) => kdgap.change({ ...compareState(a, b), [key]: chosen }));
+    const both = a === b ? [one] : [one, two];
+    const colours = coloursOfArms(both);
     return [
       el("h1", {}, "Compare"),
-      el("div", { class: "picker" }, pick("first", a, "a"), pick("second", b, "b")),
+      el("div", { class: "picker" }, comparePick(study, "first", a, b), comparePick(study, "second", b, a)),
       section(
         "Difference in test accuracy",
         known(found?.value) ? differenceParts(study, a, b, found) : el("p", {}, whyNoDifference(a, b, found)),
       ),
+      a === b ? null : section("What differs", settingsBeside(study, one, two)),
       section(
         "Every seed",
-        seedChart([seedGroup(one, `first: ${armName(one)}`), seedGroup(two, `second: ${armName(two)}`)], {
-          name: "compare-seeds",
-          title: "Test accuracy of every seed",
-        }),
+        seedChart(
+          both.map((arm, side) => seedGroup(arm, `${SIDES[side]}: ${armName(arm)}`, colours[side])),
+          { name: "compare-seed-points", title: "Test accuracy of every seed" },
+        ),
         seedsBeside(one, two, study.primary),
       ),
-      curveSection(a === b ? [one] : [one, two]),
+      curveSection(both),
       classDifferences(one, two, found),
     ];
   },
 };
 
+const SIDES = ["first", "second"];
+
 /** What names an arm here; numbers change when a study grows. */
 const armKey = (arm) => [arm.role, arm.slot, arm.cell.slice(0, 12)].join("|");
 const compareState = (a, b) => ({ a: armKey(a), b: b ? armKey(b) : null });
+
+/** Whether an arm has test results of its own: what selection tried is judged on validation alone. */
+const isComparable = (arm) => arm.n > 0 && arm.role !== "selection";
+
+/** The choice of one side; what cannot be compared is left out, unless the address names it. */
+function comparePick(study, side, own, other) {
+  const offered = study.arms.filter((arm) => isComparable(arm) || arm === own);
+  const roles = [...new Set(offered.map((arm) => arm.role))];
+  const text = (arm) => `${armSettings(arm)}${isComparable(arm) ? "" : " (cannot be compared)"}`;
+  const options = roles.map((role) => ({
+    group: role,
+    options: offered.filter((arm) => arm.role === role).map((arm) => [armKey(arm), text(arm)]),
+  }));
+  return choice(side, options, armKey(own), (chosen) => {
+    const key = side === "first" ? "a" : "b";
+    const rest = compareState(...(key === "a" ? [own, other] : [other, own]));
+    kdgap.change({ ...rest, [key]: chosen });
+  });
+}
 
 function whyNoDifference(a, b, found) {
   if (a === b) return "Choose two that differ.";
   if (found?.shared)
     return `They have ${counted(found.shared, "run")} in common: these are no two samples to compare.`;
-  const of = [a, b].filter((arm) => arm.n === 0 || arm.role === "selection").map(armSettings);
-  return `What selection tried is judged on validation images alone, and runs that are not done have no test result: ${of.join(" and ")}.`;
+  if (found?.no_interval) return `This study compares seed by seed, and ${found.no_interval}.`;
+  const reasons = [a, b]
+    .filter((arm) => !isComparable(arm))
+    .map((arm) => {
+      const why =
+        arm.role === "selection"
+          ? `was tried in selection, which is judged on ${choosingImages()} alone`
+          : "has no test result that counts";
+      return `${armSettings(arm)} ${why}`;
+    });
+  return reasons.length
+    ? `${capital([...new Set(reasons)].join("; "))}.`
+    : "No difference could be computed.";
 }
 
 function differenceParts(study, a, b, found) {
   const { settings } = study.analysis;
   const value = {
     label: "first − second",
-    method: a.method,
+    colour: coloursOfArms([a, b])[0],
     value: found.value,
     low: found.ci95?.[0],
     high: found.ci95?.[1],
     verdict: found.verdict,
   };
+  const names = [
+    link(armName(a), "configuration", armState(a)),
+    " minus ",
+    link(armName(b), "configuration", armState(b)),
+  ];
+  const sentence = found.no_interval
+    ? [`${signed(found.value)} pp, no interval: ${found.no_interval}. `, "It is ", names, "."]
+    : [
+        badge(found.verdict, { gain: "higher", harm: "lower" }[found.verdict]),
+        ` ${signed(found.value)} pp ${interval(found.ci95)}: `,
+        names,
+        ".",
+      ];
+  const tests = `p ${pValue(found.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(found.p_tost)}; `;
+  const seeds =
+    settings.test === "paired" ? `${found.n[0]} seeds that both have` : `${found.n.join(" and ")} seeds`;
   return [
-    el(
-      "p",
-      { class: "sentence" },
-      badge(found.verdict, { gain: "higher", harm: "lower" }[found.verdict]),
-      ` ${signed(found.value)} pp ${interval(found.ci95)}: `,
-      link(armName(a), "configuration", armState(a)),
-      " minus ",
-      link(armName(b), "configuration", armState(b)),
-      ".",
-    ),
+    el("p", { class: "sentence" }, sentence),
     note(
-      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. p ${pValue(found.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(found.p_tost)}; ${found.n.join(" and ")} seeds.`,
+      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${found.no_interval ? "" : tests}${seeds}.`,
     ),
-    intervalChart([value], { name: "difference", title: "The difference with its interval" }),
+    intervalChart([value], {
+      name: "difference",
+      title: found.ci95 ? "The difference with its interval" : "The difference",
+    }),
     found.flags.length ? bullets(found.flags, { class: "mind" }) : null,
   ];
 }
 
+/** Names, settings and accuracy of two arms beside one another; what differs is bold and says so. */
+function settingsBeside(study, one, two) {
+  const both = [one, two];
+  const keys = [...new Set(both.flatMap((arm) => Object.keys(arm.parameters)))];
+  const row = (what, of, more = {}) => ({ what, values: both.map(of), ...more });
+  const rows = [
+    row("role", (arm) => arm.role),
+    row("teacher", (arm) => arm.teacher ?? "none"),
+    row("student", (arm) => arm.student),
+    row("method", (arm) => methodName(arm.method)),
+    ...keys.map((key) => row(key, (arm) => arm.parameters[key] ?? "none")),
+    row("ablation", ablationSide),
+    row("epochs", (arm) => arm.epochs.join(", ") || DASH),
+    row(
+      `test accuracy (%), ${study.primary} weights`,
+      (arm) => `${spread(arm.mean, arm.std)} (n = ${arm.n})`,
+      {
+        result: true,
+      },
+    ),
+  ].filter(({ what, values }) => what !== "ablation" || values.some((value) => value !== "none"));
+  const differs = ({ values, result }) => !result && String(values[0]) !== String(values[1]);
+  const side = (index) =>
+    col(SIDES[index], SIDES[index], (each) => each.values[index], {
+      show: (each, value) => (differs(each) ? el("strong", {}, String(value)) : String(value)),
+    });
+  return table(
+    [
+      col("what", "what", (each) => each.what),
+      side(0),
+      side(1),
+      col("differs", "differs", (each) => (each.result ? DASH : differs(each) ? "yes" : "no")),
+    ],
+    rows,
+    { name: "compare-settings", caption: "Both configurations; bold where they differ" },
+  );
+}
+
+/** What an arm of an ablation is. */
+function ablationSide(arm) {
+  if (arm.role !== "ablation") return "none";
+  return arm.variant.endsWith(": changed") && arm.change ? `${arm.variant}: ${arm.change}` : arm.variant;
+}
+
 function seedsBeside(one, two, weights) {
   const by = new Map();
-  for (const [key, arm] of [
-    ["first", one],
-    ["second", two],
-  ]) {
-    for (const seed of arm.seeds)
-      by.set(seed.seed, { ...(by.get(seed.seed) ?? { seed: seed.seed }), [key]: seed[weights].accuracy });
+  for (const [side, arm] of [one, two].entries()) {
+    for (const mean of arm.means)
+      by.set(mean.seed, { ...(by.get(mean.seed) ?? { seed: mean.seed }), [SIDES[side]]: mean[weights] });
   }
-  const apart = (row) => (known(row.first) && known(row.second) ? 100 * (row.first - row.second) : null);
+  const rows = [...by.values()].filter((row) => known(row.first) || known(row.second));
+  if (!rows.length) return null;
+  const apart = (row) => (known(row.first) && known(row.second) ? row.first - row.second : null);
+  const side = (key) =>
+    num(`${key}_percent`, `${key} (%)`, (row) => row[key] ?? null, { show: (row, value) => fixed(value) });
   return table(
     [
       num("seed", "seed", (row) => row.seed),
-      pct("first", "first (%)", (row) => row.first ?? null),
-      pct("second", "second (%)", (row) => row.second ?? null),
-      num("difference", "difference (pp)", apart, { show: (row, value) => signed(value) }),
+      side("first"),
+      side("second"),
+      num("difference_pp", "difference (pp)", apart, { show: (row, value) => signed(value) }),
     ],
-    [...by.values()].sort((x, y) => x.seed - y.seed),
-    { name: "compare-seeds", caption: "Test accuracy by seed" },
+    rows.sort((x, y) => x.seed - y.seed),
+    {
+      name: "compare-seeds",
+      caption: [one, two].some((arm) => teachersOf(arm).length > 1)
+        ? "Test accuracy by seed, mean over teachers"
+        : "Test accuracy by seed",
+    },
   );
 }
 
@@ -120,17 +208,12 @@ function classDifferences(one, two, found) {
   if (!rows.length) return null;
   return section(
     "Accuracy by class",
-    classChart(rows, "the second's", one.method),
+    classChart(rows, "the second's", coloursOfArms([one, two])[0]),
     table(
       [
         col("class", "class", (row) => row.name),
-        num("first", "first (%)", (row) => 100 * row.first.mean, { show: (row) => percent(row.first.mean) }),
-        num("second", "second (%)", (row) => 100 * row.second.mean, {
-          show: (row) => percent(row.second.mean),
-        }),
-        num("difference", "difference (pp)", (row) => 100 * row.apart.difference, {
-          show: (row) => classApart(row.apart),
-        }),
+        ...SIDES.flatMap((side) => classColumns(side, `${side} (%)`, (row) => row[side])),
+        ...classDifferenceColumns("difference (pp)"),
       ],
       rows,
       { name: "compare-classes", caption: "Means over seeds; intervals of each class by itself" },

@@ -11,20 +11,22 @@ kdgap.views.configuration = {
     const [own, ...others] = await Promise.all(
       [arm.number, ...beside].map((number) => kdgap.get(`arm/${number}`)),
     );
+    const shown = [own, ...others];
+    const colours = coloursOfArms(shown);
     return [
       el("h1", {}, armName(arm)),
       picker(study, arm),
-      gain ? gainFacts(study, gain) : armFacts(study, arm),
+      gain ? gainFacts(study, gain, own) : armFacts(study, arm),
       el("p", { class: "onward" }, compareLinks(study, arm)),
       section(
         "Every seed",
         seedChart(
-          [own, ...others].map((one) => seedGroup(one)),
-          { name: "seeds", title: "Test accuracy of every seed" },
+          shown.map((one, index) => seedGroup(one, armName(one), colours[index])),
+          { name: "seed-points", title: "Test accuracy of every seed" },
         ),
         seedTable(study, own),
       ),
-      curveSection([own, ...others]),
+      curveSection(shown),
       gain ? fidelitySection(gain) : null,
       classSection(gain?.fidelity?.per_class_difference, own),
       gridSection(study, arm),
@@ -62,21 +64,15 @@ function findArm(study, state) {
   return d3.greatest(fits, (a, b) => score(a) - score(b)) ?? null;
 }
 
-const compareLinks = (study, arm) => [
-  link(
-    "Compare it with another",
-    "compare",
-    compareState(arm, study.arms[arm.baseline ?? arm.teachers[0] ?? NaN]),
-  ),
-  " · ",
-  link("Its runs", "runs", {
-    teacher: arm.teacher,
-    student: arm.student,
-    method: arm.method,
-    role: arm.role,
-  }),
-  known(arm.gain) ? [" · ", link("What more seeds would show", "power", { of: `gain:${arm.slot}` })] : null,
-];
+function compareLinks(study, arm) {
+  const other = study.arms[arm.baseline ?? arm.teachers[0] ?? NaN];
+  const { teacher, student, method, role } = arm;
+  return [
+    isComparable(arm) ? [link("Compare it with another", "compare", compareState(arm, other)), " · "] : null,
+    link("Its runs", "runs", { teacher, student, method, role }),
+    known(arm.gain) ? [" · ", link("What more seeds would show", "power", { of: `gain:${arm.slot}` })] : null,
+  ];
+}
 
 function picker(study, arm) {
   const same = (keys) => (one) => keys.every((key) => (one[key] ?? "") === (arm[key] ?? ""));
@@ -102,7 +98,8 @@ function picker(study, arm) {
   const settings = (one) => {
     const text = settingsText(one.parameters);
     if (one.role !== "selection") return [one.variant, text].filter(Boolean).join(": ") || "as declared";
-    return `${text || one.variant}${known(one.validation) ? ` (validation ${percent(one.validation)} %)` : ""}`;
+    const chosenBy = `${percent(one.validation)} % ${choiceWords(one.validation_epoch)}`;
+    return `${text || one.variant}${known(one.validation) ? ` (${chosenBy})` : ""}`;
   };
   return el(
     "div",
@@ -113,7 +110,7 @@ function picker(study, arm) {
     choose("role", same(["teacher", "student", "method"])),
     alike.length > 1
       ? choice(
-          "hyper-parameters",
+          arm.role !== "selection" && alike.some((one) => one.variant) ? "variant" : "hyper-parameters",
           alike.map((one) => [String(one.number), settings(one)]),
           String(arm.number),
           (number) => {
@@ -124,12 +121,18 @@ function picker(study, arm) {
   );
 }
 
-function gainFacts(study, gain) {
+function gainFacts(study, gain, arm) {
   const { settings } = study.analysis;
+  const { fidelity, paired } = gain;
+  const accuracy = spread(gain.mean_pp, gain.std_pp);
+  const plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp);
+  const tuned = gain.tried === 1 ? "not tuned" : `the choice out of ${gain.tried}`;
   return el(
     "div",
     {},
-    el("p", { class: "sentence" }, badge(gain.verdict), " ", gain.sentence),
+    // The badge has the verdict: the sentence need not repeat it.
+    el("p", { class: "sentence" }, gainBadge(gain), " ", gain.sentence.replace(`; ${gain.verdict}: `, "; ")),
+    gainPicture(gain),
     facts([
       [
         "gain",
@@ -137,85 +140,129 @@ function gainFacts(study, gain) {
       ],
       [
         "accuracy",
-        `${spread(gain.mean_pp, gain.std_pp)} % (n = ${gain.n}) against ${spread(gain.baseline_mean_pp, gain.baseline_std_pp)} % (n = ${gain.n_baseline}) of plain training`,
+        `${accuracy} % (n = ${gain.n}) against ${plain} % (n = ${gain.n_baseline}) of plain training`,
       ],
-      known(gain.fidelity?.teacher_accuracy)
-        ? [
-            "teacher",
-            `${percent(gain.fidelity.teacher_accuracy)} % test accuracy of the checkpoint that taught`,
-          ]
+      known(fidelity?.teacher_accuracy)
+        ? ["teacher", `${percent(fidelity.teacher_accuracy)} % ${teacherWords(arm)}`]
         : null,
       [
         "p",
         `${pValue(gain.p)}; Holm ${pValue(gain.p_holm)}; permutation ${pValue(gain.p_permutation)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(gain.p_tost)}`,
       ],
-      [
-        "hyper-parameters",
-        `${settingsText(gain.parameters) || "none"}; ${gain.tried === 1 ? "not tuned" : `the choice out of ${gain.tried}`}`,
-      ],
-      gain.paired
-        ? [
-            "seed by seed",
-            `${signed(gain.paired.gain_pp)} pp ${interval(gain.paired.ci95_pp)}, p ${pValue(gain.paired.p)}`,
-          ]
+      ["hyper-parameters", `${settingsText(gain.parameters) || "none"}; ${tuned}`],
+      paired
+        ? ["seed by seed", `${signed(paired.gain_pp)} pp ${interval(paired.ci95_pp)}, p ${pValue(paired.p)}`]
         : null,
     ]),
   );
 }
 
+const teacherWords = (arm) => {
+  const count = teachersOf(arm).length;
+  return count > 1
+    ? `mean test accuracy of the ${count} checkpoints that taught`
+    : "test accuracy of the checkpoint that taught";
+};
+
+/** A gain on an axis, beside the band of what is too small to matter. */
+const gainPicture = (gain) =>
+  known(gain.gain_pp)
+    ? intervalChart(
+        [
+          {
+            label: "gain",
+            method: gain.method,
+            value: gain.gain_pp,
+            low: gain.ci95_pp?.[0],
+            high: gain.ci95_pp?.[1],
+            verdict: gain.verdict,
+          },
+        ],
+        {
+          name: "gain",
+          title: "The gain with its interval",
+          words: `Line: ${confidence()} interval of this gain by itself.`,
+        },
+      )
+    : null;
+
 /** Facts of an arm that no gain is about: teachers, baselines, ablations, what selection tried. */
-function armFacts(study, arm) {
-  const winner =
-    arm.role === "selection" ? study.arms.find((one) => one.role === "final" && samePair(one, arm)) : null;
-  return facts([
+const armFacts = (study, arm) =>
+  facts([
     [
       "role",
       arm.role === "selection"
-        ? `tried in selection${arm.n ? "" : "; judged on validation images alone"}`
+        ? `tried in selection${arm.n ? "" : `; judged on ${choosingImages()} alone`}`
         : arm.role,
     ],
+    arm.change
+      ? ["changed", arm.variant.endsWith(": base") ? `nothing; on the other side ${arm.change}` : arm.change]
+      : null,
     known(arm.mean)
       ? ["test accuracy", `${spread(arm.mean, arm.std)} % (n = ${arm.n}), ${study.primary} weights`]
       : null,
     known(arm.validation)
-      ? ["validation accuracy", `${percent(arm.validation)} %, mean over ${counted(arm.runs.length, "run")}`]
-      : null,
-    ["hyper-parameters", settingsText(arm.parameters) || "none"],
-    winner
       ? [
-          "chosen",
-          winner.cell === arm.cell
-            ? "yes"
-            : [
-                "no: ",
-                link(settingsText(winner.parameters) || armName(winner), "configuration", armState(winner)),
-              ],
+          choiceWords(arm.validation_epoch),
+          `${percent(arm.validation)} %, mean over ${counted(arm.validated, "run")}`,
         ]
       : null,
+    ["hyper-parameters", settingsText(arm.parameters) || "none"],
+    arm.role === "selection" ? ["chosen", chosenWords(study, arm)] : null,
   ]);
+
+/** Whether what selection tried was chosen, and what was instead. */
+function chosenWords(study, arm) {
+  if (arm.chosen === null) return "nothing is chosen yet";
+  if (arm.chosen) return "yes";
+  const finals = study.arms.filter((one) => one.role === "final" && samePair(one, arm));
+  const links = finals.map((one, index) => [
+    index ? "; " : ": ",
+    link(settingsText(one.parameters) || armName(one), "configuration", armState(one)),
+  ]);
+  return ["no", links];
 }
 
+/** Every run of an arm; where several teachers taught, a seed has a run of each. */
 function seedTable(study, arm) {
   const weights = study.primary;
   const other = weights === "best" ? "last" : "best";
-  return table(
-    [
-      num("seed", "seed", (one) => one.seed, {
-        show: (one) =>
-          link(String(one.seed), "run", { id: one.id.slice(0, 16) }, { "aria-label": `seed ${one.seed}` }),
-      }),
-      col("state", "state", (one) => one.state, LESSER),
-      pct("test", `test (%), ${weights}`, (one) => one[weights].accuracy),
-      pct("other", `test (%), ${other}`, (one) => one[other].accuracy, LESSER),
-      pct("validation", "validation (%)", (one) => one.validation),
-      pct("agreement", "agreement (%)", (one) => one[weights].top1_agreement, LESSER),
-      num("kl_t4", "KL, T = 4", (one) => one[weights].kl_t4, {
-        show: (one, value) => fixed(value, 4),
-        lesser: true,
-      }),
-      pct("ece", "ECE (%)", (one) => one[weights].ece, LESSER),
-    ],
-    arm.seeds,
-    { name: "seeds", caption: `Runs of ${armName(arm)}` },
-  );
+  const several = teachersOf(arm).length > 1;
+  const label = (one) =>
+    several && one.teacher ? `seed ${one.seed}, teacher of seed ${one.teacher.seed}` : `seed ${one.seed}`;
+  const toTeacher = ({ teacher }) =>
+    teacher
+      ? link(
+          `seed ${teacher.seed}`,
+          "run",
+          { id: teacher.id.slice(0, 16) },
+          { "aria-label": `teacher of seed ${teacher.seed}` },
+        )
+      : DASH;
+  return [
+    table(
+      [
+        num("seed", "seed", (one) => one.seed, {
+          show: (one) =>
+            link(String(one.seed), "run", { id: one.id.slice(0, 16) }, { "aria-label": label(one) }),
+        }),
+        several
+          ? num("teacher_seed", "teacher", (one) => one.teacher?.seed ?? null, { show: toTeacher })
+          : null,
+        col("state", "state", (one) => one.state, LESSER),
+        inPercent(`test_${weights}`, `test (%), ${weights}`, (one) => one[weights].accuracy),
+        inPercent(`test_${other}`, `test (%), ${other}`, (one) => one[other].accuracy, LESSER),
+        inPercent("validation", choiceTitle("best"), (one) => one.validation),
+        inPercent("agreement", "agreement (%)", (one) => one[weights].top1_agreement, LESSER),
+        num("kl_t4_nats", "KL, T = 4 (nats)", (one) => one[weights].kl_t4, {
+          show: (one, value) => fixed(value, 4),
+          lesser: true,
+        }),
+        inPercent("ece", "ECE (%)", (one) => one[weights].ece, LESSER),
+      ].filter(Boolean),
+      arm.seeds,
+      { name: "seed-runs", caption: `Runs of ${armName(arm)}` },
+    ),
+    arm.left_out.length ? note(`${leftOut(arm.left_out)}.`) : null,
+  ];
 }

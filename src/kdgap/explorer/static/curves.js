@@ -11,31 +11,36 @@ const CURVE_WORDS = {
   proj_grad_norm_max: ["largest gradient norm of the projections", 1],
 };
 
+/** What a curve is of: in a study that chose on the test images, these are its validation images. */
+const curveWords = (words) =>
+  choosesOnTest() ? words.replace(/^validation (\w+)/, "$1 on the test images") : words;
+
 /** Curves of arms over one another: the first whole, the others dashed. */
 function curveSection(arms) {
+  const colours = coloursOfArms(arms);
+  const several = arms.some((arm) => teachersOf(arm).length > 1);
+  const of = several ? "runs" : "seeds";
   const series = (key) =>
     arms
       .map((arm, index) => ({
         name: arm.role === "baseline" ? `${arm.student}, plain` : armName(arm),
-        method: arm.method,
         dash: DASHES[index % DASHES.length],
         curve: arm.curves[key],
-        // Two arms of one method would have one colour.
-        colour: arms.slice(0, index).some((other) => other.method === arm.method)
-          ? OTHERS[(index - 1) % OTHERS.length]
-          : null,
+        colour: colours[index],
+        of,
       }))
       .filter((one) => one.curve && one.curve.mean.some((value) => value !== 0));
   const drawn = Object.entries(CURVE_WORDS)
-    .map(([key, [unit, scale]]) => {
+    .map(([key, [words, scale]]) => {
       const found = series(key);
+      const unit = curveWords(words);
       const about = {
         name: `curve-${key}`,
         title: capital(unit.replace(" (%)", "")),
-        words: "Mean over seeds, with the band from the lowest to the highest.",
+        words: `Mean over ${of}, with the band from the lowest to the highest.`,
         half: true,
       };
-      return found.length ? curveChart(found, unit, about, scale) : null;
+      return found.length ? curveChart(distinctNames(found), unit, about, scale) : null;
     })
     .filter(Boolean);
   const [first, second, ...rest] = drawn;
@@ -46,3 +51,7 @@ function curveSection(arms) {
     rest.length ? disclosure("Losses and gradient norms", el("div", { class: "charts" }, rest)) : null,
   );
 }
+
+/** Series of which no two have one name: configurations may differ in their settings alone. */
+const distinctNames = (series) =>
+  distinct(series.map((one) => ({ ...one, label: one.name }))).map((one) => ({ ...one, name: one.label }));

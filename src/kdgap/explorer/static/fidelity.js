@@ -1,48 +1,65 @@
 "use strict";
-// How closely students follow their teachers, and accuracy class by class.
+// How closely students follow their teachers, and accuracy class by class; columns in percent.
 const FIDELITY = {
-  top1_agreement: ["agreement (%)", 100, 2],
-  kl_t1: ["KL at T = 1 (nats)", 1, 4],
-  kl_t4: ["KL at T = 4 (nats)", 1, 4],
-  ece: ["calibration error (%)", 100, 2],
+  top1_agreement: { title: "agreement (%)", scale: 100, digits: 2 },
+  kl_t1: { title: "KL at T = 1 (nats)", scale: 1, digits: 4 },
+  kl_t4: { title: "KL at T = 4 (nats)", scale: 1, digits: 4 },
+  ece: { title: "calibration error (%)", scale: 100, digits: 2 },
 };
+
+/** A share in percent, without the last digits that the product invents. */
+const hundredfold = (share) => (known(share) ? Number((100 * share).toPrecision(12)) : null);
+const hundred = (pair) => (pair ? pair.map(hundredfold) : null);
+
+/** A column of shares, in percent: also in the CSV, where its name says so. */
+const inPercent = (key, title, share, more = {}) =>
+  num(`${key}_percent`, title, (row) => hundredfold(share(row)), {
+    show: (row, value) => fixed(value),
+    ...more,
+  });
+
+/** Both ends of an interval for the CSV, whose names say of what and in which unit. */
+const endsOf = (key, unit, pair) =>
+  ["low", "high"].map((side, end) =>
+    col(`${key}_${side}${unit}`, side, (row) => pair(row)?.[end] ?? null, { raw: true }),
+  );
 
 function fidelitySection(gain) {
   if (!gain.fidelity) return section("Fidelity to the teacher", note("Not recorded."));
   const { fidelity } = gain;
   const rows = Object.entries(FIDELITY)
     .filter(([key]) => fidelity[key])
-    .map(([key, [title, scale, digits]]) => ({
-      title,
-      scale,
-      digits,
-      own: fidelity[key],
+    .map(([key, look]) => ({
+      ...look,
+      student: fidelity[key],
       plain: fidelity.baseline?.[key],
       difference: fidelity.difference?.[key],
     }));
-  const ends = (row, pair, write) =>
-    pair ? ` [${pair.map((end) => write(row.scale * end, row.digits)).join(", ")}]` : "";
-  const shown = (row, one) =>
-    one ? fixed(row.scale * one.mean, row.digits) + ends(row, one.ci95, fixed) : DASH;
-  const apart = (row) =>
-    row.difference
-      ? signed(row.scale * row.difference.difference, row.digits) + ends(row, row.difference.ci95, signed)
-      : DASH;
+  const value = (row, one) => {
+    const found = one?.mean ?? one?.difference;
+    return known(found) ? Number((row.scale * found).toPrecision(12)) : null;
+  };
+  const pair = (row, one) => one?.ci95?.map((end) => Number((row.scale * end).toPrecision(12))) ?? null;
+  const shown = (write) => (key) => (row, found) => {
+    const both = pair(row, row[key]);
+    if (!known(found)) return DASH;
+    return (
+      write(found, row.digits) + (both ? ` [${both.map((end) => write(end, row.digits)).join(", ")}]` : "")
+    );
+  };
+  const column = (key, title, write, more) => [
+    num(key, title, (row) => value(row, row[key]), { show: shown(write)(key), ...more }),
+    ...endsOf(key, "", (row) => pair(row, row[key])),
+  ];
   return section(
     "Fidelity to the teacher",
     table(
       [
         col("measure", "measure", (row) => row.title),
-        num("student", "student", (row) => row.own.mean * row.scale, { show: (row) => shown(row, row.own) }),
-        num("plain", "plain training", (row) => (row.plain ? row.plain.mean * row.scale : null), {
-          show: (row) => shown(row, row.plain),
-        }),
-        num(
-          "difference",
-          "difference",
-          (row) => (row.difference ? row.difference.difference * row.scale : null),
-          { show: apart, lesser: true },
-        ),
+        col("unit", "unit", (row) => (row.scale === 100 ? "percent" : "nats"), { raw: true }),
+        ...column("student", "student", fixed),
+        ...column("plain", "plain training", fixed),
+        ...column("difference", "difference", signed, LESSER),
       ],
       rows,
       {
@@ -62,23 +79,12 @@ function classSection(differences, arm) {
   const some = rows.some((row) => row.apart);
   return section(
     "Accuracy by class",
-    some ? classChart(rows, "plain training", arm.method) : null,
+    some ? classChart(rows, "plain training", colourOfArm(arm)) : null,
     table(
       [
         col("class", "class", (row) => row.name),
-        num("accuracy", "accuracy (%)", (row) => 100 * row.one.mean, {
-          show: (row) => percent(row.one.mean) + percents(row.one.ci95),
-        }),
-        ...(some
-          ? [
-              num(
-                "difference",
-                "against plain training (pp)",
-                (row) => (row.apart ? 100 * row.apart.difference : null),
-                { show: (row) => classApart(row.apart) },
-              ),
-            ]
-          : []),
+        ...classColumns("accuracy", "accuracy (%)", (row) => row.one),
+        ...(some ? classDifferenceColumns("against plain training (pp)") : []),
       ],
       rows,
       {
@@ -89,12 +95,24 @@ function classSection(differences, arm) {
   );
 }
 
-const hundred = (pair) => (pair ? pair.map((end) => 100 * end) : null);
-const classApart = (apart) =>
-  apart ? `${signed(100 * apart.difference)}${apart.ci95 ? ` ${interval(hundred(apart.ci95))}` : ""}` : DASH;
+/** An arm's accuracy by class, with its interval. */
+const classColumns = (key, title, of) => [
+  inPercent(key, title, (row) => of(row).mean, {
+    show: (row) => percent(of(row).mean) + percents(of(row).ci95),
+  }),
+  ...endsOf(key, "_percent", (row) => hundred(of(row).ci95)),
+];
+
+/** The difference of two arms by class, with its interval. */
+const classDifferenceColumns = (title) => [
+  num("difference_pp", title, (row) => hundredfold(row.apart?.difference), {
+    show: (row, value) => (row.apart ? withInterval(value, hundred(row.apart.ci95)) : DASH),
+  }),
+  ...endsOf("difference", "_pp", (row) => hundred(row.apart?.ci95)),
+];
 
 /** Differences by class, with intervals that hold for all classes at once. */
-function classChart(rows, other, method) {
+function classChart(rows, other, colour) {
   const lines = rows
     .filter((row) => row.apart)
     .slice(0, 40)
@@ -102,8 +120,8 @@ function classChart(rows, other, method) {
       const [low, high] = hundred(row.apart.ci95_simultaneous) ?? [null, null];
       return {
         label: row.name,
-        method,
-        value: 100 * row.apart.difference,
+        colour,
+        value: hundredfold(row.apart.difference),
         low,
         high,
         verdict: low > 0 || high < 0 ? "differs" : "not established",

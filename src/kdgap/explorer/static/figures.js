@@ -1,11 +1,28 @@
 "use strict";
-// The figures that several views share: intervals, seeds, curves, tuning grids.
+// The figures that several views share: intervals, seeds, curves.
 
 const pointTitle = (one) =>
   `${one.label}\n${signed(one.value)} pp ${interval(known(one.low) ? [one.low, one.high] : null)}\n${one.verdict ?? ""}`;
 
 /** Letters of a label that has no room beside its line any more: it stands above. */
 const LONG = 46;
+
+/** Labels above their lines, drawn last and with a halo, so that nothing strikes them through. */
+function labelsAbove(rows, key, dy) {
+  const letters = Math.floor((Math.min(760, room()) - 30) / 6.3);
+  const short = (text) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
+  return Plot.text(rows, {
+    y: key,
+    text: (one) => short(one[key]),
+    frameAnchor: "left",
+    dy,
+    textAnchor: "start",
+    fontSize: 11.5,
+    stroke: "var(--paper)",
+    fill: "currentColor",
+    strokeWidth: 4,
+  });
+}
 
 /** Return entries with different labels: each has a line of its own. */
 function distinct(entries) {
@@ -29,17 +46,10 @@ function intervalChart(entries, about) {
   const beside = wide() && longest < LONG;
   const least = Math.min(0, ...rows.map((one) => one.low ?? one.value));
   const most = Math.max(0, ...rows.map((one) => one.high ?? one.value));
-  const letters = Math.floor((Math.min(760, room()) - 30) / 6.3);
-  const short = (text) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
   const open = (one) => OPEN.includes(one.verdict);
   const colour = (one) => one.colour ?? colourOf(one.method);
   const marks = [
-    // The band is drawn as far as the figure reaches, so that a small one does not widen it.
-    Plot.rectX([0], {
-      x1: Math.max(-margin, least - margin),
-      x2: Math.min(margin, most + margin),
-      fill: "var(--band)",
-    }),
+    Plot.rectX([0], { x1: -margin, x2: margin, fill: "var(--band)" }),
     Plot.ruleX([0], { stroke: "currentColor" }),
     Plot.ruleY(
       rows.filter((one) => known(one.low)),
@@ -62,28 +72,18 @@ function intervalChart(entries, about) {
       title: pointTitle,
     }),
   ];
-  if (!beside) {
-    marks.push(
-      Plot.text(rows, {
-        y: "label",
-        text: (one) => short(one.label),
-        frameAnchor: "left",
-        dy: -13,
-        textAnchor: "start",
-        fontSize: 11.5,
-        stroke: "var(--paper)",
-        fill: "currentColor",
-        strokeWidth: 4,
-      }),
-    );
-  }
-  const scale = stretched(least, most, margin);
+  if (!beside) marks.push(labelsAbove(rows, "label", -13));
+  const marginLeft = beside ? Math.min(320, 16 + 6.6 * longest) : 10;
+  const domain = [Math.min(least, -margin), Math.max(most, margin)];
+  const scale = stretched(domain, margin, widthOf(about) - marginLeft - 16 - 2 * EDGE);
   const words = `${about.words ?? ""} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
   return figure(
     {
       height: 70 + rows.length * (beside ? 26 : 40),
-      marginLeft: beside ? Math.min(320, 16 + 6.6 * longest) : 10,
+      marginLeft,
       marginRight: 16,
+      insetLeft: EDGE,
+      insetRight: EDGE,
       x: {
         label: "difference in percentage points →",
         grid: true,
@@ -93,110 +93,129 @@ function intervalChart(entries, about) {
       y: { label: null, domain: rows.map((one) => one.label), axis: beside ? "left" : null },
       marks,
     },
-    { ...about, words: words.trim(), rows },
+    { ...about, words: words.trim(), rows: rows.map(differenceRow) },
   );
 }
 
+/** A difference in a CSV. */
+const differenceRow = (one) => ({
+  label: one.label,
+  value_pp: one.value,
+  low_pp: one.low,
+  high_pp: one.high,
+  verdict: one.verdict,
+});
+
 /** Return a scale that keeps small differences apart where others are many times as large. */
-function stretched(least, most, margin) {
+function stretched([least, most], margin, pixels) {
   if (Math.max(-least, most) < 15 * margin) return {};
-  const ends = [1, 2, 5, 10, 25, 50, 100].flatMap((step) => [-step * 5 * margin, step * 5 * margin]);
-  const ticks = [0, -margin, margin, -2.5 * margin, 2.5 * margin, ...ends].filter(
-    (tick) => tick >= least && tick <= most,
-  );
+  const constant = 2 * margin;
+  const place = d3.scaleSymlog([least, most], [0, pixels]).constant(constant);
+  const far = [500, 250, 125, 50, 25, 10, 5].flatMap((step) => [-step * margin, step * margin]);
+  const inner = [-margin, margin, -2.5 * margin, 2.5 * margin];
+  const within = [...inner, ...far].filter((tick) => tick > least && tick < most);
   return {
     type: "symlog",
-    constant: 2 * margin,
+    constant,
+    domain: [least, most],
     nice: false,
-    ticks,
-    tickFormat: (tick) => minus(String(Number(tick.toPrecision(3)))),
+    ticks: apart([0, least, most, ...within], place),
+    tickFormat: (tick) =>
+      minus(String(Number([least, most].includes(tick) ? tick.toFixed(2) : tick.toPrecision(3)))),
   };
 }
 
-/** An arm's seeds for a `seedChart`. */
-const seedGroup = (arm, label) => ({
+/** An arm's seeds for a `seedChart`, as they are judged: a seed's is the mean over its teachers. */
+const seedGroup = (arm, label, colour) => ({
   label: label ?? armName(arm),
-  method: arm.method,
-  role: arm.role,
-  values: arm.seeds.map((one) => ({ seed: one.seed, value: one[kdgap.study.primary].accuracy })),
+  colour: colour ?? colourOfArm(arm),
+  mean: arm.mean,
+  teachers: teachersOf(arm).length,
+  left_out: arm.left_out,
+  values: arm.means.map((one) => ({ seed: one.seed, value: one[kdgap.study.primary] })),
 });
+
+/** The ids of the runs that taught an arm's. */
+const teachersOf = (arm) => [...new Set(arm.seeds.map((one) => one.teacher?.id).filter(Boolean))];
+
+/** What a reader has to know of the points of a `seedChart`. */
+function seedWords(groups) {
+  const several = groups.some((group) => group.teachers > 1);
+  const out = groups
+    .filter((group) => group.left_out.length)
+    .map((group) => ` ${leftOut(group.left_out)}, of ${group.label}.`);
+  return `One point a seed${several ? ", its mean over teachers" : ""}; the tick is the mean.${out.join("")}`;
+}
+
+const leftOut = (seeds) =>
+  `Not counted, as the run of a teacher is missing: ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}`;
 
 /** Test accuracy of every seed, one line an arm, with each arm's mean. */
 function seedChart(given, about) {
-  const groups = distinct(given);
+  const groups = distinct(given).filter((group) => group.values.some((one) => known(one.value)));
+  if (!groups.length) return null;
   const rows = groups.flatMap((group) =>
     group.values
       .filter((one) => known(one.value))
-      .map((one) => ({
-        arm: group.label,
-        seed: one.seed,
-        accuracy: 100 * one.value,
-        method: group.method,
-        role: group.role,
-      })),
+      .map((one) => ({ arm: group.label, seed: one.seed, accuracy: one.value, group })),
   );
-  if (!rows.length) return null;
-  const colour = (row) => (row.role === "teacher" ? "var(--other-1)" : colourOf(row.method));
-  const names = [...new Set(rows.map((row) => row.arm))];
+  const names = groups.map((group) => group.label);
+  const means = groups.map((group) => ({ arm: group.label, accuracy: group.mean, group }));
   const longest = Math.max(...names.map((name) => name.length));
   const beside = wide() && longest < LONG;
-  const means = names.map((arm) => {
-    const own = rows.filter((row) => row.arm === arm);
-    return { ...own[0], accuracy: d3.mean(own, (row) => row.accuracy) };
-  });
+  const stroke = (row) => row.group.colour;
   const marks = [
     Plot.tickX(means, {
-      x: "accuracy",
-      y: "arm",
-      stroke: colour,
-      strokeWidth: 2.5,
-      insetTop: beside ? 4 : 10,
-      insetBottom: beside ? 4 : 10,
+      ...{ x: "accuracy", y: "arm", stroke, strokeWidth: 2.5 },
+      insetTop: beside ? 4 : 14,
+      insetBottom: beside ? 4 : 8,
     }),
     Plot.dot(rows, {
-      x: "accuracy",
-      y: "arm",
-      r: 4.5,
-      stroke: colour,
-      strokeWidth: 1.5,
-      fill: colour,
-      fillOpacity: 0.25,
+      ...{ x: "accuracy", y: "arm", r: 4.5, stroke, strokeWidth: 1.5, fill: stroke, fillOpacity: 0.25 },
       tip: true,
-      title: (row) => `${row.arm}\nseed ${row.seed}: ${row.accuracy.toFixed(2)} %`,
+      title: (row) =>
+        `${row.arm}\nseed ${row.seed}: ${row.accuracy.toFixed(2)} %${row.group.teachers > 1 ? `, mean over ${row.group.teachers} teachers` : ""}`,
     }),
   ];
-  if (!beside) {
-    marks.push(
-      Plot.text(means, {
-        y: "arm",
-        text: "arm",
-        frameAnchor: "left",
-        dy: -15,
-        textAnchor: "start",
-        fontSize: 11.5,
-      }),
-    );
-  }
+  if (!beside) marks.push(labelsAbove(means, "arm", -15));
   return figure(
     {
       height: 70 + names.length * (beside ? 34 : 46),
       marginLeft: beside ? Math.min(320, 16 + 6.6 * longest) : 10,
       marginRight: 16,
-      x: { label: "test accuracy (%) →", grid: true, nice: true },
+      insetLeft: EDGE,
+      insetRight: EDGE,
+      x: {
+        label: "test accuracy (%) →",
+        grid: true,
+        nice: true,
+        ...levelled(rows.map((row) => row.accuracy)),
+      },
       y: { label: null, domain: names, axis: beside ? "left" : null },
       marks,
     },
-    { words: "One point a seed; the tick is the mean.", ...about, rows },
+    {
+      words: seedWords(groups),
+      ...about,
+      rows: rows.map((row) => ({ arm: row.arm, seed: row.seed, accuracy_percent: row.accuracy })),
+    },
   );
 }
 
-const curvePoint = (point) =>
-  `${point.series}\nepoch ${point.epoch}: ${fixed(point.mean, 4)}` +
-  (point.low === point.high ? "" : `\n${fixed(point.low, 4)} to ${fixed(point.high, 4)}`);
+/** What a point of a curve says, in the unit of its axis. */
+const curvePoint = (inPercent) => (point) => {
+  const write = (value) => fixed(value, inPercent ? 2 : 4);
+  const band = point.low === point.high ? "" : ` (${point.of} ${write(point.low)} to ${write(point.high)})`;
+  return `${point.series}\nepoch ${point.epoch}: ${write(point.mean)}${inPercent ? " %" : ""}${band}`;
+};
 
-/** Curves over epochs with their bands. series: {name, method, curve: {epoch, mean, low, high}, dash}. */
+/**
+ * Curves over epochs with their bands. series: {name, method or colour, dash, of: what the band is over,
+ * curve: {epoch, mean, low, high}}; the unit ends with "(%)" where it is percent.
+ */
 function curveChart(series, unit, about, scale = 1) {
   const colour = (one) => one.colour ?? colourOf(one.method);
+  const inPercent = unit.endsWith("(%)");
   const points = series.flatMap((one) =>
     one.curve.epoch.map((epoch, index) => ({
       series: one.name,
@@ -204,6 +223,7 @@ function curveChart(series, unit, about, scale = 1) {
       mean: scale * one.curve.mean[index],
       low: scale * one.curve.low[index],
       high: scale * one.curve.high[index],
+      of: one.of ?? "seeds",
     })),
   );
   if (!points.length) return note(`${about.title}: not recorded.`);
@@ -225,64 +245,40 @@ function curveChart(series, unit, about, scale = 1) {
     {
       height: 260,
       marginTop: 24,
+      insetLeft: EDGE,
+      insetRight: EDGE,
       x: {
         label: "epoch →",
         ticks: 6,
         tickFormat: (epoch) => (Number.isInteger(epoch) ? String(epoch) : ""),
       },
-      y: { label: `↑ ${unit}`, grid: true, nice: true },
+      y: {
+        label: `↑ ${unit}`,
+        grid: true,
+        nice: true,
+        ...levelled(points.flatMap((one) => [one.low, one.mean, one.high])),
+      },
       marks: [
         Plot.areaY(points, { x: "epoch", y1: "low", y2: "high", fill, fillOpacity: 0.16, z: "series" }),
         ...lines,
         ...(points.length < 30 ? [Plot.dot(points, { x: "epoch", y: "mean", r: 2, fill })] : []),
-        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint })),
+        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(inPercent) })),
       ],
     },
-    { ...about, rows: points, legend: series },
+    { ...about, rows: points.map((point) => curveRow(point, inPercent)), legend: series },
   );
 }
 
-/** Validation accuracy of a grid of two hyper-parameters, as cells. rows: {parameters, score, chosen}. */
-function gridChart(rows, [down, across], about) {
-  const cells = rows
-    .filter((row) => known(row.score))
-    .map((row) => ({
-      [down]: row.parameters[down],
-      [across]: row.parameters[across],
-      accuracy: 100 * row.score,
-      chosen: row.chosen,
-    }));
-  if (!cells.length) return null;
-  const [low, high] = d3.extent(cells, (cell) => cell.accuracy);
-  const strong = (cell) => (cell.accuracy - low) / (high - low || 1) > 0.5;
-  const count = (key) => new Set(cells.map((cell) => cell[key])).size;
-  return figure(
-    {
-      width: Math.min(90 + 84 * count(across), room()),
-      height: 70 + 44 * count(down),
-      marginLeft: 64,
-      x: { label: `${across} →`, type: "band" },
-      y: { label: down, type: "band" },
-      marks: [
-        Plot.cell(cells, {
-          x: across,
-          y: down,
-          inset: 1.5,
-          fill: "var(--logit)",
-          fillOpacity: (cell) => 0.08 + 0.82 * ((cell.accuracy - low) / (high - low || 1)),
-          stroke: (cell) => (cell.chosen ? "var(--ink)" : "var(--line)"),
-          strokeWidth: (cell) => (cell.chosen ? 3 : 1),
-        }),
-        Plot.text(cells, {
-          x: across,
-          y: down,
-          text: (cell) => cell.accuracy.toFixed(2),
-          fontSize: 12,
-          fontWeight: (cell) => (cell.chosen ? 700 : 400),
-          fill: (cell) => (strong(cell) ? "var(--on-strong)" : "var(--ink)"),
-        }),
-      ],
-    },
-    { ...about, rows: cells },
-  );
+/** Room around values that are all one, whose ticks would else be of nothing. */
+function levelled(values) {
+  const [low, high] = d3.extent(values);
+  const around = Math.abs(low) / 50 || 1;
+  return low < high ? {} : { domain: [low - around, low + around] };
+}
+
+/** A point of a curve in a CSV; a curve of one run has no band. */
+function curveRow(point, inPercent) {
+  const unit = inPercent ? "_percent" : "";
+  const { series, epoch, mean, low, high } = point;
+  return { series, epoch, [`mean${unit}`]: mean, [`low${unit}`]: low, [`high${unit}`]: high };
 }

@@ -1,33 +1,42 @@
 "use strict";
 // The grid that a configuration was chosen from, and why it shows no gain.
+
+/** Whether epochs and hyper-parameters were chosen on the test images. */
+const choosesOnTest = () => kdgap.study.chosen_on === "test";
+const choosingImages = () => (choosesOnTest() ? "the test images" : "validation images");
+/** The accuracy that chose, of the `best` or `last` epoch, in words. */
+const choiceWords = (epoch) =>
+  `${choosesOnTest() ? "accuracy on the test images" : "validation accuracy"}, ${epoch} epoch`;
+/** The same as the title of a column. */
+const choiceTitle = (epoch) => `${choosesOnTest() ? "on the test images" : "validation"} (%), ${epoch} epoch`;
+
 function gridSection(study, arm) {
   const tuning = study.analysis?.selection.find((one) => samePair(one, arm));
   if (!tuning) return null;
-  const chosen = JSON.stringify(tuning.winner);
   const tried = study.arms.filter((one) => one.role === "selection" && samePair(one, arm));
-  const rows = tuning.candidates.map((one) => ({
-    ...one,
-    chosen: JSON.stringify(one.parameters) === chosen,
-    arm: tried.find((other) => JSON.stringify(other.parameters) === JSON.stringify(one.parameters)),
-  }));
+  const rows = tuning.candidates.map((one) => {
+    const own = tried.find((other) => JSON.stringify(other.parameters) === JSON.stringify(one.parameters));
+    const won = JSON.stringify(one.parameters) === JSON.stringify(tuning.winner);
+    return { ...one, chosen: won || Boolean(own?.chosen), arm: own };
+  });
   const values = (name) => new Set(rows.map((one) => one.parameters[name]));
   const names = [...new Set(rows.flatMap((one) => Object.keys(one.parameters)))];
   const varied = names.filter((name) => values(name).size > 1);
   const seeds = `${tuning.seeds.length === 1 ? "seed" : "seeds"} ${tuning.seeds.slice(0, 10).join(", ")}`;
-  const caption = `Chosen on ${tuning.split === "test" ? "the test images" : "validation images"}, mean over ${seeds}`;
+  const epoch = tuning.metric === "last_val_acc" ? "last" : "best";
   return section(
     "The grid that it was chosen from",
     varied.length === 2
       ? gridChart(rows, varied, {
-          name: "grid",
-          title: "Validation accuracy (%) by hyper-parameters",
+          name: "grid-cells",
+          title: `${capital(choiceWords(epoch))} (%), by hyper-parameters`,
           words: "The chosen cell has a bold border.",
         })
       : null,
     table(
       [
         ...names.map((name) => num(name, name, (one) => one.parameters[name] ?? null)),
-        pct("score", "validation (%)", (one) => one.score),
+        inPercent("accuracy", choiceTitle(epoch), (one) => one.score),
         col("chosen", "chosen", (one) => (one.chosen ? "yes" : "")),
         col("runs", "runs", (one) => one.runs?.length ?? 0, {
           show: (one, count) =>
@@ -39,8 +48,60 @@ function gridSection(study, arm) {
         }),
       ],
       rows,
-      { name: "grid", sort: "-score", caption },
+      {
+        name: "grid",
+        sort: "-accuracy_percent",
+        caption: `Chosen on ${choosingImages()}, mean over ${seeds}`,
+      },
     ),
+  );
+}
+
+/** Accuracy that chose, of a grid of two hyper-parameters, as cells. rows: {parameters, score, chosen}. */
+function gridChart(rows, [down, across], about) {
+  const cells = rows
+    .filter((row) => known(row.score))
+    .map((row) => ({
+      [down]: row.parameters[down],
+      [across]: row.parameters[across],
+      accuracy: 100 * row.score,
+      chosen: row.chosen,
+    }));
+  if (!cells.length) return null;
+  const [low, high] = d3.extent(cells, (cell) => cell.accuracy);
+  const strong = (cell) => (cell.accuracy - low) / (high - low || 1) > 0.5;
+  const count = (key) => new Set(cells.map((cell) => cell[key])).size;
+  return figure(
+    {
+      width: Math.min(90 + 84 * count(across), room()),
+      height: 70 + 44 * count(down),
+      marginLeft: 64,
+      x: { label: `${across} →`, type: "band" },
+      y: { label: down, type: "band" },
+      marks: [
+        Plot.cell(cells, {
+          x: across,
+          y: down,
+          inset: 1.5,
+          fill: "var(--logit)",
+          fillOpacity: (cell) => 0.08 + 0.82 * ((cell.accuracy - low) / (high - low || 1)),
+          stroke: (cell) => (cell.chosen ? "var(--ink)" : "var(--line)"),
+          strokeWidth: (cell) => (cell.chosen ? 3 : 1),
+        }),
+        Plot.text(cells, {
+          x: across,
+          y: down,
+          text: (cell) => cell.accuracy.toFixed(2),
+          fontSize: 12,
+          fontWeight: (cell) => (cell.chosen ? 700 : 400),
+          fill: (cell) => (strong(cell) ? "var(--on-strong)" : "var(--ink)"),
+        }),
+      ],
+    },
+    {
+      ...about,
+      rows: cells.map(({ accuracy, ...cell }) => ({ ...cell, accuracy_percent: accuracy })),
+    },
   );
 }
 
