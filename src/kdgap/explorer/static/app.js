@@ -78,7 +78,7 @@ kdgap.draw = async ({ focus = false, keep = false } = {}) => {
   const hold = held(main);
   main.replaceChildren(...parts);
   document.title = `${main.querySelector("h1").textContent} · ${kdgap.study?.name ?? "kdgap"}`;
-  main.dataset.ready = view;
+  main.dataset.ready = main.dataset.view = view;
   const kept = keep && hold();
   if (keep) window.scrollTo(0, scroll);
   else window.scrollTo(0, 0);
