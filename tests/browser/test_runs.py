@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.pages import NARROW, Shown, Visitor, expect
+from tests.browser.pages import NARROW, Shown, Visitor, expect, redrawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -17,10 +17,8 @@ pytestmark = pytest.mark.browser
 
 def found(page: "Page", words: str) -> list[str]:
     """Search for words; return the rows that are left, cells apart."""
-    page.get_by_role("searchbox").fill(words)
-    page.wait_for_function(
-        "(words) => new URLSearchParams(location.hash.split('?')[1]).get('q') === words", arg=words
-    )
+    with redrawn(page, "runs"):
+        page.get_by_role("searchbox").fill(words)
     rows: list[str] = page.evaluate(
         "[...document.querySelectorAll('main tbody tr')]"
         ".map((row) => [...row.cells].map((cell) => cell.innerText).join('|'))"
