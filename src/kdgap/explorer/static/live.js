@@ -34,12 +34,7 @@ function progressPart(study, live) {
   if (known(live.share) && done + troubled < total)
     parts.push(`${Math.floor(100 * live.share)} % of the work`);
   if (live.left > 0) parts.push(`about ${duration(live.left)} left`);
-  return el(
-    "p",
-    { class: "progress" },
-    progressBar(known(live.share) ? live.share * total : done, total, "work done"),
-    ` ${parts.join(" · ")}`,
-  );
+  return el("p", { class: "progress" }, progressBar(done, total), ` ${parts.join(" · ")}`);
 }
 
 function idleWords(live, study) {

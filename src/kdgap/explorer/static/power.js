@@ -139,7 +139,9 @@ function seedsChart(entries, chosen, n, seeds, value, y, about) {
       height: 300,
       x: {
         label: "seeds a side →",
-        type: "log",
+        // A log axis leaves out labels of its own choice, this one none; of numbers this large they are one.
+        type: "symlog",
+        constant: 0.001,
         ticks: seedTicks(seeds),
         tickFormat: (count) => String(count),
       },
@@ -149,7 +151,10 @@ function seedsChart(entries, chosen, n, seeds, value, y, about) {
         Plot.ruleX([n], { stroke: "var(--soft)", strokeDasharray: "2 3" }),
         Plot.line(rows, { ...at, z: "key", stroke: "var(--line)", strokeWidth: 1.2 }),
         Plot.line(own, { ...at, stroke: chosen.colour, strokeWidth: 2.5 }),
-        Plot.dot(own, { ...at, fill: chosen.colour, r: 3 }),
+        Plot.dot(
+          own.filter((row) => row.seeds === n),
+          { ...at, fill: chosen.colour, r: 4 },
+        ),
         Plot.tip(
           rows,
           Plot.pointer({
@@ -219,6 +224,7 @@ function powerTable(study, entries, index) {
       num("smallest", `smallest at ${target(study)} % (pp)`, (one) => one.smallest[index], {
         unit: "pp",
         show: (one, value) => fixed(value),
+        lesser: true,
       }),
       num("seeds_needed", seedsTitle(study), (one) => one.needed, {
         show: (one, value) => seedsText(value),

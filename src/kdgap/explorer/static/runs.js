@@ -101,10 +101,6 @@ function searchField(text) {
   );
 }
 
-/** A long name may break after each "_". */
-const breakable = (text) =>
-  text.split(/(?<=_)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
-
 function runTable(study, every, rows, at, state) {
   // What no run has, such as the settings of an import without any, takes no room.
   const filled = (column) => every.some((row) => ![null, undefined, ""].includes(column.value(row)));

@@ -56,6 +56,9 @@ const size = (count) => {
 const bytes = (count) => (count >= 1e3 ? `${size(count)}B` : `${count} B`);
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A long name, which may break after each "_". */
+const breakable = (text) =>
+  text.split(/(?<=_)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 const methodName = (name) => kdgap.study.method_names[name] ?? name;
 const pairName = (one) => (one.teacher ? `${one.teacher} → ${one.student}` : one.student);
 const settingsText = (parameters) =>
