@@ -115,8 +115,8 @@ def test_a_claim_of_no_difference_rules_something_out(visitor: Visitor, publishe
     expect(page.locator("main .sentence")).to_have_text(
         re.compile(
             r"^If there is truly no difference, a loss of 0\.2 pp is ruled out in about \d+ of 100"
-            r" studies with 5 seeds a side, as now\. 80 of 100 need \d+ seeds a side, or a margin of"
-            r" 0\.\d\d pp\."
+            r" studies with 5 seeds a side, as now\. 80 of 100 need \d+ seeds a side, or a margin"
+            r" of 0\.\d\d pp\."
         )
     )
 

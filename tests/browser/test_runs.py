@@ -67,9 +67,7 @@ def test_a_phone_shows_whose_run_it_is_and_its_accuracy(visitor: Visitor, digits
     page.locator("main[data-ready='run']").wait_for()
 
 
-def test_why_runs_failed_is_on_the_screen(
-    visitor: Visitor, failing: Shown, digits: Shown
-) -> None:
+def test_why_runs_failed_is_on_the_screen(visitor: Visitor, failing: Shown, digits: Shown) -> None:
     page = visitor.open(failing, "runs?state=failed")
     expect(page.get_by_role("cell").filter(has_text="diverged").first).to_be_in_viewport()
     heads = page.get_by_role("columnheader")

@@ -1,6 +1,7 @@
-"""Numbers on the page are those of the report and of every sentence: Python's, to the last digit."""
+"""Numbers on the page are those of the report and of all sentences: Python's, to the last digit."""
 
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -17,7 +18,9 @@ def values() -> list[float]:
     draw = random.Random(0)
     sizes = [draw.uniform(-1, 1) * 10 ** draw.randint(-6, 6) for _ in range(200)]
     wholes = [float(n) for n in (0, 1, -1, 100, 999_999, 123_456_789)]
-    return [value for value in (*ties, *near, *sizes, *wholes) if (value, str(value)[0]) != (0, "-")]
+    return [
+        value for value in (*ties, *near, *sizes, *wholes) if (value, str(value)[0]) != (0, "-")
+    ]
 
 
 def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Shown) -> None:
@@ -29,7 +32,7 @@ def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Show
         assert made == [f"{value:.{digits}f}" for value in given]
     made = page.evaluate("(all) => all.map((one) => signed(one))", given)
     assert made == [signed(value) for value in given]
-    pairs = list(zip(given, given[1:], strict=False))
+    pairs = list(pairwise(given))
     made = page.evaluate("(all) => all.map(interval)", [list(pair) for pair in pairs])
     assert made == [interval(pair) for pair in pairs]
     made = page.evaluate("(all) => all.map(([mean, std]) => spread(mean, std))", pairs)

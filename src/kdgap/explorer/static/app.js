@@ -168,14 +168,16 @@ window.addEventListener("resize", () => {
 });
 document.getElementById("skip").addEventListener("click", () => document.getElementById("main").focus());
 
-// Paper folds nothing away.
+// Paper folds nothing away. What was folded is known by its title: a view may be drawn meanwhile.
 let unfolded = [];
 window.addEventListener("beforeprint", () => {
-  unfolded = [...document.querySelectorAll("details:not([open])")];
-  for (const one of unfolded) one.open = true;
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  unfolded = folded.map((one) => one.firstElementChild.textContent);
+  for (const one of folded) one.open = true;
 });
 window.addEventListener("afterprint", () => {
-  for (const one of unfolded) one.open = false;
+  for (const one of document.querySelectorAll("details[open]"))
+    if (unfolded.includes(one.firstElementChild.textContent)) one.open = false;
 });
 
 /** Say since when there is no answer, beside what is shown; nothing while there is one. */
@@ -210,5 +212,5 @@ async function look() {
   setTimeout(look, LOOK_MS);
 }
 
-kdgap.draw();
+kdgap.draw({ scroll: history.state?.scroll });
 if (!kdgap.exported) setTimeout(look, LOOK_MS);

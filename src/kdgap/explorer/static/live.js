@@ -43,11 +43,20 @@ function idleWords(live, study) {
   if (study.origin === "import") return "Nothing: these runs were imported.";
   const { done, total } = progressOf(study);
   if (done === total) return "Nothing is being trained: every planned run is done.";
-  const command = (verb) => el("code", {}, `kdgap ${verb} ${study.command}`);
-  const again = ["Nothing is being trained. ", command("run"), " goes on"];
+  const again = ["Nothing is being trained. ", studyCommand(study, "run"), " goes on"];
   if (!study.states.failed && !study.states.damaged) return [...again, "."];
-  return [...again, "; ", command("clean"), " lists what failed, and removes it so that it is tried again."];
+  return [...again, "; ", ...tryAgain(study), "."];
 }
+
+const studyCommand = (study, verb) => el("code", {}, `kdgap ${verb} ${study.command}`);
+
+/** What to do about runs that failed. */
+const tryAgain = (study) => [
+  studyCommand(study, "clean"),
+  " lists what failed, and removes it so that ",
+  studyCommand(study, "run"),
+  " tries it again",
+];
 
 /** How far each role is; a run counts under its first. */
 function stageTable(study, runs, at) {
@@ -91,18 +100,20 @@ const trainingTable = (training, runs, at) =>
 async function liveCurves(training) {
   const shown = training.slice(0, 8);
   const runs = await Promise.all(shown.map((one) => kdgap.fresh(`run/${one.run}`)));
-  const colours = ["var(--logit)", "var(--feature)", ...OTHERS];
+  const dashes = new Map();
   const series = runs
     .filter((run) => run.history.length)
-    .map((run, index) => {
+    .map((run) => {
+      const method = run.slots[0]?.method ?? "none";
+      const before = dashes.get(method) ?? 0;
+      dashes.set(method, before + 1);
       const values = run.history.map((entry) => entry.val_acc);
       const name = run.slots[0] ? armName(run.slots[0]) : run.id.slice(0, 8);
       const settings = settingsText(run.parameters);
       return {
         name: `${name}${settings ? ` (${settings})` : ""}, seed ${run.seed}`,
-        method: run.slots[0]?.method ?? "none",
-        dash: DASHES[Math.floor(index / colours.length) % DASHES.length],
-        colour: colours[index % colours.length],
+        method,
+        dash: DASHES[before % DASHES.length],
         curve: { epoch: run.history.map((entry) => entry.epoch), mean: values, low: values, high: values },
       };
     });
