@@ -1,4 +1,4 @@
-"""The overview says what was measured and what to mind; verdicts are seen on any screen and paper."""
+"""The overview says what was measured and what to mind; verdicts are seen on screens and paper."""
 
 import re
 from typing import TYPE_CHECKING

@@ -178,8 +178,11 @@ function sensitivitySection(study, claim) {
           show: (one, value) => withInterval(value, one.ci95_pp),
         }),
         ...ends((one) => one.ci95_pp),
-        num("p_claim_holm", "Holm p", (one) => one.p_claim_holm, { show: (one, p) => pValue(p) }),
         col("outcome", "outcome", (one) => one.outcome, { show: (one) => badge(one.outcome) }),
+        num("p_claim_holm", "Holm p", (one) => one.p_claim_holm, {
+          show: (one, p) => pValue(p),
+          lesser: true,
+        }),
       ],
       [{ view: "as declared", ...claim }, ...views],
       { name: `claim-${claim.name}-otherwise`, caption: "The same claim, looked at otherwise" },

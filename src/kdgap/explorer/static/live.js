@@ -45,18 +45,13 @@ function idleWords(live, study) {
   if (done === total) return "Nothing is being trained: every planned run is done.";
   const again = ["Nothing is being trained. ", studyCommand(study, "run"), " goes on"];
   if (!study.states.failed && !study.states.damaged) return [...again, "."];
-  return [...again, "; ", ...tryAgain(study), "."];
+  return [...again, "; ", ...cleaning(study), "it is tried again."];
 }
 
 const studyCommand = (study, verb) => el("code", {}, `kdgap ${verb} ${study.command}`);
 
-/** What to do about runs that failed. */
-const tryAgain = (study) => [
-  studyCommand(study, "clean"),
-  " lists what failed, and removes it so that ",
-  studyCommand(study, "run"),
-  " tries it again",
-];
+/** How to be rid of runs that failed, up to what then comes. */
+const cleaning = (study) => [studyCommand(study, "clean"), " lists what failed, and removes it so that "];
 
 /** How far each role is; a run counts under its first. */
 function stageTable(study, runs, at) {

@@ -123,7 +123,7 @@ function failureSection(study, run) {
     "Why it failed",
     el("p", {}, run.remark),
     facts(parts),
-    el("p", {}, ...tryAgain(study), "."),
+    el("p", {}, cleaning(study), studyCommand(study, "run"), " tries it again."),
   );
 }
 
