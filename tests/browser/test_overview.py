@@ -75,8 +75,9 @@ def test_paper_has_every_column_dark_on_light(visitor: Visitor, digits: Shown) -
     page = visitor.open(digits, dark=True)
     closed = page.locator("details:not([open])").count()
     assert closed
+    with redrawn(page, "overview"):
+        page.set_viewport_size({"width": 718, "height": 1000})  # A4 with margins of 1 cm
     page.emulate_media(media="print", color_scheme="dark")
-    page.set_viewport_size({"width": 718, "height": 1000})  # A4 with margins of 1 cm
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("details:not([open])")).to_have_count(0)
     table = page.get_by_role("main").get_by_role("table").first

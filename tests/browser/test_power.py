@@ -81,7 +81,7 @@ def test_the_sentence_names_its_target_and_seeds_that_can_be_chosen(
     found = re.fullmatch(
         r"With 4 seeds a side, as now, a true difference of 0\.2 pp is found in about (\d+) of 100"
         r" studies\. 80 of 100 need (\d+) seeds a side, or a true difference of (\S+) pp\."
-        r" All corrected for the other comparisons\.",
+        r" Corrected for 2 gains\.",
         sentence(page),
     )
     assert found

@@ -82,7 +82,7 @@ def test_a_view_follows_a_study_from_before_its_first_run(
             arg=",".join(first),
         )
         assert first_row(live)[0] == first[0]  # the same run, further on
-        assert live.evaluate(PROGRESS) > 0
+        live.wait_for_function(f"() => {PROGRESS} > 0")  # its teacher is done
         overview.wait_for_function(
             "(before) => document.querySelector('main').innerText !== before", arg=before
         )

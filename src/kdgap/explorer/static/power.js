@@ -102,7 +102,8 @@ function asksFor(one, margin) {
 const target = (study) => Number((100 * study.analysis.settings.power).toPrecision(6));
 
 function powerSentence(study, one, n, power, smallest) {
-  const { truly, event, least } = asksFor(one, study.analysis.settings.smallest_effect_pp);
+  const { settings } = study.analysis;
+  const { truly, event, least } = asksFor(one, settings.smallest_effect_pp);
   const often = `in about ${rounded(100 * power, 0)} of 100 studies`;
   const now = n === one.now ? `${n} seeds a side, as now` : `${n} seeds a side (now ${one.now})`;
   const first = truly ? `${truly}${event} ${often} with ${now}.` : `With ${now}, ${event} ${often}.`;
@@ -112,7 +113,8 @@ function powerSentence(study, one, n, power, smallest) {
     one.needed === null
       ? `No number of seeds that anybody trains reaches ${goal}; ${other} does.`
       : `${goal} need ${seedsText(one.needed)} seeds a side, or ${other}.`;
-  return `${first} ${needed} All corrected for the other comparisons.`;
+  const family = settings[`${one.kind}s_in_family`];
+  return `${first} ${needed}${family > 1 ? ` Corrected for ${counted(family, one.kind)}.` : ""}`;
 }
 
 /** Ticks of the seeds: those that every study has, and the last one. */
