@@ -32,7 +32,7 @@ def test_is_the_moderation_claim_true_and_why_not(visitor: Visitor, published: S
     drawn(page, "claim")
     main.get_by_role("link", name="see its power").click()
     drawn(page, "power")
-    expect(main).to_contain_text("33 would reach 80 %")
+    expect(main).to_contain_text("80 of 100 need 33 seeds a side")
 
 
 def test_from_a_headline_to_seed_curve_command_and_hash(visitor: Visitor, digits: Shown) -> None:

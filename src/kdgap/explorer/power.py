@@ -13,7 +13,9 @@ from kdgap.judge.gains import judged_gains
 from kdgap.stats import power
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80)
-"""Seeds a side that power is shown for."""
+"""Seeds a side that power is shown for, beside those that a comparison has and needs."""
+MOST_NEEDED = 200
+"""Seeds that a comparison needs and that are shown: more than these nobody trains."""
 MOST = 60
 """Comparisons whose power is shown, claims first: finding it takes a while."""
 Says = Literal["above", "not_below", "nothing"]
@@ -100,25 +102,31 @@ def power_document(snapshot: Snapshot) -> dict[str, Any]:
         *(("claim", *one) for one in enumerate(claim_questions(snapshot.context))),
         *(("gain", *one) for one in enumerate(gain_questions(snapshot.context))),
     ]
+    judged = [(kind, index, question) for kind, index, question in asked if question is not None]
+    shown = judged[:MOST]
+    entries = [_entry(snapshot.analysis, *one) for one in shown]
+    seeds = _seeds(entries)
     statistics = snapshot.evidence.statistics
-    for kind, index, question in asked:
-        if question is None:
-            continue
-        if len(document["entries"]) == MOST:
-            document["left_out"] += 1
-            continue
-        entry = snapshot.analysis["gains" if kind == "gain" else "contrasts"][index]
-        needed = entry["seeds_needed" if kind == "gain" else "seeds_needed_claim"]
-        document["entries"].append(
-            {
-                "kind": kind,
-                "index": index,
-                "says": question.says,
-                "needed": needed,
-                "now": entry["n_smallest"],
-                "guessed": entry["spread_guessed"],
-                "power": [question.power(statistics.smallest_effect_pp, n) for n in SEEDS],
-                "smallest": [question.smallest(n, statistics.power) for n in SEEDS],
-            }
-        )
-    return document
+    for entry, (_, _, question) in zip(entries, shown, strict=True):
+        entry["power"] = [question.power(statistics.smallest_effect_pp, n) for n in seeds]
+        entry["smallest"] = [question.smallest(n, statistics.power) for n in seeds]
+    return document | {"seeds": seeds, "entries": entries, "left_out": len(judged) - len(shown)}
+
+
+def _entry(analysis: dict[str, Any], kind: str, index: int, question: Question) -> dict[str, Any]:
+    """Return what is asked, and how many seeds there are and would have to be."""
+    found = analysis["gains" if kind == "gain" else "contrasts"][index]
+    return {
+        "kind": kind,
+        "index": index,
+        "says": question.says,
+        "needed": found["seeds_needed" if kind == "gain" else "seeds_needed_claim"],
+        "now": found["n_smallest"],
+        "guessed": found["spread_guessed"],
+    }
+
+
+def _seeds(entries: list[dict[str, Any]]) -> list[int]:
+    """Return the seeds that power is shown for: what is promised of 33 seeds can be looked at."""
+    own = {entry[key] for entry in entries for key in ("now", "needed")} - {None}
+    return sorted({*SEEDS, *(n for n in own if 2 <= n <= MOST_NEEDED)})

@@ -1,7 +1,9 @@
 "use strict";
 // The frame: which view the address asks for, drawn; and drawn again when the study changes.
 const LOOK_MS = 2000;
+const BUSY_MS = 300;
 let drawing = 0;
+let settled = 0;
 
 function navigation(view) {
   const under = kdgap.views[view].under ?? view;
@@ -45,25 +47,40 @@ function held(main) {
   };
 }
 
-/** Draw what the address asks for; a view that is overtaken by another is dropped. */
-kdgap.draw = async ({ focus = false, keep = false } = {}) => {
-  const mine = ++drawing;
-  const { view, state } = kdgap.place();
-  const main = document.getElementById("main");
-  navigation(view);
-  if (!keep) kdgap.tables.clear();
-  let parts;
+/** What a view was drawn from. */
+async function sourceOf(names) {
+  const found = await Promise.allSettled([...names].map((name) => kdgap.documents.get(name)));
+  return [location.hash, window.innerWidth, ...found.map((one) => one.value)];
+}
+
+const withoutTime = (value) =>
+  JSON.stringify(value, (key, part) => (["when", "version"].includes(key) ? undefined : part));
+
+/** Whether two views would be the same: then none is drawn anew, and selected text stays selected. */
+const sameSource = (one, other) =>
+  one?.length === other.length &&
+  other.every((part, index) => part === one[index] || withoutTime(part) === withoutTime(one[index]));
+
+/** Say that a view is being read, where that takes long: the old one would stand under a new name. */
+function waiting(main, mine, keep) {
+  return setTimeout(() => {
+    if (mine !== drawing) return;
+    main.setAttribute("aria-busy", "true");
+    if (keep) return;
+    delete main.dataset.ready;
+    main.replaceChildren(el("p", {}, "Reading …"));
+  }, BUSY_MS);
+}
+
+/** Return the parts of a view; null where documents of two versions were read. */
+async function partsOf(view, state) {
   try {
     kdgap.study = await kdgap.get("study");
     document.getElementById("name").textContent = kdgap.study.name;
-    parts = (await kdgap.views[view].draw(kdgap.study, state)).filter(Boolean);
+    return (await kdgap.views[view].draw(kdgap.study, state)).filter(Boolean);
   } catch (error) {
-    if (error instanceof StaleError && mine === drawing) {
-      kdgap.documents.clear();
-      setTimeout(() => kdgap.draw({ focus, keep }), 100);
-      return;
-    }
-    parts = [
+    if (error instanceof StaleError) return null;
+    return [
       el("h1", {}, "This view cannot be shown"),
       el("p", {}, String(error.message ?? error)),
       el(
@@ -73,28 +90,74 @@ kdgap.draw = async ({ focus = false, keep = false } = {}) => {
       ),
     ];
   }
+}
+
+/**
+ * Draw what the address asks for; a view that is overtaken by another is dropped.
+ * keep: what is open, the keyboard and the place; scroll: the place in pixels.
+ */
+kdgap.draw = async ({ focus = false, keep = false, scroll = 0 } = {}) => {
+  const mine = ++drawing;
+  const { view, state } = kdgap.place();
+  const main = document.getElementById("main");
+  navigation(view);
+  if (!keep) kdgap.tables.clear();
+  kdgap.read = new Set();
+  const busy = waiting(main, mine, keep);
+  const parts = await partsOf(view, state);
+  const source = parts && (await sourceOf(kdgap.read));
+  clearTimeout(busy);
   if (mine !== drawing) return;
-  const scroll = window.scrollY;
+  if (!parts) {
+    kdgap.documents.clear();
+    setTimeout(() => kdgap.draw({ focus, keep, scroll }), 100);
+    return;
+  }
+  main.removeAttribute("aria-busy");
+  if (!keep || !sameSource(kdgap.source, source)) show(main, view, parts, { focus, keep, scroll });
+  kdgap.source = source;
+  main.dataset.ready = view;
+  settled = mine;
+  notePlace();
+};
+
+/** Put a view in the place of what was shown. */
+function show(main, view, parts, { focus, keep, scroll }) {
+  const place = keep ? window.scrollY : scroll;
   const hold = held(main);
   main.replaceChildren(...parts);
+  main.dataset.view = view;
   document.title = `${main.querySelector("h1").textContent} · ${kdgap.study?.name ?? "kdgap"}`;
-  main.dataset.ready = view;
   const kept = keep && hold();
-  if (keep) window.scrollTo(0, scroll);
-  else window.scrollTo(0, 0);
+  window.scrollTo(0, place);
   if (focus && !kept) main.focus({ preventScroll: true });
+}
+
+// A step back leads to where the reader was: each entry of the history knows its place.
+history.scrollRestoration = "manual";
+const notePlace = () => {
+  if (drawing === settled && history.state?.scroll !== window.scrollY)
+    history.replaceState({ scroll: window.scrollY }, "");
 };
+window.addEventListener("scroll", () => {
+  clearTimeout(kdgap.scrolled);
+  kdgap.scrolled = setTimeout(notePlace, 150);
+});
+document.addEventListener("click", notePlace, { capture: true });
 
 let shown = kdgap.place();
 window.addEventListener("hashchange", () => {
+  clearTimeout(kdgap.scrolled);
   const now = kdgap.place();
+  const scroll = history.state?.scroll;
   // A choice within a view keeps the reader's place; a link to another thing begins at its top.
   const other =
     now.view !== shown.view ||
     kdgap.views[now.view].title === null ||
+    known(scroll) ||
     !document.activeElement?.closest("select, input");
   shown = now;
-  kdgap.draw({ focus: other, keep: !other });
+  kdgap.draw({ focus: other, keep: !other, scroll });
 });
 let width = window.innerWidth;
 window.addEventListener("resize", () => {
@@ -105,7 +168,27 @@ window.addEventListener("resize", () => {
 });
 document.getElementById("skip").addEventListener("click", () => document.getElementById("main").focus());
 
-const withoutTime = (live) => JSON.stringify(live, (key, value) => (key === "when" ? undefined : value));
+// Paper folds nothing away. What was folded is known by its title: a view may be drawn meanwhile.
+let unfolded = [];
+window.addEventListener("beforeprint", () => {
+  const folded = [...document.querySelectorAll("details:not([open])")];
+  unfolded = folded.map((one) => one.firstElementChild.textContent);
+  for (const one of folded) one.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const one of document.querySelectorAll("details[open]"))
+    if (unfolded.includes(one.firstElementChild.textContent)) one.open = false;
+});
+
+/** Say since when there is no answer, beside what is shown; nothing while there is one. */
+function lost(gone) {
+  const place = document.getElementById("lost");
+  if (!gone) place.replaceChildren();
+  if (!gone || place.childNodes.length) return;
+  const since = new Date().toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  const command = el("code", {}, `kdgap explore ${kdgap.study?.command ?? "…"}`);
+  place.append(`Not connected since ${since}; `, command, " starts it again.");
+}
 
 /** While somebody looks, ask now and then whether the study changed. */
 async function look() {
@@ -113,6 +196,7 @@ async function look() {
     try {
       const before = kdgap.documents.has("live") ? await kdgap.get("live") : null;
       const now = await kdgap.fresh("live");
+      lost(false);
       const changed = kdgap.study && now.version !== kdgap.study.version;
       if (changed) {
         kdgap.documents.clear();
@@ -120,12 +204,13 @@ async function look() {
       }
       const moved = kdgap.place().view === "live" && (!before || withoutTime(before) !== withoutTime(now));
       if (changed || moved) await kdgap.draw({ keep: true });
-    } catch {
-      // The server is gone for now; what is shown stays.
+    } catch (error) {
+      // What is shown stays. An answer that is none, such as a refusal, is no lost connection.
+      if (error instanceof TypeError) lost(true);
     }
   }
   setTimeout(look, LOOK_MS);
 }
 
-kdgap.draw();
+kdgap.draw({ scroll: history.state?.scroll });
 if (!kdgap.exported) setTimeout(look, LOOK_MS);

@@ -52,7 +52,7 @@ kdgap.views.claim = {
         ),
       ),
       section("What was tested", whatWasTested(study, claim), termList(claim, arms, runs)),
-      section("The numbers", claimFacts(claim)),
+      section("The numbers", claimFacts(study, claim)),
       sensitivitySection(study, claim),
       mind(
         "Mind",
@@ -87,7 +87,6 @@ function partsChart(study, claim, arms) {
   ];
   return intervalChart(lines, {
     name: `claim-${claim.name}`,
-
     title: gains.length ? "The gains in the claim, and the claim" : "The claim with its interval",
     words: `Lines: ${confidence()} interval of each difference by itself.`,
   });
@@ -136,7 +135,7 @@ function termList(claim, arms, runs) {
   );
 }
 
-const claimFacts = (claim) =>
+const claimFacts = (study, claim) =>
   facts([
     [
       "estimate",
@@ -151,14 +150,15 @@ const claimFacts = (claim) =>
           `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`,
         ]
       : null,
-    claim.says !== "above" && known(claim.p_against_holm)
+    // Of a claim that something is above zero it decides where the estimate is below.
+    (claim.says !== "above" || claim.estimate_pp < 0) && known(claim.p_against_holm)
       ? ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected (Holm)`]
       : null,
     [
-      "seeds that its test needs",
-      claim.seeds_needed_claim
+      seedsTitle(study),
+      claim.ci95_pp
         ? [
-            `${claim.seeds_needed_claim} a side, now ${claim.n_smallest}; `,
+            `${seedsText(claim.seeds_needed_claim)}${claim.seeds_needed_claim === null ? "" : " a side"}, now ${claim.n_smallest}; `,
             link("see its power", "power", { of: `claim:${claim.name}` }),
           ]
         : DASH,
@@ -178,8 +178,11 @@ function sensitivitySection(study, claim) {
           show: (one, value) => withInterval(value, one.ci95_pp),
         }),
         ...ends((one) => one.ci95_pp),
-        num("p_claim_holm", "Holm p", (one) => one.p_claim_holm, { show: (one, p) => pValue(p) }),
         col("outcome", "outcome", (one) => one.outcome, { show: (one) => badge(one.outcome) }),
+        num("p_claim_holm", "Holm p", (one) => one.p_claim_holm, {
+          show: (one, p) => pValue(p),
+          lesser: true,
+        }),
       ],
       [{ view: "as declared", ...claim }, ...views],
       { name: `claim-${claim.name}-otherwise`, caption: "The same claim, looked at otherwise" },

@@ -1,6 +1,13 @@
 "use strict";
 // Documents, the page's address, and elements: what every view stands on.
-const kdgap = { views: {}, waiting: new Map(), documents: new Map(), tables: new Map(), study: null };
+const kdgap = {
+  views: {},
+  waiting: new Map(),
+  documents: new Map(),
+  tables: new Map(),
+  read: new Set(),
+  study: null,
+};
 
 // --- documents: from the server, or from scripts beside an exported page -----------------------
 
@@ -39,6 +46,7 @@ async function fromServer(name) {
 
 /** Return a document; asked for once, until the study changes. */
 kdgap.get = (name) => {
+  kdgap.read.add(name);
   if (!kdgap.documents.has(name)) {
     const asked = kdgap.exported ? fromScript(name) : fromServer(name);
     asked.catch(() => kdgap.documents.delete(name));
@@ -77,7 +85,7 @@ kdgap.change = (changes) => {
 };
 
 /** Note changed keys in the address, without a step in the history and without drawing. */
-kdgap.note = (changes) => history.replaceState(null, "", changed(changes));
+kdgap.note = (changes) => history.replaceState(history.state, "", changed(changes));
 
 // --- elements ------------------------------------------------------------------------------------
 

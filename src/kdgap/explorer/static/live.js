@@ -34,12 +34,7 @@ function progressPart(study, live) {
   if (known(live.share) && done + troubled < total)
     parts.push(`${Math.floor(100 * live.share)} % of the work`);
   if (live.left > 0) parts.push(`about ${duration(live.left)} left`);
-  return el(
-    "p",
-    { class: "progress" },
-    progressBar(known(live.share) ? live.share * total : done, total, "work done"),
-    ` ${parts.join(" · ")}`,
-  );
+  return el("p", { class: "progress" }, progressBar(done, total), ` ${parts.join(" · ")}`);
 }
 
 function idleWords(live, study) {
@@ -48,11 +43,15 @@ function idleWords(live, study) {
   if (study.origin === "import") return "Nothing: these runs were imported.";
   const { done, total } = progressOf(study);
   if (done === total) return "Nothing is being trained: every planned run is done.";
-  const command = (verb) => el("code", {}, `kdgap ${verb} ${study.command}`);
-  const again = ["Nothing is being trained. ", command("run"), " goes on"];
+  const again = ["Nothing is being trained. ", studyCommand(study, "run"), " goes on"];
   if (!study.states.failed && !study.states.damaged) return [...again, "."];
-  return [...again, "; ", command("clean"), " lists what failed, and removes it so that it is tried again."];
+  return [...again, "; ", ...cleaning(study), "it is tried again."];
 }
+
+const studyCommand = (study, verb) => el("code", {}, `kdgap ${verb} ${study.command}`);
+
+/** How to be rid of runs that failed, up to what then comes. */
+const cleaning = (study) => [studyCommand(study, "clean"), " lists what failed, and removes it so that "];
 
 /** How far each role is; a run counts under its first. */
 function stageTable(study, runs, at) {
@@ -96,18 +95,20 @@ const trainingTable = (training, runs, at) =>
 async function liveCurves(training) {
   const shown = training.slice(0, 8);
   const runs = await Promise.all(shown.map((one) => kdgap.fresh(`run/${one.run}`)));
-  const colours = ["var(--logit)", "var(--feature)", ...OTHERS];
+  const dashes = new Map();
   const series = runs
     .filter((run) => run.history.length)
-    .map((run, index) => {
+    .map((run) => {
+      const method = run.slots[0]?.method ?? "none";
+      const before = dashes.get(method) ?? 0;
+      dashes.set(method, before + 1);
       const values = run.history.map((entry) => entry.val_acc);
       const name = run.slots[0] ? armName(run.slots[0]) : run.id.slice(0, 8);
       const settings = settingsText(run.parameters);
       return {
         name: `${name}${settings ? ` (${settings})` : ""}, seed ${run.seed}`,
-        method: run.slots[0]?.method ?? "none",
-        dash: DASHES[Math.floor(index / colours.length) % DASHES.length],
-        colour: colours[index % colours.length],
+        method,
+        dash: DASHES[before % DASHES.length],
         curve: { epoch: run.history.map((entry) => entry.epoch), mean: values, low: values, high: values },
       };
     });

@@ -10,10 +10,7 @@ kdgap.views.overview = {
       claimsSection(study),
       gainsSection(study),
       ablationsSection(study),
-      mind(
-        "Before believing it",
-        analysis.flags.map((flag) => flag.text),
-      ),
+      beforeBelieving(analysis),
       findingsPart(analysis),
       originSection(study),
     ];
@@ -30,7 +27,8 @@ function heading(study) {
     "div",
     { class: "lead" },
     el("h1", {}, study.name),
-    study.description ? el("p", {}, study.description) : null,
+    study.description && study.description !== NO_DESCRIPTION ? el("p", {}, study.description) : null,
+    study.analysis ? el("p", { class: "measured" }, measuredWords(study)) : null,
     el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs")),
     done < total
       ? el(
@@ -38,11 +36,60 @@ function heading(study) {
           {},
           progressBar(done, total),
           ` ${done} of ${counted(total, "run")} done. `,
-          link("What is training now", "live"),
+          link(capital(undoneWords(study)), "live"),
         )
       : null,
     study.marks.length ? el("p", { class: "marks" }, `Mind: ${study.marks.join("; ")}.`) : null,
+    study.analysis?.flags.length ? el("p", {}, warningsButton(study.analysis.flags.length)) : null,
   );
+}
+
+/** What a study is called by default, which says nothing of it. */
+const NO_DESCRIPTION = "a study";
+
+/** What was measured, over how much, and what counts as an effect: before any verdict. */
+function measuredWords(study) {
+  const { gains, settings } = study.analysis;
+  const seeds = gains.map((gain) => gain.n).filter((n) => n > 0);
+  const [least, most] = d3.extent(seeds);
+  const [pairs, methods] = [pairName, (gain) => gain.method].map((name) => new Set(gains.map(name)).size);
+  const product = pairs * methods === gains.length;
+  return [
+    `test accuracy, ${study.primary} weights`,
+    seeds.length ? (least === most ? counted(most, "seed") : `${least} to ${most} seeds`) : null,
+    gains.length ? `${counted(pairs, "pair")}${product ? " × " : ", "}${counted(methods, "method")}` : null,
+    `smallest effect of interest ${settings.smallest_effect_pp}\u00a0pp`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** What is to be seen of runs that are not done. */
+function undoneWords({ states }) {
+  if (states.running) return "what is training now";
+  return TROUBLE.some((state) => states[state]) ? "what failed" : "what is left to train";
+}
+
+const warningsButton = (count) =>
+  button(
+    `${counted(count, "thing")} to know before believing it`,
+    () => {
+      const title = document.querySelector("#before h2");
+      title.scrollIntoView();
+      title.focus({ preventScroll: true });
+    },
+    { class: "as-link" },
+  );
+
+function beforeBelieving(analysis) {
+  const words = ({ code, text }) => {
+    const [before, after] = text.split("named below");
+    return code === "failures" && after !== undefined ? [before, link("named in Live", "live"), after] : text;
+  };
+  const part = mind("Before believing it", analysis.flags.map(words));
+  part?.setAttribute("id", "before");
+  part?.querySelector("h2").setAttribute("tabindex", "-1");
+  return part;
 }
 
 const progressOf = (study) => ({
@@ -53,7 +100,7 @@ const progressBar = (done, total, label = "runs done") =>
   el("progress", { max: Math.max(1, total), value: done, "aria-label": label });
 
 function waitingParts(study) {
-  const elsewhere = [link("See the runs", "runs"), " or ", link("what is training now", "live"), "."];
+  const elsewhere = [link("See the runs", "runs"), " or ", link(undoneWords(study), "live"), "."];
   return [
     section("Nothing to judge yet", el("p", {}, `${capital(study.reason)}. `, elsewhere)),
     mind("Before it begins", study.warnings),
@@ -121,9 +168,8 @@ function claimsSection(study) {
     disclosure(
       "All claims in one figure",
       intervalChart(claims.slice(0, 60).map(claimLine), {
-        name: "claims",
+        name: "claims-in-a-figure",
         title: "Every claim with its interval",
-
         words: `Lines: ${confidence()} interval of each difference by itself.`,
       }),
     ),
@@ -131,7 +177,7 @@ function claimsSection(study) {
 }
 
 const gainLine = (gain) => ({
-  label: `${pairName(gain)}, ${methodName(gain.method)}`,
+  label: gainName(kdgap.study, gain),
   method: gain.method,
   value: gain.gain_pp,
   low: gain.ci95_pp?.[0],
@@ -153,7 +199,7 @@ function gainsSection(study) {
     ),
     gainTable(study),
     intervalChart(gains.slice(0, 60).map(gainLine), {
-      name: "gains",
+      name: "gains-in-a-figure",
       title: "Every gain with its interval",
       words: `Lines: ${confidence()} interval of each gain by itself.`,
     }),
@@ -162,122 +208,98 @@ function gainsSection(study) {
 
 function gainTable(study) {
   const { gains } = study.analysis;
+  const narrow = slim();
   const place = new Map(gains.map((gain, index) => [gain, armOfGain(study, index)]));
+  const method = (gain) =>
+    link(methodName(gain.method), "configuration", armState(place.get(gain)), {
+      "aria-label": `${methodName(gain.method)}, ${gainName(study, gain)}`,
+    });
+  const settings = (gain) =>
+    ofOneSlot(study, gain) > 1 ? [" ", el("small", { class: "under" }, settingsText(gain.parameters))] : null;
+  const corrected = (key, title, more) =>
+    num(key, title, (gain) => gain[key], { show: (gain, p) => pValue(p), ...more });
   return table(
     [
-      col("pair", "pair", pairName),
-      col("method", "method", (gain) => methodName(gain.method), {
-        show: (gain, name) =>
-          link(name, "configuration", armState(place.get(gain)), {
-            "aria-label": `${name}, ${pairName(gain)}`,
-          }),
+      col("pair", "pair", pairName, {
+        show: (gain, pair) => [
+          pair,
+          narrow ? [" ", el("span", { class: "under" }, method(gain)), settings(gain)] : null,
+        ],
       }),
-      num("n", "n", (gain) => gain.n, LESSER),
-      num("accuracy", "accuracy (%)", (gain) => gain.mean_pp, {
-        show: (gain) => spread(gain.mean_pp, gain.std_pp),
-        lesser: true,
+      col("method", "method", (gain) => methodName(gain.method), {
+        show: (gain) => [method(gain), settings(gain)],
+        raw: narrow,
       }),
       num("gain_pp", `gain (pp) with its ${confidence()} interval`, (gain) => gain.gain_pp, {
         show: (gain, value) => withInterval(value, gain.ci95_pp),
       }),
       ...ends((gain) => gain.ci95_pp),
-      num("p", "p", (gain) => gain.p, { show: (gain, p) => pValue(p), lesser: true }),
-      num("p_holm", "Holm p", (gain) => gain.p_holm, { show: (gain, p) => pValue(p), lesser: true }),
       col("verdict", "verdict", (gain) => gain.verdict, { show: gainBadge }),
-      num(
-        "seeds_needed",
-        "seeds needed",
-        (gain) => (gain.verdict === "inconclusive" ? gain.seeds_needed : null),
-        LESSER,
-      ),
-      num("tried", "tried", (gain) => gain.tried, LESSER),
+      num("n", "n", (gain) => gain.n, LESSER),
+      num("accuracy", "accuracy (%)", (gain) => gain.mean_pp, {
+        show: (gain) => spread(gain.mean_pp, gain.std_pp),
+        unit: "percent",
+        least: true,
+      }),
+      corrected("p", "p", LEAST),
+      corrected("p_holm", "Holm p", LESSER),
+      num("seeds_needed", seedsTitle(study), (gain) => (unsettled(gain) ? gain.seeds_needed : null), {
+        show: (gain) => (unsettled(gain) ? seedsText(gain.seeds_needed) : DASH),
+        least: true,
+      }),
+      num("tried", "tried", (gain) => gain.tried, LEAST),
     ],
     gains,
     { name: "gains", caption: "Gains over plain training, in percentage points" },
   );
 }
 
+/** Whether seeds are an answer, as in the report: to what is open, and not to a lack of runs. */
+const unsettled = (gain) => OPEN.includes(gain.verdict) && Boolean(gain.ci95_pp);
+
 /** Leads to both sides of an ablation, compared. */
 function ablationLink(study, name) {
   const side = (which) =>
     study.arms.find((arm) => arm.role === "ablation" && arm.variant === `${name}: ${which}`);
   const [a, b] = [side("changed"), side("base")];
-  return a ? link(name, "compare", compareState(a, b)) : name;
+  return a
+    ? el("a", { href: kdgap.address("compare", compareState(a, b)) }, breakable(name))
+    : breakable(name);
 }
 
 function ablationsSection(study) {
   const { ablations } = study.analysis;
   if (!ablations.length) return null;
-  const mean = (side) => (row) => row[side]?.mean_pp ?? null;
-  const shown = (side) => (row) =>
-    row[side] ? `${spread(row[side].mean_pp, row[side].std_pp)} (n = ${row[side].n})` : DASH;
+  const accuracy = (side, title) =>
+    num(side, title, (row) => row[side]?.mean_pp ?? null, {
+      show: (row) =>
+        row[side] ? `${spread(row[side].mean_pp, row[side].std_pp)} (n\u00a0=\u00a0${row[side].n})` : DASH,
+      unit: "percent",
+      least: true,
+    });
+  const narrow = slim();
+  const under = (row) => (narrow ? [" ", el("small", { class: "under" }, row.change)] : null);
+  const verdict = (row) => (known(row.effect_pp) ? row.verdict : "no result");
   return section(
     "Ablations",
     table(
       [
-        col("name", "ablation", (row) => row.name, { show: (row, name) => ablationLink(study, name) }),
-        col("slot", "of", (row) => row.slot, LESSER),
-        col("change", "change", (row) => row.change),
-        num("base", "before (%)", mean("base"), { show: shown("base"), lesser: true }),
-        num("changed", "after (%)", mean("changed"), { show: shown("changed"), lesser: true }),
+        col("name", "ablation", (row) => row.name, {
+          show: (row, name) => [ablationLink(study, name), under(row)],
+        }),
+        col("change", "change", (row) => row.change, { raw: narrow }),
         num("effect_pp", "effect (pp)", (row) => row.effect_pp, {
           show: (row, value) => withInterval(value, row.ci95_pp),
         }),
         ...ends((row) => row.ci95_pp),
-        num("p_holm", "Holm p", (row) => row.p_holm, { show: (row, p) => pValue(p), lesser: true }),
-        col("verdict", "verdict", (row) => row.verdict, { show: (row, verdict) => badge(verdict) }),
+        col("verdict", "verdict", verdict, { show: (row, value) => badge(value) }),
+        col("slot", "of", (row) => row.slot, LEAST),
+        accuracy("base", "before (%)"),
+        accuracy("changed", "after (%)"),
+        num("p_holm", "Holm p", (row) => row.p_holm, { show: (row, p) => pValue(p), least: true }),
       ],
       ablations,
       { name: "ablations", caption: "What one changed setting does to test accuracy" },
     ),
-  );
-}
-
-function findingsPart(analysis) {
-  if (!analysis.findings.length) return null;
-  const line = (finding) => el("li", {}, `${finding.text}: `, finding.paths.join(", "));
-  return disclosure(
-    `What the import found odd (${analysis.findings.length})`,
-    el("ul", {}, analysis.findings.slice(0, 200).map(line)),
-  );
-}
-
-/** Where a study comes from: data, code, machines, and the digests of what was declared. */
-function originSection(study) {
-  const origin = study.analysis.provenance;
-  const pairs = (found) =>
-    Object.entries(found ?? {})
-      .filter(([, value]) => value !== null && typeof value !== "object")
-      .map(([key, value]) => `${key} ${value}`)
-      .join(", ");
-  const digest = (text) => el("code", {}, text);
-  return section(
-    "Where it comes from",
-    facts([
-      ["judged by", study.analysis.made_with],
-      origin.source ? ["files", [`${origin.source.path}, SHA-256 `, digest(origin.source.sha256)]] : null,
-      origin.data ? ["data", pairs(origin.data)] : null,
-      origin.data_fingerprint ? ["data fingerprint", digest(origin.data_fingerprint.fingerprint)] : null,
-      origin.recipe ? ["recipe", `${pairs(origin.recipe)}, precision ${origin.precision}`] : null,
-      origin.code
-        ? [
-            "trained by",
-            [
-              `kdgap ${origin.code.kdgap}, revision ${origin.code.revision ?? "unknown"}, source `,
-              digest(origin.code.source_sha256 ?? DASH),
-            ],
-          ]
-        : null,
-      origin.environments?.length ? ["machines", origin.environments.join("; ")] : null,
-      origin.preregistration
-        ? [
-            "locked before the first test",
-            ["claims, seeds and statistics, SHA-256 ", digest(origin.preregistration)],
-          ]
-        : null,
-      origin.claims
-        ? ["claims from", [`${origin.claims.name}, SHA-256 `, digest(origin.claims.sha256)]]
-        : null,
-    ]),
   );
 }

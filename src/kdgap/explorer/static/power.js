@@ -18,32 +18,30 @@ kdgap.views.power = {
     if (!entries.length)
       return [el("h1", {}, "Power"), el("p", {}, "No claim and no gain can be judged yet.")];
     const named = entries.map((one) => ({ ...one, ...powerName(study, one) }));
-    const chosen = named.find((one) => one.key === state.get("of")) ?? named[0];
-    const nearest = (wanted) =>
-      seeds.reduce((best, count) => (Math.abs(count - wanted) < Math.abs(best - wanted) ? count : best));
-    const n = nearest(Number(state.get("n") ?? chosen.now));
-    const options = ["claim", "gain"]
-      .map((kind) => ({
-        group: `${kind}s`,
-        options: named.filter((one) => one.kind === kind).map((one) => [one.key, one.name]),
-      }))
-      .filter((group) => group.options.length);
+    const asked = state.get("of");
+    // A link may name a pair and a method alone, where one study has several settings of them.
+    const chosen =
+      named.find((one) => one.key === asked) ??
+      (asked ? named.find((one) => one.key.startsWith(`${asked}#`)) : named[0]);
+    if (!chosen)
+      return [
+        el("h1", {}, "No such claim or comparison"),
+        el("p", {}, `Nothing here is called “${asked}”. `, link("See the power of all", "power")),
+        left_out ? leftOut(left_out) : null,
+      ];
+    const wanted = Number(state.get("n") ?? chosen.now);
+    const n = d3.least(seeds, (count) => Math.abs(count - wanted));
     return [
       el("h1", {}, "Power"),
+      powerPicker(named, chosen, seeds, n),
       el(
-        "div",
-        { class: "picker" },
-        choice("of", options, chosen.key, (of) => kdgap.change({ of })),
-        choice(
-          "seeds a side",
-          seeds.map((count) => [String(count), String(count)]),
-          String(n),
-          (count) => kdgap.change({ n: count }),
-        ),
+        "p",
+        { class: "sentence" },
+        powerSentence(study, chosen, n, chosen.power[seeds.indexOf(n)], chosen.smallest[seeds.indexOf(n)]),
       ),
-      el("p", { class: "sentence" }, powerSentence(study, chosen, n, seeds)),
+      n === wanted ? null : note(`Shown for ${n} seeds a side, the nearest to ${state.get("n")}.`),
       chosen.guessed ? note("Too few seeds to see a spread: the study's guess stands in its place.") : null,
-      left_out ? note(`${left_out} more are not shown here.`) : null,
+      left_out ? leftOut(left_out) : null,
       el(
         "div",
         { class: "charts" },
@@ -55,137 +53,185 @@ kdgap.views.power = {
   },
 };
 
+const leftOut = (count) => note(`${count} more are not shown here.`);
+
+function powerPicker(named, chosen, seeds, n) {
+  const options = ["claim", "gain"]
+    .map((kind) => ({
+      group: `${kind}s`,
+      options: named.filter((one) => one.kind === kind).map((one) => [one.key, one.name]),
+    }))
+    .filter((group) => group.options.length);
+  return el(
+    "div",
+    { class: "picker" },
+    choice("of", options, chosen.key, (of) => kdgap.change({ of })),
+    choice(
+      "seeds a side",
+      seeds.map((count) => [String(count), String(count)]),
+      String(n),
+      (count) => kdgap.change({ n: count }),
+    ),
+  );
+}
+
+/** What names a gain in an address: of several settings of one pair and method, each its own. */
+const gainKey = (study, gain) =>
+  `gain:${gain.slot}${ofOneSlot(study, gain) > 1 ? `#${gain.cell.slice(0, 12)}` : ""}`;
+
 function powerName(study, entry) {
   if (entry.kind === "claim") {
     const claim = study.analysis.contrasts[entry.index];
     return { key: `claim:${claim.name}`, name: claim.text, colour: "var(--ink)" };
   }
   const gain = study.analysis.gains[entry.index];
+  return { key: gainKey(study, gain), name: gainName(study, gain), colour: colourOf(gain.method) };
+}
+
+/** A comparison's test in words: it asks for a difference, or for there being none. */
+function asksFor(one, margin) {
+  const truly = "If there is truly no difference, ";
   return {
-    key: `gain:${gain.slot}`,
-    name: `${pairName(gain)}, ${methodName(gain.method)}`,
-    colour: colourOf(gain.method),
-  };
+    above: { event: `a true difference of ${margin} pp is found`, least: "a true difference of" },
+    not_below: { truly, event: `a loss of ${margin} pp is ruled out`, least: "a margin of" },
+    nothing: { truly, event: `a difference of ${margin} pp either way is ruled out`, least: "a margin of" },
+  }[one.says];
 }
 
-/** What a comparison's test asks: for a difference, or for there being none. */
-const asksFor = (one, margin) =>
-  one.says === "above"
-    ? { truth: `A true difference of ${margin} pp is found`, least: "difference that is found" }
-    : {
-        truth: `Where there truly is no difference, this is shown by ${margin} pp`,
-        least: "margin that is shown",
-      };
+/** The power that a study asks for: so many of 100 studies. */
+const target = (study) => Number((100 * study.analysis.settings.power).toPrecision(6));
 
-function powerSentence(study, one, n, seeds) {
+function powerSentence(study, one, n, power, smallest) {
   const { settings } = study.analysis;
-  const index = seeds.indexOf(n);
-  const asks = asksFor(one, settings.smallest_effect_pp);
-  const often = `in about ${Math.round(100 * one.power[index])} of 100 studies with ${n} seeds a side (now ${one.now})`;
+  const { truly, event, least } = asksFor(one, settings.smallest_effect_pp);
+  const often = `in about ${rounded(100 * power, 0)} of 100 studies`;
+  const now = n === one.now ? `${n} seeds a side, as now` : `${n} seeds a side (now ${one.now})`;
+  const first = truly ? `${truly}${event} ${often} with ${now}.` : `With ${now}, ${event} ${often}.`;
+  const other = `${least} ${fixed(smallest)} pp`;
+  const goal = `${target(study)} of 100`;
   const needed =
-    one.needed === null ? "no affordable number of seeds would reach" : `${one.needed} would reach`;
-  const least = `The smallest ${asks.least} that often is ${fixed(one.smallest[index])} pp`;
-  return `${asks.truth} ${often}, corrected for the others; ${needed} ${100 * settings.power} %. ${least}.`;
+    one.needed === null
+      ? `No number of seeds that anybody trains reaches ${goal}; ${other} does.`
+      : `${goal} need ${seedsText(one.needed)} seeds a side, or ${other}.`;
+  const family = settings[`${one.kind}s_in_family`];
+  return `${first} ${needed}${family > 1 ? ` Corrected for ${counted(family, one.kind)}.` : ""}`;
 }
+
+/** Ticks of the seeds: those that every study has, and the last one. */
+const seedTicks = (seeds) => {
+  const last = seeds.at(-1);
+  return [...[2, 3, 5, 10, 15, 20, 30, 50, 80, 120].filter((count) => 1.3 * count < last), last];
+};
 
 /** One line a comparison over seeds, the chosen one in front. */
 function seedsChart(entries, chosen, n, seeds, value, y, about) {
   const rows = entries.flatMap((one) =>
-    seeds.map((count, index) => ({ name: one.name, kind: one.kind, seeds: count, value: value(one, index) })),
+    seeds.map((count, index) => ({
+      key: one.key,
+      name: one.name,
+      kind: one.kind,
+      seeds: count,
+      [y.key]: value(one, index),
+    })),
   );
-  const own = rows.filter((row) => row.name === chosen.name && row.kind === chosen.kind);
+  const own = rows.filter((row) => row.key === chosen.key);
+  const at = { x: "seeds", y: y.key, clip: true };
   return figure(
     {
       height: 300,
       x: {
         label: "seeds a side →",
-        type: "log",
-        ticks: seeds.filter((count) => ![4, 6, 12].includes(count)),
-        tickFormat: "d",
+        // A log axis leaves out labels of its own choice, this one none; of numbers this large they are one.
+        type: "symlog",
+        constant: 0.001,
+        ticks: seedTicks(seeds),
+        tickFormat: (count) => String(count),
       },
-      y: { grid: true, ...y },
+      y: { grid: true, label: y.label, domain: y.domain },
       marks: [
         ...about.rules,
         Plot.ruleX([n], { stroke: "var(--soft)", strokeDasharray: "2 3" }),
-        Plot.line(rows, {
-          x: "seeds",
-          y: "value",
-          z: (row) => row.kind + row.name,
-          stroke: "var(--line)",
-          strokeWidth: 1.2,
-          clip: true,
-        }),
-        Plot.line(own, { x: "seeds", y: "value", stroke: chosen.colour, strokeWidth: 2.5, clip: true }),
-        Plot.dot(own, { x: "seeds", y: "value", fill: chosen.colour, r: 3, clip: true }),
+        Plot.line(rows, { ...at, z: "key", stroke: "var(--line)", strokeWidth: 1.2 }),
+        Plot.line(own, { ...at, stroke: chosen.colour, strokeWidth: 2.5 }),
+        Plot.dot(
+          own.filter((row) => row.seeds === n),
+          { ...at, fill: chosen.colour, r: 4 },
+        ),
         Plot.tip(
           rows,
           Plot.pointer({
             x: "seeds",
-            y: "value",
-            title: (row) => `${row.name}\n${row.seeds} seeds a side: ${row.value.toFixed(2)} ${about.unit}`,
+            y: y.key,
+            title: (row) => `${row.name}\n${row.seeds} seeds a side: ${fixed(row[y.key])} ${about.unit}`,
           }),
         ),
       ],
     },
-    { ...about, rows, half: true },
+    { ...about, rows: rows.map(({ key, ...row }) => row), half: true },
   );
 }
 
 function powerChart(study, entries, chosen, n, seeds) {
-  const { settings } = study.analysis;
+  const { truly = "", event } = asksFor(chosen, study.analysis.settings.smallest_effect_pp);
   return seedsChart(
     entries,
     chosen,
     n,
     seeds,
     (one, index) => 100 * one.power[index],
-    { label: "↑ power (%)", domain: [0, 100] },
+    { key: "power_percent", label: "↑ power (%)", domain: [0, 100] },
     {
-      name: "power",
+      name: "power-by-seeds",
       title: "How often it succeeds, by seeds",
       unit: "%",
-      rules: [Plot.ruleY([100 * settings.power], { strokeDasharray: "4 3" })],
-      words: `${asksFor(chosen, settings.smallest_effect_pp).truth}, after correction. Dashed: ${100 * settings.power} %, which the study asks for; pale: the others.`,
+      rules: [Plot.ruleY([target(study)], { strokeDasharray: "4 3" })],
+      words: `How often ${truly ? "it is shown: " : ""}${lower(truly)}${event}, after correction. Dashed: ${target(study)} %, which the study asks for; pale: the others.`,
     },
   );
 }
 
 function smallestChart(study, entries, chosen, n, seeds) {
-  const { settings } = study.analysis;
-  const most = Math.max(4 * settings.smallest_effect_pp, chosen.smallest[Math.min(2, seeds.length - 1)]);
+  const { smallest_effect_pp: margin } = study.analysis.settings;
+  const most = Math.max(4 * margin, chosen.smallest[Math.min(2, seeds.length - 1)]);
+  const what = chosen.says === "above" ? "true difference found" : "margin ruled out";
   return seedsChart(
     entries,
     chosen,
     n,
     seeds,
     (one, index) => one.smallest[index],
-    { label: "↑ smallest (pp)", domain: [0, most] },
+    { key: "smallest_pp", label: "↑ smallest (pp)", domain: [0, most] },
     {
-      name: "smallest",
-      title: `The smallest ${asksFor(chosen).least}, by seeds`,
+      name: "smallest-by-seeds",
+      title: `The smallest ${what} in ${target(study)} of 100 studies, by seeds`,
       unit: "pp",
-      rules: [Plot.ruleY([settings.smallest_effect_pp], { strokeDasharray: "4 3" })],
-      words: `With ${100 * settings.power} % power. Dashed: ${settings.smallest_effect_pp} pp, the smallest effect of interest.`,
+      rules: [Plot.ruleY([margin], { strokeDasharray: "4 3" })],
+      words: `Dashed: ${margin} pp, the smallest effect of interest; pale: the others.`,
     },
   );
 }
 
 function powerTable(study, entries, index) {
-  const { settings } = study.analysis;
+  const margin = study.analysis.settings.smallest_effect_pp;
   return table(
     [
-      col("kind", "kind", (one) => one.kind, LESSER),
       col("of", "of", (one) => one.name, {
         show: (one, name) => link(name, "power", { of: one.key, n: kdgap.place().state.get("n") }),
       }),
-      num("power", `succeeds at ${settings.smallest_effect_pp} pp (%)`, (one) => 100 * one.power[index], {
-        show: (one, value) => value.toFixed(0),
+      col("kind", "kind", (one) => one.kind, LESSER),
+      num("power", `succeeds at ${margin} pp (%)`, (one) => 100 * one.power[index], {
+        unit: "percent",
+        show: (one, value) => rounded(value, 0),
       }),
-      num("smallest", `smallest at ${100 * settings.power} % (pp)`, (one) => one.smallest[index], {
+      num("smallest", `smallest at ${target(study)} % (pp)`, (one) => one.smallest[index], {
+        unit: "pp",
         show: (one, value) => fixed(value),
+        lesser: true,
       }),
-      num("needed", "seeds needed", (one) => one.needed, { show: (one, value) => value ?? "too many" }),
-      num("now", "seeds now", (one) => one.now, LESSER),
+      num("seeds_needed", seedsTitle(study), (one) => one.needed, {
+        show: (one, value) => seedsText(value),
+      }),
+      num("seeds_now", "seeds now", (one) => one.now, LESSER),
     ],
     entries,
     { name: "power", caption: "What so many seeds can show, by claim and gain" },

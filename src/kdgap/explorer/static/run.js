@@ -16,10 +16,10 @@ kdgap.views.run = {
     return [
       el("h1", {}, slot ? `${armName(slot)}, seed ${run.seed}` : `Run ${run.id.slice(0, 10)}`),
       siblings(study, run, rows, placesOf(columns)),
-      runFacts(study, run),
-      run.failure ? section("Why it failed", el("p", {}, run.remark), failurePart(run.failure)) : null,
-      repeatSection(run),
+      runFacts(study, run, rows, placesOf(columns)),
+      failureSection(study, run),
       historySection(run),
+      repeatSection(run),
       originOfRun(study, run),
       logSection(run),
       filesSection(run),
@@ -48,7 +48,7 @@ function siblings(study, run, rows, at) {
   return el("p", { class: "onward" }, "Seeds of this configuration: ", others);
 }
 
-function runFacts(study, run) {
+function runFacts(study, run, rows, at) {
   const shown = run.slots.filter((one) =>
     study.arms.some((arm) => arm.slot === one.slot && arm.role === one.role),
   );
@@ -65,6 +65,8 @@ function runFacts(study, run) {
     ["state", run.remark ? `${run.state}: ${run.remark}` : run.state],
     ["role", run.slots.map((one) => one.role).join(", ") || DASH],
     ["settings", settingsText(run.parameters) || "none"],
+    teacherFact(run, rows, at),
+    ablationFact(study, run),
     ["test accuracy", run.test.best || run.test.last ? `${test("best")}, ${test("last")}` : "not tested"],
     [
       "validation",
@@ -94,13 +96,36 @@ function runFacts(study, run) {
   ]);
 }
 
-const failurePart = (failure) =>
-  facts(
-    Object.entries(failure).map(([key, value]) => [
-      key,
-      typeof value === "object" ? JSON.stringify(value) : String(value),
-    ]),
+/** The run whose weights taught this one. */
+function teacherFact(run, rows, at) {
+  const row = run.teacher === null ? null : rows[run.teacher];
+  return row ? ["taught by", link(describeRow(row, at), "run", { id: row[at.id].slice(0, 16) })] : null;
+}
+
+/** What an ablation changed, and on which side of it the run is. */
+function ablationFact(study, run) {
+  const said = run.slots.flatMap((slot) => {
+    const [, name, side] =
+      slot.role === "ablation" ? (slot.variant.match(/^(.*): (base|changed)$/) ?? []) : [];
+    const found = study.analysis?.ablations.find((one) => one.name === name);
+    return found ? [`${name}, ${side === "base" ? "before" : "after"} the change: ${found.change}`] : [];
+  });
+  return said.length ? ["ablation", said.join("; ")] : null;
+}
+
+function failureSection(study, run) {
+  if (!run.failure) return null;
+  const parts = Object.entries(run.failure).map(([key, value]) => [
+    key,
+    typeof value === "object" ? JSON.stringify(value) : String(value),
+  ]);
+  return section(
+    "Why it failed",
+    el("p", {}, run.remark),
+    facts(parts),
+    el("p", {}, cleaning(study), studyCommand(study, "run"), " tries it again."),
   );
+}
 
 /** How to get the same numbers again. */
 function repeatSection(run) {
@@ -120,12 +145,12 @@ function repeatSection(run) {
           el(
             "p",
             {},
-            "Or by itself: save this as ",
+            repeat.verify ? "Or by itself: save this as " : "By itself: save this as ",
             el("code", {}, "run.yaml"),
             ". On an equal environment the weights are the same bits.",
           ),
           command("kdgap train run.yaml"),
-          el("pre", { tabindex: "0" }, el("code", {}, repeat.file)),
+          disclosure("run.yaml", el("pre", { tabindex: "0" }, el("code", {}, repeat.file))),
           el(
             "p",
             { class: "tools" },
@@ -136,6 +161,9 @@ function repeatSection(run) {
       : el("p", {}, repeat.reason),
   );
 }
+
+/** Colours of what is no method: of terms of a loss, and the like. */
+const TERMS = ["var(--term-1)", "var(--term-2)", "var(--term-3)", "var(--term-4)"];
 
 function historySection(run) {
   const { history } = run;
@@ -149,25 +177,20 @@ function historySection(run) {
   };
   const one = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
   const accuracy = [
-    one("validation", "var(--logit)", line("val_acc")),
-    one("training", "var(--feature)", line("train_acc"), "6 3"),
+    one("validation", "var(--ink)", line("val_acc")),
+    one("training", TERMS[0], line("train_acc"), "6 3"),
   ];
   const losses = ["loss_total", "loss_ce", "loss_kd"].map((key, index) =>
-    one(
-      key.replace("loss_", ""),
-      ["var(--ink)", "var(--logit)", "var(--feature)"][index],
-      line(key),
-      DASHES[index],
-    ),
+    one(key.replace("loss_", ""), ["var(--ink)", ...TERMS][index], line(key), DASHES[index]),
   );
   const terms = [...new Set(history.flatMap((entry) => Object.keys(entry.term_grad_norm ?? {})))];
   const norms = [
     one("all parameters", "var(--ink)", line("grad_norm_max")),
-    one("projections", "var(--feature)", line("proj_grad_norm_max"), "6 3"),
+    one("projections", TERMS[0], line("proj_grad_norm_max"), "6 3"),
     ...terms.map((term, index) =>
       one(
         `of ${term}`,
-        ["var(--logit)", ...OTHERS][index % 5],
+        TERMS[(index + 1) % TERMS.length],
         line("term_grad_norm", term),
         DASHES[(index + 1) % 4],
       ),
@@ -198,13 +221,7 @@ function epochTable(run) {
       num("epoch", "epoch", (entry) => entry.epoch ?? null),
       ...Object.keys(titles)
         .filter(recorded)
-        .map((key) => ({
-          key,
-          title: titles[key],
-          value: (entry) => entry[key] ?? null,
-          show: (entry, value) => percent(value),
-          numeric: true,
-        })),
+        .map((key) => pct(key, titles[key], (entry) => entry[key] ?? null)),
       ...plain.filter(recorded).map((key) => ({
         key,
         title: key.replaceAll("_", " "),

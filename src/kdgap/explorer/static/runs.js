@@ -8,20 +8,13 @@ kdgap.views.runs = {
     const { rows, columns } = await kdgap.get("runs");
     const at = placesOf(columns);
     const chosen = (name) => state.get(name) ?? "";
-    const words = chosen("q").toLowerCase().split(/\s+/).filter(Boolean);
+    const asked = wordsOf(chosen("q"));
     const fits = (row, name) =>
       !chosen(name) || (row[at[name]] ?? "").split(name === "role" ? " " : "\n").includes(chosen(name));
-    const said = (row) =>
-      row
-        .map((value) => value ?? "")
-        .join(" ")
-        .toLowerCase();
     const kept = rows.filter(
-      (row) =>
-        FILTERS.every((name) => fits(row, name)) &&
-        (!words.length || words.every((word) => said(row).includes(word))),
+      (row) => FILTERS.every((name) => fits(row, name)) && (!asked.length || finds(asked, row, at)),
     );
-    const filtered = words.length || FILTERS.some(chosen);
+    const filtered = asked.length || FILTERS.some(chosen);
     return [
       el("h1", {}, "Runs"),
       el(
@@ -38,10 +31,37 @@ kdgap.views.runs = {
           : `${kept.length.toLocaleString("en")} of ${counted(rows.length, "run")}`,
         filtered ? [" · ", link("show all", "runs")] : null,
       ),
-      runTable(study, kept, at, state),
+      runTable(study, rows, kept, at, state),
     ];
   },
 };
+
+/** What somebody asks for: words, and phrases in quotes. */
+const wordsOf = (text) =>
+  [...text.toLowerCase().matchAll(/"([^"]+)"?|[^\s"]+/g)]
+    .map(([word, phrase]) => ({ word, found: pattern(phrase ?? word, phrase !== undefined) }))
+    .filter(({ word }) => word.trim());
+
+/** A number and a phrase are found whole: 2 is neither in 0.2 nor in resnet20. */
+function pattern(word, phrase) {
+  const text = word.trim().replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  if (!phrase && !/^[\d.]+$/.test(word)) return new RegExp(text);
+  return new RegExp(
+    `${/^\d/.test(word) ? "(?<![\\w.])" : ""}${text}${/\d$/.test(word) ? "(?!\\w|\\.\\d)" : ""}`,
+  );
+}
+
+/** Letters of an id from which on it is one: fewer are a word. */
+const ID_LETTERS = 4;
+
+/** Whether a row says every word somewhere in what is read of it, or its id begins so. */
+function finds(asked, row, at) {
+  const shown = ["role", "variant", "parameters", "state", "remark"].map((name) => row[at[name]]);
+  const pair = pairName({ teacher: row[at.teacher], student: row[at.student] });
+  const said = [pair, methodName(row[at.method]), ...shown].filter(Boolean).join("\n").toLowerCase();
+  const begins = (word) => word.length >= ID_LETTERS && row[at.id].startsWith(word);
+  return asked.every(({ word, found }) => found.test(said) || begins(word));
+}
 
 const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [name, index]));
 
@@ -67,47 +87,63 @@ function searchField(text) {
   const field = el("input", {
     type: "search",
     id: "search",
-    placeholder: "id, settings, remark …",
+    placeholder: '"temperature 2" failed …',
+    "aria-describedby": "search-hint",
     oninput: find,
   });
   field.value = text;
-  return el("label", { class: "choice", for: "search" }, el("span", {}, "words"), field);
+  return el(
+    "div",
+    { class: "choice" },
+    el("label", { for: "search" }, "words"),
+    field,
+    el("small", { id: "search-hint" }, 'as shown, "a phrase", or how an id begins'),
+  );
 }
 
-function runTable(study, rows, at, state) {
+function runTable(study, every, rows, at, state) {
+  // What no run has, such as the settings of an import without any, takes no room.
+  const filled = (column) => every.some((row) => ![null, undefined, ""].includes(column.value(row)));
+  const columns = runColumns(at).map((column) => ({ ...column, raw: column.raw || !filled(column) }));
+  return table(columns, rows, {
+    name: "runs",
+    caption: `Runs of ${study.name}; accuracies in percent`,
+    sort: state.get("sort") ?? "",
+    page: Number(state.get("page") ?? 0),
+    onstate: kdgap.note,
+  });
+}
+
+function runColumns(at) {
   const title = (name) => COLUMN_TITLES[name] ?? name;
   const text = (name, more) => col(name, title(name), (row) => row[at[name]] ?? "", more);
   const number = (name, more) => num(name, title(name), (row) => row[at[name]], more);
   const share = (name, more) => pct(name, title(name), (row) => row[at[name]], more);
-  return table(
-    [
-      col("id", "run", (row) => row[at.id], {
-        show: (row, id) => link(id.slice(0, 10), "run", { id: id.slice(0, 16) }),
-      }),
-      text("role"),
-      text("teacher", LESSER),
-      text("student"),
-      text("method", { show: (row, name) => methodName(name) }),
-      text("parameters", LESSER),
-      text("variant", LESSER),
-      number("seed"),
-      text("state"),
-      share("validation", LESSER),
-      share("test_best"),
-      share("test_last", LESSER),
-      share("agreement", LESSER),
-      number("epochs", LESSER),
-      text("remark", LESSER),
-    ],
-    rows,
-    {
-      name: "runs",
-      caption: `Runs of ${study.name}; accuracies in percent`,
-      sort: state.get("sort") ?? "",
-      page: Number(state.get("page") ?? 0),
-      onstate: kdgap.note,
-    },
-  );
+  const to = (row, words) => link(words, "run", { id: row[at.id].slice(0, 16) });
+  const narrow = slim();
+  const raw = { raw: narrow };
+  const whole = (row) => [
+    to(row, pairName({ teacher: row[at.teacher], student: row[at.student] })),
+    " ",
+    el("small", { class: "under" }, methodName(row[at.method])),
+  ];
+  return [
+    text("id", { ...raw, title: "run", show: (row, id) => to(row, id.slice(0, 10)) }),
+    text("role", raw),
+    text("teacher", raw),
+    text("student", narrow ? { title: "pair", show: whole } : {}),
+    text("method", { ...raw, show: (row, name) => methodName(name) }),
+    text("parameters", LESSER),
+    text("variant", { ...LEAST, show: (row, name) => breakable(name) }),
+    number("seed"),
+    text("state"),
+    share("validation", LEAST),
+    share("test_best"),
+    share("test_last", LEAST),
+    share("agreement", LEAST),
+    number("epochs", LEAST),
+    text("remark", LEAST),
+  ];
 }
 
 const COLUMN_TITLES = { parameters: "settings", test_best: "test, best", test_last: "test, last" };

@@ -8,11 +8,17 @@ const empty = (value) => value === null || value === undefined;
 const col = (key, title, value, more = {}) => ({ key, title, value, ...more });
 const num = (key, title, value, more = {}) => col(key, title, value, { numeric: true, ...more });
 const pct = (key, title, value, more = {}) =>
-  num(key, title, value, { show: (row, share) => percent(share), ...more });
+  num(key, title, value, { show: (row, share) => percent(share), unit: "percent", scale: 100, ...more });
+/** What a phone hides, and what every narrow window does; see explorer.css. */
 const LESSER = { lesser: true };
-/** Both ends of an interval, for the CSV alone. */
+const LEAST = { least: true };
+/** Whether the window is as narrow as a phone, so that two columns are better one. */
+const slim = () => window.matchMedia("(max-width: 600px)").matches;
+/** Both ends of an interval in points, for the CSV alone. */
 const ends = (pair) =>
-  ["low", "high"].map((key, end) => col(key, key, (row) => pair(row)?.[end] ?? null, { raw: true }));
+  ["low", "high"].map((key, end) =>
+    col(key, key, (row) => pair(row)?.[end] ?? null, { raw: true, unit: "pp" }),
+  );
 /** A difference with its interval, which may stand on a line of its own. */
 const withInterval = (value, pair) => [
   signed(value),
@@ -29,10 +35,17 @@ function ordered(a, b, sign) {
   return sign * by;
 }
 
+/** A column's value in the CSV: a share in percent, as its title says, without the noise of floats. */
+function scaled(column, row) {
+  const value = column.value(row);
+  return known(value) && column.scale ? Number((column.scale * value).toPrecision(15)) : value;
+}
+
 /**
  * Return a table.
  * given: columns {key, title, value(row) → number, text or null, show(row, value) → node or text,
- *           numeric, lesser (hidden on a phone), raw (in the CSV alone)}; rows: anything.
+ *           numeric, lesser (hidden on a phone), least (hidden below 900 px), raw (in the CSV alone),
+ *           unit (which the key ends in there), scale (to that unit)}; rows: anything.
  * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes).
  */
 function table(given, rows, options) {
@@ -44,7 +57,10 @@ function table(given, rows, options) {
   kdgap.tables.set(options.name, state);
   const told = options.onstate ?? (() => {});
   const classes = (column) =>
-    [column.numeric ? "n" : "", column.lesser ? "lesser" : ""].join(" ").trim() || null;
+    ["numeric", "lesser", "least"]
+      .filter((key) => column[key])
+      .map((key) => (key === "numeric" ? "n" : key))
+      .join(" ") || null;
   const shown = (column, row) => {
     const value = column.value(row);
     return column.show ? column.show(row, value) : (value ?? DASH);
@@ -117,8 +133,8 @@ function table(given, rows, options) {
 
   const csv = () =>
     csvLines([
-      given.map((column) => column.key),
-      ...sorted().map((row) => given.map((column) => column.value(row))),
+      given.map((column) => (column.unit ? `${column.key}_${column.unit}` : column.key)),
+      ...sorted().map((row) => given.map((column) => scaled(column, row))),
     ]);
 
   function draw(focused = null) {

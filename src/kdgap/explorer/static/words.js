@@ -14,11 +14,22 @@ const DASH = "–";
 
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 const minus = (text) => text.replace("-", "−");
-const fixed = (value, digits = 2) => (known(value) ? minus(value.toFixed(digits)) : DASH);
-const percent = (share) => (known(share) ? (100 * share).toFixed(2) : DASH);
+/**
+ * A number with so many digits after its point, rounded as Python's format() does, so that sentences
+ * and tables agree. Both look at the double's own value; a tie goes to the even digit, where toFixed
+ * takes it away from zero. value × 10^d is a whole number and a half just where value × 2^(d + 1) is odd.
+ */
+function rounded(value, digits) {
+  const text = value.toFixed(digits);
+  const tie = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
+  if (!tie || Number(text.at(-1)) % 2 === 0) return text;
+  return `${value < 0 ? "-" : ""}${(Math.abs(value) - 0.5 * 10 ** -digits).toFixed(digits)}`;
+}
+const fixed = (value, digits = 2) => (known(value) ? minus(rounded(value, digits)) : DASH);
+const percent = (share) => (known(share) ? rounded(100 * share, 2) : DASH);
 const signed = (value, digits = 2) => {
   if (!known(value)) return DASH;
-  const text = value.toFixed(digits);
+  const text = rounded(value, digits);
   return Number(text) === 0 ? `+${(0).toFixed(digits)}` : minus((Number(text) > 0 ? "+" : "") + text);
 };
 const interval = (pair) => (pair ? `[${signed(pair[0])}, ${signed(pair[1])}]` : DASH);
@@ -26,22 +37,28 @@ const percents = (pair) => (pair ? ` [${pair.map(percent).join(", ")}]` : "");
 const pValue = (p) => {
   if (!known(p)) return DASH;
   if (p < 0.0001) return "< 0.0001";
-  return p >= 0.001 ? p.toFixed(3) : p.toFixed(4);
+  return rounded(p, p >= 0.001 ? 3 : 4);
 };
 const spread = (mean, std) =>
-  known(mean) ? mean.toFixed(2) + (known(std) ? ` ± ${std.toFixed(2)}` : "") : DASH;
+  known(mean) ? rounded(mean, 2) + (known(std) ? ` ± ${rounded(std, 2)}` : "") : DASH;
 const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 const size = (count) => {
   if (!known(count)) return DASH;
-  const [scale, unit] = [
+  const units = [
     [1e9, "G"],
     [1e6, "M"],
     [1e3, "k"],
-  ].find(([one]) => count >= one) ?? [1, ""];
+  ];
+  // What rounds to 1,000 of a unit is one of the next: 999,600 is 1.00 M.
+  const [scale, unit] = units.find(([one]) => Number(count.toPrecision(3)) >= one) ?? [1, ""];
   return scale === 1 ? String(count) : `${(count / scale).toPrecision(3)} ${unit}`;
 };
 const bytes = (count) => (count >= 1e3 ? `${size(count)}B` : `${count} B`);
+const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A long name, which may break after each "_". */
+const breakable = (text) =>
+  text.split(/(?<=_)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 const methodName = (name) => kdgap.study.method_names[name] ?? name;
 const pairName = (one) => (one.teacher ? `${one.teacher} → ${one.student}` : one.student);
 const settingsText = (parameters) =>
@@ -49,6 +66,20 @@ const settingsText = (parameters) =>
     .map(([key, value]) => `${key} ${value}`)
     .join(", ");
 const confidence = () => `${Number((100 * kdgap.study.analysis.settings.confidence).toPrecision(6))} %`;
+
+/** Seeds that a test needs. */
+const seedsText = (count) => (count === null ? "too many" : count > 1000 ? "over 1,000" : String(count));
+/** What they are needed for. */
+const seedsTitle = (study) => {
+  const { power, smallest_effect_pp } = study.analysis.settings;
+  return `seeds for ${Number((100 * power).toPrecision(6))} % power at ${smallest_effect_pp} pp`;
+};
+
+/** How many settings of a gain's pair and method were judged: an import may have several. */
+const ofOneSlot = (study, gain) => study.analysis.gains.filter((one) => one.slot === gain.slot).length;
+/** A gain's pair and method, and its settings where there are several. */
+const gainName = (study, gain) =>
+  `${pairName(gain)}, ${methodName(gain.method)}${ofOneSlot(study, gain) > 1 ? ` (${settingsText(gain.parameters)})` : ""}`;
 
 /** What an arm is, for people. */
 const armName = (arm) =>

@@ -1,0 +1,169 @@
+"""The overview says what was measured and what to mind; verdicts are seen on screens and paper."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.pages import NARROW, Shown, Visitor, drawn, expect, focused, redrawn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+pytestmark = pytest.mark.browser
+SHARE = "(one) => one.value / one.max"
+
+
+def hidden(table: "Locator") -> float:
+    """How much of a table one has to scroll to, in pixels."""
+    found: float = table.evaluate(
+        "(one) => one.parentElement.scrollWidth - one.parentElement.clientWidth"
+    )
+    return found
+
+
+def heads(table: "Locator") -> list[str]:
+    """The columns that are seen."""
+    return table.locator("thead th").filter(visible=True).all_inner_texts()
+
+
+def test_it_says_what_was_measured_before_any_verdict(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits)
+    lead = page.locator("main .lead")
+    expect(lead).to_contain_text("test accuracy, best weights · 3 seeds · 2 pairs")
+    expect(lead).to_contain_text("2 methods · smallest effect of interest 2")
+    lead.get_by_role("button", name=re.compile(r"^\d things? to know before believing")).click()
+    assert focused(page).startswith("h2 Before believing it")
+
+
+def test_a_study_that_failed_in_part_leads_to_what_failed(visitor: Visitor, failing: Shown) -> None:
+    page = visitor.open(failing)
+    main = page.get_by_role("main")
+    expect(main).not_to_contain_text("a study")  # what every study is called by default
+    expect(main.get_by_role("link", name="What failed")).to_have_count(1)
+    ablation = main.get_by_role("table", name=re.compile("changed setting")).get_by_role("row").last
+    expect(ablation).to_contain_text("no result")
+    done = page.get_by_role("progressbar").first.evaluate(SHARE)
+    assert done == pytest.approx(5 / 7)
+    main.get_by_role("link", name="named in Live").click()
+    drawn(page, "live")
+    assert page.get_by_role("progressbar").first.evaluate(SHARE) == done
+    failures = main.get_by_role("table", name=re.compile("^Runs that failed"))
+    failures.get_by_role("link").first.click()
+    drawn(page, "run")
+    why = main.locator("section").filter(has_text="Why it failed")
+    expect(why).to_contain_text(re.compile(r"kdgap clean \S+ lists what failed.* tries it again"))
+
+
+@pytest.mark.parametrize("width", [NARROW, 768])
+def test_a_verdict_stands_beside_its_gain_in_a_narrow_window(
+    visitor: Visitor, digits: Shown, failing: Shown, width: int
+) -> None:
+    for shown in (digits, failing):
+        page = visitor.open(shown)
+        with redrawn(page, "overview"):
+            page.set_viewport_size({"width": width, "height": 740})
+        tables = page.get_by_role("main").get_by_role("table").all()
+        for table in tables[:2]:
+            assert hidden(table) <= 0
+            seen = heads(table)
+            effect = next(n for n, head in enumerate(seen) if "(pp)" in head)
+            assert seen[effect + 1] == "verdict"
+
+
+def test_paper_has_every_column_dark_on_light(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, dark=True)
+    closed = page.locator("details:not([open])").count()
+    assert closed
+    with redrawn(page, "overview"):
+        page.set_viewport_size({"width": 718, "height": 1000})  # A4 with margins of 1 cm
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator("details:not([open])")).to_have_count(0)
+    table = page.get_by_role("main").get_by_role("table").first
+    assert {"verdict", "tried", "p"} <= set(heads(table))
+    box = table.bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= 718
+    colour = page.evaluate("getComputedStyle(document.querySelector('main td')).color")
+    assert sum(map(int, re.findall(r"\d+", colour)[:3])) < 200
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    expect(page.locator("details:not([open])")).to_have_count(closed)
+
+
+@pytest.mark.shared_data
+def test_seeds_are_needed_only_where_seeds_are_an_answer(
+    visitor: Visitor, published: Shown
+) -> None:
+    page = visitor.open(published, "claim?name=stem-r50")
+    facts = page.locator("main dl")
+    expect(facts).to_contain_text(re.compile(r"seeds for 80 % power at 0\.2 pp\s*–"))
+    page = visitor.open(published)
+    page.get_by_role(
+        "link", name="ResNet-101 teaches ResNet-34 better than ResNet-50 does, Logit-KD"
+    ).click()
+    drawn(page, "claim")
+    # The estimate is below zero: what decides is whether that refutes the claim.
+    expect(facts_of(page)).to_contain_text("p of its opposite")
+    expect(facts_of(page)).to_contain_text(re.compile(r"21 a side, now 5"))
+
+
+def facts_of(page: "Page") -> "Locator":
+    """The numbers of a claim."""
+    return page.locator("main dl").first
+
+
+def test_back_leads_to_where_the_reader_was(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits)
+    main = page.get_by_role("main")
+    named = main.get_by_role("table").first.get_by_role("link").last
+    named.scroll_into_view_if_needed()
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("() => history.state?.scroll > 0 && history.state.scroll === scrollY")
+    place = page.evaluate("scrollY")
+    named.evaluate("(one) => one.click()")
+    drawn(page, "configuration")
+    expect(main.get_by_role("heading", level=1)).to_be_in_viewport()
+    assert page.evaluate("scrollY") == 0
+    page.go_back()
+    page.wait_for_function("(place) => scrollY === place", arg=place)
+    drawn(page, "overview")
+
+
+def test_a_view_that_takes_long_says_so(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits)
+    waiting = []
+    page.route("**/data/power.json", lambda route: waiting.append(route))
+    page.get_by_role("navigation").get_by_role("link", name="Power", exact=True).click()
+    expect(page.locator("main")).to_have_attribute("aria-busy", "true")
+    expect(page.locator("main")).to_have_text("Reading …")
+    waiting.pop().continue_()
+    drawn(page, "power")
+    expect(page.locator("main")).not_to_have_attribute("aria-busy", "true")
+
+
+def test_selected_text_stays_while_nothing_changes(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits)
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('main td'))")
+    text = page.evaluate("getSelection().toString()")
+    assert text
+    with redrawn(page, "overview"):
+        page.evaluate("{ kdgap.documents.clear(); kdgap.draw({ keep: true }) }")
+    assert page.evaluate("getSelection().toString()") == text
+
+
+def test_a_run_leads_to_its_teacher_and_says_what_was_changed(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits, "runs?role=ablation&q=changed")
+    page.get_by_role("main").get_by_role("rowheader").first.get_by_role("link").click()
+    drawn(page, "run")
+    main = page.get_by_role("main")
+    expect(main).to_contain_text("short, after the change: recipe.epochs becomes 5")
+    titles = main.get_by_role("heading", level=2).all_inner_texts()
+    assert titles[:2] == ["Training", "Repeat it"]
+    # Losses and gradients have no method's colour.
+    for name in ("logit", "feature", "plain"):
+        expect(main.locator(f"figure [stroke='var(--{name})']")).to_have_count(0)
+    main.get_by_role("link", name="teacher, plain training, seed 0").click()
+    expect(main.get_by_role("heading", level=1)).to_contain_text("(teacher), seed 0")

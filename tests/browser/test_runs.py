@@ -1,0 +1,89 @@
+"""The table of runs: what its search finds, what it shows on which screen, what its CSV says."""
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.pages import NARROW, Shown, Visitor, expect, redrawn
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+
+def found(page: "Page", words: str) -> list[str]:
+    """Search for words; return the rows that are left, cells apart."""
+    with redrawn(page, "runs"):
+        page.get_by_role("searchbox").fill(words)
+    rows: list[str] = page.evaluate(
+        "[...document.querySelectorAll('main tbody tr')]"
+        ".map((row) => [...row.cells].map((cell) => cell.innerText).join('|'))"
+    )
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("words", "all_say"),
+    [
+        ("Logit-KD", "Logit-KD"),  # as it is shown, not as files call it
+        ("plain training", "plain training"),
+        ('"temperature 4"', "temperature 4"),
+        ('feature-kd "alpha 0.3"', "alpha 0.3"),
+        ("teacher → 2ch", "teacher|2ch"),
+    ],
+)
+def test_a_search_finds_what_is_shown(
+    visitor: Visitor, digits: Shown, words: str, all_say: str
+) -> None:
+    rows = found(visitor.open(digits, "runs"), words)
+    assert rows
+    assert all(all_say in row for row in rows)
+
+
+@pytest.mark.parametrize("words", ["2", '"temperature 3"', '"alpha 0"', "logit_kd", "1000", "98."])
+def test_a_search_finds_no_number_by_chance(visitor: Visitor, digits: Shown, words: str) -> None:
+    assert found(visitor.open(digits, "runs"), words) == []
+
+
+def test_an_id_is_found_by_how_it_begins_alone(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "runs")
+    run = page.get_by_role("rowheader").nth(5).inner_text()
+    assert [row[:10] for row in found(page, run)] == [run]
+    assert found(page, run[1:]) == []
+
+
+def test_a_phone_shows_whose_run_it_is_and_its_accuracy(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "runs?role=final", width=NARROW)
+    table = page.get_by_role("main").get_by_role("table")
+    heads = table.locator("thead th").filter(visible=True).all_inner_texts()
+    assert heads == ["pair", "seed", "state", "test, best"]
+    sideways = "(one) => one.parentElement.scrollWidth - one.parentElement.clientWidth"
+    assert table.evaluate(sideways) <= 0
+    table.get_by_role("rowheader").first.get_by_role("link").click()
+    page.locator("main[data-ready='run']").wait_for()
+
+
+def test_why_runs_failed_is_on_the_screen(visitor: Visitor, failing: Shown, digits: Shown) -> None:
+    page = visitor.open(failing, "runs?state=failed")
+    expect(page.get_by_role("cell").filter(has_text="diverged").first).to_be_in_viewport()
+    heads = page.get_by_role("columnheader")
+    expect(heads.filter(has_text="variant")).to_have_count(1)
+    # What no run of a study has takes no room.
+    page = visitor.open(digits, "runs")
+    expect(page.get_by_role("columnheader").filter(has_text="remark")).to_have_count(0)
+
+
+def test_the_csv_is_in_percent_and_says_so(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "runs?role=teacher")
+    with page.expect_download() as waiting:
+        page.get_by_role("main").get_by_role("button", name="CSV").click()
+    text = Path(waiting.value.path()).read_text(encoding="utf-8")
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert len(row["id"]) == 64
+    shown = page.get_by_role("main").locator("tbody td").all_inner_texts()
+    assert f"{float(row['test_best_percent']):.2f}" in shown
+    assert 50 < float(row["validation_percent"]) <= 100

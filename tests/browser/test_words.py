@@ -1,0 +1,61 @@
+"""Numbers on the page are those of the report and of all sentences: Python's, to the last digit."""
+
+import random
+from itertools import pairwise
+
+import pytest
+
+from kdgap.judge.words import interval, p_value, signed, spread
+from tests.browser.pages import Shown, Visitor
+
+pytestmark = pytest.mark.browser
+
+
+def values() -> list[float]:
+    """Ties, what is nearly one, what rounds to zero, and numbers of every size."""
+    ties = [n / 2**k for k in range(1, 6) for n in range(-41, 42)]
+    near = [0.005, 0.015, 1.005, 2.675, -1.255, 0.045, 94.345, 0.1 + 0.2, -0.004, -1e-9]
+    draw = random.Random(0)
+    sizes = [draw.uniform(-1, 1) * 10 ** draw.randint(-6, 6) for _ in range(200)]
+    wholes = [float(n) for n in (0, 1, -1, 100, 999_999, 123_456_789)]
+    return [
+        value for value in (*ties, *near, *sizes, *wholes) if (value, str(value)[0]) != (0, "-")
+    ]
+
+
+def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Shown) -> None:
+    page = visitor.open(empty)
+    given = values()
+    assert len(given) > 400
+    for digits in (0, 1, 2, 3, 4):
+        made = page.evaluate("([all, d]) => all.map((one) => rounded(one, d))", [given, digits])
+        assert made == [f"{value:.{digits}f}" for value in given]
+    made = page.evaluate("(all) => all.map((one) => signed(one))", given)
+    assert made == [signed(value) for value in given]
+    pairs = list(pairwise(given))
+    made = page.evaluate("(all) => all.map(interval)", [list(pair) for pair in pairs])
+    assert made == [interval(pair) for pair in pairs]
+    made = page.evaluate("(all) => all.map(([mean, std]) => spread(mean, std))", pairs)
+    assert made == [spread(*pair) for pair in pairs]
+    shares = [abs(value) % 1 for value in given]
+    assert page.evaluate("(all) => all.map(pValue)", shares) == [p_value(p) for p in shares]
+    made = page.evaluate("(all) => all.map(percent)", shares)
+    assert made == [f"{100 * share:.2f}" for share in shares]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (999, "999"),
+        (1000, "1.00 k"),
+        (999_499, "999 k"),
+        (999_500, "1.00 M"),
+        (999_999, "1.00 M"),
+        (1_234_567, "1.23 M"),
+        (999_700_000, "1.00 G"),
+    ],
+)
+def test_sizes_change_their_unit_before_they_are_a_thousand(
+    visitor: Visitor, empty: Shown, count: int, text: str
+) -> None:
+    assert visitor.open(empty).evaluate("size", count) == text
