@@ -48,6 +48,9 @@ def test_from_a_headline_to_seed_curve_command_and_hash(visitor: Visitor, digits
     hashes = main.get_by_role("table", name=re.compile("^Files in")).locator("code")
     assert all(re.fullmatch("[0-9a-f]{64}", text) for text in hashes.all_inner_texts())
     main.get_by_role("button", name="Copy the file").click()  # 3
+    page.wait_for_function(
+        "navigator.clipboard.readText().then((text) => text.includes('kd_type'))"
+    )
     copied = page.evaluate("navigator.clipboard.readText()")
     assert re.search(r"^kd_type: \"logit\"$", copied, re.MULTILINE)
     assert re.search(r"^seed: 1$", copied, re.MULTILINE)

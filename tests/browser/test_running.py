@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 PROGRESS = "document.querySelector('main progress').value"
-FIRST = (
-    "[...document.querySelectorAll('main table')]"
-    ".find((table) => table.caption.textContent === 'Runs in training').tBodies[0].rows[0]"
+CELLS = (
+    "[...([...document.querySelectorAll('main table')]"
+    ".find((table) => table.caption.textContent === 'Runs in training')?.tBodies[0].rows[0]?.cells"
+    " ?? [])].map((cell) => cell.innerText)"
 )
 
 
@@ -61,7 +62,7 @@ def wait_for_students(page: "Page") -> None:
 
 def first_row(page: "Page") -> list[str]:
     """The cells of the first run that is being trained."""
-    found: list[str] = page.evaluate(f"() => [...{FIRST}.cells].map((cell) => cell.innerText)")
+    found: list[str] = page.evaluate(f"() => {CELLS}")
     return found
 
 
@@ -78,7 +79,7 @@ def test_a_view_follows_a_study_from_before_its_first_run(
         wait_for_students(live)
         first = first_row(live)
         live.wait_for_function(
-            f"(before) => [...{FIRST}.cells].map((cell) => cell.innerText).join() !== before",
+            f"(before) => ![before, ''].includes({CELLS}.join())",
             arg=",".join(first),
         )
         assert first_row(live)[0] == first[0]  # the same run, further on
@@ -164,5 +165,19 @@ def test_a_server_that_is_gone_leaves_what_was_shown(
         expect(said).to_be_empty()
     visitor.close()
     # The browser itself reports a connection that is refused; the page's own words are enough.
-    assert all("ERR_CONNECTION" in line or "failed: " in line for line in visitor.heard.wrong)
+    assert all("net::ERR_" in line or "failed: " in line for line in visitor.heard.wrong)
+    visitor.heard.wrong.clear()
+
+
+def test_a_view_that_could_not_be_read_comes_by_itself_once_it_can(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits)
+    page.route("**/data/study.json", lambda route: route.fulfill(status=503, body="503"))
+    page.reload()
+    expect(page.get_by_role("heading", name="This view cannot be shown")).to_be_visible()
+    page.unroute("**/data/study.json")
+    expect(page.locator("main h1")).to_have_text("digits")
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    assert all("503" in line for line in visitor.heard.wrong)
     visitor.heard.wrong.clear()

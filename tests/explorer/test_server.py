@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import re
+from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -49,6 +51,19 @@ def test_every_script_and_style_of_the_page_is_served(client: TestClient) -> Non
     asked = [part.partition('"')[0] for part in page.split('="static/')[1:]]
     assert len(asked) > 10
     assert set(asked) <= set(names)
+
+
+def test_no_two_scripts_of_the_page_declare_one_name() -> None:
+    """Plain scripts share one scope: the second of two would not be run at all."""
+    declared = Counter(
+        name
+        for path in STATIC.glob("*.js")
+        for name in re.findall(
+            r"^(?:const|let|class|(?:async )?function) (\w+)", path.read_text(), re.MULTILINE
+        )
+    )
+    assert len(declared) > 100
+    assert [name for name, times in declared.items() if times > 1] == []
 
 
 def test_no_answer_may_run_or_fetch_anything_of_others(client: TestClient) -> None:

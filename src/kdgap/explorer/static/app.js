@@ -4,6 +4,7 @@ const LOOK_MS = 2000;
 const BUSY_MS = 300;
 let drawing = 0;
 let settled = 0;
+let failed = false;
 
 function navigation(view) {
   const under = kdgap.views[view].under ?? view;
@@ -77,9 +78,12 @@ async function partsOf(view, state) {
   try {
     kdgap.study = await kdgap.get("study");
     document.getElementById("name").textContent = kdgap.study.name;
-    return (await kdgap.views[view].draw(kdgap.study, state)).filter(Boolean);
+    const parts = await kdgap.views[view].draw(kdgap.study, state);
+    failed = false;
+    return parts.filter(Boolean);
   } catch (error) {
     if (error instanceof StaleError) return null;
+    failed = true;
     return [
       el("h1", {}, "This view cannot be shown"),
       el("p", {}, String(error.message ?? error)),
@@ -203,7 +207,7 @@ async function look() {
         kdgap.documents.set("live", Promise.resolve(now));
       }
       const moved = kdgap.place().view === "live" && (!before || withoutTime(before) !== withoutTime(now));
-      if (changed || moved) await kdgap.draw({ keep: true });
+      if (changed || moved || failed) await kdgap.draw({ keep: true });
     } catch (error) {
       // What is shown stays. An answer that is none, such as a refusal, is no lost connection.
       if (error instanceof TypeError) lost(true);

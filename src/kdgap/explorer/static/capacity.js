@@ -211,7 +211,7 @@ const capacityTable = (study, rows) =>
       num("gain_pp", "gain (pp)", (row) => row.gain_pp, {
         show: (row, value) => withInterval(value, known(row.low) ? [row.low, row.high] : null),
       }),
-      ...endsOf("gain", "_pp", (row) => [row.low, row.high]),
+      ...ends((row) => [row.low, row.high], { of: "gain" }),
       col("verdict", "verdict", (row) => row.gain.verdict, {
         show: (row) => gainBadge(row.gain),
         lesser: true,

@@ -150,8 +150,8 @@ const claimFacts = (study, claim) =>
           `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`,
         ]
       : null,
-    // Of a claim that something is above zero it decides where the estimate is below.
-    (claim.says !== "above" || claim.estimate_pp < 0) && known(claim.p_against_holm)
+    // Of a claim that something is above zero it is the same two-sided p.
+    claim.says !== "above" && known(claim.p_against_holm)
       ? ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected (Holm)`]
       : null,
     [

@@ -17,7 +17,7 @@ kdgap.views.configuration = {
       el("h1", {}, armName(arm)),
       picker(study, arm),
       gain ? gainFacts(study, gain, own) : armFacts(study, arm),
-      el("p", { class: "onward" }, compareLinks(study, arm)),
+      el("p", { class: "onward" }, compareLinks(study, arm, gain)),
       section(
         "Every seed",
         seedChart(
@@ -64,13 +64,13 @@ function findArm(study, state) {
   return d3.greatest(fits, (a, b) => score(a) - score(b)) ?? null;
 }
 
-function compareLinks(study, arm) {
+function compareLinks(study, arm, gain) {
   const other = study.arms[arm.baseline ?? arm.teachers[0] ?? NaN];
   const { teacher, student, method, role } = arm;
   return [
     isComparable(arm) ? [link("Compare it with another", "compare", compareState(arm, other)), " · "] : null,
     link("Its runs", "runs", { teacher, student, method, role }),
-    known(arm.gain) ? [" · ", link("What more seeds would show", "power", { of: `gain:${arm.slot}` })] : null,
+    gain ? [" · ", link("What more seeds would show", "power", { of: gainKey(study, gain) })] : null,
   ];
 }
 
@@ -250,15 +250,15 @@ function seedTable(study, arm) {
           ? num("teacher_seed", "teacher", (one) => one.teacher?.seed ?? null, { show: toTeacher })
           : null,
         col("state", "state", (one) => one.state, LESSER),
-        inPercent(`test_${weights}`, `test (%), ${weights}`, (one) => one[weights].accuracy),
-        inPercent(`test_${other}`, `test (%), ${other}`, (one) => one[other].accuracy, LESSER),
-        inPercent("validation", choiceTitle("best"), (one) => one.validation),
-        inPercent("agreement", "agreement (%)", (one) => one[weights].top1_agreement, LESSER),
+        pct(`test_${weights}`, `test (%), ${weights}`, (one) => one[weights].accuracy),
+        pct(`test_${other}`, `test (%), ${other}`, (one) => one[other].accuracy, LESSER),
+        pct("validation", choiceTitle("best"), (one) => one.validation),
+        pct("agreement", "agreement (%)", (one) => one[weights].top1_agreement, LESSER),
         num("kl_t4_nats", "KL, T = 4 (nats)", (one) => one[weights].kl_t4, {
           show: (one, value) => fixed(value, 4),
           lesser: true,
         }),
-        inPercent("ece", "ECE (%)", (one) => one[weights].ece, LESSER),
+        pct("ece", "ECE (%)", (one) => one[weights].ece, LESSER),
       ].filter(Boolean),
       arm.seeds,
       { name: "seed-runs", caption: `Runs of ${armName(arm)}` },

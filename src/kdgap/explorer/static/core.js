@@ -26,6 +26,7 @@ function fromScript(name) {
     script.onload = () => {
       script.remove();
       kdgap.waiting.delete(name);
+      reject(new Error(`data/${name}.js holds no document`)); // unless it was received
     };
     script.onerror = () => reject(new Error(`data/${name}.js cannot be read`));
     document.head.append(script);
@@ -65,7 +66,7 @@ kdgap.fresh = (name) => {
 
 kdgap.place = () => {
   const [view, query = ""] = location.hash.replace(/^#/, "").split(/\?(.*)/s);
-  return { view: view in kdgap.views ? view : "overview", state: new URLSearchParams(query) };
+  return { view: Object.hasOwn(kdgap.views, view) ? view : "overview", state: new URLSearchParams(query) };
 };
 
 kdgap.address = (view, state = {}) => {

@@ -11,19 +11,6 @@ const FIDELITY = {
 const hundredfold = (share) => (known(share) ? Number((100 * share).toPrecision(12)) : null);
 const hundred = (pair) => (pair ? pair.map(hundredfold) : null);
 
-/** A column of shares, in percent: also in the CSV, where its name says so. */
-const inPercent = (key, title, share, more = {}) =>
-  num(`${key}_percent`, title, (row) => hundredfold(share(row)), {
-    show: (row, value) => fixed(value),
-    ...more,
-  });
-
-/** Both ends of an interval for the CSV, whose names say of what and in which unit. */
-const endsOf = (key, unit, pair) =>
-  ["low", "high"].map((side, end) =>
-    col(`${key}_${side}${unit}`, side, (row) => pair(row)?.[end] ?? null, { raw: true }),
-  );
-
 function fidelitySection(gain) {
   if (!gain.fidelity) return section("Fidelity to the teacher", note("Not recorded."));
   const { fidelity } = gain;
@@ -49,7 +36,7 @@ function fidelitySection(gain) {
   };
   const column = (key, title, write, more) => [
     num(key, title, (row) => value(row, row[key]), { show: shown(write)(key), ...more }),
-    ...endsOf(key, "", (row) => pair(row, row[key])),
+    ...ends((row) => pair(row, row[key]), { of: key, unit: null }),
   ];
   return section(
     "Fidelity to the teacher",
@@ -97,18 +84,19 @@ function classSection(differences, arm) {
 
 /** An arm's accuracy by class, with its interval. */
 const classColumns = (key, title, of) => [
-  inPercent(key, title, (row) => of(row).mean, {
+  pct(key, title, (row) => of(row).mean, {
     show: (row) => percent(of(row).mean) + percents(of(row).ci95),
   }),
-  ...endsOf(key, "_percent", (row) => hundred(of(row).ci95)),
+  ...ends((row) => of(row).ci95, { of: key, unit: "percent", scale: 100 }),
 ];
 
 /** The difference of two arms by class, with its interval. */
 const classDifferenceColumns = (title) => [
-  num("difference_pp", title, (row) => hundredfold(row.apart?.difference), {
+  num("difference", title, (row) => hundredfold(row.apart?.difference), {
     show: (row, value) => (row.apart ? withInterval(value, hundred(row.apart.ci95)) : DASH),
+    unit: "pp",
   }),
-  ...endsOf("difference", "_pp", (row) => hundred(row.apart?.ci95)),
+  ...ends((row) => row.apart?.ci95, { of: "difference", scale: 100 }),
 ];
 
 /** Differences by class, with intervals that hold for all classes at once. */

@@ -174,7 +174,7 @@ function seedChart(given, about) {
       ...{ x: "accuracy", y: "arm", r: 4.5, stroke, strokeWidth: 1.5, fill: stroke, fillOpacity: 0.25 },
       tip: true,
       title: (row) =>
-        `${row.arm}\nseed ${row.seed}: ${row.accuracy.toFixed(2)} %${row.group.teachers > 1 ? `, mean over ${row.group.teachers} teachers` : ""}`,
+        `${row.arm}\nseed ${row.seed}: ${rounded(row.accuracy, 2)} %${row.group.teachers > 1 ? `, mean over ${row.group.teachers} teachers` : ""}`,
     }),
   ];
   if (!beside) marks.push(labelsAbove(means, "arm", -15));

@@ -6,6 +6,7 @@ kdgap.views.live = {
   title: "Live",
   async draw(study) {
     const [live, runs] = await Promise.all([kdgap.get("live"), kdgap.get("runs")]);
+    if (live.version !== study.version) throw new StaleError();
     const at = placesOf(runs.columns);
     const training = live.runners.flatMap((runner) =>
       runner.runs.map((one) => ({ ...one, host: runner.host })),
@@ -85,7 +86,7 @@ const trainingTable = (training, runs, at) =>
       }),
       num("epoch", "epoch", (one) => one.epoch, { show: (one) => `${one.epoch} of ${one.epochs}` }),
       num("step", "step", (one) => one.step, { show: (one) => `${one.step} of ${one.steps}`, lesser: true }),
-      pct("val_acc", "validation (%)", (one) => one.val_acc),
+      pct("val_acc", `${choosesOnTest() ? "on the test images" : "validation"} (%)`, (one) => one.val_acc),
       col("host", "machine", (one) => one.host, LESSER),
     ],
     training,
@@ -116,8 +117,8 @@ async function liveCurves(training) {
   return series.length
     ? curveChart(
         series,
-        "validation accuracy (%)",
-        { name: "live-curves", title: "Validation accuracy so far", words: more },
+        curveWords("validation accuracy (%)"),
+        { name: "live-curves", title: capital(curveWords("validation accuracy so far")), words: more },
         100,
       )
     : null;

@@ -27,7 +27,7 @@ kdgap.views.power = {
       return [
         el("h1", {}, "No such claim or comparison"),
         el("p", {}, `Nothing here is called “${asked}”. `, link("See the power of all", "power")),
-        left_out ? leftOut(left_out) : null,
+        left_out ? moreLeft(left_out) : null,
       ];
     const wanted = Number(state.get("n") ?? chosen.now);
     const n = d3.least(seeds, (count) => Math.abs(count - wanted));
@@ -41,7 +41,7 @@ kdgap.views.power = {
       ),
       n === wanted ? null : note(`Shown for ${n} seeds a side, the nearest to ${state.get("n")}.`),
       chosen.guessed ? note("Too few seeds to see a spread: the study's guess stands in its place.") : null,
-      left_out ? leftOut(left_out) : null,
+      left_out ? moreLeft(left_out) : null,
       el(
         "div",
         { class: "charts" },
@@ -53,7 +53,7 @@ kdgap.views.power = {
   },
 };
 
-const leftOut = (count) => note(`${count} more are not shown here.`);
+const moreLeft = (count) => note(`${count} more are not shown here.`);
 
 function powerPicker(named, chosen, seeds, n) {
   const options = ["claim", "gain"]

@@ -69,7 +69,7 @@ function runFacts(study, run, rows, at) {
     ablationFact(study, run),
     ["test accuracy", run.test.best || run.test.last ? `${test("best")}, ${test("last")}` : "not tested"],
     [
-      "validation",
+      choosesOnTest() ? "while training, on the test images" : "validation",
       known(run.validation.best)
         ? `${percent(run.validation.best)} %${run.validation.best_epoch ? ` in epoch ${run.validation.best_epoch}` : ""} of ${run.epochs ?? run.history.length}`
         : DASH,
@@ -177,7 +177,7 @@ function historySection(run) {
   };
   const one = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
   const accuracy = [
-    one("validation", "var(--ink)", line("val_acc")),
+    one(choosesOnTest() ? "test images" : "validation", "var(--ink)", line("val_acc")),
     one("training", TERMS[0], line("train_acc"), "6 3"),
   ];
   const losses = ["loss_total", "loss_ce", "loss_kd"].map((key, index) =>
@@ -213,7 +213,10 @@ function historySection(run) {
 }
 
 function epochTable(run) {
-  const titles = { val_acc: "validation (%)", train_acc: "training (%)" };
+  const titles = {
+    val_acc: choosesOnTest() ? "on the test images (%)" : "validation (%)",
+    train_acc: "training (%)",
+  };
   const plain = ["loss_total", "loss_ce", "loss_kd", "grad_norm_max", "proj_grad_norm_max", "lr"];
   const recorded = (key) => run.history.some((entry) => known(entry[key]));
   return table(

@@ -115,7 +115,8 @@ function runTable(study, every, rows, at, state) {
 }
 
 function runColumns(at) {
-  const title = (name) => COLUMN_TITLES[name] ?? name;
+  const titles = { ...COLUMN_TITLES, ...(choosesOnTest() ? { validation: "on the test images" } : {}) };
+  const title = (name) => titles[name] ?? name;
   const text = (name, more) => col(name, title(name), (row) => row[at[name]] ?? "", more);
   const number = (name, more) => num(name, title(name), (row) => row[at[name]], more);
   const share = (name, more) => pct(name, title(name), (row) => row[at[name]], more);

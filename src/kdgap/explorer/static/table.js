@@ -14,10 +14,10 @@ const LESSER = { lesser: true };
 const LEAST = { least: true };
 /** Whether the window is as narrow as a phone, so that two columns are better one. */
 const slim = () => window.matchMedia("(max-width: 600px)").matches;
-/** Both ends of an interval in points, for the CSV alone. */
-const ends = (pair) =>
-  ["low", "high"].map((key, end) =>
-    col(key, key, (row) => pair(row)?.[end] ?? null, { raw: true, unit: "pp" }),
+/** Both ends of an interval, for the CSV alone; of: what it is of, where a table has several. */
+const ends = (pair, { of = null, unit = "pp", scale = 1 } = {}) =>
+  ["low", "high"].map((side, end) =>
+    col(of ? `${of}_${side}` : side, side, (row) => pair(row)?.[end] ?? null, { raw: true, unit, scale }),
   );
 /** A difference with its interval, which may stand on a line of its own. */
 const withInterval = (value, pair) => [

@@ -36,7 +36,7 @@ function gridSection(study, arm) {
     table(
       [
         ...names.map((name) => num(name, name, (one) => one.parameters[name] ?? null)),
-        inPercent("accuracy", choiceTitle(epoch), (one) => one.score),
+        pct("accuracy", choiceTitle(epoch), (one) => one.score),
         col("chosen", "chosen", (one) => (one.chosen ? "yes" : "")),
         col("runs", "runs", (one) => one.runs?.length ?? 0, {
           show: (one, count) =>
@@ -50,7 +50,7 @@ function gridSection(study, arm) {
       rows,
       {
         name: "grid",
-        sort: "-accuracy_percent",
+        sort: "-accuracy",
         caption: `Chosen on ${choosingImages()}, mean over ${seeds}`,
       },
     ),
@@ -91,7 +91,7 @@ function gridChart(rows, [down, across], about) {
         Plot.text(cells, {
           x: across,
           y: down,
-          text: (cell) => cell.accuracy.toFixed(2),
+          text: (cell) => rounded(cell.accuracy, 2),
           fontSize: 12,
           fontWeight: (cell) => (cell.chosen ? 700 : 400),
           fill: (cell) => (strong(cell) ? "var(--on-strong)" : "var(--ink)"),
