@@ -174,3 +174,16 @@ def test_the_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_hash(path) == expected
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1E+400", "1.5e0999", "1e309"])
+def test_a_number_beyond_every_float_is_no_json(number: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        parse_json(f'{{"loss": [{number}]}}')
+
+
+@pytest.mark.parametrize(
+    "number", ["1e308", "1E-999", "0e999", "1.5e+0002", "12345678901234567890"]
+)
+def test_a_number_that_a_float_or_int_holds_is_read(number: str) -> None:
+    assert parse_json(number) == (int(number) if number.isdigit() else float(number))
