@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
@@ -229,6 +230,17 @@ def test_what_nobody_foresaw_is_one_line_and_ends_no_server(
     answer = client.get("/data/run/0.json")
     assert (answer.status_code, answer.text) == (503, "503: two lines\n")
     assert client.get("/data/runs.json").status_code == 200
+
+
+def test_a_live_file_names_no_other_run_than_its_own(
+    client: TestClient, directory: StudyDirectory
+) -> None:
+    run = directory.plan()["runs"][1]["id"]
+    (directory.path / "live").mkdir()
+    about = {"when": time.time(), "host": "h", "phase": "p", "runs": {run: {"run": 99, "step": 3}}}
+    (directory.path / "live" / "host-1.json").write_text(json.dumps(about))
+    ((found,),) = (one["runs"] for one in client.get("/data/live.json").json()["runners"])
+    assert (found["run"], found["step"]) == (1, 3)
 
 
 @pytest.mark.parametrize("said", ["NaN", '{"when": NaN}', "[]", '{"when": 1e999}', '{"runs": 7}'])

@@ -269,7 +269,7 @@ def _runner(snapshot: Snapshot, about: dict[str, Any]) -> dict[str, Any]:
         "phase": str(about.get("phase", "")),
         "when": about.get("when"),
         "runs": [
-            {"run": snapshot.numbers[key], **value}
+            {**value, "run": snapshot.numbers[key]}
             for key, value in (runs.items() if isinstance(runs, dict) else ())
             if key in snapshot.numbers and isinstance(value, dict)
         ],

@@ -1,6 +1,5 @@
 """What the explorer computes beside the analysis: any two arms compared, and why claims end so."""
 
-from dataclasses import replace
 from typing import Any
 
 from kdgap.explorer.power import claim_questions
@@ -42,8 +41,7 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
         return {"value": None, "shared": len(shared)}
     terms = [Weighted(own, 1.0, own.slot.text), Weighted(other, -1.0, other.slot.text)]
     statistics = context.evidence.statistics
-    view = replace(context.primary, permute=False)
-    (judged,) = judge([compare(terms, context.evidence, view)], statistics)
+    (judged,) = judge([compare(terms, context.evidence, context.unpermuted)], statistics)
     made = judged.comparison
     bounds = None if made.estimate is None else list(made.estimate.interval(statistics.confidence))
     return {

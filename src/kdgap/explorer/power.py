@@ -1,11 +1,10 @@
 """What n seeds can show of every gain and claim, by the spread that was seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.judge.comparison import View
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import judged_claims
 from kdgap.judge.family import Judged
@@ -62,16 +61,12 @@ def _question(judged: Judged, says: Says, level: float) -> Question | None:
     return None if made.point is None else Question(says, *made.spread, level)
 
 
-def _unpermuted(context: Context) -> View:
-    return replace(context.primary, permute=False)
-
-
 def claim_questions(context: Context) -> list[Question | None]:
     """Return the test of each claim; None where runs are missing."""
     alpha = float(context.settings["alpha"])
     return [
         _question(judged, claim.says, alpha / outcome["claims_in_family"])
-        for claim, judged, outcome in judged_claims(context, _unpermuted(context))
+        for claim, judged, outcome in judged_claims(context, context.unpermuted)
     ]
 
 
@@ -80,7 +75,7 @@ def gain_questions(context: Context) -> list[Question | None]:
     alpha = float(context.settings["alpha"])
     return [
         _question(judged, "above", alpha / max(judged.family, 1))
-        for _, judged in judged_gains(context, _unpermuted(context))
+        for _, judged in judged_gains(context, context.unpermuted)
     ]
 
 

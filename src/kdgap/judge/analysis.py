@@ -172,7 +172,7 @@ def _each(views: list[dict[str, Any]], kind: str, index: int, name: str) -> dict
 def _views(context: Context) -> list[dict[str, Any]]:
     """Return gains and claims under every other way of looking that the runs allow."""
     evidence = context.evidence
-    primary = replace(context.primary, permute=False)  # only shown beside the first way
+    primary = context.unpermuted
     views: list[tuple[str, View]] = []
     if any(evidence.shared_seeds(arm) for arm in context.finals):
         views.append(("without shared selection seeds", replace(primary, drop_shared=True)))

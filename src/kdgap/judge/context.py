@@ -1,6 +1,6 @@
 """What all parts of one analysis look at: the runs in their arms, and how they are judged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -37,6 +37,11 @@ class Context:
     def primary(self) -> View:
         """How the study is looked at first."""
         return View(self.evidence.primary, self.evidence.statistics.test)
+
+    @property
+    def unpermuted(self) -> View:
+        """The same without permutation p-values, which are only shown beside the first way."""
+        return replace(self.primary, permute=False)
 
     @cached_property
     def settings(self) -> dict[str, Any]:

@@ -180,13 +180,16 @@ function seedsBeside(one, two, weights) {
   if (!rows.length) return null;
   const apart = (row) => (known(row.first) && known(row.second) ? row.first - row.second : null);
   const side = (key) =>
-    num(`${key}_percent`, `${key} (%)`, (row) => row[key] ?? null, { show: (row, value) => fixed(value) });
+    num(key, `${key} (%)`, (row) => row[key] ?? null, {
+      show: (row, value) => fixed(value),
+      unit: "percent",
+    });
   return table(
     [
       num("seed", "seed", (row) => row.seed),
       side("first"),
       side("second"),
-      num("difference_pp", "difference (pp)", apart, { show: (row, value) => signed(value) }),
+      num("difference", "difference (pp)", apart, { show: (row, value) => signed(value), unit: "pp" }),
     ],
     rows.sort((x, y) => x.seed - y.seed),
     {
