@@ -14,6 +14,7 @@ PACKAGE = Path(kdgap.__file__).parent
 FLOORS = {
     "": 0,
     "errors": 1,
+    "disk": 1,
     "registry": 1,
     "stats": 1,
     "addressing": 1,
@@ -37,7 +38,7 @@ FLOORS = {
     "__main__": 9,
 }
 # Errors and the registry are the ground that the other rooms of the first floor stand on.
-GROUND = {"errors", ""}
+GROUND = {"errors", "disk", "files", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},

@@ -1,57 +1,244 @@
-"""The one door to the disk: every write is atomic, and every JSON file is strict.
+"""What the house does with files: every write is atomic, and every JSON file is strict.
 
-A write goes to a temporary file in the same directory, is flushed and synced, renamed over the
-target, and the directory is synced. So a reader sees the old content or the new, never a torn file.
+A write goes to a temporary file in the same directory, is synced, renamed over the target, and the
+directory is synced. So a reader sees the old content or the new, never a torn file. Everything
+here goes through the door in `kdgap.disk`; no other module opens, lists, makes or removes files
+(`tests/test_architecture.py`).
 """
 
+import errno
 import hashlib
+import io
 import json
 import math
 import os
 import re
+import stat
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
 
+from kdgap import disk
 from kdgap.errors import StoreDamagedError
 
 TEMPORARY_PREFIX = ".tmp-"
+_APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a name for a temporary file in the folder of `path` that nobody else has."""
+    # A random name: process numbers repeat on the machines that share a folder.
+    return path.with_name(f"{TEMPORARY_PREFIX}{token_hex(8)}")
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably and in one step."""
-    # A random name: process numbers repeat on the machines that share a folder.
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{token_hex(8)}")
+    temporary = temporary_beside(path)
     try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
+        _write_new(temporary, content)
+        disk.call(disk.current.rename, temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            remove(temporary)
         raise
     sync_directory(path.parent)
 
 
+def _write_new(path: Path, content: bytes, *, durable: bool = True) -> None:
+    handle = disk.call(disk.current.open, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        _write_all(handle, content)
+        if durable:
+            disk.call(disk.current.sync, handle)
+    finally:
+        disk.current.close(handle)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[disk.call(disk.current.write, handle, left) :]
+
+
+def link_new(path: Path, content: bytes) -> bool:
+    """Write a file under a name that must be free, durably; return whether this call made it."""
+    temporary = temporary_beside(path)
+    try:
+        _write_new(temporary, content)
+        disk.call(disk.current.link, temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        with suppress(OSError):
+            remove(temporary)
+    sync_directory(path.parent)
+    return True
+
+
+def write_volatile(path: Path, content: bytes) -> None:
+    """Replace `path` in one step, without waiting for the medium: for what may be lost."""
+    temporary = temporary_beside(path)
+    try:
+        _write_new(temporary, content, durable=False)
+        disk.call(disk.current.rename, temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            remove(temporary)
+        raise
+
+
 def sync_directory(path: Path) -> None:
     """Make renames in a directory durable."""
-    handle = os.open(path, os.O_RDONLY)
+    handle = disk.call(disk.current.open, path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        disk.call(disk.current.sync, handle)
     finally:
-        os.close(handle)
+        disk.current.close(handle)
 
 
 def append_line(path: Path, line: str) -> None:
     """Append one line and sync it; after a crash at most this line is torn, and stays alone."""
-    with path.open("a+b") as stream:
-        size = stream.seek(0, os.SEEK_END)
-        stream.seek(max(0, size - 1))
-        torn = stream.read(1) not in (b"", b"\n")
-        stream.write(b"\n" * torn + line.encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    handle = disk.call(disk.current.open, path, _APPEND)
+    try:
+        size = os.lseek(handle, 0, os.SEEK_END)
+        torn = False
+        if size:
+            last = bytearray(1)
+            os.lseek(handle, size - 1, os.SEEK_SET)
+            disk.call(disk.current.read_into, handle, memoryview(last))
+            torn = last != b"\n"
+        _write_all(handle, b"\n" * torn + line.encode() + b"\n")
+        disk.call(disk.current.sync, handle)
+    finally:
+        disk.current.close(handle)
+    if not size:
+        sync_directory(path.parent)  # the file itself may be new
+
+
+class _Reader(io.RawIOBase):
+    """A file that is read through the door."""
+
+    def __init__(self, path: Path, *, pipes: bool) -> None:
+        # Opening a pipe that nobody writes to would wait without end.
+        flags = os.O_RDONLY if pipes else os.O_RDONLY | os.O_NONBLOCK
+        self._handle = disk.call(disk.current.open, path, flags)
+        kind = os.fstat(self._handle).st_mode
+        if stat.S_ISREG(kind) or (pipes and not stat.S_ISDIR(kind)):
+            return
+        self.close()
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+    def fileno(self) -> int:
+        return self._handle
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return disk.call(disk.current.read_into, self._handle, memoryview(buffer).cast("B"))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return os.lseek(self._handle, offset, whence)
+
+    def tell(self) -> int:
+        return os.lseek(self._handle, 0, os.SEEK_CUR)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            disk.current.close(self._handle)
+
+
+def open_file(path: Path, *, pipes: bool = False) -> io.BufferedReader:
+    """Open a regular file for reading bytes.
+
+    Args:
+        path: the file.
+        pipes: also read pipes and devices, as in `kdgap run /dev/stdin`.
+
+    Raises:
+        OSError: it cannot be opened, or is a folder, or a pipe where none is read.
+    """
+    return io.BufferedReader(_Reader(path, pipes=pipes), 2**17)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a regular file holds; see `open_file` for the errors."""
+    with open_file(path) as stream:
+        return stream.read()
+
+
+def read_text(path: Path) -> str:
+    """Return what a UTF-8 text file holds.
+
+    Raises:
+        OSError: see `open_file`.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    return read_bytes(path).decode("utf-8")
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the names in a folder, sorted. Raises `OSError` where there is none to be read."""
+    return sorted(disk.call(disk.current.names, folder))
+
+
+def entries(folder: Path, pattern: str = "*") -> list[Path]:
+    """Return what is in a folder and fits a pattern, sorted; nothing where there is no folder.
+
+    Raises:
+        OSError: it cannot be listed. (`Path.glob` passes over such a folder without a word.)
+    """
+    try:
+        names = names_in(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in names if fnmatchcase(name, pattern)]
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, durably, unless it is there.
+
+    Raises:
+        OSError: it cannot be made, or a file has its name.
+    """
+    try:
+        disk.call(disk.current.make_folder, path)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        make_folder(path.parent)
+        make_folder(path)
+        return
+    except OSError:
+        if not path.is_dir():
+            raise
+        return
+    sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or link, unless it is gone already."""
+    with suppress(FileNotFoundError):
+        disk.call(disk.current.unlink, path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all below it; a link is removed, never followed."""
+    if path.is_symlink() or not path.is_dir():
+        remove(path)
+        return
+    for name in names_in(path):
+        remove_tree(path / name)
+    with suppress(FileNotFoundError):
+        disk.call(disk.current.remove_folder, path)
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
@@ -94,12 +281,12 @@ def read_json(path: Path) -> Any:
         StoreDamagedError: the file cannot be read or is not strict JSON.
     """
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
+        return parse_json(read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise StoreDamagedError(f"{path}: {error}") from None
 
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from kdgap.errors import BadInputError, one_line
+from kdgap.files import open_file
 
 MAX_BYTES = 64_000  # the parser is slow: a megabyte of brackets would take half a minute
 MAX_DEPTH = 40
@@ -81,7 +82,7 @@ def load(path: Path) -> Document:
         BadInputError: the file is missing, too large, not UTF-8, or not strict YAML.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path, pipes=True) as stream:
             raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadInputError(f"cannot read {path}: {error.strerror}") from None

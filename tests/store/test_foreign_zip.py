@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kdgap import disk
 from kdgap.errors import BadInputError
 from kdgap.store.imported import import_runs
 from tests.store.foreign_files import FIDELITY, FINAL, findings, history, write
@@ -85,14 +86,14 @@ def test_a_file_that_may_not_be_read_is_named(
 ) -> None:
     write(tmp_path, FINAL)
     locked = write(tmp_path, FINAL.replace("seed0", "seed1"), seed=1)
-    read = Path.read_bytes
+    real = disk.current.open
 
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, flags: int) -> int:
         if path == locked:
             raise PermissionError(13, "Permission denied")
-        return read(path)
+        return real(path, flags)
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(disk.current, "open", refuse)
     about, runs = import_runs(tmp_path, "x")
     assert len(runs) == 1
     assert findings(about, "unreadable")[0]["text"] == "Permission denied"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kdgap import disk
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import write_json
 from kdgap.store.record import (
@@ -306,20 +307,20 @@ def _drop_dies_at(
     directory: RunDirectory, monkeypatch: pytest.MonkeyPatch, unlinked: int | None
 ) -> None:
     """Drop weights and die after so many were deleted; None = before the manifest is written."""
-    unlink, left = Path.unlink, iter(range(unlinked or 0))
+    unlink, left = disk.current.unlink, iter(range(unlinked or 0))
 
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    def dying_unlink(path: Path, missing_ok: bool = False) -> None:
+    def dying_unlink(path: Path) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        unlink(path, missing_ok=missing_ok)
+        unlink(path)
 
     with monkeypatch.context() as patch:
         if unlinked is None:
             patch.setattr("kdgap.store.record.write_json", dies)
-        patch.setattr(Path, "unlink", dying_unlink)
+        patch.setattr(disk.current, "unlink", dying_unlink)
         with pytest.raises(KeyboardInterrupt):
             directory.drop_weights()
 
@@ -501,7 +502,7 @@ def test_weights_are_dropped_to_the_end_after_a_crash_between(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", dies)
+        patch.setattr(disk.current, "unlink", dies)
         with pytest.raises(KeyboardInterrupt):
             finished.drop_weights()
     assert finished.has_weights()

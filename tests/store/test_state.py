@@ -1,7 +1,6 @@
 """A state is read back exactly or passed over; whatever breaks, the one before it is there."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from kdgap import disk
 from kdgap.files import write_json
 from kdgap.store import state as state_module
 from kdgap.store.state import Snapshot, StateFiles
@@ -255,18 +255,18 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, first: int) -> None:
         self.first, self.calls = first, 0
-        fsync, replace = os.fsync, Path.replace
+        sync, rename = disk.current.sync, disk.current.rename
 
         def full_fsync(handle: int) -> None:
             self._count()
-            fsync(handle)
+            sync(handle)
 
-        def full_replace(source: Path, target: Path) -> Path:
+        def full_replace(source: Path, target: Path) -> None:
             self._count()
-            return replace(source, target)
+            rename(source, target)
 
-        monkeypatch.setattr("kdgap.files.os.fsync", full_fsync)
-        monkeypatch.setattr(Path, "replace", full_replace)
+        monkeypatch.setattr(disk.current, "sync", full_fsync)
+        monkeypatch.setattr(disk.current, "rename", full_replace)
 
     def _count(self) -> None:
         self.calls += 1
@@ -329,18 +329,18 @@ def test_after_a_failed_write_the_next_one_keeps_the_last_good_state(
 def test_a_crash_while_old_states_are_dropped_leaves_the_newest(
     two: Path, monkeypatch: pytest.MonkeyPatch, unlinked: int
 ) -> None:
-    states, unlink, left = reopened(two), Path.unlink, iter(range(unlinked))
+    states, unlink, left = reopened(two), disk.current.unlink, iter(range(unlinked))
     states.read()
     (two / "state-000000.json").write_text("{")
     (two / "state-000000.safetensors").write_bytes(b"")
 
-    def dying_unlink(path: Path, missing_ok: bool = False) -> None:
+    def dying_unlink(path: Path) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        unlink(path, missing_ok=missing_ok)
+        unlink(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", dying_unlink)
+        patch.setattr(disk.current, "unlink", dying_unlink)
         with pytest.raises(KeyboardInterrupt):
             states.write(snapshot(3))
     found = reopened(two)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kdgap import disk
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import write_json
 from kdgap.store.record import BEST, FAILURE, HISTORY, LAST, RESULTS, RunDirectory
@@ -120,11 +121,13 @@ def test_two_processes_that_lock_at_once_agree(study: StudyDirectory) -> None:
 def test_a_runner_that_was_overtaken_while_locking_takes_what_is_there(
     study: StudyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def overtaken(path: Path, value: object) -> None:
-        write_json(path, value)
-        write_json(study.path / "locked" / "threads.json", 8)
+    link = disk.current.link
 
-    monkeypatch.setattr("kdgap.store.study.write_json", overtaken)
+    def overtaken(source: Path, target: Path) -> None:
+        write_json(target, 8)
+        link(source, target)
+
+    monkeypatch.setattr(disk.current, "link", overtaken)
     assert study.lock_fact("threads", 2) == 8
     assert [path.name for path in (study.path / "locked").iterdir()] == ["threads.json"]
 

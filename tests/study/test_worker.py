@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kdgap import disk
 from kdgap.engine.evaluate import predict
 from kdgap.engine.student import Student, check_trainable
 from kdgap.errors import (
@@ -620,19 +621,18 @@ def test_a_first_start_that_was_killed_is_started_again(
     opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = opened()
-    replace, unlink = Path.replace, Path.unlink
+    rename = disk.current.rename
+    with monkeypatch.context() as patch:
 
-    def killed(self: Path, target: Path) -> Path:
-        if target.name == "plan.json":
-            monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # nobody cleans up
-            raise KeyboardInterrupt
-        return replace(self, target)
+        def killed(source: Path, target: Path) -> None:
+            if target.name == "plan.json":
+                patch.setattr(disk.current, "unlink", lambda _: None)  # nobody cleans up
+                raise KeyboardInterrupt
+            rename(source, target)
 
-    monkeypatch.setattr(Path, "replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        start_study(workspace, lambda _: None)
-    monkeypatch.setattr(Path, "replace", replace)
-    monkeypatch.setattr(Path, "unlink", unlink)
+        patch.setattr(disk.current, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            start_study(workspace, lambda _: None)
     assert any(p.name.startswith(TEMPORARY_PREFIX) for p in workspace.directory.path.iterdir())
     assert start_study(opened(), lambda _: None).exists()
 

@@ -91,6 +91,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
 
 def _doors_files(path: Path, copy: Path) -> Path | None:
     """Copy the result files of the doors' layout; None where a folder has another layout."""
+    from kdgap.files import make_folder, read_bytes, write_atomic
     from kdgap.store.foreign import FIDELITY, RESULTS
     from kdgap.store.reference import TOP
 
@@ -99,8 +100,8 @@ def _doors_files(path: Path, copy: Path) -> Path | None:
         for file in sorted(top.rglob("*.json")):
             if file.name in (RESULTS, FIDELITY) and file.is_file():
                 target = copy / file.relative_to(path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.read_bytes())
+                make_folder(target.parent)
+                write_atomic(target, read_bytes(file))
     return copy if tops and copy.exists() else None
 
 

@@ -181,11 +181,11 @@ def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path)
         BadInputError: the folder cannot be written.
     """
     from kdgap.errors import BadInputError
-    from kdgap.files import json_text, write_atomic
+    from kdgap.files import json_text, make_folder, write_atomic
     from kdgap.report.tables.files import write_tables
 
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_tables(evidence, analysis, folder)
         write_atomic(folder / "analysis.json", (json_text(analysis) + "\n").encode())
     except OSError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdgap.cli.study import Out, StudyArgument
+from kdgap.files import remove, remove_tree
 
 if TYPE_CHECKING:
     from kdgap.store.progress import Survey
@@ -226,7 +227,6 @@ def clean(
     out: Out = None,
 ) -> None:
     """Remove runs that are stale (no longer planned), failed or damaged, after saying which."""
-    import shutil
 
     from kdgap.cli.printing import say
     from kdgap.errors import BadInputError
@@ -249,7 +249,7 @@ def clean(
     for path in doomed:
         run = directory.run(str(Path(path).relative_to(directory.path)))
         if link := run.link():
-            link.unlink()  # the link alone: what it leads to is not ours
+            remove(link)  # the link alone: what it leads to is not ours
             removed += 1
             continue
         if not run.path.exists():  # its slot was a link, which is gone
@@ -259,6 +259,6 @@ def clean(
             say(f"kept: {path} is being trained")
             continue
         with lock:
-            shutil.rmtree(path)
+            remove_tree(path)
             removed += 1
     print(f"{removed} removed")

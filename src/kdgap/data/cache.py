@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save
 
 from kdgap.data.dataset import Decoded, Images, fingerprint
 from kdgap.errors import BadInputError
-from kdgap.files import file_hash, write_atomic
+from kdgap.files import file_hash, make_folder, write_atomic
 
 _FORMAT = "1"  # raised whenever decoding changes
 
@@ -64,7 +64,7 @@ def decoded_once(key: str, decode: Callable[[], Decoded]) -> Decoded:
         "fingerprint": str(decoded.fingerprint),
     }
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomic(path, save(tensors, metadata))
     return decoded
 

@@ -17,6 +17,7 @@ from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, one_line
+from kdgap.files import make_folder, read_text
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32
@@ -154,7 +155,7 @@ def _from_binary(layout: _Layout, folder: Path) -> Decoded:
     )
     names = folder / layout.binary_classes
     try:
-        classes = tuple(names.read_text(encoding="utf-8").split())
+        classes = tuple(read_text(names).split())
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{names}: {one_line(error)}") from None
     if len(classes) != layout.classes:
@@ -197,7 +198,7 @@ def _from_torchvision(layout: _Layout, request: Request) -> Decoded:
             with tempfile.TemporaryDirectory(prefix="kdgap-") as temporary:
                 make(temporary, download=True)
                 shutil.rmtree(folder, ignore_errors=True)
-                request.root.mkdir(parents=True, exist_ok=True)
+                make_folder(request.root)
                 shutil.move(Path(temporary) / layout.python, folder)
         for train in (True, False):
             loaded = make(str(request.root), train=train)

@@ -11,7 +11,7 @@ from kdgap.explorer.page import POLICY, STATIC
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.explorer.watch import WHOLE, as_json
-from kdgap.files import write_atomic
+from kdgap.files import make_folder, names_in, read_text, remove, remove_tree, write_atomic
 
 MARK = "kdgap-explorer.json"
 """Says that a folder is an exported page, and may be written over."""
@@ -42,18 +42,18 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
     """
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"{folder}: is a file; give another --export")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK).exists():
+    if folder.is_dir() and names_in(folder) and not (folder / MARK).exists():
         raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name in ("data", "static"):
             if (folder / name).is_symlink():
                 raise BadInputError(f"{folder / name}: is a symbolic link; give another --export")
             if (folder / name).exists():
-                shutil.rmtree(folder / name)
+                remove_tree(folder / name)
         write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
         shutil.copytree(STATIC, folder / "static")
-        (folder / "static" / "index.html").unlink()
+        remove(folder / "static" / "index.html")
         write_atomic(folder / "index.html", _index().encode())
         write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
         return _write_data(snapshot, folder / "data")
@@ -63,7 +63,7 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
 
 def _write_data(snapshot: Snapshot, folder: Path) -> int:
     for name in ("arm", "compare", "run"):
-        (folder / name).mkdir(parents=True)
+        make_folder(folder / name)
     for name, make in WHOLE.items():
         _script(folder, name, make(snapshot))
     _script(folder, "live", live_document(snapshot))
@@ -85,7 +85,7 @@ def _index() -> str:
     policy = POLICY.replace("; frame-ancestors 'none'", "")  # not heeded in a meta element
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     head += '<meta name="kdgap-data" content="scripts">\n'
-    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    page = read_text(STATIC / "index.html")
     return page.replace('<meta charset="utf-8">\n', f'<meta charset="utf-8">\n{head}', 1)
 
 

@@ -10,7 +10,7 @@ from kdgap.errors import KdgapError
 from kdgap.explorer.documents import slot_names
 from kdgap.explorer.repeat import repeat
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.files import read_json
+from kdgap.files import entries, read_json
 from kdgap.judge.evidence import Run
 from kdgap.store.record import ATTEMPTS, FAILURE, HISTORY, MANIFEST, RUN, TIMING
 from kdgap.store.study import StudyDirectory
@@ -73,7 +73,7 @@ def _files(folder: Path) -> dict[str, int]:
     """Return the names and sizes of a folder's own files; training replaces some while we look."""
     found = {}
     with suppress(OSError):
-        for entry in sorted(folder.iterdir()):
+        for entry in entries(folder):
             if not entry.name.startswith("."):
                 with suppress(OSError):
                     about = entry.lstat()

@@ -20,6 +20,7 @@ from kdgap.explorer.judged import compare_document
 from kdgap.explorer.page import POLICY, STATIC
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.watch import WHOLE, Watch, as_json
+from kdgap.files import read_bytes
 from kdgap.store.study import StudyDirectory
 
 NUMBERED = {"arm": arm_document, "compare": compare_document, "run": run_document}
@@ -125,7 +126,7 @@ def _missing() -> Response:
 
 
 def _page(_: Request) -> Response:
-    return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+    return Response(read_bytes(STATIC / "index.html"), media_type="text/html; charset=utf-8")
 
 
 def _static(request: Request) -> Response:

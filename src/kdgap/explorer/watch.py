@@ -9,6 +9,7 @@ from typing import Any
 from kdgap.explorer.documents import live_document, runs_document, study_document
 from kdgap.explorer.power import power_document
 from kdgap.explorer.snapshot import Snapshot, take
+from kdgap.files import entries
 from kdgap.judge.load import GivenClaims
 from kdgap.store.imported import IMPORT, RUNS
 from kdgap.store.progress import Pace
@@ -97,7 +98,7 @@ class Watch:
         directory = StudyDirectory(self._path)
         if not directory.exists():
             return tuple(_stamp(self._path / name) for name in (IMPORT, RUNS))
-        locked = sorted((self._path / "locked").glob("*.json"))
+        locked = entries(self._path / "locked", "*.json")
         stamps = [_stamp(path) for path in (self._path / PLAN, self._path / SELECTION, *locked)]
         for run in directory.plan()["runs"]:
             place = self._path / run["path"]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from kdgap.errors import TeacherError, one_line
+from kdgap.files import open_file
 from kdgap.spec import ModelSpec
 
 _KEY = "kdgap"
@@ -75,7 +76,7 @@ class Card(_Frozen):
 
 def is_pickle(path: Path) -> bool:
     """Return whether a file starts like a pickle, bare or in torch's zip archive."""
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         head = stream.read(9)
     # A safetensors file starts with the length of its header, whose first byte may be a pickle's;
     # its ninth byte opens the header.

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdgap.errors import BadInputError, one_line
+from kdgap.files import read_bytes
 from kdgap.spec.identity import canonical_json
 from kdgap.store.gate import (
     OUTCOMES,
@@ -138,7 +139,7 @@ def _members(source: Path) -> Iterator[tuple[str, bytes | Unreadable]]:
                 name = text_of(path.relative_to(source).as_posix())
                 try:
                     _refuse_size(source, name, path.stat().st_size)
-                    content: bytes | Unreadable = path.read_bytes()
+                    content: bytes | Unreadable = read_bytes(path)
                 except OSError as error:
                     content = Unreadable(name, "", error.strerror or "cannot be read")
                 yield name, content

@@ -22,7 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.files import json_text, parse_json, read_json, write_atomic, write_json
+from kdgap.files import (
+    json_text,
+    make_folder,
+    names_in,
+    parse_json,
+    read_bytes,
+    read_json,
+    write_atomic,
+    write_json,
+)
 from kdgap.spec.identity import canonical_json
 from kdgap.store.foreign import (
     ForeignFile,
@@ -68,7 +77,7 @@ class ImportedDirectory:
             raise BadInputError(f"{self.path}: is a symbolic link; name a real folder")
         if self.path.exists() and not self.path.is_dir():
             raise BadInputError(f"{self.path}: is a file; give another --out")
-        if self.path.is_dir() and not self.exists() and any(self.path.iterdir()):
+        if self.path.is_dir() and not self.exists() and names_in(self.path):
             raise BadInputError(f"{self.path}: not empty and no import; give another --out")
 
     def differs(self, about: dict[str, Any]) -> bool:
@@ -85,7 +94,7 @@ class ImportedDirectory:
     def write(self, about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
         """Write an import; `import.json` comes last and commits it."""
         content = "".join(json_text(run, indent=None) + "\n" for run in runs).encode()
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_atomic(self.path / RUNS, content)
         write_json(
             self.path / IMPORT, {**about, "runs_sha256": hashlib.sha256(content).hexdigest()}
@@ -104,7 +113,7 @@ class ImportedDirectory:
         if not isinstance(about, dict) or about.get("format") != 1:
             raise StoreDamagedError(f"{self.path / IMPORT}: not an import of this version")
         try:
-            content = (self.path / RUNS).read_bytes()
+            content = read_bytes(self.path / RUNS)
         except OSError as error:
             raise StoreDamagedError(f"{self.path / RUNS}: {error.strerror}") from None
         if hashlib.sha256(content).hexdigest() != about.get("runs_sha256"):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from kdgap.errors import BadInputError
+from kdgap.files import make_folder, read_bytes
 
 LOOKS, LOOK_SECONDS, WAIT_SECONDS = 3, 0.01, 0.05
 PROBE = ".lock-probe"
@@ -78,7 +79,7 @@ def _take(path: Path) -> Lock | None:
             stream.close()
             return None
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
         except OSError as error:
             stream.close()
             raise BadInputError(
@@ -111,7 +112,7 @@ def is_held(path: Path) -> bool:
 def holder(path: Path) -> str:
     """Return who holds a lock, in words."""
     try:
-        about = json.loads(path.read_bytes())
+        about = json.loads(read_bytes(path))
         return f"process {about['pid']} on {about['host']} since {about['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

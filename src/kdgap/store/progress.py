@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kdgap.errors import KdgapError
-from kdgap.files import read_json
+from kdgap.files import entries, read_json
 from kdgap.spec.study import Slot
 from kdgap.store.record import RUN, TEST, RunDirectory
 from kdgap.store.study import StudyDirectory
@@ -149,7 +149,7 @@ def removable(directory: StudyDirectory) -> tuple[dict[str, str], int]:
 def live(study: Path) -> list[dict[str, Any]]:
     """Return what each runner says it is doing; silent ones are left out."""
     said = []
-    for path in sorted((study / "live").glob("*.json")):
+    for path in entries(study / "live", "*.json"):
         try:
             about = read_json(path)
         except KdgapError:

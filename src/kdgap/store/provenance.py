@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import kdgap
+from kdgap.files import read_bytes
 
 _PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pillow", "pyarrow")
 _VARIABLES = (
@@ -36,7 +37,7 @@ def source_digest() -> str:
     root = Path(kdgap.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + read_bytes(path) + b"\0")
     return digest.hexdigest()
 
 

@@ -17,7 +17,6 @@
 
 import hashlib
 import re
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,10 +27,16 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import (
     TEMPORARY_PREFIX,
     append_line,
+    entries,
     file_hash,
     json_text,
+    make_folder,
+    names_in,
     parse_json,
+    read_bytes,
     read_json,
+    remove,
+    remove_tree,
     write_atomic,
     write_json,
 )
@@ -114,7 +119,7 @@ class RunDirectory:
                     f" ({other[:12]}, this one is {run_id[:12]}); {hint}"
                 )
             return
-        strangers = [entry.name for entry in self.path.iterdir() if not _is_ours(entry.name)]
+        strangers = [name for name in names_in(self.path) if not _is_ours(name)]
         if strangers:
             raise BadInputError(
                 f"output_dir {self.path}: not empty and no run of ours"
@@ -132,7 +137,7 @@ class RunDirectory:
             BadInputError: the directory cannot be written.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.path)
             return try_lock(self.path / LOCK)
         except OSError as error:
             raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
@@ -145,14 +150,14 @@ class RunDirectory:
             resumed: the history up to the state that training goes on from; empty = from scratch.
         """
         kept = {LOCK, ATTEMPTS, RUN} if resumed else {LOCK, ATTEMPTS}
-        self.path.mkdir(parents=True, exist_ok=True)
-        for entry in self.path.iterdir():
+        make_folder(self.path)
+        for entry in entries(self.path):
             if entry.name == TENSORBOARD:
-                shutil.rmtree(entry)
+                remove_tree(entry)
             elif STATE.fullmatch(entry.name):
                 continue  # whoever reads the states also drops them
             elif _is_ours(entry.name) and entry.name not in kept:
-                entry.unlink()
+                remove(entry)
         if not (self.path / RUN).exists():
             write_json(self.path / RUN, run)
         if resumed:
@@ -228,7 +233,7 @@ class RunDirectory:
             dropped = manifest.get("dropped", {}) | kept
             write_json(self.path / MANIFEST, {**manifest, "dropped": dropped})
         for name in _WEIGHTS:
-            (self.path / name).unlink(missing_ok=True)
+            remove(self.path / name)
 
     def read(self, *, hash_weights: bool = True) -> Record:
         """Read a finished run and verify every file against the manifest.
@@ -289,7 +294,7 @@ class RunDirectory:
                 if name in _WEIGHTS:
                     found = file_hash(self.path / name)
                 else:
-                    contents[name] = (self.path / name).read_bytes()
+                    contents[name] = read_bytes(self.path / name)
                     found = hashlib.sha256(contents[name]).hexdigest()
             except OSError as error:
                 raise StoreDamagedError(f"{self.path / name}: {error.strerror}") from None
@@ -315,7 +320,7 @@ class RunDirectory:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(path).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
         return []
     entries = []
@@ -330,7 +335,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 def export_bytes(path: Path, content: bytes) -> None:
     """Write a file for the user, making its folder; a disk error is bad input, not a traceback."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_atomic(path, content)
     except OSError as error:
         raise BadInputError(f"cannot write {path}: {error.strerror}") from None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
-from kdgap.files import read_json, write_json
+from kdgap.files import make_folder, read_json, remove, write_json
 from kdgap.store.foreign import FIDELITY, RESULTS
 from kdgap.store.record import BEST, MANIFEST, Record
 from kdgap.store.study import StudyDirectory
@@ -65,7 +65,7 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
                 "source": str(record.path),
                 **(_as_selected(plan, planned, slot) if slot["role"] == "selection" else {}),
             }
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             write_json(place / RESULTS, content)
             if slot["role"] in ("final", "ablation") and "teacher" in (record.test or {}):
                 write_json(place / FIDELITY, fidelity_of(record))
@@ -172,5 +172,5 @@ def _drop_stale(target: Path, study: str, written: set[Path]) -> None:
             except (StoreDamagedError, AttributeError):
                 continue  # not ours to judge
             if ours:
-                path.unlink()
-                (path.parent / FIDELITY).unlink(missing_ok=True)
+                remove(path)
+                remove(path.parent / FIDELITY)

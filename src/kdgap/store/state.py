@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from kdgap.errors import StoreDamagedError
-from kdgap.files import json_text, read_json, write_atomic
+from kdgap.files import entries, json_text, read_bytes, read_json, remove, write_atomic
 from kdgap.spec import canonical_json
 from kdgap.store.record import STATE
 
@@ -84,10 +84,10 @@ class StateFiles:
         # What commits goes first: tensors without their JSON are no state.
         for suffix in ("json", "safetensors"):
             for number in set(self._numbers(suffix)) - set(keep):
-                self._path(number, suffix).unlink(missing_ok=True)
+                remove(self._path(number, suffix))
 
     def _numbers(self, suffix: str = "json") -> list[int]:
-        names = (STATE.fullmatch(path.name) for path in self.folder.glob("state-*"))
+        names = (STATE.fullmatch(path.name) for path in entries(self.folder, "state-*"))
         return [int(match[1]) for match in names if match and match[2] == suffix]
 
     def _path(self, number: int, suffix: str) -> Path:
@@ -108,7 +108,7 @@ class StateFiles:
             raise StoreDamagedError(f"{path}: belongs to run {str(state['run_id'])[:12]}")
         tensors = self._path(number, "safetensors")
         try:
-            content = tensors.read_bytes()
+            content = read_bytes(tensors)
             if hashlib.sha256(content).hexdigest() != state["tensors_sha256"]:
                 raise StoreDamagedError(f"{tensors}: torn or changed")
             return Snapshot(load(content), state["facts"])
@@ -118,7 +118,7 @@ class StateFiles:
 
 def newest_place(folder: Path) -> list[int] | None:
     """Return epoch and step of the newest state, as it says itself; None if there is none."""
-    for path in sorted(folder.glob("state-*.json"), reverse=True):
+    for path in reversed(entries(folder, "state-*.json")):
         with suppress(StoreDamagedError, KeyError, TypeError):
             facts = read_json(path)["facts"]
             return [int(facts["epoch"]), int(facts["step"])]

@@ -11,19 +11,21 @@
 | `runs/SLOT/SEED-ID/` | one directory a run; see `record.py` |
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any, Literal
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import (
     TEMPORARY_PREFIX,
+    entries,
     json_text,
+    link_new,
+    make_folder,
+    names_in,
+    read_bytes,
     read_json,
-    sync_directory,
     write_json,
 )
 from kdgap.store.locks import PROBE, holder, is_held
@@ -79,7 +81,7 @@ class StudyDirectory:
             return
         # A first start that was killed leaves some of these, and files half written.
         ours = {STUDY, PLAN_LOCK, PROBE, "locked"}
-        names = [entry.name for entry in self.path.iterdir()]
+        names = names_in(self.path)
         strangers = [n for n in names if n not in ours and not n.startswith(TEMPORARY_PREFIX)]
         if strangers:
             raise BadInputError(
@@ -131,9 +133,9 @@ class StudyDirectory:
     def write(self, name: str, value: Any) -> None:
         """Write one of the study's JSON files, unless it says this already."""
         path = self.path / name
-        if path.exists() and path.read_bytes() == (json_text(value) + "\n").encode():
+        if path.exists() and read_bytes(path) == (json_text(value) + "\n").encode():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(path, value)
 
     def locked(self, name: str) -> Any | None:
@@ -147,18 +149,10 @@ class StudyDirectory:
         Whoever comes first decides: the file is linked into place, which happens once.
         """
         folder = self.path / "locked"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         path = folder / f"{name}.json"
         if not path.exists():
-            temporary = folder / f"{TEMPORARY_PREFIX}{token_hex(8)}-{name}"
-            write_json(temporary, value)
-            try:
-                os.link(temporary, path)
-                sync_directory(folder)
-            except FileExistsError:
-                pass  # another runner was first
-            finally:
-                temporary.unlink(missing_ok=True)
+            link_new(path, (json_text(value) + "\n").encode())
         return read_json(path)
 
     def status(self, path: str, *, verify: bool = True) -> RunStatus:
@@ -191,13 +185,13 @@ class StudyDirectory:
         if not folder.is_dir():
             return []
         found = []
-        for slot in sorted(folder.iterdir()):
+        for slot in entries(folder):
             if slot.is_symlink():
                 found.append(f"runs/{slot.name}")
             elif slot.is_dir():
                 found += [
                     f"runs/{slot.name}/{run.name}"
-                    for run in sorted(slot.iterdir())
+                    for run in entries(slot)
                     if run.is_symlink()
                     or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
                 ]

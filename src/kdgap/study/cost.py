@@ -11,7 +11,7 @@ import torch
 from kdgap.data import Shape
 from kdgap.data.cache import cache_folder
 from kdgap.errors import StoreDamagedError
-from kdgap.files import read_json, write_json
+from kdgap.files import make_folder, read_json, write_json
 from kdgap.models import model_cost
 from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
@@ -141,7 +141,7 @@ def store_rate(
     """Remember how fast this machine trained, for the next plan."""
     path = _rate_file(_rate_key(device, threads, run))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(path, {"flops_per_second": flops / seconds, "seconds": seconds})
     except OSError:
         pass  # an estimate is worth no error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.engine.tracker import NoTracker, Tracker
+from kdgap.files import make_folder, remove, write_volatile
 
 EVERY_SECONDS = 0.5
 
@@ -49,16 +50,14 @@ class Live:
     def _flush(self) -> None:
         self._written = time.monotonic()
         with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
+            make_folder(self._path.parent)
             about = {"pid": os.getpid(), "host": socket.gethostname(), "when": time.time()}
-            temporary.write_text(json.dumps({**about, **self._now}))
-            temporary.replace(self._path)
+            write_volatile(self._path, json.dumps({**about, **self._now}).encode())
 
     def close(self) -> None:
         """Remove the file."""
         with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+            remove(self._path)
 
 
 class _Watch(NoTracker):

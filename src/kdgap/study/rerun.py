@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kdgap.engine.device import environment, make_deterministic
+from kdgap.files import read_bytes
 from kdgap.store.record import HISTORY, Record, RunDirectory
 from kdgap.study.bench import Bench
 from kdgap.study.plan import PlannedRun
@@ -57,7 +58,7 @@ def rerun(
             raise attempt.member.failure
         found = again.read()
         differs = [key for key in _HASHES if found.results[key] != record.results[key]]
-        if (again.path / HISTORY).read_bytes() != (directory.path / HISTORY).read_bytes():
+        if read_bytes(again.path / HISTORY) != read_bytes(directory.path / HISTORY):
             differs.append("history")
         if _untested(found) != _untested(record):
             differs.append("results")

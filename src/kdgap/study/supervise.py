@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from kdgap.errors import StoppedError
+from kdgap.files import read_bytes
 from kdgap.store.record import ATTEMPTS
 from kdgap.study.stop import CODES, STOPPED
 
@@ -118,8 +119,7 @@ class Supervisor:
         again without beginning any attempt is not started any more.
         """
         began = sum(
-            path.read_text(errors="replace").count('"began"')
-            for path in self._study.glob(f"runs/*/*/{ATTEMPTS}")
+            read_bytes(path).count(b'"began"') for path in self._study.glob(f"runs/*/*/{ATTEMPTS}")
         )
         self._fruitless = 0 if began > self._began else self._fruitless + 1
         self._began = began

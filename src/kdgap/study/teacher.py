@@ -13,7 +13,7 @@ from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
 from kdgap.errors import StoreDamagedError, TeacherError
-from kdgap.files import read_json, write_json
+from kdgap.files import make_folder, read_json, write_json
 from kdgap.models import Network, build_model, load_state
 from kdgap.spec import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
@@ -176,7 +176,7 @@ def measure(
     logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device, pause)
     value = accuracy(logits, parts.val.labels)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_json(path, {"val_acc": value})
     except OSError:
         pass  # a cache that cannot be written costs time only

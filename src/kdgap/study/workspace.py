@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
-from kdgap.files import write_atomic
+from kdgap.files import make_folder, read_text, write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec import StudySpec, read_study
@@ -132,7 +132,7 @@ def open_study(
     document = yamlio.load(target)
     study, where = read_study(document, overrides or {})
     changes = "".join(f"# --set {key}={value}\n" for key, value in (overrides or {}).items())
-    text = changes + target.read_text(encoding="utf-8")
+    text = changes + read_text(target)
     return Workspace(study, where, StudyDirectory(out or Path("runs") / study.name), text)
 
 
@@ -171,7 +171,7 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     path = directory.path
     directory.refuse_other()
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         probe_locks(path)
         directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
         _refuse_other_teachers(directory, plan)

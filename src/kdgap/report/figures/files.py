@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kdgap.errors import BadInputError
-from kdgap.files import write_atomic
+from kdgap.files import make_folder, write_atomic
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.arms import pairs, students, tunings
 from kdgap.report.figures.curves import NORMS, ablation_curves, convergence, gradient_norms
@@ -80,7 +80,7 @@ def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path, dpi: int =
     paths: list[Path] = []
     taken: Counter[str] = Counter()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, figure in figures:
             taken[name.lower()] += 1  # a disk may not tell A from a
             times = taken[name.lower()]

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from kdgap.files import read_text
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.flags import FINDINGS
@@ -82,7 +83,7 @@ def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
     for gain in gains:
         pairs.setdefault(cells.pair(gain), []).append(gain)
     shown = {
-        "style": Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704  # ours
+        "style": Markup(read_text(TEMPLATES / "report.css")),  # noqa: S704  # ours
         "analysis": analysis,
         "evidence": evidence,
         "study": analysis["study"],

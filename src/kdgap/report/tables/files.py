@@ -9,7 +9,7 @@ percentage points with their sign; the values keep every digit under names that 
 from dataclasses import replace
 from pathlib import Path
 
-from kdgap.files import write_atomic
+from kdgap.files import make_folder, write_atomic
 from kdgap.judge.evidence import Evidence
 from kdgap.report.tables.cells import Analysis
 from kdgap.report.tables.forms import (
@@ -56,7 +56,7 @@ def write_tables(evidence: Evidence, analysis: Analysis, folder: Path) -> list[P
         "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(one) for one in read if one.rows)]),
         **{f"{table.name}.csv": as_csv(table) for table in tables},
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     for name, text in texts.items():
         write_atomic(folder / name, text.encode())
     return [folder / name for name in texts]
