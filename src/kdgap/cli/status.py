@@ -259,6 +259,6 @@ def clean(
             say(f"kept: {path} is being trained")
             continue
         with lock:
-            remove_tree(path)
+            remove_tree(Path(path))
             removed += 1
     print(f"{removed} removed")

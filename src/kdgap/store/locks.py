@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
+from kdgap import disk
 from kdgap.errors import BadInputError
 from kdgap.files import make_folder, read_bytes
 
@@ -25,16 +26,17 @@ PROBE = ".lock-probe"
 class Lock:
     """A lock that this process holds; free it with `release`."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, handle: int) -> None:
+        self._handle: int | None = handle
 
     def release(self) -> None:
         """Free the lock, once. Its file stays: deleting it could split it between two holders."""
-        if not self._stream.closed:
+        handle, self._handle = self._handle, None
+        if handle is not None:
             with suppress(OSError):
-                self._stream.truncate(0)
+                disk.current.truncate(handle, 0)
             with suppress(OSError):
-                self._stream.close()
+                disk.current.close(handle)
 
     def __enter__(self) -> Self:
         return self
@@ -68,44 +70,48 @@ def wait_for_lock(path: Path, pause: Callable[[], None] = lambda: None) -> Lock:
 
 def _take(path: Path) -> Lock | None:
     while True:
-        # Unbuffered, so that text that a full disk refuses is not tried again at closing.
-        stream = path.open("a+b", buffering=0)
+        handle = disk.call(disk.current.open, path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            disk.call(disk.current.lock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # The folder may have been removed and made again between opening and locking.
-            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            if os.path.samestat(os.fstat(handle), path.stat()):
                 break
         except BlockingIOError:
-            stream.close()
+            disk.current.close(handle)
             return None
         except FileNotFoundError:
             make_folder(path.parent)
         except OSError as error:
-            stream.close()
+            disk.current.close(handle)
             raise BadInputError(
                 f"{path.parent}: this file system cannot lock files ({error.strerror}); use another"
             ) from None
-        stream.close()
+        disk.current.close(handle)
     about = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     with suppress(OSError):  # a full disk must not keep anybody from the lock
-        stream.truncate(0)
-        stream.write(json.dumps(about).encode())
-    return Lock(stream)
+        disk.current.truncate(handle, 0)
+        disk.current.write(handle, memoryview(json.dumps(about).encode()))
+    return Lock(handle)
 
 
 def is_held(path: Path) -> bool:
     """Whether some process holds the lock; looking shares it, which takers wait out."""
     try:
-        with path.open("rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        handle = disk.call(disk.current.open, path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        disk.call(disk.current.lock, handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    finally:
+        disk.current.close(handle)
     return False
 
 
