@@ -7,13 +7,14 @@ JOBS ?= 2
 WORKERS ?= 2
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow test-browser bench clean
+.PHONY: help setup demo test lint types format test-slow test-browser faults bench clean
 
 help:
 	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
+	@echo "make faults     every call to the disk fails once, bit rot, mutants: half an hour; EVERY=1: all"
 	@echo "make bench      timings of this machine, side by side"
 	@echo "make format     put the sources in form"
 	@echo "make clean      remove the environment and caches; runs are kept"
@@ -55,6 +56,11 @@ test-browser: $(READY)
 	    && $$as_root apt-get install -y --no-install-recommends chromium \
 	    || { echo "make test-browser needs Chromium: install the package chromium" >&2; exit 2; }
 	$(BIN)/pytest -m browser -n $(JOBS) --dist loadfile
+
+# Of a whole study every EVERY-th call fails, of the other commands every one.
+EVERY ?= 7
+faults: $(READY)
+	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal -s
 
 bench: $(READY)
 	$(RUN) bench

@@ -135,10 +135,11 @@ class Attempt:
             self.directory.flag(ELSEWHERE_FLAG)
             flags.append(ELSEWHERE_FLAG)
         results = results_of(run, member.history, hashes, test, flags)
-        self.directory.finish(results, test)
-        self._states.clear()
+        # Before the manifest: a kill in between must not leave a finished run without its times.
         attempts = len(self.directory.attempts())
         self.directory.write_timing(self._clock.timing(attempts, opened=test is not None))
+        self.directory.finish(results, test)
+        self._states.clear()
         self.directory.note_attempt({"ended": "finished", "when": _now()})
         return results
 
