@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.data import Request, load_dataset, split_dataset
+from kdgap.data.listing import remark
 from kdgap.engine.device import make_deterministic, pick_device
 from kdgap.engine.student import check_trainable
 from kdgap.engine.teacher import Teacher
@@ -74,6 +75,8 @@ def train_single(
     directory = RunDirectory(Path(run.place.output_dir))
     directory.refuse_other(identifier)
     prepared = prepare(run, weights, download=download)
+    if prepared.dataset.left_out:
+        say(remark(prepared.dataset.left_out))
     if not directory.is_done():
         lock = directory.try_lock()
         if lock is None:
