@@ -9,10 +9,10 @@
   opened), files beside the class folders, and what is beside `train/` and `test/`. A folder that is
   left out counts once, with a slash after its name.
 - Links are followed. A file or folder with several names (links of either sort, loops too) counts
-  once in its part; in two classes it is an error, and so is a link that leads
-  nowhere and a folder that cannot be listed.
+  once in its part; in two classes it is an error, and so is a link that leads nowhere and a folder
+  that cannot be listed.
 - Where `test/` and `val/` are both there, `val/` is left out: validation images are `val_size` of
-  those in `train/`.
+  those in `train/`. To use the images of `val/`, move them there.
 - File names may hold any bytes; class names are UTF-8.
 """
 
@@ -23,7 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from kdgap.errors import BadInputError
 from kdgap.files import names_in
@@ -52,7 +52,10 @@ _SYSTEM_NAMES = frozenset(
 )
 _NAMED = 20  # names of one reason in a record
 
-Identity = tuple[int, int]
+Sample = tuple[Path, int]
+_Identity = tuple[int, int | str]
+_Folders = dict[_Identity, int | None]
+"""The class that a folder belongs to; None for what is above all classes."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Listed:
     """A part of the set: class names in order, and each image's path and label."""
 
     classes: tuple[str, ...]
-    images: list[tuple[Path, int]]
+    images: list[Sample]
 
 
 def shown(path: Path | str) -> str:
@@ -137,9 +140,11 @@ class Listing:
         """
         folder = self.root / name
         # What is above a class belongs to no class, whatever links lead there.
-        folders: dict[Identity, int | None] = {}
+        folders: _Folders = {}
         for place in (self.root.resolve(), folder.resolve()):
-            folders |= {_identity(self._stat(above)): None for above in (place, *place.parents)}
+            folders |= {
+                _identity(above, self._stat(above)): None for above in (place, *place.parents)
+            }
         classes: list[str] = []
         for path, about in self._kept(folder):
             if not stat.S_ISDIR(about.st_mode):
@@ -149,50 +154,61 @@ class Listing:
                 raise BadInputError(
                     f"{shown(path)}: the class name is not UTF-8; rename the folder"
                 )
-            other = folders.setdefault(_identity(about), len(classes))
+            other = folders.setdefault(_identity(path, about), len(classes))
             if other != len(classes):
-                same = shown(folder) if other is None else shown(folder / classes[other])
+                same = "one above it" if other is None else shown(folder / classes[other])
                 raise BadInputError(f"{shown(path)}: is the same folder as {same}; remove the link")
             classes.append(path.name)
         if not classes:
             raise BadInputError(f"{shown(folder)}: no class folder in it; expected {name}/CLASS/")
         return Listed(tuple(classes), self._images(folder, classes, folders))
 
-    def _images(
-        self, folder: Path, classes: list[str], folders: dict[Identity, int | None]
-    ) -> list[tuple[Path, int]]:
-        files: dict[Identity, tuple[Path, int]] = {}
+    def _images(self, folder: Path, classes: list[str], folders: _Folders) -> list[Sample]:
+        """Return the images of a part, by class, folder and name, whatever order links come in."""
+        files: dict[_Identity, Sample] = {}
         for label, name in enumerate(classes):
-            before, waiting = len(files), deque([folder / name])
-            while waiting:
-                for path, about in self._kept(waiting.popleft()):
-                    if stat.S_ISDIR(about.st_mode):
-                        if _identity(about) not in folders:
-                            folders[_identity(about)] = label
-                            waiting.append(path)
-                            continue
-                        owner = folders[_identity(about)]
-                        if owner not in (None, label):
-                            _two_classes(path, folder / classes[owner])
-                        self._leave(path, AGAIN)
-                    elif not stat.S_ISREG(about.st_mode):
-                        self._leave(path, SPECIAL)
-                    elif not self._asked(path):
-                        self._leave(path, NO_IMAGE)
-                    else:
-                        first, owner = files.setdefault(_identity(about), (path, label))
-                        if owner != label:
-                            _two_classes(path, first)
-                        if first != path:
-                            self._leave(path, AGAIN)
+            before = len(files)
+            for path, identity in self._files(folder, classes, label, folders):
+                first, owner = files.setdefault(identity, (path, label))
+                if owner != label:
+                    raise BadInputError(
+                        f"{shown(path)}: is the same file as {shown(first)}, which is of another"
+                        " class; remove one of them"
+                    )
+                if first != path:
+                    self._leave(path, AGAIN)
             if len(files) == before:
                 raise BadInputError(
                     f"{shown(folder)}: no image in class {name!r}; add some, or remove the folder"
                 )
-        # By label, folder and name, whatever order links were met in.
         return sorted(
             files.values(), key=lambda image: (image[1], str(image[0].parent), image[0].name)
         )
+
+    def _files(
+        self, folder: Path, classes: list[str], label: int, folders: _Folders
+    ) -> Iterator[tuple[Path, _Identity]]:
+        """Yield the image files below a class folder, at any depth."""
+        waiting = deque([folder / classes[label]])
+        while waiting:
+            for path, about in self._kept(waiting.popleft()):
+                identity = _identity(path, about)
+                if stat.S_ISREG(about.st_mode):
+                    if self._asked(path):
+                        yield path, identity
+                    else:
+                        self._leave(path, NO_IMAGE)
+                elif not stat.S_ISDIR(about.st_mode):
+                    self._leave(path, SPECIAL)
+                elif identity not in folders:
+                    folders[identity] = label
+                    waiting.append(path)
+                elif (owner := folders[identity]) in (None, label):
+                    self._leave(path, AGAIN)
+                else:
+                    raise BadInputError(
+                        f"{shown(path)}: leads into another class, {classes[owner]!r}; remove it"
+                    )
 
     def _kept(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
         """Yield what is in a folder, links resolved, without what its name leaves out."""
@@ -238,14 +254,9 @@ def _passed_over(name: str) -> str | None:
     return SYSTEM if name.casefold() in _SYSTEM_NAMES else None
 
 
-def _two_classes(path: Path, other: Path) -> NoReturn:
-    raise BadInputError(
-        f"{shown(path)}: is the same as {shown(other)}, of another class; remove one of them"
-    )
-
-
-def _identity(about: os.stat_result) -> Identity:
-    return about.st_dev, about.st_ino
+def _identity(path: Path, about: os.stat_result) -> _Identity:
+    # Some network drives number no file.
+    return (about.st_dev, about.st_ino or str(path.resolve()))
 
 
 def _is_folder(path: Path) -> bool:

@@ -4,7 +4,7 @@ An image's content decides what it is, not its name. Decoded are PNG, JPEG, GIF,
 PPM (PGM, PBM); no other decoder is ever started, so no file reaches Ghostscript or its like.
 
     colour, grey, palette, two levels   as they are; grey becomes three equal channels
-    16 bits a channel (and 12: TIFF)    scaled to 8: the upper 8 bits of the range
+    16 bits a channel (and 12: TIFF)    scaled to 8: the upper 8 bits (PPM: rounded)
     transparency of every form          laid on white; colours beneath it are never seen
     CMYK, YCbCr                         to RGB; a JPEG's CMYK is inverted, as Adobe writes it
     EXIF orientation                    turned as viewers show it; unreadable EXIF turns nothing
@@ -191,7 +191,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     tags: Any = getattr(image, "tag_v2", {})
     sample_formats, bits = tags.get(_SAMPLE_FORMAT, (1,)), tags.get(_BITS, (16,))[0]
     negative = tags.get(_PHOTOMETRIC) == 0
-    coding = image.tile[0][3] if image.format == "PNG" and getattr(image, "tile", None) else None
+    tile: Any = getattr(image, "tile", None)
+    coding = tile[0][3] if tile and image.format == "PNG" else None
     with _silent_libtiff() if image.format == "TIFF" else nullcontext():
         image.load()
     mode, key = image.mode, image.info.get("transparency")
