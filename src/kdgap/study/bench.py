@@ -53,8 +53,6 @@ class Bench:
             self._loading()
             root = Path(planned.run.place.data_root)
             dataset = load_dataset(data.name, Request(root, data.image_size))
-            if dataset.left_out:
-                self._say(remark(dataset.left_out))
             shape = dataset.shape
             fact = {
                 "name": dataset.name,
@@ -70,6 +68,8 @@ class Bench:
                     f" (fingerprint {dataset.fingerprint[:12]}, locked"
                     f" {locked['fingerprint'][:12]}); bring back the data, or use another --out"
                 )
+            if dataset.left_out:
+                self._say(remark(dataset.left_out))
             self._datasets[key] = dataset
         return self._datasets[key]
 

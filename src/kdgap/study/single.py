@@ -75,8 +75,6 @@ def train_single(
     directory = RunDirectory(Path(run.place.output_dir))
     directory.refuse_other(identifier)
     prepared = prepare(run, weights, download=download)
-    if prepared.dataset.left_out:
-        say(remark(prepared.dataset.left_out))
     if not directory.is_done():
         lock = directory.try_lock()
         if lock is None:
@@ -112,6 +110,8 @@ def _train(
         attempt = Attempt(prepared, directory, watchers, say)
     except OSError as error:
         raise BadInputError(f"output_dir {directory.path}: {error.strerror or error}") from None
+    if prepared.dataset.left_out:
+        say(remark(prepared.dataset.left_out))
     with Stopper() as pause:
 
         def door(prepared: Prepared, states: dict[str, Any]) -> dict[str, Any] | None:
