@@ -99,8 +99,11 @@ def test_a_photo_is_turned(tmp_path: Path) -> None:
         (encoded(Image.new("F", (4, 4)), "TIFF"), "mode F"),
         (encoded(Image.new("I", (4, 4)), "TIFF"), "mode I"),
         (encoded(Image.new("LAB", (4, 4)), "TIFF"), "mode LAB"),
-        (encoded(Image.new("RGB", (4, 4)), "ICO"), "cannot be read (not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n", "cannot be read (not an image"),
+        (encoded(Image.new("RGB", (4, 4)), "ICO"), "cannot be read: its content is not PNG"),
+        (
+            b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n",
+            "cannot be read: its content is not PNG",
+        ),
         (encoded(Image.new("RGB", (5, 4))), "is 4x5, expected 4x4"),
     ],
     ids=["float", "int32", "LAB", "ICO", "EPS", "size"],

@@ -375,7 +375,7 @@ def test_no_other_decoder_is_started(
     monkeypatch.setattr("subprocess.Popen", started)
     for other in set(Image.OPEN) - set(FORMATS):
         monkeypatch.setitem(Image.OPEN, other, (started, started))
-    assert refusal(content).startswith("cannot be read (not an image: no PNG, no JPEG")
+    assert refusal(content).startswith("cannot be read: its content is not PNG, JPEG")
     path = tmp_path / "picture"
     path.write_bytes(content)
     assert not pixels.is_image(path)

@@ -69,6 +69,8 @@ def data(
         return
     hidden = ("classes", "class_counts", "name", "left_out")
     rows = [(key.replace("_", " "), _text(v)) for key, v in about.items() if key not in hidden]
+    if left_out is not None:
+        rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)
     print_table(
         "Images by class",
@@ -77,12 +79,13 @@ def data(
             zip(dataset.classes, map(str, counts["train"]), map(str, counts["test"]), strict=True)
         ),
     )
-    if left_out is not None:
+    if left_out:
         print_table(
-            f"Left out: {sum(len(left.names) for left in left_out):,}",
+            "Left out",
             ["reason", "count", "first names"],
-            [(x.reason, f"{len(x.names):,}", "\n".join(x.names[:5])) for x in left_out],
+            [(x.reason, _text(len(x.names)), "\n".join(x.names[:5])) for x in left_out],
         )
+    if left_out is not None:
         print_table("Rules", ["files"], [[(listing.__doc__ or "").strip()]])
         print_table("", ["pixels"], [[(pixels.__doc__ or "").strip()]])
 

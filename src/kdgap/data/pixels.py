@@ -152,7 +152,8 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except UnidentifiedImageError:  # its own text holds a memory address
-        raise ImageError(f"cannot be read (not an image: no {', no '.join(FORMATS)})") from None
+        named = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise ImageError(f"cannot be read: its content is not {named}") from None
     except Exception as error:  # noqa: BLE001  (foreign bytes find every error of a decoder)
         reason = one_line(error, 120) or type(error).__name__
         raise ImageError(f"cannot be read as an image ({reason})") from None
