@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -167,15 +168,18 @@ def test_a_val_in_the_place_of_test_is_used(root: Path) -> None:
 # --- bytes that are no text
 
 
+any_bytes = pytest.mark.skipif(sys.platform == "darwin", reason="its names are UTF-8 always")
 ODD = os.fsdecode(b"na\xefve\n.png")
 
 
+@any_bytes
 def test_a_file_whose_name_is_not_utf8_is_an_image_as_any(root: Path) -> None:
     put(root / "train" / "ant" / ODD)
     assert left(root, images=5) == {}
     assert load(root).fingerprint == load(root).fingerprint  # from the cache
 
 
+@any_bytes
 def test_names_are_shown_in_printable_form(root: Path) -> None:
     (root / "train" / "ant" / os.fsdecode(b"\xff\x1b[2J\n.txt")).touch()
     assert left(root) == {listing.NO_IMAGE: ["train/ant/\\xff\\x1b[2J\\n.txt"]}
@@ -183,6 +187,7 @@ def test_names_are_shown_in_printable_form(root: Path) -> None:
     assert "na\\xefve\\n.png: " in refusal(root)
 
 
+@any_bytes
 def test_a_class_whose_name_is_not_utf8_is_refused(root: Path) -> None:
     for part in ("train", "test"):
         put(root / part / os.fsdecode(b"caf\xe9") / "1.png")
@@ -373,7 +378,7 @@ def test_a_tidy_folder_is_listed_as_torchvision_lists_it(tmp_path: Path) -> None
             "b/x y/1.png",
             "b/x/z/1.png",
             "b/x-/1.png",
-            "B/1.PNG",
+            "Z/1.PNG",
             "b c/1.jpg",
             "b-c/1.bmp",
             "é/1.webp",
