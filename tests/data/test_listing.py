@@ -221,6 +221,16 @@ def test_two_folders_that_lead_into_each_other_end(root: Path) -> None:
     }
 
 
+def test_a_part_that_lies_elsewhere_may_link_back(root: Path) -> None:
+    elsewhere = root.parent / "other" / "place"
+    elsewhere.parent.mkdir()
+    (root / "train").rename(elsewhere)
+    (root / "train").symlink_to(elsewhere)
+    (elsewhere / "ant" / "back").symlink_to(root)
+    (elsewhere / "ant" / "up").symlink_to(elsewhere.parent)
+    assert left(root) == {listing.AGAIN: ["train/ant/back/", "train/ant/up/"]}
+
+
 @pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
 def test_a_file_of_two_names_counts_once(link: Callable[[Path, Path], None], root: Path) -> None:
     link(root / "train" / "ant" / "1.png", root / "train" / "ant" / "again.png")
