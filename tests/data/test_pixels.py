@@ -274,12 +274,12 @@ def test_what_was_plain_stays_as_it_was(mode: str) -> None:
     assert np.array_equal(exact(encoded(image, "PNG"), (3, 9, 14)), plain)
 
 
-@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("form", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
 def test_of_several_frames_the_first_is_taken(form: str) -> None:
     frames = [Image.new("RGB", (SIDE, SIDE), colour) for colour in ("red", "lime", "blue")]
     options: dict[str, Any] = {"lossless": True} if form == "WEBP" else {}
     content = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
-    assert np.unique(read(content).reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
+    assert np.abs(read(content).astype(int) - (255, 0, 0)).max() < 3  # JPEG is not exact
 
 
 # --- EXIF

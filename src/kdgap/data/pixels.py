@@ -16,6 +16,7 @@ PPM (PGM, PBM); no other decoder is ever started, so no file reaches Ghostscript
         colour declared transparent         known any more
     torn or damaged                     refused
     above 100 million pixels            refused before decoding
+    above 16 million pixels             decoded one at a time: about 1.6 GB of memory at most
 
 Refused means: an error that names the file and its mode. What a decoder warns of is not shown.
 """
