@@ -348,6 +348,23 @@ def test_a_folder_that_cannot_be_listed_is_an_error_that_says_so(
     assert refusal(root).startswith(f"{root / folder}: cannot be read (Permission denied)")
 
 
+@pytest.mark.parametrize("folder", ["", "train", "train/bee", "test/ant"])
+def test_a_folder_that_may_not_be_searched_is_an_error_that_says_so(
+    folder: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def denied(self: Path, **options: bool) -> os.stat_result:
+        if self.parent == root / folder:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    message = refusal(root)
+    assert message.startswith(str(root / folder))
+    assert "cannot be read (Permission denied)" in message
+
+
 @pytest.mark.parametrize("file", ["train/ant/1.png", "train/ant/unnamed"])
 def test_a_file_that_cannot_be_read_is_an_error_that_says_so(
     file: str, root: Path, monkeypatch: pytest.MonkeyPatch

@@ -243,7 +243,7 @@ class Listing:
 
 
 def _unusable(path: Path, error: OSError) -> BadInputError:
-    nowhere = path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP)
+    nowhere = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
     what = "a link that leads nowhere" if nowhere else "cannot be read"
     return BadInputError(f"{shown(path)}: {what} ({error.strerror}); repair or remove it")
 
