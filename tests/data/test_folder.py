@@ -68,7 +68,7 @@ def test_test_images_are_those_of_test_where_val_is_there_too(root: Path) -> Non
     assert load(root).classes == ("ant", "bee")
 
 
-def test_other_files_are_ignored(root: Path) -> None:
+def test_other_files_are_left_out(root: Path) -> None:
     (root / "train" / "ant" / "notes.txt").write_text("no image")
     (root / "train" / "readme.md").write_text("no class")
     assert len(load(root).train) == 4

@@ -30,7 +30,7 @@ def data(
 ) -> None:
     """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
     from kdgap.cli.printing import print_json, print_table, say
-    from kdgap.data import DATASETS, Request, load_dataset
+    from kdgap.data import DATASETS, Request, listing, load_dataset, pixels
     from kdgap.data.contact import contact_sheet
     from kdgap.store.record import export_bytes
 
@@ -45,7 +45,7 @@ def data(
         "summary": entry.summary,
         "citation": entry.citation,
         "source": dataset.source,
-        "data_root": str(data_root),
+        "data_root": listing.shown(data_root),
         "fingerprint": dataset.fingerprint,
         "image": [dataset.channels, *dataset.image_size],
         "train": len(dataset.train),
@@ -58,14 +58,19 @@ def data(
         "classes": list(dataset.classes),
         "class_counts": counts,
     }
+    left_out = dataset.left_out
+    if left_out is not None:
+        about["left_out"] = [left.record(len(left.names)) for left in left_out]
     if sheet is not None:
         export_bytes(sheet, contact_sheet(dataset))
         say(f"contact sheet: {sheet}")
     if as_json:
         print_json(about)
         return
-    hidden = ("classes", "class_counts", "name")
+    hidden = ("classes", "class_counts", "name", "left_out")
     rows = [(key.replace("_", " "), _text(v)) for key, v in about.items() if key not in hidden]
+    if left_out is not None:
+        rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)
     print_table(
         "Images by class",
@@ -74,6 +79,15 @@ def data(
             zip(dataset.classes, map(str, counts["train"]), map(str, counts["test"]), strict=True)
         ),
     )
+    if left_out:
+        print_table(
+            "Left out",
+            ["reason", "count", "first names"],
+            [(x.reason, _text(len(x.names)), "\n".join(x.names[:5])) for x in left_out],
+        )
+    if left_out is not None:
+        print_table("Rules", ["files"], [[(listing.__doc__ or "").strip()]])
+        print_table("", ["pixels"], [[(pixels.__doc__ or "").strip()]])
 
 
 def _text(value: Any) -> str:

@@ -12,10 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from kdgap.data.dataset import Decoded, Images, fingerprint
+from kdgap.data.listing import shown
+from kdgap.data.pixels import decoder_version
 from kdgap.errors import BadInputError
 from kdgap.files import file_hash, make_folder, write_atomic
 
-_FORMAT = "1"  # raised whenever decoding changes
+_FORMAT = "1"  # raised whenever what a cache file holds changes
 
 
 def cache_folder() -> Path:
@@ -25,18 +27,21 @@ def cache_folder() -> Path:
 
 
 def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
-    """Return the cache key of files: their relative names, their bytes, and how to decode them.
+    """Return the cache key of files: their relative names, their bytes, and how they are decoded.
+
+    How they are decoded is the parameters and the versions of what turns bytes into pixels.
 
     Raises:
         BadInputError: naming a file that cannot be read.
     """
-    digest = sha256("\0".join([_FORMAT, *map(str, parameters)]).encode())
+    digest = sha256("\0".join([_FORMAT, decoder_version(), *map(str, parameters)]).encode())
     for path in files:
         try:
             found = file_hash(path)
         except OSError as error:
-            raise BadInputError(f"{path}: {error.strerror}; repair or remove it") from None
-        digest.update(f"{path.relative_to(root)}\0{found}\0".encode())
+            raise BadInputError(f"{shown(path)}: {error.strerror}; repair or remove it") from None
+        name = str(path.relative_to(root)).encode("utf-8", "surrogateescape")
+        digest.update(name + f"\0{found}\0".encode())
     return digest.hexdigest()
 
 

@@ -12,6 +12,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from kdgap.data.listing import LeftOut
 from kdgap.errors import BadInputError
 from kdgap.registry import Registry
 from kdgap.spec.run import Augmentation
@@ -37,7 +38,8 @@ class Images:
 class Decoded:
     """What a loader returns: both parts, class names in label order, and where they came from.
 
-    The fingerprint is filled in by whoever has already computed it.
+    The fingerprint is filled in by whoever has already computed it. `left_out` says what of the
+    files that were found is not in the set, where the user's own files are listed.
     """
 
     train: Images
@@ -45,6 +47,7 @@ class Decoded:
     classes: tuple[str, ...]
     source: str
     fingerprint: str | None = None
+    left_out: tuple[LeftOut, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class Dataset:
         mean, std: per-channel normalisation for pixels in [0, 1].
         fingerprint: SHA-256 of pixels, labels and class names.
         source: the files it was read from.
+        left_out: see `Decoded`.
     """
 
     name: str
@@ -141,6 +145,7 @@ class Dataset:
     std: tuple[float, ...]
     fingerprint: str
     source: str
+    left_out: tuple[LeftOut, ...] | None = None
 
     @property
     def shape(self) -> Shape:
@@ -182,6 +187,7 @@ def load_dataset(name: str, request: Request) -> Dataset:
         std=std,
         fingerprint=decoded.fingerprint or fingerprint(decoded),
         source=decoded.source,
+        left_out=decoded.left_out,
     )
 
 

@@ -1,15 +1,17 @@
 """Any images in class folders: `train/CLASS/*` and `test/CLASS/*` (or `val/CLASS/*`)."""
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, dataset, require_memory
-from kdgap.errors import BadInputError, one_line
+from kdgap.data.listing import VALIDATION, Listing, shown
+from kdgap.data.pixels import ImageError, decoders, fitted, is_image
+from kdgap.errors import BadInputError
+from kdgap.files import open_file
 
 
 @dataset(
@@ -21,47 +23,44 @@ from kdgap.errors import BadInputError, one_line
     resized=True,
 )
 def imagefolder(request: Request) -> Decoded:
-    """Load a folder of images: the shorter side is resized to `image_size`, the centre kept."""
+    """Load a folder of images: the shorter side is resized to `image_size`, the centre kept.
+
+    Which files are in the set is said in `kdgap.data.listing`, what becomes of their pixels in
+    `kdgap.data.pixels`.
+    """
     if request.image_size is None:
         raise BadInputError(
             "imagefolder: give image_size, the side in pixels to resize to, such as 64"
         )
     size, root = request.image_size, request.root
-    test_name = "test" if (root / "test").is_dir() else "val"
+    listing = Listing(root, is_image)
+    name = f"imagefolder {shown(root)}"
+    test_name = "test" if listing.has("test") else "val"
     for part in ("train", test_name):
-        if not (root / part).is_dir():
+        if not listing.has(part):
             raise BadInputError(
-                f"imagefolder {root}: looked for train/CLASS/ and test/CLASS/ (or val/CLASS/),"
+                f"{name}: looked for train/CLASS/ and test/CLASS/ (or val/CLASS/),"
                 f" but {part}/ is missing; name the folder that holds them with --data-root"
             )
-    classes, train = _list(root / "train")
-    test_classes, test = _list(root / test_name)
-    if classes != test_classes:
-        odd = min(set(classes) ^ set(test_classes))
-        place = "train" if odd in classes else test_name
-        raise BadInputError(f"imagefolder {root}: class {odd!r} is in {place}/ only")
-    require_memory(f"imagefolder {root}", len(train) + len(test), 3 * size * size)
-    files = [path for path, _ in (*train, *test)]
+    listing.beside({"val": VALIDATION, "train": None, test_name: None})
+    train, test = listing.part("train"), listing.part(test_name)
+    if train.classes != test.classes:
+        odd = min(set(train.classes) ^ set(test.classes))
+        place = "train" if odd in train.classes else test_name
+        raise BadInputError(f"{name}: class {odd!r} is in {place}/ only")
+    require_memory(name, len(train.images) + len(test.images), 3 * size * size)
+    files = [path for path, _ in (*train.images, *test.images)]
 
     def decode() -> Decoded:
-        return Decoded(_decode(train, size), _decode(test, size), classes, "imagefolder")
+        parts = (_decode(train.images, size), _decode(test.images, size))
+        return Decoded(*parts, train.classes, "imagefolder")
 
-    return decoded_once(content_key(root, files, "imagefolder", size), decode)
-
-
-def _list(folder: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
-    from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
-
-    try:
-        classes, index = find_classes(str(folder))
-        samples = make_dataset(str(folder), index, extensions=IMG_EXTENSIONS)
-    except FileNotFoundError as error:
-        raise BadInputError(f"{folder}: {one_line(error)}") from None
-    return tuple(classes), [(Path(path), label) for path, label in samples]
+    decoded = decoded_once(content_key(root, files, "imagefolder", size), decode)
+    return replace(decoded, left_out=listing.left_out())
 
 
 def _decode(samples: list[tuple[Path, int]], size: int) -> Images:
-    with ThreadPoolExecutor() as pool:
+    with decoders() as pool:
         rows = list(pool.map(lambda sample: _open(sample[0], size), samples))
     pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
     return Images(pixels, torch.tensor([label for _, label in samples], dtype=torch.int64))
@@ -69,10 +68,9 @@ def _decode(samples: list[tuple[Path, int]], size: int) -> Images:
 
 def _open(path: Path, size: int) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-            return np.asarray(fitted)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadInputError(
-            f"{path}: cannot be read as an image ({one_line(error, 120)}); repair or remove it"
-        ) from None
+        with open_file(path) as stream:
+            return fitted(stream, size)
+    except OSError as error:
+        raise BadInputError(f"{shown(path)}: {error.strerror}; repair or remove it") from None
+    except ImageError as error:
+        raise BadInputError(f"{shown(path)}: {error}; repair, convert or remove it") from None

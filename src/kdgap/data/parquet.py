@@ -1,33 +1,49 @@
-"""Images in the parquet layout that the Hugging Face hub serves."""
+"""Images in the parquet layout that the Hugging Face hub serves.
 
-import io
+Their pixels follow the table in `kdgap.data.pixels`, as those of image files do.
+"""
+
 import json
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, UnidentifiedImageError
 
 from kdgap.data.dataset import Images
+from kdgap.data.pixels import ImageError, decoders, exact
 from kdgap.errors import BadInputError, one_line
+from kdgap.files import open_file
+
+_BYTES_AT_MOST = 2**20
+"""Unpacked bytes an image, on average over a file: far above what an image of 32 x 32 takes, and
+below what would fill the memory. A file of a few kilobytes may unpack to any size."""
 
 
 def count_rows(shards: list[Path]) -> int:
     """Return the number of images without reading them."""
-    return sum(_open(path).metadata.num_rows for path in shards)
+    rows = 0
+    for shard in shards:
+        with _opened(shard) as file:
+            rows += file.metadata.num_rows
+    return rows
 
 
 def class_names(shard: Path, label_column: str) -> tuple[str, ...] | None:
     """Return the class names from the schema's metadata, if it has them."""
-    metadata = _open(shard).schema_arrow.metadata or {}
+    with _opened(shard) as file:
+        metadata = file.schema_arrow.metadata or {}
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        return tuple(str(name) for name in features[label_column]["names"])
-    except (KeyError, TypeError, ValueError):
+        names = tuple(str(name) for name in features[label_column]["names"])
+        "".join(names).encode()
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
+    return None if any("\0" in name for name in names) else names
 
 
 def decode_shards(
@@ -42,19 +58,36 @@ def decode_shards(
         shape: the expected channels, height and width.
 
     Raises:
-        BadInputError: a column is missing, or an image is broken or of another shape.
+        BadInputError: a column is missing or there twice, or an image is broken or of another
+            shape.
     """
     pixels, labels = [], []
     for shard in shards:
-        try:
-            table = _open(shard).read([image_column, label_column])
-        except (pa.ArrowException, OSError) as error:
-            raise BadInputError(f"{shard}: {one_line(error)}") from None
-        missing = {image_column, label_column} - set(table.column_names)
-        if missing:
-            raise BadInputError(f"{shard}: has no column {min(missing)!r}")
+        encoded, numbers = _columns(shard, image_column, label_column)
+        with decoders() as pool:
+            rows = list(pool.map(_decode, encoded, [shape] * len(encoded)))
+        for number, row in enumerate(rows):
+            if isinstance(row, str):
+                raise BadInputError(f"{shard}: image in row {number}: {row}")
+        pixels.append(torch.from_numpy(np.stack(rows)))
+        labels.append(torch.tensor(numbers, dtype=torch.int64))
+    return Images(torch.cat(pixels).permute(0, 3, 1, 2).contiguous(), torch.cat(labels))
+
+
+def _columns(
+    shard: Path, image_column: str, label_column: str
+) -> tuple[list[bytes | None], list[int]]:
+    """Return the encoded images and the labels of a file."""
+    with _opened(shard) as file:
+        names = file.schema_arrow.names
+        for column in sorted((image_column, label_column)):
+            if names.count(column) != 1:
+                problem = "no column" if column not in names else "more than one column"
+                raise BadInputError(f"{shard}: has {problem} {column!r}")
+        _refuse_too_large(shard, file.metadata)
+        table = file.read([image_column, label_column])
         images, numbers = table.column(image_column), table.column(label_column)
-        if not pa.types.is_struct(images.type) or images.type.get_field_index("bytes") < 0:
+        if not pa.types.is_struct(images.type) or not _holds_bytes(images.type):
             raise BadInputError(f"{shard}: column {image_column!r} holds no encoded images")
         if not pa.types.is_integer(numbers.type) or numbers.null_count or not len(numbers):
             raise BadInputError(f"{shard}: column {label_column!r} holds no whole-number labels")
@@ -62,36 +95,51 @@ def decode_shards(
             numbers = numbers.cast(pa.int64())
         except pa.ArrowException as error:
             raise BadInputError(f"{shard}: column {label_column!r}: {one_line(error)}") from None
-        encoded = [row and row["bytes"] for row in images.to_pylist()]
-        with ThreadPoolExecutor() as pool:
-            rows = list(pool.map(_decode, encoded, [shape] * len(encoded)))
-        for number, row in enumerate(rows):
-            if isinstance(row, str):
-                raise BadInputError(f"{shard}: image in row {number}: {row}")
-        pixels.append(torch.from_numpy(np.stack(rows)))
-        labels.append(torch.tensor(numbers.to_pylist(), dtype=torch.int64))
-    return Images(torch.cat(pixels).permute(0, 3, 1, 2).contiguous(), torch.cat(labels))
+        return pc.struct_field(images, "bytes").to_pylist(), numbers.to_pylist()
+
+
+def _holds_bytes(images: pa.StructType) -> bool:
+    index = images.get_field_index("bytes")  # -1 also where there are two
+    if index < 0:
+        return False
+    kind = images.field(index).type
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _refuse_too_large(shard: Path, about: pq.FileMetaData) -> None:
+    groups = [about.row_group(index) for index in range(about.num_row_groups)]
+    unpacked = sum(
+        group.column(index).total_uncompressed_size
+        for group in groups
+        for index in range(group.num_columns)
+    )
+    if unpacked > _BYTES_AT_MOST * max(about.num_rows, 16):
+        raise BadInputError(
+            f"{shard}: its {about.num_rows:,} rows unpack to {unpacked:,} bytes, more than"
+            f" {_BYTES_AT_MOST:,} an image"
+        )
 
 
 def _decode(encoded: bytes | None, shape: tuple[int, int, int]) -> np.ndarray | str:
-    channels, height, width = shape
     if not encoded:
         return "cannot be read (no bytes)"
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            array = np.asarray(image.convert("RGB" if channels == 3 else "L"))
-    except UnidentifiedImageError:  # its own text holds a memory address
-        return "cannot be read (not an image)"
-    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
-        return f"cannot be read ({one_line(error, 120)})"
-    array = array.reshape(*array.shape[:2], channels)
-    if array.shape[:2] != (height, width):
-        return f"is {array.shape[0]}x{array.shape[1]}, expected {height}x{width}"
-    return array
+        return exact(encoded, shape)
+    except ImageError as error:
+        return str(error)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a parquet file; whatever goes wrong with it is one line that names it."""
     try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInputError(f"{path}: not a parquet file ({one_line(error, 120)})") from None
+        with open_file(path) as stream, pq.ParquetFile(stream) as file:
+            yield file
+    except BadInputError:
+        raise
+    except OSError as error:
+        reason = error.strerror or one_line(error, 120)
+        raise BadInputError(f"{path}: not a parquet file ({reason})") from None
+    except Exception as error:  # noqa: BLE001  (foreign bytes find every error of the library)
+        reason = one_line(error, 120) or type(error).__name__
+        raise BadInputError(f"{path}: not a parquet file that can be read ({reason})") from None

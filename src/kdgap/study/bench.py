@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from kdgap.data import Dataset, Parts, Request, load_dataset, split_dataset
+from kdgap.data.listing import remark
 from kdgap.engine.student import check_trainable
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
@@ -26,6 +27,7 @@ class Bench:
         image_size: the study's own, whose data is locked as "data".
         pause: raises to stop, between batches of a teacher's measurement.
         loading: called before data is loaded, which may take a while.
+        say: told what was left out of the data.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class Bench:
         image_size: int | None = None,
         pause: Callable[[], None] = lambda: None,
         loading: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._directory, self.device = directory, device
-        self._image_size, self._pause, self._loading = image_size, pause, loading
+        self._image_size, self._pause = image_size, pause
+        self._loading, self._say = loading, say
         self._datasets: dict[tuple[str, int | None], Dataset] = {}
         self._parts: dict[DataSpec, Parts] = {}
 
@@ -64,6 +68,8 @@ class Bench:
                     f" (fingerprint {dataset.fingerprint[:12]}, locked"
                     f" {locked['fingerprint'][:12]}); bring back the data, or use another --out"
                 )
+            if dataset.left_out:
+                self._say(remark(dataset.left_out))
             self._datasets[key] = dataset
         return self._datasets[key]
 

@@ -91,11 +91,19 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
             "classes": list(dataset.classes),
             "mean": list(dataset.mean),
             "std": list(dataset.std),
+            **_left_out(dataset),
         },
         "model": {"parameters": parameters, "flops": flops},
         "teacher": None if card is None else card.model_dump(mode="json"),
         "flags": flags_of(run, card),
     }
+
+
+def _left_out(dataset: Dataset) -> dict[str, Any]:
+    """Return what of the user's own files is not in the data; nothing where no files are listed."""
+    if dataset.left_out is None:
+        return {}
+    return {"left_out": [left.record() for left in dataset.left_out]}
 
 
 @cache

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.data import Request, load_dataset, split_dataset
+from kdgap.data.listing import remark
 from kdgap.engine.device import make_deterministic, pick_device
 from kdgap.engine.student import check_trainable
 from kdgap.engine.teacher import Teacher
@@ -109,6 +110,8 @@ def _train(
         attempt = Attempt(prepared, directory, watchers, say)
     except OSError as error:
         raise BadInputError(f"output_dir {directory.path}: {error.strerror or error}") from None
+    if prepared.dataset.left_out:
+        say(remark(prepared.dataset.left_out))
     with Stopper() as pause:
 
         def door(prepared: Prepared, states: dict[str, Any]) -> dict[str, Any] | None:

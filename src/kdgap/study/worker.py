@@ -69,6 +69,7 @@ class Worker:
             workspace.study.data.image_size,
             pause,
             lambda: self._live.write({"phase": "loading data"}),
+            say,
         )
         self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say

@@ -1,0 +1,274 @@
+"""What of a folder of images is in the set: one listing, and everything else is named.
+
+- A class is a folder in `train/` (and the same in `test/`); all image files below it are its
+  images, in folders of any depth.
+- A file is an image by its content: named as an image (.png, .jpg …) it must be one, else it is one
+  if its first bytes are an image's. Other files are left out.
+- Left out are names that begin with a dot (`.ipynb_checkpoints`, `._1.png`), what systems leave
+  behind (`__MACOSX`, `Thumbs.db`, `desktop.ini`, `@eaDir` …), pipes, sockets and devices (never
+  opened), files beside the class folders, and what is beside `train/` and `test/`. A folder that is
+  left out counts once, with a slash after its name.
+- Links are followed. A file or folder with several names (links of either sort, loops too) counts
+  once in its part; in two classes it is an error, and so is a link that leads nowhere and a folder
+  that cannot be listed.
+- Where `test/` and `val/` are both there, `val/` is left out: validation images are `val_size` of
+  those in `train/`. To use the images of `val/`, move them there.
+- File names may hold any bytes; class names are UTF-8.
+"""
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kdgap.errors import BadInputError
+from kdgap.files import names_in
+
+HIDDEN = "the name begins with a dot"
+SYSTEM = "left behind by a system"
+SPECIAL = "a pipe, socket or device"
+NO_IMAGE = "not an image of a format that is read"
+AGAIN = "another name of what is listed already"
+UNCLASSED = "not in a class folder"
+BESIDE = "beside train/ and test/"
+VALIDATION = "validation images are taken from train/, not from val/"
+_SYSTEM_NAMES = frozenset(
+    {
+        "__macosx",
+        "__pycache__",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "@eadir",
+        "icon\r",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+    }
+)
+_NAMED = 20  # names of one reason in a record
+
+Sample = tuple[Path, int]
+_Identity = tuple[int, int | str]
+_Folders = dict[_Identity, int | None]
+"""The class that a folder belongs to; None for what is above all classes."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Files and folders that are not in the set for one reason, printable and sorted."""
+
+    reason: str
+    names: tuple[str, ...]
+
+    def record(self, named: int = _NAMED) -> dict[str, Any]:
+        """Return the reason, how many there are, and the first `named` names."""
+        return {
+            "reason": self.reason,
+            "count": len(self.names),
+            "names": list(self.names[:named]),
+        }
+
+
+def remark(left_out: tuple[LeftOut, ...]) -> str:
+    """Return one line that says what was left out and why."""
+    parts = []
+    for left in left_out:
+        shown_names = ", ".join(left.names[:3]) + (", …" if len(left.names) > 3 else "")
+        parts.append(f"{len(left.names):,} ({left.reason}): {shown_names}")
+    return f"left out of the data: {'; '.join(parts)}"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A part of the set: class names in order, and each image's path and label."""
+
+    classes: tuple[str, ...]
+    images: list[Sample]
+
+
+def shown(path: Path | str) -> str:
+    """Return a path as one printable line, whatever bytes are in its name."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@dataclass
+class Listing:
+    """Lists a folder of images, and keeps what it leaves out.
+
+    Args:
+        root: the folder.
+        is_image: whether a regular file is one; raises `OSError` if it cannot be read.
+    """
+
+    root: Path
+    is_image: Callable[[Path], bool]
+    _left: dict[str, list[str]] = field(default_factory=dict)
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Return what has been left out so far, by reason."""
+        return tuple(
+            LeftOut(reason, tuple(sorted(self._left[reason]))) for reason in sorted(self._left)
+        )
+
+    def has(self, name: str) -> bool:
+        """Return whether the root has a folder of this name. Raises `BadInputError` if unknown."""
+        try:
+            return stat.S_ISDIR((self.root / name).stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise _unusable(self.root / name, error) from None
+
+    def beside(self, parts: Mapping[str, str | None]) -> None:
+        """Leave out what is in the root: by name the reason, None for the parts that are read."""
+        for name in self._names(self.root):
+            reason = parts.get(name, _passed_over(name) or BESIDE)
+            if reason is not None:
+                self._leave(self.root / name, reason)
+
+    def part(self, name: str) -> Listed:
+        """List a part.
+
+        Raises:
+            BadInputError: naming what cannot be listed, or a class without an image.
+        """
+        folder = self.root / name
+        # What is above a class belongs to no class, whatever links lead there.
+        folders: _Folders = {}
+        for place in (self.root.resolve(), folder.resolve()):
+            folders |= {
+                _identity(above, self._stat(above)): None for above in (place, *place.parents)
+            }
+        classes: list[str] = []
+        for path, about in self._kept(folder):
+            if not stat.S_ISDIR(about.st_mode):
+                self._leave(path, UNCLASSED)
+                continue
+            if not _is_utf8(path.name):
+                raise BadInputError(
+                    f"{shown(path)}: the class name is not UTF-8; rename the folder"
+                )
+            other = folders.setdefault(_identity(path, about), len(classes))
+            if other != len(classes):
+                same = "one above it" if other is None else shown(folder / classes[other])
+                raise BadInputError(f"{shown(path)}: is the same folder as {same}; remove the link")
+            classes.append(path.name)
+        if not classes:
+            raise BadInputError(f"{shown(folder)}: no class folder in it; expected {name}/CLASS/")
+        return Listed(tuple(classes), self._images(folder, classes, folders))
+
+    def _images(self, folder: Path, classes: list[str], folders: _Folders) -> list[Sample]:
+        """Return the images of a part, by class, folder and name, whatever order links come in."""
+        files: dict[_Identity, Sample] = {}
+        for label, name in enumerate(classes):
+            before = len(files)
+            for path, identity in self._files(folder, classes, label, folders):
+                first, owner = files.setdefault(identity, (path, label))
+                if owner != label:
+                    raise BadInputError(
+                        f"{shown(path)}: is the same file as {shown(first)}, which is of another"
+                        " class; remove one of them"
+                    )
+                if first != path:
+                    self._leave(path, AGAIN)
+            if len(files) == before:
+                raise BadInputError(
+                    f"{shown(folder)}: no image in class {name!r}; add some, or remove the folder"
+                )
+        return sorted(
+            files.values(), key=lambda image: (image[1], str(image[0].parent), image[0].name)
+        )
+
+    def _files(
+        self, folder: Path, classes: list[str], label: int, folders: _Folders
+    ) -> Iterator[tuple[Path, _Identity]]:
+        """Yield the image files below a class folder, at any depth."""
+        waiting = deque([folder / classes[label]])
+        while waiting:
+            for path, about in self._kept(waiting.popleft()):
+                identity = _identity(path, about)
+                if stat.S_ISREG(about.st_mode):
+                    if self._asked(path):
+                        yield path, identity
+                    else:
+                        self._leave(path, NO_IMAGE)
+                elif not stat.S_ISDIR(about.st_mode):
+                    self._leave(path, SPECIAL)
+                elif identity not in folders:
+                    folders[identity] = label
+                    waiting.append(path)
+                elif (owner := folders[identity]) in (None, label):
+                    self._leave(path, AGAIN)
+                else:
+                    raise BadInputError(
+                        f"{shown(path)}: leads into another class, {classes[owner]!r}; remove it"
+                    )
+
+    def _kept(self, folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+        """Yield what is in a folder, links resolved, without what its name leaves out."""
+        for name in self._names(folder):
+            path = folder / name
+            if reason := _passed_over(name):
+                self._leave(path, reason)
+            else:
+                yield path, self._stat(path)
+
+    def _names(self, folder: Path) -> list[str]:
+        try:
+            return names_in(folder)
+        except OSError as error:
+            raise _unusable(folder, error) from None
+
+    def _stat(self, path: Path) -> os.stat_result:
+        try:
+            return path.stat()
+        except OSError as error:
+            raise _unusable(path, error) from None
+
+    def _asked(self, path: Path) -> bool:
+        try:
+            return self.is_image(path)
+        except OSError as error:
+            raise _unusable(path, error) from None
+
+    def _leave(self, path: Path, reason: str) -> None:
+        slash = "/" if _is_folder(path) else ""
+        self._left.setdefault(reason, []).append(shown(path.relative_to(self.root)) + slash)
+
+
+def _unusable(path: Path, error: OSError) -> BadInputError:
+    nowhere = error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
+    what = "a link that leads nowhere" if nowhere else "cannot be read"
+    return BadInputError(f"{shown(path)}: {what} ({error.strerror}); repair or remove it")
+
+
+def _passed_over(name: str) -> str | None:
+    if name.startswith("."):
+        return HIDDEN
+    return SYSTEM if name.casefold() in _SYSTEM_NAMES else None
+
+
+def _identity(path: Path, about: os.stat_result) -> _Identity:
+    # Some network drives number no file.
+    return (about.st_dev, about.st_ino or str(path.resolve()))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,246 @@
+"""Any image that is read becomes 8-bit RGB by the rules of one table.
+
+An image's content decides what it is, not its name. Decoded are PNG, JPEG, GIF, BMP, WebP, TIFF and
+PPM (PGM, PBM); no other decoder is ever started, so no file reaches Ghostscript or its like.
+
+    colour, grey, palette, two levels   as they are; grey becomes three equal channels
+    16 bits a channel (and 12: TIFF)    scaled to 8: the upper 8 bits (PPM: rounded)
+    transparency of every form          laid on white; colours beneath it are never seen
+    CMYK, YCbCr                         to RGB; a JPEG's CMYK is inverted, as Adobe writes it
+    EXIF orientation                    turned as viewers show it; unreadable EXIF turns nothing
+    several frames or pages             the first one
+    colour profiles, gamma              not applied
+    32-bit whole numbers, decimals      refused: no range is agreed on (modes I and F)
+    signed numbers, LAB, HSV            refused
+    a 16-bit colour PNG with one        refused: after scaling, the colour is not
+        colour declared transparent         known any more
+    torn or damaged                     refused
+    above 100 million pixels            refused before decoding
+    above 16 million pixels             decoded one at a time: about 1.6 GB of memory at most
+
+Refused means: an error that names the file and its mode. What a decoder warns of is not shown.
+"""
+
+import io
+import logging
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError, __version__, features
+
+from kdgap import disk
+from kdgap.errors import one_line
+from kdgap.files import open_file
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib"}
+    | {".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"}
+)
+"""Names that promise an image: such a file is one, or an error."""
+PIXELS_AT_MOST = 100_000_000
+BACKGROUND = "white"
+_CONVERSION = "2"  # raised whenever the table changes
+_LARGE = 2**24  # images of more pixels are decoded one at a time, which bounds the memory
+_one_at_a_time = threading.RLock()
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+_KEY_SCALE = {"L;2": 85, "L;4": 17}  # Pillow scales such samples to 8 bits, but not their key
+
+# Without a handler of its own, what the library logs would go to the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+
+class ImageError(ValueError):
+    """Why an image cannot be used, in words that follow its name."""
+
+
+def decoder_version() -> str:
+    """Return what decides on pixels beside the files: our table, Pillow and its codecs."""
+    codecs = ("libjpeg_turbo", "zlib", "libtiff", "webp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an older Pillow does not know every name
+        found = [f"{name} {features.version(name)}" for name in codecs]
+    return " ".join([_CONVERSION, "Pillow", __version__, *found])
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file is to be an image: by its name, or else by its first bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    with open_file(path) as stream, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stream.peek(1)  # here a file that cannot be read fails as such
+        try:
+            Image.open(stream, formats=FORMATS)
+        except Image.DecompressionBombError:
+            return True
+        except Exception:  # noqa: BLE001  (foreign bytes find every error of a decoder)
+            return False
+    return True
+
+
+@contextmanager
+def decoders() -> Iterator[ThreadPoolExecutor]:
+    """Give threads to decode on, with the library's warnings off."""
+    with warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")  # for the process: threads have no filters of their own
+        yield pool
+
+
+def fitted(stream: BinaryIO, size: int) -> np.ndarray:
+    """Return an image uint8 `[size, size, 3]`: the shorter side resized, the centre kept.
+
+    Raises:
+        ImageError: it cannot be read, or the table refuses it.
+    """
+    with _opened(stream) as image:
+        if image.width * image.height > PIXELS_AT_MOST:
+            raise ImageError(
+                f"has {image.width} x {image.height} pixels, more than {PIXELS_AT_MOST:,}"
+            )
+        large = image.width * image.height > _LARGE
+        with _one_at_a_time if large else nullcontext():
+            upright = to_rgb(image)
+            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+
+
+def exact(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return an image uint8 `[H, W, C]` that has the shape `(C, H, W)` already.
+
+    Raises:
+        ImageError: it cannot be read, the table refuses it, or it has another size.
+    """
+    channels, height, width = shape
+    with _opened(io.BytesIO(encoded)) as image:
+        if sorted(image.size) != sorted((width, height)):
+            raise ImageError(f"is {image.height}x{image.width}, expected {height}x{width}")
+        upright = to_rgb(image)
+        if upright.size != (width, height):
+            raise ImageError(f"is {upright.height}x{upright.width}, expected {height}x{width}")
+        array = np.asarray(upright if channels == 3 else upright.convert("L"))
+        return array.reshape(height, width, channels)
+
+
+@contextmanager
+def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
+    """Open an image; whatever goes wrong with it becomes an `ImageError`."""
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            if not image.width * image.height:
+                raise ImageError("has no pixels")
+            yield image
+    except ImageError:
+        raise
+    except UnidentifiedImageError:  # its own text holds a memory address
+        named = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise ImageError(f"cannot be read: its content is not {named}") from None
+    except Exception as error:  # noqa: BLE001  (foreign bytes find every error of a decoder)
+        reason = one_line(error, 120) or type(error).__name__
+        raise ImageError(f"cannot be read as an image ({reason})") from None
+
+
+@contextmanager
+def _silent_libtiff() -> Iterator[None]:
+    """Keep what libtiff prints about a damaged file off the terminal: the error says it.
+
+    It writes to the process's standard error itself, and Pillow has no way to ask it not to.
+    """
+    with _one_at_a_time:
+        nowhere = disk.call(disk.current.open, Path(os.devnull), os.O_WRONLY)
+        try:
+            terminal = os.dup(2)
+        except OSError:  # there is none
+            disk.current.close(nowhere)
+            yield
+            return
+        os.dup2(nowhere, 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            disk.current.close(nowhere)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an opened image in mode RGB, upright, by the table above.
+
+    Raises:
+        ImageError: the table refuses its mode.
+        Exception: whatever the decoder raises for a damaged file.
+    """
+    tags: Any = getattr(image, "tag_v2", {})
+    sample_formats, bits = tags.get(_SAMPLE_FORMAT, (1,)), tags.get(_BITS, (16,))[0]
+    negative = tags.get(_PHOTOMETRIC) == 0
+    tile: Any = getattr(image, "tile", None)
+    coding = tile[0][3] if tile and image.format == "PNG" else None
+    with _silent_libtiff() if image.format == "TIFF" else nullcontext():
+        image.load()
+    mode, key = image.mode, image.info.get("transparency")
+    if 2 in sample_formats:
+        raise ImageError(f"holds signed numbers (mode {mode}), whose range is not agreed on")
+    if coding == "RGB;16B" and key is not None:
+        raise ImageError(
+            f"has 16 bits a channel and one transparent colour (mode {mode}); save it with alpha"
+        )
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
+        flat = _upper_bits(np.asarray(image), bits, key, negative=negative)
+    elif mode in ("LA", "La", "PA", "RGBA", "RGBa") or key is not None:
+        if coding in _KEY_SCALE and isinstance(key, int):
+            image.info["transparency"] = key * _KEY_SCALE[coding]
+        flat = _on_background(image)
+    elif mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"):
+        flat = image.convert("RGB")
+    else:
+        raise ImageError(f"has pixels of mode {mode}, for which no one way to 8-bit RGB is agreed")
+    turn = _TURNS.get(_orientation(image))
+    return flat if turn is None else flat.transpose(turn)
+
+
+def _upper_bits(values: np.ndarray, bits: int, key: object, *, negative: bool) -> Image.Image:
+    """Return grey values `[H, W]` of up to 16 bits as RGB; `key` is the transparent one."""
+    if values.min() < 0 or values.max() >= 2**bits:
+        raise ImageError(f"holds numbers outside {bits} bits")
+    grey = (values >> (bits - 8)).astype(np.uint8)
+    if negative:  # 0 is white
+        grey = 255 - grey
+    if isinstance(key, int):
+        grey[values == key] = 255
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _on_background(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    flat = Image.new("RGB", image.size, BACKGROUND)
+    flat.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+    return flat
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # noqa: BLE001  (the image is whole, its EXIF is not: viewers show it as it is)
+        return 1
