@@ -226,11 +226,11 @@ def test_any_text_is_parsed_or_refused_in_one_line(text: str) -> None:
     [
         (b"a: \xff\xfe", "not UTF-8 text (byte 3)"),
         ("a: é".encode("latin-1"), "not UTF-8 text (byte 3)"),
-        ("a: 1".encode("utf-16"), "not UTF-8 text (byte 0)"),
+        ("a: é".encode("utf-16-le"), "not UTF-8 text (byte 6)"),
         (b"a: 1\0", "unacceptable character #x0000"),
         (b"#" * (MAX_BYTES + 1), f"larger than {MAX_BYTES:,} bytes"),
     ],
-    ids=["invalid", "latin-1", "utf-16", "NUL", "large"],
+    ids=["invalid", "latin-1", "utf-16 without a mark", "NUL", "large"],
 )
 def test_a_file_that_is_no_configuration_is_refused_by_name(
     content: bytes, expected: str, tmp_path: Path

@@ -6,6 +6,7 @@ here goes through the door in `kdgap.disk`; no other module opens, lists, makes 
 (`tests/test_architecture.py`).
 """
 
+import codecs
 import errno
 import hashlib
 import io
@@ -14,6 +15,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -60,6 +62,26 @@ def _write_all(handle: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[disk.call(disk.current.write, handle, left) :]
+
+
+def write_together(contents: Mapping[Path, bytes]) -> None:
+    """Replace several files, durably: all content is on the medium before the first is replaced.
+
+    A disk that is full leaves the old files. Only a stop between two renames leaves new beside old.
+    """
+    staged = [(temporary_beside(path), path) for path in contents]
+    try:
+        for temporary, path in staged:
+            _write_new(temporary, contents[path])
+        for temporary, path in staged:
+            disk.call(disk.current.rename, temporary, path)
+    except BaseException:
+        for temporary, _ in staged:
+            with suppress(OSError):
+                remove(temporary)
+        raise
+    for folder in {path.parent for path in contents}:
+        sync_directory(folder)
 
 
 def link_new(path: Path, content: bytes) -> bool:
@@ -175,14 +197,37 @@ def read_bytes(path: Path) -> bytes:
         return stream.read()
 
 
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as the mark of UTF-16 does, so it comes first
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def decode_text(content: bytes) -> str:
+    """Return bytes as text: UTF-8, or what a byte order mark says, which is left out.
+
+    Editors and shells on Windows begin UTF-8 with such a mark, and write UTF-16 with one.
+
+    Raises:
+        UnicodeDecodeError: the bytes are no such text.
+    """
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding)
+    return content.decode("utf-8")
+
+
 def read_text(path: Path) -> str:
-    """Return what a UTF-8 text file holds.
+    """Return what a text file holds, without its byte order mark; see `decode_text`.
 
     Raises:
         OSError: see `open_file`.
-        UnicodeDecodeError: it is not UTF-8.
+        UnicodeDecodeError: it is neither UTF-8 nor marked as something else.
     """
-    return read_bytes(path).decode("utf-8")
+    return decode_text(read_bytes(path))
 
 
 def names_in(folder: Path) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from kdgap.errors import BadInputError, one_line
-from kdgap.files import open_file
+from kdgap.files import decode_text, open_file
 
 MAX_BYTES = 64_000  # the parser is slow: a megabyte of brackets would take half a minute
 MAX_DEPTH = 40
@@ -89,7 +89,7 @@ def load(path: Path) -> Document:
     if len(raw) > MAX_BYTES:
         raise BadInputError(f"{path}: larger than {MAX_BYTES:,} bytes; is this a configuration?")
     try:
-        text = raw.decode("utf-8")
+        text = decode_text(raw)
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path}: not UTF-8 text (byte {error.start})") from None
     return parse(text, str(path))

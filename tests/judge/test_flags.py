@@ -107,8 +107,8 @@ def open_run(state: str) -> Evidence:
     return replace(found, runs=(*found.runs[:-1], replace(found.runs[-1], state=state)))
 
 
-def finding(kind: str) -> Evidence:
-    return made(findings=({"kind": kind, "text": "odd", "paths": ["a/b"]},))
+def finding(kind: str, path: str = "a/b") -> Evidence:
+    return made(findings=({"kind": kind, "text": "odd", "paths": [path]},))
 
 
 WIDE = Statistics(smallest_effect_pp=1)
@@ -150,6 +150,7 @@ CASES: list[Case] = [
     ("mixed-environments", STUDY, another_machine(), arms(ELSEWHERE)),
     ("missing-runs", GAIN, made([*METHOD[:4], None]), made(METHOD[:4])),
     ("missing-runs", GAIN, made(baseline=[*BASELINE[:4], None]), made(baseline=BASELINE[:4])),
+    ("split", GAIN, finding("split", made().runs[-1].paths[0]), finding("split", "elsewhere/0")),
     ("one-seed", GAIN, made(METHOD[:1]), made(METHOD[:2])),
     ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.0, 95.0, 96.0, 94.5, 95.5])),
     ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.99, 95.0, 95.01])),

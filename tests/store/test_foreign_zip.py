@@ -42,8 +42,11 @@ def test_a_flipped_byte_costs_one_file_or_the_zip_is_refused(tmp_path: Path, met
             continue
         assert {run["sha256"][0] for run in runs} <= known
         if len(runs) < 2 and about["files"] == 2:
-            assert "damaged in the zip" in findings(about, "unreadable")[0]["text"]
+            said = ("damaged in the zip", "encrypted", "packed in a way", "bytes; a result file")
+            assert any(one in findings(about, "unreadable")[0]["text"] for one in said)
             seen["named"] += 1
+        elif len(runs) < 2:  # its name or kind is another one now, which is named as well
+            assert findings(about, "passed") or about["other_files"]
     assert seen["named"] > 100
 
 
@@ -75,10 +78,15 @@ def test_two_members_of_one_name_count_only_if_they_are_one_file(
         warnings.simplefilter("ignore", UserWarning)
         for content in (first, second):
             archive.writestr(f"{FINAL}/results.json", content)
+        archive.writestr(
+            f"{FINAL}-1/results.json", write(tmp_path / "c", FINAL, seed=1).read_bytes()
+        )
     about, runs = import_runs(tmp_path / "x.zip", "x")
-    assert len(runs) == same
+    assert len(runs) == 1 + same
     texts = [finding["text"] for finding in findings(about, "unreadable")]
-    assert texts == ([] if same else ["two files of this name in the zip differ; neither counts"])
+    assert texts == (
+        [] if same else ["two files of this name in the archive differ; neither counts"]
+    )
 
 
 def test_a_file_that_may_not_be_read_is_named(

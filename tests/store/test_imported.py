@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.store import foreign
+from kdgap.store import found
 from kdgap.store.imported import IMPORT, RUNS, ImportedDirectory, import_runs
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, SELECT, findings, history, write
 
@@ -147,9 +147,10 @@ def test_a_torn_file_is_named_and_the_others_stay(tmp_path: Path, content: str, 
 def test_values_that_cannot_be_are_named(
     tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
+    write(tmp_path, FINAL.replace("seed0", "seed1"), seed=1)
     write(tmp_path, FINAL, **changes)
     about, runs = import_runs(tmp_path, "x")
-    assert runs == []
+    assert [run["seed"] for run in runs] == [1]
     assert words in findings(about, "unreadable")[0]["text"]
 
 
@@ -281,7 +282,7 @@ def test_a_source_that_is_none_is_refused(tmp_path: Path, make: Any, words: str)
 def test_an_oversized_file_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreign, "MOST_FILE_BYTES", 100)
+    monkeypatch.setattr(found, "MOST_FILE_BYTES", 100)
     write(tmp_path / "tree", FINAL)
     with pytest.raises(BadInputError, match="a result file has a few thousand"):
         import_runs(tmp_path / "tree", "x")

@@ -92,7 +92,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
 def _doors_files(path: Path, copy: Path) -> Path | None:
     """Copy the result files of the doors' layout; None where a folder has another layout."""
     from kdgap.files import make_folder, read_bytes, write_atomic
-    from kdgap.store.foreign import FIDELITY, RESULTS
+    from kdgap.store.found import FIDELITY, RESULTS
     from kdgap.store.reference import TOP
 
     tops = [path / top for top in TOP if (path / top).is_dir()]

@@ -39,20 +39,33 @@ Effect = Annotated[
 
 def import_(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="A folder or a zip of results.json files.")
+        Path, typer.Argument(metavar="SOURCE", help="A folder, zip or tar of results.json files.")
     ],
     out: Annotated[Path | None, typer.Option(help="Default: imported/NAME.")] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A key that is no setting: average over it. Repeatable."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="A key that is a setting: never average. Repeatable."),
+    ] = None,
+    percent: Annotated[
+        bool, typer.Option("--percent", help="Accuracies are in percent, not shares of one.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Bring in result files in the reference study's layout; name what is odd about them."""
     from kdgap.cli.printing import print_json, say
     from kdgap.errors import BadInputError
+    from kdgap.store.bookkeeping import Choices
     from kdgap.store.imported import ImportedDirectory, import_runs
 
-    name = source.resolve().stem or "import"
+    name = Path(source.resolve().name.removesuffix(".gz")).stem or "import"
     directory = ImportedDirectory(out or Path("imported") / name)
     directory.refuse_other()
-    about, runs = import_runs(source, directory.path.resolve().name)
+    choices = Choices(tuple(ignore or ()), tuple(setting or ()), percent)
+    about, runs = import_runs(source, directory.path.resolve().name, choices)
     stale = directory.judged() if directory.differs(about) else []
     try:
         directory.write(about, runs)
@@ -60,7 +73,7 @@ def import_(
         raise BadInputError(f"cannot write {directory.path}: {error.strerror}") from None
     if stale:
         names = ", ".join(str(path) for path in stale)
-        say(f"note: other runs than before; still of the earlier import: {names}")
+        say(f"note: other runs or options than before; still of the earlier import: {names}")
     if as_json:
         print_json(about)
         return
@@ -94,6 +107,9 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
             say(f"  {finding['text']}: {', '.join(finding['paths'][:2])}{more}")
         if len(found) > SHOWN:
             say(f"  … {len(found) - SHOWN} more in import.json")
+    if about["other_files"]:
+        listed = ", ".join(f"{count} {suffix}" for suffix, count in about["other_files"].items())
+        say(f"files that are no results: {listed}")
 
 
 def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) -> "Evidence":

@@ -40,7 +40,14 @@ def arm_flags(arm: Arm, evidence: Evidence) -> list[Flag]:
                 "one-teacher", "conditional on one teacher checkpoint, not on teachers of its kind"
             )
         )
-    return flags
+    paths = {path for run in arm.runs for path in run.paths}
+    splits = (one for one in evidence.findings if one["kind"] == "split")
+    texts = dict.fromkeys(one["text"] for one in splits if not paths.isdisjoint(one["paths"]))
+    return flags + [Flag("split", text) for text in list(texts)[:_SPLITS]]
+
+
+_SPLITS = 2
+"""Splits that are said of one arm."""
 
 
 def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
@@ -96,8 +103,14 @@ def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list
     return flags + _run_flags([*arm.runs, *baseline.runs])
 
 
+_MISSING = {
+    "unreadable": "a file of one more seed could not be read",
+    "passed": "what may be one more seed was passed over",
+}
+
+
 def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Flag]:
-    """Return a flag for each file that could not be read beside an arm's other seeds."""
+    """Return a flag for each file or folder that was not read beside an arm's other seeds."""
     folders = {
         PurePosixPath(path).parent.parent
         for arm in arms
@@ -106,11 +119,11 @@ def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Flag]:
         for path in run.paths
     }
     return [
-        Flag("missing-runs", f"a file of one more seed could not be read: {path}")
+        Flag("missing-runs", f"{_MISSING[finding['kind']]}: {path}")
         for finding in evidence.findings
-        if finding["kind"] == "unreadable"
+        if finding["kind"] in _MISSING
         for path in finding["paths"]
-        if PurePosixPath(path).parent.parent in folders
+        if {PurePosixPath(path).parent, PurePosixPath(path).parent.parent} & folders
     ]
 
 
@@ -202,10 +215,12 @@ FINDINGS = {
     "failed": "runs that diverged, are unfinished or were repeated",
     "overlap": "runs that chose hyper-parameters and are finals",
     "unreadable": "files that could not be read",
+    "passed": "files, folders and links that were passed over",
     "duplicate": "runs under several paths, each counted once",
     "conflict": "seeds with contradicting runs under the same settings, none of which counts",
     "copy": "pairs of runs with one history under different settings or seeds",
     "split": "cells that differ in a setting or two, and are never averaged",
+    "aside": "kinds of keys that differ between runs and are averaged over",
     "contradiction": "files that contradict themselves or hold what is no number",
     "fidelity": "finals without fidelity",
     "role": "files outside the known folders",
@@ -216,7 +231,16 @@ FINDINGS = {
 def _finding_flags(evidence: Evidence) -> list[Flag]:
     counts = count_findings(evidence.findings)
     return [
-        Flag(f"import-{kind}", f"{text}: {counts[kind]}")
+        Flag(f"import-{kind}", f"{text}: {counts[kind]}{_told(kind, evidence)}")
         for kind, text in FINDINGS.items()
         if counts[kind] and kind not in ("failed", "overlap")  # flagged on their own
     ]
+
+
+def _told(kind: str, evidence: Evidence) -> str:
+    """Return what is said of keys that split configurations or are averaged over: the first two."""
+    if kind not in ("split", "aside"):
+        return ""
+    texts = list(dict.fromkeys(one["text"] for one in evidence.findings if one["kind"] == kind))
+    more = f" … {len(texts) - 2} more" if len(texts) > 2 else ""
+    return f" ({'; '.join(texts[:2])}{more})"

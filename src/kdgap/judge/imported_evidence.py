@@ -39,8 +39,14 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
         changes=_changes(lines),
         findings=tuple(about["findings"]),
-        provenance={"source": about["source"], "files": about["files"]},
+        provenance={"source": about["source"], "files": about["files"], **_choices(about)},
     )
+
+
+def _choices(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what the import was told of keys and units, where it was told something."""
+    told = about.get("choices") or {}
+    return {"choices": told} if any(told.values()) else {}
 
 
 def _run(line: dict[str, Any]) -> Run:

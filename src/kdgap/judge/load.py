@@ -10,6 +10,7 @@ from kdgap.judge.evidence import Evidence
 from kdgap.spec import read_claims
 from kdgap.spec.study import ClaimsFile
 from kdgap.store.imported import ImportedDirectory
+from kdgap.store.sources import holds_results
 from kdgap.store.study import StudyDirectory
 
 
@@ -31,7 +32,7 @@ def load(path: str | Path) -> Evidence:
     if not folder.exists():
         raise BadInputError(f"{folder}: no such folder")
     hint = ""
-    if folder.suffix == ".zip" or (folder.is_dir() and next(folder.rglob("results.json"), None)):
+    if folder.name.endswith((".zip", ".tar", ".tar.gz", ".tgz")) or holds_results(folder):
         hint = f"; bring somebody's result files in with: kdgap import {folder}"
     raise BadInputError(f"{folder}: holds no study of ours and no import{hint}")
 

@@ -4,14 +4,17 @@ Reads the reference study's own files too: they have fewer keys, and some stand 
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.files import read_json
+from kdgap.errors import BadInputError, one_line
 from kdgap.report.tables.forms import csv_text
 from kdgap.stats.contrast import mean_and_std
-from kdgap.store.foreign import RESULTS, hyperparameters, model_text, same_history, settings_of
+from kdgap.store.foreign import hyperparameters, model_text, same_history, settings_of
+from kdgap.store.found import FIDELITY, RESULTS, PassedOver, Unreadable
+from kdgap.store.gate import OddFileError, read_finite
+from kdgap.store.sources import members
 
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
 
@@ -58,23 +61,33 @@ class Group:
 
 
 def collect(folder: Path) -> tuple[list[Group], list[str]]:
-    """Read every `results.json` below a folder.
+    """Read every `results.json` below a folder, in time and memory as `kdgap import` does.
 
     Returns:
-        Groups in order of their names, and a line for each file that was left out.
+        Groups in order of their names, and a line for each file that was left out and for each
+        setting that keeps groups of one name apart.
 
     Raises:
         BadInputError: no results there, or two different runs of one seed in a group.
     """
     groups: dict[str, Group] = {}
     remarks = []
-    for path in sorted(folder.rglob(RESULTS)):
+    passed = PassedOver()
+    if not folder.is_dir():
+        raise BadInputError(f"{folder}: no {RESULTS} found there")
+    for name, content in sorted(members(folder, passed), key=lambda one: one[0]):
+        path = folder / name
+        if path.name == FIDELITY:
+            continue
         try:
-            run = read_json(path)
+            if isinstance(content, Unreadable):
+                raise OddFileError(content.why)
+            run = read_finite(content)
             key = settings_of(run)
             seed = int(run["seed"])
-        except (StoreDamagedError, KeyError, TypeError, ValueError, AttributeError) as error:
-            remarks.append(f"{path}: left out: no result file ({type(error).__name__}: {error})")
+        except (OddFileError, KeyError, TypeError, ValueError) as error:
+            said = f"({type(error).__name__}: {one_line(error)})"
+            remarks.append(f"{path}: left out: no result file {said}")
             continue
         group = groups.setdefault(repr(sorted(key.items(), key=str)), Group(key))
         if seed in group.runs:
@@ -88,7 +101,22 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
         group.runs[seed], group.paths[seed] = run, path
     if not groups:
         raise BadInputError(f"{folder}: no {RESULTS} found there")
-    return sorted(groups.values(), key=lambda group: group.title), remarks
+    for reason, paths in passed.paths.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        remarks.append(f"{folder / paths[0]}{more}: not read: {reason}")
+    found = sorted(groups.values(), key=lambda group: group.title)
+    return found, remarks + _splits(found)
+
+
+def _splits(groups: list[Group]) -> list[str]:
+    """Return a line for each two groups of one name, in their order, and what they differ in."""
+    said = []
+    for one, other in pairwise(groups):
+        if one.title == other.title:
+            keys = one.key.keys() | other.key.keys()
+            names = sorted(key for key in keys if one.key.get(key) != other.key.get(key))
+            said.append(f"{one.title}: groups that are not averaged differ in {', '.join(names)}")
+    return said
 
 
 def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:

@@ -1,19 +1,20 @@
-"""Result files of others, in the reference study's layout: a folder or a zip of JSON trees.
+"""Result files of others, in the reference study's layout: JSON trees, wherever they stand.
 
 Nothing is believed that the files do not show. A file that is torn, unfinished, diverged or
 unlike its neighbours is named with the reason, and never averaged in silence.
 """
 
 import hashlib
-import zipfile
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdgap.errors import BadInputError, one_line
-from kdgap.files import read_bytes
 from kdgap.spec.identity import canonical_json
+from kdgap.store.bookkeeping import is_bookkeeping, leaves, without
+from kdgap.store.found import RESULTS, PassedOver, Unreadable
 from kdgap.store.gate import (
     OUTCOMES,
     UNUSABLE,
@@ -26,9 +27,11 @@ from kdgap.store.gate import (
     read_object,
     whole,
 )
+from kdgap.store.percent import from_percent
+from kdgap.store.sources import members
 
-RESULTS, FIDELITY = "results.json", "fidelity.json"
-MOST_FILES, MOST_BYTES, MOST_FILE_BYTES = 200_000, 4 * 2**30, 64 * 2**20
+_REASONS = 3
+"""Reasons that are told where no file could be read."""
 
 
 @dataclass
@@ -54,41 +57,81 @@ class ForeignFile:
     remarks: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A file that holds no results at all, and why."""
+def read_foreign(
+    source: Path, passed: PassedOver, *, percent: bool = False
+) -> tuple[list[ForeignFile], list[Unreadable]]:
+    """Read every `results.json`, and the `fidelity.json` beside it, of a folder or an archive.
 
-    path: str
-    sha256: str
-    why: str
-
-
-def read_foreign(source: Path) -> tuple[list[ForeignFile], list[Unreadable]]:
-    """Read every `results.json`, and the `fidelity.json` beside it, of a folder or a zip.
+    Args:
+        source: the folder, zip, tar or tar.gz.
+        passed: gets what was not read.
+        percent: whether accuracies are in percent.
 
     Raises:
-        BadInputError: the source cannot be read, is no folder or zip, is too large, or holds no
+        BadInputError: the source cannot be read, is no folder or archive, is too large, or holds no
             result file.
     """
-    files, bad = _files(source)
-    good: list[ForeignFile] = []
-    for name in sorted(n for n in files if PurePosixPath(n).name == RESULTS):
-        try:
-            good.append(_read_results(name, files[name]))
-        except OddFileError as error:
-            bad.append(Unreadable(name, _sha256(files[name]), one_line(error, 160)))
+    read: dict[str, ForeignFile | dict[str, Any] | Unreadable] = {}
+    digests: dict[str, str] = {}
+    for name, content in members(source, passed):
+        if isinstance(content, Unreadable):
+            read[name] = content
+            continue
+        digest = _sha256(content)
+        if digests.setdefault(name, digest) != digest:
+            why = "two files of this name in the archive differ; neither counts"
+            read[name] = Unreadable(name, digests[name], why)
+        elif name not in read:
+            read[name] = _read(name, content, digest, percent)
+    good = [one for _, one in sorted(read.items()) if isinstance(one, ForeignFile)]
+    bad = [one for _, one in sorted(read.items()) if isinstance(one, Unreadable)]
     by_folder = {str(PurePosixPath(found.path).parent): found for found in good}
-    for name in sorted(n for n in files if PurePosixPath(n).name == FIDELITY):
-        owner = by_folder.get(str(PurePosixPath(name).parent))
-        try:
-            if owner is None:
-                raise OddFileError(f"there is no readable {RESULTS} beside it")
-            owner.fidelity = _read_fidelity(files[name], owner)
-        except OddFileError as error:
-            bad.append(Unreadable(name, _sha256(files[name]), one_line(error, 160)))
-    if not good and not bad:
-        raise BadInputError(f"{source}: holds no {RESULTS}")
+    for name, fidelity in sorted(read.items()):
+        if isinstance(fidelity, dict):
+            owner = by_folder.get(str(PurePosixPath(name).parent))
+            try:
+                _give_fidelity(fidelity, owner)
+            except OddFileError as error:
+                bad.append(Unreadable(name, digests[name], one_line(error, 200)))
+    passed.settle(name for name in read if PurePosixPath(name).name == RESULTS)
+    if not good:
+        raise BadInputError(f"{source}: {_nothing(bad, passed)}")
     return good, bad
+
+
+def _read(
+    name: str, content: bytes, digest: str, percent: bool
+) -> ForeignFile | dict[str, Any] | Unreadable:
+    """Return a result file, what a `fidelity.json` holds, or why it is neither."""
+    try:
+        found = read_object(content)
+        if percent:
+            from_percent(found)
+        if PurePosixPath(name).name == RESULTS:
+            return _results(name, found, digest)
+        check_fidelity(found)
+    except OddFileError as error:
+        return Unreadable(name, digest, one_line(error, 200))
+    return found
+
+
+def _nothing(bad: list[Unreadable], passed: PassedOver) -> str:
+    """Return that nothing was read, why, and what was passed over: one line."""
+    why: dict[str, list[Unreadable]] = {}
+    for one in bad:  # texts that differ in their numbers alone are one reason
+        why.setdefault(re.sub(r"[0-9][0-9.]*", "#", one.why), []).append(one)
+    parts = [f"{alike[0].why} ({_first([one.path for one in alike])})" for alike in why.values()]
+    if len(parts) > _REASONS:
+        parts[_REASONS:] = [f"and {len(parts) - _REASONS} other reasons"]
+    over = [f"{reason} ({_first(passed.paths[reason], n)})" for reason, n in passed.counts.items()]
+    start = "no file could be read" if bad else f"holds no {RESULTS}"
+    said = [f"{start}: {'; '.join(parts)}" if parts else start]
+    return "; ".join([*said, *(["passed over: " + "; ".join(over)] if over else [])])
+
+
+def _first(paths: list[str], count: int = 0) -> str:
+    count = count or len(paths)
+    return one_line(paths[0], 100) + (f" and {count - 1} more" if count > 1 else "")
 
 
 def source_hash(good: list[ForeignFile], bad: list[Unreadable]) -> str:
@@ -98,91 +141,19 @@ def source_hash(good: list[ForeignFile], bad: list[Unreadable]) -> str:
     return _sha256("".join(lines).encode())
 
 
-def text_of(path: Path | str) -> str:
-    """Return a path as text that any file can hold: a byte that is no UTF-8 as `\\xff`."""
-    return str(path).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _files(source: Path) -> tuple[dict[str, bytes], list[Unreadable]]:
-    """Return the content of each file by its place, and those that could not be read."""
-    files: dict[str, bytes] = {}
-    bad: list[Unreadable] = []
-    twice: set[str] = set()
-    total = 0
-    for name, content in _members(source):
-        if isinstance(content, Unreadable):
-            bad.append(content)
-            continue
-        total += len(content)
-        if len(files) == MOST_FILES or total > MOST_BYTES:
-            raise BadInputError(
-                f"{source}: more than {MOST_FILES:,} result files or {MOST_BYTES / 2**30:g} GiB of"
-                " them; import it in parts"
-            )
-        if files.setdefault(name, content) != content:
-            twice.add(name)
-    for name in sorted(twice):
-        why = "two files of this name in the zip differ; neither counts"
-        bad.append(Unreadable(name, _sha256(files.pop(name)), why))
-    return files, bad
-
-
-def _members(source: Path) -> Iterator[tuple[str, bytes | Unreadable]]:
-    wanted = {RESULTS, FIDELITY}
-    if source.is_dir():
-        for path in sorted(source.rglob("*.json")):
-            if path.name in wanted and path.is_file():
-                name = text_of(path.relative_to(source).as_posix())
-                try:
-                    _refuse_size(source, name, path.stat().st_size)
-                    content: bytes | Unreadable = read_bytes(path)
-                except OSError as error:
-                    content = Unreadable(name, "", error.strerror or "cannot be read")
-                yield name, content
-        return
-    if not source.exists():
-        raise BadInputError(f"{source}: no such file or folder")
-    try:
-        archive = zipfile.ZipFile(source)
-    except Exception as error:  # noqa: BLE001  # see below
-        raise BadInputError(
-            f"{source}: no folder and no readable zip ({one_line(error)})"
-        ) from None
-    with archive:
-        for info in archive.infolist():
-            name = text_of(info.filename.replace("\\", "/"))  # some Windows tools write them
-            if PurePosixPath(name).name in wanted and not info.is_dir():
-                _refuse_size(source, name, info.file_size)
-                try:
-                    content = archive.read(info)
-                # A flipped byte reaches the decoders, each with errors of its own (`zlib.error`,
-                # `LZMAError`, `struct.error`, …), and no list of them is documented.
-                except Exception as error:  # noqa: BLE001
-                    why = f"damaged in the zip: {one_line(error, 100)}"
-                    content = Unreadable(name, "", why)
-                yield name, content
-
-
-def _refuse_size(source: Path, name: str, size: int) -> None:
-    if size > MOST_FILE_BYTES:
-        raise BadInputError(
-            f"{source}: {one_line(name, 120)} has {size:,} bytes; a result file has a few thousand"
-        )
-
-
-def _read_results(name: str, content: bytes) -> ForeignFile:
-    results = read_object(content)
+def _results(name: str, results: dict[str, Any], digest: str) -> ForeignFile:
     history = results.pop("history", None)
     if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
         raise OddFileError("has no history of epochs")
     remarks = check_settings(results)
+    leaves(results)  # refuses too many
     odd, not_finite = check_outcomes(results)
     epochs, dropped, failure = check_history(history)
-    found = ForeignFile(name, _sha256(content), results, epochs, remarks=remarks + odd + dropped)
+    found = ForeignFile(name, digest, results, epochs, remarks=remarks + odd + dropped)
     found.problem = failure if failure.startswith("diverged") else _problem(results, epochs)
     if not found.problem and (failure or not_finite):
         found.problem = f"holds numbers that are {UNUSABLE}"
@@ -213,9 +184,9 @@ def _contradictions(results: dict[str, Any], history: list[dict[str, Any]]) -> l
     return said
 
 
-def _read_fidelity(content: bytes, owner: ForeignFile) -> dict[str, Any]:
-    fidelity = read_object(content)
-    check_fidelity(fidelity)
+def _give_fidelity(fidelity: dict[str, Any], owner: ForeignFile | None) -> None:
+    if owner is None:
+        raise OddFileError(f"there is no readable {RESULTS} beside it")
     ours = {"student_arch": "model", "teacher_arch": "teacher", "student_test_acc": "test_acc_best"}
     for theirs, key in ours.items():
         if fidelity.get(theirs) is not None and fidelity[theirs] != owner.results.get(key):
@@ -224,7 +195,7 @@ def _read_fidelity(content: bytes, owner: ForeignFile) -> dict[str, Any]:
                 f" {key} is {one_line(repr(owner.results.get(key)), 40)}: it was measured on"
                 " another checkpoint"
             )
-    return fidelity
+    owner.fidelity = fidelity
 
 
 # Keys that are said of every run but mean something for one method only.
@@ -243,16 +214,16 @@ _LATER: dict[str, Any] = {
 }  # fmt: skip
 
 
-# Where and when a run was made, which says nothing of what may be averaged.
-_BOOKKEEPING = {
-    *("output_dir", "run_dir", "data_root", "num_workers", "timestamp", "date", "host", "hostname"),
-}
-
-
-def settings_of(results: dict[str, Any]) -> dict[str, Any]:
+def settings_of(
+    results: dict[str, Any], is_aside: Callable[[str], bool] = is_bookkeeping
+) -> dict[str, Any]:
     """Return everything that makes runs alike; runs that differ here are never averaged.
 
     Numbers are floats, the epochs apart: a temperature of 4 is one of 4.0.
+
+    Args:
+        results: what a result file says.
+        is_aside: whether a key, with dots for objects, is no setting.
 
     Raises:
         KeyError: the model, the method or the epochs are missing.
@@ -260,11 +231,9 @@ def settings_of(results: dict[str, Any]) -> dict[str, Any]:
     """
     method = results["kd_type"]
     unused = _UNUSED.get(method, ())
-    kept = {
-        key: _normal(value)
-        for key, value in results.items()
-        if key not in OUTCOMES | _BOOKKEEPING and key not in unused
-    }
+    said = {key: v for key, v in results.items() if key not in OUTCOMES and key not in unused}
+    stated = without(said, is_aside).items()
+    kept = {key: _normal(value) for key, value in stated if value is not None or key in _NEUTRAL}
     kept["model"], epochs = results["model"], whole(results["epochs"])
     kept["epochs"] = results["epochs"] if epochs is None else epochs
     if "cell" in kept:

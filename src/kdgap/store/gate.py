@@ -9,19 +9,33 @@
 
 Fields of an epoch that nothing reads are kept if they are numbers and dropped without a word if
 not: a date is no contradiction.
+
+Reading a file takes time and memory in proportion to its bytes, which `kdgap.store.sources` bounds:
+
+| what of a file | bound | beyond it |
+|---|---|---|
+| values, counted by commas and brackets before anything is parsed | `MOST_VALUES` | no result |
+| settings, with those in objects; a key of one | `MOST_SETTINGS`; 1,000 characters | no result |
+| nesting | 16 levels | no result |
+| digits of a whole number | 20; a float beyond that, which has a size | – |
+| text | none of its own: it is looked at a fixed number of times | – |
+| remarks | `MOST_REMARKS` | counted |
 """
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeGuard
 
 from kdgap.errors import one_line
+from kdgap.files import decode_text
 
 LARGEST = 1e30
 """No loss, norm or divergence of use is beyond it, and its fourth power is still a float."""
 UNUSABLE = "not finite or too large"
 MOST_EPOCHS = 10**7
+MOST_VALUES, MOST_SETTINGS, MOST_REMARKS = 1_000_000, 1000, 20
 _DEEPEST = 16
 SHARES = ("best_val_acc", "test_acc_best", "test_acc_final")
 _FIDELITY_SHARES = ("student_test_acc", "teacher_test_acc", "top1_agreement", "ece")
@@ -71,14 +85,18 @@ def read_object(content: bytes) -> dict[str, Any]:
     """Parse a JSON object; a number that no float holds is infinite, as `1e999` is.
 
     Raises:
-        OddFileError: it is torn, no object, holds a key twice, or cannot be written again.
+        OddFileError: it is torn, no object, holds a key twice or more values than a result has, or
+            cannot be written again.
     """
     try:
-        value = json.loads(
-            content.decode("utf-8"), parse_int=_integer, object_pairs_hook=_each_key_once
-        )
+        text = decode_text(content)
     except UnicodeDecodeError:
         raise OddFileError("not UTF-8 text") from None
+    values = sum(map(text.count, ",[{"))
+    if values > MOST_VALUES:
+        raise OddFileError(f"holds up to {values:,} values; a result has a few thousand")
+    try:
+        value = json.loads(text, parse_int=_integer, object_pairs_hook=_each_key_once)
     except RecursionError:
         raise OddFileError("nested too deeply") from None
     except ValueError as error:
@@ -86,11 +104,24 @@ def read_object(content: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise OddFileError("holds no JSON object")
     _refuse_deep(value)
-    if b"\\ud" in content.lower():  # half of a surrogate pair is a string that no file can hold
+    # Half of a surrogate pair is a string that no file can hold.
+    if "\\ud" in text or "\\uD" in text:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise OddFileError("holds text that is no Unicode") from None
+    return value
+
+
+def read_finite(content: bytes) -> dict[str, Any]:
+    """Parse a JSON object as `read_object` does, of finite numbers alone.
+
+    Raises:
+        OddFileError: see `read_object`; or a number is not finite.
+    """
+    value = read_object(content)
+    if not all(map(math.isfinite, _numbers(value))):
+        raise OddFileError("holds numbers that are not finite")
     return value
 
 
@@ -101,8 +132,8 @@ def _integer(text: str) -> int | float:
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise OddFileError(f"holds {one_line(twice, 40)} twice")
     return found
 
@@ -169,12 +200,15 @@ def check_settings(results: dict[str, Any]) -> list[str]:
         number = whole(results.get(key))
         if number is None or (key == "epochs" and not 1 <= number <= MOST_EPOCHS):
             kind = "whole number" if key == "seed" else "number of epochs"
-            raise OddFileError(f"{key} is {_shown(results.get(key))}, no {kind}")
+            hint = "; write it without quotation marks" if _is_text(results.get(key)) else ""
+            raise OddFileError(f"{key} is {_shown(results.get(key))}, no {kind}{hint}")
         results[key] = number
     for key, (fits, kind) in _SETTING_TYPES.items():
         value = results.get(key)
         if value is not None and not fits(value):
-            raise OddFileError(f"{key} is {_shown(value)}, no {kind}")
+            hint = "; write it without quotation marks" if kind.startswith("number") else ""
+            hint *= _is_text(value)
+            raise OddFileError(f"{key} is {_shown(value)}, no {kind}{hint}")
     if results["kd_type"] != "none" and not results.get("teacher"):
         raise OddFileError(f"{one_line(results['kd_type'], 40)} without a teacher")
     for key, value in results.items():
@@ -200,7 +234,7 @@ def check_outcomes(results: dict[str, Any]) -> tuple[list[str], bool]:
     for key in SHARES:
         value = results.setdefault(key, None)
         if value is not None and not is_share(value):
-            raise OddFileError(f"{key} is {_shown(value)}, no share of one")
+            raise OddFileError(f"{key} is {_shown(value)}, no share of one{_percent_hint(value)}")
     epoch = whole(results.get("best_val_epoch"))
     if epoch is not None:
         results["best_val_epoch"] = epoch
@@ -211,6 +245,13 @@ def check_outcomes(results: dict[str, Any]) -> tuple[list[str], bool]:
             good = value if key == "flags" and isinstance(value, list) else []
             results[key] = [one for one in good if isinstance(one, str)] or None
     return odd, not_finite
+
+
+def _percent_hint(value: object) -> str:
+    """Return what to do about an accuracy that is no share of one."""
+    if is_number(value) and 1 < value <= 100:
+        return "; if accuracies are in percent, import with --percent"
+    return "; write it without quotation marks" if _is_text(value) else ""
 
 
 def check_history(
@@ -237,6 +278,8 @@ def check_history(
                 odd.setdefault(key, f"epoch {number} of its history has {key} {_shown(value)}")
         kept.append(good)
     named = [f"{text}: left out, there and wherever it is no number" for text in odd.values()]
+    if len(named) > MOST_REMARKS:
+        named[MOST_REMARKS:] = [f"so has it {len(named) - MOST_REMARKS} more keys: left out"]
     return kept, named, f"diverged: {diverged}" if diverged else not_finite
 
 

@@ -1,17 +1,12 @@
-"""What imported runs are for: roles from folders, ablations from settings, sizes of networks.
+"""What imported runs are for: roles from folders, ablations from settings, sizes of networks."""
 
-And what keeps runs apart that look as if they belonged together: a cell that one setting splits.
-"""
-
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Any
 
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
-from kdgap.store.foreign import ForeignFile, hyperparameters, model_text, recipe_of
+from kdgap.store.foreign import ForeignFile, hyperparameters, model_text
 from kdgap.store.reference import parameters_text
 
 # Parameters and FLOPs of one image's forward pass (2 per multiply-add of convolutions and the
@@ -41,8 +36,8 @@ _ROLES = {
 class Finding:
     """Something odd about the files, with the paths that it is seen in.
 
-    `kind` is one of: unreadable, failed, duplicate, conflict, copy, split, overlap, contradiction,
-    fidelity, role, ablation.
+    `kind` is one of: unreadable, passed, failed, duplicate, conflict, copy, split, aside, overlap,
+    contradiction, fidelity, role, ablation.
     """
 
     kind: str
@@ -145,71 +140,6 @@ def pair_ablations(runs: list[ImportedRun], findings: list[Finding]) -> None:
         if not other:
             paths = [run.paths[0] for run in by_settings[key]]
             findings.append(Finding("ablation", f"{name} has nothing to compare with", paths))
-
-
-# What tells two configurations of one slot apart, where both say it; the last are digests of ours.
-_OF_CONFIGURATION = {
-    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "method_parameters"),
-    *("teacher_weight_hash", "cell", "settings"),
-}
-_MOST_SCHEMES = 20
-"""Sets of keys that are compared pair by pair; files of one study have two or three."""
-
-
-def name_splits(runs: Iterable[ImportedRun], findings: list[Finding]) -> None:
-    """Name cells of one slot that differ in one setting, or only in what one of them does not say.
-
-    They are never averaged, so that an arm of three seeds may be shown as one of two and one of
-    one. Where such a difference leaves a method without its baseline, that is named, too.
-    """
-    slots: dict[Slot, dict[str, ImportedRun]] = {}
-    for run in runs:
-        for slot in run.slots:
-            if slot.role in ("final", "baseline"):
-                slots.setdefault(slot, {}).setdefault(run.cell, run)
-    for cells in slots.values():
-        _name_unlike("cells that", [(run.settings, run) for run in cells.values()], findings)
-    plain: dict[str, list[ImportedRun]] = {}
-    for slot, cells in slots.items():
-        if slot.role == "baseline":
-            plain.setdefault(slot.student, []).extend(cells.values())
-    for slot, cells in slots.items():
-        for run in cells.values() if slot.role == "final" else ():
-            recipe = recipe_of(run.settings)
-            others = [(recipe_of(one.settings), one) for one in plain.get(slot.student, [])]
-            if all(other != recipe for other, _ in others):
-                text = "a method and its baseline that"
-                _name_unlike(text, [(recipe, run), *others], findings, run)
-
-
-def _name_unlike(
-    what: str,
-    members: Sequence[tuple[dict[str, Any], ImportedRun]],
-    findings: list[Finding],
-    concerned: ImportedRun | None = None,
-) -> None:
-    """Name members that differ in as few keys as can be; only groups with the one concerned."""
-    told: list[set[str]] = []
-    said = [{k: v for k, v in settings.items() if v is not None} for settings, _ in members]
-    schemes = sorted({tuple(sorted(settings)) for settings in said})
-    single = [(key,) for key in sorted(set().union(*schemes))]
-    pairs = combinations(schemes[:_MOST_SCHEMES], 2)
-    lacking = sorted({tuple(sorted(set(a) ^ set(b))) for a, b in pairs}, key=len)
-    for names in (single + lacking) if len(members) > 1 else ():
-        groups: dict[str, list[int]] = {}
-        for index, settings in enumerate(said):
-            rest = {key: value for key, value in settings.items() if key not in names}
-            groups.setdefault(canonical_json(rest), []).append(index)
-        for group in groups.values():
-            paths = {members[index][1].paths[0] for index in group}
-            unsaid = any(name not in said[index] for index in group for name in names)
-            chosen = len(names) > 1 or names[0] in _OF_CONFIGURATION
-            if len(group) < 2 or any(paths <= known for known in told) or (chosen and not unsaid):
-                continue
-            if concerned is None or concerned.paths[0] in paths:
-                told.append(paths)
-                text = f"{what} differ only in {', '.join(names)}"
-                findings.append(Finding("split", text, sorted(paths)))
 
 
 def models_of(runs: list[ImportedRun]) -> dict[str, dict[str, Any]]:

@@ -5,56 +5,59 @@
 | `import.json` | where the runs come from, what was found odd, the hash of `runs.jsonl` |
 | `runs.jsonl` | one line a run: settings, seed, roles, accuracies, fidelity, history, its files |
 
-A run under two paths is one run with two roles. Two different runs of one seed under the same
-settings contradict each other, so neither counts.
-
-No two seeds train through the same numbers. Of runs with one history under the seeds of one cell,
-only the first by path counts, or a mean would rest on fewer runs than its n. Under other settings
-nobody can tell whose history it is, so none of them counts. A file that says less of its settings
-is no other run, though: an older file under another path is merged with the run it tells of.
+An import that is cut short leaves the one before it, or what the next one tidies.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import (
+    TEMPORARY_PREFIX,
     json_text,
     make_folder,
     names_in,
+    open_file,
     parse_json,
     read_bytes,
     read_json,
-    write_atomic,
-    write_json,
+    remove,
+    remove_tree,
+    write_together,
 )
-from kdgap.spec.identity import canonical_json
+from kdgap.store.bookkeeping import (
+    AS_TOLD,
+    Choices,
+    Sample,
+    leaves,
+    set_aside,
+)
+from kdgap.store.copies import name_copies
 from kdgap.store.foreign import (
     ForeignFile,
     hyperparameters,
     read_foreign,
-    same_history,
-    settings_of,
     source_hash,
-    text_of,
 )
-from kdgap.store.gate import OUTCOMES
-from kdgap.store.import_roles import (
-    Finding,
-    ImportedRun,
-    models_of,
-    name_splits,
-    pair_ablations,
-    place,
-)
+from kdgap.store.found import PassedOver, text_of
+from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
+from kdgap.store.merging import merged
 from kdgap.store.record import MANIFEST
+from kdgap.store.splits import name_splits
 from kdgap.store.study import PLAN
 
 IMPORT, RUNS = "import.json", "runs.jsonl"
+NO_CHOICES = Choices()
+EACH_PATH = ("fidelity", "passed")
+"""Kinds of findings of which each path is one."""
+_LONGEST_LINE = 2**26
+_SHOWN = 12
+"""Keys that a finding lists; all are in `import.json`."""
 
 
 class ImportedDirectory:
@@ -77,13 +80,30 @@ class ImportedDirectory:
             raise BadInputError(f"{self.path}: is a symbolic link; name a real folder")
         if self.path.exists() and not self.path.is_dir():
             raise BadInputError(f"{self.path}: is a file; give another --out")
-        if self.path.is_dir() and not self.exists() and names_in(self.path):
-            raise BadInputError(f"{self.path}: not empty and no import; give another --out")
+        try:
+            if self.path.is_dir() and not self.exists() and not self._was_cut_short():
+                raise BadInputError(f"{self.path}: not empty and no import; give another --out")
+        except OSError as error:
+            raise BadInputError(f"{self.path}: {error.strerror}; give another --out") from None
+
+    def _was_cut_short(self) -> bool:
+        """Whether nothing is here but what an import leaves that was killed while writing."""
+        left = [name for name in names_in(self.path) if not name.startswith(TEMPORARY_PREFIX)]
+        if left != [RUNS]:
+            return not left
+        try:
+            with open_file(self.path / RUNS) as stream:
+                first = parse_json(stream.readline(_LONGEST_LINE).decode())
+        except ValueError:
+            return False
+        return isinstance(first, dict) and {"cell", "slots", "sha256"} <= first.keys()
 
     def differs(self, about: dict[str, Any]) -> bool:
-        """Whether an import of other files is here, or one that cannot be read."""
+        """Whether an import of other files is here, or by other options, or an unreadable one."""
         try:
-            return self.exists() and bool(self.read()[0]["source"] != about["source"])
+            known = self.read()[0] if self.exists() else about
+            told = known.get("choices", Choices().as_json())
+            return bool(known["source"] != about["source"] or told != about["choices"])
         except (StoreDamagedError, KeyError, ValueError):
             return True
 
@@ -92,13 +112,45 @@ class ImportedDirectory:
         return [path for name in ("report.html", "analysis") if (path := self.path / name).exists()]
 
     def write(self, about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
-        """Write an import; `import.json` comes last and commits it."""
+        """Write an import, and tidy what one that was cut short has left.
+
+        Raises:
+            OSError: it cannot be written; what was here before still is.
+        """
         content = "".join(json_text(run, indent=None) + "\n" for run in runs).encode()
-        make_folder(self.path)
-        write_atomic(self.path / RUNS, content)
-        write_json(
-            self.path / IMPORT, {**about, "runs_sha256": hashlib.sha256(content).hexdigest()}
-        )
+        head = {**about, "runs_sha256": hashlib.sha256(content).hexdigest()}
+        new = {RUNS: content, IMPORT: (json_text(head) + "\n").encode()}
+        old = self._kept() if self.exists() else {}
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            make_folder(self.path)
+            for name in names_in(self.path):
+                if name.startswith(TEMPORARY_PREFIX):
+                    remove_tree(self.path / name)
+            write_together({self.path / name: content for name, content in new.items()})
+        except BaseException:
+            with suppress(OSError):
+                self._restore(old, made)
+            raise
+
+    def _kept(self) -> dict[str, bytes]:
+        """Return what is here and can be read; what cannot is lost already."""
+        found = {}
+        for name in (RUNS, IMPORT):
+            with suppress(OSError):
+                found[name] = read_bytes(self.path / name)
+        return found
+
+    def _restore(self, old: dict[str, bytes], made: list[Path]) -> None:
+        """Bring back what was here; of a new import, leave neither files nor folders."""
+        for name in (IMPORT, RUNS):
+            if name not in old:
+                remove(self.path / name)
+        if self._kept() != old:
+            write_together({self.path / name: content for name, content in old.items()})
+        for folder in made:
+            if folder.is_dir() and not names_in(folder):
+                remove_tree(folder)
 
     def read(self) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Return what `import.json` says, and the runs.
@@ -124,34 +176,50 @@ class ImportedDirectory:
         return about, [parse_json(line) for line in content.decode().split("\n") if line]
 
 
-def import_runs(source: Path, name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Read the result files of a folder or a zip; nothing is written.
+def import_runs(
+    source: Path, name: str, choices: Choices = NO_CHOICES
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Read the result files of a folder, a zip or a tar; nothing is written.
+
+    Args:
+        source: the folder or archive.
+        name: the import's.
+        choices: what the user said of keys and units.
 
     Returns:
         What `import.json` holds, and the runs of `runs.jsonl`.
 
     Raises:
-        BadInputError: the source is none, or it is a study of ours.
+        BadInputError: the source is none, or it is a study of ours; no file holds a result; a
+            choice names a key that no file has.
     """
     if (source / PLAN).exists() or (source / MANIFEST).exists():
         raise BadInputError(
             f"{source}: is kdgap's own; no import is needed: kdgap analyze {source}"
         )
-    good, bad = read_foreign(source)
+    passed = PassedOver()
+    good, bad = read_foreign(source, passed, percent=choices.percent)
+    samples = [Sample(f.results["kd_type"], f.results["seed"], leaves(f.results)) for f in good]
+    aside = set_aside(samples, choices)
     findings = [Finding("unreadable", file.why, [file.path]) for file in bad]
-    runs = _merged(good, findings)
-    _name_copies(runs, findings)
+    findings += _passed(passed)
+    runs = merged(good, findings, aside.__contains__)
+    name_copies(runs, findings)
     for run in runs:
         for file in run.files:
             place(run, file, source.name if source.is_dir() else "", findings)
     pair_ablations(runs, findings)
-    name_splits(runs, findings)
+    name_splits(runs, findings, aside.keys())
+    findings += _set_aside(good, samples, aside)
     _survey(runs, findings)
     about = {
         "format": 1,
         "name": text_of(name),
         "source": {"path": text_of(source), "sha256": source_hash(good, bad)},
+        "choices": choices.as_json(),
+        "bookkeeping": aside,
         "files": len(good) + len(bad),
+        "other_files": dict(sorted(passed.others.items())),
         "runs": len(runs),
         "findings": [asdict(finding) for finding in findings],
         "models": models_of(runs),
@@ -159,114 +227,36 @@ def import_runs(source: Path, name: str) -> tuple[dict[str, Any], list[dict[str,
     return about, [_line(run) for run in runs]
 
 
-def _merged(files: Iterable[ForeignFile], findings: list[Finding]) -> list[ImportedRun]:
-    """Return one entry a run; the same run under two paths is merged, the richer file leads."""
-    runs: dict[tuple[str, int], ImportedRun] = {}
-    by_curve: dict[tuple[int, str], list[ImportedRun]] = {}
-    for file in files:
-        settings, seed, curve = settings_of(file.results), file.results["seed"], _curve(file)
-        key = (hashlib.sha256(canonical_json(settings).encode()).hexdigest(), seed)
-        alike = by_curve.setdefault((seed, curve), []) if curve else []
-        known = runs.get(key) or next((run for run in alike if _tells_of(file, run)), None)
-        if known is None:
-            runs[key] = ImportedRun([file], settings, key[0])
-            alike.append(runs[key])
-            continue
-        _add(known, file, findings)
-        if known.files[0] is file:  # it says more, or it is the one that ended well
-            known.settings, known.cell = settings, key[0]
-        runs[key] = known
-    merged = list({id(run): run for run in runs.values()}.values())
-    for run in merged:
-        if run.conflict:
-            text = f"different runs of seed {run.seed} under the same settings; none counts"
-            findings.append(Finding("conflict", text, run.paths))
-        elif len(run.files) > 1:
-            findings.append(Finding("duplicate", "the same run; counted once", run.paths))
-    return merged
+def _passed(passed: PassedOver) -> list[Finding]:
+    found = []
+    for reason, count in passed.counts.items():
+        paths = passed.paths[reason]
+        all_of = f" ({count:,} in all)" if count > len(paths) else ""
+        found.append(Finding("passed", reason + all_of, paths))
+    return found
 
 
-def _add(run: ImportedRun, file: ForeignFile, findings: list[Finding]) -> None:
-    """Give a run one more file of its seed and settings: of itself, its repetition, or another."""
-    lead = run.files[0]
-    if same_history(lead.history, file.history) and _same_outcomes(lead, file):
-        richer = (not file.problem, len(file.results)) > (not lead.problem, len(lead.results))
-        run.files = [file, *run.files] if richer else [*run.files, file]
-    elif lead.problem and not file.problem:
-        findings.append(Finding("failed", f"{lead.problem}; it was repeated", [lead.path]))
-        run.files = [file]
-    elif file.problem:
-        findings.append(Finding("failed", f"{file.problem}; it was repeated", [file.path]))
-    else:
-        run.conflict = True
-        run.files.append(file)
-
-
-def _same_outcomes(one: ForeignFile, other: ForeignFile) -> bool:
-    keys = ("best_val_acc", "best_val_epoch", "test_acc_best", "test_acc_final")
-    pairs = ((one.results.get(key), other.results.get(key)) for key in keys)
-    return all(a == b for a, b in pairs if a is not None and b is not None)
-
-
-def _tells_of(file: ForeignFile, run: ImportedRun) -> bool:
-    """Whether a file with a run's curve and seed has its settings, as far as both say them."""
-    lead = run.files[0]
-    said = [{k for k, v in one.results.items() if v is not None} - OUTCOMES for one in (file, lead)]
-    one, other = (
-        settings_of({key: f.results[key] for key in said[0] & said[1]}) for f in (file, lead)
-    )
-    same = same_history(lead.history, file.history) and _same_outcomes(lead, file)
-    return one == other and same
-
-
-def _curve(file: ForeignFile) -> str:
-    """Return a run's accuracies by epoch as one text; empty where none was recorded."""
-    curve = [[entry.get(key) for key in ("val_acc", "train_acc")] for entry in file.history]
-    recorded = any(value is not None for pair in curve for value in pair)
-    return canonical_json(curve) if recorded else ""
-
-
-def _name_copies(runs: Iterable[ImportedRun], findings: list[Finding]) -> None:
-    """Name runs whose settings or seeds differ but whose histories are the same numbers.
-
-    All numbers that two files have must agree: a few epochs of a small data set may well end in the
-    same accuracies, but no two seeds have one loss.
-    """
-    by_curve: dict[str, list[list[tuple[ImportedRun, ForeignFile]]]] = {}
-    each = [(run, file) for run in runs for file in run.files if not file.problem]
-    for run, file in sorted(each, key=lambda one: one[1].path):
-        groups = by_curve.setdefault(curve, []) if (curve := _curve(file)) else []
-        for group in groups:
-            if same_history(group[0][1].history, file.history):
-                group.append((run, file))
-                break
-        else:
-            groups.append([(run, file)])
-    for group in (group for groups in by_curve.values() for group in groups):
-        members = {id(run): (run, file) for run, file in reversed(group)}
-        if len(members) > 1:
-            _name_group(list(members.values())[::-1], findings)
-
-
-def _name_group(members: list[tuple[ImportedRun, ForeignFile]], findings: list[Finding]) -> None:
-    """Name runs of one history, in the order of their paths, and say which of them count."""
-    first, others = members[0], members[1:]
-    unlike = sorted(
-        key
-        for key in set().union(*(run.settings for run, _ in members))
-        if any(run.settings.get(key) != first[0].settings.get(key) for run, _ in others)
-    )
-    for run, file in others:
-        paths = [first[1].path, file.path]
-        if unlike:
-            where = f"under other settings ({', '.join(unlike[:3])})"
-            text = f"the same history {where}: one of them is not what it says; neither counts"
-            run.copied = f"has the history of {first[1].path} {where}"
-            first[0].copied = first[0].copied or f"has the history of {file.path} {where}"
-        else:
-            text = f"the history of seed {first[0].seed} under seed {run.seed}; counted once"
-            run.copied = f"a copy: has the history of {first[1].path}, seed {first[0].seed}"
-        findings.append(Finding("copy", text, paths))
+def _set_aside(
+    files: list[ForeignFile], samples: list[Sample], aside: dict[str, str]
+) -> list[Finding]:
+    """Name the keys that differ between runs but keep none apart, and two files of each."""
+    first: dict[str, tuple[str, str]] = {}
+    differ: dict[str, list[str]] = {}
+    for file, sample in zip(files, samples, strict=True):
+        for key in sample.said.keys() & aside.keys():
+            value, path = first.setdefault(key, (sample.said[key], file.path))
+            if value != sample.said[key]:
+                differ.setdefault(key, [path, file.path])
+    found = []
+    for why in dict.fromkeys(aside.values()):
+        keys = sorted(key for key in differ if aside[key] == why)
+        if keys:
+            more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+            text = f"{why}: {', '.join(keys[:_SHOWN])}{more}"
+            if why != AS_TOLD:
+                text += "; if one is a setting, import with --setting KEY"
+            found.append(Finding("aside", text, differ[keys[0]]))
+    return found
 
 
 def _survey(runs: list[ImportedRun], findings: list[Finding]) -> None:
@@ -337,5 +327,6 @@ def count_findings(findings: Iterable[dict[str, Any]]) -> Counter[str]:
     """Return how many there are of each kind; what several files lack is counted by files."""
     counts: Counter[str] = Counter()
     for finding in findings:
-        counts[finding["kind"]] += len(finding["paths"]) if finding["kind"] == "fidelity" else 1
+        each = finding["kind"] in EACH_PATH
+        counts[finding["kind"]] += len(finding["paths"]) if each else 1
     return counts

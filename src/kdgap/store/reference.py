@@ -14,7 +14,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import make_folder, read_json, remove, write_json
-from kdgap.store.foreign import FIDELITY, RESULTS
+from kdgap.store.found import FIDELITY, RESULTS
 from kdgap.store.record import BEST, MANIFEST, Record
 from kdgap.store.study import StudyDirectory
 

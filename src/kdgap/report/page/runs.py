@@ -15,6 +15,7 @@ from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.words import method_name
 from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
+from kdgap.store.imported import EACH_PATH
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
 _KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}
@@ -204,6 +205,6 @@ def findings_by_kind(findings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[i
 
 
 def _count(kind: str, said: Mapping[str, list[list[str]]]) -> int:
-    """Return how many findings there are; one of `fidelity` names every run that lacks it."""
+    """Return how many findings there are; of some kinds each path is one."""
     paths = [some for findings in said.values() for some in findings]
-    return sum(map(len, paths)) if kind == "fidelity" else len(paths)
+    return sum(map(len, paths)) if kind in EACH_PATH else len(paths)

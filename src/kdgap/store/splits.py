@@ -1,0 +1,191 @@
+"""What keeps runs of an import apart that look as if they belonged together, by the keys that do.
+
+They are never averaged, so that an arm of three seeds may be shown as one of two and one of one.
+Where such a difference leaves a method without its baseline, that is named, too.
+
+Cells are compared by sums of digests of their settings: to leave a key out is to subtract its
+digest, so the work grows with cells times keys, and not with pairs of cells.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+from kdgap.spec.identity import canonical_json
+from kdgap.spec.study import Slot
+from kdgap.store.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
+from kdgap.store.foreign import recipe_of
+from kdgap.store.import_roles import Finding, ImportedRun
+
+# What tells two configurations of one slot apart, where both say it; the last are digests of ours.
+_OF_CONFIGURATION = {
+    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "method_parameters"),
+    *("teacher_weight_hash", "cell", "settings"),
+}
+_MOST_SCHEMES = 20
+"""Sets of keys that are compared pair by pair; files of one study have two or three."""
+_MOST_NAMED = 50
+"""Findings of one slot or student, and baselines that one finding names."""
+_SHOWN = 6
+"""Keys that a finding lists."""
+Said = dict[str, Any]
+
+
+class _Cells:
+    """Cells by what they say, and by what they say without some keys."""
+
+    def __init__(self, said: Sequence[Said]) -> None:
+        self.said = said
+        self._digests = [_digests(one) for one in said]
+        self._sums = [sum(one.values()) for one in self._digests]
+        self._schemes = {tuple(sorted(one)) for one in said}
+        self._alike: dict[tuple[str, ...], dict[int, list[int]]] = {}
+
+    def alike(self, names: tuple[str, ...]) -> dict[int, list[int]]:
+        """Return the cells by what they say without these keys."""
+        if names not in self._alike:
+            found: dict[int, list[int]] = {}
+            for index, digests in enumerate(self._digests):
+                rest = self._sums[index] - sum(digests.get(name, 0) for name in names)
+                found.setdefault(rest, []).append(index)
+            self._alike[names] = found
+        return self._alike[names]
+
+    def ways(self, other: Said | None = None) -> Iterator[tuple[str, ...]]:
+        """Return the keys to leave out: each one, and what some sets of keys lack of others."""
+        schemes = self._schemes if other is None else {*self._schemes, tuple(sorted(other))}
+        yield from ((name,) for name in sorted(set().union(*schemes)))
+        pairs = combinations(sorted(schemes)[:_MOST_SCHEMES], 2)
+        yield from sorted({tuple(sorted(set(a) ^ set(b))) for a, b in pairs}, key=len)
+
+
+def _digests(said: Said) -> dict[str, int]:
+    texts = ((key, canonical_json([key, value])) for key, value in said.items())
+    return {key: int.from_bytes(hashlib.sha256(text.encode()).digest()) for key, text in texts}
+
+
+def name_splits(
+    runs: Iterable[ImportedRun], findings: list[Finding], aside: Collection[str] = ()
+) -> None:
+    """Name cells of one slot that differ in a setting, or only in what one of them does not say.
+
+    Args:
+        runs: all runs, placed.
+        findings: gets what is found.
+        aside: keys that are no settings.
+    """
+    slots: dict[Slot, dict[str, list[ImportedRun]]] = {}
+    for run in runs:
+        for slot in run.slots:
+            slots.setdefault(slot, {}).setdefault(run.cell, []).append(run)
+    told: set[tuple[str, ...]] = set()  # runs with two roles are named once
+    for slot, cells in slots.items():
+        if len(cells) > 1:
+            for finding in _within(slot, list(cells.values()), aside):
+                if (known := tuple(finding.paths)) not in told:
+                    told.add(known)
+                    findings.append(finding)
+    firsts: dict[tuple[str, str], list[ImportedRun]] = {}
+    for slot, cells in slots.items():
+        firsts.setdefault((slot.role, slot.student), []).extend(run for run, *_ in cells.values())
+    for (role, student), plain in firsts.items():
+        if role == "baseline":
+            findings += _from_baselines(firsts.get(("final", student), []), plain, aside)
+
+
+def _within(
+    slot: Slot, cells: list[list[ImportedRun]], aside: Collection[str]
+) -> Iterator[Finding]:
+    """Return what tells the cells of one slot apart."""
+    runs = [members[0] for members in cells]
+    seeds = [{run.seed for run in members} for members in cells]
+    known, named = _Cells([_said(run, aside) for run in runs]), 0
+    told: list[set[int]] = []
+    for names in known.ways():
+        for group in known.alike(names).values():
+            members = set(group)
+            unsaid = any(name not in known.said[index] for index in group for name in names)
+            chosen = len(names) > 1 or _is_chosen(names[0])
+            if len(group) < 2 or (chosen and not unsaid) or any(members <= one for one in told):
+                continue
+            if slot.role == "selection" and _is_grid(names, group, seeds):
+                continue
+            if (named := named + 1) > _MOST_NAMED:
+                text = f"more than {_MOST_NAMED} groups of cells of {slot.text} differ"
+                yield Finding("split", f"{text}; no more are named", [runs[group[0]].paths[0]])
+                return
+            told.append(members)
+            yield _split("cells that differ only in", names, [runs[index] for index in group])
+    rest = [index for index in range(len(runs)) if not any(index in one for one in told)]
+    group = sorted({0, *rest}) if rest else []
+    names = _unlike([known.said[index] for index in group])
+    strange = [name for name in names if not (_is_chosen(name) or is_hyperparameter(name))]
+    if strange and not (slot.role == "selection" and _is_grid(tuple(strange), group, seeds)):
+        yield _split("cells that differ in", names, [runs[index] for index in group])
+
+
+def _is_chosen(name: str) -> bool:
+    return name.split(".")[0] in _OF_CONFIGURATION
+
+
+def _is_grid(names: tuple[str, ...], group: list[int], seeds: list[set[int]]) -> bool:
+    """Whether cells of a selection are what was tried, and no seeds of one configuration."""
+    shared = sum(len(seeds[index]) for index in group) > len(
+        set().union(*(seeds[i] for i in group))
+    )
+    return shared or all(map(is_hyperparameter, names))
+
+
+def _from_baselines(
+    finals: list[ImportedRun], plain: list[ImportedRun], aside: Collection[str]
+) -> Iterator[Finding]:
+    """Return what keeps the runs of methods from all baselines of their student."""
+    known = _Cells([_recipe(run, aside) for run in plain])
+    recipes = {canonical_json(said) for said in known.said}
+    apart = [run for run in finals if canonical_json(_recipe(run, aside)) not in recipes]
+    for run in apart[:_MOST_NAMED]:
+        said = _recipe(run, aside)
+        digests, told = _digests(said), set[int]()
+        for names in known.ways(said):
+            rest = sum(value for name, value in digests.items() if name not in names)
+            group = set(known.alike(names).get(rest, ()))
+            if not group <= told:
+                told |= group
+                members = [run, *(plain[index] for index in sorted(group)[:_MOST_NAMED])]
+                yield _split("a method and its baseline that differ only in", names, members)
+        if not told:
+            names = _unlike([said, known.said[0]])
+            yield _split("a method and its baseline that differ in", names, [run, plain[0]])
+
+
+def _unlike(said: Sequence[Said]) -> tuple[str, ...]:
+    """Return the keys that not all say the same of."""
+    keys = sorted(set().union(*said))
+    return tuple(key for key in keys if any(one.get(key) != said[0].get(key) for one in said))
+
+
+def _split(what: str, names: Sequence[str], runs: Iterable[ImportedRun]) -> Finding:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    text = f"{what} {', '.join(names[:_SHOWN])}{more}"
+    if not CANNOT_BE_CHOSEN.intersection(names) and not more:
+        options = " ".join(f"--ignore {name}" for name in names)
+        text += f"; to average them all the same, import with {options}"
+    return Finding("split", text, sorted({run.paths[0] for run in runs}))
+
+
+def _said(run: ImportedRun, aside: Collection[str]) -> Said:
+    """Return a run's settings by key, those in objects by keys with dots."""
+    found: Said = {}
+    for key, value in run.settings.items():
+        inner = run.files[0].results.get(key)
+        if isinstance(inner, dict) and inner:
+            found |= {k: v for k, v in leaves({key: inner}).items() if k not in aside}
+        elif value is not None:
+            found[key] = value
+    return found
+
+
+def _recipe(run: ImportedRun, aside: Collection[str]) -> Said:
+    shared = recipe_of(run.settings)
+    return {key: v for key, v in _said(run, aside).items() if key.split(".")[0] in shared}
