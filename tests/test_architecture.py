@@ -14,6 +14,7 @@ PACKAGE = Path(kdgap.__file__).parent
 FLOORS = {
     "": 0,
     "errors": 1,
+    "child": 1,
     "disk": 1,
     "registry": 1,
     "stats": 1,

@@ -7,13 +7,13 @@ reaches this process alone, which passes it on once.
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from kdgap import child
 from kdgap.errors import StoppedError
 from kdgap.files import read_bytes
 from kdgap.store.record import ATTEMPTS
@@ -96,13 +96,17 @@ class Supervisor:
         if self._is_stopping():
             return
         command = [
-            *(sys.executable, "-m", "kdgap", "worker", str(self._study)),
+            *child.command("kdgap", "worker", str(self._study)),
             *("--device", self._devices[index], "--share", str(len(self._devices))),
             *("--parent", str(os.getpid()), "--data-root", self._data_root),
             *(word for stage in self._stages for word in ("--only", stage)),
         ]
         worker = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            env=child.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self._workers[index] = worker
         if self._is_stopping():
