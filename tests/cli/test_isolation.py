@@ -48,7 +48,7 @@ def _plant(folder: Path, names: set[str], marks: Path) -> None:
 
 
 @pytest.fixture
-def marks(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def planted(workdir: Path) -> Path:
     """Make the current folder as hostile as it can be; return where whatever ran left a mark."""
     folder = workdir.parent / "marks"
     _plant(workdir, NAMES, folder)
@@ -59,10 +59,16 @@ def marks(workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             program.write_text(f"#!/bin/sh\n: > {folder}/program-{name}\nexit 1\n")
             program.chmod(0o755)
     (workdir / "pyvenv.cfg").write_text("home = .\ninclude-system-site-packages = true\n")
+    return folder
+
+
+@pytest.fixture
+def marks(planted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the search paths name that folder as well."""
     monkeypatch.setenv("PATH", os.pathsep.join(["", ".", os.environ["PATH"]]))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", "work", SOURCE]))
     monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep)
-    return folder
+    return planted
 
 
 def _ran(marks: Path) -> list[str]:
@@ -77,6 +83,15 @@ def test_convert_runs_nothing_beside_a_checkpoint(
     assert _ran(marks) == []
     assert done.returncode == 2  # the child read it, and it is no ResNet
     assert "odd" in done.stderr or "conv1" in done.stderr
+
+
+def test_convert_runs_nothing_where_the_environment_is_the_usual_one(
+    kdgap: Command, workdir: Path, planted: Path
+) -> None:
+    (workdir / "model.pth").write_bytes(b"\x80no pickle")
+    done = kdgap("convert", "model.pth", "--model", "resnet8")
+    assert _ran(planted) == []
+    assert "is no checkpoint of tensors" in done.stderr
 
 
 def test_a_worker_runs_nothing_of_the_current_directory(
