@@ -16,6 +16,7 @@ FLOORS = {
     "errors": 1,
     "child": 1,
     "disk": 1,
+    "paths": 1,
     "registry": 1,
     "stats": 1,
     "addressing": 1,
