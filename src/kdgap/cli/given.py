@@ -2,13 +2,25 @@
 
 from inspect import signature
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
 import typer
 from typer.models import OptionInfo, ParameterInfo
 
 from kdgap.errors import BadInputError
 from kdgap.paths import user_path
+
+DataRoot = Annotated[Path | None, typer.Option(help="Where the folder with the data is now.")]
+GivenTeachers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher-weights",
+        "--teacher",
+        metavar="[NAME=]PATH",
+        help="Where the file of a teacher that the study is given is now; may be repeated.",
+    ),
+]
+"""Its path is read by `kdgap.study.places`, which knows the names."""
 
 
 def expand_paths(app: typer.Typer) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from kdgap import yamlio
+from kdgap.cli.given import DataRoot
 
 EXAMPLES = (
     "Examples: kdgap train configs/digits_teacher.yaml · "
@@ -22,6 +23,11 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Override the seed.")] = None,
+    data_root: DataRoot = None,
+    teacher_weights: Annotated[
+        Path | None,
+        typer.Option("--teacher-weights", "--teacher", help="Where the teacher's file is."),
+    ] = None,
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Leave the test images unseen.")
     ] = False,
@@ -38,6 +44,10 @@ def train(
     overrides = parse_assignments(assignments or [])
     if seed is not None:
         overrides["seed"] = seed
+    if data_root is not None:
+        overrides["data_root"] = str(data_root)
+    if teacher_weights is not None:
+        overrides["teacher_weights"] = str(teacher_weights)
     train_flat(document, overrides, no_test=no_test, download=download, as_json=as_json)
 
 

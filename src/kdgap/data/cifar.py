@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ def _not_found(layout: _Layout, root: Path) -> str:
     return (
         f"{layout.name} not found under {root}: looked for train-*.parquet and test-*.parquet"
         f" (also in plain_text/, data/, {layout.name}/), {layout.binary}/ and {layout.python}/;"
-        f" get it with `kdgap data {layout.name} --download --data-root {root}`, or name the"
+        f" get it with `kdgap data {layout.name} --download --data-root {quote(str(root))}`, or name the"
         " folder that has it with --data-root"
     )
 

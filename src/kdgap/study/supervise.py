@@ -30,7 +30,7 @@ class Supervisor:
     Args:
         study: the study's directory, whose `plan.json` says what to do.
         devices: one a worker.
-        data_root: where the data is on this machine.
+        places: options that tell a worker where data and teachers are on this machine.
         stages: what they are asked to do.
         tell: called several times a second while they run.
         say: takes the remarks of workers.
@@ -40,13 +40,13 @@ class Supervisor:
         self,
         study: Path,
         devices: Sequence[str],
-        data_root: str,
+        places: Sequence[str],
         stages: Sequence[str],
         tell: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
         self._study, self._devices, self._stages = study, devices, stages
-        self._data_root = data_root
+        self._places = places
         self._tell, self._say = tell, say
         self._workers: dict[int, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
@@ -98,7 +98,7 @@ class Supervisor:
         command = [
             *child.command("kdgap", "worker", str(self._study)),
             *("--device", self._devices[index], "--share", str(len(self._devices))),
-            *("--parent", str(os.getpid()), "--data-root", self._data_root),
+            *("--parent", str(os.getpid()), *self._places),
             *(word for stage in self._stages for word in ("--only", stage)),
         ]
         worker = subprocess.Popen(
