@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from kdgap import yamlio
 from kdgap.cli.app import app
+from kdgap.errors import BadInputError
 from kdgap.explorer.repeat import FLAT_KEYS, Repeat, repeat
 from kdgap.methods import METHODS
 from kdgap.methods.method import flat_fields
+from kdgap.paths import user_path
 from kdgap.spec import (
     DataSpec,
     MethodSpec,
