@@ -58,6 +58,7 @@ TORCH_FREE = (
     "kdgap.report.tables.files",
     "kdgap.report.tables.frames",
     "kdgap.spec",
+    "kdgap.spec.known",
     "kdgap.store.card",
     "kdgap.stats.contrast",
     "kdgap.stats.power",

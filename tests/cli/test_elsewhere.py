@@ -165,7 +165,7 @@ def test_a_record_of_before_is_read_from_the_directory_of_training(
 def test_a_teacher_is_told_to_train_and_to_evaluate(
     kdgap: Command, home: Path, workdir: Path
 ) -> None:
-    teacher = shutil.move(home / "t", workdir.parent / "elsewhere") / "checkpoint_best.safetensors"
+    teacher = (home / "t").rename(workdir.parent / "elsewhere") / "checkpoint_best.safetensors"
     assert _advised(kdgap("evaluate", home / "s"), "evaluate") == {"--teacher-weights"}
     other = workdir.parent / "other.safetensors"
     other.write_bytes((home / "s" / "checkpoint_best.safetensors").read_bytes())
@@ -190,7 +190,7 @@ def test_a_study_finds_or_is_told_where_things_are(
     # From its file, in another directory: neither is found, and each is asked for by name.
     for command in ("plan", "run"):
         assert _advised(kdgap(command, file, *out), command) == {"--teacher-weights"}
-    told = ("--teacher-weights", f"t={home}/t/checkpoint_best.safetensors")
+    told: tuple[object, ...] = ("--teacher-weights", f"t={home}/t/checkpoint_best.safetensors")
     assert kdgap("plan", file, *out, *told).returncode == 0  # which needs no data
     assert _advised(kdgap("run", file, *out, *told), "run") == {"--data-root"}
     done = kdgap("run", file, *out, *told, "--data-root", home / "data")
@@ -227,7 +227,7 @@ def test_a_study_finds_or_is_told_where_things_are(
 def test_what_needs_data_alone_says_how_it_is_told(
     kdgap: Command, data: Path, workdir: Path, teacher_weights: Path
 ) -> None:
-    words = ("data", "imagefolder", "--image-size", 16)
+    words: tuple[object, ...] = ("data", "imagefolder", "--image-size", 16)
     assert _advised(kdgap(*words), "data") == {"--data-root"}
     assert kdgap(*words, "--data-root", data).returncode == 0
     words = ("data", "cifar10", "--data-root", "my data")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdgap.cli.given import DataRoot, GivenTeachers
-from kdgap.cli.study import Out, Sets, StudyArgument
+from kdgap.cli.study import Out, Sets, StudyArgument, refuse_early
 
 if TYPE_CHECKING:
     from kdgap.study.plan import Plan
@@ -30,14 +30,15 @@ def plan(
 ) -> None:
     """Show a study's runs, cohorts, cost, and what its seeds can and cannot show."""
     from kdgap.cli.printing import print_json
+
+    overrides = refuse_early(study, assignments)
     from kdgap.engine.device import pick_device
-    from kdgap.spec.study_file import parse_overrides
     from kdgap.study.forecast import forecast
     from kdgap.study.places import Places
     from kdgap.study.workspace import open_study, plan_data
 
     places = Places(data_root, teacher_weights or ())
-    workspace = open_study(study, parse_overrides(assignments or []), out, places)
+    workspace = open_study(study, overrides, out, places)
     planned, selected = workspace.plan()
     data = plan_data(workspace, planned, selected)
     states = {

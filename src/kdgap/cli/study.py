@@ -37,6 +37,19 @@ Only = Annotated[
 ]
 
 
+def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object]:
+    """Refuse a study's file for what can be known without torch; return the parsed overrides."""
+    from kdgap import yamlio
+    from kdgap.spec import read_study
+    from kdgap.spec.known import check_study
+    from kdgap.spec.study_file import parse_overrides
+
+    overrides = parse_overrides(assignments or [])
+    if study.is_file():  # what comes through a pipe can be read once
+        check_study(*read_study(yamlio.load(study), overrides))
+    return overrides
+
+
 def run(
     study: StudyArgument,
     workers: Annotated[
@@ -53,16 +66,17 @@ def run(
     """Do what is missing of a study; interrupt it and start it again as you like."""
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
-    from kdgap.engine.device import pick_device, worker_devices
     from kdgap.errors import BadInputError, WorkerError, nearest, one_line
     from kdgap.spec.study import STAGES
-    from kdgap.spec.study_file import parse_overrides
     from kdgap.study.places import Places, options
     from kdgap.study.supervise import Supervisor
+
+    overrides = refuse_early(study, assignments)
+    from kdgap.engine.device import pick_device, worker_devices
     from kdgap.study.workspace import crowding, open_study, start_study
 
     places = Places(data_root, teacher_weights or ())
-    workspace = open_study(study, parse_overrides(assignments or []), out, places)
+    workspace = open_study(study, overrides, out, places)
     pick_device(device)
     stages = list(only or STAGES)
     for stage in stages:

@@ -63,12 +63,15 @@ def train_flat(
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records
-    from kdgap.methods import hyperparameter_names
     from kdgap.spec import read_flat, slot_name
+    from kdgap.spec.known import HYPERPARAMETERS, check_flat
+
+    config, places = read_flat(document, overrides, HYPERPARAMETERS)
+    check_flat(config, places)
+    # With torch, which what is refused by now has not cost.
     from kdgap.study.config import resolve
     from kdgap.study.single import train_single
 
-    config, places = read_flat(document, overrides, hyperparameter_names())
     run, weights = resolve(config, places)
     label = f"{slot_name(run)} seed {run.seed}"
     record = train_single(
