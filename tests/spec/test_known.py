@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from kdgap import yamlio
 from kdgap.data import DATASETS
 from kdgap.methods import METHODS, hyperparameter_names
 from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
-from kdgap.spec import known
+from kdgap.spec import known, read_flat, read_study
 
 RUN = "model: resnet8\ndata: digits\n"
 STUDY = """\
@@ -87,6 +88,17 @@ def test_a_methods_fields_have_the_types_that_are_known(name: str) -> None:
     fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     assert dict(known.METHODS[name].values()) == {field: declared[field] for field in fields}
     assert {key: field for key, (field, _) in known.METHODS[name].items()} == flat_fields(cls)
+
+
+def test_a_teachers_recipe_is_checked_as_what_differs_from_the_studys() -> None:
+    both = "recipe: {nesterov: false}\nteachers: {recipe: {momentum: 0}}\npairs:"
+    text = STUDY.replace("pairs:", both)
+    known.check_study(*read_study(yamlio.parse(text, "study.yaml"), {}))
+
+
+def test_what_does_not_apply_is_not_refused() -> None:
+    text = RUN + "clip_scope: 'off'\nclip_norm: 0\n"
+    known.check_flat(*read_flat(yamlio.parse(text, "run.yaml"), {}, known.HYPERPARAMETERS))
 
 
 def test_what_is_refused_has_not_imported_torch(tmp_path: Path) -> None:

@@ -25,8 +25,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Override the seed.")] = None,
     data_root: DataRoot = None,
     teacher_weights: Annotated[
-        Path | None,
-        typer.Option("--teacher-weights", "--teacher", help="Where the teacher's file is."),
+        Path | None, typer.Option(help="Where the teacher's file is now.")
     ] = None,
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Leave the test images unseen.")

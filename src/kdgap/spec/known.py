@@ -84,21 +84,19 @@ def check_study(study: StudySpec, where: Where) -> None:
     for name, model in study.models.items():
         with _placed(where(("models", name))):
             MODELS[model.name]
-    for part, recipe in (
-        (("recipe",), study.recipe),
-        (("teachers", "recipe"), study.teachers.recipe),
-    ):
-        at = lambda key, part=part: where((*part, key))  # noqa: E731
-        build(RecipeSpec, dict(recipe), at, RecipeSpec.model_fields)
+    recipe = dict(study.recipe)
+    build(RecipeSpec, recipe, lambda key: where(("recipe", key)), RecipeSpec.model_fields)
+    place = lambda key: where(("teachers", "recipe", key))  # noqa: E731
+    build(RecipeSpec, recipe | study.teachers.recipe, place, RecipeSpec.model_fields)
     for method, grid in study.methods.items():
         with _placed(where(("methods", method))):
             keys = METHODS[method]
         if not keys:  # the baseline, which is no method of a study
             continue
-        place = lambda key, method=method: where(("methods", method, key))  # noqa: E731
+        at = lambda key, method=method: where(("methods", method, key))  # noqa: E731
         for key, values in grid.items():
             for value in values if isinstance(values, list) else [values]:
-                _check_values({key: value}, dict(keys.values()), place)
+                _check_values({key: value}, dict(keys.values()), at)
 
 
 def _given(config: FlatConfig, keys: tuple[str, ...]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ against the record (fingerprints, hashes), so that a wrong find is refused, neve
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,7 @@ class Origin:
     def find(self, path: str) -> str:
         """Return where a recorded path is now; as it was written where nothing is found."""
         for folder in self._folders:
-            if (folder / path).exists():  # an absolute path stands for itself
-                return str(folder / path)
+            with suppress(OSError):  # somebody else's folder, which may not be looked into
+                if (folder / path).exists():  # an absolute path stands for itself
+                    return str(folder / path)
         return path
