@@ -14,7 +14,9 @@ PACKAGE = Path(kdgap.__file__).parent
 FLOORS = {
     "": 0,
     "errors": 1,
+    "child": 1,
     "disk": 1,
+    "paths": 1,
     "registry": 1,
     "stats": 1,
     "addressing": 1,
@@ -56,6 +58,7 @@ TORCH_FREE = (
     "kdgap.report.tables.files",
     "kdgap.report.tables.frames",
     "kdgap.spec",
+    "kdgap.spec.known",
     "kdgap.store.card",
     "kdgap.stats.contrast",
     "kdgap.stats.power",

@@ -4,6 +4,8 @@
 # so that no real result is overwritten. CHECKPOINTS=checkpoints gives it the real teachers.
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-python}"
-runs="${RUNS:-runs${LIMIT:+-smoke}}"
-checkpoints="${CHECKPOINTS:-${LIMIT:+$runs/}checkpoints}"
-best="${BEST:-${LIMIT:+$runs/}best_configs.json}"
+# A ~ in quotes is expanded by nobody else, and would be made a folder.
+home() { case "$1" in "~"|"~/"*) echo "$HOME${1#"~"}" ;; *) echo "$1" ;; esac; }
+runs="$(home "${RUNS:-runs${LIMIT:+-smoke}}")"
+checkpoints="$(home "${CHECKPOINTS:-${LIMIT:+$runs/}checkpoints}")"
+best="$(home "${BEST:-${LIMIT:+$runs/}best_configs.json}")"

@@ -213,9 +213,7 @@ def test_the_door_stays_closed_without_the_runs_own_teacher(
     assert "not found" in refused(kdgap, "evaluate", folder)
 
 
-@pytest.mark.parametrize(
-    "words", [("--split", "test"), ("--write-card",), ("--teacher", "t.safetensors")]
-)
+@pytest.mark.parametrize("words", [("--split", "test"), ("--write-card",)])
 def test_options_for_weights_are_refused_for_a_run(
     run: Callable[..., Path],
     kdgap: Command,

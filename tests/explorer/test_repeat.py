@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from kdgap import yamlio
 from kdgap.cli.app import app
+from kdgap.errors import BadInputError
 from kdgap.explorer.repeat import FLAT_KEYS, Repeat, repeat
 from kdgap.methods import METHODS
 from kdgap.methods.method import flat_fields
+from kdgap.paths import user_path
 from kdgap.spec import (
     DataSpec,
     MethodSpec,
@@ -283,10 +285,24 @@ def test_any_printable_name_is_written_so_that_it_is_read_back(root: str, flag: 
         root = root.encode("unicode_escape").decode()
     run = RUN.model_copy(update={"place": Placement(data_root=root)})
     study = root.replace("/", "_")
-    keys = said(repeat(asked(run, flags=[flag]), Path(study)))
+    weights = (Path(study) / TEACHER.weights).as_posix()
+    found = repeat(asked(run, flags=[flag]), Path(study))
+    if not (_means_itself(root) and _means_itself(weights)):
+        assert found.file is None
+        assert found.reason
+        return
+    keys = said(found)
     assert keys["data_root"] == root
-    assert keys["teacher_weights"] == (Path(study) / TEACHER.weights).as_posix()
+    assert keys["teacher_weights"] == weights
     assert keys["kd_type"] == "feature"
+
+
+def _means_itself(path: str) -> bool:
+    """Whether a path in a flat file is read as it stands there."""
+    try:
+        return str(user_path(path)) == path
+    except BadInputError:
+        return False
 
 
 @pytest.mark.parametrize("study", ["a\nb", "a\udcff", "a\x85b", "x" * 1000])

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from kdgap import disk
+from kdgap import child, disk
 from kdgap.data import Request, load_dataset
 from kdgap.engine.device import make_deterministic
 from kdgap.store.provenance import provenance
@@ -53,7 +53,8 @@ class Fork(subprocess.Popen[Any]):
             if cwd is not None:
                 os.chdir(cwd)
             _streams()
-            _leave(words[words.index("-m") + 1], words[words.index("-m") + 2 :])
+            entry = words.index(child.command("")[2])
+            _leave(words[entry + 1], words[entry + 2 :])
         for handle, other in ((reads, writes), (out_writes, out_reads), (err_writes, err_reads)):
             if handle != -1 and other != -1:
                 os.close(handle)
@@ -68,6 +69,8 @@ def _streams() -> None:
 def _leave(module: str, words: list[str]) -> None:
     """Run a module as Python would, and end this process with its exit code."""
     sys.argv = [module, *words]
+    if module == "kdgap":
+        sys.path.insert(0, str(Path.cwd()))  # as `-m` does; the command takes it off again
     code: object = 1
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=False)

@@ -113,6 +113,59 @@ def test_another_repository_around_the_package_is_not_its_revision(
     assert git_revision() is None
 
 
+@pytest.fixture
+def mark(tmp_path: Path) -> Path:
+    """A program that leaves a mark beside it when it runs."""
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\n: > "$0.ran"\nexit 1\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_a_watcher_that_a_checkout_names_does_not_run(
+    copy: Path, tmp_path: Path, mark: Path
+) -> None:
+    _git(tmp_path, "init")
+    _git(tmp_path, "add", "src")
+    _git(tmp_path, "commit", "-m", "all")
+    _git(tmp_path, "config", "core.fsmonitor", str(mark))
+    (copy / "errors.py").write_text("# changed\n")
+    assert str(git_revision()).endswith("+dirty")
+    assert not mark.with_name("git.ran").exists()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_repository_that_the_package_is_only_installed_in_is_never_asked(
+    copy: Path, tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    _git(tmp_path, "init")
+    moved = copy.rename(tmp_path / "site-packages")
+    if linked:
+        copy.symlink_to(moved)  # so that git, asked, would find the package in its place
+    monkeypatch.setattr(kdgap, "__file__", str((copy if linked else moved) / "__init__.py"))
+    monkeypatch.setenv("PATH", str(mark.parent))
+    assert git_revision() is None
+    assert not mark.with_name("git.ran").exists()
+
+
+def test_variables_of_another_repository_do_not_count(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    for folder in (tmp_path, other):
+        folder.mkdir(exist_ok=True)
+        (folder / "file").write_text(folder.name)
+        _git(folder, "init")
+        _git(folder, "add", "src" if folder == tmp_path else "file")
+        _git(folder, "commit", "-m", "all")
+    own = git_revision()
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    assert own is not None
+    assert git_revision() == own
+
+
 def test_every_source_file_of_the_package_is_in_the_repository() -> None:
     root = Path(kdgap.__file__).parent
     ignored = subprocess.run(

@@ -27,7 +27,12 @@ def test_a_stop_while_a_worker_is_being_started_reaches_it(
 
     monkeypatch.setattr(subprocess, "Popen", Interrupted)
     supervisor = Supervisor(
-        tmp_path, ["cpu", "cpu"], "data", ["teachers"], lambda: None, lambda _: None
+        tmp_path,
+        ["cpu", "cpu"],
+        ["--data-root", "data"],
+        ["teachers"],
+        lambda: None,
+        lambda _: None,
     )
     with pytest.raises(StoppedError) as stopped:
         supervisor.run()

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from kdgap import child
 from kdgap.benchmark.case import Case
 from kdgap.errors import RunFailedError
 from kdgap.spec.run import Precision
@@ -37,7 +38,8 @@ class ArmProcess:
         self._what = f"case {case.key}, {arm}"
         request = json.dumps([case.key, case.steps, arm, precision, threads])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "kdgap.benchmark.arm_process", request],
+            child.command("kdgap.benchmark.arm_process", request),
+            env=child.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -18,6 +18,9 @@ def main() -> NoReturn:
 
 def run(app: typer.Typer) -> NoReturn:
     """Run an application; an error that a user can cause is one line on stderr and an exit code."""
+    from kdgap.cli.given import expand_paths
+
+    expand_paths(app)
     try:
         code = app(standalone_mode=False)
     except KdgapError as error:

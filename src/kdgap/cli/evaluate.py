@@ -17,7 +17,12 @@ def evaluate(
         Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run directory or a weights file.")
     ],
     teacher: Annotated[
-        Path | None, typer.Option(help="Weights to compare with (agreement, KL).")
+        Path | None,
+        typer.Option(
+            "--teacher-weights",
+            "--teacher",
+            help="Weights to compare with (agreement, KL); of a run: where its teacher's are now.",
+        ),
     ] = None,
     split: Annotated[
         Literal["val", "test"], typer.Option(help="Images to evaluate a weights file on.")
@@ -38,12 +43,12 @@ def evaluate(
     from kdgap.study.evaluation import evaluate_weights, finish_run, write_measured_card
 
     if target.is_dir():
-        if teacher is not None or write_card or split != "val":
+        if write_card or split != "val":
             raise BadInputError(
-                f"{target}: a run's own record knows its teacher and its images; --teacher, --split"
-                " and --write-card go with a weights file"
+                f"{target}: a run's own record knows its images; --split and --write-card go with a"
+                " weights file"
             )
-        record = finish_run(target, data_root, device, say)
+        record = finish_run(target, data_root, device, say, teacher)
         if as_json:
             print_json(record.test)
         else:

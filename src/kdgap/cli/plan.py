@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdgap.cli.study import Out, Sets, StudyArgument
+from kdgap.cli.given import DataRoot, GivenTeachers
+from kdgap.cli.study import Out, Sets, StudyArgument, refuse_early
 
 if TYPE_CHECKING:
     from kdgap.study.plan import Plan
@@ -22,17 +23,22 @@ def plan(
     runs: Annotated[bool, typer.Option("--runs", help="List every run with its id.")] = False,
     assignments: Sets = None,
     out: Out = None,
+    data_root: DataRoot = None,
+    teacher_weights: GivenTeachers = None,
     device: Annotated[str, typer.Option(help="The device to estimate for.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a study's runs, cohorts, cost, and what its seeds can and cannot show."""
     from kdgap.cli.printing import print_json
+
+    overrides = refuse_early(study, assignments)
     from kdgap.engine.device import pick_device
-    from kdgap.spec.study_file import parse_overrides
     from kdgap.study.forecast import forecast
+    from kdgap.study.places import Places
     from kdgap.study.workspace import open_study, plan_data
 
-    workspace = open_study(study, parse_overrides(assignments or []), out)
+    places = Places(data_root, teacher_weights or ())
+    workspace = open_study(study, overrides, out, places)
     planned, selected = workspace.plan()
     data = plan_data(workspace, planned, selected)
     states = {

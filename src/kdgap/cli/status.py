@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdgap.cli.given import DataRoot, GivenTeachers
 from kdgap.cli.study import Out, StudyArgument
 from kdgap.files import remove, remove_tree
 
@@ -121,6 +122,8 @@ def verify(
         ),
     ] = None,
     out: Out = None,
+    data_root: DataRoot = None,
+    teacher_weights: GivenTeachers = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
@@ -132,9 +135,11 @@ def verify(
     directory.plan()
     again = None
     if rerun or run is not None:
+        from kdgap.study.places import Places
         from kdgap.study.workspace import open_study
 
-        workspace = open_study(directory.path)
+        places = Places(data_root, teacher_weights or ())
+        workspace = open_study(directory.path, places=places)
         again = workspace, _chosen(workspace, rerun, run)
     good, bad = _hash_all(directory)
     results = _rerun(*again, device) if again else []

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdgap.cli.given import DataRoot, GivenTeachers
+
 if TYPE_CHECKING:
     from kdgap.store.study import StudyDirectory
 
@@ -35,6 +37,19 @@ Only = Annotated[
 ]
 
 
+def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object]:
+    """Refuse a study's file for what can be known without torch; return the parsed overrides."""
+    from kdgap import yamlio
+    from kdgap.spec import read_study
+    from kdgap.spec.known import check_study
+    from kdgap.spec.study_file import parse_overrides
+
+    overrides = parse_overrides(assignments or [])
+    if study.is_file():  # what comes through a pipe can be read once
+        check_study(*read_study(yamlio.load(study), overrides))
+    return overrides
+
+
 def run(
     study: StudyArgument,
     workers: Annotated[
@@ -43,20 +58,25 @@ def run(
     only: Only = None,
     assignments: Sets = None,
     out: Out = None,
+    data_root: DataRoot = None,
+    teacher_weights: GivenTeachers = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the gains as JSON.")] = False,
 ) -> None:
     """Do what is missing of a study; interrupt it and start it again as you like."""
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
-    from kdgap.engine.device import pick_device, worker_devices
     from kdgap.errors import BadInputError, WorkerError, nearest, one_line
     from kdgap.spec.study import STAGES
-    from kdgap.spec.study_file import parse_overrides
+    from kdgap.study.places import Places, options
     from kdgap.study.supervise import Supervisor
+
+    overrides = refuse_early(study, assignments)
+    from kdgap.engine.device import pick_device, worker_devices
     from kdgap.study.workspace import crowding, open_study, start_study
 
-    workspace = open_study(study, parse_overrides(assignments or []), out)
+    places = Places(data_root, teacher_weights or ())
+    workspace = open_study(study, overrides, out, places)
     pick_device(device)
     stages = list(only or STAGES)
     for stage in stages:
@@ -75,7 +95,7 @@ def run(
         supervisor = Supervisor(
             directory.path,
             worker_devices(device, workers),
-            workspace.study.data.root,
+            options(workspace.study),
             stages,
             display.refresh,
             display.say,
@@ -152,7 +172,8 @@ def worker(
     device: Annotated[str, typer.Option(help="The device to train on.")] = "auto",
     share: Annotated[int, typer.Option(help="How many workers there are.", min=1)] = 1,
     parent: Annotated[int | None, typer.Option(help="Stop when this process is gone.")] = None,
-    data_root: Annotated[str | None, typer.Option(help="Where the data is here.")] = None,
+    data_root: DataRoot = None,
+    teacher_weights: GivenTeachers = None,
     only: Only = None,
 ) -> None:
     """One runner of `kdgap run`; stops when the process that started it is gone."""
@@ -160,16 +181,15 @@ def worker(
     from contextlib import suppress
 
     from kdgap.spec.study import STAGES
+    from kdgap.study.places import Places
     from kdgap.study.stop import Stopper
     from kdgap.study.worker import Worker
-    from kdgap.study.workspace import open_study, with_data_root
+    from kdgap.study.workspace import open_study
 
     def tell(text: str) -> None:
         with suppress(OSError):  # nobody listens any more
             print(text, file=sys.stderr, flush=True)
 
     with Stopper(parent) as pause:
-        workspace = open_study(study)
-        if data_root is not None:
-            workspace = with_data_root(workspace, data_root)
+        workspace = open_study(study, places=Places(data_root, teacher_weights or ()))
         Worker(workspace, device, list(only or STAGES), share, pause, tell).work()

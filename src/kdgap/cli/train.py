@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from kdgap import yamlio
+from kdgap.cli.given import DataRoot
 
 EXAMPLES = (
     "Examples: kdgap train configs/digits_teacher.yaml · "
@@ -22,6 +23,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Override a key; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Override the seed.")] = None,
+    data_root: DataRoot = None,
+    teacher_weights: Annotated[
+        Path | None, typer.Option(help="Where the teacher's file is now.")
+    ] = None,
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Leave the test images unseen.")
     ] = False,
@@ -38,6 +43,10 @@ def train(
     overrides = parse_assignments(assignments or [])
     if seed is not None:
         overrides["seed"] = seed
+    if data_root is not None:
+        overrides["data_root"] = str(data_root)
+    if teacher_weights is not None:
+        overrides["teacher_weights"] = str(teacher_weights)
     train_flat(document, overrides, no_test=no_test, download=download, as_json=as_json)
 
 
@@ -53,12 +62,15 @@ def train_flat(
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records
-    from kdgap.methods import hyperparameter_names
     from kdgap.spec import read_flat, slot_name
+    from kdgap.spec.known import HYPERPARAMETERS, check_flat
+
+    config, places = read_flat(document, overrides, HYPERPARAMETERS)
+    check_flat(config, places)
+    # With torch, which what is refused by now has not cost.
     from kdgap.study.config import resolve
     from kdgap.study.single import train_single
 
-    config, places = read_flat(document, overrides, hyperparameter_names())
     run, weights = resolve(config, places)
     label = f"{slot_name(run)} seed {run.seed}"
     record = train_single(

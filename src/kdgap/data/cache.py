@@ -16,14 +16,24 @@ from kdgap.data.listing import shown
 from kdgap.data.pixels import decoder_version
 from kdgap.errors import BadInputError
 from kdgap.files import file_hash, make_folder, write_atomic
+from kdgap.paths import user_path
 
 _FORMAT = "1"  # raised whenever what a cache file holds changes
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place."""
+    """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place.
+
+    Raises:
+        BadInputError: `KDGAP_CACHE` is no path.
+    """
     given = os.environ.get("KDGAP_CACHE")
-    return Path(given) if given else platformdirs.user_cache_path("kdgap", appauthor=False)
+    if not given:
+        return platformdirs.user_cache_path("kdgap", appauthor=False)
+    try:
+        return user_path(given)
+    except BadInputError as error:
+        raise BadInputError(f"KDGAP_CACHE: {error}") from None
 
 
 def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:

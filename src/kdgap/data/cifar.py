@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -114,11 +115,11 @@ def _load(layout: _Layout, request: Request) -> Decoded:
 
 
 def _not_found(layout: _Layout, root: Path) -> str:
+    download = f"kdgap data {layout.name} --download --data-root {quote(str(root))}"
     return (
         f"{layout.name} not found under {root}: looked for train-*.parquet and test-*.parquet"
         f" (also in plain_text/, data/, {layout.name}/), {layout.binary}/ and {layout.python}/;"
-        f" get it with `kdgap data {layout.name} --download --data-root {root}`, or name the"
-        " folder that has it with --data-root"
+        f" get it with `{download}`, or name the folder that has it with --data-root"
     )
 
 

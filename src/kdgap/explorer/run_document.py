@@ -64,7 +64,9 @@ def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     found["repeat"] = _repeat(snapshot, run, found["asked"])
     manifest = _json(place.path / MANIFEST) if MANIFEST in files else None
     found["hashes"] = (manifest or {}).get("files", {})
-    found["attempts"] = place.attempts()[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
+    attempts = place.attempts()[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
+    # Where on somebody's disk a run was begun is nothing for a page that is sent around.
+    found["attempts"] = [{k: v for k, v in line.items() if k != "in"} for line in attempts]
     found["files"] = [{"name": name, "bytes": size} for name, size in files.items()]
     return found
 

@@ -1,17 +1,15 @@
 """Feature-KD: match the teacher's feature maps through trained 1x1 projections."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kdgap.methods.method import (
     STRICT,
-    Alpha,
     Method,
     Projections,
     Term,
@@ -22,6 +20,7 @@ from kdgap.methods.method import (
 from kdgap.methods.projected_error import projected_squared_error
 from kdgap.models import Output
 from kdgap.models.kept_layout import pixel_mean
+from kdgap.spec.known import Alpha, CosineWeight, ErrorScale
 
 _SMALLEST_STD = 1e-6
 
@@ -85,12 +84,8 @@ class Feature(Method):
     flat_names: ClassVar[Mapping[str, str]] = {"feat_beta": "beta", "feat_norm": "norm"}
 
     alpha: Alpha = 0.5
-    beta: Annotated[
-        float, Field(ge=0, le=1000, description="weight of the cosine term within the loss")
-    ] = 0.5
-    norm: Annotated[
-        Literal["none", "teacher_std"], Field(description="scale of the squared error")
-    ] = "none"
+    beta: CosineWeight = 0.5
+    norm: ErrorScale = "none"
 
     def student_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
         """Read every stage."""

@@ -1,14 +1,14 @@
 """Logit-KD: match the teacher's softened class probabilities."""
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from kdgap.methods.method import STRICT, Alpha, Method, Projections, Term, method, wide
+from kdgap.methods.method import STRICT, Method, Projections, Term, method, wide
 from kdgap.models import Output
+from kdgap.spec.known import Alpha, Temperature
 
 
 def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -44,9 +44,7 @@ class Logit(Method):
     zero_at_equality: ClassVar[bool] = True
 
     alpha: Alpha = 0.5
-    temperature: Annotated[
-        float, Field(gt=0, le=1000, description="softens both distributions; 1 = as they are")
-    ] = 4.0
+    temperature: Temperature = 4.0
 
     def terms(
         self, student: Output, teacher: Output, labels: Tensor, projections: Projections

@@ -10,10 +10,10 @@ so a method computes its distillation terms and nothing else.
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
@@ -22,7 +22,6 @@ from kdgap.registry import Registry
 from kdgap.spec.validation import Scalar, build
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
-Alpha = Annotated[float, Field(ge=0, le=1, description="weight of the distillation loss")]
 
 
 @dataclass(frozen=True)

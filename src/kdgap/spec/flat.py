@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.paths import user_path
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document, scalar
@@ -104,7 +105,17 @@ def read_flat(
         if value is not None and not isinstance(value, bool | int | float | str):
             raise BadInputError(f"{places(key)}: {key}: expected one value, got {value!r:.60}")
     config = build(FlatConfig, merged | {"hyperparameters": method_values}, places, known)
-    return config, places
+    expanded: dict[str, str] = {}
+    for key in _PATHS:
+        if (path := getattr(config, key)) is not None:
+            try:
+                expanded[key] = str(user_path(path))
+            except BadInputError as error:
+                raise BadInputError(f"{places(key)}: {key}: {error}") from None
+    return config.model_copy(update=expanded), places
+
+
+_PATHS = ("teacher_weights", "data_root", "output_dir")
 
 
 def parse_assignments(assignments: Collection[str]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.paths import user_path
 from kdgap.spec.study import Ablation, Claim, ClaimsFile, StudySpec, Term
 from kdgap.yamlio import Document, Key, scalar
 
@@ -40,7 +41,29 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
     except ValidationError as error:
         raise BadInputError("; ".join(_complaints(error, where))) from None
     _check(study, where)
-    return study, where
+    return _expanded(study, where), where
+
+
+def _expanded(study: StudySpec, where: Where) -> StudySpec:
+    """Return the study with its paths as `user_path` understands them."""
+
+    def expand(path: str, *key: str) -> str:
+        try:
+            return str(user_path(path))
+        except BadInputError as error:
+            raise BadInputError(f"{where(key)}: {'.'.join(key)}: {error}") from None
+
+    root = expand(study.data.root, "data", "root")
+    weights = {
+        name: expand(path, "teachers", "weights", name)
+        for name, path in study.teachers.weights.items()
+    }
+    return study.model_copy(
+        update={
+            "data": study.data.model_copy(update={"root": root}),
+            "teachers": study.teachers.model_copy(update={"weights": weights}),
+        }
+    )
 
 
 def read_claims(document: Document) -> ClaimsFile:

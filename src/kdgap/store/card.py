@@ -110,7 +110,7 @@ def _near(path: Path) -> str:
     twin = path.with_suffix(".pth")
     if path.suffix == ".safetensors" and twin.is_file():
         return f"; {twin} can be converted with `kdgap convert {twin} --model NAME`"
-    return "; train the teacher first, or give another path with teacher_weights"
+    return "; train the teacher first, or give its path with --teacher-weights"
 
 
 def read_card(path: Path) -> Card:

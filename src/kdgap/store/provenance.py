@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import kdgap
+from kdgap import child
 from kdgap.files import read_bytes
 
 _PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pillow", "pyarrow")
@@ -43,11 +44,14 @@ def source_digest() -> str:
 
 def git_revision() -> str | None:
     """Return the commit of the checkout this package runs from, `+dirty` if it was changed."""
-    root = Path(kdgap.__file__).parent
+    root = Path(kdgap.__file__).resolve().parent
+    top = root.parents[1]
+    # Installed into somebody else's repository (a .venv in it), its commit is not our source's; and
+    # the configuration of a repository can name programs, so that git is not even asked there.
+    if root != top / "src" / "kdgap" or not (top / ".git").exists():
+        return None
     try:
-        top = _git(root, "rev-parse", "--show-toplevel")
-        # Installed into somebody else's repository (a .venv in it), its commit is not our source's.
-        if not (Path(top) / "src" / "kdgap").samefile(root):
+        if not Path(_git(root, "rev-parse", "--show-toplevel")).samefile(top):
             return None
         dirty = "+dirty" if _git(root, "status", "--porcelain", "--", str(root)) else ""
         return _git(root, "rev-parse", "HEAD") + dirty
@@ -56,8 +60,11 @@ def git_revision() -> str | None:
 
 
 def _git(root: Path, *words: str) -> str:
-    command = ["git", "-C", str(root), *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    # What watches the files is a program that the configuration names. Inside a hook of another
+    # repository, GIT_DIR and its like speak of that one.
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *words]
+    kept = {k: v for k, v in child.environment().items() if not k.startswith("GIT_")}
+    done = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()
 
 

@@ -1,7 +1,6 @@
 """A checkpoint from elsewhere becomes safetensors with a card: the one way in for pickles."""
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from kdgap import child
 from kdgap.data import DATASETS, Request, load_dataset
 from kdgap.errors import BadInputError, one_line
 from kdgap.models import build_model, load_state
@@ -75,10 +75,15 @@ def _read(source: Path) -> dict[str, Tensor]:
             raise BadInputError(f"{source}: {one_line(error)}") from None
     with tempfile.TemporaryDirectory(prefix="kdgap-") as folder:
         plain = Path(folder) / "state.safetensors"
-        command = [sys.executable, "-m", "kdgap.store.unpickle", str(source), str(plain)]
+        command = child.command("kdgap.store.unpickle", str(source), str(plain))
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=SECONDS, check=False
+                command,
+                env=child.environment(),
+                capture_output=True,
+                text=True,
+                timeout=SECONDS,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             raise BadInputError(f"{source}: not read within {SECONDS} s") from None

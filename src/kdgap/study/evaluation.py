@@ -22,6 +22,7 @@ from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, expo
 from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
 from kdgap.study.door import Answers, open_door
+from kdgap.study.places import Origin
 from kdgap.study.results import Prepared, results_of
 from kdgap.study.single import prepare
 from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
@@ -31,12 +32,23 @@ if TYPE_CHECKING:
 
 
 def finish_run(
-    path: Path, data_root: Path | None, device: str, say: Callable[[str], None]
+    path: Path,
+    data_root: Path | None,
+    device: str,
+    say: Callable[[str], None],
+    teacher: Path | None = None,
 ) -> Record:
     """Return a run's record, opening its test door if it is still closed.
 
     A record that has its test metrics is returned as it is: the door opens once. The opening is
     noted before anything is computed, and an opening that was cut off is computed again.
+
+    Args:
+        path: the run's directory.
+        data_root: where the data is now; None = where the record says.
+        device: where to compute.
+        say: takes one-line remarks for the user.
+        teacher: where the teacher's weights are now; None = where the record says.
 
     Raises:
         RunFailedError: the disk is full.
@@ -52,7 +64,7 @@ def finish_run(
             f" over, for runs that count: kdgap run {study}"
         )
     try:
-        return _open_closed_door(directory, record, data_root, device, say)
+        return _open_closed_door(directory, record, data_root, device, say, teacher)
     except OSError as error:
         raise RunFailedError(f"{path}: {error.strerror or error}") from None
 
@@ -63,19 +75,25 @@ def _open_closed_door(
     data_root: Path | None,
     device: str,
     say: Callable[[str], None],
+    teacher: Path | None,
 ) -> Record:
     path = directory.path
     run = RunSpec.model_validate(record.run["spec"])
-    root = str(data_root) if data_root else run.place.data_root
+    began: dict[str, Any] = next(
+        (line for line in reversed(directory.attempts()) if "began" in line), {}
+    )
+    origin = Origin(path, run.place.output_dir, began.get("in"))
+    root = origin.find(run.place.data_root) if data_root is None else str(data_root)
     run = run.model_copy(
         update={"place": run.place.model_copy(update={"device": device, "data_root": root})}
     )
     weights = None
     if run.teacher is not None:
-        weights = open_teacher(Path(run.teacher.weights), run.teacher.model.name, unmeasured=True)
+        file = teacher or Path(origin.find(run.teacher.weights))
+        weights = open_teacher(file, run.teacher.model.name, unmeasured=True)
         if weights.card.weight_hash != record.results["teacher_weight_hash"]:
             raise BadInputError(
-                f"{run.teacher.weights}: hashes to {weights.card.weight_hash[:12]}, the run's"
+                f"{file}: hashes to {weights.card.weight_hash[:12]}, the run's"
                 f" teacher was {str(record.results['teacher_weight_hash'])[:12]}"
             )
     prepared = prepare(run, weights)

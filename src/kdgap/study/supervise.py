@@ -7,13 +7,13 @@ reaches this process alone, which passes it on once.
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from kdgap import child
 from kdgap.errors import StoppedError
 from kdgap.files import read_bytes
 from kdgap.store.record import ATTEMPTS
@@ -30,7 +30,7 @@ class Supervisor:
     Args:
         study: the study's directory, whose `plan.json` says what to do.
         devices: one a worker.
-        data_root: where the data is on this machine.
+        places: options that tell a worker where data and teachers are on this machine.
         stages: what they are asked to do.
         tell: called several times a second while they run.
         say: takes the remarks of workers.
@@ -40,13 +40,13 @@ class Supervisor:
         self,
         study: Path,
         devices: Sequence[str],
-        data_root: str,
+        places: Sequence[str],
         stages: Sequence[str],
         tell: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
         self._study, self._devices, self._stages = study, devices, stages
-        self._data_root = data_root
+        self._places = places
         self._tell, self._say = tell, say
         self._workers: dict[int, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
@@ -96,13 +96,17 @@ class Supervisor:
         if self._is_stopping():
             return
         command = [
-            *(sys.executable, "-m", "kdgap", "worker", str(self._study)),
+            *child.command("kdgap", "worker", str(self._study)),
             *("--device", self._devices[index], "--share", str(len(self._devices))),
-            *("--parent", str(os.getpid()), "--data-root", self._data_root),
+            *("--parent", str(os.getpid()), *self._places),
             *(word for stage in self._stages for word in ("--only", stage)),
         ]
         worker = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            env=child.environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self._workers[index] = worker
         if self._is_stopping():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from os import getpid
+from pathlib import Path
 from typing import Any
 
 from kdgap.data import BatchStream, Images
@@ -62,7 +63,13 @@ class Attempt:
         self._elsewhere = self._resume(say)
         directory.start(header, self.member.history)
         directory.note_attempt(
-            {"began": _now(), "host": socket.gethostname(), "pid": getpid(), "from": self._place()}
+            {
+                "began": _now(),
+                "host": socket.gethostname(),
+                "pid": getpid(),
+                "in": str(Path.cwd()),
+                "from": self._place(),
+            }
         )
         for watcher in everyone:
             watcher.start(header)

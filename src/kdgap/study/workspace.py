@@ -22,6 +22,7 @@ from kdgap.store.study import PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.cautions import Caution, cautions_of, post_hoc
 from kdgap.study.cost import Cost, run_cost, staged_cohorts
 from kdgap.study.inventory import Inventory
+from kdgap.study.places import Origin, Places, moved
 from kdgap.study.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.study.planner import plan_study
 from kdgap.study.selection import Selected, Selector
@@ -36,12 +37,16 @@ class Workspace:
         where: tells where a key was given, for error messages.
         directory: where it is run.
         text: the study file as it was read, with the overrides; None if read from the directory.
+        recorded: the study as `plan.json` keeps it: its paths as they were first written.
+        begun: the directory in which it was begun, and how its own was named there.
     """
 
     study: StudySpec
     where: Where
     directory: StudyDirectory
     text: str | None = None
+    recorded: StudySpec | None = None
+    begun: dict[str, str] = field(default_factory=dict)
     inventory: Inventory = field(init=False)
     selector: Selector = field(init=False)
 
@@ -106,7 +111,10 @@ def winners_of(plan: Plan) -> list[dict[str, Any]]:
 
 
 def open_study(
-    target: Path, overrides: Mapping[str, object] | None = None, out: Path | None = None
+    target: Path,
+    overrides: Mapping[str, object] | None = None,
+    out: Path | None = None,
+    places: Places | None = None,
 ) -> Workspace:
     """Open a study from its file, or from the directory it was run in.
 
@@ -114,33 +122,47 @@ def open_study(
         target: a study file, or a study directory.
         overrides: `key.path` → value; only with a file.
         out: the study directory; None = `runs/NAME`.
+        places: where data and teachers are on this machine.
 
     Raises:
         BadInputError: no such study, or something is wrong with it.
     """
+    places = places or Places()
     if target.is_dir():
         if overrides or out:
-            raise BadInputError(f"{target}: --set and --out go with a study file")
-        directory = StudyDirectory(target)
-        plan = directory.plan()
-        try:
-            study = StudySpec.model_validate(plan["study"])
-        except (KeyError, ValidationError) as error:
-            text = one_line(error, 120)
-            raise StoreDamagedError(f"{target / PLAN}: holds no study ({text})") from None
-        return Workspace(study, lambda _: str(target), directory)
+            raise BadInputError(
+                f"{target}: --set and --out go with a study file; where things are on this machine"
+                " is said with --data-root and --teacher-weights"
+            )
+        return _reopened(target, places)
     document = yamlio.load(target)
     study, where = read_study(document, overrides or {})
+    study = places.applied(study)
     changes = "".join(f"# --set {key}={value}\n" for key, value in (overrides or {}).items())
     text = changes + read_text(target)
-    return Workspace(study, where, StudyDirectory(out or Path("runs") / study.name), text)
+    out = out or Path("runs") / study.name
+    begun = {"in": str(Path.cwd()), "as": str(out)}
+    return Workspace(study, where, StudyDirectory(out), text, begun=begun)
 
 
-def with_data_root(workspace: Workspace, root: str) -> Workspace:
-    """Return the study with its data in another place, as it may be on another machine."""
-    data = workspace.study.data.model_copy(update={"root": root})
-    study = workspace.study.model_copy(update={"data": data})
-    return Workspace(study, workspace.where, workspace.directory, workspace.text)
+def _reopened(path: Path, places: Places) -> Workspace:
+    """Open a study from its directory, wherever that is by now."""
+    directory = StudyDirectory(path)
+    plan = directory.plan()
+    try:
+        recorded = StudySpec.model_validate(plan["study"])
+    except (KeyError, ValidationError) as error:
+        text = one_line(error, 120)
+        raise StoreDamagedError(f"{path / PLAN}: holds no study ({text})") from None
+    begun = plan.get("begun")
+    begun = begun if isinstance(begun, dict) else {}
+    named = begun.get("as", f"runs/{recorded.name}")  # as it is by default
+    origin = Origin(path, str(named), begun.get("in"))
+    weights = {name: origin.find(file) for name, file in recorded.teachers.weights.items()}
+    found = moved(recorded, origin.find(recorded.data.root), weights)
+    return Workspace(
+        places.applied(found), lambda _: str(path), directory, recorded=recorded, begun=begun
+    )
 
 
 def crowding(workspace: Workspace, workers: int) -> str:
@@ -221,9 +243,10 @@ def write_plan(
     runner writes between this look and the writing.
     """
     directory, data = workspace.directory, plan_data(workspace, plan, selected)
+    recorded = workspace.recorded or workspace.study
     with wait_for_lock(directory.path / PLAN_LOCK, pause):
         current = None if replace else StudySpec.model_validate(directory.plan()["study"])
-        if current is not None and protocol(current) != protocol(workspace.study):
+        if current is not None and protocol(current) != protocol(recorded):
             raise BadInputError(
                 f"{directory.path}: another `kdgap run` has changed the study meanwhile;"
                 " start this one again"
@@ -246,7 +269,8 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
     )
     return {
         "format": 1,
-        "study": workspace.study.model_dump(mode="json"),
+        "study": (workspace.recorded or workspace.study).model_dump(mode="json"),
+        "begun": workspace.begun,
         "counts": count_runs(workspace.study),
         "selection_complete": selected.complete,
         "winners": winners_of(plan),

@@ -1,0 +1,60 @@
+"""Child processes that run nothing of the current directory, which may be a downloaded folder.
+
+`python -m NAME` looks for modules in the current directory first, so that a `yaml.py` beside a
+checkpoint would run. Every child starts from this file instead, with `-P` (no folder is put on the
+module path), and inherits no variable that says "here": an empty or relative entry of a search path
+is the current directory, or lies in it. A test tries every name that a child imports.
+"""
+
+import os
+import runpy
+import sys
+
+_SEARCHED = (
+    *("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH"),
+)
+"""Where programs, modules and shared libraries are looked for."""
+
+
+def command(module: str, *words: str) -> list[str]:
+    """Return the command that runs a module of ours in a child; start it with `environment()`."""
+    return [sys.executable, "-P", os.path.abspath(__file__), module, *words]
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment; of its search paths, the absolute entries alone."""
+    kept = dict(os.environ)
+    for name in _SEARCHED:
+        entries = kept.pop(name, "").split(os.pathsep)
+        if absolute := [entry for entry in entries if os.path.isabs(entry)]:
+            kept[name] = os.pathsep.join(absolute)
+    return kept
+
+
+def isolate() -> None:
+    """Take what `environment()` leaves out from this process as well, for what it imports next."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    # Python has made them absolute by now.
+    relative = {os.path.abspath(entry) for entry in given if not os.path.isabs(entry)}
+    found = [entry for entry in sys.path if os.path.isabs(entry)]
+    sys.path[:] = [entry for entry in found if entry not in relative or entry in given]
+    kept = environment()
+    for name in os.environ.keys() - kept.keys():
+        del os.environ[name]
+    os.environ.update(kept)
+
+
+def _start(module: str) -> None:
+    """Be the child: run a module of the package that this file belongs to, installed or not."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    sys.path.insert(0, root)
+    import kdgap  # noqa: F401  # its modules are found through it from here on
+
+    # Behind everything else, for a process that this one starts by itself.
+    sys.path.append(sys.path.pop(0))
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _start(sys.argv.pop(1))
