@@ -48,7 +48,7 @@ def changed_run(
     Raises:
         BadInputError: no such field, or a value that the run cannot have.
     """
-    values: dict[str, Any] = run.model_dump()
+    values: dict[str, Any] = run.model_dump(exclude={"numerics"})  # it follows from the model
     for path, value in change.items():
         group, _, key = path.partition(".")
         if group == "method" and key:
