@@ -255,7 +255,12 @@ BEFORE = {
     ("resnet50", "cifar"): "d9b371a35bec",
     ("resnet101", "cifar"): "4c9a4ae27e95",
 }
-MOVED = [("resnet18", "cifar"), ("resnet34", "cifar"), ("resnet50", "cifar"), ("resnet101", "cifar")]
+MOVED = [
+    ("resnet18", "cifar"),
+    ("resnet34", "cifar"),
+    ("resnet50", "cifar"),
+    ("resnet101", "cifar"),
+]
 
 
 @pytest.mark.parametrize(("name", "stem"), list(BEFORE))

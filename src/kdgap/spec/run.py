@@ -119,7 +119,8 @@ class RecipeSpec(Strict):
         schedule: cosine annealing, one value an epoch, from `lr` to `eta_min`.
         eta_min: the floor of the schedule.
         epochs: passes over the training images.
-        batch_size: images a step; the last, partial batch is kept.
+        batch_size: images a step; the last, partial batch is kept, but a single image that is left
+            over joins the batch before it.
         clip_norm: the largest gradient norm that is not scaled down.
         clip_scope: `all` = over the union of student and projections; `student_only` is the
             published "bug", which leaves the projections unclipped; `off`.

@@ -70,7 +70,9 @@ class Worker:
             pause,
             lambda: self._live.write({"phase": "loading data"}),
             say,
+            lambda: self._planned,
         )
+        self._planned: Sequence[PlannedRun] = ()
         self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
@@ -134,6 +136,7 @@ class Worker:
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
         plan, selected = self._workspace.plan()
+        self._planned = tuple(plan.runs.values())
         write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
         self._tidy(plan, selected)
         return plan, selected
