@@ -1,4 +1,4 @@
-"""ResNet-18/34/50/101 start as the reference study's: every tensor, in mean, deviation and range."""
+"""ResNet-18/34/50/101 start as the reference study's, tensor by tensor."""
 
 import math
 from typing import Any, Literal
@@ -16,7 +16,7 @@ NAMES = ("resnet18", "resnet34", "resnet50", "resnet101")
 
 
 def theirs(name: str, stem: str, channels: int = 3) -> nn.Module:
-    """The reference's network: torchvision's, whose first convolution is replaced once it is made."""
+    """The reference's network: torchvision's, its first convolution replaced afterwards."""
     torch.manual_seed(SEED)
     network: Any = getattr(torchvision.models, name)(weights=None, num_classes=10)
     if stem == "cifar":

@@ -1,4 +1,4 @@
-"""Training and studies from a thread, as in a notebook's widget or a server: signals are not ours."""
+"""Training and studies from a thread, as in a notebook or a server: signals are not ours."""
 
 import os
 import signal
@@ -51,8 +51,14 @@ def handlers() -> list[Any]:
 
 def train(folder: Path) -> dict[str, bytes]:
     keys = {
-        **{"data": "digits", "model": "resnet8", "width": 0.125, "epochs": 1, "limit": 128},
-        **{"tracker": "none", "threads": 1, "output_dir": str(folder)},
+        "data": "digits",
+        "limit": 128,
+        "model": "resnet8",
+        "width": 0.125,
+        "epochs": 1,
+        "threads": 1,
+        "tracker": "none",
+        "output_dir": str(folder),
     }
     text = yaml.safe_dump(keys)
     config, places = read_flat(yamlio.parse(text, "run.yaml"), {}, hyperparameter_names())
