@@ -4,6 +4,7 @@ A data set is one function from a `Request` to `Decoded`, entered with `@dataset
 """
 
 import hashlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -201,10 +202,10 @@ def load_dataset(name: str, request: Request) -> Dataset:
     )
     wrong = _unlike_published(entry, dataset)
     if wrong:
+        place = shlex.quote(str(request.root / "whole"))  # an empty folder: nothing old is in it
         raise BadInputError(
             f"{name} under {request.root} ({dataset.source}): {wrong}; bring back its own files, or"
-            " fetch it whole:"
-            f" `kdgap data {name} --download --data-root {request.root / 'whole'}`"
+            f" fetch it whole: `kdgap data {name} --download --data-root {place}`"
         )
     return dataset
 

@@ -48,7 +48,9 @@ def split_dataset(
     test, kept = dataset.test, torch.arange(len(dataset.test))
     if limit is not None:
         val, train = val[:limit], train[:limit]
-        kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(split_seed))[:limit]
+        kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(split_seed))[
+            :limit
+        ]
         test = test.take(kept)
     chosen_on = test if choose_on == "test" else dataset.train.take(val)
     of_train, of_test = dataset.image_numbers
