@@ -24,9 +24,11 @@ def made(entry: DatasetEntry, change: Callable[[dict[str, torch.Tensor]], None])
         tensors[f"{part}.pixels"] = numbers.view(torch.uint8).view(count, 8, 1, 1)
         tensors[f"{part}.labels"] = torch.arange(count) % entry.shape.classes
     change(tensors)
-    parts = [Images(tensors[f"{p}.pixels"], tensors[f"{p}.labels"]) for p in ("train", "test")]
+    train, test = (
+        Images(tensors[f"{p}.pixels"], tensors[f"{p}.labels"]) for p in ("train", "test")
+    )
     classes = tuple(f"kind{i}" for i in range(entry.shape.classes))
-    return Dataset("x", *parts, classes, (0.5,), (0.5,), "", "")
+    return Dataset("x", train, test, classes, (0.5,), (0.5,), "", "")
 
 
 def without(part: str, count: int) -> Callable[[dict[str, torch.Tensor]], None]:

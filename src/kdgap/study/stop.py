@@ -20,7 +20,7 @@ def handling(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     Only the main thread of a process may ask for that. In any other one, of a notebook or a server,
     signals stay what they are to the program around it.
     """
-    before: dict[int, object] = {}
+    before: dict[signal.Signals, object] = {}
     try:
         for number in CODES:
             before[number] = signal.signal(number, note)
