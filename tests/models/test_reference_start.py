@@ -8,6 +8,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from kdgap.engine.device import make_deterministic
 from kdgap.models import build_model
 from kdgap.spec import ModelSpec
 
@@ -74,3 +75,12 @@ def test_the_imagenet_stem_is_torchvisions_whatever_its_channels(channels: int) 
     assert weight.shape == (64, channels, 7, 7)
     assert weight.std().item() == pytest.approx(math.sqrt(2 / (64 * 7 * 7)), rel=0.05)
     assert weight.mean().item() == pytest.approx(0, abs=0.003)
+
+
+def test_cudnn_is_told_what_the_reference_tells_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", False)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    make_deterministic(0, None)
+    assert torch.backends.cudnn.deterministic
+    assert not torch.backends.cudnn.benchmark
+    assert torch.are_deterministic_algorithms_enabled()

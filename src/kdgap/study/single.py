@@ -104,7 +104,9 @@ def _train(
     *,
     open_test: bool,
 ) -> Record:
-    for flag in [SMOKE_FLAG] * prepared.run.smoke + copied_flags(prepared.parts):
+    if prepared.run.smoke:
+        say(SMOKE_FLAG)
+    for flag in copied_flags(prepared.parts):
         say(flag)
     try:
         attempt = Attempt(prepared, directory, watchers, say)
