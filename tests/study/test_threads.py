@@ -83,7 +83,7 @@ def test_a_study_is_supervised_from_a_thread(opened: Open) -> None:
     directory = start_study(workspace, lambda _: None)
     said: list[str] = []
     supervisor = Supervisor(
-        directory.path, ["cpu"], "data", list(STAGES), lambda: None, said.append
+        directory.path, ["cpu"], ["--data-root", "data"], list(STAGES), lambda: None, said.append
     )
     before = handlers()
     assert in_a_thread(supervisor.run) == (0, ""), said
@@ -101,7 +101,7 @@ def test_a_worker_that_fails_is_reported_from_a_thread(
         return original([sys.executable, "-c", program], **options)
 
     monkeypatch.setattr(subprocess, "Popen", failing)
-    supervisor = Supervisor(tmp_path, ["cpu"], "data", ["teachers"], lambda: None, lambda _: None)
+    supervisor = Supervisor(tmp_path, ["cpu"], [], ["teachers"], lambda: None, lambda _: None)
     assert in_a_thread(supervisor.run) == (1, "no such data")
 
 
