@@ -447,10 +447,17 @@ def test_validation_must_leave_training_images(
     assert "1,297" in error
 
 
-def test_a_last_batch_of_one_image_is_refused(
+def test_a_single_training_image_is_refused(
     door: Command, refused: Refused, config: Config
 ) -> None:
-    assert "batch_size 27" in refused(door, config(batch_size=27))
+    assert "val_size 1,296 leaves 1 training image" in refused(door, config(val_size=1296))
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_batch_of_less_than_two_images_is_refused(
+    door: Command, refused: Refused, config: Config, size: int
+) -> None:
+    assert "batch_size" in refused(door, config(batch_size=size))
 
 
 def test_images_too_small_for_the_network_are_refused(

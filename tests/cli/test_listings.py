@@ -73,6 +73,22 @@ def test_data_counts_every_image_of_digits(kdgap: Command) -> None:
     assert (about["train"], about["test"]) == (1297, 500)
     assert sum(about["class_counts"]["train"]) == 1297
     assert sum(about["class_counts"]["test"]) == 500
+    copies = ("across_parts", "in_training", "in_validation")
+    assert [about[f"duplicates_{where}"] for where in copies] == [0, 0, 0]
+
+
+def test_data_counts_copies_wherever_they_are(kdgap: Command, workdir: Path) -> None:
+    for part, number in [("train", 0), ("train", 1), ("train", 1), ("test", 1), ("test", 2)]:
+        folder = workdir / part / "a"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{len(list(folder.iterdir()))}.png"
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / name)
+    words = ("data", "imagefolder", "--data-root", workdir, "--image-size", 8)
+    about = json.loads(kdgap(*words, "--json").stdout)
+    assert about["duplicates_across_parts"] == 1
+    assert about["duplicates_in_training"] == 1
+    assert about["duplicates_in_validation"] is None  # 500 images cannot be set apart from 3
+    assert "duplicates in training" in kdgap(*words).stdout
 
 
 def test_data_writes_a_contact_sheet(kdgap: Command, workdir: Path) -> None:

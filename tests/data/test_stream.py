@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from kdgap.addressing import address
 from kdgap.data import BatchStream, Images, Request, load_dataset, normalise
-from kdgap.data.stream import augment
+from kdgap.data.stream import augment, steps_in
 from kdgap.spec.run import Augmentation
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -66,6 +68,47 @@ def test_an_epoch_holds_every_image_once_and_keeps_the_last_partial_batch(epoch:
     labels = labels_of(stream_of(), epoch)
     assert [len(batch) for batch in labels] == [5, 5, 5, 5, 3]
     assert sorted(chain.from_iterable(labels)) == list(range(COUNT))
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "sizes"),
+    [
+        (24, 5, [5, 5, 5, 5, 4]),
+        (25, 5, [5, 5, 5, 5, 5]),
+        (26, 5, [5, 5, 5, 5, 6]),
+        (27, 5, [5, 5, 5, 5, 5, 2]),
+        (3, 2, [3]),
+        (7, 2, [2, 2, 3]),
+        (9, 8, [9]),
+        (8, 9, [8]),
+        (2, 128, [2]),
+    ],
+)
+def test_a_single_image_that_is_left_over_joins_the_batch_before_it(
+    count: int, batch_size: int, sizes: list[int]
+) -> None:
+    images = Images(noise(count), torch.arange(count))
+    stream = BatchStream(images, batch_size, 3, "crop_flip", MEAN, STD)
+    assert stream.steps == steps_in(count, batch_size) == len(sizes)
+    for epoch in (0, 4):
+        batches = [stream.batch(epoch, step) for step in range(stream.steps)]
+        assert [len(pixels) for pixels, _ in batches] == sizes
+        # The order of the epoch is what it was, cut elsewhere.
+        assert torch.cat([labels for _, labels in batches]).tolist() == stream.order(epoch).tolist()
+
+
+@given(st.integers(2, 400), st.integers(2, 90))
+def test_no_batch_holds_one_image_and_every_image_is_seen_once(count: int, batch_size: int) -> None:
+    images = Images(torch.zeros(count, 1, 1, 1, dtype=torch.uint8), torch.arange(count))
+    stream = BatchStream(images, batch_size, 0, "none", (0.0,), (1.0,))
+    batches = labels_of(stream, 1)
+    assert sorted(chain.from_iterable(batches)) == list(range(count))
+    assert min(map(len, batches)) >= 2
+    assert max(map(len, batches)) <= batch_size + 1
+    # Nothing moves where no single image is left over: the batches are those of a plain loader.
+    if count % batch_size != 1:
+        plain = [range(count)[at : at + batch_size] for at in range(0, count, batch_size)]
+        assert list(map(len, batches)) == list(map(len, plain))
 
 
 def test_epochs_and_seeds_have_their_own_order() -> None:

@@ -71,11 +71,22 @@ def test_alone_and_in_a_cohort_of_13_the_bits_are_the_same(
     assert len(set(alone)) == len(runs)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("chances", range(0, 26, 3))
+@pytest.mark.parametrize(
+    ("precision", "chances", "images"),
+    [
+        *(
+            (precision, chances, 200)
+            for precision in ("fp32", "bf16")
+            for chances in range(0, 26, 3)
+        ),
+        # In batches of 64 and 65: stopped before and within the last step, and after it.
+        *(("fp32", chances, 129) for chances in (2, 4, 7)),
+    ],
+)
 def test_stopped_anywhere_and_resumed_from_disk_the_bits_are_the_same(
-    lab: Lab, precision: str, chances: int, tmp_path: Path
+    precision: str, chances: int, images: int, tmp_path: Path
 ) -> None:
+    lab = Lab(images)
     runs = [lab.spec(method, precision=precision) for method in ("none", "logit", "feature")]
     runs[2] = runs[2].model_copy(update={"model": WIDE})
     expected = [outcome(lab.train(run)) for run in runs]

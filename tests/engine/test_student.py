@@ -107,8 +107,10 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
     return dict(network.state_dict())
 
 
+@pytest.mark.parametrize("images", [200, 129])  # of 129 in batches of 64, one is left over
 @pytest.mark.parametrize("method", METHODS)
-def test_trains_like_a_plain_torch_loop(lab: Lab, method: str) -> None:
+def test_trains_like_a_plain_torch_loop(method: str, images: int) -> None:
+    lab = Lab(images)
     run = lab.spec(method, recipe={"epochs": 3, "clip_norm": 0.5})
     trained, expected = lab.train(run), plain_loop(lab, run)
     for name, tensor in trained.last.items():

@@ -29,13 +29,16 @@ def test_folding_changes_nothing_but_rounding(name: str) -> None:
     network = trained_looking(build_model(ModelSpec(name=name), *size, 0)).eval()
     answering = folded(network)
     assert not [m for m in answering.modules() if isinstance(m, nn.BatchNorm2d)]
-    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=generator)
     with torch.no_grad():
         wanted, found = network(images, network.stages), answering(images, network.stages)
     torch.testing.assert_close(found.logits, wanted.logits, rtol=1e-8, atol=1e-9)
     for stage in network.stages:
+        # A sum's rounding is as large as what is added up, which may be far more than the sum.
+        size_there = wanted.features[stage].abs().max().item()
         torch.testing.assert_close(
-            found.features[stage], wanted.features[stage], rtol=1e-8, atol=1e-9
+            found.features[stage], wanted.features[stage], rtol=0, atol=1e-10 * size_there
         )
 
 

@@ -46,7 +46,7 @@ PLAIN_JSON = (
     '{"data":{"augmentation":"crop_flip","name":"cifar10","split_seed":1234,"val_size":5000},'
     '"method":{"name":"none","parameters":{}},'
     '"model":{"name":"resnet18","stem":"cifar","width":1.0},'
-    '"numerics":3,"precision":"fp32",'
+    '"numerics":4,"precision":"fp32",'
     '"recipe":{"batch_size":128,"clip_norm":1.0,"clip_scope":"all","epochs":100,"eta_min":0.0001,'
     '"lr":0.1,"momentum":0.9,"nesterov":true,"optimiser":"sgd","schedule":"cosine",'
     '"weight_decay":0.0005},'
@@ -117,7 +117,7 @@ def test_two_seeds_have_two_ids(a: int, b: int) -> None:
 def test_the_id_of_a_fixed_run_never_changes() -> None:
     assert canonical_json(identity(PLAIN)) == PLAIN_JSON
     assert run_id(PLAIN) == hashlib.sha256(PLAIN_JSON.encode()).hexdigest()
-    assert run_id(PLAIN) == "78a8b496d6aea98f05612957dafa41d626ad1f413ee9d6dfafff211cec808eb3"
+    assert run_id(PLAIN) == "4a7da4e57867f5583d2afe282a15c38931990918b1c48d227b0b723fd2d5971f"
     assert run_id(FULL) == "7d123d3d5fe1a33e06a3d7d4ca1113919e2d8cb93fcc560219bd5564911e9f11"
 
 
@@ -221,3 +221,59 @@ def test_plain_momentum_without_nesterov_is_a_valid_recipe() -> None:
 def test_a_run_on_limited_data_is_a_smoke_run() -> None:
     assert FULL.smoke
     assert not PLAIN.smoke
+
+
+# --- arithmetic that changed for some runs alone
+
+
+def trained(name: str, stem: str = "cifar", teacher: RunSpec | None = None) -> RunSpec:
+    """A run on digits: plain training, or distillation from a teacher that a run trains."""
+    if teacher is None:
+        method, teaching = MethodSpec(name="none"), None
+    else:
+        method = MethodSpec(name="logit", parameters={"alpha": 0.5, "temperature": 4.0})
+        teaching = TeacherSpec(model=teacher.model, run=run_id(teacher), weights="t")
+    return RunSpec(
+        data=DataSpec(name="digits", augmentation="crop", val_size=297),
+        model=ModelSpec.model_validate({"name": name, "stem": stem}),
+        method=method,
+        teacher=teaching,
+    )
+
+
+# Ids before the CIFAR stem of the reference's ResNets was initialised as the reference's is.
+BEFORE = {
+    ("resnet8", "cifar"): "4efa162caa21",
+    ("resnet20", "cifar"): "09799e8c0605",
+    ("resnet110", "cifar"): "ecc75031ffee",
+    ("resnet18", "imagenet"): "4f3034d2c393",
+    ("resnet34", "imagenet"): "a64871eb7f95",
+    ("resnet50", "imagenet"): "f83b8759f072",
+    ("resnet101", "imagenet"): "eb025eeffcf5",
+    ("resnet18", "cifar"): "a6c824dc3089",
+    ("resnet34", "cifar"): "29e5a89eeb57",
+    ("resnet50", "cifar"): "d9b371a35bec",
+    ("resnet101", "cifar"): "4c9a4ae27e95",
+}
+MOVED = [
+    ("resnet18", "cifar"),
+    ("resnet34", "cifar"),
+    ("resnet50", "cifar"),
+    ("resnet101", "cifar"),
+]
+
+
+@pytest.mark.parametrize(("name", "stem"), list(BEFORE))
+def test_an_id_moves_where_the_arithmetic_did_and_nowhere_else(name: str, stem: str) -> None:
+    run = trained(name, stem)
+    assert run_id(run).startswith(BEFORE[name, stem]) == ((name, stem) not in MOVED)
+    # A record of before says which arithmetic it had, and keeps its id.
+    recorded = json.loads(run.model_dump_json()) | {"numerics": 3}
+    assert run_id(RunSpec.model_validate(recorded)).startswith(BEFORE[name, stem])
+
+
+def test_a_students_id_moves_with_its_teachers() -> None:
+    assert run_id(trained("resnet20", teacher=trained("resnet56"))).startswith("650a2192ef84")
+    kept = trained("resnet20", teacher=trained("resnet50", "imagenet"))
+    assert run_id(kept).startswith("99f0c8a4d534")
+    assert not run_id(trained("resnet20", teacher=trained("resnet50"))).startswith("b424942cd5be")

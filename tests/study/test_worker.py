@@ -800,24 +800,29 @@ def test_a_copied_run_directory_is_not_the_run(worked: Work) -> None:
     assert states(directory)["damaged"] == 1
 
 
-def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -> None:
+def image_folder(
+    root: Path, train: int, test: int, labels: tuple[str, ...] = ("cat", "dog")
+) -> Path:
+    """Write random images of 8 by 8 pixels: so many of each class in each part."""
     generator = torch.Generator().manual_seed(0)
-    for part, count in (("train", 12), ("test", 4)):
-        for label in ("cat", "dog"):
-            folder = tmp_path / "images" / part / label
+    for part, count in (("train", train), ("test", test)):
+        for label in labels:
+            folder = root / part / label
             folder.mkdir(parents=True)
             for number in range(count):
                 pixels = torch.randint(0, 256, (8, 8, 3), generator=generator, dtype=torch.uint8)
                 Image.fromarray(pixels.numpy()).save(folder / f"{number}.png")
-    changes: dict[str, Any] = {
-        "data": {
-            "name": "imagefolder",
-            "root": str(tmp_path / "images"),
-            "image_size": 8,
-            "val_size": 4,
-        },
-        "recipe": {"epochs": 1, "batch_size": 8},
-    }
+    return root
+
+
+def of_folder(root: Path, val_size: int = 4) -> dict[str, Any]:
+    """What a study of an image folder has different."""
+    data = {"name": "imagefolder", "root": str(root), "image_size": 8, "val_size": val_size}
+    return {"data": data, "recipe": {"epochs": 1, "batch_size": 8}}
+
+
+def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -> None:
+    changes = of_folder(image_folder(tmp_path / "images", 12, 4))
     directory = worked(**changes, stages=("teachers",))
     victim = tmp_path / "images" / "train" / "dog" / "3.png"
     image = Image.open(victim).convert("RGB")
@@ -827,6 +832,50 @@ def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -
     with pytest.raises(BadInputError, match="the data is not what this study began with"):
         worked(**changes)
     assert states(directory)["done"] == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "val_size", "ablation", "words"),
+    [
+        (("cat", "dog"), 24, None, "val_size 24 leaves no training image"),
+        (("cat", "dog"), 500, None, "val_size 500 leaves no training image"),
+        (("cat", "dog"), 23, None, "val_size 23 leaves 1 training image"),
+        (("cat",), 4, None, "imagefolder has one class"),
+        (("cat", "dog"), 4, 23, "val_size 23 leaves 1 training image"),
+    ],
+)
+def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_locked(
+    worked: Work,
+    tmp_path: Path,
+    labels: tuple[str, ...],
+    val_size: int,
+    ablation: int | None,
+    words: str,
+) -> None:
+    changes = of_folder(image_folder(tmp_path / "images", 12, 4, labels), val_size)
+    if ablation is not None:
+        one = {"of": {"student": "little"}, "change": {"data.val_size": ablation}, "seeds": [0]}
+        changes["ablations"] = {"fewer": one}
+    with pytest.raises(BadInputError, match=words):
+        worked(**changes)
+    directory = StudyDirectory(tmp_path / "study")
+    assert set(states(directory)) == {"new"}
+    assert not list(directory.path.glob("runs/*/*/attempts.jsonl"))
+    assert directory.locked("data") is None
+    # More images are no other data: nothing was begun.
+    image_folder(tmp_path / "more", 300, 4)
+    changes["data"]["root"] = str(tmp_path / "more")
+    worked(**changes, stages=("teachers",))
+    assert states(directory)["done"] == 1
+
+
+def test_a_study_whose_last_batches_would_hold_one_image_is_done(
+    worked: Work, tmp_path: Path
+) -> None:
+    changes = of_folder(image_folder(tmp_path / "images", 12, 4), 7)  # 17 images in batches of 8
+    directory = worked(**changes)
+    assert states(directory) == {"done": 11}
+    assert contents(worked("again", **changes, share=13).path) == contents(directory.path)
 
 
 def test_a_cohort_is_no_larger_than_memory_allows(

@@ -1,9 +1,12 @@
 """`kdgap data`: what is found where, and what it looks like."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from kdgap.data.dataset import Dataset, DatasetEntry
 
 EXAMPLES = (
     "Examples: kdgap data digits --sheet digits.png · "
@@ -54,7 +57,7 @@ def data(
         "augmentation": entry.augmentation,
         "mean": list(dataset.mean),
         "std": list(dataset.std),
-        "duplicates_across_parts": duplicates(dataset.train.pixels, dataset.test.pixels),
+        **_duplicates(dataset, entry),
         "classes": list(dataset.classes),
         "class_counts": counts,
     }
@@ -68,7 +71,8 @@ def data(
         print_json(about)
         return
     hidden = ("classes", "class_counts", "name", "left_out")
-    rows = [(key.replace("_", " "), _text(v)) for key, v in about.items() if key not in hidden]
+    shown = {key: v for key, v in about.items() if key not in hidden and v is not None}
+    rows = [(key.replace("_", " "), _text(v)) for key, v in shown.items()]
     if left_out is not None:
         rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)
@@ -96,7 +100,19 @@ def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def duplicates(train: Any, test: Any) -> int:
-    """Return how many test images stand in the training images, pixel for pixel."""
-    seen = {row.numpy().tobytes() for row in train}
-    return sum(row.numpy().tobytes() in seen for row in test)
+def _duplicates(dataset: "Dataset", entry: "DatasetEntry") -> dict[str, int | None]:
+    """Return how many images stand in a data set more than once, pixel for pixel."""
+    from kdgap.data import split_dataset
+    from kdgap.spec import DataSpec
+
+    train, test = dataset.image_numbers
+    val: int | None = None  # no such split of so few images
+    if entry.val_size < len(train):
+        split_seed = DataSpec.model_fields["split_seed"].default
+        val = split_dataset(dataset, entry.val_size, split_seed, None).copies.val
+    known = set(train)
+    return {
+        "duplicates_across_parts": sum(number in known for number in test),
+        "duplicates_in_training": len(train) - len(known),
+        "duplicates_in_validation": val,
+    }

@@ -71,8 +71,10 @@ def evaluate(
 
 def print_scores(scored: dict[str, Any]) -> None:
     """Print what `evaluate_weights` returned."""
-    from kdgap.cli.printing import number, percent, print_table
+    from kdgap.cli.printing import number, percent, print_table, say
 
+    for flag in scored["flags"]:
+        say(f"note: {flag}")
     rows = [
         ("weights", scored["weights"]),
         ("images", f"{scored['images']:,} ({scored['split']})"),

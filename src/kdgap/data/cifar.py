@@ -18,7 +18,7 @@ from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, one_line
-from kdgap.files import make_folder, read_text
+from kdgap.files import make_folder, read_bytes, read_text
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32
@@ -78,6 +78,7 @@ _CIFAR100 = _Layout(
     mean=(0.4914, 0.4822, 0.4465),
     std=(0.2470, 0.2435, 0.2616),
     shape=Shape(10, 3, (32, 32), 50_000, 10_000),
+    balanced=True,
 )
 def cifar10(request: Request) -> Decoded:
     """Load CIFAR-10."""
@@ -93,6 +94,7 @@ def cifar10(request: Request) -> Decoded:
     mean=(0.5071, 0.4867, 0.4408),
     std=(0.2675, 0.2565, 0.2761),
     shape=Shape(100, 3, (32, 32), 50_000, 10_000),
+    balanced=True,
 )
 def cifar100(request: Request) -> Decoded:
     """Load CIFAR-100 with its 100 fine labels."""
@@ -166,7 +168,7 @@ def _from_binary(layout: _Layout, folder: Path) -> Decoded:
 
 def _read_binary(layout: _Layout, path: Path) -> Images:
     try:
-        raw = np.fromfile(path, dtype=np.uint8)
+        raw = np.frombuffer(read_bytes(path), dtype=np.uint8)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror}") from None
     row = layout.label_bytes + _BYTES

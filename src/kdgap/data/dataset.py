@@ -4,14 +4,17 @@ A data set is one function from a `Request` to `Decoded`, entered with `@dataset
 """
 
 import hashlib
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psutil
 import torch
 from torch import Tensor
 
+from kdgap.data.copies import image_numbers
 from kdgap.data.listing import LeftOut
 from kdgap.errors import BadInputError
 from kdgap.registry import Registry
@@ -83,6 +86,7 @@ class DatasetEntry:
         mean, std: published normalisation for pixels in [0, 1]; None = computed and recorded.
         resized: whether images need a declared `image_size`.
         shape: numbers and sizes, where every copy has the same.
+        balanced: whether each class has the same number of images in each part.
     """
 
     load: Callable[[Request], Decoded]
@@ -94,6 +98,7 @@ class DatasetEntry:
     std: tuple[float, ...] | None = None
     resized: bool = False
     shape: Shape | None = None
+    balanced: bool = False
 
 
 DATASETS: Registry[DatasetEntry] = Registry("data set")
@@ -110,13 +115,13 @@ def dataset(
     std: tuple[float, ...] | None = None,
     resized: bool = False,
     shape: Shape | None = None,
+    balanced: bool = False,
 ) -> Callable[[Callable[[Request], Decoded]], Callable[[Request], Decoded]]:
     """Return the decorator that enters a loader under `name`; see `DatasetEntry`."""
 
     def enter(load: Callable[[Request], Decoded]) -> Callable[[Request], Decoded]:
-        DATASETS.register(name)(
-            DatasetEntry(load, summary, citation, val_size, augmentation, mean, std, resized, shape)
-        )
+        about = (summary, citation, val_size, augmentation, mean, std, resized, shape, balanced)
+        DATASETS.register(name)(DatasetEntry(load, *about))
         return load
 
     return enter
@@ -147,6 +152,11 @@ class Dataset:
     source: str
     left_out: tuple[LeftOut, ...] | None = None
 
+    @cached_property
+    def image_numbers(self) -> tuple[list[int], list[int]]:
+        """A number for each training and each test image, by which copies are known."""
+        return image_numbers(self.train.pixels), image_numbers(self.test.pixels)
+
     @property
     def shape(self) -> Shape:
         """Numbers and sizes."""
@@ -168,7 +178,8 @@ def load_dataset(name: str, request: Request) -> Dataset:
     """Load a registered data set.
 
     Raises:
-        BadInputError: unknown name; files missing, broken or too large for memory.
+        BadInputError: unknown name; files missing, broken or too large for memory; not the images
+            that have this name everywhere.
     """
     entry = DATASETS[name]
     if request.image_size is not None and not entry.resized:
@@ -178,7 +189,7 @@ def load_dataset(name: str, request: Request) -> Dataset:
     mean, std = entry.mean, entry.std
     if mean is None or std is None:
         mean, std = channel_moments(decoded.train.pixels)
-    return Dataset(
+    dataset = Dataset(
         name=name,
         train=decoded.train,
         test=decoded.test,
@@ -189,6 +200,42 @@ def load_dataset(name: str, request: Request) -> Dataset:
         source=decoded.source,
         left_out=decoded.left_out,
     )
+    wrong = _unlike_published(entry, dataset)
+    if wrong:
+        place = shlex.quote(str(request.root / "whole"))  # an empty folder: nothing old is in it
+        raise BadInputError(
+            f"{name} under {request.root} ({dataset.source}): {wrong}; bring back its own files, or"
+            f" fetch it whole: `kdgap data {name} --download --data-root {place}`"
+        )
+    return dataset
+
+
+_MOST_COPIES = 0.01
+"""Share of training images that may be copies of others: the published sets have none or a few."""
+
+
+def _unlike_published(entry: DatasetEntry, dataset: Dataset) -> str:
+    """Return in what a data set is not the one that everybody has under this name."""
+    shape, found = entry.shape, dataset.shape
+    if shape is None:
+        return ""
+    if (found.train, found.test) != (shape.train, shape.test):
+        return (
+            f"has {found.train:,} training and {found.test:,} test images, not {shape.train:,} and"
+            f" {shape.test:,}"
+        )
+    if entry.balanced:
+        for part, images in (("training", dataset.train), ("test", dataset.test)):
+            expected = len(images) // shape.classes
+            for label, count in enumerate(images.labels.bincount(minlength=shape.classes).tolist()):
+                if count != expected:
+                    name = dataset.classes[label]
+                    return f"class {name!r} has {count:,} {part} images, not {expected:,}"
+    numbers = dataset.image_numbers[0]
+    copies = len(numbers) - len(set(numbers))
+    if copies > _MOST_COPIES * len(numbers):
+        return f"{copies:,} of {len(numbers):,} training images are copies; is a file there twice?"
+    return ""
 
 
 def check_decoded(name: str, decoded: Decoded) -> None:

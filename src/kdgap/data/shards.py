@@ -4,21 +4,49 @@ import re
 from pathlib import Path
 
 from kdgap.errors import BadInputError
+from kdgap.files import entries
 
-_SHARD = re.compile(r".*-(\d{5})-of-(\d{5})\.parquet")
+_SHARD = re.compile(r"-(\d+)-of-(\d+)(?:-[0-9A-Za-z]+)?\.parquet")
+"""Number and total; older files of the hub have a hash behind them, another for each shard."""
 
 
 def find_shards(folder: Path, part: str) -> list[Path]:
     """Return the shards of one part (`train` or `test`) in order, or an empty list.
 
     Raises:
-        BadInputError: some shards of the part are missing.
+        BadInputError: shards are missing, there twice or of two releases, or a name does not say
+            which shard it is.
     """
-    shards = sorted(folder.glob(f"{part}-*-of-*.parquet"))
-    if shards:
-        match = _SHARD.fullmatch(shards[0].name)
-        if match and int(match[2]) != len(shards):
+    found: dict[int, Path] = {}
+    total = 0
+    try:
+        paths = entries(folder, f"{part}-*-of-*.parquet")
+    except OSError as error:
+        raise BadInputError(f"{folder}: {error.strerror}") from None
+    for path in paths:
+        match = _SHARD.fullmatch(path.name, len(part))
+        number, of = (int(match[1]), int(match[2])) if match else (0, 0)
+        if number >= of:
             raise BadInputError(
-                f"{folder}: {len(shards)} of {int(match[2])} {part} parquet files are here"
+                f"{path}: its name is none of a shard, which count from 0, such as"
+                f" {part}-00000-of-00002.parquet; rename or remove it"
             )
-    return shards
+        total = total or of
+        if total != of:
+            raise BadInputError(
+                f"{folder}: {paths[0].name} and {path.name} are of two releases, whose numbers of"
+                " shards differ; remove the files of one"
+            )
+        if number in found:
+            raise BadInputError(
+                f"{folder}: {found[number].name} and {path.name} are the same shard, of two"
+                " releases or twice; remove one of them"
+            )
+        found[number] = path
+    if len(found) != total:
+        missing = next(number for number in range(total) if number not in found)
+        raise BadInputError(
+            f"{folder}: {len(found)} of {total} {part} parquet files are here, number"
+            f" {missing:05} is missing; bring back the release's own files"
+        )
+    return [found[number] for number in range(total)]

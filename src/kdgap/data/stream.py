@@ -25,12 +25,19 @@ def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
+def steps_in(images: int, batch_size: int) -> int:
+    """Return the batches of an epoch: the last, partial one counts unless it holds one image."""
+    whole, left = divmod(images, batch_size)
+    return max(1, whole + (left > 1))
+
+
 class BatchStream:
     """Batches of one run: any (epoch, step) can be asked for, in any order.
 
     Args:
         images: the training images, on the device that trains.
-        batch_size: images a step; the last, partial batch is kept.
+        batch_size: images a step; the last, partial batch is kept. Batch norm cannot train on one
+            image, so a single image that is left over joins the batch before it.
         seed: the run's seed. Runs of one seed see the same batches, whatever they train.
         augmentation: `crop_flip`, `crop` or `none`.
         mean, std: per-channel normalisation for pixels in [0, 1].
@@ -51,7 +58,7 @@ class BatchStream:
         self.seed = seed
         self.augmentation = augmentation
         self.mean, self.std = mean, std
-        self.steps = -(-len(images) // batch_size)
+        self.steps = steps_in(len(images), batch_size)
         self._order: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -64,7 +71,8 @@ class BatchStream:
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return float32 images `[B, C, H, W]` and int64 labels `[B]`, both counted from 0."""
         start = step * self.batch_size
-        index = self.order(epoch)[start : start + self.batch_size].to(self.images.labels.device)
+        end = len(self.images) if step == self.steps - 1 else start + self.batch_size
+        index = self.order(epoch)[start:end].to(self.images.labels.device)
         pixels = self._pixels.index_select(0, index).permute(0, 3, 1, 2)
         if self.augmentation != "none":
             generator = torch.Generator().manual_seed(address(self.seed, "augment", epoch, step))

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from kdgap.data.copies import Copies, count_copies
 from kdgap.data.dataset import Dataset, Images
 from kdgap.errors import BadInputError
 
@@ -16,6 +17,7 @@ class Parts:
     train: Images
     val: Images
     test: Images
+    copies: Copies
 
 
 def split_dataset(
@@ -43,10 +45,18 @@ def split_dataset(
         )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
     val, train = order[:val_size], order[val_size:]
-    test = dataset.test
+    test, kept = dataset.test, torch.arange(len(dataset.test))
     if limit is not None:
         val, train = val[:limit], train[:limit]
-        kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(split_seed))
-        test = test.take(kept[:limit])
+        kept = torch.randperm(len(test), generator=torch.Generator().manual_seed(split_seed))[
+            :limit
+        ]
+        test = test.take(kept)
     chosen_on = test if choose_on == "test" else dataset.train.take(val)
-    return Parts(dataset.train.take(train), chosen_on, test)
+    of_train, of_test = dataset.image_numbers
+    copies = count_copies(
+        [of_train[i] for i in train.tolist()],
+        [of_train[i] for i in val.tolist()],
+        [of_test[i] for i in kept.tolist()],
+    )
+    return Parts(dataset.train.take(train), chosen_on, test, copies)

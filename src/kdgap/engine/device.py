@@ -70,6 +70,7 @@ def make_deterministic(seed: int, threads: int | None) -> None:
     torch.use_deterministic_algorithms(True)
     # Filling uninitialised memory costs time and hides nothing here: no kernel of ours reads it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -195,7 +195,7 @@ def check_stages(run: RunSpec) -> None:
 
 
 def check_trainable(run: RunSpec, images: int) -> None:
-    """Refuse a last batch of one image, which batch norm cannot train on.
+    """Refuse a single training image, which batch norm cannot train on.
 
     Args:
         run: the run.
@@ -204,8 +204,8 @@ def check_trainable(run: RunSpec, images: int) -> None:
     Raises:
         BadInputError: with what to do.
     """
-    if images % run.recipe.batch_size == 1:
+    if images < 2:
         raise BadInputError(
-            f"batch_size {run.recipe.batch_size}: the last batch of {images:,} images would hold"
-            " one image, which batch norm cannot train on; choose another size"
+            f"val_size {run.data.val_size:,} leaves {images} training image of {run.data.name},"
+            " which batch norm cannot train on; give a smaller val_size"
         )

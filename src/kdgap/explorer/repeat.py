@@ -13,12 +13,12 @@ from kdgap import yamlio
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import json_text
 from kdgap.spec import (
-    NUMERICS_VERSION,
     FlatConfig,
     RecipeSpec,
     RunSpec,
     TeacherSpec,
     identity,
+    numerics_of,
     read_flat,
     run_id,
 )
@@ -31,7 +31,6 @@ This wing cannot ask the methods, which need torch; a test compares the two.
 _FIXED: dict[str, object] = {
     "optimiser": RecipeSpec.model_fields["optimiser"].default,
     "schedule": RecipeSpec.model_fields["schedule"].default,
-    "numerics": NUMERICS_VERSION,
 }
 """Fields without a flat key, and the one value that `kdgap train` gives them."""
 
@@ -107,7 +106,7 @@ def _hashed(run: RunSpec, otherwise: str) -> dict[str, Any]:
         keys |= {name: parts[part].pop("name"), **parts[part]}
     keys |= parts["recipe"] | kept
     keys |= {key: teacher[key] for key in teacher.keys() - _OF_WEIGHTS}
-    for key, only in _FIXED.items():
+    for key, only in {**_FIXED, "numerics": numerics_of(run.model)}.items():
         value = keys.pop(key)
         if value != only:
             raise BadInputError(f"{key} is {value!r}, and this kdgap trains with {only!r}")

@@ -6,6 +6,7 @@ from typing import Any
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
+from kdgap.store.flags import copied_marks
 from kdgap.store.foreign import recipe_of
 from kdgap.store.imported import ImportedDirectory
 
@@ -150,6 +151,6 @@ def _marks(runs: Iterable[Run]) -> list[str]:
     flags = {flag for run in runs for flag in run.flags}
     if any("smoke" in flag for flag in flags):
         marks.append("holds smoke runs")
-    if any("test images" in flag for flag in flags):
+    if any("chosen on the test images" in flag for flag in flags):
         marks.append("chosen on the test images")
-    return marks
+    return marks + copied_marks(flags)

@@ -9,6 +9,7 @@ from kdgap.errors import KdgapError, StoreDamagedError, one_line
 from kdgap.files import read_json
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
 from kdgap.spec.study import Claim, Slot, Statistics
+from kdgap.store.flags import copied_marks
 from kdgap.store.preregistration import CHANGED_BY_HAND, is_whole
 from kdgap.store.progress import standing
 from kdgap.store.record import RUN, TEST
@@ -37,6 +38,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
     study = plan["study"]
     runs = _standing([_run(directory, planned) for planned in plan["runs"]])
     claims, marks = _registered(directory, study)
+    marks += copied_marks(flag for run in runs for flag in run.flags)
     return Evidence(
         name=study["name"],
         path=str(directory.path),

@@ -17,6 +17,10 @@ class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no
 
     The `cifar` stem is a 3x3 convolution of stride 1 without max-pooling; the `imagenet` stem is
     torchvision's own (7x7 of stride 2, then max-pooling of stride 2).
+
+    Everything starts as torchvision has it, but for the `cifar` stem's convolution: the reference
+    study puts it into a finished network, so it starts as torch's own convolutions do, uniform
+    within 1/sqrt(fan-in).
     """
 
     stages = STAGES
@@ -38,8 +42,10 @@ class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no
         if stem == "cifar":
             self.conv1 = nn.Conv2d(channels, 64, 3, stride=1, padding=1, bias=False)
             self.maxpool = nn.Identity()
-        elif channels != 3:
+            return
+        if channels != 3:  # which the reference never has
             self.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
+        # torchvision's initialisation; drawn again even for 3 channels, as it always was here.
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:

@@ -11,6 +11,7 @@ from typing import Any
 from kdgap.errors import BadInputError, one_line
 from kdgap.report.tables.forms import csv_text
 from kdgap.stats.contrast import mean_and_std
+from kdgap.store.flags import copied_marks
 from kdgap.store.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.found import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.gate import OddFileError, read_finite
@@ -56,7 +57,9 @@ class Group:
         marks += [f"{key['epochs']} epochs"]
         marks += ["smoke"] if key.get("smoke") else []
         flags = {flag for run in self.runs.values() for flag in run.get("flags", [])}
-        marks += ["epochs chosen on test"] if any("test images" in flag for flag in flags) else []
+        chosen = any("chosen on the test images" in flag for flag in flags)
+        marks += ["epochs chosen on test"] if chosen else []
+        marks += copied_marks(flags)
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
 
 

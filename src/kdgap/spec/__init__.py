@@ -16,6 +16,7 @@ from kdgap.spec.run import (
     RecipeSpec,
     RunSpec,
     TeacherSpec,
+    numerics_of,
 )
 from kdgap.spec.study import ClaimsFile, StudySpec
 from kdgap.spec.study_file import read_claims, read_study
@@ -35,6 +36,7 @@ __all__ = [
     "canonical_json",
     "cell_id",
     "identity",
+    "numerics_of",
     "read_claims",
     "read_flat",
     "read_study",

@@ -1,6 +1,6 @@
 """What a study's runs are made on: its data and teachers, checked against what is locked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.models.build import check_model
 from kdgap.spec import DataSpec
 from kdgap.store.study import StudyDirectory
+from kdgap.study.changes import check_amounts
 from kdgap.study.plan import PlannedRun
 from kdgap.study.results import Prepared
 from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
@@ -28,6 +29,7 @@ class Bench:
         pause: raises to stop, between batches of a teacher's measurement.
         loading: called before data is loaded, which may take a while.
         say: told what was left out of the data.
+        planned: returns the runs that are refused together if one of them does not fit the data.
     """
 
     def __init__(
@@ -38,10 +40,11 @@ class Bench:
         pause: Callable[[], None] = lambda: None,
         loading: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
+        planned: Callable[[], Iterable[PlannedRun]] = tuple,
     ) -> None:
         self._directory, self.device = directory, device
         self._image_size, self._pause = image_size, pause
-        self._loading, self._say = loading, say
+        self._loading, self._say, self._planned = loading, say, planned
         self._datasets: dict[tuple[str, int | None], Dataset] = {}
         self._parts: dict[DataSpec, Parts] = {}
 
@@ -54,6 +57,8 @@ class Bench:
             root = Path(planned.run.place.data_root)
             dataset = load_dataset(data.name, Request(root, data.image_size))
             shape = dataset.shape
+            for other in self._planned():  # before anything is locked or trained
+                check_amounts(other.run, shape)
             fact = {
                 "name": dataset.name,
                 "fingerprint": dataset.fingerprint,

@@ -48,7 +48,7 @@ def changed_run(
     Raises:
         BadInputError: no such field, or a value that the run cannot have.
     """
-    values: dict[str, Any] = run.model_dump()
+    values: dict[str, Any] = run.model_dump(exclude={"numerics"})  # it follows from the model
     for path, value in change.items():
         group, _, key = path.partition(".")
         if group == "method" and key:
@@ -81,6 +81,8 @@ def changed_run(
 def check_amounts(run: RunSpec, shape: Shape | None) -> None:
     """Refuse a run that its data, as far as known, is too small for; see `check_trainable`."""
     if shape is not None:
+        if shape.classes < 2:
+            raise BadInputError(f"{run.data.name} has one class: there is nothing to tell apart")
         if run.data.val_size >= shape.train:
             raise BadInputError(
                 f"val_size {run.data.val_size:,} leaves no training image: {run.data.name} has"

@@ -23,7 +23,7 @@ from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
 from kdgap.study.door import Answers, open_door
 from kdgap.study.places import Origin
-from kdgap.study.results import Prepared, results_of
+from kdgap.study.results import Prepared, copied_flags, results_of
 from kdgap.study.single import prepare
 from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 
@@ -212,6 +212,7 @@ def evaluate_weights(
         "split": split,
         "images": len(images),
         "smoke": setting.conditions["limit"] is not None,
+        "flags": copied_flags(setting.parts),
         **scores(logits, images.labels, dataset.classes),
     }
     if other is not None:

@@ -99,7 +99,7 @@ class _Planner:
                 self._finals((pair.teacher, pair.student, method))
         for name, ablation in study.ablations.items():
             self._ablate(name, ablation)
-        with placed(where(("recipe",))):
+        with placed(where(("data", "val_size"))):
             for planned in self.plan.runs.values():
                 check_amounts(planned.run, self._shape())
 

@@ -14,6 +14,7 @@ from kdgap.engine.teacher import Teacher
 from kdgap.models import model_cost
 from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.flags import copied_flag
 from kdgap.store.provenance import provenance
 from kdgap.store.weights import weight_hash
 
@@ -95,7 +96,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
         },
         "model": {"parameters": parameters, "flops": flops},
         "teacher": None if card is None else card.model_dump(mode="json"),
-        "flags": flags_of(run, card),
+        "flags": flags_of(prepared),
     }
 
 
@@ -111,13 +112,23 @@ def _provenance() -> dict[str, Any]:
     return provenance()  # it asks git, which takes longer than starting a small run
 
 
-def flags_of(run: RunSpec, card: Card | None) -> list[str]:
+def copied_flags(parts: Parts) -> list[str]:
+    """Return a flag for each part some of whose images are trained on."""
+    counts = (
+        ("validation", parts.copies.val, len(parts.val)),
+        ("test", parts.copies.test, len(parts.test)),
+    )
+    return [copied_flag(part, copies, images) for part, copies, images in counts if copies]
+
+
+def flags_of(prepared: Prepared) -> list[str]:
     """Return what a reader of the numbers has to know before believing them."""
-    flags = []
+    run, card, flags = prepared.run, prepared.card, []
     if run.smoke:
         flags.append(SMOKE_FLAG)
     if run.data.choose_on == "test":
         flags.append(TEST_CHOSEN_FLAG)
+    flags += copied_flags(prepared.parts)
     if card is not None and card.accuracy is None:
         flags.append("the teacher's accuracy was never measured")
     if card is not None and card.accuracy is not None and card.accuracy.limit is not None:

@@ -17,7 +17,7 @@ from kdgap.store.locks import holder
 from kdgap.store.record import LOCK, Record, RunDirectory
 from kdgap.store.state import StateFiles
 from kdgap.study.door import open_door
-from kdgap.study.results import SMOKE_FLAG, Prepared
+from kdgap.study.results import SMOKE_FLAG, Prepared, copied_flags
 from kdgap.study.stop import Stopper
 from kdgap.study.teacher import TeacherWeights, check_teacher
 from kdgap.study.training import Attempt, train_attempts
@@ -106,6 +106,8 @@ def _train(
 ) -> Record:
     if prepared.run.smoke:
         say(SMOKE_FLAG)
+    for flag in copied_flags(prepared.parts):
+        say(flag)
     try:
         attempt = Attempt(prepared, directory, watchers, say)
     except OSError as error:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Self
 
@@ -9,6 +11,27 @@ from kdgap.errors import StoppedError
 
 STOPPED = "stopped and saved; the same command goes on from here"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@contextmanager
+def handling(note: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM noted while this lasts.
+
+    Only the main thread of a process may ask for that. In any other one, of a notebook or a server,
+    signals stay what they are to the program around it.
+    """
+    before: dict[signal.Signals, object] = {}
+    try:
+        for number in CODES:
+            before[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread
+        pass
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: it was not Python that had set it, so Python cannot set it again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # type: ignore[arg-type]
 
 
 class Stopper:
@@ -24,16 +47,14 @@ class Stopper:
     def __init__(self, parent: int | None = None) -> None:
         self._parent = parent
         self._code: int | None = None
-        self._before: dict[signal.Signals, object] = {}
+        self._handling: AbstractContextManager[None] = handling(self._note)
 
     def __enter__(self) -> Self:
-        for number in CODES:
-            self._before[number] = signal.signal(number, self._note)
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what `signal` returned
+        self._handling.__exit__(None, None, None)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._code is not None and number == signal.SIGINT:

@@ -17,7 +17,7 @@ from kdgap import child
 from kdgap.errors import StoppedError
 from kdgap.files import read_bytes
 from kdgap.store.record import ATTEMPTS
-from kdgap.study.stop import CODES, STOPPED
+from kdgap.study.stop import CODES, STOPPED, handling
 
 POLL_SECONDS = 0.25
 FRUITLESS = 3
@@ -62,7 +62,13 @@ class Supervisor:
         Raises:
             StoppedError: a signal came, and the workers have saved and ended.
         """
-        before = {number: signal.signal(number, self._on_signal) for number in CODES}
+        with handling(self._on_signal):
+            code, words = self._watch()
+        if self._stop is not None:
+            raise StoppedError(STOPPED, CODES[signal.Signals(self._stop)])
+        return code, words
+
+    def _watch(self) -> tuple[int, str]:
         code, words = 0, ""
         try:
             for index in range(len(self._devices)):
@@ -86,10 +92,6 @@ class Supervisor:
         finally:
             for worker in self._workers.values():
                 worker.kill()
-            for number, handler in before.items():
-                signal.signal(number, handler)
-        if self._stop is not None:
-            raise StoppedError(STOPPED, CODES[signal.Signals(self._stop)])
         return code, words
 
     def _start(self, index: int) -> None:

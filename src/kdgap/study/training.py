@@ -137,7 +137,7 @@ class Attempt:
             "last": weight_hash(last),
             "teacher": None if teacher is None else teacher.weight_hash,
         }
-        flags = flags_of(run, teacher)
+        flags = flags_of(self.prepared)
         if self._elsewhere:
             self.directory.flag(ELSEWHERE_FLAG)
             flags.append(ELSEWHERE_FLAG)

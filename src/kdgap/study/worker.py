@@ -31,6 +31,7 @@ from kdgap.study.doors import Doors
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.plan import ROLES, Plan, PlannedRun
+from kdgap.study.results import copied_flags
 from kdgap.study.selection import Selected
 from kdgap.study.training import Attempt, note_failure, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
@@ -70,11 +71,14 @@ class Worker:
             pause,
             lambda: self._live.write({"phase": "loading data"}),
             say,
+            lambda: self._planned,
         )
+        self._planned: Sequence[PlannedRun] = ()
         self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
         self._waiting: list[str] = []
+        self._told: set[str] = set()
         self._live = Live(self._directory.path)
         self._doors = Doors(workspace, self._bench, self._live, self._teacher, self._damaged, pause)
 
@@ -134,6 +138,7 @@ class Worker:
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
         plan, selected = self._workspace.plan()
+        self._planned = tuple(plan.runs.values())
         write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
         self._tidy(plan, selected)
         return plan, selected
@@ -235,6 +240,9 @@ class Worker:
             watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
             try:
                 prepared = self._bench.prepare(planned, weights if planned.run.teacher else None)
+                for flag in set(copied_flags(prepared.parts)) - self._told:
+                    self._told.add(flag)
+                    self._say(f"note: {flag}")
                 if attempts and attempts[0].prepared.teacher and planned.run.teacher:
                     prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
                 attempt = Attempt(prepared, directory, [watcher], self._say)

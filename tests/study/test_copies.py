@@ -1,0 +1,228 @@
+"""Copied images are counted once, and said in the record, in every table and by `kdgap data`."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from kdgap import yamlio
+from kdgap.data import Request, load_dataset, split_dataset
+from kdgap.data.copies import Copies, count_copies
+from kdgap.judge.analysis import analyse
+from kdgap.judge.imported_evidence import imported_evidence
+from kdgap.judge.study_evidence import study_evidence
+from kdgap.methods import hyperparameter_names
+from kdgap.report.collect import collect
+from kdgap.report.page.document import report_html
+from kdgap.report.tables.files import all_tables
+from kdgap.spec import read_flat
+from kdgap.store.flags import copied_flag, copied_marks
+from kdgap.store.imported import ImportedDirectory, import_runs
+from kdgap.store.reference import export_study
+from kdgap.study.config import resolve
+from kdgap.study.evaluation import evaluate_weights
+from kdgap.study.single import train_single
+from tests.study.conftest import Work
+
+SIZE = 8
+EACH = 12  # training images of a class; 4 test images
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Random images of two classes, none of them twice."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", EACH), ("test", 4)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    return tmp_path / "images"
+
+
+def leak(root: Path, count: int) -> None:
+    """Put training images among the test images, some of them as another format and class."""
+    for number in range(count):
+        source = root / "train" / "cat" / f"{number:02}.png"
+        label, suffix = ("dog", "bmp") if number % 2 else ("cat", "png")
+        Image.open(source).save(root / "test" / label / f"copy{number}.{suffix}")
+
+
+def parts_of(root: Path, val_size: int = 6, limit: int | None = None) -> Copies:
+    return split_dataset(
+        load_dataset("imagefolder", Request(root, SIZE)), val_size, 1234, limit
+    ).copies
+
+
+Train = Callable[..., tuple[Path, list[str]]]
+
+
+@pytest.fixture
+def train(root: Path, tmp_path: Path) -> Train:
+    """Trains one run; returns its directory and what was said."""
+
+    def act(**changes: Any) -> tuple[Path, list[str]]:
+        keys = {
+            "data": "imagefolder",
+            "data_root": str(root),
+            "image_size": SIZE,
+            "val_size": 6,
+            "model": "resnet8",
+            "width": 0.125,
+            "epochs": 1,
+            "threads": 1,
+            "tracker": "none",
+            "output_dir": str(tmp_path / "run"),
+        }
+        document = yamlio.parse(yaml.safe_dump(keys | changes), "run.yaml")
+        config, places = read_flat(document, {}, hyperparameter_names())
+        said: list[str] = []
+        return train_single(*resolve(config, places), say=said.append).path, said
+
+    return act
+
+
+def flags_in(run: Path) -> list[str]:
+    """Flags of a run, which its header and its results must agree on."""
+    found = [json.loads((run / name).read_text())["flags"] for name in ("run.json", "results.json")]
+    assert found[0] == found[1]
+    return list(found[0])
+
+
+# --- counting
+
+
+def test_copies_are_counted_by_part() -> None:
+    assert count_copies([1, 2, 2, 3], [2, 9, 8], [3, 8, 8, 7]) == Copies(val=1, test=3)
+    assert count_copies([1], [2], [3]) == Copies(0, 0)
+
+
+def test_the_digits_have_no_copies() -> None:
+    dataset = load_dataset("digits", Request(Path()))
+    assert split_dataset(dataset, 297, 1234, None).copies == Copies(0, 0)
+    numbers = [*dataset.image_numbers[0], *dataset.image_numbers[1]]
+    assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_test_images_among_training_and_validation_images_are_counted(
+    root: Path, count: int
+) -> None:
+    leak(root, count)
+    assert parts_of(root).test == count
+
+
+def test_one_pixel_is_another_image(root: Path) -> None:
+    leak(root, 1)
+    path = root / "test" / "cat" / "copy0.png"
+    image = Image.open(path).convert("RGB")
+    red, green, blue = image.getpixel((0, 0))  # type: ignore[misc]
+    image.putpixel((0, 0), (red ^ 1, green, blue))
+    image.save(path)
+    assert parts_of(root) == Copies(0, 0)
+
+
+def test_validation_images_among_training_images_are_counted(root: Path) -> None:
+    for path in sorted((root / "train" / "dog").iterdir()):
+        shutil.copy(path, path.with_name(f"again-{path.name}"))
+    dataset = load_dataset("imagefolder", Request(root, SIZE))
+    parts = split_dataset(dataset, 10, 1234, None)
+    trained = {row.numpy().tobytes() for row in parts.train.pixels.contiguous()}
+    expected = sum(row.numpy().tobytes() in trained for row in parts.val.pixels.contiguous())
+    assert parts.copies == Copies(val=expected, test=0)
+    assert expected > 0
+
+
+def test_a_limit_counts_what_is_used(root: Path) -> None:
+    leak(root, EACH)
+    whole, limited = parts_of(root).test, parts_of(root, limit=3).test
+    assert whole == EACH
+    assert limited <= 3
+
+
+# --- the record of a run
+
+
+def test_a_run_without_copies_has_no_flag(train: Train) -> None:
+    run, said = train()
+    assert flags_in(run) == []
+    assert not any("training images" in line for line in said)
+
+
+def test_a_run_says_how_many_of_its_test_images_it_was_trained_on(train: Train, root: Path) -> None:
+    leak(root, 3)
+    run, said = train()
+    expected = copied_flag("test", 3, 11)
+    assert flags_in(run) == [expected]
+    assert expected in said  # before hours of training, not after
+    scored = evaluate_weights(run / "checkpoint_best.safetensors", None, "test", root, "cpu")
+    assert scored["flags"] == [expected]
+
+
+def test_a_run_says_how_many_validation_images_it_was_trained_on(train: Train, root: Path) -> None:
+    for path in sorted((root / "train" / "dog").iterdir()):
+        shutil.copy(path, path.with_name(f"again-{path.name}"))
+    run, _ = train(val_size=10)
+    (flag,) = flags_in(run)
+    assert "of 10 validation images are training images too" in flag
+
+
+def test_copies_are_no_part_of_the_id(train: Train, root: Path, tmp_path: Path) -> None:
+    clean, _ = train()
+    leak(root, 2)
+    copied, _ = train(output_dir=str(tmp_path / "other"))
+    ids = [json.loads((run / "run.json").read_text())["id"] for run in (clean, copied)]
+    assert ids[0] == ids[1]
+
+
+# --- every table
+
+
+def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
+    worked: Work, root: Path, tmp_path: Path
+) -> None:
+    leak(root, 3)
+    directory = worked(
+        data={"name": "imagefolder", "root": str(root), "image_size": SIZE, "val_size": 6},
+        recipe={"epochs": 1, "batch_size": 8},
+    )
+    mark = "3 of 11 test images are training images too"
+    evidence = study_evidence(directory)
+    assert evidence.marks == (mark,)
+    assert any(mark in warning for warning in evidence.warnings)
+    analysis = analyse(evidence)
+    assert analysis["study"]["marks"] == [mark]
+    assert all(mark in table.caption for table in all_tables(evidence, analysis))
+    assert mark in report_html(evidence, analysis)
+    for gain in analysis["gains"]:
+        assert any(mark in flag["text"] for flag in gain["flags"])
+    export_study(directory, tmp_path / "exported")
+    assert all(mark in group.title for group in collect(tmp_path / "exported")[0])
+    imported = ImportedDirectory(tmp_path / "imported")
+    imported.write(*import_runs(tmp_path / "exported", "theirs"))
+    assert imported_evidence(imported).marks == (mark,)  # and not "chosen on the test images"
+
+
+@pytest.mark.parametrize(
+    ("flags", "marks"),
+    [
+        ([], []),
+        (["smoke run: the data was limited, so these numbers are no result"], []),
+        (["epochs were chosen on the test images: the accuracies are optimistic"], []),
+        (
+            [copied_flag("test", 1234, 10_000)],
+            ["1,234 of 10,000 test images are training images too"],
+        ),
+        (["<b>3 of 11 test images are training images too: x"], []),
+    ],
+)
+def test_marks_are_made_of_these_flags_alone(flags: list[str], marks: list[str]) -> None:
+    assert copied_marks(flags) == marks
