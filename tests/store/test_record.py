@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from kdgap import disk
-from kdgap import disk
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
-from kdgap.files import write_json
 from kdgap.store.record import (
     ATTEMPTS,
     BEST,
