@@ -481,6 +481,35 @@ def test_what_run_cannot_do_is_refused(kdgap: Command, refused: Callable[..., st
     assert "study.yml" in refused(kdgap, "run", "study.yml")
 
 
+def test_a_worker_that_met_damage_ends_with_4_and_names_it(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    (path,) = (study.path / one for one in paths(study, "teacher"))
+    content = bytearray((path / BEST).read_bytes())
+    content[-1] ^= 1
+    (path / BEST).write_bytes(content)
+    shutil.rmtree(study.path / paths(study, "final")[0])
+    done = kdgap("worker", "runs/small")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: runs/small: 1 damaged, and what needs it"
+    )
+    assert str(path) in done.stderr
+    assert kdgap("clean", "runs/small", "--yes").stdout.startswith(f"{path}  damaged")
+
+
+@pytest.mark.usefixtures("study")
+def test_damage_that_a_worker_met_is_the_end_of_a_run_after_all_is_shown(
+    kdgap: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = (4, "runs/small: 1 damaged")
+    monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", lambda _: found)
+    done = kdgap("run", "study.yaml")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1] == "error: runs/small: 1 damaged"
+    assert "Report: runs/small/report.html" in done.stderr
+
+
 def test_students_without_their_teacher_are_not_done_in_silence(
     kdgap: Command, study: StudyDirectory, workdir: Path
 ) -> None:

@@ -264,6 +264,6 @@ def clean(
             say(f"kept: {path} is being trained")
             continue
         with lock:
-            remove_tree(Path(path))
+            remove_tree(run.path)
             removed += 1
     print(f"{removed} removed")

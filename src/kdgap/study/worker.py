@@ -105,6 +105,11 @@ class Worker:
         finally:
             self._live.close()
 
+    @property
+    def damaged(self) -> list[str]:
+        """What is wrong with each record that turned out to be damaged."""
+        return list(self._inventory.damaged.values())
+
     def _wait_for(self, holders: list[str]) -> None:
         if holders != self._waiting:
             self._say(f"waiting for runs held by {', '.join(holders)}")
