@@ -66,6 +66,7 @@ def run(
     """Do what is missing of a study; interrupt it and start it again as you like."""
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
+    from kdgap.cli.tidying import tidy
     from kdgap.errors import BadInputError, StoreDamagedError, WorkerError, nearest, one_line
     from kdgap.spec.study import STAGES
     from kdgap.study.places import Places, options
@@ -86,6 +87,8 @@ def run(
                 f"--only: unknown stage {one_line(stage, 60)!r}{nearest(stage, known)};"
                 f" known: {', '.join(known)}"
             )
+    if workspace.directory.exists():
+        tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
     said = directory.plan()["warnings"]
     crowded = crowding(workspace, workers)
@@ -101,6 +104,7 @@ def run(
             display.say,
         )
         code, words = supervisor.run()
+    tidy(directory)
     if code not in (0, StoreDamagedError.exit_code):
         raise WorkerError(words, code)
     open_runs = directory.plan()["open_runs"]

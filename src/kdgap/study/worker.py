@@ -24,7 +24,7 @@ from kdgap.errors import (
 )
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
-from kdgap.store.state import StateFiles, newest_place
+from kdgap.store.state import StateFiles, has_states
 from kdgap.study.bench import Bench
 from kdgap.study.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.study.doors import Doors
@@ -151,7 +151,7 @@ class Worker:
                 continue
             directory = self._directory.run(planned.path)
             drop = dropping and planned.roles == ["selection"] and directory.has_weights()
-            left = newest_place(directory.path) is not None
+            left = has_states(directory.path)
             if drop or left:
                 lock = directory.try_lock()
                 if lock is not None:
