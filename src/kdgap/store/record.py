@@ -138,6 +138,9 @@ class RunDirectory:
         """
         try:
             make_folder(self.path)
+            with suppress(FileNotFoundError):
+                return try_lock(self.path / LOCK)
+            make_folder(self.path)  # empty, it was tidied away meanwhile
             return try_lock(self.path / LOCK)
         except OSError as error:
             raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
