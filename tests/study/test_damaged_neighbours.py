@@ -7,7 +7,6 @@ recorded then, `clean` and another run give the bytes of the undisturbed study.
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,7 @@ class Faulty(Disk):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any]]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A small study that is trained but not tested, and what is in it once it is."""
     folder = tmp_path_factory.mktemp("trained")
     file = folder / "study.yaml"

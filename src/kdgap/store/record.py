@@ -193,14 +193,12 @@ class RunDirectory:
     def finish(self, results: dict[str, Any], test: dict[str, Any] | None) -> None:
         """Write the test record (if its door was opened) and the results, and commit the run.
 
-        Opening the door of a finished run changes its `results.json`, and its `test.json` where it
-        was opened before. Until these are written, the manifest vouches for the old content as
-        well, so a crash at any point leaves a valid run. For the other files it says what it said:
-        what is read now may have been damaged since.
+        Opening the door of a finished run changes its `results.json`, and a `test.json` of before.
+        Until these are written, the manifest vouches for the old content as well, so a crash at any
+        point leaves a valid run. What it says of other files stays: they may be damaged by now.
         """
-        old = {"format": FORMAT, "files": {}}
-        if self.is_done():
-            old = read_json(self.path / MANIFEST)
+        old: dict[str, Any] = {"format": FORMAT, "files": {}}
+        old = read_json(self.path / MANIFEST) if self.is_done() else old
         new = {RESULTS: (json_text(results) + "\n").encode()}
         if test is not None:
             new[TEST] = (json_text(test) + "\n").encode()

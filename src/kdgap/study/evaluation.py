@@ -131,7 +131,7 @@ def open_recorded(
     if record.test is None or record.tested:  # else an opening was cut off, and is noted
         directory.log_opening({"when": _now(), "by": by})
     test = open_door(prepared, role, states, baseline=baseline, known=known, pause=pause)
-    test |= {name: record.test[name] for name in _SEEN if name in (record.test or {})}
+    test |= {name: value for name, value in (record.test or {}).items() if name in _SEEN}
     hashes = {key: record.results[_HASH[key]] for key in _HASH}
     history = record.results["history"]  # as it was verified: the file may not be readable now
     results = results_of(prepared.run, history, hashes, test, list(record.run["flags"]))
