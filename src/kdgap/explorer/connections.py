@@ -60,7 +60,7 @@ class _Connection(H11Protocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.cycle and not self.cycle.response_complete:
+        if not self.cycle.response_complete:
             self._stop()
 
     def drop(self) -> None:

@@ -198,7 +198,8 @@ class RunDirectory:
         point leaves a valid run. What it says of other files stays: they may be damaged by now.
         """
         old: dict[str, Any] = {"format": FORMAT, "files": {}}
-        old = read_json(self.path / MANIFEST) if self.is_done() else old
+        if self.is_done():
+            old = read_json(self.path / MANIFEST)
         new = {RESULTS: (json_text(results) + "\n").encode()}
         if test is not None:
             new[TEST] = (json_text(test) + "\n").encode()
