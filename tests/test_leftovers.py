@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from kdgap import disk
+from kdgap.cli.tidying import tidy_places
 from kdgap.disk import Disk
 from kdgap.files import TEMPORARY_PREFIX, machine, temporary_beside, write_atomic
 from kdgap.leftovers import (
@@ -27,7 +28,7 @@ from kdgap.leftovers import (
     remove_temporaries,
     scratch_prefix,
 )
-from kdgap.places import cache_folder, tidy_places
+from kdgap.paths import cache_folder
 from kdgap.staging import Staging
 
 HEX = "0123456789abcdef"

@@ -16,7 +16,6 @@ import os
 import re
 import socket
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
@@ -72,26 +71,6 @@ def _write_all(handle: int, content: bytes) -> None:
     left = memoryview(content)
     while left:
         left = left[disk.call(disk.current.write, handle, left) :]
-
-
-def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Replace several files, durably: all content is on the medium before the first is replaced.
-
-    A disk that is full leaves the old files. Only a stop between two renames leaves new beside old.
-    """
-    staged = [(temporary_beside(path), path) for path in contents]
-    try:
-        for temporary, path in staged:
-            _write_new(temporary, contents[path])
-        for temporary, path in staged:
-            disk.call(disk.current.rename, temporary, path)
-    except BaseException:
-        for temporary, _ in staged:
-            with suppress(OSError):
-                remove(temporary)
-        raise
-    for folder in {path.parent for path in contents}:
-        sync_directory(folder)
 
 
 def link_new(path: Path, content: bytes) -> bool:

@@ -1,5 +1,6 @@
 """Several files written as one: none is replaced before every new one is whole on the disk."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -44,3 +45,10 @@ class Staging:
         finally:
             for temporary in self._files.values():
                 remove_quietly(temporary)
+
+
+def replace_together(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, of which none is replaced before all are whole; see `Staging`."""
+    with Staging() as staging:
+        for path, content in contents.items():
+            staging.write(path, content)
