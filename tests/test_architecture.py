@@ -21,6 +21,8 @@ FLOORS = {
     "stats": 1,
     "addressing": 1,
     "files": 1,
+    "leftovers": 1,
+    "staging": 1,
     "yamlio": 1,
     "spec": 2,
     "data": 3,
@@ -40,7 +42,7 @@ FLOORS = {
     "__main__": 9,
 }
 # Errors and the registry are the ground that the other rooms of the first floor stand on.
-GROUND = {"errors", "disk", "files", ""}
+GROUND = {"errors", "disk", "files", "leftovers", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},

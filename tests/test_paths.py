@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from kdgap import yamlio
-from kdgap.data.cache import cache_folder
 from kdgap.errors import BadInputError
-from kdgap.paths import user_path
+from kdgap.paths import cache_folder, user_path
 from kdgap.spec import read_flat, read_study
 
 STUDY = """\

@@ -14,10 +14,11 @@ import json
 import math
 import os
 import re
+import socket
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, NoReturn
@@ -31,24 +32,32 @@ _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND
 
 def temporary_beside(path: Path) -> Path:
     """Return a name for a temporary file in the folder of `path` that nobody else has."""
-    # A random name: process numbers repeat on the machines that share a folder.
-    return path.with_name(f"{TEMPORARY_PREFIX}{token_hex(8)}")
+    # It names its process, so that others know whether anybody still needs it.
+    return path.with_name(f"{TEMPORARY_PREFIX}{machine()}-{os.getpid()}-{token_hex(8)}")
+
+
+@cache
+def machine() -> str:
+    """Return a name for what process numbers are unique in: a machine, or a container on it."""
+    space = Path("/proc/self/ns/pid")
+    known = f"{socket.gethostname()} {space.stat().st_ino if space.exists() else ''}"
+    return hashlib.sha256(known.encode()).hexdigest()[:8]
 
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably and in one step."""
     temporary = temporary_beside(path)
     try:
-        _write_new(temporary, content)
+        write_new(temporary, content)
         disk.call(disk.current.rename, temporary, path)
     except BaseException:
-        with suppress(OSError):
-            remove(temporary)
+        remove_quietly(temporary)
         raise
     sync_directory(path.parent)
 
 
-def _write_new(path: Path, content: bytes, *, durable: bool = True) -> None:
+def write_new(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file under a name that must be free; a torn one stays if this fails."""
     handle = disk.call(disk.current.open, path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         _write_all(handle, content)
@@ -64,37 +73,16 @@ def _write_all(handle: int, content: bytes) -> None:
         left = left[disk.call(disk.current.write, handle, left) :]
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Replace several files, durably: all content is on the medium before the first is replaced.
-
-    A disk that is full leaves the old files. Only a stop between two renames leaves new beside old.
-    """
-    staged = [(temporary_beside(path), path) for path in contents]
-    try:
-        for temporary, path in staged:
-            _write_new(temporary, contents[path])
-        for temporary, path in staged:
-            disk.call(disk.current.rename, temporary, path)
-    except BaseException:
-        for temporary, _ in staged:
-            with suppress(OSError):
-                remove(temporary)
-        raise
-    for folder in {path.parent for path in contents}:
-        sync_directory(folder)
-
-
 def link_new(path: Path, content: bytes) -> bool:
     """Write a file under a name that must be free, durably; return whether this call made it."""
     temporary = temporary_beside(path)
     try:
-        _write_new(temporary, content)
+        write_new(temporary, content)
         disk.call(disk.current.link, temporary, path)
     except FileExistsError:
         return False
     finally:
-        with suppress(OSError):
-            remove(temporary)
+        remove_quietly(temporary)
     sync_directory(path.parent)
     return True
 
@@ -103,11 +91,10 @@ def write_volatile(path: Path, content: bytes) -> None:
     """Replace `path` in one step, without waiting for the medium: for what may be lost."""
     temporary = temporary_beside(path)
     try:
-        _write_new(temporary, content, durable=False)
+        write_new(temporary, content, durable=False)
         disk.call(disk.current.rename, temporary, path)
     except BaseException:
-        with suppress(OSError):
-            remove(temporary)
+        remove_quietly(temporary)
         raise
 
 
@@ -273,6 +260,12 @@ def remove(path: Path) -> None:
     """Remove a file or link, unless it is gone already."""
     with suppress(FileNotFoundError):
         disk.call(disk.current.unlink, path)
+
+
+def remove_quietly(path: Path) -> None:
+    """Remove a file where that is possible: there is another error to tell of."""
+    with suppress(OSError):
+        remove(path)
 
 
 def remove_tree(path: Path) -> None:

@@ -51,3 +51,20 @@ def user_path(text: str | Path) -> Path:
             f"{shown}: the home folder of {path.parts[0]} is not known; write the whole path"
         )
     return expanded
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place.
+
+    Raises:
+        BadInputError: `KDGAP_CACHE` is no path.
+    """
+    given = os.environ.get("KDGAP_CACHE")
+    if not given:
+        import platformdirs
+
+        return platformdirs.user_cache_path("kdgap", appauthor=False)
+    try:
+        return user_path(given)
+    except BadInputError as error:
+        raise BadInputError(f"KDGAP_CACHE: {error}") from None

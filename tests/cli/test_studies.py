@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kdgap import disk
 from kdgap.cli.reference import collect_app
 from kdgap.store.record import BEST, RunDirectory
 from kdgap.store.study import StudyDirectory
@@ -306,6 +307,100 @@ def test_clean_removes_what_is_stale_failed_or_damaged_and_nothing_else(
 # export and the collector
 
 
+def test_clean_tidies_what_nobody_owns_and_asks_before_it_removes_a_run(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    loose = study.path / paths(study, "final")[0] / "state-000003.safetensors"
+    for ask in (False, True):
+        loose.write_bytes(b"loose")
+        if ask:
+            edit(study.path / paths(study, "final")[1] / "results.json")
+        done = kdgap("clean", "runs/small")
+        assert done.returncode == (2 if ask else 0)
+        assert "tidied: 1 left-over file of ended processes" in done.stderr
+        assert not loose.exists()
+        assert (done.stdout == "no runs to remove\n") is not ask
+    assert (study.path / paths(study, "final")[1]).exists()
+
+
+def test_run_tidies_before_it_trains_and_after(
+    study: StudyDirectory, kdgap: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loose = study.path / paths(study, "final")[0] / "state-000003.safetensors"
+    loose.write_bytes(b"loose")
+
+    def killed_once(_: object) -> tuple[int, str]:
+        assert not loose.exists()
+        loose.write_bytes(b"loose")
+        return 0, ""
+
+    monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", killed_once)
+    done = kdgap("run", "study.yaml")
+    assert done.returncode == 0
+    assert done.stderr.count("tidied: 1 left-over file of ended processes") == 2
+    assert not loose.exists()
+
+
+def test_a_folder_that_is_no_study_is_not_tidied(
+    kdgap: Command, refused: Callable[..., str], workdir: Path
+) -> None:
+    (workdir / "mine" / "runs" / "empty").mkdir(parents=True)
+    assert "no study was run here" in refused(kdgap, "clean", "mine")
+
+
+def test_an_export_that_fails_leaves_the_earlier_one(
+    study: StudyDirectory, kdgap: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert kdgap("export", "runs/small", "--to", "out").returncode == 0
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    for path in before:
+        path.write_text(path.read_text().replace('"small"', '"small" '))
+    before = {path: path.read_bytes() for path in before}
+    left, sync = [5], disk.current.sync
+
+    def full(handle: int) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.current, "sync", full)
+        assert kdgap("export", "runs/small", "--to", "out").returncode != 0
+    assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [("report",), ("report", "--figures", "figures"), ("analyze",)])
+def test_a_report_that_fails_leaves_the_earlier_one(
+    study: StudyDirectory, kdgap: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    command = (words[0], study.path, *words[1:])
+    assert kdgap(*command).returncode == 0
+
+    def found() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+    # What an earlier version wrote says other things.
+    for path in found():
+        if path.suffix in (".html", ".csv", ".svg", ".png") or path.name == "analysis.json":
+            path.write_bytes(b"earlier")
+    before, rename, renamed = found(), disk.current.rename, [0]
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def counted(source: Path, target: Path) -> None:
+        renamed[0] += 1
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.current, "rename", counted)
+        patch.setattr(disk.current, "sync", full)
+        assert kdgap(*command).returncode != 0
+    assert renamed == [0]
+    assert found() == before
+
+
 def test_export_leaves_the_references_layout_with_run_ids(
     study: StudyDirectory, kdgap: Command, collect: Command, workdir: Path
 ) -> None:
@@ -479,6 +574,35 @@ def test_what_run_cannot_do_is_refused(kdgap: Command, refused: Callable[..., st
     assert "--set" in refused(kdgap, "run", "runs/small", "--set", "finals.seeds=[0]")
     assert "not usable" in refused(kdgap, "run", "study.yaml", "--device", "cuda:7")
     assert "study.yml" in refused(kdgap, "run", "study.yml")
+
+
+def test_a_worker_that_met_damage_ends_with_4_and_names_it(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    (path,) = (study.path / one for one in paths(study, "teacher"))
+    content = bytearray((path / BEST).read_bytes())
+    content[-1] ^= 1
+    (path / BEST).write_bytes(content)
+    shutil.rmtree(study.path / paths(study, "final")[0])
+    done = kdgap("worker", "runs/small")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: runs/small: 1 damaged, and what needs it"
+    )
+    assert str(path) in done.stderr
+    assert kdgap("clean", "runs/small", "--yes").stdout.startswith(f"{path}  damaged")
+
+
+@pytest.mark.usefixtures("study")
+def test_damage_that_a_worker_met_is_the_end_of_a_run_after_all_is_shown(
+    kdgap: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = (4, "runs/small: 1 damaged")
+    monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", lambda _: found)
+    done = kdgap("run", "study.yaml")
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1] == "error: runs/small: 1 damaged"
+    assert "Report: runs/small/report.html" in done.stderr
 
 
 def test_students_without_their_teacher_are_not_done_in_silence(

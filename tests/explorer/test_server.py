@@ -84,10 +84,11 @@ def test_no_answer_may_run_or_fetch_anything_of_others(client: TestClient) -> No
     "headers",
     [
         {"host": "evil.example"},
-        {"host": "127.0.0.1:9000"},
         {"host": "127.0.0.1:8000.evil.example"},
         {"origin": "http://evil.example"},
         {"origin": "null"},
+        {"origin": "http://localhost:9999"},
+        {"host": "localhost:9999", "origin": "http://localhost:3000"},
         {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
     ],
 )
@@ -96,6 +97,72 @@ def test_what_is_foreign_is_forbidden_on_every_method(
 ) -> None:
     for path in ("/", "/data/study.json", "/static/app.js", "/nothing"):
         assert client.request(method, path, headers=headers).status_code == 403
+
+
+FOREIGN = (
+    *("evil.example:8000", "evil.example", "localhost.evil.example", "localhost.evil.example:8000"),
+    *("localhost@evil.example", "localhost:8000@evil.example", "evil.example#localhost"),
+    *("127.0.0.1.nip.io", "127.0.0.1.nip.io:8000", "notlocalhost", "localhost-evil", "localhos"),
+    *("192.168.1.2:8000", "10.0.0.1", "128.0.0.1", "126.255.255.255", "0.0.0.0:8000", "[::]:8000"),
+    *("[::2]", "[fe80::1%25lo]", "[::1%lo]", "[::1%25lo]:8000", "[::1", "::1", "::1:8000", "[]"),
+    *("2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "127.1", "127.0.0.01", "127.0.0.1."),
+    *("127.0.0.1:", "localhost:", "localhost:x", "localhost:65536", "localhost:8000:8000", ":8000"),
+    *("localhost:-1", "localhost/", "localhost/evil", "http://localhost", "localhost, evil"),
+    *(".localhost", "..localhost", "a..localhost", "-a.localhost", "localhost..", "127.0.0.256"),
+    *("", " ", "*", "localhost evil", "localhost%00", "[127.0.0.1]", "l\u00f6calhost"),
+    *("\u0661.localhost", "127.0.0.\u0661"),
+)
+
+
+def test_what_may_be_the_name_of_another_is_forbidden(directory: StudyDirectory) -> None:
+    app = application(Watch(directory.path), [HOST])
+    assert [host for host in FOREIGN if raw(app, "/", host)[0] != 403] == []
+    assert [host for host in FOREIGN if raw(app, "/", HOST, f"http://{host}")[0] != 403] == []
+
+
+LOOPBACK = (
+    *("localhost", "localhost:9999", "LOCALHOST:9999", "LocalHost", "localhost.", "localhost.:80"),
+    *("study.localhost", "a-b.c1.localhost:9999", "127.0.0.1", "127.0.0.1:9999", "127.8.9.255:1"),
+    *("[::1]", "[::1]:9999", "[0:0:0:0:0:0:0:1]:9999", "localhost:65535", "localhost:0"),
+)
+
+
+@pytest.mark.parametrize(("token", "served"), [(None, 200), (TOKEN, 401)])
+def test_a_loopback_name_is_this_machines_whatever_its_port(
+    directory: StudyDirectory, token: str | None, served: int
+) -> None:
+    app = application(Watch(directory.path), ["machine.lab:8000"], token)
+    for host in LOOPBACK:
+        own = (), (f"http://{host}",), (f"https://{host}".upper(),), ("http://machine.lab:8000",)
+        foreign = (
+            (f"http://{host}", "http://evil.example"),
+            *((f"http://{host}.evil.example",), (f"http://user@{host}",)),
+            ("http://machine.lab:9999",),
+        )
+        assert {raw(app, "/", host, *origins)[0] for origins in own} == {served}, host
+        assert {raw(app, "/", host, *origins)[0] for origins in foreign} == {403}, host
+
+
+def test_another_name_counts_as_it_was_given(directory: StudyDirectory) -> None:
+    app = application(Watch(directory.path), ["machine.lab:8000"], TOKEN)
+    assert raw(app, "/", "Machine.Lab:8000")[0] == 401
+    for host in ("machine.lab", "machine.lab:9999", "lab:8000"):
+        assert raw(app, "/", host)[0] == 403
+
+
+@pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], [HOST, "evil.example"]])
+def test_a_request_names_one_host(directory: StudyDirectory, hosts: list[str]) -> None:
+    app = application(Watch(directory.path), [HOST])
+    assert asked_as(app, "/", [(b"host", host.encode()) for host in hosts])[0] == 403
+
+
+def test_what_is_no_origin_of_a_page_of_ours_is_foreign(directory: StudyDirectory) -> None:
+    app = application(Watch(directory.path), [HOST])
+    odd = (
+        *("", "null", "file://", "http://", "//localhost", "localhost", "ftp://localhost"),
+        *("http://localhost/", "http://localhost?x", "http://localhost\\@evil.example", "http://["),
+    )
+    assert [origin for origin in odd if raw(app, "/", "localhost", origin)[0] != 403] == []
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
@@ -139,8 +206,13 @@ TRAVERSAL = [
 ]
 
 
-def raw(app: ASGIApp, path: str) -> tuple[int, bytes]:
+def raw(app: ASGIApp, path: str, host: str = HOST, *origins: str) -> tuple[int, bytes]:
     """Ask for a path as it stands; a client would tidy it up first."""
+    named = [("host", host), *(("origin", origin) for origin in origins)]
+    return asked_as(app, path, [(name.encode(), value.encode()) for name, value in named])
+
+
+def asked_as(app: ASGIApp, path: str, headers: list[tuple[bytes, bytes]]) -> tuple[int, bytes]:
     answered: list[Message] = []
 
     async def receive() -> Message:
@@ -156,7 +228,7 @@ def raw(app: ASGIApp, path: str) -> tuple[int, bytes]:
         "path": unquote(path),
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"host", HOST.encode())],
+        "headers": headers,
     }
     asyncio.run(app(scope, receive, send))  # type: ignore[arg-type]
     return answered[0]["status"], b"".join(part.get("body", b"") for part in answered[1:])

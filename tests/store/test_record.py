@@ -9,7 +9,6 @@ import pytest
 
 from kdgap import disk
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
-from kdgap.files import write_json
 from kdgap.store.record import (
     ATTEMPTS,
     BEST,
@@ -169,24 +168,39 @@ def test_timing_is_outside_the_promise(finished: RunDirectory) -> None:
     assert finished.read().results == RESULT
 
 
-@pytest.mark.parametrize("kept", range(3))
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("kept", range(4))
 def test_a_crash_while_the_test_door_opens_leaves_the_run_readable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int, again: bool
 ) -> None:
     directory = _start(tmp_path / "run")
     directory.finish({**RESULT, "test_acc_best": None}, None)
-    left = iter(range(kept))
+    if again:
+        directory.finish(RESULT, TESTED)
+    left, rename = iter(range(kept)), disk.current.rename
 
-    def dies(path: Path, value: object) -> None:
+    def dies(source: Path, target: Path) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        write_json(path, value)
+        rename(source, target)
 
+    more = {**TESTED, "baseline": {"run_id": "1"}} if again else TESTED
     with monkeypatch.context() as patch:
-        patch.setattr("kdgap.store.record.write_json", dies)
+        patch.setattr(disk.current, "rename", dies)
         with pytest.raises(KeyboardInterrupt):
-            directory.finish(RESULT, TESTED)
-    assert directory.read().results["best_val_acc"] == RESULT["best_val_acc"]
+            directory.finish(RESULT, more)
+    record = directory.read()
+    assert record.results["best_val_acc"] == RESULT["best_val_acc"]
+    assert record.tested or not again
+    directory.finish(RESULT, more)
+    assert directory.read().test == more
+
+
+def test_an_opening_vouches_for_nothing_that_it_did_not_write(finished: RunDirectory) -> None:
+    (finished.path / BEST).write_bytes(b"rotten")
+    finished.finish(RESULT, TESTED)
+    with pytest.raises(StoreDamagedError, match=BEST):
+        finished.read()
 
 
 # History

@@ -14,6 +14,7 @@ from kdgap.data import BatchStream
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.engine.teacher import Teacher
+from kdgap.leftovers import scratch_prefix
 from kdgap.models import build_model, model_cost
 from kdgap.spec.run import Precision
 from kdgap.store.state import StateFiles
@@ -74,7 +75,7 @@ class EngineArm:
 
     def saving_seconds(self) -> float:
         """Write a resumable state of every member; return the seconds."""
-        with tempfile.TemporaryDirectory(prefix="kdgap-bench-") as folder:
+        with tempfile.TemporaryDirectory(prefix=scratch_prefix("bench")) as folder:
             states = []
             for number, _ in enumerate(self._members):
                 path = Path(folder) / str(number)

@@ -70,10 +70,9 @@ def _serve(
 ) -> None:
     import socket
 
-    import uvicorn
-
     from kdgap.cli.printing import say
     from kdgap.errors import BadInputError
+    from kdgap.explorer.connections import make_server
     from kdgap.explorer.server import application
     from kdgap.explorer.watch import Watch
 
@@ -94,11 +93,7 @@ def _serve(
         shown = f"[{host}]" if ":" in host else host
         query = f"?token={token}" if token else ""
         say(f"Explore: http://{shown}:{used}/{query}   (Ctrl-C ends it)")
-        config = uvicorn.Config(
-            app, log_level="error", access_log=False, server_header=False, ws="none",
-            lifespan="off", proxy_headers=False,
-        )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[door])
+        make_server(app).run(sockets=[door])
 
 
 def _names(host: str, port: int) -> list[str]:

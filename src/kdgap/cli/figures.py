@@ -69,6 +69,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     from kdgap.errors import BadInputError
     from kdgap.judge.imported_evidence import evidence_of
     from kdgap.judge.load import load
+    from kdgap.leftovers import scratch_prefix
     from kdgap.store.imported import ImportedDirectory, import_runs
     from kdgap.store.study import StudyDirectory
 
@@ -79,7 +80,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
         return load(path), "kdgap import, with the files of these runs as well"
     if not path.exists():
         raise BadInputError(f"{path}: no such folder; runs come from: {doors}")
-    with TemporaryDirectory() as temporary:
+    with TemporaryDirectory(prefix=scratch_prefix("figures")) as temporary:
         source = _doors_files(path, Path(temporary) / "source")
         try:
             about, lines = import_runs(source or path, path.resolve().name)

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from kdgap.judge.evidence import Evidence
+    from kdgap.staging import Staging
 
 IMPORT_EXAMPLES = (
     "Examples: kdgap import runs.zip --out imported/published · kdgap import ../their-study/runs"
@@ -191,34 +192,49 @@ def refuse_damaged(analysis: dict[str, Any]) -> None:
 
 
 def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path) -> None:
-    """Write `analysis.json` and the tables.
+    """Write `analysis.json` and the tables, all or none of them.
 
     Raises:
         BadInputError: the folder cannot be written.
     """
-    from kdgap.errors import BadInputError
-    from kdgap.files import json_text, make_folder, write_atomic
+    with _staged(folder) as staging:
+        _stage_analysis(evidence, analysis, folder, staging)
+
+
+def _stage_analysis(
+    evidence: "Evidence", analysis: dict[str, Any], folder: Path, staging: "Staging"
+) -> None:
+    from kdgap.files import json_text
     from kdgap.report.tables.files import write_tables
 
+    write_tables(evidence, analysis, folder, staging.write)
+    staging.write(folder / "analysis.json", (json_text(analysis) + "\n").encode())
+
+
+@contextmanager
+def _staged(target: Path) -> "Iterator[Staging]":
+    from kdgap.errors import BadInputError
+    from kdgap.staging import Staging
+
     try:
-        make_folder(folder)
-        write_tables(evidence, analysis, folder)
-        write_atomic(folder / "analysis.json", (json_text(analysis) + "\n").encode())
+        with Staging() as staging:
+            yield staging
     except OSError as error:
-        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+        raise BadInputError(f"cannot write {target}: {error.strerror}") from None
 
 
 def write_report(evidence: "Evidence", analysis: dict[str, Any], target: Path) -> None:
-    """Write the page, and the analysis with its tables in `analysis/` beside it.
+    """Write the page, and the analysis with its tables in `analysis/` beside it, all or none.
 
     Raises:
         BadInputError: it cannot be written.
     """
     from kdgap.report.page.document import report_html
-    from kdgap.store.record import export_bytes
 
-    export_bytes(target, report_html(evidence, analysis).encode())
-    write_analysis(evidence, analysis, target.parent / "analysis")
+    page = report_html(evidence, analysis).encode()
+    with _staged(target) as staging:
+        staging.write(target, page)
+        _stage_analysis(evidence, analysis, target.parent / "analysis", staging)
 
 
 def report(

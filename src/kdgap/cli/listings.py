@@ -120,8 +120,8 @@ def env(
 ) -> None:
     """Show what runs here: versions, device, threads, precision, cache."""
     from kdgap.cli.printing import print_json, print_table
-    from kdgap.data.cache import cache_folder
     from kdgap.engine.device import environment, environment_digest, pick_device
+    from kdgap.paths import cache_folder
     from kdgap.store.provenance import provenance
 
     chosen = pick_device(device)

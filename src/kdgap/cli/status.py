@@ -231,18 +231,24 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     out: Out = None,
 ) -> None:
-    """Remove runs that are stale (no longer planned), failed or damaged, after saying which."""
+    """Remove runs that are stale (no longer planned), failed or damaged, after saying which.
+
+    What ended processes left behind, and nobody owns, goes without asking.
+    """
 
     from kdgap.cli.printing import say
+    from kdgap.cli.tidying import tidy
     from kdgap.errors import BadInputError
     from kdgap.store.progress import removable
 
     directory = _directory(study, out)
+    directory.plan()  # nothing is tidied in a folder that is no study
+    tidied = tidy(directory)
     doomed, kept = removable(directory)
     if kept:
         say(f"kept: {kept} tested runs, which may still count: selection is not over")
     if not doomed:
-        print("nothing to remove")
+        print("no runs to remove" if tidied else "nothing to remove")
         return
     for path, why in doomed.items():
         print(f"{path}  {why}")
@@ -264,6 +270,6 @@ def clean(
             say(f"kept: {path} is being trained")
             continue
         with lock:
-            remove_tree(Path(path))
+            remove_tree(run.path)
             removed += 1
     print(f"{removed} removed")

@@ -66,7 +66,8 @@ def run(
     """Do what is missing of a study; interrupt it and start it again as you like."""
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
-    from kdgap.errors import BadInputError, WorkerError, nearest, one_line
+    from kdgap.cli.tidying import tidy
+    from kdgap.errors import BadInputError, StoreDamagedError, WorkerError, nearest, one_line
     from kdgap.spec.study import STAGES
     from kdgap.study.places import Places, options
     from kdgap.study.supervise import Supervisor
@@ -86,6 +87,8 @@ def run(
                 f"--only: unknown stage {one_line(stage, 60)!r}{nearest(stage, known)};"
                 f" known: {', '.join(known)}"
             )
+    if workspace.directory.exists():
+        tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
     said = directory.plan()["warnings"]
     crowded = crowding(workspace, workers)
@@ -101,13 +104,16 @@ def run(
             display.say,
         )
         code, words = supervisor.run()
-    if code:
+    tidy(directory)
+    if code not in (0, StoreDamagedError.exit_code):
         raise WorkerError(words, code)
     open_runs = directory.plan()["open_runs"]
     if open_runs and {"finals", *workspace.study.ablations} & set(stages):
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
     _judge(directory, display.seconds, said=said, as_json=as_json)
     _report(directory, stages)
+    if code:  # damage that only a worker met, in weights or for a moment
+        raise WorkerError(words, code)
 
 
 def _judge(
@@ -180,6 +186,7 @@ def worker(
     import sys
     from contextlib import suppress
 
+    from kdgap.errors import StoreDamagedError
     from kdgap.spec.study import STAGES
     from kdgap.study.places import Places
     from kdgap.study.stop import Stopper
@@ -192,4 +199,11 @@ def worker(
 
     with Stopper(parent) as pause:
         workspace = open_study(study, places=Places(data_root, teacher_weights or ()))
-        Worker(workspace, device, list(only or STAGES), share, pause, tell).work()
+        runner = Worker(workspace, device, list(only or STAGES), share, pause, tell)
+        runner.work()
+    if runner.damaged:
+        path = workspace.directory.path
+        raise StoreDamagedError(
+            f"{path}: {len(runner.damaged)} damaged, and what needs it waits: {runner.damaged[0]};"
+            f" `kdgap clean {path}` removes what is damaged, then start it again"
+        )

@@ -1,13 +1,11 @@
 """Images are decoded once: the tensors are kept in a cache folder, keyed by the files' content."""
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import platformdirs
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
@@ -16,24 +14,9 @@ from kdgap.data.listing import shown
 from kdgap.data.pixels import decoder_version
 from kdgap.errors import BadInputError
 from kdgap.files import file_hash, make_folder, write_atomic
-from kdgap.paths import user_path
+from kdgap.paths import cache_folder
 
 _FORMAT = "1"  # raised whenever what a cache file holds changes
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place.
-
-    Raises:
-        BadInputError: `KDGAP_CACHE` is no path.
-    """
-    given = os.environ.get("KDGAP_CACHE")
-    if not given:
-        return platformdirs.user_cache_path("kdgap", appauthor=False)
-    try:
-        return user_path(given)
-    except BadInputError as error:
-        raise BadInputError(f"KDGAP_CACHE: {error}") from None
 
 
 def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:

@@ -19,6 +19,7 @@ from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import make_folder, read_bytes, read_text
+from kdgap.leftovers import scratch_prefix
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32
@@ -198,7 +199,7 @@ def _from_torchvision(layout: _Layout, request: Request) -> Decoded:
     try:
         if request.download and not _intact(make, request.root):
             # Fetched elsewhere first, so that a download that fails leaves nothing behind.
-            with tempfile.TemporaryDirectory(prefix="kdgap-") as temporary:
+            with tempfile.TemporaryDirectory(prefix=scratch_prefix("fetch")) as temporary:
                 make(temporary, download=True)
                 shutil.rmtree(folder, ignore_errors=True)
                 make_folder(request.root)

@@ -1,20 +1,37 @@
 """The explorer as static files: the same page, its data as scripts, so that it opens from disk."""
 
-import shutil
+import itertools
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from kdgap import disk
 from kdgap.errors import BadInputError, one_line
 from kdgap.explorer.documents import arm_document, live_document
 from kdgap.explorer.judged import compare_document
-from kdgap.explorer.page import POLICY, STATIC
+from kdgap.explorer.page import POLICY, STATIC, static_files
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.explorer.watch import WHOLE, as_json
-from kdgap.files import make_folder, names_in, read_text, remove, remove_tree, write_atomic
+from kdgap.files import (
+    TEMPORARY_PREFIX,
+    make_folder,
+    names_in,
+    read_bytes,
+    read_text,
+    remove_tree,
+    temporary_beside,
+    write_atomic,
+    write_new,
+)
+from kdgap.leftovers import remove_temporaries
 
 MARK = "kdgap-explorer.json"
 """Says that a folder is an exported page, and may be written over."""
+_PART = re.compile(r"page-[0-9]+")
+"""Where the files of a page are; an older version put them into `data` and `static`."""
 SPACE = """---
 title: {title}
 emoji: 📊
@@ -33,59 +50,96 @@ static host; a Hugging Face static Space takes this folder as it is.
 def export_page(snapshot: Snapshot, folder: Path) -> int:
     """Write the page with all of its data; return how many files it has.
 
+    An earlier page in the folder stays whole until the new one is: its files are in a part of their
+    own, and `index.html`, which says which part is shown, is replaced in one step. What a killed
+    export left is removed. The files are made of the study, and nobody waits for the medium.
+
     Args:
         snapshot: what is shown.
         folder: new, empty, or an earlier export.
 
     Raises:
-        BadInputError: the folder holds something else, or cannot be written.
+        BadInputError: the folder holds something else, or cannot be written; what it showed stays.
     """
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"{folder}: is a file; give another --export")
-    if folder.is_dir() and names_in(folder) and not (folder / MARK).exists():
-        raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
     try:
         make_folder(folder)
-        for name in ("data", "static"):
-            if (folder / name).is_symlink():
-                raise BadInputError(f"{folder / name}: is a symbolic link; give another --export")
-            if (folder / name).exists():
-                remove_tree(folder / name)
+        remove_temporaries(folder)
+        names = names_in(folder)
+        strangers = [name for name in names if not name.startswith(TEMPORARY_PREFIX)]
+        if strangers and MARK not in names:
+            raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
+        shown = read_text(folder / "index.html") if "index.html" in names else ""
+        old = ("data", "static") if '="static/' in shown else ()
+        before = [folder / name for name in names if _PART.fullmatch(name) or name in old]
+        for path in before:
+            if path.is_symlink():
+                raise BadInputError(f"{path}: is a symbolic link; give another --export")
         write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
-        shutil.copytree(STATIC, folder / "static")
-        remove(folder / "static" / "index.html")
-        write_atomic(folder / "index.html", _index().encode())
-        write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
-        return _write_data(snapshot, folder / "data")
+        part, count = _write_part(snapshot, folder)
+        try:
+            write_atomic(
+                folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace")
+            )
+            write_atomic(folder / "index.html", _index(part).encode())
+        except BaseException:
+            with suppress(OSError):
+                remove_tree(folder / part)
+            raise
     except OSError as error:
         raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+    for path in before:
+        with suppress(OSError):  # the next export tries again
+            remove_tree(path)
+    return count + 3
 
 
-def _write_data(snapshot: Snapshot, folder: Path) -> int:
-    for name in ("arm", "compare", "run"):
-        make_folder(folder / name)
+def _write_part(snapshot: Snapshot, folder: Path) -> tuple[str, int]:
+    """Write scripts and data into a new part; return its name, and how many files it has."""
+    made = temporary_beside(folder / "part")
+    try:
+        count = 0
+        for name, content in _files(snapshot):
+            make_folder((made / name).parent)
+            write_new(made / name, content, durable=False)
+            count += 1
+        names = names_in(folder)
+        part = next(f"page-{n}" for n in itertools.count(1) if f"page-{n}" not in names)
+        disk.call(disk.current.rename, made, folder / part)
+    except BaseException:
+        with suppress(OSError):
+            remove_tree(made)
+        raise
+    return part, count
+
+
+def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
+    """Yield every file of a part: its name in there, and what it holds."""
+    for name, path in static_files().items():
+        if name != "index.html":
+            yield f"static/{name}", read_bytes(path)
     for name, make in WHOLE.items():
-        _script(folder, name, make(snapshot))
-    _script(folder, "live", live_document(snapshot))
+        yield _script(name, make(snapshot))
+    yield _script("live", live_document(snapshot))
     for number in range(len(snapshot.arms)):
-        _script(folder, f"arm/{number}", arm_document(snapshot, number))
-        _script(folder, f"compare/{number}", compare_document(snapshot, number))
+        yield _script(f"arm/{number}", arm_document(snapshot, number))
+        yield _script(f"compare/{number}", compare_document(snapshot, number))
     for number in range(len(snapshot.evidence.runs)):
-        _script(folder, f"run/{number}", run_document(snapshot, number))
-    return sum(path.is_file() for path in folder.parent.rglob("*"))
+        yield _script(f"run/{number}", run_document(snapshot, number))
 
 
-def _script(folder: Path, name: str, document: dict[str, Any]) -> None:
+def _script(name: str, document: dict[str, Any]) -> tuple[str, bytes]:
     content = b"kdgap.receive(" + as_json(name) + b"," + as_json(document) + b");\n"
-    (folder / f"{name}.js").write_bytes(content)
+    return f"data/{name}.js", content
 
 
-def _index() -> str:
-    """Return the page, told to read scripts instead of asking a server."""
+def _index(part: str) -> str:
+    """Return the page, told to read scripts of a part instead of asking a server."""
     policy = POLICY.replace("; frame-ancestors 'none'", "")  # not heeded in a meta element
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-    head += '<meta name="kdgap-data" content="scripts">\n'
-    page = read_text(STATIC / "index.html")
+    head += f'<meta name="kdgap-data" content="{part}/data">\n'
+    page = read_text(STATIC / "index.html").replace('="static/', f'="{part}/static/')
     return page.replace('<meta charset="utf-8">\n', f'<meta charset="utf-8">\n{head}', 1)
 
 

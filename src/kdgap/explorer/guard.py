@@ -3,13 +3,20 @@
 A page of another site can make a browser ask a server on this machine. It cannot choose the `Host`
 that the browser names (a name of its own that resolves to 127.0.0.1 is foreign), and the browser
 names the page's `Origin`. So both are checked, on every method, before anything else is looked at.
+
+A name of the loopback interface is this machine's whatever the port, which another one may be
+forwarded to (`ssh -L 9999:localhost:8000`). Any other name may be the attacker's, and counts only
+as it was given, with its port. An origin is the page's own if it is the very `Host` that was asked,
+or another name of the server: a page on another port of this machine is another site.
 """
 
+import re
 import secrets
 from collections.abc import Collection
 from contextlib import suppress
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from ipaddress import ip_address
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
@@ -61,10 +68,11 @@ class Guard:
         await app(scope, receive, answer)
 
     def _refusal(self, scope: Scope, headers: Headers) -> ASGIApp | None:
-        hosts, origin = headers.getlist("host"), headers.get("origin")
-        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+        hosts = [host.lower() for host in headers.getlist("host")]
+        if len(hosts) != 1 or not (hosts[0] in self._hosts or is_loopback(hosts[0])):
             return PlainTextResponse("403: this server does not go by that name\n", 403)
-        foreign = origin is not None and _host_of(origin) not in self._hosts
+        origins = {_host_of(origin) for origin in headers.getlist("origin")}
+        foreign = not origins <= {*hosts, *self._hosts}
         # A link to the page from elsewhere is a navigation, which shows nothing to that site.
         embedded = headers.get("sec-fetch-mode") != "navigate"
         if foreign or (headers.get("sec-fetch-site") == "cross-site" and embedded):
@@ -95,8 +103,24 @@ def _port(host: str) -> str:
     return port if port.isdecimal() else "80"
 
 
-def _host_of(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc.lower()
-    except ValueError:
-        return ""  # of nobody
+def _host_of(origin: str) -> str | None:
+    """Return the host and port of an origin; None of what is none, such as `null`."""
+    found = re.fullmatch(r"https?://([^/?#@\\\s]+)", origin.lower())
+    return found and found[1]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a `Host`, in small letters, is a name of the loopback interface, with any port.
+
+    These are `localhost` and what ends so (RFC 6761), 127.0.0.0/8 in four plain numbers, and
+    `[::1]`. Browsers send them so, however they were typed.
+    """
+    found = re.fullmatch(r"(\[[0-9a-f:]+\]|[0-9a-z.-]+)(?::([0-9]{1,5}))?", host)
+    if found is None or int(found[2] or 0) > 65535:
+        return False
+    name = found[1]
+    if re.fullmatch(r"(?:[0-9a-z](?:[0-9a-z-]*[0-9a-z])?\.)*localhost\.?", name):
+        return True
+    with suppress(ValueError):
+        return ip_address(name.strip("[]")).is_loopback and (":" in name) == name.startswith("[")
+    return False

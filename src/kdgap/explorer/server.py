@@ -17,7 +17,7 @@ from kdgap.errors import KdgapError, one_line
 from kdgap.explorer.documents import arm_document
 from kdgap.explorer.guard import Guard
 from kdgap.explorer.judged import compare_document
-from kdgap.explorer.page import POLICY, STATIC
+from kdgap.explorer.page import POLICY, STATIC, static_files
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.watch import WHOLE, Watch, as_json
 from kdgap.files import read_bytes
@@ -131,14 +131,10 @@ def _page(_: Request) -> Response:
 
 def _static(request: Request) -> Response:
     name = request.path_params["name"]
-    known = {
-        str(path.relative_to(STATIC).as_posix()): path
-        for path in STATIC.rglob("*")
-        if path.is_file()
-    }
+    known = static_files()
     if name not in known:
         return _missing()
     return Response(
-        known[name].read_bytes(),
+        read_bytes(known[name]),
         media_type=f"{TYPES.get(known[name].suffix, 'text/plain')}; charset=utf-8",
     )

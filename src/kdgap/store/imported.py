@@ -28,8 +28,8 @@ from kdgap.files import (
     read_json,
     remove,
     remove_tree,
-    write_together,
 )
+from kdgap.staging import replace_together
 from kdgap.store.bookkeeping import (
     AS_TOLD,
     Choices,
@@ -127,7 +127,7 @@ class ImportedDirectory:
             for name in names_in(self.path):
                 if name.startswith(TEMPORARY_PREFIX):
                     remove_tree(self.path / name)
-            write_together({self.path / name: content for name, content in new.items()})
+            replace_together({self.path / name: content for name, content in new.items()})
         except BaseException:
             with suppress(OSError):
                 self._restore(old, made)
@@ -147,7 +147,7 @@ class ImportedDirectory:
             if name not in old:
                 remove(self.path / name)
         if self._kept() != old:
-            write_together({self.path / name: content for name, content in old.items()})
+            replace_together({self.path / name: content for name, content in old.items()})
         for folder in made:
             if folder.is_dir() and not names_in(folder):
                 remove_tree(folder)

@@ -138,6 +138,9 @@ class RunDirectory:
         """
         try:
             make_folder(self.path)
+            with suppress(FileNotFoundError):
+                return try_lock(self.path / LOCK)
+            make_folder(self.path)  # empty, it was tidied away meanwhile
             return try_lock(self.path / LOCK)
         except OSError as error:
             raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
@@ -190,21 +193,27 @@ class RunDirectory:
     def finish(self, results: dict[str, Any], test: dict[str, Any] | None) -> None:
         """Write the test record (if its door was opened) and the results, and commit the run.
 
-        Opening the door of a finished run changes its `results.json`. Until that is written, the
-        manifest vouches for the old content as well, so a crash at any point leaves a valid run.
+        Opening the door of a finished run changes its `results.json`, and a `test.json` of before.
+        Until these are written, the manifest vouches for the old content as well, so a crash at any
+        point leaves a valid run. What it says of other files stays: they may be damaged by now.
         """
+        old: dict[str, Any] = {"format": FORMAT, "files": {}}
+        if self.is_done():
+            old = read_json(self.path / MANIFEST)
+        new = {RESULTS: (json_text(results) + "\n").encode()}
         if test is not None:
-            write_json(self.path / TEST, test)
-        content = (json_text(results) + "\n").encode()
-        files = {name: file_hash(self.path / name) for name in _COMMITTED if self._has(name)}
-        before = files.get(RESULTS) if self.is_done() else None
-        files[RESULTS] = hashlib.sha256(content).hexdigest()
-        manifest: dict[str, Any] = {"format": FORMAT, "files": files}
-        if self.is_done() and "dropped" in (old := read_json(self.path / MANIFEST)):
-            manifest["dropped"] = old["dropped"]
-        if before is not None:
-            write_json(self.path / MANIFEST, {**manifest, "before": {RESULTS: before}})
-        write_atomic(self.path / RESULTS, content)
+            new[TEST] = (json_text(test) + "\n").encode()
+        before = {name: file_hash(self.path / name) for name in new if name in old["files"]}
+        known = old["files"] or {n: file_hash(self.path / n) for n in _REQUIRED if n != RESULTS}
+        known |= {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}
+        files = {name: known[name] for name in _COMMITTED if name in known}
+        manifest = {key: value for key, value in old.items() if key != "before"} | {"files": files}
+        if TEST in new and TEST not in before:
+            write_atomic(self.path / TEST, new.pop(TEST))  # nothing vouches for it until below
+        if before:
+            write_json(self.path / MANIFEST, {**manifest, "before": before})
+        for name, content in new.items():
+            write_atomic(self.path / name, content)
         write_json(self.path / MANIFEST, manifest)
 
     def write_timing(self, timing: dict[str, Any]) -> None:

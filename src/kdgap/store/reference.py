@@ -9,11 +9,13 @@ Each file carries the id of the run it comes from, so it can be traced and is ne
 itself. The runs stay where the study keeps them.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
-from kdgap.files import make_folder, read_json, remove, write_json
+from kdgap.files import entries, json_text, read_json, remove
+from kdgap.staging import Staging
 from kdgap.store.found import FIDELITY, RESULTS
 from kdgap.store.record import BEST, MANIFEST, Record
 from kdgap.store.study import StudyDirectory
@@ -32,8 +34,18 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
         The folders written, and what was left out and why.
 
     Raises:
-        BadInputError: two runs would stand in one place.
+        BadInputError: two runs would stand in one place; nothing was written.
+        OSError: the disk failed; the files of an earlier export are still there.
     """
+    with Staging() as staging:
+        written, left_out = _stage(directory, target, staging)
+    _drop_stale(target, directory.plan()["study"]["name"], set(written))
+    return written, left_out
+
+
+def _stage(
+    directory: StudyDirectory, target: Path, staging: Staging
+) -> tuple[list[Path], list[str]]:
     plan = directory.plan()
     study = plan["study"]
     written: dict[Path, str] = {}
@@ -65,11 +77,10 @@ def export_study(directory: StudyDirectory, target: Path) -> tuple[list[Path], l
                 "source": str(record.path),
                 **(_as_selected(plan, planned, slot) if slot["role"] == "selection" else {}),
             }
-            make_folder(place)
-            write_json(place / RESULTS, content)
+            staging.write(place / RESULTS, (json_text(content) + "\n").encode())
             if slot["role"] in ("final", "ablation") and "teacher" in (record.test or {}):
-                write_json(place / FIDELITY, fidelity_of(record))
-    _drop_stale(target, study["name"], set(written))
+                fidelity = json_text(fidelity_of(record)) + "\n"
+                staging.write(place / FIDELITY, fidelity.encode())
     return list(written), left_out
 
 
@@ -164,7 +175,7 @@ def parameters_text(parameters: dict[str, Any]) -> str:
 def _drop_stale(target: Path, study: str, written: set[Path]) -> None:
     """Remove files of this study that an earlier export left and the plan no longer has."""
     for top in TOP:
-        for path in sorted((target / top).rglob(RESULTS)):
+        for path in _results_below(target / top):
             if path.parent in written:
                 continue
             try:
@@ -174,3 +185,12 @@ def _drop_stale(target: Path, study: str, written: set[Path]) -> None:
             if ours:
                 remove(path)
                 remove(path.parent / FIDELITY)
+
+
+def _results_below(folder: Path) -> Iterator[Path]:
+    """Yield the result files below a folder; no link is followed."""
+    for path in entries(folder):
+        if path.name == RESULTS and path.is_file():
+            yield path
+        elif path.is_dir() and not path.is_symlink():
+            yield from _results_below(path)

@@ -116,6 +116,11 @@ class StateFiles:
             raise StoreDamagedError(f"{tensors}: {error}") from None
 
 
+def has_states(folder: Path) -> bool:
+    """Whether any file of a state is here."""
+    return any(STATE.fullmatch(path.name) for path in entries(folder, "state-*"))
+
+
 def newest_place(folder: Path) -> list[int] | None:
     """Return epoch and step of the newest state, as it says itself; None if there is none."""
     for path in reversed(entries(folder, "state-*.json")):

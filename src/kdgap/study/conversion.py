@@ -11,6 +11,7 @@ from torch import Tensor
 from kdgap import child
 from kdgap.data import DATASETS, Request, load_dataset
 from kdgap.errors import BadInputError, one_line
+from kdgap.leftovers import scratch_prefix
 from kdgap.models import build_model, load_state
 from kdgap.models.build import check_model
 from kdgap.spec import ModelSpec
@@ -73,7 +74,7 @@ def _read(source: Path) -> dict[str, Tensor]:
             return dict(load_file(source))
         except (SafetensorError, OSError) as error:
             raise BadInputError(f"{source}: {one_line(error)}") from None
-    with tempfile.TemporaryDirectory(prefix="kdgap-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("convert")) as folder:
         plain = Path(folder) / "state.safetensors"
         command = child.command("kdgap.store.unpickle", str(source), str(plain))
         try:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from kdgap.data import Shape
-from kdgap.data.cache import cache_folder
 from kdgap.errors import StoreDamagedError
 from kdgap.files import make_folder, read_json, write_json
 from kdgap.models import model_cost
+from kdgap.paths import cache_folder
 from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
 from kdgap.study.plan import Plan, PlannedRun

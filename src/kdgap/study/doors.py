@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kdgap.errors import KdgapError, StoreDamagedError
+from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.study.bench import Bench
 from kdgap.study.evaluation import open_recorded, recorded_states
 from kdgap.study.live import Live
@@ -47,6 +47,11 @@ class Doors:
     def open(self, plan: Plan, selected: Selected) -> bool:
         """Test the finished runs that were not tested, once selection is over.
 
+        A final's record holds its baseline's fidelity beside its own. It waits for a baseline that
+        is still to be trained, or is damaged until it is trained again, and goes without only
+        where that failed for good. If it comes after all, or with other weights, the record is
+        made again. So what it says follows from the runs, not from what could be read then.
+
         Returns:
             Whether any door was opened.
         """
@@ -55,52 +60,69 @@ class Doors:
         opened = False
         weights: dict[str, TeacherWeights] = {}
         known: Answers = {}
-        for planned in self._inventory.closed_doors(plan, ROLES):
+        for planned, baseline in self._inventory.closed_doors(plan, ROLES):
             role = next(role for role in ROLES if role in planned.roles)
-            baseline = self._inventory.baseline_of(planned, plan) if role == "final" else None
-            if baseline is not None and not self._inventory.is_over(baseline):
-                continue  # its fidelity is recorded beside the student's
-            directory = self._directory.run(planned.path)
-            lock = directory.try_lock()
+            if baseline is not None and not self._inventory.is_settled(baseline):
+                continue
+            lock = self._directory.run(planned.path).try_lock()
             if lock is None:
                 continue
             with lock:
-                try:
-                    record = self._directory.record(planned.path, hash_weights=True)
-                    beside = None if baseline is None else self._beside(baseline)
-                except StoreDamagedError as error:
-                    at_fault = planned if str(directory.path) in str(error) else baseline
-                    self._damaged(at_fault or planned, error)
-                    continue
-                if not record.tested:
-                    teacher = planned.run.teacher
-                    key = str(teacher and (teacher.run or teacher.weight_hash))
-                    if teacher is not None and key not in weights:
-                        found = self._teacher(plan, planned)
-                        if found is None:
-                            continue
-                        weights[key] = found
-                    if role in ("final", "ablation"):
-                        fact = self._workspace.preregistration(plan)
-                        self._directory.lock_fact("preregistration", fact)
-                    self._live.write({"phase": "testing", "runs": [planned.id]})
-                    open_recorded(
-                        self._bench.prepare(planned, weights.get(key)),
-                        directory,
-                        record,
-                        role,
-                        "run",
-                        baseline=beside,
-                        known=known,
-                        pause=self._pause,
-                    )
-                    opened = True
-                self._inventory.door_is_open(planned)
+                self._inventory.look_at(planned, mine=True)  # others may have been here since
+                if self._inventory.is_closed(planned, baseline):
+                    opened |= self._test(plan, planned, role, baseline, weights, known)
         return opened
 
+    def _test(
+        self,
+        plan: Plan,
+        planned: PlannedRun,
+        role: str,
+        baseline: PlannedRun | None,
+        weights: dict[str, TeacherWeights],
+        known: "Answers",
+    ) -> bool:
+        """Open one door, whose lock is held; return False where something of it is damaged."""
+        beside = None
+        if baseline is not None and self._inventory.is_done(baseline):
+            beside = self._beside(baseline)
+            if beside is None:
+                return False
+        teacher = planned.run.teacher
+        key = str(teacher and (teacher.run or teacher.weight_hash))
+        if teacher is not None and key not in weights:
+            found = self._teacher(plan, planned)
+            if found is None:
+                return False
+            weights[key] = found
+        try:
+            record = self._directory.record(planned.path, hash_weights=True)
+            if role in ("final", "ablation"):
+                fact = self._workspace.preregistration(plan)
+                self._directory.lock_fact("preregistration", fact)
+            self._live.write({"phase": "testing", "runs": [planned.id]})
+            open_recorded(
+                self._bench.prepare(planned, weights.get(key)),
+                self._directory.run(planned.path),
+                record,
+                role,
+                "run",
+                baseline=beside,
+                known=known,
+                pause=self._pause,
+            )
+        except StoreDamagedError as error:
+            self._damaged(planned, error)
+            return False
+        self._inventory.look_at(planned, mine=True)
+        return True
+
     def _beside(self, baseline: PlannedRun) -> dict[str, Any] | None:
-        if not self._inventory.is_done(baseline):
-            return None  # it failed for good: the final says so by its absence
-        directory = self._directory.run(baseline.path)
-        record = self._directory.record(baseline.path, hash_weights=True)
-        return {"run_id": record.id, "states": recorded_states(directory, record)}
+        """Return the id and weights of a finished baseline; None if it is damaged: noted then."""
+        try:
+            record = self._directory.record(baseline.path, hash_weights=True)
+            states = recorded_states(self._directory.run(baseline.path), record)
+        except (BadInputError, StoreDamagedError) as error:
+            self._damaged(baseline, error)
+            return None
+        return {"run_id": record.id, "states": states}

@@ -14,7 +14,7 @@ from kdgap.engine.device import environment_digest, make_deterministic, pick_dev
 from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
 from kdgap.engine.layout import place
 from kdgap.engine.student import State
-from kdgap.errors import BadInputError, RunFailedError, StoreDamagedError
+from kdgap.errors import BadInputError, RunFailedError, StoreDamagedError, TeacherError
 from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
@@ -119,6 +119,8 @@ def open_recorded(
 ) -> None:
     """Open the test door of a finished run whose lock the caller holds; see `open_door`.
 
+    Where it was opened before, what was seen then stays, and what is seen beside it is made again.
+
     Raises:
         BadInputError: the data or the teacher is not what the run was trained with.
         StoreDamagedError: the weights are not the run's.
@@ -126,11 +128,13 @@ def open_recorded(
     if prepared.dataset.fingerprint != record.run["data"]["fingerprint"]:
         raise BadInputError(f"{directory.path}: the data is not what the run was trained on")
     states = recorded_states(directory, record)
-    if record.test is None:
+    if record.test is None or record.tested:  # else an opening was cut off, and is noted
         directory.log_opening({"when": _now(), "by": by})
     test = open_door(prepared, role, states, baseline=baseline, known=known, pause=pause)
+    test |= {name: value for name, value in (record.test or {}).items() if name in _SEEN}
     hashes = {key: record.results[_HASH[key]] for key in _HASH}
-    results = results_of(prepared.run, directory.history(), hashes, test, list(record.run["flags"]))
+    history = record.results["history"]  # as it was verified: the file may not be readable now
+    results = results_of(prepared.run, history, hashes, test, list(record.run["flags"]))
     directory.finish(results, test)
 
 
@@ -139,6 +143,7 @@ _HASH = {
     "last": "weight_hash_last",
     "teacher": "teacher_weight_hash",
 }
+_SEEN = ("images", "teacher", "best", "last")
 
 
 def recorded_states(directory: RunDirectory, record: Record) -> dict[str, State]:
@@ -149,7 +154,10 @@ def recorded_states(directory: RunDirectory, record: Record) -> dict[str, State]
     """
     states = {}
     for name, file in (("best", BEST), ("last", LAST)):
-        state, card = read_weights(directory.path / file)
+        try:
+            state, card = read_weights(directory.path / file)
+        except TeacherError as error:
+            raise StoreDamagedError(str(error)) from None
         if card.weight_hash != record.results[_HASH[name]]:
             raise StoreDamagedError(f"{directory.path / file}: not the weights of this run")
         states[name] = state

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from kdgap.errors import KdgapError
+from kdgap.spec import DataSpec, ModelSpec
 from kdgap.store.locks import holder, is_held
-from kdgap.store.record import FAILURE, LOCK, MANIFEST, RunDirectory
+from kdgap.store.record import FAILURE, LOCK, MANIFEST, Record, RunDirectory
 from kdgap.store.state import newest_place
 from kdgap.store.study import StudyDirectory
 from kdgap.study.plan import Plan, PlannedRun
@@ -38,6 +39,10 @@ def spent_attempts(
     return spent + (begun and not held)
 
 
+Weights = tuple[str, str, str]
+"""A run's id and the hashes of its best and last weights."""
+
+
 def give_up(directory: RunDirectory, attempts: int) -> None:
     """Record that a run was tried often enough; the caller holds its lock."""
     if not (directory.path / FAILURE).exists():
@@ -56,6 +61,8 @@ class Inventory:
         self._directory, self._allowed = directory, allowed
         self._done: set[str] = set()
         self._tested: set[str] = set()
+        self._weights: dict[str, Weights] = {}
+        self._beside: dict[str, Weights | None] = {}
         self._spent: dict[str, int] = {}
         self._failed: dict[str, str] = {}
         self._held: set[str] = set()
@@ -86,8 +93,7 @@ class Inventory:
                 self.damaged[planned.id] = str(error)
                 return
             self._done.add(planned.id)
-            if record.tested:
-                self._tested.add(planned.id)
+            self._note(record)
             return
         held = not mine and is_held(path / LOCK)
         if held:
@@ -101,6 +107,23 @@ class Inventory:
             if reason.startswith("diverged") or self._spent[planned.id] >= self._allowed:
                 self._failed[planned.id] = reason
 
+    def _note(self, record: Record) -> None:
+        """Note a finished run's weights, and the baseline's that its test record speaks of."""
+        results = record.results
+        self._weights[record.id] = (
+            record.id,
+            results["weight_hash_best"],
+            results["weight_hash_last"],
+        )
+        if record.test is not None and record.tested:
+            self._tested.add(record.id)
+            beside = record.test.get("baseline")
+            self._beside[record.id] = beside and (
+                beside["run_id"],
+                beside["best"]["weight_hash"],
+                beside["last"]["weight_hash"],
+            )
+
     def damage(self, planned: PlannedRun, text: str) -> None:
         """Note that a record turned out to be damaged: it is left alone from now on."""
         self._done.discard(planned.id)
@@ -113,6 +136,10 @@ class Inventory:
     def is_done(self, planned: PlannedRun) -> bool:
         """Whether a verified record is there."""
         return planned.id in self._done
+
+    def is_settled(self, planned: PlannedRun) -> bool:
+        """Whether it is done or failed for good; what is damaged will be trained again."""
+        return planned.id in self._done or planned.id in self._failed
 
     def is_over(self, planned: PlannedRun) -> bool:
         """Whether nothing will happen to the run any more."""
@@ -163,23 +190,32 @@ class Inventory:
         held = [plan.runs[identifier] for identifier in self._held if identifier in needed]
         return sorted({holder(self._directory.run(p.path).path / LOCK) for p in held})
 
-    def closed_doors(self, plan: Plan, roles: tuple[str, ...]) -> list[PlannedRun]:
-        """Return the finished runs in these roles whose test record is missing."""
-        return [
-            planned
-            for planned in plan.runs.values()
-            if set(planned.roles) & set(roles) and planned.id in self._done - self._tested
-        ]
+    def closed_doors(
+        self, plan: Plan, roles: tuple[str, ...]
+    ) -> list[tuple[PlannedRun, PlannedRun | None]]:
+        """Return the finished runs in these roles that are to be tested, each with its baseline.
 
-    def door_is_open(self, planned: PlannedRun) -> None:
-        """Note that a test record is there."""
-        self._tested.add(planned.id)
+        Only a final has one: the plain run of the same student, data and seed.
+        """
+        plain = {_likeness(other): other for other in reversed(plan.of_role("baseline"))}
+        closed = []
+        for planned in plan.runs.values():
+            if set(planned.roles) & set(roles):
+                baseline = plain.get(_likeness(planned)) if "final" in planned.roles else None
+                if self.is_closed(planned, baseline):
+                    closed.append((planned, baseline))
+        return closed
 
-    def baseline_of(self, planned: PlannedRun, plan: Plan) -> PlannedRun | None:
-        """Return the plain run of the same student, data and seed."""
-        run = planned.run
-        for other in plan.of_role("baseline"):
-            mine = (other.run.model, other.run.seed, other.run.data)
-            if mine == (run.model, run.seed, run.data):
-                return other
-        return None
+    def is_closed(self, planned: PlannedRun, baseline: PlannedRun | None) -> bool:
+        """Whether a run is finished, and its test record is missing or not up to date.
+
+        A final's is not where its baseline is finished and not the one that the record speaks of.
+        """
+        if planned.id not in self._done:
+            return False
+        beside = self._weights[baseline.id] if baseline and self.is_done(baseline) else None
+        return planned.id not in self._tested or beside not in (None, self._beside[planned.id])
+
+
+def _likeness(planned: PlannedRun) -> tuple[ModelSpec, int, DataSpec]:
+    return planned.run.model, planned.run.seed, planned.run.data

@@ -10,6 +10,7 @@ import torch
 
 from kdgap.engine.device import environment, make_deterministic
 from kdgap.files import read_bytes
+from kdgap.leftovers import scratch_prefix
 from kdgap.store.record import HISTORY, Record, RunDirectory
 from kdgap.study.bench import Bench
 from kdgap.study.plan import PlannedRun
@@ -50,7 +51,7 @@ def rerun(
     make_deterministic(0, record.run["environment"]["threads"])
     bench = Bench(workspace.directory, device, workspace.study.data.image_size, pause)
     weights = None if planned.run.teacher is None else bench.teacher(planned)
-    with tempfile.TemporaryDirectory(prefix="kdgap-rerun-") as folder:
+    with tempfile.TemporaryDirectory(prefix=scratch_prefix("rerun")) as folder:
         again = RunDirectory(Path(folder) / "run")
         attempt = Attempt(bench.prepare(planned, weights), again)
         train_attempts([attempt], pause=pause, open_test=lambda *_: None)

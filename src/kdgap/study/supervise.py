@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from kdgap import child
-from kdgap.errors import StoppedError
+from kdgap.errors import StoppedError, StoreDamagedError
 from kdgap.files import read_bytes
 from kdgap.store.record import ATTEMPTS
 from kdgap.study.stop import CODES, STOPPED, handling
@@ -59,6 +59,8 @@ class Supervisor:
     def run(self) -> tuple[int, str]:
         """Run until every worker has ended; return the worst exit code and its worker's last words.
 
+        A worker that met damage goes on with what does not need it, and says so by its exit code.
+
         Raises:
             StoppedError: a signal came, and the workers have saved and ended.
         """
@@ -87,6 +89,7 @@ class Supervisor:
                     ended = 3 if killed else ended
                     if ended > code:
                         code, words = ended, self._words(index)
+                    if ended not in (0, StoreDamagedError.exit_code):
                         self._ending = True
                         self._forward(signal.SIGTERM)  # its trouble is the others' as well
         finally:

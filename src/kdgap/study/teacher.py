@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from kdgap.data import Dataset, split_dataset
-from kdgap.data.cache import cache_folder
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
 from kdgap.errors import StoreDamagedError, TeacherError
 from kdgap.files import make_folder, read_json, write_json
 from kdgap.models import Network, build_model, load_state
+from kdgap.paths import cache_folder
 from kdgap.spec import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.record import BEST, RunDirectory

@@ -24,7 +24,7 @@ from kdgap.errors import (
 )
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
-from kdgap.store.state import StateFiles, newest_place
+from kdgap.store.state import StateFiles, has_states
 from kdgap.study.bench import Bench
 from kdgap.study.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.study.doors import Doors
@@ -109,6 +109,11 @@ class Worker:
         finally:
             self._live.close()
 
+    @property
+    def damaged(self) -> list[str]:
+        """What is wrong with each record that turned out to be damaged."""
+        return list(self._inventory.damaged.values())
+
     def _wait_for(self, holders: list[str]) -> None:
         if holders != self._waiting:
             self._say(f"waiting for runs held by {', '.join(holders)}")
@@ -151,7 +156,7 @@ class Worker:
                 continue
             directory = self._directory.run(planned.path)
             drop = dropping and planned.roles == ["selection"] and directory.has_weights()
-            left = newest_place(directory.path) is not None
+            left = has_states(directory.path)
             if drop or left:
                 lock = directory.try_lock()
                 if lock is not None:

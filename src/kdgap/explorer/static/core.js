@@ -11,7 +11,8 @@ const kdgap = {
 
 // --- documents: from the server, or from scripts beside an exported page -----------------------
 
-kdgap.exported = Boolean(document.querySelector('meta[name="kdgap-data"]'));
+/** Where an exported page has its data; null where a server is asked. */
+kdgap.exported = document.querySelector('meta[name="kdgap-data"]')?.content ?? null;
 
 /** Called by the data scripts of an exported page. */
 kdgap.receive = (name, value) => {
@@ -22,7 +23,7 @@ function fromScript(name) {
   return new Promise((resolve, reject) => {
     kdgap.waiting.set(name, { resolve });
     const script = document.createElement("script");
-    script.src = `data/${name}.js`;
+    script.src = `${kdgap.exported}/${name}.js`;
     script.onload = () => {
       script.remove();
       kdgap.waiting.delete(name);

@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kdgap.errors import BadInputError
-from kdgap.files import make_folder, write_atomic
+from kdgap.files import make_folder
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.arms import pairs, students, tunings
 from kdgap.report.figures.curves import NORMS, ablation_curves, convergence, gradient_norms
@@ -23,6 +23,7 @@ from kdgap.report.figures.grid import selection_grid
 from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import power_curve
 from kdgap.report.figures.style import style
+from kdgap.staging import Staging
 
 FORMATS = ("png", "svg", "pdf")
 DPI = 200
@@ -75,19 +76,21 @@ def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path, dpi: int =
         dpi: pixels of the PNG per inch.
 
     Raises:
-        BadInputError: the folder cannot be written.
+        BadInputError: the folder cannot be written; the figures that were there stay.
     """
     paths: list[Path] = []
     taken: Counter[str] = Counter()
     try:
         make_folder(folder)
-        for name, figure in figures:
-            taken[name.lower()] += 1  # a disk may not tell A from a
-            times = taken[name.lower()]
-            for ending in FORMATS:
-                path = folder / (f"{name}.{ending}" if times == 1 else f"{name}-{times}.{ending}")
-                write_atomic(path, figure_bytes(figure, ending, dpi))
-                paths.append(path)
+        with Staging() as staging:
+            for name, figure in figures:
+                taken[name.lower()] += 1  # a disk may not tell A from a
+                times = taken[name.lower()]
+                own = name if times == 1 else f"{name}-{times}"
+                for ending in FORMATS:
+                    path = folder / f"{own}.{ending}"
+                    staging.write(path, figure_bytes(figure, ending, dpi))
+                    paths.append(path)
     except OSError as error:
         raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
     return paths

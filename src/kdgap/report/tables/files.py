@@ -6,6 +6,7 @@ percentage points with their sign; the values keep every digit under names that 
 `_pp` is percentage points, a single run's accuracy a share of one.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,10 +44,21 @@ def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
     return [replace(table, caption=table.caption + mind) for table in made]
 
 
-def write_tables(evidence: Evidence, analysis: Analysis, folder: Path) -> list[Path]:
+def write_tables(
+    evidence: Evidence,
+    analysis: Analysis,
+    folder: Path,
+    write: Callable[[Path, bytes], None] = write_atomic,
+) -> list[Path]:
     """Write `tables.md`, `tables.tex` and a CSV a table; return their paths.
 
     A table without a row is still a file, so that none of an earlier analysis stays behind.
+
+    Args:
+        evidence: the runs.
+        analysis: what `analyse` returned.
+        folder: where they go; made where it is missing.
+        write: writes one file.
     """
     tables = all_tables(evidence, analysis)
     # Nobody reads thousands of runs on paper: a long table is a CSV file alone.
@@ -58,5 +70,5 @@ def write_tables(evidence: Evidence, analysis: Analysis, folder: Path) -> list[P
     }
     make_folder(folder)
     for name, text in texts.items():
-        write_atomic(folder / name, text.encode())
+        write(folder / name, text.encode())
     return [folder / name for name in texts]
