@@ -68,6 +68,7 @@ TORCH_FREE = (
     "kdgap.store.provenance",
     "kdgap.store.record",
     "kdgap.store.study",
+    "kdgap.store.unpickle",
     "kdgap.study.supervise",
     "kdgap.yamlio",
 )

@@ -161,8 +161,7 @@ def test_an_unmeasured_teacher_is_used_on_demand_and_flagged(
     [
         ({"classes": tuple("0123456798")}, "classes"),
         ({"image_size": (16, 16)}, "1x16x16"),
-        ({"mean": (0.5,)}, "normalisation"),
-        ({"fingerprint": "0" * 64}, "fingerprint"),
+        ({"mean": (0.5,)}, "its card says"),  # its accuracy does not hold with these pixels
     ],
 )
 def test_a_teacher_of_other_data_is_refused(

@@ -22,7 +22,7 @@ import torch
 from kdgap import child, disk
 from kdgap.data import Request, load_dataset
 from kdgap.engine.device import make_deterministic
-from kdgap.store.provenance import provenance
+from kdgap.study.results import _provenance
 from tests.faults.door import CountingDisk
 
 SECONDS = 1200
@@ -126,7 +126,7 @@ def main() -> None:
     torch.set_num_threads(1)
     make_deterministic(0, 1)
     load_dataset("digits", Request(Path()))
-    provenance()
+    _provenance()
 
     for line in sys.stdin:
         print(json.dumps(_trial(json.loads(line))), flush=True)

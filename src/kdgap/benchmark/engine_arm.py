@@ -109,8 +109,14 @@ class _TimedStream(BatchStream):
 
     seconds = 0.0
 
-    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+    def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         begun = time.perf_counter()
-        batch = super().batch(epoch, step)
+        batch = super().pixels(epoch, step)
         self.seconds += time.perf_counter() - begun
         return batch
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        begun = time.perf_counter()
+        images = super().normalised(pixels)
+        self.seconds += time.perf_counter() - begun
+        return images

@@ -5,9 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from kdgap.errors import BadInputError
+
 EXAMPLES = (
-    "Example: kdgap convert checkpoints/teacher_r50.pth --model resnet50, then "
-    "kdgap evaluate checkpoints/teacher_r50.safetensors --write-card"
+    "Examples: kdgap convert checkpoints/teacher_r50.pth --model resnet50, then "
+    "kdgap evaluate checkpoints/teacher_r50.safetensors --write-card · "
+    "kdgap convert pets.pth --model resnet18 --data imagefolder --data-root pets --image-size 64"
+    " --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
 )
 
 
@@ -18,20 +22,68 @@ def convert(
     width: Annotated[float, typer.Option(help="Its width factor (CIFAR ResNets).")] = 1.0,
     data: Annotated[str, typer.Option(help="The data it was trained on.")] = "cifar10",
     data_root: Annotated[
-        Path | None, typer.Option(help="Needed for data without a published normalisation.")
+        Path | None, typer.Option(help="Folder that holds the data; needed for what is not given.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels that its images were resized to.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Its normalisation, for pixels in [0, 1]: 0.5,0.5,0.5.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Its deviation, a number a channel.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Class names in label order: cat,dog or a file, one a line.")
+    ] = None,
+    take: Annotated[
+        str | None, typer.Option(help="Which set of tensors, where the file holds several.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Target; default: the source with .safetensors.")
     ] = None,
 ) -> None:
-    """Convert a checkpoint; its pickle is read in a child process, as tensors only."""
+    """Convert a checkpoint; its pickle is read as data, and nothing of it is executed."""
     from kdgap.cli.printing import say
     from kdgap.spec import ModelSpec
     from kdgap.spec.validation import build
     from kdgap.study.conversion import convert_checkpoint
+    from kdgap.study.trained_on import TrainedOn
 
     fields = {"name": model, "stem": stem, "width": width}
     spec = build(ModelSpec, fields, lambda _: "command line", fields, {"name": "model"})
-    target = convert_checkpoint(source, spec, data, data_root, out)
-    print(target)
-    say(f"next: kdgap evaluate {target} --write-card measures its accuracy, which makes it usable")
+    names = None if classes is None else _names(classes)
+    moments = (_numbers("--mean", mean), _numbers("--std", std))
+    on = TrainedOn(data, data_root, image_size, names, *moments)
+    converted = convert_checkpoint(source, spec, on, out, take)
+    for remark in converted.remarks:
+        say(remark)
+    print(converted.path)
+    say(f"next: {converted.measuring} measures its accuracy, which makes it usable")
+
+
+def _numbers(option: str, given: str | None) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    try:
+        return tuple(float(number) for number in given.split(","))
+    except ValueError:
+        raise BadInputError(
+            f"{option} {given}: expected a number a colour channel, such as 0.5,0.5,0.5"
+        ) from None
+
+
+def _names(given: str) -> tuple[str, ...]:
+    """Return class names from a file, one a line, or from the list itself."""
+    from kdgap.files import read_text
+    from kdgap.paths import user_path
+
+    if "," in given and not Path(given).exists():
+        return tuple(name.strip() for name in given.split(","))
+    path = user_path(given)
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise BadInputError(
+            f"--classes {given}: {reason}; give a file with one name a line, or names as a,b,c"
+        ) from None
+    return tuple(line.strip() for line in lines if line.strip())

@@ -30,6 +30,10 @@ def evaluate(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder that holds the data; default: data, or the run's.")
     ] = None,
+    val_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Validation images; default: the card's, or the data set's."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Note the validation accuracy in the file's card.")
@@ -43,10 +47,10 @@ def evaluate(
     from kdgap.study.evaluation import evaluate_weights, finish_run, write_measured_card
 
     if target.is_dir():
-        if write_card or split != "val":
+        if write_card or split != "val" or val_size is not None:
             raise BadInputError(
-                f"{target}: a run's own record knows its images; --split and --write-card go with a"
-                " weights file"
+                f"{target}: a run's own record knows its images; --split, --val-size and"
+                " --write-card go with a weights file"
             )
         record = finish_run(target, data_root, device, say, teacher)
         if as_json:
@@ -55,14 +59,15 @@ def evaluate(
             print_records([record])
         return
     if write_card:
-        card = write_measured_card(target, data_root or Path("data"), device)
+        card = write_measured_card(target, data_root or Path("data"), device, val_size)
         say(f"card written: {target}")
         if as_json:
             print_json(card.model_dump(mode="json"))
         elif card.accuracy is not None:
             print(f"validation accuracy {card.accuracy.value:.2%}")
         return
-    scored = evaluate_weights(target, teacher, split, data_root or Path("data"), device)
+    root = data_root or Path("data")
+    scored = evaluate_weights(target, teacher, split, root, device, val_size=val_size)
     if as_json:
         print_json(scored)
     else:

@@ -70,6 +70,15 @@ class BatchStream:
 
     def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return float32 images `[B, C, H, W]` and int64 labels `[B]`, both counted from 0."""
+        pixels, labels = self.pixels(epoch, step)
+        return self.normalised(pixels), labels
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """Return what `pixels` returned as a network of this data sees it."""
+        return normalise(pixels, self.mean, self.std)
+
+    def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return the same augmented images before normalisation, uint8, and their labels."""
         start = step * self.batch_size
         end = len(self.images) if step == self.steps - 1 else start + self.batch_size
         index = self.order(epoch)[start:end].to(self.images.labels.device)
@@ -77,7 +86,7 @@ class BatchStream:
         if self.augmentation != "none":
             generator = torch.Generator().manual_seed(address(self.seed, "augment", epoch, step))
             pixels = augment(pixels, generator, flip=self.augmentation == "crop_flip")
-        return normalise(pixels, self.mean, self.std), self.images.labels.index_select(0, index)
+        return pixels, self.images.labels.index_select(0, index)
 
 
 def augment(pixels: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:

@@ -41,7 +41,7 @@ def split_dataset(
     if val_size >= count:
         raise BadInputError(
             f"val_size {val_size:,} leaves no training image: {dataset.name} has {count:,};"
-            " give a smaller val_size"
+            " give a smaller val_size (evaluate: --val-size)"
         )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
     val, train = order[:val_size], order[val_size:]

@@ -22,7 +22,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdgap.data import BatchStream, Images
+from kdgap.data import BatchStream, Images, normalise
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.meter import DivergedError, Meter
@@ -228,8 +228,9 @@ def _advance(
     due = [member for member in active if member.place == (epoch, step)]
     if step < stream.steps:
         try:
-            images, labels = stream.batch(epoch, step)
-            target = _answer(teacher, due, images)
+            pixels, labels = stream.pixels(epoch, step)
+            images = stream.normalised(pixels)
+            target = _answer(teacher, due, _seen(teacher, stream, pixels, images))
         except (RuntimeError, MemoryError) as error:  # what all of them need is not to be had
             for member in due:
                 member.failure = RunFailedError(f"{type(error).__name__}: {error}")
@@ -245,6 +246,12 @@ def _advance(
             _guarded(member, partial(member.end_epoch, stream, val, pause))
             for watcher in member.watchers if member.failure is None else ():
                 watcher.epoch(member.history[-1])
+
+
+def _seen(teacher: Teacher | None, stream: BatchStream, pixels: Tensor, images: Tensor) -> Tensor:
+    """Return a batch as the teacher was trained to see it: prepared once if that is as here."""
+    own = None if teacher is None else teacher.normalisation
+    return images if own is None or own == (stream.mean, stream.std) else normalise(pixels, *own)
 
 
 def _answer(teacher: Teacher | None, due: Sequence[Member], images: Tensor) -> Output:

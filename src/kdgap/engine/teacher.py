@@ -19,15 +19,23 @@ class Teacher:
         network: the trained network.
         run: a run that it teaches.
         device: where it answers.
+        normalisation: mean and deviation by channel that it was trained with; None = the data's.
 
     Attributes:
         network: the network as it was given, for measuring it; what answers in training is a copy
             with its batch norms folded, and in bf16 with its weights rounded once and for all.
     """
 
-    def __init__(self, network: Network, run: RunSpec, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Network,
+        run: RunSpec,
+        device: torch.device,
+        normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+    ) -> None:
         assert run.teacher is not None
         self.network = place(network, run.teacher.model, device)
+        self.normalisation = normalisation
         self.network.eval().requires_grad_(False)
         self._precision, self._device = run.precision, device
         self._dtype = BF16 if run.precision == "bf16" else torch.float32

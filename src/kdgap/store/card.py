@@ -3,15 +3,26 @@
 The card is JSON in the metadata of the safetensors file itself, so it travels with the weights.
 """
 
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError, safe_open
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from kdgap.errors import TeacherError, one_line
 from kdgap.files import open_file
 from kdgap.spec import ModelSpec
+from kdgap.store.tensorfile import Header, NotSafetensorsError, read_header
 
 _KEY = "kdgap"
 
@@ -27,12 +38,18 @@ class MeasuredAccuracy(_Frozen):
     """Validation accuracy in [0, 1], and all that it depends on."""
 
     value: float = Field(ge=0, le=1)
-    split_seed: int
-    val_size: int
-    limit: int | None
+    split_seed: int = Field(ge=0, lt=2**63)
+    val_size: int = Field(ge=0)
+    limit: int | None = Field(ge=1)
     choose_on: Literal["val", "test"] = "val"
     precision: Literal["fp32", "bf16"]
     environment: str
+
+    @model_validator(mode="after")
+    def _on_images(self) -> "MeasuredAccuracy":
+        if self.choose_on == "val" and self.val_size == 0:
+            raise ValueError("an accuracy on no validation image")
+        return self
 
 
 class Card(_Frozen):
@@ -46,12 +63,15 @@ class Card(_Frozen):
         mean: per-channel mean of the normalisation, for pixels in [0, 1].
         std: per-channel standard deviation of the normalisation.
         data: name of the data set.
-        fingerprint: content fingerprint of the data; None where it is not known (converted).
+        fingerprint: content fingerprint of the data it was trained on; None where that is not known
+            (converted).
         weight_hash: SHA-256 over the tensors' names, types, shapes and bytes.
         checkpoint: `best` by validation, `last` epoch, or `converted` from elsewhere.
         epoch: the epoch (from 1) after which the weights were taken.
         run_id: the run that made them.
         accuracy: on the validation images; None = never measured.
+        measured_on: fingerprint of the data that the accuracy was measured on, where it is other
+            data than it was trained on.
     """
 
     format: Literal[1] = 1
@@ -68,70 +88,108 @@ class Card(_Frozen):
     epoch: int | None = None
     run_id: str | None = None
     accuracy: MeasuredAccuracy | None = None
+    measured_on: str | None = None
+
+    @model_validator(mode="after")
+    def _normalisation_fits(self) -> "Card":
+        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+            raise ValueError("mean and std are not one number a channel, std above 0")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _neutral_left_out(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that the bytes of cards stay what they were before the field came.
+        fields: dict[str, Any] = plain(self)
+        if self.measured_on is None:
+            del fields["measured_on"]
+        return fields
+
+    @property
+    def measured_data(self) -> str | None:
+        """Fingerprint of the data that the accuracy was measured on; None = not known."""
+        return self.measured_on or self.fingerprint
 
     def metadata(self) -> dict[str, str]:
         """Return the safetensors metadata that carries this card."""
         return {_KEY: self.model_dump_json()}
 
 
-def is_pickle(path: Path) -> bool:
+def is_pickle(stream: BinaryIO) -> bool:
     """Return whether a file starts like a pickle, bare or in torch's zip archive."""
-    with open_file(path) as stream:
-        head = stream.read(9)
+    stream.seek(0)
+    head = stream.read(9)
     # A safetensors file starts with the length of its header, whose first byte may be a pickle's;
     # its ninth byte opens the header.
     return (head[:1] == b"\x80" and head[8:] != b"{") or head[:4] == b"PK\x03\x04"
 
 
-def refuse_pickle(path: Path) -> None:
-    """Refuse a file that is missing, unreadable, or a pickle, without executing anything.
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[BinaryIO, Header]]:
+    """Open a safetensors file and check its header; a pickle is refused without executing anything.
 
     Raises:
-        TeacherError: a `ValueError`, as the reference raises for missing teacher weights.
+        TeacherError: a `ValueError`, as the reference raises for missing teacher weights: the file
+            is missing, cannot be read, is a pickle, or no safetensors file.
     """
     try:
-        pickled = is_pickle(path)
+        with open_file(path) as stream:
+            if is_pickle(stream) or path.suffix in PICKLE_SUFFIXES:
+                raise TeacherError(
+                    f"weights {path}: a pickle is never loaded; convert it once with"
+                    f" {_conversion(path)}"
+                )
+            yield stream, read_header(stream)
+    except NotSafetensorsError as error:
+        raise TeacherError(f"weights {path}: not a safetensors file ({one_line(error)})") from None
     except OSError as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
-        raise TeacherError(f"weights {path}: {reason}{_near(path)}") from None
-    if pickled or path.suffix in (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt"):
-        raise TeacherError(
-            f"weights {path}: a pickle is never loaded; convert it once with {_conversion(path)}"
-        )
+        way = _near(path) if isinstance(error, FileNotFoundError) else ""
+        raise TeacherError(f"weights {path}: {reason}{way}") from None
+
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt")
 
 
 def _conversion(path: Path) -> str:
     same = path.suffix == ".safetensors"
-    out = f" --out {path.with_suffix('.converted.safetensors')}" if same else ""
-    return f"`kdgap convert {path} --model NAME{out}`"
+    out = f" --out {_quoted(path.with_suffix('.converted.safetensors'))}" if same else ""
+    return f"`kdgap convert {_quoted(path)} --model NAME --data DATA{out}`"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _near(path: Path) -> str:
     twin = path.with_suffix(".pth")
     if path.suffix == ".safetensors" and twin.is_file():
-        return f"; {twin} can be converted with `kdgap convert {twin} --model NAME`"
-    return "; train the teacher first, or give its path with --teacher-weights"
+        return f"; {twin} can be converted with {_conversion(twin)}"
+    return "; train the teacher first, or give another path (--teacher-weights)"
 
 
 def read_card(path: Path) -> Card:
     """Read the card of a weights file.
 
     Raises:
-        TeacherError: the file is missing, a pickle, damaged, or has no card.
+        TeacherError: see `opened`; or it has no card.
     """
-    refuse_pickle(path)
-    try:
-        with safe_open(path, framework="np") as stream:
-            metadata = stream.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise TeacherError(f"weights {path}: not a safetensors file ({one_line(error)})") from None
-    if _KEY not in metadata:
+    with opened(path) as (_, header):
+        return card_of(path, header)
+
+
+def card_of(path: Path, header: Header) -> Card:
+    """Return the card in a header.
+
+    Raises:
+        TeacherError: there is none, or a bad one.
+    """
+    if _KEY not in header.metadata:
         raise TeacherError(
             f"weights {path}: no card says what they are; make one with {_conversion(path)}"
         )
     try:
-        return Card.model_validate_json(metadata[_KEY])
+        return Card.model_validate_json(header.metadata[_KEY])
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"]) or "normalisation"
         raise TeacherError(f"weights {path}: bad card ({key}: {one_line(first['msg'])})") from None

@@ -68,17 +68,12 @@ def _git(root: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
-@cache
-def _code() -> dict[str, str | None]:
-    """Return what identifies the code of this process, found out once for all of its runs."""
-    return {"revision": git_revision(), "source_sha256": source_digest()}
-
-
 def provenance() -> dict[str, Any]:
     """Return what identifies code and libraries; environment variables from an allow-list only."""
     return {
         "kdgap": kdgap.__version__,
-        **_code(),
+        "revision": git_revision(),
+        "source_sha256": source_digest(),
         "python": platform.python_version(),
         "platform": f"{platform.system()}-{platform.machine()}",
         "packages": {name: installed_version(name) for name in _PACKAGES},

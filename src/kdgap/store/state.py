@@ -8,17 +8,19 @@ which everything verifies, so a torn or bit-flipped one costs an interval and no
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor
 
 from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, json_text, read_bytes, read_json, remove, write_atomic
 from kdgap.spec import canonical_json
 from kdgap.store.record import STATE
+from kdgap.store.tensorfile import NotSafetensorsError, read_header
+from kdgap.store.weights import read_tensors
 
 FORMAT = 1
 
@@ -111,8 +113,9 @@ class StateFiles:
             content = read_bytes(tensors)
             if hashlib.sha256(content).hexdigest() != state["tensors_sha256"]:
                 raise StoreDamagedError(f"{tensors}: torn or changed")
-            return Snapshot(load(content), state["facts"])
-        except (OSError, SafetensorError) as error:
+            stream = BytesIO(content)
+            return Snapshot(read_tensors(stream, read_header(stream)), state["facts"])
+        except (OSError, NotSafetensorsError) as error:
             raise StoreDamagedError(f"{tensors}: {error}") from None
 
 

@@ -1,69 +1,120 @@
-"""Reads one pickled checkpoint, as tensors only, and writes its tensors as safetensors.
+"""Lists the tensors of one pickled checkpoint on stdout, as JSON, without making any object.
 
-Run as a child process (`python -m kdgap.store.unpickle SOURCE TARGET`), so that even a flaw in the
-unpickler stays outside the process that holds the user's work. Prints one line on stderr and exits
-with 1 if the file holds anything but tensors and plain values.
+Run as a child process (`python -m kdgap.store.unpickle SOURCE`) with bounded memory, so that what a
+hostile file costs stays outside the process that holds the user's work. Prints one line on stderr
+and exits with 1 if the file cannot be read.
 """
 
-import pickle
-import re
+import json
 import resource
+import struct
 import sys
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-import torch
-from safetensors.torch import save_file
+import psutil
 
-MEMORY_BYTES = 32 * 2**30
-"""Address space of the child: libraries map several GiB, a hostile file must not take it all."""
+from kdgap.files import open_file
+from kdgap.store.checkpoint import Loaded, others_in, read_bare, tensors_in
+from kdgap.store.pickled import NotReadableError, read_pickle
+
+MAX_MEMORY = 4 * 2**30
+"""Address space in bytes: several times what a pickle within our bounds can take."""
+_MAX_PICKLE = 256 * 2**20
 
 
-def tensors_of(loaded: object) -> dict[str, torch.Tensor]:
-    """Return the state of a checkpoint: the reference's `model_state_dict`, or a bare state.
+def bound_memory() -> None:
+    """Bound this process's memory by the machine's and its own limits; never loosen one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = min(MAX_MEMORY, psutil.virtual_memory().available)
+    if soft == resource.RLIM_INFINITY or wanted < soft:
+        with suppress(ValueError, OSError):  # macOS knows the limit and refuses to set it
+            resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
 
-    The reference keeps its network under `model.`, data-parallel wrappers theirs under `module.`.
+
+def read_checkpoint(stream: BinaryIO) -> Loaded:
+    """Read a checkpoint: torch's archive, its older format, or a plain pickle.
+
+    Raises:
+        NotReadableError: the file is none of these, is damaged, or beyond our bounds.
+        OSError: it cannot be read.
     """
-    if isinstance(loaded, dict):
-        for key in ("model_state_dict", "state_dict", "model"):
-            if isinstance(loaded.get(key), dict):
-                loaded = loaded[key]
-                break
-    if not isinstance(loaded, dict) or not loaded:
-        raise ValueError("holds no state dictionary")
-    state: dict[str, torch.Tensor] = {}
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise ValueError(f"entry {name!r} of its state dictionary is no tensor")  # noqa: TRY004  (the file is at fault, not a caller)
-        state[name] = value.detach().clone().contiguous()
-    for prefix in ("module.", "model."):
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
+    archive = stream.read(2) == b"PK"
+    stream.seek(0)
+    return _read_archive(stream) if archive else read_bare(stream)
 
 
-def main(source: str, target: str) -> int:
-    """Convert one file; return the exit code."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+_DAMAGED = (BadZipFile, NotImplementedError, RuntimeError, ValueError, OverflowError, EOFError)
+
+
+def _read_archive(stream: BinaryIO) -> Loaded:
     try:
-        # A stream, for torch reads a path by its suffix, and the suffix may be wrong.
-        with Path(source).open("rb") as stream:
-            loaded = torch.load(stream, map_location="cpu", weights_only=True)
-        save_file(tensors_of(loaded), target)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError, KeyError) as error:
-        print(describe(error), file=sys.stderr)
+        with ZipFile(stream) as archive:
+            return _of_archive(stream, archive)
+    except NotReadableError:
+        raise
+    except (*_DAMAGED, struct.error):
+        raise NotReadableError("is a damaged zip archive") from None
+
+
+def _of_archive(stream: BinaryIO, archive: ZipFile) -> Loaded:
+    records = {record.filename: record for record in archive.infolist()}
+    found = [name for name in records if name.rpartition("/")[2] == "data.pkl"]
+    if len(found) != 1:
+        raise NotReadableError("is a zip archive, but none that torch writes")
+    folder = found[0].removesuffix("data.pkl")
+    pickle, order = records[found[0]], records.get(f"{folder}byteorder")
+    # torch compresses none of these; so nothing is longer than the file.
+    if any(r.compress_type != ZIP_STORED for r in (pickle, order) if r is not None):
+        raise NotReadableError("its records are compressed, which torch never does")
+    if pickle.file_size > _MAX_PICKLE:
+        raise NotReadableError(f"its pickle is longer than {_MAX_PICKLE:,} bytes")
+    if order is not None and archive.open(order).read(7) != b"little":
+        raise NotReadableError("its numbers are big-endian")
+    root, _ = read_pickle(BytesIO(archive.read(pickle)))
+    data = f"{folder}data/"
+    storages = {
+        name.removeprefix(data): (_start(stream, record), record.file_size)
+        for name, record in records.items()
+        if name.startswith(data) and record.compress_type == ZIP_STORED
+    }
+    return Loaded(root, storages)
+
+
+def _start(stream: BinaryIO, record: ZipInfo) -> int:
+    """Return where a record's bytes begin: behind its own header, name and padding."""
+    stream.seek(record.header_offset)
+    head = stream.read(30)
+    if len(head) < 30 or head[:4] != b"PK\x03\x04":
+        raise NotReadableError("is a damaged zip archive")
+    name, extra = struct.unpack("<HH", head[26:])
+    return int(record.header_offset + 30 + name + extra)
+
+
+def main(source: str) -> int:
+    """List one file; return the exit code."""
+    bound_memory()
+    try:
+        with open_file(Path(source)) as stream:
+            loaded = read_checkpoint(stream)
+            tensors = list(tensors_in(loaded))
+    except NotReadableError as error:
+        print(error, file=sys.stderr)
         return 1
+    except OSError as error:
+        print(error.strerror or error, file=sys.stderr)
+        return 1
+    except (MemoryError, RecursionError):
+        # On a line of its own: Python may have said something while memory ran out.
+        print("\nneeds more memory than a checkpoint of ours can", file=sys.stderr)
+        return 1
+    rows = [tensor.row() for tensor in tensors]
+    print(json.dumps({"tensors": rows, "others": others_in(loaded, tensors)[:100]}))
     return 0
 
 
-def describe(error: Exception) -> str:
-    """Return what is wrong in our words; torch's own advise to load the file without checks."""
-    named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if named:
-        return f"its pickle asks for {named[1]}, and only tensors and plain values are read"
-    if isinstance(error, ValueError):
-        return str(error)
-    return "is no checkpoint of tensors"
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(sys.argv[1]))

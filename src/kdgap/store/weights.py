@@ -1,16 +1,39 @@
 """Weights on disk: safetensors with a card; hashed by content; never a pickle."""
 
 import hashlib
+import resource
 from pathlib import Path
+from typing import BinaryIO
 
+import psutil
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
-from kdgap.errors import TeacherError, one_line
+from kdgap.errors import TeacherError
 from kdgap.files import write_atomic
-from kdgap.store.card import Card, read_card, refuse_pickle
+from kdgap.store.card import Card, card_of, opened
+from kdgap.store.tensorfile import Entry, Header, NotSafetensorsError
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+    "C64": torch.complex64,
+}
+"""The types of `tensorfile.BYTES`."""
 
 
 def weight_hash(state: dict[str, Tensor]) -> str:
@@ -41,27 +64,74 @@ def write_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:
     write_atomic(path, safetensors_bytes(state, card))
 
 
+def read_tensors(stream: BinaryIO, header: Header) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file whose header was checked.
+
+    Raises:
+        NotSafetensorsError: the file shrinks while it is read.
+    """
+    return {name: _tensor(stream, entry) for name, entry in header.tensors.items()}
+
+
+def require_free(path: Path, needed: int) -> None:
+    """Refuse tensors of so many bytes where they do not fit into memory.
+
+    Raises:
+        TeacherError: with both sizes.
+    """
+    free = psutil.virtual_memory().available
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        free = max(0, min(free, limit - psutil.Process().memory_info().vms))
+    if needed > free:
+        raise TeacherError(
+            f"weights {path}: tensors of {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB of"
+            " memory are free"
+        )
+
+
+def _tensor(stream: BinaryIO, entry: Entry) -> Tensor:
+    tensor = torch.empty(entry.shape, dtype=DTYPES[entry.dtype])
+    read_into(stream, entry.start, tensor)
+    return tensor
+
+
+def read_into(stream: BinaryIO, start: int, tensor: Tensor) -> None:
+    """Fill a contiguous tensor on the CPU with the bytes of a file from `start` on.
+
+    Raises:
+        NotSafetensorsError: the file ends before.
+    """
+    left = tensor.reshape(-1).view(torch.uint8).numpy().data
+    stream.seek(start)
+    while left:
+        count = stream.readinto(left)  # type: ignore[attr-defined]  # every stream of ours has it
+        if not count:
+            raise NotSafetensorsError("the file ends within a tensor")
+        left = left[count:]
+
+
 def read_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file.
 
     Raises:
         TeacherError: the file is missing, a pickle or damaged.
     """
-    refuse_pickle(path)
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError, ValueError) as error:
-        raise TeacherError(f"weights {path}: {one_line(error)}") from None
+    with opened(path) as (stream, header):
+        require_free(path, header.size)
+        return read_tensors(stream, header)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Read weights and card, and check the one against the other.
 
     Raises:
-        TeacherError: see `read_card`; or the weights are not those that the card names.
+        TeacherError: see `opened` and `card_of`; or the weights are not those that the card names.
     """
-    card = read_card(path)
-    state = read_state(path)
+    with opened(path) as (stream, header):
+        card = card_of(path, header)
+        require_free(path, header.size)
+        state = read_tensors(stream, header)
     found = weight_hash(state)
     if found != card.weight_hash:
         raise TeacherError(

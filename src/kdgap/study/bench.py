@@ -91,7 +91,12 @@ class Bench:
         own = teacher.run is not None
         path = self._directory.path / teacher.weights if own else Path(teacher.weights)
         try:
-            weights = open_teacher(path, teacher.model.name, unmeasured=False)
+            weights = open_teacher(
+                path,
+                teacher.model.name,
+                unmeasured=False,
+                data_root=planned.run.place.data_root,
+            )
         except TeacherError as error:
             if own:
                 raise StoreDamagedError(str(error)) from None
@@ -108,6 +113,14 @@ class Bench:
                 f"{path}: these are not the teacher's weights that this study began with"
                 f" (hash {weights.card.weight_hash[:12]}, locked {locked[:12]})"
             )
+        if not own:  # what is trained here sees this study's data as this study does
+            view = [list(weights.card.mean), list(weights.card.std)]
+            locked = self._directory.lock_fact(f"teacher-{name}-normalisation", view)
+            if locked != view:
+                raise BadInputError(
+                    f"{path}: this study began with a teacher that normalised with mean {locked[0]}"
+                    f" and std {locked[1]}; its card says {view[0]} and {view[1]} now"
+                )
         return weights
 
     def prepare(self, planned: PlannedRun, weights: TeacherWeights | None) -> Prepared:
@@ -124,10 +137,8 @@ class Bench:
         teacher, card = None, None
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)
-            teacher, card = (
-                Teacher(weights.network, run, self.device),
-                weights.card,
-            )
+            card = weights.card
+            teacher = Teacher(weights.network, run, self.device, (card.mean, card.std))
         return Prepared(run, self.device, dataset, parts, teacher, card)
 
     def _split(self, data: DataSpec, dataset: Dataset) -> Parts:

@@ -171,7 +171,11 @@ def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:
             "kd_type",
         )
     weights = open_teacher(
-        Path(config.teacher_weights), config.teacher, unmeasured=config.allow_unmeasured_teacher
+        Path(config.teacher_weights),
+        config.teacher,
+        unmeasured=config.allow_unmeasured_teacher,
+        data_root=config.data_root,
+        otherwise=", or set allow_unmeasured_teacher: true",
     )
     known = {"run": weights.run_id} if weights.run_id else {"weight_hash": weights.card.weight_hash}
     return TeacherSpec(model=weights.card.model, weights=config.teacher_weights, **known), weights

@@ -1,107 +1,185 @@
 """A checkpoint from elsewhere becomes safetensors with a card: the one way in for pickles."""
 
 import subprocess
-import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+import torch
 from torch import Tensor
 
 from kdgap import child
-from kdgap.data import DATASETS, Request, load_dataset
-from kdgap.errors import BadInputError, one_line
-from kdgap.leftovers import scratch_prefix
+from kdgap.errors import BadInputError, TeacherError, one_line
+from kdgap.files import open_file, parse_json
 from kdgap.models import build_model, load_state
 from kdgap.models.build import check_model
 from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, is_pickle
+from kdgap.store.found_tensor import Contents, FoundTensor
 from kdgap.store.record import export_bytes
-from kdgap.store.weights import safetensors_bytes, weight_hash
+from kdgap.store.tensorfile import NotSafetensorsError, read_header
+from kdgap.store.weights import DTYPES, read_into, require_free, safetensors_bytes, weight_hash
+from kdgap.study.fitting import TensorSet, fit, remarks
+from kdgap.study.teacher import measuring_command
+from kdgap.study.trained_on import TrainedOn
 
 SECONDS = 600
-_CLASSES = {
-    "cifar10": (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    )
-}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The file that was written, what was done (a line each), and the command that measures it."""
+
+    path: Path
+    remarks: list[str]
+    measuring: str
 
 
 def convert_checkpoint(
-    source: Path, model: ModelSpec, data: str, data_root: Path | None, out: Path | None
-) -> Path:
-    """Convert a checkpoint and return the file written; its card has no accuracy yet.
+    source: Path, model: ModelSpec, on: TrainedOn, out: Path | None, take: str | None = None
+) -> Converted:
+    """Convert a checkpoint; the card of what is written has no accuracy yet.
 
     Args:
-        source: a `.pth` of the reference, a bare state dictionary, or safetensors without a card.
+        source: any file that holds one set of tensors of that architecture: a pickle of torch, or
+            safetensors.
         model: its architecture.
-        data: the data set it was trained on, for classes and normalisation.
-        data_root: folder with that data; not needed for CIFAR-10.
+        on: what it was trained on, for classes and normalisation.
         out: where to write; None = the source with the suffix `.safetensors`.
+        take: which set of tensors to take, where several fit.
 
     Raises:
-        BadInputError: the file is not a checkpoint of that architecture.
+        BadInputError: the file holds no such set, or several.
     """
     target = out or source.with_suffix(".safetensors")
     if target.exists() and (out is None or target.resolve() == source.resolve()):
         raise BadInputError(f"{target}: exists already; name the file to write with --out")
-    if not source.is_file():
-        raise BadInputError(f"{source}: {'is a folder' if source.is_dir() else 'not found'}")
     check_model(model)
-    state = _read(source)
-    classes, channels, image_size, mean, std = _facts(data, data_root)
-    network = build_model(model, len(classes), channels, image_size, 0)
+    try:
+        with open_file(source) as stream:
+            contents = _contents(source, stream)
+            facts = on.facts()
+            network = build_model(model, len(facts.classes), facts.channels, facts.image_size, 0)
+            own = network.state_dict()
+            chosen, state = _choose(source, stream, contents, own, take)
+    except OSError as error:
+        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
+        raise BadInputError(f"{source}: {reason}") from None
     load_state(network, state, str(source))
     card = Card(
         model=model,
-        classes=classes,
-        channels=channels,
-        image_size=image_size,
-        mean=mean,
-        std=std,
-        data=data,
+        data=on.data,
         fingerprint=None,
         weight_hash=weight_hash(state),
         checkpoint="converted",
+        **vars(facts),
     )
     export_bytes(target, safetensors_bytes(state, card))
-    return target
+    types = {name: tensor.dtype for name, tensor in own.items()}
+    said = [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
+    return Converted(target, said, measuring_command(target, on.data_root))
 
 
-def _read(source: Path) -> dict[str, Tensor]:
-    if source.suffix == ".safetensors" and not is_pickle(source):
+# What is in the file
+
+
+def _contents(source: Path, stream: BinaryIO) -> Contents:
+    pickled = is_pickle(stream)
+    stream.seek(8)
+    if not pickled and (source.suffix == ".safetensors" or stream.read(1) == b"{"):
         try:
-            return dict(load_file(source))
-        except (SafetensorError, OSError) as error:
-            raise BadInputError(f"{source}: {one_line(error)}") from None
-    with tempfile.TemporaryDirectory(prefix=scratch_prefix("convert")) as folder:
-        plain = Path(folder) / "state.safetensors"
-        command = child.command("kdgap.store.unpickle", str(source), str(plain))
-        try:
-            done = subprocess.run(
-                command,
-                env=child.environment(),
-                capture_output=True,
-                text=True,
-                timeout=SECONDS,
-                check=False,
+            header = read_header(stream)
+        except NotSafetensorsError as error:
+            raise BadInputError(f"{source}: not a safetensors file ({one_line(error)})") from None
+        return Contents(
+            tuple(
+                FoundTensor((name,), e.dtype, e.shape, _dense(e.shape), e.start, e.size)
+                for name, e in header.tensors.items()
             )
-        except subprocess.TimeoutExpired:
-            raise BadInputError(f"{source}: not read within {SECONDS} s") from None
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise BadInputError(f"{source}: cannot be converted: {one_line(lines[-1], 200)}")
-        return dict(load_file(plain))
+        )
+    try:
+        done = subprocess.run(
+            child.command("kdgap.store.unpickle", str(source)),
+            env=child.environment(),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BadInputError(f"{source}: not read within {SECONDS} s") from None
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise BadInputError(f"{source}: cannot be converted: {one_line(lines[-1], 200)}")
+    listed = parse_json(done.stdout)
+    return Contents(tuple(map(FoundTensor.of, listed["tensors"])), tuple(listed["others"]))
 
 
-def _facts(
-    data: str, root: Path | None
-) -> tuple[tuple[str, ...], int, tuple[int, int], tuple[float, ...], tuple[float, ...]]:
-    """Classes, channels, image size, mean and deviation that the weights were trained with."""
-    entry = DATASETS[data]
-    if root is None and data in _CLASSES and entry.mean is not None and entry.std is not None:
-        return _CLASSES[data], 3, (32, 32), entry.mean, entry.std
-    if root is None and data != "digits":
-        raise BadInputError(f"--data {data}: name the folder that holds it with --data-root")
-    dataset = load_dataset(data, Request(root or Path("data")))
-    return dataset.classes, dataset.channels, dataset.image_size, dataset.mean, dataset.std
+def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(torch.Size(shape[axis + 1 :]).numel() for axis in range(len(shape)))
+
+
+def _choose(
+    source: Path,
+    stream: BinaryIO,
+    contents: Contents,
+    own: dict[str, Tensor],
+    take: str | None,
+) -> tuple[TensorSet, dict[str, Tensor]]:
+    """Return the one set that fits, read, in the types of the network."""
+    fitting = fit(contents.tensors, {name: tuple(tensor.shape) for name, tensor in own.items()})
+    if not fitting.sets:
+        raise TeacherError(f"{source}: {fitting.misfit}")
+    names = ", ".join(each.name for each in fitting.sets)
+    sets = [each for each in fitting.sets if take in (None, each.name)]
+    if not sets:
+        raise BadInputError(f"--take {take}: {source} holds no such set; it holds {names}")
+    length = stream.seek(0, 2)
+    by_hash: dict[str, tuple[TensorSet, dict[str, Tensor]]] = {}
+    for each in sets:
+        state = _read(source, stream, length, each, own)
+        by_hash.setdefault(weight_hash(state), (each, state))
+        if len(by_hash) > 1:
+            raise BadInputError(
+                f"{source}: holds {len(fitting.sets)} sets of tensors that fit: {names}; choose one"
+                f" with --take, such as --take {fitting.sets[0].name}"
+            )
+    return next(iter(by_hash.values()))
+
+
+def _read(
+    source: Path, stream: BinaryIO, length: int, chosen: TensorSet, own: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    tensors = chosen.tensors.values()
+    # Nothing is read that repeats what the file holds once: a few bytes could be any size.
+    needed = max(sum(t.size for t in tensors), sum(t.extent for t in tensors))
+    if needed > length:
+        raise BadInputError(
+            f"{source}: its tensors share or repeat what it holds: {needed:,} bytes of tensors in a"
+            f" file of {length:,}"
+        )
+    require_free(source, needed)
+    state = {}
+    for name, like in own.items():
+        found = chosen.tensors.get(name)
+        if found is None:
+            state[name] = torch.zeros_like(like)
+            continue
+        tensor = _tensor(source, stream, length, found)
+        if tensor.is_floating_point() and not like.is_floating_point():
+            tensor = tensor.nan_to_num().round()  # a counter that was averaged
+        state[name] = tensor.to(like.dtype)
+    return state
+
+
+def _tensor(source: Path, stream: BinaryIO, length: int, found: FoundTensor) -> Tensor:
+    dtype = DTYPES[found.dtype]
+    inside = found.content is not None or found.start + found.extent <= length
+    if found.extent > found.room or not inside:
+        raise BadInputError(f"{source}: {'.'.join(found.path)!r} is cut short; the file is damaged")
+    flat = torch.empty(found.extent // dtype.itemsize, dtype=dtype)
+    if found.content is None:
+        read_into(stream, found.start, flat)
+    elif found.extent:
+        flat = torch.frombuffer(bytearray(found.content[: found.extent]), dtype=dtype)
+    return flat.as_strided(found.shape, found.stride).clone(memory_format=torch.contiguous_format)

@@ -14,8 +14,9 @@ from kdgap.spec import DataSpec, run_id
 from kdgap.store.weights import weight_hash
 from kdgap.study.results import Prepared
 
-Answers = dict[tuple[str, DataSpec, str], Tensor]
-"""Logits on the test images by weight hash, data and precision."""
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
+Answers = dict[tuple[str, DataSpec, str, Normalisation], Tensor]
+"""Logits on the test images by weight hash, data, precision and normalisation."""
 
 
 def _loaded(prepared: Prepared, state: State, source: str) -> Network:
@@ -57,18 +58,17 @@ def open_door(
 
     known = {} if known is None else known
 
-    def answers(weights: str, build: Callable[[], Network]) -> Tensor:
-        key = (weights, run.data, run.precision)
+    def answers(weights: str, build: Callable[[], Network], own: Normalisation) -> Tensor:
+        key = (weights, run.data, run.precision, own)
         if key not in known:
-            known[key] = predict(
-                build(), test, dataset.mean, dataset.std, run.precision, prepared.device, pause
-            )
+            known[key] = predict(build(), test, *own, run.precision, prepared.device, pause)
         return known[key]
 
     teacher_logits = None
     if prepared.teacher is not None and prepared.card is not None:
         network = prepared.teacher.network
-        teacher_logits = answers(prepared.card.weight_hash, lambda: network)
+        own = (prepared.card.mean, prepared.card.std)
+        teacher_logits = answers(prepared.card.weight_hash, lambda: network, own)
         record["teacher"] = {
             "weight_hash": prepared.card.weight_hash,
             **scores(teacher_logits, test.labels, dataset.classes),
@@ -78,7 +78,8 @@ def open_door(
         measured = {}
         for name, state in states.items():
             digest = weight_hash(state)
-            logits = answers(digest, partial(_loaded, prepared, state, f"{name} weights"))
+            build = partial(_loaded, prepared, state, f"{name} weights")
+            logits = answers(digest, build, (dataset.mean, dataset.std))
             measured[name] = {
                 "weight_hash": digest,
                 **scores(logits, test.labels, dataset.classes),

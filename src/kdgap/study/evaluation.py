@@ -127,6 +127,7 @@ def open_recorded(
     """
     if prepared.dataset.fingerprint != record.run["data"]["fingerprint"]:
         raise BadInputError(f"{directory.path}: the data is not what the run was trained on")
+    prepared.refuse_other_view(record.run["teacher"], str(directory.path))
     states = recorded_states(directory, record)
     if record.test is None or record.tested:  # else an opening was cut off, and is noted
         directory.log_opening({"when": _now(), "by": by})
@@ -175,19 +176,27 @@ class _Setting:
     device: torch.device
 
     def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
-        data = self.dataset
+        card = weights.card
         precision: Precision = self.conditions["precision"]
-        network = place(weights.network, weights.card.model, self.device)
-        return predict(network, images, data.mean, data.std, precision, self.device)
+        network = place(weights.network, card.model, self.device)
+        return predict(network, images, card.mean, card.std, precision, self.device)
 
 
-def _setting(path: Path, architecture: str | None, data_root: Path, device_name: str) -> _Setting:
+def _setting(
+    path: Path,
+    architecture: str | None,
+    data_root: Path,
+    device_name: str,
+    val_size: int | None = None,
+) -> _Setting:
     weights = open_teacher(path, architecture, unmeasured=True)
     device = pick_device(device_name)
     make_deterministic(0, None)
     dataset = _dataset_of(weights.card, data_root)
     check_teacher(weights, dataset, device, same_data=False)
     conditions = _conditions(weights.card)
+    if val_size is not None:
+        conditions["val_size"] = val_size
     split = {key: conditions[key] for key in ("val_size", "split_seed", "limit", "choose_on")}
     return _Setting(weights, dataset, split_dataset(dataset, **split), conditions, device)
 
@@ -200,6 +209,7 @@ def evaluate_weights(
     device: str,
     architecture: str | None = None,
     teacher_architecture: str | None = None,
+    val_size: int | None = None,
 ) -> dict[str, Any]:
     """Return accuracy, calibration and, with a teacher, fidelity of a weights file.
 
@@ -210,7 +220,7 @@ def evaluate_weights(
         other = open_teacher(teacher, teacher_architecture, unmeasured=True)
     if split == "test":
         _refuse_untested_run(path.parent)
-    setting = _setting(path, architecture, data_root, device)
+    setting = _setting(path, architecture, data_root, device, val_size)
     dataset = setting.dataset
     images = setting.parts.val if split == "val" else setting.parts.test
     logits = setting.logits(setting.weights, images)
@@ -250,8 +260,16 @@ def _refuse_untested_run(folder: Path) -> None:
         )
 
 
-def write_measured_card(path: Path, data_root: Path, device: str) -> Card:
+def write_measured_card(
+    path: Path, data_root: Path, device: str, val_size: int | None = None
+) -> Card:
     """Measure validation accuracy on the data at hand and write it into the file's card.
+
+    Args:
+        path: a weights file with a card.
+        data_root: folder that holds the data.
+        device: where to measure.
+        val_size: validation images; None = as in its last measurement, or the data set's usual.
 
     Raises:
         BadInputError: the file belongs to a run, whose manifest vouches for it as it is.
@@ -260,14 +278,19 @@ def write_measured_card(path: Path, data_root: Path, device: str) -> Card:
         raise BadInputError(
             f"{path}: belongs to a finished run, whose record is closed; copy it first"
         )
-    setting = _setting(path, None, data_root, device)
+    setting = _setting(path, None, data_root, device, val_size)
     weights, val = setting.weights, setting.parts.val
     measured = MeasuredAccuracy(
         value=accuracy(setting.logits(weights, val), val.labels),
         environment=environment_digest(setting.device),
         **setting.conditions,
     )
-    update = {"accuracy": measured, "fingerprint": setting.dataset.fingerprint}
+    here, trained = setting.dataset.fingerprint, weights.card.fingerprint
+    update = {
+        "accuracy": measured,
+        "fingerprint": trained or here,
+        "measured_on": None if trained in (None, here) else here,
+    }
     card = weights.card.model_copy(update=update)
     state, _ = read_weights(path)
     export_bytes(path, safetensors_bytes(state, card))

@@ -11,6 +11,7 @@ from kdgap.data import Dataset, Parts
 from kdgap.engine.device import environment, environment_digest
 from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
+from kdgap.errors import BadInputError
 from kdgap.models import model_cost
 from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
@@ -19,6 +20,8 @@ from kdgap.store.provenance import provenance
 from kdgap.store.weights import weight_hash
 
 SMOKE_FLAG = "smoke run: the data was limited, so these numbers are no result"
+
+OTHER_IMAGES_FLAG = "the teacher was trained on other images: it may know some of the validation's"
 
 TEST_CHOSEN_FLAG = "epochs were chosen on the test images: the accuracies are optimistic"
 
@@ -33,6 +36,22 @@ class Prepared:
     parts: Parts
     teacher: Teacher | None
     card: Card | None
+
+    def refuse_other_view(self, recorded: dict[str, Any] | None, place: str) -> None:
+        """Refuse a teacher that sees images otherwise than the recorded one did.
+
+        Raises:
+            BadInputError: the normalisation of its card is not the recorded card's.
+        """
+        if self.card is None or recorded is None:
+            return
+        now = [list(self.card.mean), list(self.card.std)]
+        if now != [list(recorded["mean"]), list(recorded["std"])]:
+            raise BadInputError(
+                f"{place}: its teacher normalised with mean {recorded['mean']} and std"
+                f" {recorded['std']}, the card of these weights says {now[0]} and {now[1]}; use the"
+                " former file, or another output directory"
+            )
 
 
 def make_card(
@@ -133,6 +152,8 @@ def flags_of(prepared: Prepared) -> list[str]:
         flags.append("the teacher's accuracy was never measured")
     if card is not None and card.accuracy is not None and card.accuracy.limit is not None:
         flags.append("the teacher comes from a smoke run")
+    if card is not None and card.fingerprint not in (None, prepared.dataset.fingerprint):
+        flags.append(OTHER_IMAGES_FLAG)
     return flags
 
 

@@ -38,10 +38,11 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     check_trainable(run, len(parts.train))
     if weights is not None:
         check_teacher(weights, dataset, device)
-    teacher = None
+    teacher, card = None, None
     if weights is not None:
-        teacher = Teacher(weights.network, run, device)
-    return Prepared(run, device, dataset, parts, teacher, None if weights is None else weights.card)
+        card = weights.card
+        teacher = Teacher(weights.network, run, device, (card.mean, card.std))
+    return Prepared(run, device, dataset, parts, teacher, card)
 
 
 def train_single(
@@ -89,6 +90,7 @@ def train_single(
         raise BadInputError(
             f"output_dir {directory.path}: holds this run on other data; give another output_dir"
         )
+    prepared.refuse_other_view(record.run["teacher"], f"output_dir {directory.path}")
     StateFiles(directory.path, identifier).clear()  # a crash may have left them beside the record
     closed = record.test is None and open_test
     hint = f"; `kdgap evaluate {directory.path}` opens its test door" if closed else ""

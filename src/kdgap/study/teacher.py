@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from math import sqrt
 from pathlib import Path
+from shlex import quote
+from typing import Any
 
 import torch
 
@@ -22,28 +25,47 @@ from kdgap.store.weights import read_weights
 
 TOLERANCE = 0.005
 """How far a re-measured accuracy may be from the card's in another environment."""
+CHANCE = 4.0
+"""Standard errors by which an accuracy on other images may be lower; 3 in 100,000 by chance."""
 
 
 @dataclass(frozen=True)
 class TeacherWeights:
     """A network with the weights of a file, and the file's card.
 
-    `run_id` names the run that made them, where that run's verified record lies beside the file.
+    `run_id` names the run that made them, where that run's verified record lies beside the file;
+    `data_root` is where the data is that they are measured on.
     """
 
     path: Path
     network: Network
     card: Card
     run_id: str | None = None
+    data_root: str | None = None
 
 
-def open_teacher(path: Path, architecture: str | None, *, unmeasured: bool) -> TeacherWeights:
+def measuring_command(path: Path, data_root: Path | str | None) -> str:
+    """Return the command that measures a weights file and notes its accuracy in its card."""
+    root = "" if data_root in (None, "data") else f" --data-root {quote(str(data_root))}"
+    return f"kdgap evaluate {quote(str(path))} --write-card{root}"
+
+
+def open_teacher(
+    path: Path,
+    architecture: str | None,
+    *,
+    unmeasured: bool,
+    data_root: str | None = None,
+    otherwise: str = "",
+) -> TeacherWeights:
     """Read a teacher, checking everything that can be checked without data.
 
     Args:
         path: a safetensors file with a card.
         architecture: what the configuration says it is; None = whatever the card says.
         unmeasured: whether a teacher whose accuracy was never measured may be used.
+        data_root: folder with the data to measure it on, for the advice.
+        otherwise: what else the user may do, for the advice.
 
     Raises:
         TeacherError: a `ValueError`, as in the reference.
@@ -56,12 +78,12 @@ def open_teacher(path: Path, architecture: str | None, *, unmeasured: bool) -> T
         )
     if card.accuracy is None and not unmeasured:
         raise TeacherError(
-            f"weights {path}: their accuracy was never measured; measure it with `kdgap evaluate"
-            f" {path} --write-card`, or set allow_unmeasured_teacher: true"
+            f"weights {path}: their accuracy was never measured; measure it with"
+            f" `{measuring_command(path, data_root)}`{otherwise}"
         )
     network = build_model(card.model, len(card.classes), card.channels, card.image_size, 0)
     load_state(network, state, f"weights {path}")
-    return TeacherWeights(path, network.eval(), card, _verified_run(path, card))
+    return TeacherWeights(path, network.eval(), card, _verified_run(path, card), data_root)
 
 
 def _verified_run(path: Path, card: Card) -> str | None:
@@ -83,11 +105,15 @@ def check_teacher(
 ) -> None:
     """Check a teacher against the data: classes, images, and its accuracy on validation.
 
+    It may have been trained on other images of these classes, and with another normalisation, which
+    stays its own. Its accuracy must hold: exactly in an equal environment, within `TOLERANCE` in
+    another; on other images it may be lower by no more than `CHANCE` explains, besides.
+
     Args:
         teacher: an opened teacher.
         dataset: the student's data.
         device: where to measure.
-        same_data: whether the card must name this very data, and its accuracy must hold.
+        same_data: whether its accuracy must hold on this data.
         pause: called before each batch of the measurement, and may raise to stop.
 
     Raises:
@@ -104,19 +130,7 @@ def check_teacher(
         takes = "x".join(map(str, (card.channels, *card.image_size)))
         has = "x".join(map(str, (dataset.channels, *dataset.image_size)))
         raise TeacherError(f"{name}: it takes {takes} images, {dataset.name} has {has}")
-    if (card.mean, card.std) != (dataset.mean, dataset.std):
-        raise TeacherError(
-            f"{name}: it was trained with another normalisation: mean {card.mean}, std {card.std}"
-        )
-    if not same_data:
-        return
-    if card.fingerprint is not None and card.fingerprint != dataset.fingerprint:
-        raise TeacherError(
-            f"{name}: it was trained on other data: fingerprint {card.fingerprint[:12]},"
-            f" this {dataset.name} is {dataset.fingerprint[:12]}; if that is meant, measure it here"
-            " with `kdgap evaluate COPY --write-card` on a copy of the file"
-        )
-    if card.accuracy is not None:
+    if same_data and card.accuracy is not None:
         _check_accuracy(teacher, card.accuracy, dataset, device, pause)
 
 
@@ -130,13 +144,28 @@ def _check_accuracy(
     measured = measure(teacher, dataset, claimed, device, pause)
     same_environment = claimed.environment == environment_digest(device)
     allowed = 0.0 if same_environment else TOLERANCE
-    if abs(measured - claimed.value) > allowed:
-        environment = "an equal" if same_environment else "another"
+    lower, where = claimed.value - measured, "an equal" if same_environment else "another"
+    found = f"in {where} environment"
+    if teacher.card.measured_data not in (None, dataset.fingerprint):
+        # Two samples of images: higher is no sign of other weights, for it may know these images.
+        share = (claimed.value + measured) / 2
+        allowed = TOLERANCE + CHANCE * sqrt(2 * share * (1 - share) / _images(claimed, dataset))
+        wrong, found = lower > allowed, "on other images than then"
+    else:
+        wrong = abs(lower) > allowed
+    if wrong:
         raise TeacherError(
             f"teacher {teacher.path}: its card says {claimed.value:.2%} validation accuracy,"
-            f" measured {measured:.2%} (in {environment} environment,"
-            f" {allowed * 100:g} pp allowed)"
+            f" measured {measured:.2%} ({found}, {allowed * 100:.2g} pp allowed); if these weights"
+            " are meant, copy the file and measure the copy:"
+            f" `{measuring_command(Path('COPY'), teacher.data_root)}`"
         )
+
+
+def _images(on: MeasuredAccuracy, dataset: Dataset) -> int:
+    """Return how many images an accuracy was measured on."""
+    count = len(dataset.test) if on.choose_on == "test" else on.val_size
+    return min(count, on.limit or count)
 
 
 def measure(
@@ -156,15 +185,17 @@ def measure(
         pause: called before each batch, and may raise to stop.
     """
     split = on.model_dump(include={"val_size", "split_seed", "limit", "choose_on"})
-    key = canonical_json(
-        {
-            "weights": teacher.card.weight_hash,
-            "data": dataset.fingerprint,
-            "split": split,
-            "precision": on.precision,
-            "environment": environment_digest(device),
-        }
-    )
+    card = teacher.card
+    asked: dict[str, Any] = {
+        "weights": card.weight_hash,
+        "data": dataset.fingerprint,
+        "split": split,
+        "precision": on.precision,
+        "environment": environment_digest(device),
+    }
+    if (card.mean, card.std) != (dataset.mean, dataset.std):
+        asked["normalisation"] = [card.mean, card.std]
+    key = canonical_json(asked)
     path = cache_folder() / "measured" / f"{sha256(key.encode()).hexdigest()}.json"
     try:
         return float(read_json(path)["val_acc"])
@@ -173,7 +204,7 @@ def measure(
     parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
     network = place(teacher.network, teacher.card.model, device)
-    logits = predict(network, parts.val, dataset.mean, dataset.std, on.precision, device, pause)
+    logits = predict(network, parts.val, card.mean, card.std, on.precision, device, pause)
     value = accuracy(logits, parts.val.labels)
     try:
         make_folder(path.parent)

@@ -97,6 +97,7 @@ class Attempt:
                 f" {snapshot.facts['data'][:12]}, now {here[:12]}); bring back the data, or use"
                 " another output directory"
             )
+        self.prepared.refuse_other_view(snapshot.facts.get("teacher"), str(self.directory.path))
         self.member.resume(snapshot)
         epoch, step = self.member.place
         say(f"{self.directory.path}: goes on from step {step} of epoch {epoch + 1}")
@@ -109,6 +110,9 @@ class Attempt:
         snapshot.facts["environment"] = environment_digest(self.prepared.device)
         snapshot.facts["data"] = self.prepared.dataset.fingerprint
         snapshot.facts["elsewhere"] = self._elsewhere
+        card = self.prepared.card
+        if card is not None:
+            snapshot.facts["teacher"] = {"mean": card.mean, "std": card.std}
         self._states.write(snapshot)
 
     def end(self, open_test: TestDoor) -> None:

@@ -1,0 +1,114 @@
+"""A teacher sees the same augmented pixels as its students, normalised as it was trained."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from kdgap.data import normalise
+from kdgap.engine import cohort
+from kdgap.engine.cohort import train_cohort
+from kdgap.engine.teacher import Teacher
+from kdgap.errors import StoppedError
+from kdgap.spec import RunSpec
+from kdgap.store.state import StateFiles
+from tests.engine.conftest import Lab, trained
+from tests.engine.test_cohort import StopAfter, grid, members, outcome
+
+OTHER = ((0.45,), (0.2,))
+
+
+class OtherLab(Lab):
+    """A laboratory whose teacher was trained with another normalisation."""
+
+    def __init__(self, own: tuple[tuple[float, ...], tuple[float, ...]] | None) -> None:
+        super().__init__()
+        self.own = own
+
+    def teacher(self, run: RunSpec) -> Teacher | None:
+        teacher = super().teacher(run)
+        if teacher is not None:
+            teacher.normalisation = self.own
+        return teacher
+
+
+def other() -> OtherLab:
+    return OtherLab(OTHER)
+
+
+def test_the_teacher_s_pixels_are_the_students_normalised_as_its_card_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab = other()
+    run = lab.spec("logit")
+    seen: list[Tensor] = []
+    answer = Teacher.__call__
+
+    def spy(self: Teacher, images: Tensor, stages: Any) -> Any:
+        seen.append(images.clone())
+        return answer(self, images, stages)
+
+    monkeypatch.setattr(Teacher, "__call__", spy)
+    lab.train(run)
+    stream = lab.stream(run)
+    places = [(epoch, step) for epoch in range(2) for step in range(stream.steps)]
+    assert len(seen) == len(places)
+    for images, place in zip(seen, places, strict=True):
+        pixels, _ = stream.pixels(*place)
+        assert torch.equal(images, normalise(pixels, *OTHER))
+        # And by hand, from what the students see.
+        theirs = stream.batch(*place)[0]
+        grey = theirs * stream.std[0] + stream.mean[0]
+        torch.testing.assert_close(images, (grey - 0.45) / 0.2, rtol=1e-5, atol=1e-5)
+
+
+def test_an_equal_normalisation_changes_no_bit_and_costs_nothing(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = lab.spec("feature")
+    plain = outcome(lab.train(run))
+    monkeypatch.setattr(cohort, "normalise", lambda *_: pytest.fail("normalised twice"))
+    equal = OtherLab((lab.dataset.mean, lab.dataset.std))
+    assert outcome(equal.train(run)) == plain
+
+
+def test_another_normalisation_changes_what_is_learnt_and_no_baseline(lab: Lab) -> None:
+    for method, same in (("none", True), ("logit", False)):
+        run = lab.spec(method)
+        assert (outcome(other().train(run)) == outcome(lab.train(run))) is same
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_alone_in_a_cohort_and_resumed_the_bits_are_the_same(
+    precision: str, tmp_path: Path
+) -> None:
+    lab = other()
+    runs = grid(lab, precision)[:2] + grid(lab, precision)[-2:]
+    alone = [outcome(lab.train(run)) for run in runs]
+    together, teacher = members(lab, runs)
+    train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
+    assert [outcome(trained(member)) for member in together] == alone
+
+    files = [StateFiles(tmp_path / str(number), "id") for number, _ in enumerate(runs)]
+    for states in files:
+        states.folder.mkdir()
+    interrupted, teacher = members(lab, runs)
+    place = {id(member): states for member, states in zip(interrupted, files, strict=True)}
+    with pytest.raises(StoppedError):
+        train_cohort(
+            interrupted,
+            teacher,
+            lab.stream(runs[0]),
+            lab.parts.val,
+            pause=StopAfter(9),
+            save=lambda member: place[id(member)].write(member.snapshot()),
+        )
+    resumed, teacher = members(lab, runs)
+    for member, states in zip(resumed, files, strict=True):
+        snapshot = states.read()
+        assert snapshot is not None
+        member.resume(snapshot)
+    train_cohort(resumed, teacher, lab.stream(runs[0]), lab.parts.val)
+    assert [outcome(trained(member)) for member in resumed] == alone

@@ -1,0 +1,302 @@
+"""A pickle is read as data: whatever it asks for, nothing is imported and nothing is called."""
+
+import argparse
+import collections
+import copyreg
+import dataclasses
+import io
+import pickle
+import pickletools
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kdgap.store import pickled
+from kdgap.store.checkpoint import tensors_in
+from kdgap.store.pickled import Made, Named, NotReadableError, read_pickle
+from kdgap.store.unpickle import read_checkpoint
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+
+
+def read(content: bytes) -> Any:
+    return read_pickle(io.BytesIO(content))[0]
+
+
+def plain(value: Any) -> Any:
+    """Turn what was read into the values themselves, for the kinds that hypothesis makes."""
+    if isinstance(value, Made):
+        assert isinstance(value.maker, Named)
+        match value.maker.name.rpartition(".")[2]:
+            case "dict":
+                return {plain(key): plain(one) for key, one in value.pairs}
+            case "set" | "frozenset":
+                members = value.members or (value.arguments[0] if value.arguments else ())
+                return frozenset(map(plain, members))
+            case "bytearray" | "bytes":
+                first = value.arguments[0] if value.arguments else b""
+                return first if isinstance(first, bytes) else plain(first)
+            case "encode":
+                return value.arguments[0].encode("latin1")
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return tuple(plain(one) for one in value) if isinstance(value, tuple) else value
+
+
+ATOMS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary(max_size=300)
+)
+VALUES = st.recursive(
+    ATOMS,
+    lambda inner: (
+        st.lists(inner)
+        | st.dictionaries(ATOMS, inner)
+        | st.frozensets(ATOMS)
+        | st.lists(inner).map(tuple)
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES, st.sampled_from(PROTOCOLS))
+def test_plain_values_are_read_as_pickle_reads_them(value: Any, protocol: int) -> None:
+    assert plain(read(pickle.dumps(value, protocol))) == value
+
+
+def test_what_is_shared_or_goes_in_a_circle_is_kept() -> None:
+    circle: list[Any] = [1]
+    circle.append(circle)
+    found = read(pickle.dumps([circle, circle]))
+    assert found[0] is found[1]
+    assert found[0][1] is found[0]
+
+
+# Hostile pickles: each leaves a mark if anything of it is executed
+
+
+class Reduced:
+    """Unpickling it calls a function."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+def _op(name: str) -> bytes:
+    return pickletools.opcodes[
+        next(i for i, op in enumerate(pickletools.opcodes) if op.name == name)
+    ].code.encode("latin1")
+
+
+def hostile(mark: Path) -> dict[str, bytes]:
+    line = f"open({str(mark)!r}, 'w').close()"
+    made = Reduced(open, str(mark), "w")
+    builtin = b"cbuiltins\n"
+    text = b"V" + line.encode() + b"\n"
+    shell = b"V: > " + str(mark).encode() + b"\n"
+    return {
+        "open": pickle.dumps(made),
+        "os.system": b"cos\nsystem\n" + shell + b"\x85R.",
+        "posix.system by its own name": b"cposix\nsystem\n" + shell + b"\x85R.",
+        "subprocess": b"csubprocess\ncheck_output\n((lV/bin/sh\naV-c\na" + shell + b"atR.",
+        "eval": builtin + b"eval\n" + text + b"\x85R.",
+        "exec": builtin + b"exec\n" + text + b"\x85R.",
+        "stack global": b"\x80\x04\x8c\x08builtins\x8c\x04exec\x93" + text + b"\x85R.",
+        "a chain of getattr": builtin
+        + b"getattr\ncbuiltins\n__import__\nVos\n\x85RVsystem\n\x86R"
+        + shell
+        + b"\x85R.",
+        "old instance": b"(V" + line.encode() + b"\nibuiltins\nexec\n.",
+        "old object": b"(" + builtin + b"exec\n" + text + b"o.",
+        "new object": builtin + b"exec\n" + text + b"\x85\x81.",
+        "new object with names": b"\x80\x04" + builtin + b"exec\n" + text + b"\x85}\x92.",
+        "state": b"\x80\x02ctorch.nn\nModule\n)\x81}V__setstate__\n"
+        + builtin
+        + b"exec\nsb"
+        + text
+        + b"b.",
+        "reconstructor": b"ccopyreg\n_reconstructor\n(cbuiltins\nexec\ncbuiltins\nobject\nNtR.",
+        "partial": b"cfunctools\npartial\n" + builtin + b"exec\n" + text + b"\x86R)R.",
+        "torch's own loader": b"ctorch\nload\n" + shell + b"\x85R.",
+        "torch's own hub": b"ctorch.hub\nload\n" + shell + b"\x85R.",
+        "a rebuilt tensor of a call": b"ctorch._utils\n_rebuild_parameter\n"
+        + builtin
+        + b"exec\n"
+        + text
+        + b"\x85R\x85R.",
+        "a subclass of a tensor": b"ctorch._tensor\n_rebuild_from_type_v2\n("
+        + builtin
+        + b"exec\nN"
+        + text
+        + b"\x85NtR.",
+        "persistent": builtin + b"exec\n" + text + b"\x85RQ.",
+        "a pickle within a storage": b"ctorch._utils\n_rebuild_tensor_v2\n("
+        b"ctorch.storage\n_load_from_bytes\n"
+        + pickle.dumps(pickle.dumps(made))[2:-1]
+        + b"\x85RI0\n)))tR.",
+        "a key of a dictionary": b"}" + pickle.dumps(made, 0)[:-1] + b"K\x01s.",
+        "a module that is not there": b"ckdgap_hostile_module\nrun\n)R.",
+    }
+
+
+@pytest.mark.parametrize("name", hostile(Path("/")))
+def test_nothing_of_a_hostile_pickle_is_executed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "executed"
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    (folder / "kdgap_hostile_module.py").write_text(f"open({str(mark)!r}, 'w').close()")
+    monkeypatch.syspath_prepend(str(folder))
+    content = hostile(mark)[name]
+    modules, extensions = set(sys.modules), dict(copyreg._inverted_registry)  # type: ignore[attr-defined]
+    events: list[str] = []
+    watching = True
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event in ("exec", "import", "open", "os.system", "subprocess.Popen"):
+            events.append(f"{event} {arguments[:1]}")
+
+    sys.addaudithook(audit)  # cannot be taken away again
+    try:
+        list(tensors_in(read_checkpoint(io.BytesIO(content))))
+    except NotReadableError:
+        pass
+    finally:
+        watching = False
+    assert events == []
+    assert not mark.exists()
+    assert set(sys.modules) == modules
+    assert copyreg._inverted_registry == extensions  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["open", "eval", "exec", "stack global", "a chain of getattr"])
+def test_the_hostile_pickles_work(name: str, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    loaded = pickle.loads(hostile(mark)[name])
+    if name == "open":
+        loaded.close()
+    assert mark.exists()
+
+
+def test_extension_codes_are_refused() -> None:
+    for code in (b"\x82\x01.", b"\x83\x01\x00.", b"\x84\x01\x00\x00\x00."):
+        with pytest.raises(NotReadableError, match="EXT"):
+            read(code)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b".",
+        b"0.",
+        b"t.",
+        b"R.",
+        b"K\x01K\x02R",
+        b"h\x07.",
+        b"\x85.",
+        b"]K\x01s.",
+        b"K\x01K\x02b.",
+        b"(K\x01d.",
+        b"I" + b"9" * 10_000 + b"\n.",
+        b"p99999999999999999999\n.",
+        b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff.",
+        b"\x8b\xff\xff\xff\x7f.",
+        b"(" * 10_000 + b"l" * 9_000,
+    ],
+)
+def test_a_damaged_pickle_is_refused(content: bytes) -> None:
+    with pytest.raises(NotReadableError):
+        read(content)
+
+
+def test_a_long_pickle_is_refused_at_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickled, "MAX_OPCODES", 1000)
+    assert read(b"(" + b"K\x01" * 990 + b"l.") == [1] * 990
+    stream = io.BytesIO(b"]" * 1_000_000)
+    with pytest.raises(NotReadableError, match="1,000 opcodes"):
+        read_pickle(stream)
+    assert stream.tell() < 1010
+
+
+def test_a_bomb_of_shared_lists_is_looked_at_once() -> None:
+    bomb: list[Any] = []
+    for _ in range(200):
+        bomb = [bomb, bomb]
+    assert list(tensors_in(read_checkpoint(io.BytesIO(pickle.dumps(bomb))))) == []
+
+
+def test_keys_that_collide_cost_no_more_than_others() -> None:
+    """A dictionary of these takes quadratic time: they all have one hash."""
+    step = sys.hash_info.modulus
+    pairs = b"".join(pickle.dumps(n * step, 2)[2:-1] + b"K\x01" for n in range(20_000))
+    assert len(read(b"}(" + pairs + b"u.").pairs) == 20_000
+
+
+# Fuzz
+
+
+@dataclasses.dataclass
+class Settings:
+    rate: float = 0.1
+
+
+def _checkpoints() -> list[bytes]:
+    content = {
+        "state_dict": {"a": torch.ones(2), "b": torch.zeros(1, dtype=torch.int64)},
+        "args": argparse.Namespace(lr=0.1),
+        "settings": Settings(),
+        "counts": collections.Counter("ab"),
+    }
+    made = [pickle.dumps(content, protocol) for protocol in (0, 2, 4)]
+    for zipped in (True, False):
+        stream = io.BytesIO()
+        torch.save(content, stream, _use_new_zipfile_serialization=zipped)
+        made.append(stream.getvalue())
+    return made
+
+
+CHECKPOINTS = _checkpoints()
+
+
+@given(
+    st.sampled_from(range(len(CHECKPOINTS))),
+    st.lists(st.tuples(st.integers(0, 2**31), st.integers(0, 255)), min_size=1, max_size=4),
+    st.none() | st.integers(0, 2**31),
+)
+def test_a_mutated_checkpoint_is_read_or_refused(
+    which: int, changes: list[tuple[int, int]], cut: int | None
+) -> None:
+    content = bytearray(CHECKPOINTS[which])
+    for place, value in changes:
+        content[place % len(content)] = value
+    if cut is not None:
+        del content[cut % len(content) :]
+    try:
+        for tensor in tensors_in(read_checkpoint(io.BytesIO(bytes(content)))):
+            assert tensor.size >= 0
+            assert tensor.extent >= 0
+    except NotReadableError:
+        pass
+
+
+@given(st.binary(max_size=60))
+def test_random_opcodes_are_read_or_refused(content: bytes) -> None:
+    for head in (b"", b"PK\x03\x04", b"\x80\x02"):
+        with suppress(NotReadableError):
+            list(tensors_in(read_checkpoint(io.BytesIO(head + content))))
