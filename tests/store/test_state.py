@@ -11,6 +11,7 @@ from torch import Tensor
 from kdgap import disk
 from kdgap.files import write_json
 from kdgap.store import state as state_module
+from kdgap.store.seal import checksum
 from kdgap.store.state import Snapshot, StateFiles
 
 RUN_ID = "a" * 64
@@ -93,7 +94,7 @@ def test_more_than_a_million_states_are_still_in_order(two: Path) -> None:
     for suffix in ("json", "safetensors"):
         (two / f"state-000002.{suffix}").unlink()
     state = json.loads((two / "state-000001.json").read_text()) | {"number": 999_999}
-    state["checksum"] = state_module._checksum(state)
+    state["checksum"] = checksum(state)
     write_json(two / "state-999999.json", state)
     (two / "state-000001.safetensors").rename(two / "state-999999.safetensors")
     states = reopened(two)

@@ -206,8 +206,11 @@ def _provenance(
     """
     study, data = plan["study"], directory.locked("data")
     said = recorded_facts(plan, records.witnesses).get("data", set())
-    if data is not None and said and said != {as_recorded(data)}:
-        raise StoreDamagedError(f"{directory.path}: locked/data.json is not what the records say")
+    if said and said != {as_recorded(data)}:
+        how = "is gone" if data is None else "is not what the records say"
+        raise StoreDamagedError(
+            f"{directory.path}: locked/data.json {how}; remove it, and `kdgap run` locks it again"
+        )
     found: dict[str, Any] = {
         "environments": sorted({run.environment for run in runs if run.environment}),
         "data": study["data"],

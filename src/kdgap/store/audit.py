@@ -214,7 +214,10 @@ def _locked_faults(
         except StoreDamagedError as error:
             locked[path.stem] = None
             yield f"{error}; remove it: `kdgap run {directory.path}` locks it again"
-    for name, values in recorded_facts(plan, witnesses).items():
+    expected = recorded_facts(plan, witnesses)
+    if is_sealed(plan):
+        expected["format"] = {1}  # the first thing that a study locks
+    for name, values in expected.items():
         if name not in locked:
             yield f"{folder / name}.json: is gone; `kdgap run {directory.path}` locks it again"
         elif locked[name] is not None and {as_recorded(locked[name])} != values:
@@ -251,5 +254,6 @@ def _unsealed(directory: StudyDirectory, plan: dict[str, Any]) -> list[str]:
     if not old:
         return []
     return [
-        f"{directory.path}: {', '.join(old)} were written before seals, so only the records vouch for them{AGAIN}"
+        f"{directory.path}: {', '.join(old)}: not sealed, written by an earlier kdgap; only the"
+        f" records vouch for what they say{AGAIN}"
     ]

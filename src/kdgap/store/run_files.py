@@ -107,9 +107,9 @@ class RunFiles:
     def passed_over(self) -> list[str]:
         """Return a line for each file outside every promise that is not as we write it."""
         odd = _lines(self.path / ATTEMPTS, Began, Ended)[1]
-        found = (
-            [f"{self.path / ATTEMPTS}: {odd} lines are none of ours; passed over"] if odd else []
-        )
+        found = []
+        if odd:
+            found.append(f"{self.path / ATTEMPTS}: {odd} lines are none of ours; passed over")
         if self._has(TIMING) and self.timing() is None:
             found.append(f"{self.path / TIMING}: is not what we write; passed over")
         if self._has(TENSORBOARD) and not (self.path / TENSORBOARD).is_dir():

@@ -139,6 +139,10 @@ class PlanFile(_Loose):
     open_flops: Amount
     warnings: list[str]
     marks: list[str]
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    open: list[dict[str, Any]] = Field(default_factory=list)
+    study_file: str | None = None
 
 
 class Candidate(_Loose):
