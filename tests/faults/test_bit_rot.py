@@ -20,13 +20,9 @@ from kdgap.cli.status import _hash_all
 from kdgap.errors import KdgapError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.study_evidence import study_evidence
-from kdgap.spec.study import STAGES
 from kdgap.store.progress import survey
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import StudyDirectory
-from kdgap.study.worker import Worker
-from kdgap.study.workspace import open_study, start_study
-from tests.e2e.study import study_text
 
 STUDY_FILES = ("plan.json", "selection.json", "study.yaml", "locked/data.json",
                "locked/threads.json", "locked/format.json", "locked/preregistration.json",
@@ -40,20 +36,6 @@ Damage = tuple[str, Callable[[Path], object]]
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kdgap.cli.printing.say", lambda _: None)
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> StudyDirectory:
-    """A finished study of seven runs."""
-    folder = tmp_path_factory.mktemp("rot")
-    file = folder / "study.yaml"
-    small = {"data": {"name": "digits", "limit": 64}, "recipe": {"epochs": 1, "batch_size": 32},
-             "methods": {"logit": {"alpha": [0.3, 0.7], "temperature": 4.0}}}  # fmt: skip
-    file.write_text(study_text(**small))
-    workspace = open_study(file, {}, folder / "study")
-    directory = start_study(workspace, lambda _: None)
-    Worker(workspace, "cpu", tuple(STAGES)).work()
-    return directory
 
 
 def _analysed(directory: StudyDirectory) -> object:
@@ -223,12 +205,6 @@ def _twins(directory: StudyDirectory, path: Path) -> list[Path]:
     return [other for other in others if other != path and other.is_file()]
 
 
-@pytest.fixture
-def directory(pristine: StudyDirectory, tmp_path: Path) -> StudyDirectory:
-    shutil.copytree(pristine.path, tmp_path / "study")
-    return StudyDirectory(tmp_path / "study")
-
-
 ROLES = ("teacher", "selection", "baseline", "final")
 
 
@@ -252,7 +228,7 @@ def test_a_changed_byte_is_named(directory: StudyDirectory, part: str) -> None:
     names = _of_the_study(directory)
     if part == "run":
         names = _of_runs(directory, (*RUN_FILES, *WEIGHTS), ("final",))
-    figures = _rot(directory, names, lambda path: _bytes(path, 20 if part == "study" else 6))
+    figures = _rot(directory, names, lambda path: _bytes(path, 8 if part == "study" else 6))
     figures.show(f"bytes of a {part}")
 
 

@@ -159,6 +159,9 @@ def selection_faults(
             yield f"{path}: is gone, though selection is over{AGAIN}"
         return
     again = f"; `kdgap run {directory.path}` chooses again"
+    for key in ("metric", "split", "seeds") if complete and asked else ():
+        if selection.get(key) != getattr(asked, key):
+            yield f"{path}: another {key} than {PLAN} says{again}"
     for choice in selection["choices"]:
         for what in _unlike_scores(choice, asked, witnesses):
             yield (

@@ -14,7 +14,7 @@ from kdgap.spec.study import Slot
 from kdgap.store.audit import audit
 from kdgap.store.record import TEST, RunDirectory
 from kdgap.store.schema import Live, fits
-from kdgap.store.study import StudyDirectory
+from kdgap.store.study import RunStatus, StudyDirectory
 from kdgap.store.witness import Witness
 
 SILENT_SECONDS = 60.0
@@ -95,8 +95,11 @@ def survey(
             states[planned["id"]] = ("done", "")
             continue
         status = directory.status(planned["path"], verify=verify)
-        if status.record is not None and status.record.id == planned["id"]:
-            witnesses[planned["id"]] = Witness.of(status.record)
+        record = status.record
+        if record is not None and record.id != planned["id"]:
+            status = RunStatus("damaged", f"{record.path}: holds run {record.id[:12]}")
+        elif record is not None:
+            witnesses[record.id] = Witness.of(record)
         if verify:
             notes += directory.run(planned["path"]).passed_over()
         states[planned["id"]] = (status.state, status.remark)
