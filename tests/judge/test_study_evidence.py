@@ -76,13 +76,16 @@ def study(
     }
     directory = StudyDirectory(tmp_path)
     directory.write(PLAN, plan)
+    shape = {"train": 9, "test": 100, "classes": 2, "channels": 1, "image_size": [8, 8]}
+    fact = {"name": "digits", "fingerprint": small.FINGERPRINT, "shape": shape}
+    for name, value in (("format", 1), ("threads", 1), ("data", fact)):
+        directory.lock_fact(name, value)
     return directory
 
 
 def lock(directory: StudyDirectory, content: dict[str, Any], digest: str | None = None) -> None:
     """Register as if no final had been tested yet."""
     path = directory.path / "locked" / "preregistration.json"
-    path.parent.mkdir()
     locked = {"sha256": digest or content_hash(content), "content": content}
     path.write_text(json.dumps(locked))
 

@@ -16,6 +16,7 @@ from kdgap.spec import (
 from kdgap.store.record import BEST, LAST, RunDirectory
 
 TEACHER = "f" * 64
+FINGERPRINT = "of the images"
 BIG, LITTLE = ModelSpec(name="resnet20"), ModelSpec(name="resnet8")
 
 
@@ -54,7 +55,7 @@ def header(run: RunSpec, **changes: Any) -> dict[str, Any]:
         "spec": run.model_dump(mode="json"),
         "provenance": {},
         "environment": {"device": "cpu", "threads": 1},
-        "data": {"fingerprint": "of the images"},
+        "data": {"fingerprint": FINGERPRINT},
         "flags": [],
     } | changes
 

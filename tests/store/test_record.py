@@ -208,6 +208,38 @@ def test_an_opening_vouches_for_nothing_that_it_did_not_write(finished: RunDirec
         finished.read()
 
 
+def test_what_changes_on_the_disk_while_a_run_is_trained_is_not_committed(tmp_path: Path) -> None:
+    directory = _start(tmp_path / "run")
+    for name in (RUN, HISTORY):
+        path = directory.path / name
+        path.write_text(path.read_text().replace("0.5", "0.9"))
+    (directory.path / RUN).write_text("{}")
+    directory.finish(RESULT, TESTED)
+    assert directory.read().run == HEADER
+    assert directory.history() == EPOCHS
+
+
+@pytest.mark.parametrize("name", [RUN, HISTORY, BEST, LAST])
+def test_opening_the_door_vouches_for_no_file_that_was_changed_since(
+    tmp_path: Path, name: str
+) -> None:
+    directory = _start(tmp_path / "run")
+    directory.finish({**RESULT, "test_acc_best": None}, None)
+    with (directory.path / name).open("ab") as stream:
+        stream.write(b" ")
+    RunDirectory(directory.path).finish(RESULT, TESTED)
+    with pytest.raises(StoreDamagedError, match=name):
+        directory.read()
+
+
+def test_results_that_were_changed_are_not_replaced(tmp_path: Path) -> None:
+    directory = _start(tmp_path / "run")
+    directory.finish({**RESULT, "test_acc_best": None}, None)
+    (directory.path / RESULTS).write_text("{}")
+    with pytest.raises(StoreDamagedError, match=RESULTS):
+        RunDirectory(directory.path).finish(RESULT, TESTED)
+
+
 # History
 
 

@@ -207,9 +207,9 @@ def _provenance(
     study, data = plan["study"], directory.locked("data")
     said = recorded_facts(plan, records.witnesses).get("data", set())
     if said and said != {as_recorded(data)}:
-        how = "is gone" if data is None else "is not what the records say"
+        how = "is gone" if data is None else "is not what the records say; remove it"
         raise StoreDamagedError(
-            f"{directory.path}: locked/data.json {how}; remove it, and `kdgap run` locks it again"
+            f"{directory.path}/locked/data.json: {how}: `kdgap run {directory.path}` locks it again"
         )
     found: dict[str, Any] = {
         "environments": sorted({run.environment for run in runs if run.environment}),

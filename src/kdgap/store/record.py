@@ -194,7 +194,7 @@ class RunDirectory(RunFiles):
             elif STATE.fullmatch(entry.name):
                 continue  # whoever reads the states also drops them
             elif _is_ours(entry.name) and entry.name not in (LOCK, ATTEMPTS, RUN):
-                remove(entry)
+                remove_tree(entry)
         self._settle(RUN)
         if resumed:
             self._settle(HISTORY)
@@ -225,6 +225,7 @@ class RunDirectory(RunFiles):
 
     def note_attempt(self, entry: dict[str, Any]) -> None:
         """Add one line to `attempts.jsonl`."""
+        self._make_way(ATTEMPTS)
         append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
 
     def flag(self, text: str) -> None:
@@ -243,7 +244,7 @@ class RunDirectory(RunFiles):
 
     def fail(self, failure: dict[str, Any], timing: dict[str, Any]) -> None:
         """Record why the run failed."""
-        write_json(self.path / TIMING, timing)
+        self.write_timing(timing)
         write_sealed(self.path / FAILURE, failure)
 
     def finish(self, results: dict[str, Any], test: dict[str, Any] | None) -> None:
@@ -282,13 +283,19 @@ class RunDirectory(RunFiles):
 
     def write_timing(self, timing: dict[str, Any]) -> None:
         """Write what is outside the promise of equality."""
+        self._make_way(TIMING)
         write_json(self.path / TIMING, timing)
 
     def log_opening(self, opening: dict[str, Any]) -> None:
         """Note in `timing.json` that the test images were looked at once more."""
         timing = self.timing() or {}
         openings = [*timing.get("test_openings", []), opening]
-        write_json(self.path / TIMING, {**timing, "test_openings": openings})
+        self.write_timing({**timing, "test_openings": openings})
+
+    def _make_way(self, name: str) -> None:
+        """Remove a folder in the place of a file that no promise covers: it must end no run."""
+        if (self.path / name).is_dir():
+            remove_tree(self.path / name)
 
     def has_weights(self) -> bool:
         """Whether any weights file is here."""

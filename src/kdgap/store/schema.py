@@ -189,7 +189,7 @@ class DataFact(_Loose):
 
 
 _FACTS: dict[str, TypeAdapter[Any]] = {
-    "format": TypeAdapter(Literal[1]),
+    "format": TypeAdapter(Annotated[int, Field(strict=True, ge=1, le=1)]),
     "threads": TypeAdapter(Annotated[int, Field(strict=True, ge=1)]),
     "data": TypeAdapter(DataFact),
     "teacher": TypeAdapter(Sha256),

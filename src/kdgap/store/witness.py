@@ -54,7 +54,7 @@ def recorded_facts(plan: dict[str, Any], witnesses: Witnesses) -> dict[str, set[
             given = next((slot["teacher"] for slot in planned["slots"] if slot["teacher"]), "")
             name = f"teacher-{teacher.run[:12] if teacher.run else given}"
             facts.setdefault(name, set()).add(witness.teacher_hash)
-    return facts
+    return {name: said - {None} for name, said in facts.items() if said - {None}}
 
 
 def as_recorded(fact: Any) -> Any:
