@@ -397,7 +397,8 @@ def test_a_diverging_run_stops_at_its_step_and_leaves_no_result(
     assert _names(workdir / "run") == {
         *("run.json", "history.jsonl", "timing.json", "failure.json", ".lock", "attempts.jsonl")
     }
-    assert _json(workdir / "run/failure.json") == {"reason": "diverged", "epoch": 2, "step": 3}
+    said = {"reason": "diverged", "epoch": 2, "step": 3, "format": 2}
+    assert RunDirectory(workdir / "run").failed() == said
     assert len((workdir / "run/history.jsonl").read_text().splitlines()) == 1
 
 

@@ -73,7 +73,6 @@ def test_a_finished_run_that_is_no_more_is_shown_as_what_it_is(path: Path, state
 def test_what_is_locked_meanwhile_is_seen(path: Path) -> None:
     watch = Watch(path)
     before = watch.look()
-    (path / "locked").mkdir()
     (path / "locked" / "preregistration.json").write_text('{"content": {}, "sha256": "wrong"}')
     after = watch.look()
     assert set(after.evidence.marks) - set(before.evidence.marks)

@@ -9,7 +9,8 @@ import json
 import random
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +139,14 @@ def _whole(path: Path, others: list[Path]) -> Iterator[Damage]:
     yield "half of it", lambda path: path.write_bytes(path.read_bytes()[: size // 2])
     yield "empty", lambda path: path.write_bytes(b"")
     yield "missing", lambda path: path.unlink()
-    yield "a folder", lambda path: (path.unlink(), path.mkdir())
+    yield "a folder", _folder
     for other in others:
-        content = other.read_bytes()
-        yield f"that of {other.parent.name}", lambda path, it=content: path.write_bytes(it)
+        yield f"that of {other.parent.name}", partial(Path.write_bytes, data=other.read_bytes())
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
 def _harmless(path: Path, before: bytes) -> bool:
@@ -160,7 +165,7 @@ class _Figures(Counter[str]):
 
 
 def _rot(
-    directory: StudyDirectory, names: list[Path], damages: Callable[[Path], Iterator[Damage]]
+    directory: StudyDirectory, names: list[Path], damages: Callable[[Path], Iterable[Damage]]
 ) -> _Figures:
     """Do each damage to each file, look, and put the file back."""
     before, figures = _looked_at(directory), _Figures()

@@ -26,6 +26,11 @@ def _other_value(path: Path) -> object:
     return path.write_text(text.replace(value, "0.987"))
 
 
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -33,7 +38,7 @@ def _other_value(path: Path) -> object:
         lambda path: path.write_text('{"val_acc": 0.987}'),
         lambda path: path.write_text("[]"),
         lambda path: path.write_bytes(path.read_bytes()[:20]),
-        lambda path: (path.unlink(), path.mkdir()),
+        _folder,
     ],
 )
 def test_a_damaged_accuracy_is_measured_again(

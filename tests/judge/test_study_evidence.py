@@ -78,8 +78,8 @@ def study(
     directory.write(PLAN, plan)
     shape = {"train": 9, "test": 100, "classes": 2, "channels": 1, "image_size": [8, 8]}
     fact = {"name": "digits", "fingerprint": small.FINGERPRINT, "shape": shape}
-    for name, value in (("format", 1), ("threads", 1), ("data", fact)):
-        directory.lock_fact(name, value)
+    for name, locked in (("format", 1), ("threads", 1), ("data", fact)):
+        directory.lock_fact(name, locked)
     return directory
 
 
