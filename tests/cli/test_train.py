@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdgap.files import file_hash, parse_json, write_atomic
+from kdgap.store.record import RunDirectory
 from kdgap.store.weights import read_weights
 
 Command = Callable[..., "CompletedProcess[str]"]

@@ -12,7 +12,7 @@ from kdgap import disk
 from kdgap.files import write_json
 from kdgap.store import state as state_module
 from kdgap.store.seal import checksum
-from kdgap.store.state import Snapshot, StateFiles
+from kdgap.store.state import Snapshot, StateFiles, newest_place
 
 RUN_ID = "a" * 64
 
@@ -360,3 +360,9 @@ def test_numbers_and_depths_that_no_state_has_are_passed_over(tmp_path: Path, da
     found = StateFiles(tmp_path, RUN_ID).read()
     assert found is not None
     assert found.facts == {"n": 1}
+
+
+@pytest.mark.parametrize("facts", ['{"epoch": "x", "step": 1}', "[]", '{"epoch": 1}', "null"])
+def test_a_state_that_says_no_place_has_none(tmp_path: Path, facts: str) -> None:
+    (tmp_path / "state-000001.json").write_text(f'{{"facts": {facts}}}')
+    assert newest_place(tmp_path) is None

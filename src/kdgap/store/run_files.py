@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from kdgap.errors import StoreDamagedError
 from kdgap.files import parse_json, read_bytes, read_json
 from kdgap.spec.identity import run_id
-from kdgap.store.manifest import HISTORY, MANIFEST, RESULTS, RUN
+from kdgap.store.manifest import HISTORY, MANIFEST, RESULTS, RUN, TEST
 from kdgap.store.schema import Began, Ended, Epoch, Failure, RunHeader, Timing, checked, fits
 from kdgap.store.seal import opened, read_sealed
 
@@ -48,12 +48,11 @@ class RunFiles:
 
     def lost_manifest(self) -> bool:
         """Whether a run was finished here whose manifest was removed since."""
-        # Times are written after the manifest, which is looked for once more: it may be new.
-        finished = self._has(RESULTS) and (self._has(TIMING) or self._ended())
-        return finished and not self.is_done()
-
-    def _ended(self) -> bool:
-        return self.attempts()[-1:] != [] and self.attempts()[-1].get("ended") == "finished"
+        # A study tests finished runs only; an attempt is noted as finished after the manifest,
+        # which is looked for once more, as it may be new.
+        tested = len(self._ours) > 1 and self._has(TEST)
+        finished = tested or {"finished"} & {line.get("ended") for line in self.attempts()[-1:]}
+        return self._has(RESULTS) and bool(finished) and not self.is_done()
 
     def header(self) -> dict[str, Any]:
         """Return what `run.json` says, whether the run is finished or not.

@@ -120,7 +120,7 @@ def has_states(folder: Path) -> bool:
 def newest_place(folder: Path) -> list[int] | None:
     """Return epoch and step of the newest state, as it says itself; None if there is none."""
     for path in reversed(entries(folder, "state-*.json")):
-        with suppress(StoreDamagedError, KeyError, TypeError):
+        with suppress(StoreDamagedError, KeyError, TypeError, ValueError):
             facts = read_json(path)["facts"]
             return [int(facts["epoch"]), int(facts["step"])]
     return None
