@@ -270,7 +270,8 @@ def test_a_resumed_run_on_the_same_machine_carries_no_flag(train: Command, stopp
 def _said(path: Path) -> dict[str, Any]:
     """What `run.json` says of the run, and not of where it was trained."""
     run: dict[str, Any] = read_json(path)
-    del run["spec"]["place"], run["checksum"]
+    del run["spec"]["place"]
+    run.pop("checksum", None)
     return run
 
 
@@ -309,7 +310,7 @@ def test_a_header_of_before_seals_is_held_to_what_is_asked(
 ) -> None:
     path = stopped / "run.json"
     before, changed = _said(path), {**read_json(path), "format": 1}
-    del changed["checksum"]
+    changed.pop("checksum", None)
     HEADERS[what](changed)
     path.write_text(json.dumps(changed))
     assert train().returncode == 0
