@@ -222,7 +222,7 @@ def test_a_run_in_anothers_folder_is_damaged(
 def test_a_study_of_before_seals_is_read_named_and_sealed(
     directory: StudyDirectory, kdgap: Command
 ) -> None:
-    names = ("plan.json", "selection.json", "study.yaml")
+    names = ("selection.json", "study.yaml")
     sealed = [(directory.path / name).read_bytes() for name in names]
     before_seals(directory.path)
     for command in ("status", "verify", "analyze"):
