@@ -1,7 +1,6 @@
 """An exported page touches nothing outside its folder, and is headed by YAML whatever a name is."""
 
 import errno
-import json
 import os
 import re
 import shutil

@@ -23,7 +23,6 @@ What nothing guards is outside every promise: an odd line or file is passed over
 import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,6 @@ from kdgap.files import (
     write_atomic,
     write_json,
 )
-from kdgap.spec.run import RunSpec
 from kdgap.store.locks import Lock, try_lock
 from kdgap.store.manifest import BEST as BEST
 from kdgap.store.manifest import (
@@ -67,6 +65,7 @@ from kdgap.store.run_files import LOCK as LOCK
 from kdgap.store.run_files import STATE as STATE
 from kdgap.store.run_files import TENSORBOARD as TENSORBOARD
 from kdgap.store.run_files import TIMING as TIMING
+from kdgap.store.run_files import Record as Record
 from kdgap.store.run_files import RunFiles
 from kdgap.store.seal import is_sealed, is_whole, sealed_bytes, write_sealed
 
@@ -76,31 +75,6 @@ _OURS = {*COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
 
 def _is_ours(name: str) -> bool:
     return name in _OURS or name.startswith(TEMPORARY_PREFIX) or bool(STATE.fullmatch(name))
-
-
-@dataclass(frozen=True)
-class Record:
-    """A finished run, read back and verified."""
-
-    path: Path
-    run: dict[str, Any]
-    results: dict[str, Any]
-    test: dict[str, Any] | None
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return str(self.run["id"])
-
-    @property
-    def spec(self) -> RunSpec:
-        """What was asked."""
-        return RunSpec.model_validate(self.run["spec"])
-
-    @property
-    def tested(self) -> bool:
-        """Whether its test door was opened, and what was seen is in its results."""
-        return self.test is not None and self.results["test_acc_best"] is not None
 
 
 class RunDirectory(RunFiles):

@@ -5,6 +5,7 @@ Everything is read through the typed gate (`schema.py`).
 
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from kdgap.errors import StoreDamagedError
 from kdgap.files import parse_json, read_bytes, read_json
 from kdgap.spec.identity import run_id
+from kdgap.spec.run import RunSpec
 from kdgap.store.manifest import HISTORY, MANIFEST, RESULTS, RUN, TEST
 from kdgap.store.schema import Began, Ended, Epoch, Failure, RunHeader, Timing, checked, fits
 from kdgap.store.seal import opened, read_sealed
@@ -21,6 +23,31 @@ TIMING, FAILURE = "timing.json", "failure.json"
 ATTEMPTS, LOCK = "attempts.jsonl", ".lock"
 STATE = re.compile(r"state-([0-9]+)\.(json|safetensors)")
 TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run, read back and verified."""
+
+    path: Path
+    run: dict[str, Any]
+    results: dict[str, Any]
+    test: dict[str, Any] | None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.run["id"])
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked."""
+        return RunSpec.model_validate(self.run["spec"])
+
+    @property
+    def tested(self) -> bool:
+        """Whether its test door was opened, and what was seen is in its results."""
+        return self.test is not None and self.results["test_acc_best"] is not None
 
 
 class RunFiles:
