@@ -185,8 +185,8 @@ def hostile_study(folder: Path) -> Path:
 
     directory = study(folder / "study", BASELINE, METHOD)
     plan = directory.plan()
-    plan["study"]["name"] = plan["study"]["description"] = IMAGE
+    plan["study"]["description"] = IMAGE  # a name is letters and digits, or the plan is refused
     plan["study"]["claims"][0]["text"] = SCRIPT
     plan["warnings"] = plan["marks"] = [SCRIPT]
-    (directory.path / "plan.json").write_text(json.dumps(plan))
+    directory.write("plan.json", plan)
     return directory.path

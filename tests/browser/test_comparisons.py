@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kdgap.spec import RunSpec, cell_id, run_id, slot_name
+from kdgap.store.study import StudyDirectory
 from tests.browser.conftest import Serve
 from tests.browser.pages import Shown, Visitor, check_width, expect, narrow, unfold
-from tests.judge.test_study_evidence import finished, study
+from tests.judge.test_study_evidence import study
+from tests.store import small
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -27,15 +29,17 @@ class Planned:
 
     path: Path
     plan: dict[str, Any] = field(default_factory=dict)
+    specs: dict[str, RunSpec] = field(default_factory=dict)
 
     def add(self, role: str, seed: int, accuracy: float | None, **more: Any) -> str:
         """Add a run, without an accuracy one that was not begun; return its id."""
-        known = {"variant": "", "taught_by": None, "method": "none", "cell": role} | more
-        number = len(self.plan["runs"])
-        identifier = f"{number:02x}{role}".ljust(64, "0")
-        path = f"runs/{role}/{number}-{identifier[:8]}"
+        known = {"variant": "", "taught_by": None, "method": "none", "lr": 0.1} | more
+        run = small.spec(role, seed, known["taught_by"], known["lr"])
+        identifier = run_id(run)
+        self.specs[identifier] = run
+        path = f"runs/{slot_name(run)}/{seed}-{identifier[:8]}"
         if accuracy is not None:
-            finished(self.path, path, identifier, accuracy)
+            small.finished(self.path / path, run, accuracy)
         slot = {
             "role": role,
             "teacher": None if known["method"] == "none" else "big",
@@ -47,7 +51,7 @@ class Planned:
             {
                 "id": identifier,
                 "path": path,
-                "cell": known["cell"],
+                "cell": cell_id(run, self.specs.get(known["taught_by"])),
                 "seed": seed,
                 "teacher": known["taught_by"],
                 "roles": [role],
@@ -59,7 +63,7 @@ class Planned:
 
     def write(self) -> Path:
         """Write the plan; return the study's directory."""
-        (self.path / "plan.json").write_text(json.dumps(self.plan))
+        StudyDirectory(self.path).write("plan.json", self.plan)
         return self.path
 
 
@@ -69,6 +73,8 @@ def planned(folder: Path, **statistics: Any) -> Planned:
     directory = study(folder / "study", [], [], **statistics)
     plan = directory.plan()
     plan["study"]["claims"] = []
+    plan["study"]["finals"]["seeds"] = [0, 1, 2, 10, 11]
+    plan["study"]["teachers"]["seeds"] = [0, 7, 8]
     return Planned(directory.path, plan)
 
 
@@ -82,16 +88,17 @@ def taught_by_two(tmp_path: Path, serve: Serve) -> Shown:
     for teacher, values in zip(teachers, ((0.90, 0.91, 0.93), (0.94, None, 0.95)), strict=True):
         for seed, value in enumerate(values):
             made.add("final", seed, value, method="logit", taught_by=teacher)
-    for side, known in (("base", 0.90), ("changed", None)):
+    for side, lr, known in (("base", 0.05, 0.90), ("changed", 1000, None)):
         for seed, value in enumerate((known, known)):
             made.add(
                 *("ablation", seed, value),
                 method="logit",
                 variant=f"hot: {side}",
                 taught_by=teachers[0],
-                cell=side,
+                lr=lr,
             )
-    made.plan["study"]["ablations"] = {"hot": {"change": {"recipe.lr": 1000}}}
+    hot = {"of": {"student": "little"}, "change": {"recipe.lr": 1000}, "seeds": [0, 1]}
+    made.plan["study"]["ablations"] = {"hot": hot}
     return Shown("taught-by-two", serve(made.write()))
 
 

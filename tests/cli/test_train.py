@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdgap.files import file_hash, parse_json, write_atomic
+from kdgap.store.record import RunDirectory
 from kdgap.store.weights import read_weights
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -397,7 +398,8 @@ def test_a_diverging_run_stops_at_its_step_and_leaves_no_result(
     assert _names(workdir / "run") == {
         *("run.json", "history.jsonl", "timing.json", "failure.json", ".lock", "attempts.jsonl")
     }
-    assert _json(workdir / "run/failure.json") == {"reason": "diverged", "epoch": 2, "step": 3}
+    said = {"reason": "diverged", "epoch": 2, "step": 3, "format": 2}
+    assert RunDirectory(workdir / "run").failed() == said
     assert len((workdir / "run/history.jsonl").read_text().splitlines()) == 1
 
 

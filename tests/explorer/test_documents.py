@@ -20,6 +20,7 @@ from kdgap.judge.evidence import Run
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
 from kdgap.spec.study import Slot
+from kdgap.store.study import StudyDirectory
 from tests.judge.made import evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
@@ -72,7 +73,7 @@ def test_a_change_of_the_study_is_seen_and_an_unreadable_one_is_not(path: Path) 
     before = watch.look().version
     plan = json.loads((path / "plan.json").read_text())
     plan["marks"] = ["smoke run"]
-    (path / "plan.json").write_text(json.dumps(plan))
+    StudyDirectory(path).write("plan.json", plan)
     watch._looked = -1e9
     after = watch.look()
     assert after.version != before

@@ -1,11 +1,11 @@
 """An exported page touches nothing outside its folder, and is headed by YAML whatever a name is."""
 
 import errno
-import json
 import os
 import re
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from kdgap.errors import BadInputError
 from kdgap.explorer.export import export_page
 from kdgap.explorer.page import STATIC, static_files
 from kdgap.explorer.snapshot import take
-from kdgap.store.study import PLAN
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 
@@ -36,10 +35,10 @@ def path(tmp_path: Path) -> Path:
 def test_the_header_of_its_readme_is_yaml_with_the_name_and_the_body_has_no_name(
     path: Path, tmp_path: Path, name: Any
 ) -> None:
-    plan = json.loads((path / PLAN).read_text())
-    plan["study"]["name"] = name
-    (path / PLAN).write_text(json.dumps(plan))
-    export_page(take(path), tmp_path / "page")
+    found = take(path)
+    named = replace(found, evidence=replace(found.evidence, name=name))
+    named.settle()
+    export_page(named, tmp_path / "page")
     _, header, body = (tmp_path / "page" / "README.md").read_text().split("---\n", 2)
     found = yaml.safe_load(header)
     assert found["sdk"] == "static"

@@ -309,7 +309,8 @@ def test_a_live_file_names_no_other_run_than_its_own(
 ) -> None:
     run = directory.plan()["runs"][1]["id"]
     (directory.path / "live").mkdir()
-    about = {"when": time.time(), "host": "h", "phase": "p", "runs": {run: {"run": 99, "step": 3}}}
+    at = {"run": 99, "epoch": 1, "epochs": 2, "step": 3, "steps": 9}
+    about = {"pid": 1, "when": time.time(), "host": "h", "phase": "p", "runs": {run: at}}
     (directory.path / "live" / "host-1.json").write_text(json.dumps(about))
     ((found,),) = (one["runs"] for one in client.get("/data/live.json").json()["runners"])
     assert (found["run"], found["step"]) == (1, 3)
@@ -334,7 +335,7 @@ def test_what_is_not_there_is_not_found(client: TestClient, part: str) -> None:
 def test_text_of_names_cannot_end_a_script(directory: StudyDirectory) -> None:
     plan = directory.plan()
     plan["study"]["description"] = "</script><script>alert(1)</script>"
-    (directory.path / "plan.json").write_text(json.dumps(plan))
+    directory.write("plan.json", plan)
     client = TestClient(application(Watch(directory.path), [HOST]), base_url=f"http://{HOST}")
     answer = client.get("/data/study.json")
     assert "<" not in answer.text

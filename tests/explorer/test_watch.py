@@ -14,7 +14,7 @@ from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.explorer.watch import Watch
 from kdgap.store.imported import ImportedDirectory, import_runs
 from kdgap.store.record import RunDirectory
-from kdgap.store.study import PLAN
+from kdgap.store.study import PLAN, StudyDirectory
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 from tests.report.result_files import write_finals
 
@@ -35,9 +35,7 @@ def planned(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the plan of a study as its runner does, which replaces the file."""
     plan = json.loads((path / PLAN).read_text())
     change(plan)
-    new = path / "new"
-    new.write_text(json.dumps(plan))
-    new.replace(path / PLAN)
+    StudyDirectory(path).write(PLAN, plan)
 
 
 def run_of(path: Path, number: int = 0) -> RunDirectory:
@@ -75,7 +73,6 @@ def test_a_finished_run_that_is_no_more_is_shown_as_what_it_is(path: Path, state
 def test_what_is_locked_meanwhile_is_seen(path: Path) -> None:
     watch = Watch(path)
     before = watch.look()
-    (path / "locked").mkdir()
     (path / "locked" / "preregistration.json").write_text('{"content": {}, "sha256": "wrong"}')
     after = watch.look()
     assert set(after.evidence.marks) - set(before.evidence.marks)
@@ -123,9 +120,7 @@ def test_what_did_not_change_is_not_read_again(path: Path, monkeypatch: pytest.M
     [
         lambda plan: plan["study"]["finals"].update(primary="last"),
         lambda plan: plan["study"].update(description="another"),
-        lambda plan: plan["runs"][0]["slots"].append(
-            {**plan["runs"][0]["slots"][0], "role": "final", "teacher": "big", "method": "third"}
-        ),
+        lambda plan: plan["warnings"].append("another"),
         lambda plan: plan["models"]["big"].update(parameters=7),
         lambda plan: plan.update(open_runs=3),
     ],

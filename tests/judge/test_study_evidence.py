@@ -10,11 +10,11 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import study_evidence
+from kdgap.spec import cell_id, run_id, slot_name
 from kdgap.store.preregistration import content_hash
-from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.study import PLAN, StudyDirectory
+from tests.store import small
 
-TEACHER = "f" * 64
 BASELINE, METHOD = [0.90, 0.91, 0.93, 0.90], [0.92, 0.94, 0.93, 0.95]
 CLAIM = {
     "name": "gains",
@@ -26,22 +26,12 @@ CLAIM = {
 }
 
 
-def finished(study: Path, path: str, identifier: str, accuracy: float) -> None:
-    """A finished run, as little of one as evidence reads."""
-    run = RunDirectory(study / path)
-    run.start({"id": identifier, "environment": {"device": "cpu"}, "provenance": {}, "flags": []})
-    run.append_history({"epoch": 1, "val_acc": accuracy})
-    for name in (BEST, LAST):
-        (run.path / name).write_bytes(b"weights")
-    part = {"accuracy": accuracy, "top1_agreement": 0.5}
-    results = {"seed": 0, "best_val_acc": accuracy, "test_acc_best": accuracy, "flags": []}
-    run.finish(results, {"images": 100, "best": part, "last": {**part, "accuracy": accuracy / 2}})
-
-
 def study(
     tmp_path: Path, baseline: list[float], method: list[float], **statistics: Any
 ) -> StudyDirectory:
+    """A finished study, as little of one as evidence reads."""
     runs = []
+    primary = statistics.pop("primary", "best")
     for role, values in (("baseline", baseline), ("final", method)):
         slot = {
             "role": role,
@@ -51,38 +41,31 @@ def study(
             "variant": "",
         }
         for seed, value in enumerate(values):
-            identifier = f"{role}{seed}".ljust(64, "0")
-            path = f"runs/{role}/{seed}-{identifier[:8]}"
-            finished(tmp_path, path, identifier, value)
+            run = small.spec(role, seed)
+            identifier = run_id(run)
+            path = f"runs/{slot_name(run)}/{seed}-{identifier[:8]}"
+            small.finished(tmp_path / path, run, value)
             runs.append(
                 {
                     "id": identifier,
                     "path": path,
-                    "cell": role,
+                    "cell": cell_id(run, None),
                     "seed": seed,
-                    "teacher": TEACHER if role == "final" else None,
+                    "teacher": small.TEACHER if role == "final" else None,
                     "roles": [role],
                     "slots": [slot],
-                    "parameters": {"alpha": 0.5} if role == "final" else {},
+                    "parameters": dict(run.method.parameters),
                 }
             )
     plan = {
-        "format": 1,
         "selection_complete": True,
         "open_runs": 0,
         "open_flops": 0,
-        "study": {
-            "name": "made",
-            "description": "a study",
-            "data": {"name": "digits"},
-            "precision": "fp32",
-            "recipe": {},
-            "teachers": {},
-            "selection": None,
-            "finals": {"primary": statistics.pop("primary", "best")},
-            "statistics": {"test": "welch", **statistics},
-            "claims": [CLAIM],
-        },
+        "study": small.asked(
+            finals={"primary": primary, "seeds": list(range(len(baseline)))},
+            statistics={"test": "welch", **statistics},
+            claims=[CLAIM],
+        ),
         "winners": [],
         "open": [],
         "warnings": ["a warning"],
@@ -91,8 +74,20 @@ def study(
         "methods": {"none": {}, "logit": {}},
         "runs": runs,
     }
-    (tmp_path / PLAN).write_text(json.dumps(plan))
-    return StudyDirectory(tmp_path)
+    directory = StudyDirectory(tmp_path)
+    directory.write(PLAN, plan)
+    shape = {"train": 9, "test": 100, "classes": 2, "channels": 1, "image_size": [8, 8]}
+    fact = {"name": "digits", "fingerprint": small.FINGERPRINT, "shape": shape}
+    for name, locked in (("format", 1), ("threads", 1), ("data", fact)):
+        directory.lock_fact(name, locked)
+    return directory
+
+
+def lock(directory: StudyDirectory, content: dict[str, Any], digest: str | None = None) -> None:
+    """Register as if no final had been tested yet."""
+    path = directory.path / "locked" / "preregistration.json"
+    locked = {"sha256": digest or content_hash(content), "content": content}
+    path.write_text(json.dumps(locked))
 
 
 def test_a_study_is_judged_by_its_own_declarations(tmp_path: Path) -> None:
@@ -117,14 +112,14 @@ def test_claims_are_confirmatory_as_they_were_locked(tmp_path: Path) -> None:
     assert analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
     # A lock of an earlier version has no key for what a claim says: it says the default.
     content = {"claims": [CLAIM]}
-    directory.lock_fact("preregistration", {"sha256": content_hash(content), "content": content})
+    lock(directory, content)
     assert not analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
 
 
 def test_a_lock_that_was_changed_by_hand_confirms_nothing(tmp_path: Path) -> None:
     directory = study(tmp_path, BASELINE, METHOD)
     content = {"claims": [CLAIM]}
-    directory.lock_fact("preregistration", {"sha256": "0" * 64, "content": content})
+    lock(directory, content, "0" * 64)
     analysis = analyse(study_evidence(directory))
     assert analysis["contrasts"][0]["post_hoc"]
     assert analysis["study"]["marks"] == ["pre-registration changed by hand"]
@@ -144,7 +139,7 @@ def test_a_study_judged_otherwise_than_locked_is_post_hoc(
     asked = directory.plan()["study"]
     content = {"claims": [CLAIM], "statistics": asked["statistics"], "finals": asked["finals"]}
     content[group] = {**content[group], key: value}
-    directory.lock_fact("preregistration", {"sha256": content_hash(content), "content": content})
+    lock(directory, content)
     analysis = analyse(study_evidence(directory))
     assert (analysis["study"]["marks"], analysis["contrasts"][0]["post_hoc"]) == ([mark], True)
 
@@ -153,7 +148,7 @@ def test_a_run_in_anothers_place_is_left_out_and_named(tmp_path: Path) -> None:
     directory = study(tmp_path, BASELINE, METHOD)
     plan = directory.plan()
     plan["runs"][0]["id"] = "0" * 64
-    (tmp_path / PLAN).write_text(json.dumps(plan))
+    directory.write(PLAN, plan)
     analysis = analyse(study_evidence(directory))
     assert "holds run" in analysis["failures"][0]["remark"]
     assert analysis["baselines"][0]["n"] == 3
@@ -172,8 +167,8 @@ def test_a_plan_that_lacks_what_is_read_is_damaged(tmp_path: Path) -> None:
     directory = study(tmp_path, BASELINE, METHOD)
     plan = directory.plan()
     plan["study"]["statistics"]["test"] = "guess"
-    (tmp_path / PLAN).write_text(json.dumps(plan))
-    with pytest.raises(StoreDamagedError, match=r"plan\.json: is missing something or damaged"):
+    directory.write(PLAN, plan)
+    with pytest.raises(StoreDamagedError, match=r"plan\.json: study is missing or damaged"):
         load(tmp_path)
 
 
@@ -183,7 +178,7 @@ def test_an_open_study_says_what_is_not_there_yet(tmp_path: Path) -> None:
     new = {**plan["runs"][-1], "id": "e" * 64, "seed": 9, "path": "runs/final/9-eeeeeeee"}
     plan["runs"].append(new)
     plan["open_runs"] = 4
-    (tmp_path / PLAN).write_text(json.dumps(plan))
+    directory.write(PLAN, plan)
     analysis = analyse(study_evidence(directory))
     texts = " ".join(flag["text"] for flag in analysis["flags"])
     assert "open until selection has ended: 4" in texts

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdgap.files import write_json
+from kdgap.spec import run_id
 from kdgap.store.progress import (
     LEAST_SECONDS,
     PACE_SECONDS,
@@ -18,8 +19,9 @@ from kdgap.store.progress import (
     survey,
     work_of,
 )
-from kdgap.store.record import FAILURE
+from kdgap.store.record import FAILURE, RUN
 from kdgap.store.study import PLAN, StudyDirectory
+from tests.store import small
 
 DONE, HALF = ("done", 1.0), ("interrupted", 0.5)
 
@@ -102,18 +104,21 @@ def test_a_live_file_that_says_nonsense_adds_nothing(runs: Any) -> None:
 def test_a_survey_reads_how_much_of_a_run_is_trained(tmp_path: Any) -> None:
     directory = StudyDirectory(tmp_path)
     slot = {"role": "final", "teacher": None, "student": "s", "method": "none", "variant": ""}
-    paths = [f"runs/slot/{seed}-{seed * 8}" for seed in "012"]
+    planned = {"cell": "", "teacher": None, "roles": ["final"], "slots": [slot]}
+    specs = [small.spec("baseline", seed) for seed in range(3)]
+    paths = [f"runs/slot/{spec.seed}-{run_id(spec)[:8]}" for spec in specs]
     runs = [
-        {"id": p[-8:], "path": p, "seed": 0, "teacher": None, "roles": ["final"], "slots": [slot]}
-        for p in paths
+        {**planned, "id": run_id(spec), "path": path, "seed": spec.seed}
+        for spec, path in zip(specs, paths, strict=True)
     ]
     keys = {"selection_complete": True, "winners": [], "warnings": [], "marks": []}
-    plan = {"format": 1, "study": {}, "runs": runs, "open_runs": 0, "open_flops": 0, **keys}
+    plan = {"study": small.asked(), "runs": runs, "open_runs": 0, "open_flops": 0, **keys}
     directory.write(PLAN, plan)
-    for path, header in zip(paths[:2], ({"spec": {"recipe": {"epochs": 4}}}, {}), strict=True):
-        directory.run(path).start(header)
+    for spec, path in zip(specs[:2], paths[:2], strict=True):
+        directory.run(path).start(small.header(spec))
         directory.run(path).append_history({"epoch": 1})
-    assert [row.trained for row in survey(directory).rows] == [0.25, 0.0, 0.0]
+    (directory.run(paths[1]).path / RUN).write_text("{}")
+    assert [row.trained for row in survey(directory).rows] == [0.01, 0.0, 0.0]
     write_json(directory.run(paths[0]).path / FAILURE, {"reason": "no luck"})
     assert [row.trained for row in survey(directory).rows] == [0.0, 0.0, 0.0]
 

@@ -9,6 +9,7 @@ import pytest
 
 from kdgap import disk
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
+from kdgap.store.manifest import verified
 from kdgap.store.record import (
     ATTEMPTS,
     BEST,
@@ -23,12 +24,16 @@ from kdgap.store.record import (
     TIMING,
     RunDirectory,
 )
+from kdgap.store.schema import Manifest
+from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.state import StateFiles
+from tests.store import small
 
-HEADER: dict[str, Any] = {"format": 1, "id": "a" * 64, "spec": {}}
+HEADER: dict[str, Any] = small.header(small.spec("baseline", 0))
 EPOCHS: list[dict[str, Any]] = [{"epoch": 1, "val_acc": 0.5}, {"epoch": 2, "val_acc": 0.625}]
 RESULT: dict[str, Any] = {"best_val_acc": 0.625, "test_acc_best": 0.6}
 TESTED: dict[str, Any] = {"best": {"accuracy": 0.6}}
+BEGAN = {"began": "today", "from": [0, 0]}
 COMMITTED = (RUN, HISTORY, RESULTS, TEST, BEST, LAST)
 
 
@@ -136,7 +141,7 @@ def test_a_damaged_manifest_is_detected(finished: RunDirectory, text: str) -> No
 def test_a_manifest_cannot_name_other_files(finished: RunDirectory, name: str) -> None:
     manifest = json.loads((finished.path / MANIFEST).read_text())
     manifest["files"][name] = "0" * 64
-    (finished.path / MANIFEST).write_text(json.dumps(manifest))
+    write_sealed(finished.path / MANIFEST, manifest)
     with pytest.raises(StoreDamagedError, match="names"):
         finished.read()
 
@@ -147,14 +152,14 @@ def test_a_manifest_that_leaves_a_file_out_does_not_vouch_for_it(
 ) -> None:
     manifest = json.loads((finished.path / MANIFEST).read_text())
     del manifest["files"][name]
-    (finished.path / MANIFEST).write_text(json.dumps(manifest))
+    write_sealed(finished.path / MANIFEST, manifest)
     with pytest.raises(StoreDamagedError, match=name):
         finished.read()
 
 
 def test_a_manifest_of_another_format_is_refused(finished: RunDirectory) -> None:
-    manifest = json.loads((finished.path / MANIFEST).read_text())
-    (finished.path / MANIFEST).write_text(json.dumps({**manifest, "format": 2}))
+    manifest = read_sealed(finished.path / MANIFEST)
+    (finished.path / MANIFEST).write_text(json.dumps(manifest | {"format": 3}))
     with pytest.raises(KdgapError, match="format"):
         finished.read()
 
@@ -201,6 +206,38 @@ def test_an_opening_vouches_for_nothing_that_it_did_not_write(finished: RunDirec
     finished.finish(RESULT, TESTED)
     with pytest.raises(StoreDamagedError, match=BEST):
         finished.read()
+
+
+def test_what_changes_on_the_disk_while_a_run_is_trained_is_not_committed(tmp_path: Path) -> None:
+    directory = _start(tmp_path / "run")
+    for name in (RUN, HISTORY):
+        path = directory.path / name
+        path.write_text(path.read_text().replace("0.5", "0.9"))
+    (directory.path / RUN).write_text("{}")
+    directory.finish(RESULT, TESTED)
+    assert directory.read().run == HEADER
+    assert directory.history() == EPOCHS
+
+
+@pytest.mark.parametrize("name", [RUN, HISTORY, BEST, LAST])
+def test_opening_the_door_vouches_for_no_file_that_was_changed_since(
+    tmp_path: Path, name: str
+) -> None:
+    directory = _start(tmp_path / "run")
+    directory.finish({**RESULT, "test_acc_best": None}, None)
+    with (directory.path / name).open("ab") as stream:
+        stream.write(b" ")
+    RunDirectory(directory.path).finish(RESULT, TESTED)
+    with pytest.raises(StoreDamagedError, match=name):
+        directory.read()
+
+
+def test_results_that_were_changed_are_not_replaced(tmp_path: Path) -> None:
+    directory = _start(tmp_path / "run")
+    directory.finish({**RESULT, "test_acc_best": None}, None)
+    (directory.path / RESULTS).write_text("{}")
+    with pytest.raises(StoreDamagedError, match=RESULTS):
+        RunDirectory(directory.path).finish(RESULT, TESTED)
 
 
 # History
@@ -384,7 +421,7 @@ def test_the_rest_of_a_run_without_weights_is_still_verified(
 def test_only_weights_can_be_dropped(finished: RunDirectory, name: str) -> None:
     manifest = json.loads((finished.path / MANIFEST).read_text())
     manifest["dropped"] = {name: manifest["files"].pop(name)}
-    (finished.path / MANIFEST).write_text(json.dumps(manifest))
+    write_sealed(finished.path / MANIFEST, manifest)
     with pytest.raises(StoreDamagedError, match=f"does not vouch for {name}"):
         finished.read()
 
@@ -431,8 +468,7 @@ def test_a_flag_is_added_once_behind_the_others(tmp_path: Path) -> None:
     directory.start({**HEADER, "flags": ["smoke run"]})
     for text in ("elsewhere", "smoke run", "elsewhere"):
         directory.flag(text)
-    run = json.loads((directory.path / RUN).read_text())
-    assert run == {**HEADER, "flags": ["smoke run", "elsewhere"]}
+    assert directory.header() == {**HEADER, "flags": ["smoke run", "elsewhere"]}
 
 
 def test_a_flag_that_is_there_is_not_written_again(tmp_path: Path) -> None:
@@ -451,7 +487,7 @@ def test_going_on_keeps_the_header_and_sets_the_history_back_to_the_state(tmp_pa
     header = (directory.path / RUN).read_bytes()
     with (directory.path / HISTORY).open("a") as stream:
         stream.write('{"epoch": 3, "val_')
-    directory.start({**HEADER, "environment": "of today"}, EPOCHS[:1])
+    directory.start({**HEADER, "environment": {"of": "today"}}, EPOCHS[:1])
     assert (directory.path / RUN).read_bytes() == header
     assert directory.history() == EPOCHS[:1]
     directory.append_history(EPOCHS[1])
@@ -464,7 +500,7 @@ def test_going_on_without_a_header_writes_it(tmp_path: Path) -> None:
     directory = _start(tmp_path / "run")
     (directory.path / RUN).unlink()
     directory.start(HEADER, EPOCHS)
-    assert json.loads((directory.path / RUN).read_text()) == HEADER
+    assert directory.header() == HEADER
 
 
 @pytest.mark.parametrize("resumed", [[], EPOCHS])
@@ -472,14 +508,14 @@ def test_states_attempts_and_the_lock_outlive_a_new_start_and_nothing_else(
     tmp_path: Path, resumed: list[dict[str, Any]]
 ) -> None:
     directory = _start(tmp_path / "run")
-    directory.note_attempt({"began": "today"})
+    directory.note_attempt(BEGAN)
     kept = [LOCK, "state-000001.json", "state-000001.safetensors"]
     for name in (*kept, FAILURE, RESULTS, TIMING, TEST, ".tmp-3-run.json"):
         (directory.path / name).write_text("{}")
     directory.start({**HEADER, "second": True}, resumed)
     left = {path.name for path in directory.path.iterdir()}
     assert left == {*kept, ATTEMPTS, RUN, *([HISTORY] if resumed else [])}
-    assert directory.attempts() == [{"began": "today"}]
+    assert directory.attempts() == [BEGAN]
     assert ("second" in json.loads((directory.path / RUN).read_text())) is not bool(resumed)
 
 
@@ -489,7 +525,7 @@ def test_a_run_that_was_never_tried_has_no_attempts(tmp_path: Path) -> None:
 
 def test_a_torn_attempt_is_left_out_and_those_after_it_are_whole(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
-    first, second = {"began": "one", "from": [0, 0]}, {"ended": "failed", "reason": "é"}
+    first, second = BEGAN, {"ended": "failed", "reason": "é"}
     directory.note_attempt(first)
     with (tmp_path / ATTEMPTS).open("ab") as stream:
         stream.write(b'{"began": "\xc3')
@@ -529,15 +565,15 @@ def test_weights_are_dropped_to_the_end_after_a_crash_between(
 def test_a_reader_that_meets_another_process_at_work_reads_again(
     finished: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verify, once = RunDirectory._verify, [True]
+    once = [True]
 
-    def overtaken(self: RunDirectory, manifest: Any, *, hash_weights: bool) -> dict[str, bytes]:
+    def overtaken(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[str, bytes]:
         if once:
             once.clear()
-            self.drop_weights()  # between reading the manifest and looking at the files
-        return verify(self, manifest, hash_weights=hash_weights)
+            finished.drop_weights()  # between reading the manifest and looking at the files
+        return verified(folder, manifest, hash_weights=hash_weights)
 
-    monkeypatch.setattr(RunDirectory, "_verify", overtaken)
+    monkeypatch.setattr("kdgap.store.record.verified", overtaken)
     assert finished.read(hash_weights=False).results == RESULT
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from kdgap import disk
 from kdgap.files import write_json
 from kdgap.store import state as state_module
-from kdgap.store.state import Snapshot, StateFiles
+from kdgap.store.seal import checksum
+from kdgap.store.state import Snapshot, StateFiles, newest_place
 
 RUN_ID = "a" * 64
 
@@ -93,7 +94,7 @@ def test_more_than_a_million_states_are_still_in_order(two: Path) -> None:
     for suffix in ("json", "safetensors"):
         (two / f"state-000002.{suffix}").unlink()
     state = json.loads((two / "state-000001.json").read_text()) | {"number": 999_999}
-    state["checksum"] = state_module._checksum(state)
+    state["checksum"] = checksum(state)
     write_json(two / "state-999999.json", state)
     (two / "state-000001.safetensors").rename(two / "state-999999.safetensors")
     states = reopened(two)
@@ -359,3 +360,9 @@ def test_numbers_and_depths_that_no_state_has_are_passed_over(tmp_path: Path, da
     found = StateFiles(tmp_path, RUN_ID).read()
     assert found is not None
     assert found.facts == {"n": 1}
+
+
+@pytest.mark.parametrize("facts", ['{"epoch": "x", "step": 1}', "[]", '{"epoch": 1}', "null"])
+def test_a_state_that_says_no_place_has_none(tmp_path: Path, facts: str) -> None:
+    (tmp_path / "state-000001.json").write_text(f'{{"facts": {facts}}}')
+    assert newest_place(tmp_path) is None

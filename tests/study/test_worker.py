@@ -1,6 +1,5 @@
 """A study is done as its plan says: in order, once, with equal bits whoever does it."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +25,7 @@ from kdgap.judge.study_evidence import study_evidence
 from kdgap.spec import run_id
 from kdgap.store.progress import removable, survey
 from kdgap.store.record import BEST, LAST
+from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.study import StudyDirectory
 from kdgap.study.cost import staged_cohorts
 from kdgap.study.evaluation import open_recorded
@@ -280,8 +280,8 @@ def test_a_run_whose_attempts_all_died_without_a_word_is_given_up(worked: Work) 
 def test_other_data_is_refused(worked: Work) -> None:
     directory = worked(stages=("teachers",))
     path = directory.path / "locked" / "data.json"
-    locked = json.loads(path.read_text())
-    path.write_text(json.dumps({**locked, "fingerprint": "0" * 64}))
+    locked = read_sealed(path)
+    write_sealed(path, locked | {"value": locked["value"] | {"fingerprint": "0" * 64}})
     with pytest.raises(BadInputError, match="not what this study began with"):
         worked()
 

@@ -178,9 +178,10 @@ def refuse_damaged(analysis: dict[str, Any]) -> None:
     """End with the exit code of a damaged store, after all else was shown.
 
     Raises:
-        StoreDamagedError: a run is damaged, and was left out.
+        StoreDamagedError: a run is damaged and was left out, or the pre-registration is.
     """
     from kdgap.errors import StoreDamagedError
+    from kdgap.store.preregistration import CHANGED_BY_HAND, LOST
 
     damaged = [one["path"] for one in analysis["failures"] if one["state"] == "damaged"]
     if damaged:
@@ -188,6 +189,11 @@ def refuse_damaged(analysis: dict[str, Any]) -> None:
         raise StoreDamagedError(
             f"{analysis['study']['path']}: {len(damaged)} damaged, left out of every number:"
             f" {', '.join(damaged[:3])}{more}"
+        )
+    for mark in {CHANGED_BY_HAND, LOST}.intersection(analysis["study"]["marks"]):
+        raise StoreDamagedError(
+            f"{analysis['study']['path']}/locked/preregistration.json: {mark}, so that no claim is"
+            " confirmatory; bring it back from a copy"
         )
 
 

@@ -66,6 +66,8 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
                 "open_runs": seen.open_runs,
                 "stale": seen.stale,
                 "live": runners,
+                "faults": seen.faults,
+                "notes": seen.notes,
             }
         )
     else:
@@ -91,10 +93,16 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         for row in seen.rows:
             if row.state in ("failed", "blocked"):
                 say(f"{row.state}: {row.path}: {row.remark}")
+        for note in seen.notes:
+            say(f"note: {note}")
+        for fault in seen.faults:
+            say(f"damaged: {fault}")
     damaged = [row for row in seen.rows if row.state == "damaged"]
     if damaged:
         names = "; ".join(row.remark for row in damaged[:5])
         raise StoreDamagedError(f"{len(damaged)} damaged, left out everywhere: {names}")
+    if seen.faults:
+        raise StoreDamagedError(seen.faults[0])
 
 
 def _doing(runner: dict[str, Any], seen: "Survey") -> str:
@@ -127,7 +135,7 @@ def verify(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Hash every file of every finished run again, weights included."""
+    """Hash every file of every finished run, and compare the study's own files with them."""
     from kdgap.cli.printing import print_json
     from kdgap.errors import StoreDamagedError
 
@@ -141,7 +149,7 @@ def verify(
         places = Places(data_root, teacher_weights or ())
         workspace = open_study(directory.path, places=places)
         again = workspace, _chosen(workspace, rerun, run)
-    good, bad = _hash_all(directory)
+    good, bad, notes = _hash_all(directory)
     results = _rerun(*again, device) if again else []
     bad += [
         f"{r['path']}: trained again, {', '.join(r['differs'])} differ"
@@ -149,30 +157,49 @@ def verify(
         if r["differs"] and r["same_environment"]
     ]
     if as_json:
-        print_json({"verified": good, "damaged": bad, "reruns": results})
+        print_json({"verified": good, "damaged": bad, "notes": notes, "reruns": results})
     else:
         print(f"{len(good)} finished runs verified, {len(bad)} damaged")
     if bad:
         raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
 
 
-def _hash_all(directory: "StudyDirectory") -> tuple[list[str], list[str]]:
-    """Return the paths of the finished runs that are whole, and what is wrong with the others."""
+def _hash_all(directory: "StudyDirectory") -> tuple[list[str], list[str], list[str]]:
+    """Return the paths of the runs that are whole, what is wrong, and what nothing vouches for."""
     from kdgap.cli.printing import say
     from kdgap.errors import KdgapError
+    from kdgap.store.audit import audit
+    from kdgap.store.witness import Witness
 
-    good, bad = [], []
+    plan, witnesses = directory.plan(), {}
+    ids = {planned["path"]: planned["id"] for planned in plan["runs"]}
+    good, bad, notes = [], [], []
     for path in directory.found():
         run = directory.run(path)
-        if not run.is_done() and not run.link():
+        notes += run.passed_over()
+        status = directory.status(path, verify=False)
+        if status.state == "damaged":
+            bad.append(status.remark)
+        if status.state != "done":
             continue
         try:
-            directory.record(path, hash_weights=True)
-            good.append(path)
+            record = directory.record(path, hash_weights=True)
         except KdgapError as error:
             bad.append(str(error))
-            say(f"damaged: {error}")
-    return good, bad
+            continue
+        if ids.get(path, record.id) != record.id:
+            bad.append(f"{record.path}: holds run {record.id[:12]}")
+            continue
+        witnesses[record.id] = Witness.of(record)
+        good.append(path)
+    faults, unsealed = audit(directory, plan, witnesses)
+    bad += faults
+    notes += unsealed
+    for note in notes:
+        say(f"note: {note}")
+    for fault in bad:
+        say(f"damaged: {fault}")
+    return good, bad, notes
 
 
 def _chosen(workspace: "Workspace", count: int, named: str | None) -> list["PlannedRun"]:

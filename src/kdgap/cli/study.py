@@ -157,6 +157,8 @@ def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
             f"{directory.path}: {damaged} damaged, left out of every number; `kdgap clean"
             f" {directory.path}` removes them so that they are trained again"
         )
+    if found.faults:
+        raise StoreDamagedError(found.faults[0])
     if failed:
         raise RunFailedError(
             f"{directory.path}: {failed} runs failed or are blocked by one that did; the rest is"

@@ -2,19 +2,23 @@
 
 import shlex
 import stat
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kdgap.errors import KdgapError
 from kdgap.explorer.documents import slot_names
 from kdgap.explorer.repeat import repeat
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.files import entries, read_json
+from kdgap.files import entries
 from kdgap.judge.evidence import Run
+from kdgap.store.manifest import read_manifest
 from kdgap.store.record import ATTEMPTS, FAILURE, HISTORY, MANIFEST, RUN, TIMING
 from kdgap.store.study import StudyDirectory
 
+T = TypeVar("T")
 MOST_ATTEMPTS = 200
 """Lines of a run's log that a page shows: the last ones."""
 
@@ -59,11 +63,12 @@ def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     found: dict[str, Any] = {"history": run.history}
     if not run.history and HISTORY in files:
         found["history"] = place.history()
-    for key, name in (("asked", RUN), ("timing", TIMING), ("failure", FAILURE)):
-        found[key] = _json(place.path / name) if name in files else None
+    found["asked"] = _read(place.header) if RUN in files else None
+    found["timing"] = place.timing() if TIMING in files else None
+    found["failure"] = place.failed() if FAILURE in files else None
     found["repeat"] = _repeat(snapshot, run, found["asked"])
-    manifest = _json(place.path / MANIFEST) if MANIFEST in files else None
-    found["hashes"] = (manifest or {}).get("files", {})
+    manifest = _read(partial(read_manifest, place.path)) if MANIFEST in files else None
+    found["hashes"] = manifest.files if manifest else {}
     attempts = place.attempts()[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
     # Where on somebody's disk a run was begun is nothing for a page that is sent around.
     found["attempts"] = [{k: v for k, v in line.items() if k != "in"} for line in attempts]
@@ -84,9 +89,10 @@ def _files(folder: Path) -> dict[str, int]:
     return found
 
 
-def _json(path: Path) -> Any | None:
+def _read(reader: Callable[[], T]) -> T | None:
+    """Return what is read; None where it is damaged, which the run's state says."""
     try:
-        return read_json(path)
+        return reader()
     except KdgapError:
         return None
 

@@ -6,14 +6,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdgap.errors import KdgapError, StoreDamagedError, one_line
-from kdgap.files import read_json
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
 from kdgap.spec.study import Claim, Slot, Statistics
+from kdgap.store.audit import plan_faults, selection_faults
 from kdgap.store.flags import copied_marks
-from kdgap.store.preregistration import CHANGED_BY_HAND, is_whole
+from kdgap.store.preregistration import CHANGED_BY_HAND, LOST, is_whole
 from kdgap.store.progress import standing
-from kdgap.store.record import RUN, TEST
+from kdgap.store.record import Record
 from kdgap.store.study import PLAN, StudyDirectory
+from kdgap.store.witness import Witness, as_recorded, recorded_facts
 
 
 def study_evidence(directory: StudyDirectory) -> Evidence:
@@ -35,8 +36,15 @@ def study_evidence(directory: StudyDirectory) -> Evidence:
 
 
 def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
-    study = plan["study"]
-    runs = _standing([_run(directory, planned) for planned in plan["runs"]])
+    study, records = plan["study"], _Records(directory)
+    runs = _standing([_run(directory, planned, records) for planned in plan["runs"]])
+    faults = [
+        *plan_faults(directory, plan, records.witnesses),
+        *selection_faults(directory, plan, records.witnesses),
+    ]
+    if faults:
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise StoreDamagedError(f"{faults[0]}{more}")
     claims, marks = _registered(directory, study)
     marks += copied_marks(flag for run in runs for flag in run.flags)
     return Evidence(
@@ -55,7 +63,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
         locked_claims=claims,
         warnings=(*plan["warnings"], *(mark for mark in marks if mark not in plan["marks"])),
         marks=tuple(dict.fromkeys((*plan["marks"], *marks))),
-        provenance=_provenance(directory, plan, runs),
+        provenance=_provenance(directory, plan, runs, records),
         slots=_slots(plan),
         changes={
             name: ", ".join(
@@ -63,7 +71,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
             )
             for name, ablation in study.get("ablations", {}).items()
         },
-        images=_images(directory, plan),
+        images=records.images,
         open_runs=plan["open_runs"],
     )
 
@@ -74,7 +82,7 @@ def _registered(
     """Return the claims as locked before the first test, and marks of what is judged otherwise."""
     locked = directory.locked("preregistration")
     if locked is None:
-        return None, []
+        return None, [LOST] if directory.tested() else []
     if not is_whole(locked):
         return None, [CHANGED_BY_HAND]
     content, marks = locked["content"], []
@@ -85,7 +93,32 @@ def _registered(
     return tuple(content.get("claims", ())), marks
 
 
-def _run(directory: StudyDirectory, planned: dict[str, Any]) -> Run:
+class _Records:
+    """Reads the records of a study, each once, and keeps what they say of its other files."""
+
+    def __init__(self, directory: StudyDirectory) -> None:
+        self._directory = directory
+        self.witnesses: dict[str, Witness] = {}
+        self.images: int | None = None
+        self.code: dict[str, Any] | None = None
+
+    def read(self, planned: dict[str, Any]) -> Record:
+        """Return a verified record.
+
+        Raises:
+            KdgapError: it is damaged, or another run.
+        """
+        record = self._directory.record(planned["path"])
+        if record.id != planned["id"]:
+            raise StoreDamagedError(f"{record.path}: holds run {record.id[:12]}")
+        self.witnesses[record.id] = Witness.of(record)
+        self.code = self.code or record.run.get("provenance")
+        if self.images is None and record.test is not None:
+            self.images = record.test["images"]
+        return record
+
+
+def _run(directory: StudyDirectory, planned: dict[str, Any], records: _Records) -> Run:
     slots = tuple(Slot(**slot) for slot in planned["slots"])
     known: dict[str, Any] = {
         "id": planned["id"],
@@ -101,9 +134,7 @@ def _run(directory: StudyDirectory, planned: dict[str, Any]) -> Run:
         status = directory.status(planned["path"], verify=False)
         return Run(**known, state=status.state, remark=status.remark)
     try:
-        record = directory.record(planned["path"])
-        if record.id != planned["id"]:
-            raise KdgapError(f"{record.path}: holds run {record.id[:12]}")
+        record = records.read(planned)
         results, test = record.results, record.test or {}
         environment = record.run["environment"]
         return Run(
@@ -122,7 +153,7 @@ def _run(directory: StudyDirectory, planned: dict[str, Any]) -> Run:
                 if name in test.get("baseline", {})
             },
             teacher_accuracy=test.get("teacher", {}).get("accuracy"),
-            history=results.get("history") or place.history(),
+            history=results["history"],
             flags=tuple(results.get("flags", ())),
             environment=", ".join(f"{key} {value}" for key, value in environment.items()),
         )
@@ -165,35 +196,30 @@ def _tunings(directory: StudyDirectory, plan: dict[str, Any]) -> tuple[Tuning, .
     )
 
 
-def _images(directory: StudyDirectory, plan: dict[str, Any]) -> int | None:
-    """Return how many test images the accuracies are of, from any tested record."""
-    for planned in plan["runs"]:
-        path = directory.run(planned["path"]).path / TEST
-        if path.exists():
-            try:
-                images = read_json(path).get("images")
-            except (KdgapError, AttributeError):
-                continue
-            return images if isinstance(images, int) else None
-    return None
-
-
 def _provenance(
-    directory: StudyDirectory, plan: dict[str, Any], runs: tuple[Run, ...]
+    directory: StudyDirectory, plan: dict[str, Any], runs: tuple[Run, ...], records: _Records
 ) -> dict[str, Any]:
-    """Return code, libraries and data of the study, from one of its records."""
-    study = plan["study"]
+    """Return code, libraries and data of the study, from one of its records.
+
+    Raises:
+        StoreDamagedError: what is locked of the data is damaged, or not what the records say.
+    """
+    study, data = plan["study"], directory.locked("data")
+    said = recorded_facts(plan, records.witnesses).get("data", set())
+    if said and said != {as_recorded(data)}:
+        how = "is gone" if data is None else "is not what the records say; remove it"
+        raise StoreDamagedError(
+            f"{directory.path}/locked/data.json: {how}: `kdgap run {directory.path}` locks it again"
+        )
     found: dict[str, Any] = {
         "environments": sorted({run.environment for run in runs if run.environment}),
         "data": study["data"],
         "precision": study["precision"],
         "recipe": study["recipe"],
         "teachers": study["teachers"],
-        "data_fingerprint": directory.locked("data"),
+        "data_fingerprint": data,
         "preregistration": (directory.locked("preregistration") or {}).get("sha256"),
     }
-    for run in runs:
-        if run.state == "done":
-            found["code"] = read_json(directory.run(run.paths[0]).path / RUN).get("provenance")
-            break
+    if records.code is not None:
+        found["code"] = records.code
     return found

@@ -25,7 +25,6 @@ from kdgap.files import (
     open_file,
     parse_json,
     read_bytes,
-    read_json,
     remove,
     remove_tree,
 )
@@ -48,6 +47,8 @@ from kdgap.store.found import PassedOver, text_of
 from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
 from kdgap.store.merging import merged
 from kdgap.store.record import MANIFEST
+from kdgap.store.schema import ImportedLine, ImportFile, checked
+from kdgap.store.seal import read_sealed, sealed_bytes
 from kdgap.store.splits import name_splits
 from kdgap.store.study import PLAN
 
@@ -119,7 +120,7 @@ class ImportedDirectory:
         """
         content = "".join(json_text(run, indent=None) + "\n" for run in runs).encode()
         head = {**about, "runs_sha256": hashlib.sha256(content).hexdigest()}
-        new = {RUNS: content, IMPORT: (json_text(head) + "\n").encode()}
+        new = {RUNS: content, IMPORT: sealed_bytes(head)}
         old = self._kept() if self.exists() else {}
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
@@ -161,9 +162,12 @@ class ImportedDirectory:
         """
         if not self.exists():
             raise BadInputError(f"{self.path}: nothing was imported here (it has no {IMPORT})")
-        about = read_json(self.path / IMPORT)
-        if not isinstance(about, dict) or about.get("format") != 1:
-            raise StoreDamagedError(f"{self.path / IMPORT}: not an import of this version")
+        again = "; import the source again"
+        try:
+            about = read_sealed(self.path / IMPORT)
+        except StoreDamagedError as error:
+            raise StoreDamagedError(f"{error}{again}") from None
+        checked(ImportFile, about, self.path / IMPORT, again)
         try:
             content = read_bytes(self.path / RUNS)
         except OSError as error:
@@ -173,7 +177,10 @@ class ImportedDirectory:
                 f"{self.path / RUNS}: changed after the import; import the source again"
             )
         # `splitlines` would also split at the line separators of Unicode, which JSON may hold.
-        return about, [parse_json(line) for line in content.decode().split("\n") if line]
+        runs = [parse_json(line) for line in content.decode().split("\n") if line]
+        for run in runs:
+            checked(ImportedLine, run, self.path / RUNS, again)
+        return about, runs
 
 
 def import_runs(

@@ -4,18 +4,22 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from kdgap.errors import KdgapError
 from kdgap.files import entries, read_json
 from kdgap.spec.study import Slot
-from kdgap.store.record import RUN, TEST, RunDirectory
-from kdgap.store.study import StudyDirectory
+from kdgap.store.audit import audit
+from kdgap.store.record import TEST, RunDirectory
+from kdgap.store.schema import Live, fits
+from kdgap.store.study import RunStatus, StudyDirectory
+from kdgap.store.witness import Witness
 
 SILENT_SECONDS = 60.0
-"""A live file that is older than this is left from a runner that was killed."""
+"""A live file that is older than this is left from a runner that was killed. One that is so far in
+the future is of a clock that nobody can tell the age by."""
 PACE_SECONDS = 600.0
 """How far back the pace of a study is looked at: stages differ in theirs."""
 LEAST_SECONDS = 5.0
@@ -43,12 +47,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Survey:
-    """Every planned run, and what lies there without being planned."""
+    """Every planned run, what lies there without being planned, and what is wrong with the rest.
+
+    `faults` are of the study's own files, a line each; `notes` name what no promise covers.
+    """
 
     rows: list[Row]
     stale: list[str]
     open_runs: int
     open_flops: float
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def count(self, state: str) -> int:
         """Return how many runs are in a state."""
@@ -70,7 +79,8 @@ def survey(
     Args:
         directory: the study.
         known_done: ids that need not be looked at again.
-        verify: check the small files of finished runs against their manifests.
+        verify: check the small files of finished runs against their manifests, and the study's own
+            files against both.
 
     Raises:
         BadInputError: there is no study here.
@@ -78,11 +88,20 @@ def survey(
     plan = directory.plan()
     known = set(known_done)
     states: dict[str, tuple[str, str]] = {}
+    witnesses: dict[str, Witness] = {}
+    notes: list[str] = []
     for planned in plan["runs"]:
         if planned["id"] in known:
             states[planned["id"]] = ("done", "")
             continue
         status = directory.status(planned["path"], verify=verify)
+        record = status.record
+        if record is not None and record.id != planned["id"]:
+            status = RunStatus("damaged", f"{record.path}: holds run {record.id[:12]}")
+        elif record is not None:
+            witnesses[record.id] = Witness.of(record)
+        if verify:
+            notes += directory.run(planned["path"]).passed_over()
         states[planned["id"]] = (status.state, status.remark)
     rows = []
     for planned in plan["runs"]:
@@ -104,7 +123,11 @@ def survey(
         )
     planned_paths = {planned["path"] for planned in plan["runs"]}
     stale = [path for path in directory.found() if path not in planned_paths]
-    return Survey(rows, stale, plan["open_runs"], plan["open_flops"])
+    faults: list[str] = []
+    if verify:
+        faults, more = audit(directory, plan, witnesses)
+        notes = [*more, *notes, *_live_files(directory.path)[1]]
+    return Survey(rows, stale, plan["open_runs"], plan["open_flops"], faults, notes)
 
 
 def standing(state: str, remark: str, teacher: str) -> tuple[str, str]:
@@ -117,7 +140,7 @@ def standing(state: str, remark: str, teacher: str) -> tuple[str, str]:
 def _trained(run: RunDirectory, state: str) -> float:
     if state in ("running", "interrupted"):
         with suppress(KdgapError, OSError, KeyError, TypeError, ZeroDivisionError):
-            epochs = read_json(run.path / RUN)["spec"]["recipe"]["epochs"]
+            epochs = run.header()["spec"]["recipe"]["epochs"]
             return float(min(1.0, len(run.history()) / epochs))
     return float(state == "done")
 
@@ -147,17 +170,27 @@ def removable(directory: StudyDirectory) -> tuple[dict[str, str], int]:
 
 
 def live(study: Path) -> list[dict[str, Any]]:
-    """Return what each runner says it is doing; silent ones are left out."""
-    said = []
+    """Return what each runner says it is doing; silent ones and odd files are left out."""
+    return _live_files(study)[0]
+
+
+def _live_files(study: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what the runners say, and a line for each file that is not what one of them writes."""
+    said, odd = [], []
     for path in entries(study / "live", "*.json"):
         try:
             about = read_json(path)
-        except KdgapError:
+        except KdgapError as error:
+            if path.exists():  # or its runner has just ended
+                odd.append(f"{error}; passed over")
             continue
-        when = about.get("when") if isinstance(about, dict) else None
-        if isinstance(when, int | float) and time.time() - when < SILENT_SECONDS:
+        if not fits(Live, about):
+            odd.append(f"{path}: not what a runner of this version writes; passed over")
+        elif (age := time.time() - about["when"]) < -SILENT_SECONDS:
+            odd.append(f"{path}: dated in the future; its age cannot be told; passed over")
+        elif age < SILENT_SECONDS:
             said.append(about)
-    return said
+    return said, odd
 
 
 @dataclass(frozen=True)

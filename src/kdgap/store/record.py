@@ -1,25 +1,28 @@
 """A run directory: what was asked, what happened, and one manifest that commits it.
 
-| file | what it holds |
-|---|---|
-| `run.json` | the spec, its id, provenance, data and teacher |
-| `history.jsonl` | one line an epoch |
-| `results.json` | the reference study's keys and ours |
-| `test.json` | test metrics, written once, when the test door was opened |
-| `timing.json` | times, host, memory: outside every promise of equality |
-| `failure.json` | why a run failed, in place of results |
-| `attempts.jsonl` | when and where training began and ended; outside every promise of equality |
-| `state-N.json`, `state-N.safetensors` | where a run in training goes on from (`state.py`) |
-| `.lock` | held by the process that trains the run |
-| `checkpoint_best.safetensors`, `checkpoint_last.safetensors` | weights with their cards |
-| `manifest.json` | the SHA-256 of run, history, results, test and weights; written last |
+| file | what it holds | guarded by |
+|---|---|---|
+| `run.json` | the spec, its id, provenance, data and teacher | seal, manifest |
+| `history.jsonl` | one line an epoch | manifest |
+| `results.json` | the reference study's keys and ours | manifest |
+| `test.json` | test metrics, written once, when the test door was opened | manifest |
+| `failure.json` | why a run failed, in place of results | seal |
+| `state-N.json`, `state-N.safetensors` | where a run in training goes on from (`state.py`) | seal |
+| `checkpoint_best.safetensors`, `checkpoint_last.safetensors` | weights with cards | manifest |
+| `manifest.json` | the SHA-256 of run, history, results, test, weights; written last | seal |
+| `timing.json` | times, host, memory, looks at the test images | nothing |
+| `attempts.jsonl` | when and where training began and ended | nothing |
+| `tensorboard/` | the history once more, for TensorBoard | nothing |
+| `.lock` | held by the process that trains the run | nothing |
+
+What nothing guards is outside every promise: an odd line or file is passed over, and named by
+`kdgap status`. The history of a run in training is written anew from its state. For seals see
+`seal.py`, for what each file must look like `schema.py`.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,59 +44,45 @@ from kdgap.files import (
     write_json,
 )
 from kdgap.store.locks import Lock, try_lock
+from kdgap.store.manifest import BEST as BEST
+from kdgap.store.manifest import (
+    COMMITTED,
+    REQUIRED,
+    WEIGHTS,
+    read_manifest,
+    verified,
+    write_manifest,
+)
+from kdgap.store.manifest import HISTORY as HISTORY
+from kdgap.store.manifest import LAST as LAST
+from kdgap.store.manifest import MANIFEST as MANIFEST
+from kdgap.store.manifest import RESULTS as RESULTS
+from kdgap.store.manifest import RUN as RUN
+from kdgap.store.manifest import TEST as TEST
+from kdgap.store.run_files import ATTEMPTS as ATTEMPTS
+from kdgap.store.run_files import FAILURE as FAILURE
+from kdgap.store.run_files import LOCK as LOCK
+from kdgap.store.run_files import STATE as STATE
+from kdgap.store.run_files import TENSORBOARD as TENSORBOARD
+from kdgap.store.run_files import TIMING as TIMING
+from kdgap.store.run_files import Record as Record
+from kdgap.store.run_files import RunFiles
+from kdgap.store.seal import is_sealed, is_whole, sealed_bytes, write_sealed
 
-RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
-TIMING, FAILURE, MANIFEST = "timing.json", "failure.json", "manifest.json"
-ATTEMPTS, LOCK = "attempts.jsonl", ".lock"
-STATE = re.compile(r"state-([0-9]+)\.(json|safetensors)")
-TENSORBOARD = "tensorboard"
-BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
-FORMAT = 1
-_REQUIRED = (RUN, HISTORY, RESULTS, BEST, LAST)
-_COMMITTED = (*_REQUIRED, TEST)
-_WEIGHTS = (BEST, LAST)
-_OURS = {*_COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
+_OF_THE_BEGINNING = ("provenance", "environment")
+_OURS = {*COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
 
 
 def _is_ours(name: str) -> bool:
     return name in _OURS or name.startswith(TEMPORARY_PREFIX) or bool(STATE.fullmatch(name))
 
 
-@dataclass(frozen=True)
-class Record:
-    """A finished run, read back and verified."""
-
-    path: Path
-    run: dict[str, Any]
-    results: dict[str, Any]
-    test: dict[str, Any] | None
-
-    @property
-    def id(self) -> str:
-        """The run's id."""
-        return str(self.run["id"])
-
-    @property
-    def tested(self) -> bool:
-        """Whether its test door was opened, and what was seen is in its results."""
-        return self.test is not None and self.results["test_acc_best"] is not None
-
-
-class RunDirectory:
-    """One run's directory; see the module for its files.
-
-    Args:
-        path: where it is.
-        in_slot: whether the folder around it is a study's slot, and as much ours as the run.
-    """
+class RunDirectory(RunFiles):
+    """One run's directory, to be written and verified; see the module for its files."""
 
     def __init__(self, path: Path, *, in_slot: bool = False) -> None:
-        self.path = path
-        self._ours = (path, path.parent) if in_slot else (path,)
-
-    def link(self) -> Path | None:
-        """Return the symbolic link in place of a folder of ours: none is trained in or believed."""
-        return next((folder for folder in self._ours if folder.is_symlink()), None)
+        super().__init__(path, in_slot=in_slot)
+        self._written: dict[str, bytes] = {}  # of a run in training, what must be on the disk
 
     def refuse_other(self, run_id: str) -> None:
         """Refuse a directory that holds another run, or something that is no run.
@@ -110,9 +99,15 @@ class RunDirectory:
         hint = "give another output_dir"
         if (self.path / RUN).exists():
             try:
-                other = str(read_json(self.path / RUN)["id"])
-            except (KeyError, TypeError):
-                raise StoreDamagedError(f"{self.path / RUN}: has no id") from None
+                other = str(self.header()["id"])
+            except StoreDamagedError as error:
+                if self.is_done():
+                    raise
+                if not self._is_of(run_id):
+                    raise StoreDamagedError(
+                        f"{error}; nothing else here says which run it was, so remove {self.path}"
+                    ) from None
+                return  # `start` writes it anew
             if other != run_id:
                 raise BadInputError(
                     f"output_dir {self.path}: already holds another run"
@@ -126,9 +121,16 @@ class RunDirectory:
                 f" (holds {min(strangers)!r}); {hint}"
             )
 
-    def is_done(self) -> bool:
-        """Whether a finished run is here; `read` verifies it."""
-        return (self.path / MANIFEST).exists()
+    def _is_of(self, run_id: str) -> bool:
+        """Whether the folder's name in a study, or a saved state, says that this is the run."""
+        if len(self._ours) > 1 and self.path.name.endswith(f"-{run_id[:8]}"):
+            return True
+        for path in entries(self.path, "state-*.json"):
+            with suppress(StoreDamagedError):
+                state = read_json(path)
+                if is_whole(state) and state.get("run_id") == run_id:
+                    return True
+        return False
 
     def try_lock(self) -> Lock | None:
         """Make the directory and take its lock; None while another process holds it.
@@ -145,50 +147,79 @@ class RunDirectory:
         except OSError as error:
             raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
 
-    def start(self, run: dict[str, Any], resumed: Sequence[dict[str, Any]] = ()) -> None:
+    def start(self, run: dict[str, Any], resumed: Sequence[dict[str, Any]] = ()) -> str:
         """Begin training, or go on: clear what does not belong, write `run.json` and the history.
 
         Args:
-            run: what `run.json` holds; on resuming, the one that is there stays.
+            run: what `run.json` holds. On resuming, the one that is there stays if it is whole and
+                of this run: it says on what the training began.
             resumed: the history up to the state that training goes on from; empty = from scratch.
+
+        Returns:
+            What was wrong with the `run.json` that was there; empty if nothing was.
         """
-        kept = {LOCK, ATTEMPTS, RUN} if resumed else {LOCK, ATTEMPTS}
         make_folder(self.path)
+        before, problem = self._before(run) if resumed else (run, "")
+        lines = [json_text(entry, indent=None) + "\n" for entry in resumed]
+        self._written = {RUN: sealed_bytes(before), HISTORY: "".join(lines).encode()}
         for entry in entries(self.path):
             if entry.name == TENSORBOARD:
                 remove_tree(entry)
             elif STATE.fullmatch(entry.name):
                 continue  # whoever reads the states also drops them
-            elif _is_ours(entry.name) and entry.name not in kept:
-                remove(entry)
-        if not (self.path / RUN).exists():
-            write_json(self.path / RUN, run)
+            elif _is_ours(entry.name) and entry.name not in (LOCK, ATTEMPTS, RUN):
+                remove_tree(entry)
+        self._settle(RUN)
         if resumed:
-            lines = [json_text(entry, indent=None) + "\n" for entry in resumed]
-            write_atomic(self.path / HISTORY, "".join(lines).encode())
+            self._settle(HISTORY)
+        return problem
+
+    def _before(self, run: dict[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return `run.json` as it was when training began, as far as it can be believed."""
+        try:
+            found = self.header()
+        except StoreDamagedError as error:
+            return run, str(error)
+        if found["id"] != run["id"]:
+            return run, f"{self.path / RUN}: is of run {str(found['id'])[:12]}"
+        if is_sealed(found):
+            return found, ""
+        # Written before seals: only what today cannot tell is taken from it.
+        return {**run, **{key: found[key] for key in _OF_THE_BEGINNING if key in found}}, ""
+
+    def _settle(self, name: str) -> None:
+        """See to it that a file of a run in training is what this process wrote."""
+        path = self.path / name
+        try:
+            same = read_bytes(path) == self._written[name]
+        except OSError:
+            same = False
+        if not same:
+            write_atomic(path, self._written[name])
 
     def note_attempt(self, entry: dict[str, Any]) -> None:
         """Add one line to `attempts.jsonl`."""
+        self._make_way(ATTEMPTS)
         append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
-
-    def attempts(self) -> list[dict[str, Any]]:
-        """Return the attempts noted so far; a line that is torn or no object is left out."""
-        return _lines(self.path / ATTEMPTS)
 
     def flag(self, text: str) -> None:
         """Add a flag to `run.json`: something a reader must know before believing the numbers."""
-        run = read_json(self.path / RUN)
+        written = self._written.get(RUN)
+        run = self.header() if written is None else parse_json(written.decode())
         if text not in run["flags"]:
-            write_json(self.path / RUN, {**run, "flags": [*run["flags"], text]})
+            self._written[RUN] = sealed_bytes({**run, "flags": [*run["flags"], text]})
+            self._settle(RUN)
 
     def append_history(self, entry: dict[str, Any]) -> None:
         """Add one epoch to `history.jsonl`."""
-        append_line(self.path / HISTORY, json_text(entry, indent=None))
+        line = json_text(entry, indent=None)
+        append_line(self.path / HISTORY, line)
+        self._written[HISTORY] = self._written.get(HISTORY, b"") + line.encode() + b"\n"
 
     def fail(self, failure: dict[str, Any], timing: dict[str, Any]) -> None:
         """Record why the run failed."""
-        write_json(self.path / TIMING, timing)
-        write_json(self.path / FAILURE, failure)
+        self.write_timing(timing)
+        write_sealed(self.path / FAILURE, failure)
 
     def finish(self, results: dict[str, Any], test: dict[str, Any] | None) -> None:
         """Write the test record (if its door was opened) and the results, and commit the run.
@@ -197,51 +228,61 @@ class RunDirectory:
         Until these are written, the manifest vouches for the old content as well, so a crash at any
         point leaves a valid run. What it says of other files stays: they may be damaged by now.
         """
-        old: dict[str, Any] = {"format": FORMAT, "files": {}}
-        if self.is_done():
-            old = read_json(self.path / MANIFEST)
         new = {RESULTS: (json_text(results) + "\n").encode()}
         if test is not None:
             new[TEST] = (json_text(test) + "\n").encode()
-        before = {name: file_hash(self.path / name) for name in new if name in old["files"]}
-        known = old["files"] or {n: file_hash(self.path / n) for n in _REQUIRED if n != RESULTS}
+        known: dict[str, str] = {}
+        before: dict[str, str] = {}
+        dropped: dict[str, str] = {}
+        if self.is_done():
+            old = read_manifest(self.path)
+            known, dropped = dict(old.files), dict(old.dropped)
+            for name in known.keys() & new.keys():
+                before[name] = file_hash(self.path / name)
+                if before[name] not in (old.files[name], old.before.get(name)):
+                    raise StoreDamagedError(f"{self.path / name}: changed after it was finished")
+        else:
+            for name in self._written:
+                self._settle(name)
+            known = {n: file_hash(self.path / n) for n in REQUIRED if n != RESULTS}
         known |= {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}
-        files = {name: known[name] for name in _COMMITTED if name in known}
-        manifest = {key: value for key, value in old.items() if key != "before"} | {"files": files}
+        files = {name: known[name] for name in COMMITTED if name in known}
         if TEST in new and TEST not in before:
             write_atomic(self.path / TEST, new.pop(TEST))  # nothing vouches for it until below
         if before:
-            write_json(self.path / MANIFEST, {**manifest, "before": before})
+            write_manifest(self.path, files, dropped, before)
         for name, content in new.items():
             write_atomic(self.path / name, content)
-        write_json(self.path / MANIFEST, manifest)
+        write_manifest(self.path, files, dropped)
 
     def write_timing(self, timing: dict[str, Any]) -> None:
         """Write what is outside the promise of equality."""
+        self._make_way(TIMING)
         write_json(self.path / TIMING, timing)
 
     def log_opening(self, opening: dict[str, Any]) -> None:
         """Note in `timing.json` that the test images were looked at once more."""
-        timing = read_json(self.path / TIMING) if self._has(TIMING) else {}
-        timing.setdefault("test_openings", []).append(opening)
-        write_json(self.path / TIMING, timing)
+        timing = self.timing() or {}
+        openings = [*timing.get("test_openings", []), opening]
+        self.write_timing({**timing, "test_openings": openings})
 
-    def _has(self, name: str) -> bool:
-        return (self.path / name).exists()
+    def _make_way(self, name: str) -> None:
+        """Remove a folder in the place of a file that no promise covers: it must end no run."""
+        if (self.path / name).is_dir():
+            remove_tree(self.path / name)
 
     def has_weights(self) -> bool:
         """Whether any weights file is here."""
-        return any(self._has(name) for name in _WEIGHTS)
+        return any(self._has(name) for name in WEIGHTS)
 
     def drop_weights(self) -> None:
         """Delete the weights of a finished run; its manifest goes on naming their hashes."""
-        manifest = read_json(self.path / MANIFEST)
-        files = manifest["files"]
-        kept = {name: files.pop(name) for name in _WEIGHTS if name in files}
-        if kept:
-            dropped = manifest.get("dropped", {}) | kept
-            write_json(self.path / MANIFEST, {**manifest, "dropped": dropped})
-        for name in _WEIGHTS:
+        manifest = read_manifest(self.path)
+        files = {name: known for name, known in manifest.files.items() if name not in WEIGHTS}
+        dropped = {name: known for name, known in manifest.files.items() if name in WEIGHTS}
+        if dropped:
+            write_manifest(self.path, files, {**manifest.dropped, **dropped})
+        for name in WEIGHTS:
             remove(self.path / name)
 
     def read(self, *, hash_weights: bool = True) -> Record:
@@ -264,81 +305,22 @@ class RunDirectory:
         while True:
             before = read_json(self.path / MANIFEST)
             try:
-                return self._read(before, hash_weights=hash_weights)
+                return self._read(hash_weights=hash_weights)
             except StoreDamagedError:
                 # Another process may have opened the door or dropped the weights meanwhile.
                 if read_json(self.path / MANIFEST) == before:
                     raise
 
-    def _read(self, manifest: Any, *, hash_weights: bool) -> Record:
-        contents = self._verify(manifest, hash_weights=hash_weights)
+    def _read(self, *, hash_weights: bool) -> Record:
+        manifest = read_manifest(self.path)
+        contents = verified(self.path, manifest, hash_weights=hash_weights)
         parsed: dict[str, Any] = {}
         for name in (RUN, RESULTS, TEST):
             try:
                 parsed[name] = parse_json(contents[name].decode()) if name in contents else None
             except (ValueError, RecursionError) as error:
                 raise StoreDamagedError(f"{self.path / name}: {error}") from None
-        return Record(self.path, parsed[RUN], parsed[RESULTS], parsed[TEST])
-
-    def _verify(self, manifest: Any, *, hash_weights: bool) -> dict[str, bytes]:
-        """Check every file; return what the small ones hold, so that what is parsed was hashed."""
-        path = self.path / MANIFEST
-        try:
-            if manifest["format"] != FORMAT:
-                raise StoreDamagedError(f"{path}: format {manifest['format']!r}, expected {FORMAT}")
-            files, before = dict(manifest["files"]), dict(manifest.get("before", {}))
-            dropped = dict(manifest.get("dropped", {}))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StoreDamagedError(f"{path}: {error}") from None
-        for name in _REQUIRED:
-            if name not in files and not (name in _WEIGHTS and name in dropped):
-                raise StoreDamagedError(f"{path}: does not vouch for {name}")
-        contents: dict[str, bytes] = {}
-        for name, expected in files.items():
-            if name not in _COMMITTED:
-                raise StoreDamagedError(f"{path}: names {name!r}")
-            if name in _WEIGHTS and not hash_weights and self._has(name):
-                continue
-            try:
-                if name in _WEIGHTS:
-                    found = file_hash(self.path / name)
-                else:
-                    contents[name] = read_bytes(self.path / name)
-                    found = hashlib.sha256(contents[name]).hexdigest()
-            except OSError as error:
-                raise StoreDamagedError(f"{self.path / name}: {error.strerror}") from None
-            if found not in (expected, before.get(name)):
-                raise StoreDamagedError(f"{self.path / name}: changed after the run was finished")
-        return contents
-
-    def failure(self) -> str:
-        """Return why the run failed, in words."""
-        try:
-            failure = read_json(self.path / FAILURE)
-            if "step" in failure:
-                step, epoch = failure["step"], failure["epoch"]
-                return f"{failure['reason']} at step {step} of epoch {epoch}"
-            return str(failure["reason"])
-        except (StoreDamagedError, KeyError, TypeError):
-            return "its failure record is damaged"
-
-    def history(self) -> list[dict[str, Any]]:
-        """Return the epochs recorded so far; a line that is torn or no object is left out."""
-        return _lines(self.path / HISTORY)
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = read_bytes(path).decode("utf-8", "replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    entries = []
-    for line in text.splitlines():
-        with suppress(ValueError):
-            entry = parse_json(line)
-            if isinstance(entry, dict):
-                entries.append(entry)
-    return entries
+        return Record(self.path, self._as_header(parsed[RUN]), parsed[RESULTS], parsed[TEST])
 
 
 def export_bytes(path: Path, content: bytes) -> None:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, json_text, read_bytes, read_json, remove, write_atomic
-from kdgap.spec import canonical_json
 from kdgap.store.record import STATE
+from kdgap.store.seal import CHECKSUM, checksum, is_whole
 from kdgap.store.tensorfile import NotSafetensorsError, read_header
 from kdgap.store.weights import read_tensors
 
@@ -71,7 +71,7 @@ class StateFiles:
             "tensors_sha256": hashlib.sha256(content).hexdigest(),
             "facts": snapshot.facts,
         }
-        state["checksum"] = _checksum(state)
+        state[CHECKSUM] = checksum(state)
         write_atomic(self._path(number, "safetensors"), content)
         write_atomic(self._path(number, "json"), (json_text(state, indent=None) + "\n").encode())
         self._good = [*self._good[-1:], number]
@@ -98,11 +98,7 @@ class StateFiles:
     def _verified(self, number: int) -> Snapshot:
         path = self._path(number, "json")
         state = read_json(path)
-        try:
-            whole = isinstance(state, dict) and state.get("checksum") == _checksum(state)
-        except (ValueError, RecursionError):
-            whole = False  # damaged into numbers or depths that no state has
-        if not whole:
+        if not is_whole(state):
             raise StoreDamagedError(f"{path}: its checksum does not match")
         if state["format"] != FORMAT:
             raise StoreDamagedError(f"{path}: format {state['format']!r}, expected {FORMAT}")
@@ -127,12 +123,7 @@ def has_states(folder: Path) -> bool:
 def newest_place(folder: Path) -> list[int] | None:
     """Return epoch and step of the newest state, as it says itself; None if there is none."""
     for path in reversed(entries(folder, "state-*.json")):
-        with suppress(StoreDamagedError, KeyError, TypeError):
+        with suppress(StoreDamagedError, KeyError, TypeError, ValueError):
             facts = read_json(path)["facts"]
             return [int(facts["epoch"]), int(facts["step"])]
     return None
-
-
-def _checksum(state: dict[str, Any]) -> str:
-    content = {key: value for key, value in state.items() if key != "checksum"}
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()

@@ -1,17 +1,21 @@
 """A study's directory: what was asked, the plan, what is locked, and the runs.
 
-| file | what it holds |
-|---|---|
-| `study.yaml` | the study as it was last run |
-| `plan.json` | the resolved plan: runs, slots, costs, methods; what reading a study needs |
-| `selection.json` | the winners and what they were chosen from, once selection has ended |
-| `locked/NAME.json` | what may not change any more: data, threads, teachers, pre-registration |
-| `live/HOST-PID.json` | what a runner is doing right now |
-| `.plan-lock` | held by the runner that checks and writes `plan.json` |
-| `runs/SLOT/SEED-ID/` | one directory a run; see `record.py` |
+| file | what it holds | guarded by |
+|---|---|---|
+| `study.yaml` | the study as it was last run | its SHA-256 in `plan.json` |
+| `plan.json` | the resolved plan: runs, slots, costs, methods; what reading a study needs | seal |
+| `selection.json` | the winners and what they were chosen from, once selection has ended | seal |
+| `locked/NAME.json` | what may not change any more: data, threads, teachers | seal |
+| `locked/preregistration.json` | the protocol when the first final was tested | its hash |
+| `live/HOST-PID.json` | what a runner is doing right now | nothing |
+| `.plan-lock` | held by the runner that checks and writes `plan.json` | nothing |
+| `runs/SLOT/SEED-ID/` | one directory a run | see `record.py` |
+
+What nothing guards is outside every promise: it is passed over where it is odd, and named. Whether
+the rest agrees with the records of the runs is looked at in `audit.py`.
 """
 
-import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,37 +30,32 @@ from kdgap.files import (
     names_in,
     read_bytes,
     read_json,
-    write_json,
 )
 from kdgap.store.locks import PROBE, holder, is_held
-from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, Record, RunDirectory
+from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, TEST, Record, RunDirectory
+from kdgap.store.schema import PlanFile, SelectionFile, checked, is_fact
+from kdgap.store.seal import opened, read_sealed, sealed, sealed_bytes, write_sealed
+from kdgap.store.witness import Witness, as_recorded, recorded_facts
 
 STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
 PLAN_LOCK = ".plan-lock"
-# What readers rely on: of a plan, of each of its runs, of each choice of a selection.
-_PLAN_KEYS: dict[str, type | tuple[type, ...]] = {
-    "study": dict,
-    "selection_complete": bool,
-    "winners": list,
-    "runs": list,
-    "open_runs": int,
-    "open_flops": (int, float),
-    "warnings": list,
-    "marks": list,
-}
-_RUN_KEYS = {"id", "path", "seed", "teacher", "roles", "slots"}
-_SLOT_KEYS = {"role", "teacher", "student", "method"}
-_RUN_PATH = r"runs/(?!\.)[^/\0]{1,255}/(?!\.)[^/\0]{1,255}"
-_CHOICE_KEYS = {"teacher", "student", "method", "tried"}
+LOCKED = "locked"
+PREREGISTRATION = "preregistration"
+DOORS = ("final", "baseline", "teacher", "ablation")
+"""Roles whose runs are tested; a run with several is tested in the first of them."""
+LATE = "registered again, after finals had been tested: not what was locked before"
+"""In place of the hash of a pre-registration that was lost and cannot be believed any more."""
+AGAIN = "; `kdgap run` with the study's file writes it anew"
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands, and a word about it where there is something to say."""
+    """How a run stands, a word about it where there is something to say, and a verified record."""
 
     state: RunState
     remark: str = ""
+    record: Record | None = None
 
 
 class StudyDirectory:
@@ -80,7 +79,7 @@ class StudyDirectory:
         if not self.path.is_dir() or self.exists():
             return
         # A first start that was killed leaves some of these, and files half written.
-        ours = {STUDY, PLAN_LOCK, PROBE, "locked"}
+        ours = {STUDY, PLAN_LOCK, PROBE, LOCKED}
         names = names_in(self.path)
         strangers = [n for n in names if n not in ours and not n.startswith(TEMPORARY_PREFIX)]
         if strangers:
@@ -102,15 +101,12 @@ class StudyDirectory:
         """
         if not self.exists():
             raise BadInputError(f"{self.path}: no study was run here (it has no {PLAN})")
-        plan = read_json(self.path / PLAN)
-        if not isinstance(plan, dict) or plan.get("format") != 1:
-            raise StoreDamagedError(f"{self.path / PLAN}: not a plan of this version")
-        broken = [key for key, kind in _PLAN_KEYS.items() if not isinstance(plan.get(key), kind)]
-        if broken or not all(map(_is_run, plan["runs"])):
-            raise StoreDamagedError(
-                f"{self.path / PLAN}: {min(broken, default='runs')} is missing or damaged;"
-                " `kdgap run` with the study's file writes it anew"
-            )
+        path = self.path / PLAN
+        try:
+            plan = read_sealed(path)
+        except StoreDamagedError as error:
+            raise StoreDamagedError(f"{error}{AGAIN}") from None
+        checked(PlanFile, plan, path, AGAIN)
         return plan
 
     def selection(self) -> dict[str, Any] | None:
@@ -122,38 +118,105 @@ class StudyDirectory:
         path = self.path / SELECTION
         if not path.exists():
             return None
-        selection = read_json(path)
-        choices = selection.get("choices") if isinstance(selection, dict) else None
-        if not isinstance(choices, list) or not _have(choices, _CHOICE_KEYS):
-            raise StoreDamagedError(
-                f"{path}: choices is missing or damaged; `kdgap run` writes it anew"
-            )
-        return dict(selection)
+        again = f"; `kdgap run {self.path}` writes it anew"
+        try:
+            selection = read_sealed(path)
+        except StoreDamagedError as error:
+            raise StoreDamagedError(f"{error}{again}") from None
+        checked(SelectionFile, selection, path, again)
+        return selection
 
-    def write(self, name: str, value: Any) -> None:
-        """Write one of the study's JSON files, unless it says this already."""
+    def write(self, name: str, value: dict[str, Any]) -> None:
+        """Write one of the study's own files, sealed, unless it says this already."""
         path = self.path / name
-        if path.exists() and read_bytes(path) == (json_text(value) + "\n").encode():
+        if path.exists() and read_bytes(path) == sealed_bytes(value):
             return
         make_folder(path.parent)
-        write_json(path, value)
+        write_sealed(path, value)
 
     def locked(self, name: str) -> Any | None:
-        """Return what is locked under a name; None if nothing is."""
-        path = self.path / "locked" / f"{name}.json"
-        return read_json(path) if path.exists() else None
+        """Return what is locked under a name; None if nothing is.
+
+        A pre-registration is returned whatever became of it: `is_whole` tells.
+
+        Raises:
+            StoreDamagedError: what is locked is damaged.
+        """
+        path = self._lock_path(name)
+        return self._fact(name) if path.exists() else None
+
+    def _lock_path(self, name: str) -> Path:
+        return self.path / LOCKED / f"{name}.json"
+
+    def _fact(self, name: str) -> Any:
+        path = self._lock_path(name)
+        if name == PREREGISTRATION:
+            try:
+                content = read_json(path)
+            except StoreDamagedError:
+                content = None
+            return content if isinstance(content, dict) else {}
+        content = read_json(path)
+        if isinstance(content, dict) and ("value" in content or "checksum" in content):
+            content = opened(content, path)
+            if content.get("name") != name:
+                raise StoreDamagedError(f"{path}: is of another name, {content.get('name')!r}")
+            content = content.get("value")
+        if not is_fact(name, content):
+            raise StoreDamagedError(f"{path}: holds nothing that can be locked under this name")
+        return content
 
     def lock_fact(self, name: str, value: Any) -> Any:
         """Lock a value under a name if nothing is locked there yet; return what is locked.
 
         Whoever comes first decides: the file is linked into place, which happens once.
         """
-        folder = self.path / "locked"
-        make_folder(folder)
-        path = folder / f"{name}.json"
+        make_folder(self.path / LOCKED)
+        path = self._lock_path(name)
         if not path.exists():
-            link_new(path, (json_text(value) + "\n").encode())
-        return read_json(path)
+            value = self._as_recorded(name, value)
+            content = sealed({"name": name, "value": value})
+            if name == PREREGISTRATION:  # it carries its own hash
+                content = {**value, "sha256": LATE} if self.tested() else value
+            link_new(path, (json_text(content) + "\n").encode())
+        return self._fact(name)
+
+    def _as_recorded(self, name: str, value: Any) -> Any:
+        """Return what to lock: what the finished runs had, where there are any.
+
+        Raises:
+            BadInputError: they had other data.
+        """
+        plan = self.plan() if self.exists() else {"runs": []}
+        witnesses: dict[str, Witness] = {}
+        for run in plan["runs"]:
+            if self.run(run["path"]).is_done():
+                with suppress(KdgapError):  # damaged: named elsewhere
+                    witnesses[run["id"]] = Witness.of(self.record(run["path"]))
+        said = recorded_facts(plan, witnesses).get(name, set()) if witnesses else set()
+        if len(said) != 1 or said == {as_recorded(value)}:
+            return value
+        if not isinstance(value, dict):
+            return said.pop()
+        raise BadInputError(
+            f"{self._lock_path(name)}: is gone, and the data is not what the finished runs had"
+            f" (fingerprint {as_recorded(value)[:12]}, theirs {str(said.pop())[:12]}); bring back"
+            " the data, or use another --out"
+        )
+
+    def tested(self) -> list[str]:
+        """Return the paths of planned runs that were tested as finals or ablations."""
+        if not self.exists():
+            return []
+        tested_as = {
+            run["path"]: next((role for role in DOORS if role in run["roles"]), None)
+            for run in self.plan()["runs"]
+        }
+        return [
+            path
+            for path, role in tested_as.items()
+            if role in ("final", "ablation") and (self.path / path / TEST).exists()
+        ]
 
     def status(self, path: str, *, verify: bool = True) -> RunStatus:
         """Return how a run stands.
@@ -169,14 +232,16 @@ class StudyDirectory:
             if not verify:
                 return RunStatus("done")
             try:
-                self.record(path)
+                record = self.record(path)
             except KdgapError as error:
                 return RunStatus("damaged", str(error))
-            return RunStatus("done")
+            return RunStatus("done", record=record)
         if is_held(directory.path / LOCK):
             return RunStatus("running", holder(directory.path / LOCK))
         if (directory.path / FAILURE).exists():
             return RunStatus("failed", directory.failure())
+        if directory.lost_manifest():
+            return RunStatus("damaged", f"{directory.path / MANIFEST}: is gone, though it finished")
         return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
 
     def found(self) -> list[str]:
@@ -210,26 +275,6 @@ class StudyDirectory:
                 f"{record.path}: holds run {record.id[:12]}, a copy from elsewhere"
             )
         return record
-
-
-def _is_run(entry: Any) -> bool:
-    """Whether an entry of a plan's runs is one, in a folder below the study's own."""
-    return (
-        _have([entry], _RUN_KEYS)
-        and isinstance(entry["path"], str)
-        and re.fullmatch(_RUN_PATH, entry["path"]) is not None
-        and isinstance(entry["seed"], int)
-        and isinstance(entry.get("parameters", {}), dict)
-        and isinstance(entry["slots"], list)
-        and len(entry["slots"]) > 0
-        and _have(entry["slots"], _SLOT_KEYS)
-        and all(slot.keys() <= _SLOT_KEYS | {"variant"} for slot in entry["slots"])
-    )
-
-
-def _have(entries: list[Any], keys: set[str]) -> bool:
-    """Whether all entries are objects that have some keys."""
-    return all(isinstance(entry, dict) and entry.keys() >= keys for entry in entries)
 
 
 def study_of(run: Path) -> Path | None:

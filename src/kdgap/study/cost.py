@@ -9,12 +9,10 @@ from typing import Any
 import torch
 
 from kdgap.data import Shape
-from kdgap.errors import StoreDamagedError
-from kdgap.files import make_folder, read_json, write_json
 from kdgap.models import model_cost
-from kdgap.paths import cache_folder
 from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
+from kdgap.study.measured import keep_measured, measured_folder, read_measured
 from kdgap.study.plan import Plan, PlannedRun
 
 # Training throughput assumed where nothing was measured, in FLOP/s: one CPU thread on small
@@ -132,7 +130,7 @@ def _rate_key(device: torch.device, threads: int, run: RunSpec) -> str:
 
 
 def _rate_file(key: str) -> Path:
-    return cache_folder() / "measured" / f"speed-{key}.json"
+    return measured_folder() / f"speed-{key}.json"
 
 
 def store_rate(
@@ -140,21 +138,15 @@ def store_rate(
 ) -> None:
     """Remember how fast this machine trained, for the next plan."""
     path = _rate_file(_rate_key(device, threads, run))
-    try:
-        make_folder(path.parent)
-        write_json(path, {"flops_per_second": flops / seconds, "seconds": seconds})
-    except OSError:
-        pass  # an estimate is worth no error
+    keep_measured(path, {"flops_per_second": flops / seconds, "seconds": seconds})
 
 
 def known_rate(device: torch.device, threads: int | None, run: RunSpec) -> tuple[float, str]:
     """Return training FLOP/s of this machine, and where the number comes from."""
     count = threads or torch.get_num_threads()
-    try:
-        stored = read_json(_rate_file(_rate_key(device, count, run)))
-        return float(stored["flops_per_second"]), "measured on this machine"
-    except (StoreDamagedError, KeyError, TypeError, ValueError):
-        pass
+    stored = read_measured(_rate_file(_rate_key(device, count, run)))
+    if stored is not None:
+        return stored["flops_per_second"], "measured on this machine"
     if device.type == "cpu":
         return ASSUMED_CPU_THREAD * count, f"assumed {ASSUMED_CPU_THREAD / 1e9:g} GFLOP/s a thread"
     return ASSUMED_ACCELERATOR, f"assumed {ASSUMED_ACCELERATOR / 1e12:g} TFLOP/s"

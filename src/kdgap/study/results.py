@@ -96,7 +96,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
     )
     card = prepared.card
     return {
-        "format": 1,
+        "format": 2,
         "id": run_id(run),
         "spec": run.model_dump(mode="json"),
         "provenance": _provenance(),

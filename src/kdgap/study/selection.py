@@ -61,7 +61,6 @@ class Selector:
             rows.append(_row(choice, rated, best))
         selection = plan.study.selection
         report = {
-            "format": 1,
             "metric": selection.metric if selection else None,
             "split": selection.split if selection else None,
             "seeds": selection.seeds if selection else [],

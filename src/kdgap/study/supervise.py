@@ -15,8 +15,7 @@ from types import FrameType
 
 from kdgap import child
 from kdgap.errors import StoppedError, StoreDamagedError
-from kdgap.files import read_bytes
-from kdgap.store.record import ATTEMPTS
+from kdgap.store.record import ATTEMPTS, RunDirectory
 from kdgap.study.stop import CODES, STOPPED, handling
 
 POLL_SECONDS = 0.25
@@ -127,9 +126,9 @@ class Supervisor:
         A run that kills its worker is given up after its attempts. A worker that dies again and
         again without beginning any attempt is not started any more.
         """
-        began = sum(
-            read_bytes(path).count(b'"began"') for path in self._study.glob(f"runs/*/*/{ATTEMPTS}")
-        )
+        paths = self._study.glob(f"runs/*/*/{ATTEMPTS}")
+        lines = [line for path in paths for line in RunDirectory(path.parent).attempts()]
+        began = sum("began" in line for line in lines)
         self._fruitless = 0 if began > self._began else self._fruitless + 1
         self._began = began
         if self._fruitless > FRUITLESS:

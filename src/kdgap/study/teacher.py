@@ -14,14 +14,13 @@ from kdgap.data import Dataset, split_dataset
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
-from kdgap.errors import StoreDamagedError, TeacherError
-from kdgap.files import make_folder, read_json, write_json
+from kdgap.errors import TeacherError
 from kdgap.models import Network, build_model, load_state
-from kdgap.paths import cache_folder
 from kdgap.spec import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.record import BEST, RunDirectory
 from kdgap.store.weights import read_weights
+from kdgap.study.measured import keep_measured, measured_folder, read_measured
 
 TOLERANCE = 0.005
 """How far a re-measured accuracy may be from the card's in another environment."""
@@ -196,19 +195,14 @@ def measure(
     if (card.mean, card.std) != (dataset.mean, dataset.std):
         asked["normalisation"] = [card.mean, card.std]
     key = canonical_json(asked)
-    path = cache_folder() / "measured" / f"{sha256(key.encode()).hexdigest()}.json"
-    try:
-        return float(read_json(path)["val_acc"])
-    except (StoreDamagedError, KeyError, TypeError, ValueError):
-        pass  # not measured before, or the cache is torn: measure now
+    path = measured_folder() / f"{sha256(key.encode()).hexdigest()}.json"
+    known = read_measured(path)
+    if known is not None:
+        return known["val_acc"]
     parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
     network = place(teacher.network, teacher.card.model, device)
     logits = predict(network, parts.val, card.mean, card.std, on.precision, device, pause)
     value = accuracy(logits, parts.val.labels)
-    try:
-        make_folder(path.parent)
-        write_json(path, {"val_acc": value})
-    except OSError:
-        pass  # a cache that cannot be written costs time only
+    keep_measured(path, {"val_acc": value})
     return value

@@ -61,7 +61,8 @@ class Attempt:
         self.member = Member(student, everyone)
         header = run_header(prepared)
         self._elsewhere = self._resume(say)
-        directory.start(header, self.member.history)
+        if problem := directory.start(header, self.member.history):
+            say(f"{problem}; written anew from what is asked")
         directory.note_attempt(
             {
                 "began": _now(),

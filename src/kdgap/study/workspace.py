@@ -1,5 +1,6 @@
 """A study at hand: its specification, its directory, and the plan as far as it is known."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -239,13 +240,16 @@ def write_plan(
 ) -> dict[str, Any]:
     """Write `plan.json`, the study's file and the selection that has ended; return the plan's data.
 
+    `plan.json` comes last: it holds the hash of the study's file.
+
     Unless told to `replace` another study, a study that was changed meanwhile is refused. No other
     runner writes between this look and the writing.
     """
     directory, data = workspace.directory, plan_data(workspace, plan, selected)
     recorded = workspace.recorded or workspace.study
     with wait_for_lock(directory.path / PLAN_LOCK, pause):
-        current = None if replace else StudySpec.model_validate(directory.plan()["study"])
+        before = None if replace else directory.plan()
+        current = StudySpec.model_validate(before["study"]) if before else None
         if current is not None and protocol(current) != protocol(recorded):
             raise BadInputError(
                 f"{directory.path}: another `kdgap run` has changed the study meanwhile;"
@@ -253,9 +257,13 @@ def write_plan(
             )
         if selected.complete:
             directory.write(SELECTION, selected.report)
+        text = None if workspace.text is None else workspace.text.encode()
+        if text is not None:
+            write_atomic(directory.path / STUDY, text)
+            data["study_file"] = hashlib.sha256(text).hexdigest()
+        elif before is not None:
+            data["study_file"] = before.get("study_file")
         directory.write(PLAN, data)
-        if workspace.text is not None:
-            write_atomic(directory.path / STUDY, workspace.text.encode())
     return data
 
 
@@ -268,7 +276,6 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         cost.train_flops for identifier, cost in costs.items() if identifier not in plan.runs
     )
     return {
-        "format": 1,
         "study": (workspace.recorded or workspace.study).model_dump(mode="json"),
         "begun": workspace.begun,
         "counts": count_runs(workspace.study),

@@ -1,0 +1,262 @@
+"""Whether a study's own files agree with the records of its runs, and with each other.
+
+A record is believed: its manifest vouches for it, and its id follows from what was asked. What a
+plan, a selection or a lock says of a run is compared with it. This holds for files under a seal
+too, and it is all that there is to hold files of before seals to.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from math import fsum
+from typing import Any
+
+from kdgap.errors import StoreDamagedError
+from kdgap.files import entries, read_bytes
+from kdgap.spec.identity import cell_id, slot_name
+from kdgap.spec.run import RunSpec
+from kdgap.spec.study import Selection, Slot, StudySpec, preregistered
+from kdgap.store.preregistration import is_whole
+from kdgap.store.seal import is_sealed
+from kdgap.store.study import (
+    AGAIN,
+    LOCKED,
+    PLAN,
+    PREREGISTRATION,
+    SELECTION,
+    STUDY,
+    StudyDirectory,
+)
+from kdgap.store.witness import Witnesses, as_recorded, recorded_facts
+
+
+def audit(
+    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+) -> tuple[list[str], list[str]]:
+    """Look at all of a study's own files.
+
+    Returns:
+        What is wrong, a line each; and what could not be vouched for, as it is not sealed.
+    """
+    faults = [*plan_faults(directory, plan, witnesses), *_study_file(directory, plan)]
+    try:
+        faults += selection_faults(directory, plan, witnesses)
+    except StoreDamagedError as error:
+        faults.append(str(error))
+    faults += [*_locked_faults(directory, plan, witnesses), *_registration(directory, plan)]
+    return faults, _unsealed(directory, plan)
+
+
+# The plan
+
+
+def plan_faults(
+    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+) -> Iterator[str]:
+    """Name each run of whom the plan and its record say different things."""
+    study = StudySpec.model_validate(plan["study"])
+    for planned in plan["runs"]:
+        witness = witnesses.get(planned["id"])
+        for what in _unlike(planned, study, witness.spec, witnesses) if witness else ():
+            yield (
+                f"{directory.path / PLAN}: says another {what} of run {planned['id'][:12]} than its"
+                f" record{AGAIN}"
+            )
+
+
+def _unlike(
+    planned: dict[str, Any], study: StudySpec, spec: RunSpec, witnesses: Witnesses
+) -> Iterator[str]:
+    """Name what a plan says of a finished run that its record does not."""
+    trains = spec.teacher.run if spec.teacher else None
+    if planned["seed"] != spec.seed:
+        yield "seed"
+    if planned.get("parameters", {}) != dict(spec.method.parameters):
+        yield "configuration (parameters)"
+    if planned["teacher"] != trains:
+        yield "teacher"
+    known = trains is None or trains in witnesses
+    if known and planned["cell"] != cell_id(spec, witnesses[trains].spec if trains else None):
+        yield "configuration (cell)"
+    if planned["path"] != f"runs/{slot_name(spec)}/{spec.seed}-{planned['id'][:8]}":
+        yield "path"
+    if set(planned["roles"]) != {slot["role"] for slot in planned["slots"]}:
+        yield "role"
+    for slot in planned["slots"]:
+        yield from _misplaced(Slot(**slot), spec, study)
+
+
+def _misplaced(slot: Slot, spec: RunSpec, study: StudySpec) -> Iterator[str]:
+    """Name what a slot says that its run's record, or the study, does not."""
+    if slot.method != spec.method.name:
+        yield f"method ({slot.method})"
+    models = {name: model.model_dump() for name, model in study.models.items()}
+    teaches = spec.teacher.model.model_dump() if spec.teacher else None
+    if (models.get(slot.teacher) if slot.teacher else None) != teaches:
+        yield f"teacher ({slot.teacher})"
+    changed = slot.role == "ablation" and slot.variant.endswith(": changed")
+    if slot.student not in models or (
+        models[slot.student] != spec.model.model_dump() and not changed
+    ):
+        yield f"student ({slot.student})"
+    if (slot.teacher, slot.student) not in _asked(slot, study) or spec.seed not in _seeds(
+        slot, study
+    ):
+        yield f"role ({slot.role})"
+
+
+def _asked(slot: Slot, study: StudySpec) -> set[tuple[str | None, str]]:
+    """Return the teachers and students that a study has in a slot's role."""
+    pairs: set[tuple[str | None, str]] = {(pair.teacher, pair.student) for pair in study.pairs}
+    alone: dict[str, set[tuple[str | None, str]]] = {
+        "teacher": {(None, pair.teacher) for pair in study.pairs},
+        "baseline": {(None, pair.student) for pair in study.pairs},
+    }
+    if slot.role == "ablation":
+        return pairs | alone["teacher"] | alone["baseline"]
+    return alone.get(slot.role, pairs)
+
+
+def _seeds(slot: Slot, study: StudySpec) -> list[int]:
+    """Return the seeds that a study has in a slot's role; none in a role that there is not."""
+    ablation = study.ablations.get(slot.variant.partition(": ")[0])
+    return {
+        "teacher": study.teachers.seeds,
+        "selection": study.selection.seeds if study.selection else [],
+        "baseline": study.finals.seeds,
+        "final": study.finals.seeds,
+        "ablation": ablation.seeds if ablation else [],
+    }.get(slot.role, [])
+
+
+def _study_file(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str]:
+    path, expected = directory.path / STUDY, plan.get("study_file")
+    if expected is None:
+        return
+    try:
+        found = hashlib.sha256(read_bytes(path)).hexdigest()
+    except OSError as error:
+        yield f"{path}: {error.strerror}{AGAIN}"
+        return
+    if found != expected:
+        yield f"{path}: is not what {PLAN} was made from{AGAIN}"
+
+
+# Selection
+
+
+def selection_faults(
+    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+) -> Iterator[str]:
+    """Choose again from the records, and name what `selection.json` says otherwise.
+
+    Raises:
+        StoreDamagedError: the file itself is damaged.
+    """
+    path, asked = directory.path / SELECTION, StudySpec.model_validate(plan["study"]).selection
+    selection, complete = directory.selection(), plan["selection_complete"]
+    if selection is None:
+        if complete and asked:
+            yield f"{path}: is gone, though selection is over{AGAIN}"
+        return
+    again = f"; `kdgap run {directory.path}` chooses again"
+    for key in ("metric", "split", "seeds") if complete and asked else ():
+        if selection.get(key) != getattr(asked, key):
+            yield f"{path}: another {key} than {PLAN} says{again}"
+    for choice in selection["choices"]:
+        for what in _unlike_scores(choice, asked, witnesses):
+            yield (
+                f"{path}: {choice['student']} from {choice['teacher']} by {choice['method']}:"
+                f" {what}{again}"
+            )
+    if complete:
+        chosen = {_key(one): one.get("winner") for one in selection["choices"]}
+        winners = {_key(one): one.get("parameters") for one in plan["winners"]}
+        if {key: one for key, one in chosen.items() if one is not None} != winners:
+            yield f"{path}: its winners are not those of {PLAN}{again}"
+
+
+def _key(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return (entry.get("teacher"), entry.get("student"), entry.get("method"))
+
+
+def _unlike_scores(
+    choice: dict[str, Any], asked: Selection | None, witnesses: Witnesses
+) -> Iterator[str]:
+    """Name what a choice says that follows otherwise from the records of its candidates."""
+    candidates, metric = choice.get("candidates", []), asked.metric if asked else "best_val_acc"
+    if choice["tried"] != len(candidates):
+        yield "tried is not the number of candidates"
+    for candidate in candidates:
+        known = [witnesses[run] for run in candidate["runs"] if run in witnesses]
+        if not known or len(known) < len(candidate["runs"]):
+            continue  # not finished, or damaged: there is nothing to hold it to
+        parameters = candidate["parameters"]
+        if any(dict(one.spec.method.parameters) != parameters for one in known):
+            yield "a candidate's parameters are not those of its runs"
+        scores = [one.scores[metric] for one in known]
+        if None in scores or candidate["score"] != fsum(s or 0.0 for s in scores) / len(scores):
+            yield "a candidate's score is not that of its runs"
+    rated = [one["score"] for one in candidates if one["score"] is not None]
+    if rated and any(one["runs"] for one in candidates):
+        best = next(one for one in candidates if one["score"] == max(rated))
+        if choice.get("winner") != best["parameters"]:
+            yield "its winner is not the best candidate"
+
+
+# What is locked
+
+
+def _locked_faults(
+    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+) -> Iterator[str]:
+    folder = directory.path / LOCKED
+    locked: dict[str, Any] = {}
+    for path in entries(folder, "*.json"):
+        try:
+            locked[path.stem] = directory.locked(path.stem)
+        except StoreDamagedError as error:
+            locked[path.stem] = None
+            yield f"{error}; remove it: `kdgap run {directory.path}` locks it again"
+    expected = recorded_facts(plan, witnesses)
+    if is_sealed(plan):
+        expected["format"] = {1}  # the first thing that a study locks
+    for name, values in expected.items():
+        if name not in locked:
+            yield f"{folder / name}.json: is gone; `kdgap run {directory.path}` locks it again"
+        elif locked[name] is not None and {as_recorded(locked[name])} != values:
+            yield f"{folder / name}.json: is not what the records of the runs say"
+
+
+def _registration(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str]:
+    path = directory.path / LOCKED / f"{PREREGISTRATION}.json"
+    locked = directory.locked(PREREGISTRATION)
+    if locked is None:
+        if directory.tested():
+            yield f"{path}: is gone, though finals were tested; nothing is confirmatory without it"
+        return
+    if not is_whole(locked):
+        yield f"{path}: is not what was locked before the first final was tested"
+        return
+    now = preregistered(StudySpec.model_validate(plan["study"]))
+    if not plan.get("open"):
+        now["winners"] = plan["winners"]
+    for key, value in now.items():
+        if locked["content"].get(key) != value and f"post hoc: {key}" not in plan["marks"]:
+            yield f"{path}: says another {key} than {PLAN}, which does not say post hoc{AGAIN}"
+
+
+def _unsealed(directory: StudyDirectory, plan: dict[str, Any]) -> list[str]:
+    """Name files of before seals: what only they say could have been changed without a trace."""
+    old = [] if is_sealed(plan) else [PLAN]
+    try:
+        selection = directory.selection()
+    except StoreDamagedError:
+        selection = None
+    old += [SELECTION] if selection is not None and not is_sealed(selection) else []
+    old += [] if plan.get("study_file") else [STUDY]
+    if not old:
+        return []
+    return [
+        f"{directory.path}: {', '.join(old)}: not sealed, written by an earlier kdgap; only the"
+        f" records vouch for what they say{AGAIN}"
+    ]

@@ -1,0 +1,81 @@
+"""The manifest of a run directory: the SHA-256 of every file that is promised, written last."""
+
+import hashlib
+from pathlib import Path
+
+from kdgap.errors import StoreDamagedError
+from kdgap.files import file_hash, read_bytes, read_json
+from kdgap.store.schema import Manifest, checked
+from kdgap.store.seal import opened, write_sealed
+
+RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
+BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
+MANIFEST = "manifest.json"
+REQUIRED = (RUN, HISTORY, RESULTS, BEST, LAST)
+COMMITTED = (*REQUIRED, TEST)
+WEIGHTS = (BEST, LAST)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a run directory.
+
+    Raises:
+        StoreDamagedError: it is damaged, names what is no file of a run, or leaves one out.
+    """
+    path = folder / MANIFEST
+    manifest = checked(Manifest, opened(read_json(path), path), path)
+    for name in REQUIRED:
+        if name not in manifest.files and not (name in WEIGHTS and name in manifest.dropped):
+            raise StoreDamagedError(f"{path}: does not vouch for {name}")
+    for name in manifest.files:
+        if name not in COMMITTED:
+            raise StoreDamagedError(f"{path}: names {name!r}")
+    return manifest
+
+
+def write_manifest(
+    folder: Path,
+    files: dict[str, str],
+    dropped: dict[str, str],
+    before: dict[str, str] | None = None,
+) -> None:
+    """Write the manifest of a run directory.
+
+    Args:
+        folder: the run directory.
+        files: SHA-256 by name.
+        dropped: those of weights that were deleted.
+        before: of files that are about to be replaced, what they still hold.
+    """
+    parts = {"files": files, "dropped": dropped, "before": before}
+    kept = {key: value for key, value in parts.items() if value or key == "files"}
+    write_sealed(folder / MANIFEST, kept)
+
+
+def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[str, bytes]:
+    """Check every file; return what the small ones hold, so that what is parsed was hashed.
+
+    Args:
+        folder: the run directory.
+        manifest: what vouches for its files.
+        hash_weights: also hash the weights; without it they only have to be there.
+
+    Raises:
+        StoreDamagedError: a file is missing, torn or was changed.
+    """
+    contents: dict[str, bytes] = {}
+    for name, expected in manifest.files.items():
+        path = folder / name
+        if name in WEIGHTS and not hash_weights and path.exists():
+            continue
+        try:
+            if name in WEIGHTS:
+                found = file_hash(path)
+            else:
+                contents[name] = read_bytes(path)
+                found = hashlib.sha256(contents[name]).hexdigest()
+        except OSError as error:
+            raise StoreDamagedError(f"{path}: {error.strerror}") from None
+        if found not in (expected, manifest.before.get(name)):
+            raise StoreDamagedError(f"{path}: changed after the run was finished")
+    return contents

@@ -1,0 +1,163 @@
+"""What a run directory says by itself, finished or not; `record.py` lists its files.
+
+Everything is read through the typed gate (`schema.py`).
+"""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from kdgap.errors import StoreDamagedError
+from kdgap.files import parse_json, read_bytes, read_json
+from kdgap.spec.identity import run_id
+from kdgap.spec.run import RunSpec
+from kdgap.store.manifest import HISTORY, MANIFEST, RESULTS, RUN, TEST
+from kdgap.store.schema import Began, Ended, Epoch, Failure, RunHeader, Timing, checked, fits
+from kdgap.store.seal import opened, read_sealed
+
+TIMING, FAILURE = "timing.json", "failure.json"
+ATTEMPTS, LOCK = "attempts.jsonl", ".lock"
+STATE = re.compile(r"state-([0-9]+)\.(json|safetensors)")
+TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run, read back and verified."""
+
+    path: Path
+    run: dict[str, Any]
+    results: dict[str, Any]
+    test: dict[str, Any] | None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return str(self.run["id"])
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked."""
+        return RunSpec.model_validate(self.run["spec"])
+
+    @property
+    def tested(self) -> bool:
+        """Whether its test door was opened, and what was seen is in its results."""
+        return self.test is not None and self.results["test_acc_best"] is not None
+
+
+class RunFiles:
+    """The files of one run, to be read.
+
+    Args:
+        path: its directory.
+        in_slot: whether the folder around it is a study's slot, and as much ours as the run.
+    """
+
+    def __init__(self, path: Path, *, in_slot: bool = False) -> None:
+        self.path = path
+        self._ours = (path, path.parent) if in_slot else (path,)
+
+    def link(self) -> Path | None:
+        """Return the symbolic link in place of a folder of ours: none is trained in or believed."""
+        return next((folder for folder in self._ours if folder.is_symlink()), None)
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).exists()
+
+    def is_done(self) -> bool:
+        """Whether a finished run is here; `read` verifies it."""
+        return self._has(MANIFEST)
+
+    def lost_manifest(self) -> bool:
+        """Whether a run was finished here whose manifest was removed since."""
+        # A study tests finished runs only; an attempt is noted as finished after the manifest,
+        # which is looked for once more, as it may be new.
+        tested = len(self._ours) > 1 and self._has(TEST)
+        finished = tested or {"finished"} & {line.get("ended") for line in self.attempts()[-1:]}
+        return self._has(RESULTS) and bool(finished) and not self.is_done()
+
+    def header(self) -> dict[str, Any]:
+        """Return what `run.json` says, whether the run is finished or not.
+
+        Raises:
+            StoreDamagedError: it is damaged, or its id is not that of what was asked.
+        """
+        return self._as_header(read_json(self.path / RUN))
+
+    def _as_header(self, content: Any) -> dict[str, Any]:
+        path = self.path / RUN
+        run = opened(content, path)
+        header = checked(RunHeader, run, path)
+        if run_id(header.spec) != header.id:
+            raise StoreDamagedError(f"{path}: its id does not follow from its spec")
+        return run
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """Return the attempts noted so far; what is no line of ours is left out."""
+        return _lines(self.path / ATTEMPTS, Began, Ended)[0]
+
+    def timing(self) -> dict[str, Any] | None:
+        """Return what `timing.json` says; None if there is none of ours."""
+        with suppress(StoreDamagedError):
+            timing = read_json(self.path / TIMING)
+            if fits(Timing, timing):
+                return dict(timing)
+        return None
+
+    def failure(self) -> str:
+        """Return why the run failed, in words."""
+        failure = self.failed()
+        if failure is None:
+            return "its failure record is damaged"
+        step, epoch = failure.get("step"), failure.get("epoch")
+        where = f" at step {step} of epoch {epoch}" if step is not None else ""
+        return f"{failure['reason']}{where}"
+
+    def failed(self) -> dict[str, Any] | None:
+        """Return what `failure.json` says; None if there is none, or it is damaged."""
+        with suppress(StoreDamagedError):
+            failure = read_sealed(self.path / FAILURE)
+            if fits(Failure, failure):
+                return failure
+        return None
+
+    def history(self) -> list[dict[str, Any]]:
+        """Return the epochs recorded so far; what is no line of ours is left out."""
+        return _lines(self.path / HISTORY, Epoch)[0]
+
+    def passed_over(self) -> list[str]:
+        """Return a line for each file outside every promise that is not as we write it."""
+        odd = _lines(self.path / ATTEMPTS, Began, Ended)[1]
+        found = []
+        if odd:
+            found.append(f"{self.path / ATTEMPTS}: {odd} lines are none of ours; passed over")
+        if self._has(TIMING) and self.timing() is None:
+            found.append(f"{self.path / TIMING}: is not what we write; passed over")
+        if self._has(TENSORBOARD) and not (self.path / TENSORBOARD).is_dir():
+            found.append(f"{self.path / TENSORBOARD}: is no folder; passed over")
+        return found
+
+
+def _lines(path: Path, *models: type[BaseModel]) -> tuple[list[dict[str, Any]], int]:
+    """Return the lines that are what some model says, and how many are not."""
+    try:
+        text = read_bytes(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return [], 0
+    except OSError:
+        return [], 1  # a folder, or a file that cannot be read
+    good, odd = [], 0
+    for line in filter(None, text.split("\n")):
+        entry: Any = None
+        with suppress(ValueError, RecursionError):
+            entry = parse_json(line)
+        if any(fits(model, entry) for model in models):
+            good.append(entry)
+        else:
+            odd += 1
+    return good, odd

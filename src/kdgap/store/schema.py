@@ -1,0 +1,309 @@
+"""The typed gate: what each of our own files must look like before anything in it is believed.
+
+One model a file. A model checks what readers rely on and lets other keys pass, so that a newer
+version may add some. `checked` names what is missing or wrong in one line.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from kdgap.errors import StoreDamagedError
+from kdgap.spec.run import RunSpec, Sha256
+from kdgap.spec.study import StudySpec
+
+Model = TypeVar("Model", bound=BaseModel)
+Amount = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Number = bool | int | float | None
+
+
+class _Loose(BaseModel):
+    """Look-alike types, NaN and infinity are refused; further keys are let pass."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class _Closed(_Loose):
+    model_config = ConfigDict(extra="forbid")
+
+
+# A run directory
+
+
+class DataHeader(_Loose):
+    """What `run.json` says of the images."""
+
+    fingerprint: str
+
+
+class RunHeader(_Loose):
+    """`run.json`."""
+
+    id: Sha256
+    spec: RunSpec
+    environment: dict[str, Any]
+    data: DataHeader
+    flags: list[str]
+
+
+class Manifest(_Loose):
+    """`manifest.json`: SHA-256 by file name."""
+
+    files: dict[str, str]
+    before: dict[str, str] = Field(default_factory=dict)
+    dropped: dict[str, str] = Field(default_factory=dict)
+
+
+class Failure(_Loose):
+    """`failure.json`."""
+
+    reason: str
+    epoch: int | None = None
+    step: int | None = None
+
+
+class Timing(_Loose):
+    """`timing.json`."""
+
+    seconds: Amount | None = None
+    finished: str | None = None
+    test_openings: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Began(_Loose):
+    """A line of `attempts.jsonl`: training began at an epoch and step."""
+
+    began: str
+    start: Annotated[list[Count], Field(alias="from", min_length=2, max_length=2)]
+
+
+class Ended(_Loose):
+    """A line of `attempts.jsonl`: training ended."""
+
+    ended: Literal["finished", "failed", "stopped"]
+
+
+class Epoch(_Loose):
+    """A line of `history.jsonl`: numbers by name, some by loss term."""
+
+    __pydantic_extra__: dict[str, Number | dict[str, Number]] = Field(init=False)
+    epoch: Annotated[int, Field(ge=1)]
+
+
+# A study directory
+
+
+class SlotEntry(_Closed):
+    """A role that a planned run plays."""
+
+    role: str
+    teacher: str | None
+    student: str
+    method: str
+    variant: str = ""
+
+
+class RunEntry(_Loose):
+    """A planned run, in a folder below the study's own."""
+
+    id: str
+    cell: str
+    path: Annotated[str, Field(pattern=r"^runs/[^./\x00][^/\x00]{0,254}/[^./\x00][^/\x00]{0,254}$")]
+    seed: int
+    teacher: str | None
+    roles: list[str]
+    slots: Annotated[list[SlotEntry], Field(min_length=1)]
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    flops: Amount | None = None
+
+
+class Winner(_Loose):
+    """The hyper-parameters that a pair and method was given."""
+
+    teacher: str
+    student: str
+    method: str
+    parameters: dict[str, Any]
+
+
+class PlanFile(_Loose):
+    """`plan.json`."""
+
+    study: StudySpec
+    selection_complete: bool
+    winners: list[Winner]
+    runs: list[RunEntry]
+    open_runs: Count
+    open_flops: Amount
+    warnings: list[str]
+    marks: list[str]
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    open: list[dict[str, Any]] = Field(default_factory=list)
+    study_file: str | None = None
+
+
+class Candidate(_Loose):
+    """What selection tried: hyper-parameters, run ids, and the mean score; None = failed."""
+
+    parameters: dict[str, Any]
+    runs: list[str]
+    score: float | None
+
+
+class ChoiceEntry(_Loose):
+    """What selection chose for one pair and method."""
+
+    teacher: str
+    student: str
+    method: str
+    tried: int
+    winner: dict[str, Any] | None = None
+    candidates: list[Candidate] = Field(default_factory=list)
+
+
+class SelectionFile(_Loose):
+    """`selection.json`."""
+
+    choices: list[ChoiceEntry]
+
+
+class ShapeFact(_Loose):
+    """Numbers and sizes of the images."""
+
+    train: Count
+    test: Count
+    classes: Count
+    channels: Count
+    image_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+
+class DataFact(_Loose):
+    """`locked/data.json`: the images that the study began with."""
+
+    name: str
+    fingerprint: str
+    shape: ShapeFact
+
+
+_FACTS: dict[str, TypeAdapter[Any]] = {
+    "format": TypeAdapter(Annotated[int, Field(strict=True, ge=1, le=1)]),
+    "threads": TypeAdapter(Annotated[int, Field(strict=True, ge=1)]),
+    "data": TypeAdapter(DataFact),
+    "teacher": TypeAdapter(Sha256),
+}
+
+
+class LiveRun(_Loose):
+    """How far a runner is with one run."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    step: Count
+    steps: Annotated[int, Field(ge=1)]
+    val_acc: float | None = None
+
+
+class Live(_Loose):
+    """`live/HOST-PID.json`."""
+
+    pid: int
+    host: str
+    when: float
+    phase: str = ""
+    runs: dict[str, LiveRun] | list[str] = Field(default_factory=list)
+
+
+# The cache
+
+
+class Measured(_Loose):
+    """`measured/NAME.json` in the cache folder: numbers by name."""
+
+    of: str
+    values: dict[str, float]
+
+
+# An import
+
+
+class Source(_Loose):
+    """Where the files of an import were."""
+
+    path: str
+    sha256: str
+
+
+class FindingEntry(_Loose):
+    """What was found odd."""
+
+    kind: str
+    text: str
+    paths: list[str]
+
+
+class ImportFile(_Loose):
+    """`import.json`."""
+
+    name: str
+    source: Source
+    files: Count
+    runs: Count
+    findings: list[FindingEntry]
+    models: dict[str, dict[str, Any]]
+
+
+class ImportedLine(_Loose):
+    """A line of `runs.jsonl`."""
+
+    id: str
+    cell: str
+    seed: int
+    slots: list[SlotEntry]
+    settings: dict[str, Any]
+    parameters: dict[str, Any]
+    epochs: Number
+    state: str
+    remark: str
+    validation: dict[str, Number]
+    test: dict[str, Number]
+    fidelity: dict[str, Any] | None
+    history: list[dict[str, Any]]
+    flags: list[str]
+    paths: list[str]
+
+
+def checked(model: type[Model], value: Any, path: Path, hint: str = "") -> Model:
+    """Return a file's content in its model.
+
+    Raises:
+        StoreDamagedError: naming the first key that is missing or wrong, and `hint`.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        place = error.errors(include_url=False)[0]["loc"]
+        key = str(place[0]) if place else "its content"
+        raise StoreDamagedError(f"{path}: {key} is missing or damaged{hint}") from None
+
+
+def fits(model: type[BaseModel], value: Any) -> bool:
+    """Whether a value is what a model says."""
+    try:
+        model.model_validate(value)
+    except ValidationError:
+        return False
+    return True
+
+
+def is_fact(name: str, value: Any) -> bool:
+    """Whether a value may be locked under a name; names that are not known here take any."""
+    gate = _FACTS.get(name) or _FACTS.get(name.partition("-")[0])
+    try:
+        if gate is not None:
+            gate.validate_python(value)
+    except ValidationError:
+        return False
+    return True

@@ -1,0 +1,62 @@
+"""What finished runs say of what a study's own files speak of: specs, scores, data, teachers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdgap.spec.run import RunSpec
+from kdgap.store.record import Record
+
+
+@dataclass(frozen=True)
+class Witness:
+    """What a finished run's record says; a record is whole, and its id follows from its spec."""
+
+    spec: RunSpec
+    scores: dict[str, float | None]
+    fingerprint: str
+    threads: int | None
+    teacher_hash: str | None
+
+    @classmethod
+    def of(cls, record: Record) -> "Witness":
+        """Return what a record says."""
+        results = record.results
+        return cls(
+            spec=record.spec,
+            scores={key: results.get(key) for key in ("best_val_acc", "last_val_acc")},
+            fingerprint=record.run["data"]["fingerprint"],
+            threads=record.run["environment"].get("threads"),
+            teacher_hash=results.get("teacher_weight_hash"),
+        )
+
+
+Witnesses = Mapping[str, Witness]
+"""By run id, of the runs that are finished and whole."""
+
+
+def recorded_facts(plan: dict[str, Any], witnesses: Witnesses) -> dict[str, set[Any]]:
+    """Return what records say of the facts that a study locks: one value each if all is well.
+
+    Of the data it is the fingerprint.
+    """
+    size = plan["study"]["data"].get("image_size")
+    facts: dict[str, set[Any]] = {}
+    for planned in plan["runs"]:
+        witness = witnesses.get(planned["id"])
+        if witness is None:
+            continue
+        own = witness.spec.data.image_size
+        facts.setdefault("data" if own == size else f"data-{own}", set()).add(witness.fingerprint)
+        facts.setdefault("threads", set()).add(witness.threads)
+        teacher = witness.spec.teacher
+        if teacher is not None:
+            given = next((slot["teacher"] for slot in planned["slots"] if slot["teacher"]), "")
+            name = f"teacher-{teacher.run[:12] if teacher.run else given}"
+            facts.setdefault(name, set()).add(witness.teacher_hash)
+    return {name: said - {None} for name, said in facts.items() if said - {None}}
+
+
+def as_recorded(fact: Any) -> Any:
+    """Return what a locked fact is compared by."""
+    return fact["fingerprint"] if isinstance(fact, dict) else fact
