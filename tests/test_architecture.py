@@ -175,3 +175,39 @@ def test_files_stay_under_a_readable_length() -> None:
         if (lines := len(path.read_text().splitlines())) > 350
     }
     assert long == {}
+
+
+# Who else touches files, and why: everybody else goes through `kdgap.files` (`kdgap.disk`).
+BESIDE_THE_DOOR: dict[str, str] = {
+    "kdgap.disk": "the door itself",
+    "kdgap.files": "builds on the door",
+    "kdgap.store.locks": "locks are taken on handles of the door",
+}
+_CALLS = {
+    *("open", "mkdir", "rmdir", "unlink", "rename", "touch", "iterdir", "glob", "rglob", "walk"),
+    *("read_text", "read_bytes", "write_text", "write_bytes", "symlink_to", "hardlink_to", "chmod"),
+    *("rmtree", "copytree", "copyfile", "copy2", "move", "fromfile", "tofile", "load_file"),
+    *("save_file", "listdir", "scandir", "makedirs", "remove_dir", "removedirs", "truncate"),
+}
+
+
+def _reaches_for_files(path: Path) -> list[str]:
+    """Calls of a module that open, list or change files by themselves."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if name in _CALLS or (isinstance(node.func, ast.Name) and node.func.id == "open"):
+            found.append(f"{path.name}:{node.lineno}: {ast.unparse(node.func)}")
+    return found
+
+
+def test_files_are_touched_through_the_door_alone() -> None:
+    beside = [
+        call
+        for name, path in modules().items()
+        if name not in BESIDE_THE_DOOR
+        for call in _reaches_for_files(path)
+    ]
+    assert beside == []

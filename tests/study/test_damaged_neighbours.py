@@ -194,7 +194,7 @@ def test_a_baseline_with_other_weights_has_its_finals_measured_beside_it(
     (baseline,) = runs(directory, "baseline")
     shutil.rmtree(directory.path / baseline["path"])
     with monkeypatch.context() as patch:
-        patch.setattr("kdgap.data.stream.BatchStream.batch", halved_batch())
+        patch.setattr("kdgap.data.stream.BatchStream.pixels", halved_batch())
         Worker(open_study(directory.path), "cpu").work()
     (path,) = (run["path"] for run in runs(directory, "final"))
     other = directory.record(path).test
@@ -212,10 +212,10 @@ def halved_batch() -> Any:
     """Batches whose images are darker: what is trained on them has other weights."""
     from kdgap.data.stream import BatchStream
 
-    batch = BatchStream.batch
+    pixels = BatchStream.pixels
 
     def darker(self: BatchStream, epoch: int, step: int) -> Any:
-        images, labels = batch(self, epoch, step)
+        images, labels = pixels(self, epoch, step)
         return images // 2, labels
 
     return darker
