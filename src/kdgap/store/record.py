@@ -43,6 +43,7 @@ from kdgap.files import (
     write_atomic,
     write_json,
 )
+from kdgap.staging import replace_together
 from kdgap.store.locks import Lock, try_lock
 from kdgap.store.manifest import BEST as BEST
 from kdgap.store.manifest import (
@@ -326,7 +327,6 @@ class RunDirectory(RunFiles):
 def export_bytes(path: Path, content: bytes) -> None:
     """Write a file for the user, making its folder; a disk error is bad input, not a traceback."""
     try:
-        make_folder(path.parent)
-        write_atomic(path, content)
+        replace_together({path: content})
     except OSError as error:
         raise BadInputError(f"cannot write {path}: {error.strerror}") from None
