@@ -7,7 +7,7 @@ JOBS ?= 2
 WORKERS ?= 2
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow test-browser faults bench clean
+.PHONY: help setup demo test lint types format test-slow test-browser faults fuzz bench clean
 
 help:
 	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
 	@echo "make faults     every call to the disk fails once, bit rot, mutants: half an hour; EVERY=1: all"
+	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
 	@echo "make format     put the sources in form"
 	@echo "make clean      remove the environment and caches; runs are kept"
@@ -61,6 +62,13 @@ test-browser: $(READY)
 EVERY ?= 7
 faults: $(READY)
 	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal -s
+
+# Coverage-guided, a minute a reader; needs atheris, which has wheels for Linux alone.
+SECONDS ?= 60
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	for reader in spec json record safetensors checkpoint zip tar image parquet; do \
+	  $(BIN)/python -m tests.faults.fuzz $$reader $(SECONDS) || exit 1; done
 
 bench: $(READY)
 	$(RUN) bench

@@ -1,6 +1,7 @@
 """A study file is read as one value, or refused in one line with file, line and key."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -536,3 +537,10 @@ def test_fields_that_joined_later_leave_older_locks_as_they_were() -> None:
     assert Claim.model_validate(dumped) == claim
     other = claim.model_copy(update={"says": "nothing"})
     assert other.model_dump()["says"] == "nothing"
+
+
+@pytest.mark.parametrize("key", ["a[b", "int", "[key]", "?u[-", "list[int]"])
+def test_an_unknown_key_that_looks_like_a_type_is_named(key: str) -> None:
+    for read in (lambda document: read_study(document, {}), read_claims):
+        with pytest.raises(BadInputError, match=f"unknown key {re.escape(repr(key))}"):
+            read(yamlio.parse(f"{json.dumps(key)}: 1", "study.yaml"))

@@ -383,3 +383,22 @@ def test_a_member_of_a_tar_that_holds_nothing_is_no_end(tmp_path: Path) -> None:
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     assert len(import_runs(target, "x")[1]) == 2
+
+
+def test_a_member_without_a_name_is_passed_over(tmp_path: Path) -> None:
+    archive = tmp_path / "runs.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("x", "{}")
+        for seed in range(2):
+            packed.write(
+                write(tmp_path / "theirs", f"runs/final/resnet18_baseline/seed{seed}", seed=seed),
+                f"runs/final/resnet18_baseline/seed{seed}/results.json",
+            )
+    content = archive.read_bytes()
+    # The name of one letter becomes none, in its own header and in the list.
+    content = content.replace(b"\x01\0\0\0x{}", b"\0\0\x01\0x{}")
+    at = content.index(b"PK\x01\x02")
+    content = content[: at + 28] + b"\0\0\x01\0" + content[at + 32 :]
+    archive.write_bytes(content)
+    assert zipfile.ZipFile(archive).infolist()[0].filename == ""
+    assert len(import_runs(archive, "x")[1]) == 2

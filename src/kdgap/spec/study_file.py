@@ -39,7 +39,7 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
     try:
         study = StudySpec.model_validate(value)
     except ValidationError as error:
-        raise BadInputError("; ".join(_complaints(error, where))) from None
+        raise BadInputError("; ".join(_complaints(error, where, value))) from None
     _check(study, where)
     return _expanded(study, where), where
 
@@ -77,7 +77,7 @@ def read_claims(document: Document) -> ClaimsFile:
     try:
         claims = ClaimsFile.model_validate(document.value)
     except ValidationError as error:
-        complaints = _complaints(error, document.where, ClaimsFile)
+        complaints = _complaints(error, document.where, document.value, ClaimsFile)
         raise BadInputError("; ".join(complaints)) from None
     _check_twins("claims", [claim.name for claim in claims.claims], document.where)
     for index, claim in enumerate(claims.claims):
@@ -140,13 +140,24 @@ def _is_alternative(part: object) -> bool:
     return str(part) in ("bool", "int", "float", "str", "[key]") or "[" in str(part)
 
 
+def _keys_in(place: Sequence[Any], value: Any) -> Sequence[Any]:
+    """Return the keys of a complaint's path, up to the first alternative that is no key given."""
+    for number, part in enumerate(place):
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+            if _is_alternative(part):
+                return place[:number]
+    return place
+
+
 def _complaints(
-    error: ValidationError, where: Where, root: type[BaseModel] = StudySpec
+    error: ValidationError, where: Where, value: Any, root: type[BaseModel] = StudySpec
 ) -> Iterable[str]:
     said: set[tuple[Any, ...]] = set()
     for item in error.errors(include_url=False):
-        end = next((i for i, part in enumerate(item["loc"]) if _is_alternative(part)), None)
-        path = item["loc"][:end]
+        path = tuple(_keys_in(item["loc"], value))
         if path in said:
             continue
         said.add(path)
@@ -159,7 +170,7 @@ def _complaints(
         given = item.get("input")
         if item["loc"][-1:] == ("[key]",) or item["type"] == "string_pattern_mismatch":
             message = "a name is 1 to 60 letters, digits, dots, dashes or underscores"
-        elif end is not None:
+        elif len(path) < len(item["loc"]):
             message = "expected true or false, a finite number or a text"
             if path[0] == "methods":
                 message += ", or a list of them"

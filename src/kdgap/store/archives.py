@@ -107,7 +107,7 @@ def _in_zip(stream: io.BufferedReader, passed: PassedOver, total: Total) -> Read
                 passed.note(HIDDEN, hidden)
             elif stat.S_ISLNK(info.external_attr >> 16):
                 passed.note(LINKS, name)
-            elif info.is_dir() or name.endswith("/"):
+            elif name.endswith("/"):
                 passed.folders.add(str(PurePosixPath(name)))
             elif PurePosixPath(name).name not in WANTED:
                 passed.folders.add(str(PurePosixPath(name).parent))
