@@ -182,6 +182,7 @@ def test_files_stay_under_a_readable_length() -> None:
 BESIDE_THE_DOOR: dict[str, str] = {
     "kdgap.disk": "the door itself",
     "kdgap.files": "builds on the door",
+    "kdgap.terminal": "opens, through the door, what stands for a closed standard stream",
     "kdgap.store.locks": "locks are taken on handles of the door",
 }
 _CALLS = {

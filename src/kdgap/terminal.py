@@ -28,7 +28,10 @@ import select
 import sys
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn, TextIO, cast
+
+from kdgap import disk
 
 PATIENCE_SECONDS = 5.0
 """How long a remark waits for a reader who has stopped reading; the next ones do not wait."""
@@ -233,7 +236,8 @@ def open_standard_streams() -> None:
         try:
             os.fstat(handle)
         except OSError:
-            nothing = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            # It gets the lowest number that is free.
+            nothing = disk.current.open(Path(os.devnull), os.O_RDWR)
             os.set_inheritable(nothing, True)
     if sys.stdin is None:
         sys.stdin = io.StringIO()
