@@ -23,6 +23,7 @@ FLOORS = {
     "files": 1,
     "leftovers": 1,
     "staging": 1,
+    "terminal": 1,
     "yamlio": 1,
     "spec": 2,
     "data": 3,
@@ -42,7 +43,7 @@ FLOORS = {
     "__main__": 9,
 }
 # Errors and the registry are the ground that the other rooms of the first floor stand on.
-GROUND = {"errors", "disk", "files", "leftovers", ""}
+GROUND = {"errors", "disk", "files", "leftovers", "terminal", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},
@@ -181,6 +182,7 @@ def test_files_stay_under_a_readable_length() -> None:
 BESIDE_THE_DOOR: dict[str, str] = {
     "kdgap.disk": "the door itself",
     "kdgap.files": "builds on the door",
+    "kdgap.terminal": "opens, through the door, what stands for a closed standard stream",
     "kdgap.store.locks": "locks are taken on handles of the door",
 }
 _CALLS = {
@@ -211,3 +213,23 @@ def test_files_are_touched_through_the_door_alone() -> None:
         for call in _reaches_for_files(path)
     ]
     assert beside == []
+
+
+def test_all_that_is_printed_passes_one_door() -> None:
+    """No module prints by itself: `kdgap.cli.printing` and `kdgap.terminal` neutralise all text."""
+    doors = {"kdgap.terminal", "kdgap.cli.printing"}
+    forbidden = re.compile(
+        r"(?<![\w.])print\(|\.print\(|\becho\(|\bsecho\(|\bConsole\(|sys\.(__)?std(out|err)"
+        r"|from sys import|\bos\.write\(\s*[12]\b|warnings\.warn\(|traceback\.print"
+    )
+    known = {
+        "kdgap.cli": ["os.write(2"],  # before anything else could be imported
+        "kdgap.store.unpickle": ["print("],  # JSON in ASCII, for the process that started it
+    }
+    found = {}
+    for name, path in modules().items():
+        code = ast.unparse(ast.parse(path.read_text()))  # without comments
+        hits = [hit[0] for hit in forbidden.finditer(code)]
+        if name not in doors and hits != known.get(name, []):
+            found[name] = hits
+    assert found == {}

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The reference study's collector; `python tools/collect_results.py --help` lists its flags."""
 
-from kdgap.cli import run
-from kdgap.cli.reference import collect_app
+from kdgap.cli import main
 
-run(collect_app)
+main("kdgap.cli.reference:collect_app")

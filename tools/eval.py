@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The reference study's fidelity command; `python tools/eval.py --help` lists its flags."""
 
-from kdgap.cli import run
-from kdgap.cli.reference import eval_app
+from kdgap.cli import main
 
-run(eval_app)
+main("kdgap.cli.reference:eval_app")

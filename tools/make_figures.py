@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The reference study's figures; `python tools/make_figures.py --help` lists its flags."""
 
-from kdgap.cli import run
-from kdgap.cli.figures import figures_app
+from kdgap.cli import main
 
-run(figures_app)
+main("kdgap.cli.figures:figures_app")

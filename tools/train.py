@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """The reference study's training command; `python tools/train.py --help` lists its flags."""
 
-from kdgap.cli import run
-from kdgap.cli.reference import train_app
+from kdgap.cli import main
 
-run(train_app)
+main("kdgap.cli.reference:train_app")

@@ -5,11 +5,15 @@ door in its place that counts the calls and lets any one of them fail, fall shor
 (`tests/faults/`). `kdgap.files` builds on it what the rest of the house uses.
 """
 
+import errno
 import fcntl
+import io
 import os
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -85,3 +89,60 @@ def call(operation: Callable[Given, Result], *given: Given.args, **named: Given.
             return operation(*given, **named)
         except InterruptedError:
             continue
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an error name the file that was meant, and no handle or temporary file."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+class Reader(io.RawIOBase):
+    """A file that is read through the door."""
+
+    def __init__(self, path: Path, *, pipes: bool) -> None:
+        # Opening a pipe that nobody writes to would wait without end.
+        flags = os.O_RDONLY if pipes else os.O_RDONLY | os.O_NONBLOCK
+        self._path = path
+        self._handle = call(current.open, path, flags)
+        kind = os.fstat(self._handle).st_mode
+        if stat.S_ISREG(kind) or (pipes and not stat.S_ISDIR(kind)):
+            return
+        self.close()
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+    def fileno(self) -> int:
+        """Return the handle."""
+        return self._handle
+
+    def readable(self) -> bool:
+        """Whether it can be read: always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it has places: as far as the file does."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; return how many bytes were read."""
+        with naming(self._path):
+            return call(current.read_into, self._handle, memoryview(buffer).cast("B"))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, and return it."""
+        return os.lseek(self._handle, offset, whence)
+
+    def tell(self) -> int:
+        """Return the place."""
+        return os.lseek(self._handle, 0, os.SEEK_CUR)
+
+    def close(self) -> None:
+        """Close the handle, once."""
+        if not self.closed:
+            super().close()
+            current.close(self._handle)

@@ -15,7 +15,6 @@ import math
 import os
 import re
 import socket
-import stat
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
@@ -25,9 +24,31 @@ from typing import Any, NoReturn
 
 from kdgap import disk
 from kdgap.errors import StoreDamagedError
+from kdgap.terminal import escaped_json
 
 TEMPORARY_PREFIX = ".tmp-"
 _APPEND = os.O_RDWR | os.O_CREAT | os.O_APPEND
+_changes = 0
+
+
+def changes() -> int:
+    """Return how often this process changed what lasts on disk; what may be lost does not count.
+
+    A command that fails says "nothing was written" by this, and not by what it believes of itself.
+    """
+    return _changes
+
+
+def note_change() -> None:
+    """Count a change."""
+    global _changes
+    _changes += 1
+
+
+def take_back(count: int) -> None:
+    """Set the count to what it was: all that was changed since has been put back."""
+    global _changes
+    _changes = count
 
 
 def temporary_beside(path: Path) -> Path:
@@ -46,14 +67,20 @@ def machine() -> str:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably and in one step."""
+    _replace(path, content, durable=True)
+    note_change()
+    sync_directory(path.parent)
+
+
+def _replace(path: Path, content: bytes, *, durable: bool) -> None:
     temporary = temporary_beside(path)
     try:
-        write_new(temporary, content)
-        disk.call(disk.current.rename, temporary, path)
+        with disk.naming(path):
+            write_new(temporary, content, durable=durable)
+            disk.call(disk.current.rename, temporary, path)
     except BaseException:
         remove_quietly(temporary)
         raise
-    sync_directory(path.parent)
 
 
 def write_new(path: Path, content: bytes, *, durable: bool = True) -> None:
@@ -77,92 +104,52 @@ def link_new(path: Path, content: bytes) -> bool:
     """Write a file under a name that must be free, durably; return whether this call made it."""
     temporary = temporary_beside(path)
     try:
-        write_new(temporary, content)
-        disk.call(disk.current.link, temporary, path)
+        with disk.naming(path):
+            write_new(temporary, content)
+            disk.call(disk.current.link, temporary, path)
     except FileExistsError:
         return False
     finally:
         remove_quietly(temporary)
+    note_change()
     sync_directory(path.parent)
     return True
 
 
 def write_volatile(path: Path, content: bytes) -> None:
     """Replace `path` in one step, without waiting for the medium: for what may be lost."""
-    temporary = temporary_beside(path)
-    try:
-        write_new(temporary, content, durable=False)
-        disk.call(disk.current.rename, temporary, path)
-    except BaseException:
-        remove_quietly(temporary)
-        raise
+    _replace(path, content, durable=False)
 
 
 def sync_directory(path: Path) -> None:
     """Make renames in a directory durable."""
-    handle = disk.call(disk.current.open, path, os.O_RDONLY)
-    try:
-        disk.call(disk.current.sync, handle)
-    finally:
-        disk.current.close(handle)
+    with disk.naming(path):
+        handle = disk.call(disk.current.open, path, os.O_RDONLY)
+        try:
+            disk.call(disk.current.sync, handle)
+        finally:
+            disk.current.close(handle)
 
 
 def append_line(path: Path, line: str) -> None:
     """Append one line and sync it; after a crash at most this line is torn, and stays alone."""
-    handle = disk.call(disk.current.open, path, _APPEND)
-    try:
-        size = os.lseek(handle, 0, os.SEEK_END)
-        torn = False
-        if size:
-            last = bytearray(1)
-            os.lseek(handle, size - 1, os.SEEK_SET)
-            disk.call(disk.current.read_into, handle, memoryview(last))
-            torn = last != b"\n"
-        _write_all(handle, b"\n" * torn + line.encode() + b"\n")
-        disk.call(disk.current.sync, handle)
-    finally:
-        disk.current.close(handle)
+    with disk.naming(path):
+        handle = disk.call(disk.current.open, path, _APPEND)
+        try:
+            size = os.lseek(handle, 0, os.SEEK_END)
+            torn = False
+            if size:
+                last = bytearray(1)
+                os.lseek(handle, size - 1, os.SEEK_SET)
+                disk.call(disk.current.read_into, handle, memoryview(last))
+                torn = last != b"\n"
+            _write_all(handle, b"\n" * torn + line.encode() + b"\n")
+            note_change()
+            disk.call(disk.current.sync, handle)
+        finally:
+            disk.current.close(handle)
     if not size:
         sync_directory(path.parent)  # the file itself may be new
-
-
-class _Reader(io.RawIOBase):
-    """A file that is read through the door."""
-
-    def __init__(self, path: Path, *, pipes: bool) -> None:
-        # Opening a pipe that nobody writes to would wait without end.
-        flags = os.O_RDONLY if pipes else os.O_RDONLY | os.O_NONBLOCK
-        self._handle = disk.call(disk.current.open, path, flags)
-        kind = os.fstat(self._handle).st_mode
-        if stat.S_ISREG(kind) or (pipes and not stat.S_ISDIR(kind)):
-            return
-        self.close()
-        if stat.S_ISDIR(kind):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-
-    def fileno(self) -> int:
-        return self._handle
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        return disk.call(disk.current.read_into, self._handle, memoryview(buffer).cast("B"))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return os.lseek(self._handle, offset, whence)
-
-    def tell(self) -> int:
-        return os.lseek(self._handle, 0, os.SEEK_CUR)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            disk.current.close(self._handle)
 
 
 def open_file(path: Path, *, pipes: bool = False) -> io.BufferedReader:
@@ -175,7 +162,7 @@ def open_file(path: Path, *, pipes: bool = False) -> io.BufferedReader:
     Raises:
         OSError: it cannot be opened, or is a folder, or a pipe where none is read.
     """
-    return io.BufferedReader(_Reader(path, pipes=pipes), 2**17)
+    return io.BufferedReader(disk.Reader(path, pipes=pipes), 2**17)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -249,10 +236,12 @@ def make_folder(path: Path) -> None:
         make_folder(path.parent)
         make_folder(path)
         return
-    except OSError:
-        if not path.is_dir():
-            raise
-        return
+    except OSError as error:
+        if path.is_dir():
+            return
+        if isinstance(error, FileExistsError):  # "exists" would be no complaint
+            raise NotADirectoryError(errno.ENOTDIR, "is no folder", str(path)) from None
+        raise
     sync_directory(path.parent)
 
 
@@ -260,12 +249,13 @@ def remove(path: Path) -> None:
     """Remove a file or link, unless it is gone already."""
     with suppress(FileNotFoundError):
         disk.call(disk.current.unlink, path)
+        note_change()
 
 
 def remove_quietly(path: Path) -> None:
-    """Remove a file where that is possible: there is another error to tell of."""
+    """Remove a temporary file where that is possible: there is another error to tell of."""
     with suppress(OSError):
-        remove(path)
+        disk.call(disk.current.unlink, path)
 
 
 def remove_tree(path: Path) -> None:
@@ -277,11 +267,15 @@ def remove_tree(path: Path) -> None:
         remove_tree(path / name)
     with suppress(FileNotFoundError):
         disk.call(disk.current.remove_folder, path)
+        note_change()
 
 
 def json_text(value: object, *, indent: int | None = 2) -> str:
-    """Return strict JSON: NaN and infinity raise `ValueError`; floats in shortest exact form."""
-    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    """Return strict JSON: NaN and infinity raise `ValueError`; floats in shortest exact form.
+
+    Characters that would steer a terminal are JSON's escapes, so that it can be looked at.
+    """
+    return escaped_json(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False))
 
 
 def write_json(path: Path, value: object) -> None:

@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Self
 
 from kdgap import disk
-from kdgap.files import make_folder, remove_quietly, sync_directory, temporary_beside, write_new
+from kdgap.files import (
+    make_folder,
+    note_change,
+    remove_quietly,
+    sync_directory,
+    temporary_beside,
+    write_new,
+)
 from kdgap.leftovers import remove_temporaries
 
 
@@ -32,13 +39,16 @@ class Staging:
         if path in self._files:
             remove_quietly(self._files[path])
         self._files[path] = temporary_beside(path)
-        write_new(self._files[path], content)
+        with disk.naming(path):
+            write_new(self._files[path], content)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 for path in list(self._files):
-                    disk.call(disk.current.rename, self._files[path], path)
+                    with disk.naming(path):
+                        disk.call(disk.current.rename, self._files[path], path)
+                    note_change()
                     del self._files[path]
                 for folder in sorted(self._folders):
                     sync_directory(folder)

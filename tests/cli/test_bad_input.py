@@ -405,7 +405,7 @@ def test_a_bad_option_of_train_is_refused(
         (("data", "imagefolder"), "image_size"),
         (("data", "cifar10"), "kdgap data cifar10 --download"),
         (("data", "cifar10", "--download", "--data-root", "nowhere"), "nowhere"),
-        (("data", "digits", "--sheet", "/dev/null/x.png"), "/dev/null/x.png"),
+        (("data", "digits", "--sheet", "/dev/null/x.png"), "/dev/null: is no folder"),
         (("models", "--classes", "1"), "--classes"),
         (("convert", "nowhere.pth", "--model", "resnet8", "--width", "0"), "width"),
     ],

@@ -203,8 +203,8 @@ def test_text_in_names_is_inert_everywhere(kdgap: Command, tmp_path: Path) -> No
         (("analyze", "theirs", "--smallest-effect", "0"), "above 0"),
         (("analyze", "theirs", "--smallest-effect", "-1"), "above 0"),
         (("analyze", "theirs", "--smallest-effect", "nan"), "above 0"),
-        (("analyze", "theirs", "--out", "file/x"), "cannot write"),
-        (("report", "theirs", "--out", "file/x.html"), "cannot write"),
+        (("analyze", "theirs", "--out", "file/x"), "cannot read or write file/x:"),
+        (("report", "theirs", "--out", "file/x.html"), "cannot read or write file:"),
         (("report", "nowhere"), "no such folder"),
     ],
 )

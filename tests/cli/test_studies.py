@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -546,26 +547,25 @@ def test_the_studys_directory_has_to_be_its_own(
 def test_output_that_cannot_be_written_is_found_before_training(
     kdgap: Command, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
-    mkdir, opened = Path.mkdir, Path.open
-    readonly = OSError(errno.EROFS, "Read-only file system")
+    class ReadOnly(disk.Disk):
+        def make_folder(self, path: Path) -> None:
+            if not path.exists():
+                raise OSError(errno.EROFS, "Read-only file system", str(path))
+            super().make_folder(path)
 
-    def make(path: Path, *args: Any, **options: Any) -> None:
-        if not path.exists():
-            raise readonly
-        mkdir(path, *args, **options)
-
-    def write(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        if not mode.startswith("r"):
-            raise readonly
-        return opened(path, mode, *args, **options)
+        def open(self, path: Path, flags: int) -> int:
+            if flags & os.O_ACCMODE != os.O_RDONLY:
+                raise OSError(errno.EROFS, "Read-only file system", str(path))
+            return super().open(path, flags)
 
     def train(*_: object) -> None:
         pytest.fail("a worker was started")
 
     monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", train)
-    monkeypatch.setattr(Path, "mkdir", make)
-    monkeypatch.setattr(Path, "open", write)
-    assert refused(kdgap, "run", "study.yaml", "--out", out) == f"{out}: Read-only file system"
+    monkeypatch.setattr(disk, "current", ReadOnly())
+    said = refused(kdgap, "run", "study.yaml", "--out", out)
+    assert out in said
+    assert "Read-only file system" in said
 
 
 @pytest.mark.usefixtures("study")

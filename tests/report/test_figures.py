@@ -11,7 +11,6 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from kdgap.errors import BadInputError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
@@ -95,10 +94,10 @@ def test_students_of_almost_one_name_have_figures_of_their_own(tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) == len(paths)
 
 
-def test_a_folder_that_cannot_be_made_is_bad_input(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     made = pair_of(BASELINE, BETTER)
-    with pytest.raises(BadInputError, match="cannot write"):
+    with pytest.raises(NotADirectoryError, match="file/figures"):
         save_figures(all_figures(made, analyse(made)), tmp_path / "file" / "figures")
 
 

@@ -155,10 +155,23 @@ def rows_of(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t", "\r", "\n"])
+@pytest.mark.parametrize(
+    "first", ["=", "+", "-", "@", "\t", "\n", " =", "\xa0@", "\uff1d", "|", "%"]
+)
 def test_text_that_looks_like_a_formula_is_neutralised_in_csv(first: str) -> None:
     (row,) = rows_of(forms.as_csv(table(f"{first}1+1", "a=b")))
     assert row == {"c0": f"'{first}1+1", "c1": "a=b"}
+
+
+@pytest.mark.parametrize(
+    "sign", ["\r", "\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\u2028", "\ud800"]
+)
+def test_csv_has_no_sign_that_steers_a_terminal(sign: str) -> None:
+    text = forms.as_csv(table(f"{sign}=1+1", f"a{sign}b"))
+    assert sign not in text.encode().decode()
+    (row,) = rows_of(text)
+    assert row["c0"].startswith(("'\\", "\\"))
+    assert row["c1"][0] + row["c1"][-1] == "ab"
 
 
 def test_a_column_that_looks_like_a_formula_is_neutralised_as_well() -> None:

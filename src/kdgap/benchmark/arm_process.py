@@ -122,7 +122,7 @@ def main() -> None:
         else:
             peak = {"peak_memory_bytes": own_peak()}  # before the account adds to it
             answer = peak | (arm.account() if isinstance(arm, EngineArm) else {})
-        print(json.dumps(answer), file=answers)
+        answers.write(f"{json.dumps(answer)}\n")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ def bench(
     """
     from kdgap.benchmark.cases import CASES, QUICK
     from kdgap.benchmark.table import run_cases
-    from kdgap.cli.printing import out as out_console
-    from kdgap.cli.printing import print_json, print_table, say
+    from kdgap.cli.printing import print_json, say
     from kdgap.errors import BadInputError
     from kdgap.files import json_text
     from kdgap.store.record import export_bytes
@@ -50,16 +49,22 @@ def bench(
         threads,
         say=say,
     )
-    if out is not None:
-        export_bytes(out, (json_text(found) + "\n").encode())
-        say(f"written: {out}")
     if as_json:
         print_json(found)
-        return
+    else:
+        _print(found)
+    if out is not None:  # last: what took minutes to find is shown whatever the disk does
+        export_bytes(out, (json_text(found) + "\n").encode())
+        say(f"written: {out}")
+
+
+def _print(found: dict[str, Any]) -> None:
+    from kdgap.cli.printing import answer, print_table
+
     rows = found["cases"]
-    out_console.print(_title(found), markup=False, soft_wrap=True)
+    answer(_title(found))
     for case in rows:
-        out_console.print(f"  {case['case']}  {case['title']}", markup=False, soft_wrap=True)
+        answer(f"  {case['case']}  {case['title']}")
     print_table("", SPEED, [_speed(case) for case in rows], _caption(found))
     print_table("", COST, [_cost(case) for case in rows], "Shares are of the engine's time.")
 

@@ -42,7 +42,7 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a checkpoint; its pickle is read as data, and nothing of it is executed."""
-    from kdgap.cli.printing import say
+    from kdgap.cli.printing import answer, say
     from kdgap.spec import ModelSpec
     from kdgap.spec.validation import build
     from kdgap.study.conversion import convert_checkpoint
@@ -56,7 +56,7 @@ def convert(
     converted = convert_checkpoint(source, spec, on, out, take)
     for remark in converted.remarks:
         say(remark)
-    print(converted.path)
+    answer(str(converted.path))
     say(f"next: {converted.measuring} measures its accuracy, which makes it usable")
 
 

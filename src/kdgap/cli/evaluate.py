@@ -41,7 +41,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate a run (opens its test door, once) or a weights file."""
-    from kdgap.cli.printing import print_json, say
+    from kdgap.cli.printing import answer, print_json, say
     from kdgap.cli.show import print_records
     from kdgap.errors import BadInputError
     from kdgap.study.evaluation import evaluate_weights, finish_run, write_measured_card
@@ -64,7 +64,7 @@ def evaluate(
         if as_json:
             print_json(card.model_dump(mode="json"))
         elif card.accuracy is not None:
-            print(f"validation accuracy {card.accuracy.value:.2%}")
+            answer(f"validation accuracy {card.accuracy.value:.2%}")
         return
     root = data_root or Path("data")
     scored = evaluate_weights(target, teacher, split, root, device, val_size=val_size)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdgap.cli.judging import Claims, Source
+from kdgap.cli.judging import Claims, Source, refuse_damaged
 
 if TYPE_CHECKING:
     from kdgap.judge.load import GivenClaims
@@ -42,8 +42,10 @@ def explore(
         from kdgap.explorer.export import export_page
         from kdgap.explorer.snapshot import take
 
-        count = export_page(take(source, given), export)
+        snapshot = take(source, given)
+        count = export_page(snapshot, export)
         say(f"Page: {export / 'index.html'} ({count} files)")
+        refuse_damaged(snapshot.evidence)
         return
     _refuse_open_door(host, token)
     _serve(source, given, host, port, token)
@@ -68,6 +70,7 @@ def _refuse_open_door(host: str, token: str | None) -> None:
 def _serve(
     source: Path, claims: "GivenClaims | None", host: str, port: int, token: str | None
 ) -> None:
+    import signal
     import socket
 
     from kdgap.cli.printing import say
@@ -76,6 +79,7 @@ def _serve(
     from kdgap.explorer.server import application
     from kdgap.explorer.watch import Watch
 
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a page that nobody can stop any more may go
     watch = Watch(source, claims)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as door:

@@ -16,14 +16,11 @@ def export(
 ) -> None:
     """Write result files in the reference's layout; each carries the id of its run."""
     from kdgap.cli.printing import say
-    from kdgap.errors import BadInputError, StoreDamagedError
+    from kdgap.errors import StoreDamagedError
     from kdgap.store.reference import export_study
     from kdgap.store.study import StudyDirectory
 
-    try:
-        written, left_out = export_study(StudyDirectory(study), to)
-    except OSError as error:
-        raise BadInputError(f"cannot write {error.filename}: {error.strerror}") from None
+    written, left_out = export_study(StudyDirectory(study), to)
     say(f"{len(written)} result files under {to}")
     if left_out:
         raise StoreDamagedError(f"{study}: {len(left_out)} left out: {left_out[0]}")

@@ -92,7 +92,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
 
 def _doors_files(path: Path, copy: Path) -> Path | None:
     """Copy the result files of the doors' layout; None where a folder has another layout."""
-    from kdgap.files import make_folder, read_bytes, write_atomic
+    from kdgap.files import make_folder, read_bytes, write_volatile
     from kdgap.store.found import FIDELITY, RESULTS
     from kdgap.store.reference import TOP
 
@@ -102,7 +102,7 @@ def _doors_files(path: Path, copy: Path) -> Path | None:
             if file.name in (RESULTS, FIDELITY) and file.is_file():
                 target = copy / file.relative_to(path)
                 make_folder(target.parent)
-                write_atomic(target, read_bytes(file))
+                write_volatile(target, read_bytes(file))
     return copy if tops and copy.exists() else None
 
 

@@ -58,7 +58,6 @@ def import_(
 ) -> None:
     """Bring in result files in the reference study's layout; name what is odd about them."""
     from kdgap.cli.printing import print_json, say
-    from kdgap.errors import BadInputError
     from kdgap.store.bookkeeping import Choices
     from kdgap.store.imported import ImportedDirectory, import_runs
 
@@ -68,10 +67,7 @@ def import_(
     choices = Choices(tuple(ignore or ()), tuple(setting or ()), percent)
     about, runs = import_runs(source, directory.path.resolve().name, choices)
     stale = directory.judged() if directory.differs(about) else []
-    try:
-        directory.write(about, runs)
-    except OSError as error:
-        raise BadInputError(f"cannot write {directory.path}: {error.strerror}") from None
+    directory.write(about, runs)
     if stale:
         names = ", ".join(str(path) for path in stale)
         say(f"note: other runs or options than before; still of the earlier import: {names}")
@@ -153,12 +149,12 @@ def analyze(
     write_analysis(evidence, analysis, folder)
     if as_json:
         print_json(analysis)
-        refuse_damaged(analysis)
+        refuse_damaged(evidence)
         return
     print_verdicts(analysis)
     say(f"Analysis: {folder}/analysis.json, with tables as Markdown, LaTeX and CSV beside it")
     say(f"Next: kdgap report {source}" + (f" --claims {claims}" if claims else ""))
-    refuse_damaged(analysis)
+    refuse_damaged(evidence)
 
 
 @contextmanager
@@ -174,7 +170,7 @@ def _naming(claims: Path | None) -> Iterator[None]:
         raise BadInputError(f"{claims}: {error}") from None
 
 
-def refuse_damaged(analysis: dict[str, Any]) -> None:
+def refuse_damaged(evidence: "Evidence") -> None:
     """End with the exit code of a damaged store, after all else was shown.
 
     Raises:
@@ -183,16 +179,16 @@ def refuse_damaged(analysis: dict[str, Any]) -> None:
     from kdgap.errors import StoreDamagedError
     from kdgap.store.preregistration import CHANGED_BY_HAND, LOST
 
-    damaged = [one["path"] for one in analysis["failures"] if one["state"] == "damaged"]
+    damaged = [", ".join(run.paths) for run in evidence.runs if run.state == "damaged"]
     if damaged:
         more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
         raise StoreDamagedError(
-            f"{analysis['study']['path']}: {len(damaged)} damaged, left out of every number:"
+            f"{evidence.path}: {len(damaged)} damaged, left out of every number:"
             f" {', '.join(damaged[:3])}{more}"
         )
-    for mark in {CHANGED_BY_HAND, LOST}.intersection(analysis["study"]["marks"]):
+    for mark in {CHANGED_BY_HAND, LOST}.intersection(evidence.marks):
         raise StoreDamagedError(
-            f"{analysis['study']['path']}/locked/preregistration.json: {mark}, so that no claim is"
+            f"{evidence.path}/locked/preregistration.json: {mark}, so that no claim is"
             " confirmatory; bring it back from a copy"
         )
 
@@ -201,9 +197,11 @@ def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path)
     """Write `analysis.json` and the tables, all or none of them.
 
     Raises:
-        BadInputError: the folder cannot be written.
+        OSError: they cannot be written.
     """
-    with _staged(folder) as staging:
+    from kdgap.staging import Staging
+
+    with Staging() as staging:
         _stage_analysis(evidence, analysis, folder, staging)
 
 
@@ -217,28 +215,17 @@ def _stage_analysis(
     staging.write(folder / "analysis.json", (json_text(analysis) + "\n").encode())
 
 
-@contextmanager
-def _staged(target: Path) -> "Iterator[Staging]":
-    from kdgap.errors import BadInputError
-    from kdgap.staging import Staging
-
-    try:
-        with Staging() as staging:
-            yield staging
-    except OSError as error:
-        raise BadInputError(f"cannot write {target}: {error.strerror}") from None
-
-
 def write_report(evidence: "Evidence", analysis: dict[str, Any], target: Path) -> None:
     """Write the page, and the analysis with its tables in `analysis/` beside it, all or none.
 
     Raises:
-        BadInputError: it cannot be written.
+        OSError: something cannot be written.
     """
     from kdgap.report.page.document import report_html
+    from kdgap.staging import Staging
 
     page = report_html(evidence, analysis).encode()
-    with _staged(target) as staging:
+    with Staging() as staging:
         staging.write(target, page)
         _stage_analysis(evidence, analysis, target.parent / "analysis", staging)
 
@@ -269,4 +256,4 @@ def report(
         say(f"Figures: {len(paths)} files in {figures}")
     write_report(evidence, analysis, target)
     say(f"Report: {target}")
-    refuse_damaged(analysis)
+    refuse_damaged(evidence)

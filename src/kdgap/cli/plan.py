@@ -72,12 +72,12 @@ def _print(
     states: Mapping[str, str],
     stale: list[str],
 ) -> None:
-    from kdgap.cli.printing import out, print_table, say
+    from kdgap.cli.printing import answer, print_table, say
 
     study = workspace.study
     for warning in data["warnings"]:
         say(f"note: {warning}")
-    out.print(f"{study.name}: {study.description}", markup=False, soft_wrap=True)
+    answer(f"{study.name}: {study.description}")
     rows: dict[tuple[str, str], list[Any]] = {}
     for run in planned.runs.values():
         for slot in run.slots[:1]:
@@ -121,28 +121,25 @@ def _print_models(data: dict[str, Any]) -> None:
 
 
 def _print_forecast(ahead: dict[str, Any]) -> None:
-    from kdgap.cli.printing import duration, out, say
-
-    def tell(text: str) -> None:
-        out.print(text, markup=False)
+    from kdgap.cli.printing import answer, duration, say
 
     if ahead["seconds"] is None:
-        tell("Time and disk: known once the data was loaded for the first time.")
+        answer("Time and disk: known once the data was loaded for the first time.")
     else:
         alone = (
             ""
             if ahead["seconds_alone"] is None
             else (f" ({duration(ahead['seconds_alone'])} if each run had its own teacher pass)")
         )
-        tell(
+        answer(
             f"Time left: about {duration(ahead['seconds'])} on {ahead['device']}{alone};"
             f" speed {ahead['rate_source']} ({ahead['flops_per_second'] / 1e9:.3g} GFLOP/s)."
         )
-        tell(f"Disk: about {ahead['disk_bytes'] / 2**30:.2g} GiB, states of one cohort included.")
+        answer(f"Disk: about {ahead['disk_bytes'] / 2**30:.2g} GiB, states of one cohort included.")
     for warning in ahead["warnings"]:
         say(f"note: {warning}")
     for line in ahead["floors_text"]:
-        tell(line)
+        answer(line)
 
 
 def _print_runs(planned: "Plan", states: Mapping[str, str]) -> None:

@@ -1,25 +1,79 @@
-"""Tables, JSON and remarks: the answer goes to stdout, everything else to stderr."""
+"""Tables, JSON and remarks: the answer goes to stdout, everything else to stderr.
+
+All printing of the command line is here and leaves by the door in `kdgap.terminal`, whose docstring
+has the rule: no failure to show anything stops or fails the work.
+"""
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.table import Table
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+from kdgap.files import json_text
+from kdgap.terminal import LEAST_COLUMNS, visible
+
+
+class _Console(Console):
+    """A console that is as wide as its terminal is now, but never narrower than a table can be."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+        self._width = self._height = None  # rich would keep what COLUMNS said at the import
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        columns, lines = super().size
+        return ConsoleDimensions(max(columns, LEAST_COLUMNS), lines)
+
+    @size.setter
+    def size(self, given: tuple[int, int]) -> None:
+        self._width, self._height = given
+
+
+out = _Console()
+err = _Console(stderr=True)
+"""Where progress is shown."""
+
+
+def moves() -> bool:
+    """Whether stderr is a terminal on which a bar can move."""
+    wide = Console.size.fget(err).width >= LEAST_COLUMNS  # type: ignore[attr-defined]
+    return err.is_terminal and not err.is_dumb_terminal and wide
+
+
+def width() -> int:
+    """Return how many columns an answer may take."""
+    return out.width
+
+
+def markup(text: str) -> str:
+    """Return text that a display of rich shows as it is, on one line."""
+    return escape(visible(text, one_line=True))
 
 
 def say(text: str) -> None:
     """Print one remark on stderr."""
-    err.print(escape(text), soft_wrap=True)
+    err.print(markup(text), soft_wrap=True)
+
+
+def answer(text: str, *, wrap: bool = False) -> None:
+    """Print one line of the answer; on a terminal it may be wrapped between words.
+
+    What a program reads stays one line, whatever it is asked.
+    """
+    out.print(markup(text), soft_wrap=not (wrap and out.is_terminal))
 
 
 def print_json(value: object) -> None:
-    """Print strict JSON on stdout, whatever the width of the terminal."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print strict JSON on stdout, whatever the width and the encoding of the terminal."""
+    text = json_text(value)
+    if not out.encoding.startswith("utf"):
+        text = json.dumps(value, indent=2, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
 
 
 def print_table(
@@ -27,18 +81,19 @@ def print_table(
 ) -> None:
     """Print a table; numbers are expected as text, a None is shown as a dash.
 
-    Columns after the first are right-aligned where every cell starts with a digit or a sign.
+    Columns after the first are right-aligned where every cell starts with a digit or a sign. A cell
+    may have several lines.
     """
     table = Table(
-        title=escape(title) or None, title_justify="left", caption=escape(caption) or None
+        title=markup(title) or None, title_justify="left", caption=markup(caption) or None
     )
     table.caption_justify = "left"
     for number, name in enumerate(columns):
         cells = [str(row[number]) for row in rows if row[number] is not None]
         numeric = bool(cells) and all(cell[:1] in "0123456789+-−" for cell in cells)
-        table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold")
+        table.add_column(markup(name), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("–" if cell is None else escape(str(cell)) for cell in row))
+        table.add_row(*("–" if cell is None else escape(visible(str(cell))) for cell in row))
     out.print(table)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from kdgap.cli.printing import duration, err, say
+from kdgap.cli.printing import duration, err, markup, moves, say
 from kdgap.engine.tracker import NoTracker, Tracker
 
 PLAIN_SECONDS = 10.0
@@ -14,7 +14,7 @@ PLAIN_SECONDS = 10.0
 
 def progress(epochs: int, label: str) -> Tracker:
     """Return the progress display that suits stderr."""
-    return Bars(epochs, label) if err.is_terminal else PlainLines(epochs, label)
+    return Bars(epochs, label) if moves() else PlainLines(epochs, label)
 
 
 WIDE = 110
@@ -49,9 +49,11 @@ class Bars(NoTracker):
             expand=not wide,
             console=err,
             transient=True,
+            redirect_stdout=False,  # what others print passes the door in `kdgap.terminal`
+            redirect_stderr=False,
         )
         self._task = self._progress.add_task(
-            label, total=None, epoch=f"1/{epochs}", numbers="", start=False
+            markup(label), total=None, epoch=f"1/{epochs}", numbers="", start=False
         )
 
     def start(self, run: dict[str, Any]) -> None:

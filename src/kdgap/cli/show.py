@@ -40,12 +40,13 @@ def _show_study(path: Path, *, as_json: bool) -> None:
     from kdgap.judge.analysis import analyse
     from kdgap.judge.load import load
 
-    analysis = analyse(load(path))
+    evidence = load(path)
+    analysis = analyse(evidence)
     if as_json:
         print_json(analysis)
     else:
         print_verdicts(analysis)
-    refuse_damaged(analysis)
+    refuse_damaged(evidence)
 
 
 def comparable(record: Record) -> tuple[Any, ...]:
@@ -102,7 +103,7 @@ def _what(row: dict[str, Any]) -> str:
 
 def print_records(records: list[Record]) -> None:
     """Print the result table of some runs; a single run is shown with its columns as rows."""
-    from kdgap.cli.printing import number, out, percent, points, print_table, say
+    from kdgap.cli.printing import answer, number, percent, points, print_table, say, width
 
     rows = [summary(record, records) for record in records]
     cells = [
@@ -128,7 +129,7 @@ def print_records(records: list[Record]) -> None:
     if len(cells) == 1:
         shown = [(key, value) for key, value in cells[0].items() if value is not None]
         print_table("", ["", "result"], shown)
-    elif out.width >= 120:
+    elif width() >= 120:
         filled = [key for key in cells[0] if any(row[key] is not None for row in cells)]
         print_table("", filled, [[row[key] for key in filled] for row in cells], _caption(rows))
     else:
@@ -136,7 +137,7 @@ def print_records(records: list[Record]) -> None:
         lines = [[key, *(row[key] for row in cells)] for key in cells[0]]
         print_table("", columns, [line for line in lines if any(line[1:])], _caption(rows))
     for row in rows:
-        out.print(f"{row['run_id'][:12]}  {row['path']}", soft_wrap=True, markup=False)
+        answer(f"{row['run_id'][:12]}  {row['path']}")
 
 
 def _caption(rows: list[dict[str, Any]]) -> str:

@@ -48,8 +48,7 @@ def _directory(study: Path, out: Path | None) -> "StudyDirectory":
 
 def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None:
     """Show how far a study is: by stage, what is going on now, what failed and why."""
-    from kdgap.cli.printing import out as console
-    from kdgap.cli.printing import print_json, print_table, say
+    from kdgap.cli.printing import answer, print_json, print_table, say
     from kdgap.errors import StoreDamagedError
     from kdgap.store.progress import live, survey
 
@@ -89,7 +88,7 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         )
         print_table(f"{plan['study']['name']}: {directory.path}", ["", *columns], rows, caption)
         for runner in runners:
-            console.print(_doing(runner, seen), markup=False, soft_wrap=True)
+            answer(_doing(runner, seen))
         for row in seen.rows:
             if row.state in ("failed", "blocked"):
                 say(f"{row.state}: {row.path}: {row.remark}")
@@ -136,7 +135,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Hash every file of every finished run, and compare the study's own files with them."""
-    from kdgap.cli.printing import print_json
+    from kdgap.cli.printing import answer, print_json
     from kdgap.errors import StoreDamagedError
 
     directory = _directory(study, out)
@@ -159,7 +158,7 @@ def verify(
     if as_json:
         print_json({"verified": good, "damaged": bad, "notes": notes, "reruns": results})
     else:
-        print(f"{len(good)} finished runs verified, {len(bad)} damaged")
+        answer(f"{len(good)} finished runs verified, {len(bad)} damaged")
     if bad:
         raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
 
@@ -263,7 +262,7 @@ def clean(
     What ended processes left behind, and nobody owns, goes without asking.
     """
 
-    from kdgap.cli.printing import say
+    from kdgap.cli.printing import answer, say
     from kdgap.cli.tidying import tidy
     from kdgap.errors import BadInputError
     from kdgap.store.progress import removable
@@ -275,10 +274,10 @@ def clean(
     if kept:
         say(f"kept: {kept} tested runs, which may still count: selection is not over")
     if not doomed:
-        print("no runs to remove" if tidied else "nothing to remove")
+        answer("no runs to remove" if tidied else "nothing to remove")
         return
     for path, why in doomed.items():
-        print(f"{path}  {why}")
+        answer(f"{path}  {why}")
     if not yes:
         if not sys.stdin.isatty():
             raise BadInputError(f"{len(doomed)} directories would be removed; say --yes to do it")
@@ -299,4 +298,4 @@ def clean(
         with lock:
             remove_tree(run.path)
             removed += 1
-    print(f"{removed} removed")
+    answer(f"{removed} removed")

@@ -67,7 +67,14 @@ def run(
     from kdgap.cli.printing import say
     from kdgap.cli.study_progress import StudyProgress
     from kdgap.cli.tidying import tidy
-    from kdgap.errors import BadInputError, StoreDamagedError, WorkerError, nearest, one_line
+    from kdgap.errors import (
+        BadInputError,
+        RunFailedError,
+        StoreDamagedError,
+        WorkerError,
+        nearest,
+        one_line,
+    )
     from kdgap.spec.study import STAGES
     from kdgap.study.places import Places, options
     from kdgap.study.supervise import Supervisor
@@ -110,10 +117,19 @@ def run(
     open_runs = directory.plan()["open_runs"]
     if open_runs and {"finals", *workspace.study.ablations} & set(stages):
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
-    _judge(directory, display.seconds, said=said, as_json=as_json)
+    unwritten = ""
+    try:
+        _judge(directory, display.seconds, said=said, as_json=as_json)
+    except OSError as error:  # what was trained is kept, and what became of it is told all the same
+        unwritten = f"{error.filename or directory.path}: {error.strerror or error}"
+        say(f"note: the report is not written: {unwritten}")
     _report(directory, stages)
     if code:  # damage that only a worker met, in weights or for a moment
         raise WorkerError(words, code)
+    if unwritten:
+        raise RunFailedError(
+            f"{unwritten}; all runs are kept: make room, then `kdgap report {directory.path}`"
+        )
 
 
 def _judge(
@@ -131,13 +147,14 @@ def _judge(
         say(f"nothing was tested yet; `kdgap status {directory.path}` says how far it is")
         return
     analysis = analyse(evidence)
-    target = directory.path / "report.html"
-    write_report(evidence, analysis, target)
     if as_json:
         print_json(analysis)
-        return
-    print_verdicts(analysis, seconds, said=said)
-    say(f"Report: {target}   Explore: kdgap explore {shlex.quote(str(directory.path))}")
+    else:
+        print_verdicts(analysis, seconds, said=said)
+    target = directory.path / "report.html"
+    write_report(evidence, analysis, target)
+    if not as_json:
+        say(f"Report: {target}   Explore: kdgap explore {shlex.quote(str(directory.path))}")
 
 
 def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
@@ -185,19 +202,13 @@ def worker(
     only: Only = None,
 ) -> None:
     """One runner of `kdgap run`; stops when the process that started it is gone."""
-    import sys
-    from contextlib import suppress
-
     from kdgap.errors import StoreDamagedError
     from kdgap.spec.study import STAGES
     from kdgap.study.places import Places
     from kdgap.study.stop import Stopper
     from kdgap.study.worker import Worker
     from kdgap.study.workspace import open_study
-
-    def tell(text: str) -> None:
-        with suppress(OSError):  # nobody listens any more
-            print(text, file=sys.stderr, flush=True)
+    from kdgap.terminal import tell
 
     with Stopper(parent) as pause:
         workspace = open_study(study, places=Places(data_root, teacher_weights or ()))

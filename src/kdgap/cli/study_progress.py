@@ -1,14 +1,15 @@
 """The progress of a whole study on stderr: one bar on a terminal, a plain line now and then."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
-from kdgap.cli.printing import duration, err, say
+from kdgap.cli.printing import duration, err, markup, moves, say
+from kdgap.errors import KdgapError
 from kdgap.store.progress import Pace, Survey, live, survey, work_of
 from kdgap.store.study import StudyDirectory
 
@@ -27,7 +28,7 @@ class StudyProgress:
         self._done: set[str] = set()
         self._pace = Pace()
         self._progress: Progress | None = None
-        if err.is_terminal:
+        if moves():
             self._progress = Progress(
                 SpinnerColumn(),
                 BarColumn(bar_width=20 if err.width >= 100 else 8),
@@ -36,6 +37,8 @@ class StudyProgress:
                 expand=True,
                 console=err,
                 transient=True,
+                redirect_stdout=False,  # what others print passes the door in `kdgap.terminal`
+                redirect_stderr=False,
             )
             self._task = self._progress.add_task("starting", total=None, left="")
 
@@ -56,11 +59,8 @@ class StudyProgress:
             self._progress.stop()
 
     def say(self, text: str) -> None:
-        """Print a remark above the bar."""
-        if self._progress is not None:
-            self._progress.console.print(escape(text), soft_wrap=True)
-        else:
-            say(text)
+        """Print a remark, above the bar where there is one."""
+        say(text)
 
     def refresh(self) -> None:
         """Look, and show what changed."""
@@ -68,6 +68,12 @@ class StudyProgress:
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
+        # What cannot be looked at now, or says what nobody can read, is not shown. The workers know
+        # better what ends them; a display ends nothing.
+        with suppress(KdgapError, OSError, LookupError, TypeError, ValueError, AttributeError):
+            self._show(now)
+
+    def _show(self, now: float) -> None:
         seen = survey(self._directory, self._done, verify=False)
         self._done |= {row.id for row in seen.rows if row.state == "done"}
         runners = live(self._directory.path)
@@ -77,7 +83,7 @@ class StudyProgress:
         text = self._text(seen, runners)
         if self._progress is not None:
             self._progress.update(
-                self._task, description=escape(text), total=1.0, completed=work.share, left=left
+                self._task, description=markup(text), total=1.0, completed=work.share, left=left
             )
         elif now - self._said >= PLAIN_SECONDS:
             self._said = now

@@ -24,20 +24,18 @@ def print_verdicts(
         seconds: how long the study was worked on, if it was.
         said: warnings that were printed before.
     """
-    from kdgap.cli.printing import out, print_table, say
+    from kdgap.cli.printing import answer, print_table, say, width
 
     settings = analysis["settings"]
-    out.print(_headline(analysis, seconds), soft_wrap=True, markup=False)
+    answer(_headline(analysis, seconds))
     if analysis["gains"]:
-        columns, rows = _table(analysis, out.width)
+        columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
     else:
         say("no method was compared with a baseline yet")
     for contrast in analysis["contrasts"]:
         mark = " [post hoc]" if contrast["post_hoc"] else ""
-        # A line that is read by a program stays one line.
-        whole = not out.is_terminal
-        out.print(f"Claim {contrast['sentence']}{mark}", soft_wrap=whole, markup=False)
+        answer(f"Claim {contrast['sentence']}{mark}", wrap=True)
     seeds = [gain for gain in analysis["gains"] if gain["verdict"] == "inconclusive"]
     if seeds:
         found = f"would find {settings['smallest_effect_pp']:g} pp"
@@ -48,7 +46,7 @@ def print_verdicts(
             text += f" {span} seeds a side {found} with {level(settings['power'])} power."
         elif all(gain["gain_pp"] is not None for gain in seeds):
             text += f" No affordable number of seeds {found}."
-        out.print(text, soft_wrap=True, markup=False)
+        answer(text)
     for flag in analysis["flags"]:
         if flag["text"] not in said:
             say(f"note: {flag['text']}")

@@ -13,7 +13,7 @@ from kdgap.data.dataset import Decoded, Images, fingerprint
 from kdgap.data.listing import shown
 from kdgap.data.pixels import decoder_version
 from kdgap.errors import BadInputError
-from kdgap.files import file_hash, make_folder, write_atomic
+from kdgap.files import file_hash, make_folder, write_volatile
 from kdgap.paths import cache_folder
 
 _FORMAT = "1"  # raised whenever what a cache file holds changes
@@ -63,7 +63,7 @@ def decoded_once(key: str, decode: Callable[[], Decoded]) -> Decoded:
     }
     with suppress(OSError):
         make_folder(path.parent)
-        write_atomic(path, save(tensors, metadata))
+        write_volatile(path, save(tensors, metadata))
     return decoded
 
 

@@ -19,6 +19,7 @@ from kdgap.files import (
     TEMPORARY_PREFIX,
     make_folder,
     names_in,
+    note_change,
     read_bytes,
     read_text,
     remove_tree,
@@ -59,36 +60,32 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
         folder: new, empty, or an earlier export.
 
     Raises:
-        BadInputError: the folder holds something else, or cannot be written; what it showed stays.
+        BadInputError: the folder holds something else.
+        OSError: it cannot be written; what it showed stays.
     """
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"{folder}: is a file; give another --export")
+    make_folder(folder)
+    remove_temporaries(folder)
+    names = names_in(folder)
+    strangers = [name for name in names if not name.startswith(TEMPORARY_PREFIX)]
+    if strangers and MARK not in names:
+        raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
+    shown = read_text(folder / "index.html") if "index.html" in names else ""
+    old = ("data", "static") if '="static/' in shown else ()
+    before = [folder / name for name in names if _PART.fullmatch(name) or name in old]
+    for path in before:
+        if path.is_symlink():
+            raise BadInputError(f"{path}: is a symbolic link; give another --export")
+    write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
+    part, count = _write_part(snapshot, folder)
     try:
-        make_folder(folder)
-        remove_temporaries(folder)
-        names = names_in(folder)
-        strangers = [name for name in names if not name.startswith(TEMPORARY_PREFIX)]
-        if strangers and MARK not in names:
-            raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
-        shown = read_text(folder / "index.html") if "index.html" in names else ""
-        old = ("data", "static") if '="static/' in shown else ()
-        before = [folder / name for name in names if _PART.fullmatch(name) or name in old]
-        for path in before:
-            if path.is_symlink():
-                raise BadInputError(f"{path}: is a symbolic link; give another --export")
-        write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
-        part, count = _write_part(snapshot, folder)
-        try:
-            write_atomic(
-                folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace")
-            )
-            write_atomic(folder / "index.html", _index(part).encode())
-        except BaseException:
-            with suppress(OSError):
-                remove_tree(folder / part)
-            raise
-    except OSError as error:
-        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+        write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
+        write_atomic(folder / "index.html", _index(part).encode())
+    except BaseException:
+        with suppress(OSError):
+            remove_tree(folder / part)
+        raise
     for path in before:
         with suppress(OSError):  # the next export tries again
             remove_tree(path)
@@ -102,11 +99,13 @@ def _write_part(snapshot: Snapshot, folder: Path) -> tuple[str, int]:
         count = 0
         for name, content in _files(snapshot):
             make_folder((made / name).parent)
-            write_new(made / name, content, durable=False)
+            with disk.naming(folder / name):
+                write_new(made / name, content, durable=False)
             count += 1
         names = names_in(folder)
         part = next(f"page-{n}" for n in itertools.count(1) if f"page-{n}" not in names)
         disk.call(disk.current.rename, made, folder / part)
+        note_change()
     except BaseException:
         with suppress(OSError):
             remove_tree(made)

@@ -19,6 +19,7 @@ from typing import Any
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import (
     TEMPORARY_PREFIX,
+    changes,
     json_text,
     make_folder,
     names_in,
@@ -27,6 +28,7 @@ from kdgap.files import (
     read_bytes,
     remove,
     remove_tree,
+    take_back,
 )
 from kdgap.staging import replace_together
 from kdgap.store.bookkeeping import (
@@ -123,6 +125,7 @@ class ImportedDirectory:
         new = {RUNS: content, IMPORT: sealed_bytes(head)}
         old = self._kept() if self.exists() else {}
         made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        before = changes()
         try:
             make_folder(self.path)
             for name in names_in(self.path):
@@ -132,6 +135,7 @@ class ImportedDirectory:
         except BaseException:
             with suppress(OSError):
                 self._restore(old, made)
+                take_back(before)
             raise
 
     def _kept(self) -> dict[str, bytes]:

@@ -325,8 +325,5 @@ class RunDirectory(RunFiles):
 
 
 def export_bytes(path: Path, content: bytes) -> None:
-    """Write a file for the user, making its folder; a disk error is bad input, not a traceback."""
-    try:
-        replace_together({path: content})
-    except OSError as error:
-        raise BadInputError(f"cannot write {path}: {error.strerror}") from None
+    """Write a file for the user, making its folder. Raises `OSError` where it cannot be."""
+    replace_together({path: content})

@@ -20,6 +20,7 @@ import psutil
 from kdgap.files import open_file
 from kdgap.store.checkpoint import Loaded, others_in, read_bare, tensors_in
 from kdgap.store.pickled import NotReadableError, read_pickle
+from kdgap.terminal import tell
 
 MAX_MEMORY = 4 * 2**30
 """Address space in bytes: several times what a pickle within our bounds can take."""
@@ -102,14 +103,15 @@ def main(source: str) -> int:
             loaded = read_checkpoint(stream)
             tensors = list(tensors_in(loaded))
     except NotReadableError as error:
-        print(error, file=sys.stderr)
+        tell(str(error))
         return 1
     except OSError as error:
-        print(error.strerror or error, file=sys.stderr)
+        tell(str(error.strerror or error))
         return 1
     except (MemoryError, RecursionError):
         # On a line of its own: Python may have said something while memory ran out.
-        print("\nneeds more memory than a checkpoint of ours can", file=sys.stderr)
+        tell("")
+        tell("needs more memory than a checkpoint of ours can")
         return 1
     rows = [tensor.row() for tensor in tensors]
     print(json.dumps({"tensors": rows, "others": others_in(loaded, tensors)[:100]}))

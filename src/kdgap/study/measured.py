@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdgap.errors import StoreDamagedError
-from kdgap.files import make_folder
+from kdgap.files import make_folder, write_volatile
 from kdgap.paths import cache_folder
 from kdgap.store.schema import Measured, fits
-from kdgap.store.seal import is_sealed, read_sealed, write_sealed
+from kdgap.store.seal import is_sealed, read_sealed, sealed_bytes
 
 
 def measured_folder() -> Path:
@@ -23,7 +23,7 @@ def keep_measured(path: Path, values: dict[str, float]) -> None:
     """Keep a measurement; a cache that cannot be written costs time only."""
     with suppress(OSError):
         make_folder(path.parent)
-        write_sealed(path, {"of": path.name, "values": values})
+        write_volatile(path, sealed_bytes({"of": path.name, "values": values}))
 
 
 def read_measured(path: Path) -> dict[str, float] | None:

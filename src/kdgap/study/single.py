@@ -110,10 +110,7 @@ def _train(
         say(SMOKE_FLAG)
     for flag in copied_flags(prepared.parts):
         say(flag)
-    try:
-        attempt = Attempt(prepared, directory, watchers, say)
-    except OSError as error:
-        raise BadInputError(f"output_dir {directory.path}: {error.strerror or error}") from None
+    attempt = Attempt(prepared, directory, watchers, say)
     if prepared.dataset.left_out:
         say(remark(prepared.dataset.left_out))
     with Stopper() as pause:

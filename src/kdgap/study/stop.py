@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Self
 
 from kdgap.errors import StoppedError
+from kdgap.terminal import end_at_once
 
 STOPPED = "stopped and saved; the same command goes on from here"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -58,7 +59,7 @@ class Stopper:
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self._code is not None and number == signal.SIGINT:
-            os._exit(CODES[signal.SIGINT])
+            end_at_once(CODES[signal.SIGINT])
         self._code = CODES[signal.Signals(number)]
 
     def __call__(self) -> None:

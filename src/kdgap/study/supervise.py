@@ -17,6 +17,7 @@ from kdgap import child
 from kdgap.errors import StoppedError, StoreDamagedError
 from kdgap.store.record import ATTEMPTS, RunDirectory
 from kdgap.study.stop import CODES, STOPPED, handling
+from kdgap.terminal import end_at_once
 
 POLL_SECONDS = 0.25
 FRUITLESS = 3
@@ -107,9 +108,11 @@ class Supervisor:
         ]
         worker = subprocess.Popen(
             command,
-            env=child.environment(),
+            # What a worker says must never end the one who listens, for then it could say no more.
+            env={**child.environment(), "PYTHONIOENCODING": "utf-8"},
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
         )
         self._workers[index] = worker
@@ -157,7 +160,7 @@ class Supervisor:
         if self._stop is not None and number == signal.SIGINT:
             for worker in self._workers.values():
                 worker.kill()
-            os._exit(CODES[signal.SIGINT])
+            end_at_once(CODES[signal.SIGINT])
         self._stop = number
         self._forward(signal.Signals(number))
 

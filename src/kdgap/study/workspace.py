@@ -193,16 +193,13 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     plan, selected = workspace.plan()
     path = directory.path
     directory.refuse_other()
-    try:
-        make_folder(path)
-        probe_locks(path)
-        directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
-        _refuse_other_teachers(directory, plan)
-        replace = workspace.text is not None
-        for warning in write_plan(workspace, plan, selected, replace=replace)["warnings"]:
-            say(f"note: {warning}")
-    except OSError as error:
-        raise BadInputError(f"{path}: {error.strerror or error}") from None
+    make_folder(path)
+    probe_locks(path)
+    directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
+    _refuse_other_teachers(directory, plan)
+    replace = workspace.text is not None
+    for warning in write_plan(workspace, plan, selected, replace=replace)["warnings"]:
+        say(f"note: {warning}")
     return directory
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from kdgap.errors import BadInputError
 from kdgap.files import make_folder
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.arms import pairs, students, tunings
@@ -76,23 +75,20 @@ def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path, dpi: int =
         dpi: pixels of the PNG per inch.
 
     Raises:
-        BadInputError: the folder cannot be written; the figures that were there stay.
+        OSError: the folder cannot be written; the figures that were there stay.
     """
     paths: list[Path] = []
     taken: Counter[str] = Counter()
-    try:
-        make_folder(folder)
-        with Staging() as staging:
-            for name, figure in figures:
-                taken[name.lower()] += 1  # a disk may not tell A from a
-                times = taken[name.lower()]
-                own = name if times == 1 else f"{name}-{times}"
-                for ending in FORMATS:
-                    path = folder / f"{own}.{ending}"
-                    staging.write(path, figure_bytes(figure, ending, dpi))
-                    paths.append(path)
-    except OSError as error:
-        raise BadInputError(f"cannot write {folder}: {error.strerror}") from None
+    make_folder(folder)
+    with Staging() as staging:
+        for name, figure in figures:
+            taken[name.lower()] += 1  # a disk may not tell A from a
+            times = taken[name.lower()]
+            own = name if times == 1 else f"{name}-{times}"
+            for ending in FORMATS:
+                path = folder / f"{own}.{ending}"
+                staging.write(path, figure_bytes(figure, ending, dpi))
+                paths.append(path)
     return paths
 
 

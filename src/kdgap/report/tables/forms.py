@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from kdgap.terminal import visible
+
 Value = str | float | int | bool | None
 STAR, DASH = "*", "–"
 """What marks a result that holds after correction, and what stands for nothing."""
@@ -190,17 +192,19 @@ def _one_line(text: str) -> str:
 
 # CSV ------------------------------------------------------------------------------------------
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = re.compile(r"[\s\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20|%]|[\t\r\n]")
+"""How a cell begins that some spreadsheet takes for a formula: full-width signs count as well."""
 
 
 def csv_cell(value: Value) -> Value:
     """Return what a CSV file holds for a value.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front. A number stays a
-    number, a negative one too, with every digit it has. None is an empty cell.
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, and characters
+    that would steer a terminal stand as escapes. A number stays a number, a negative one too, with
+    every digit it has. None is an empty cell.
     """
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        return visible(f"'{value}" if _FORMULA.match(value) else value)
     return "" if value is None else value
 
 
