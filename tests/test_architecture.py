@@ -183,13 +183,16 @@ BESIDE_THE_DOOR: dict[str, str] = {
     "kdgap.disk": "the door itself",
     "kdgap.files": "builds on the door",
     "kdgap.terminal": "opens, through the door, what stands for a closed standard stream",
-    "kdgap.store.locks": "locks are taken on handles of the door",
+    "kdgap.benchmark.arm_process": "reads the system's own account of a process",
+    "kdgap.benchmark.engine_arm": "scratch of a measurement",
+    "kdgap.data.cifar": "torchvision downloads into a folder of its own, which is moved",
+    "kdgap.store.provenance": "hashes the package's own sources",
 }
 _CALLS = {
-    *("open", "mkdir", "rmdir", "unlink", "rename", "touch", "iterdir", "glob", "rglob", "walk"),
+    *("mkdir", "rmdir", "unlink", "rename", "touch", "iterdir", "glob", "rglob", "walk"),
     *("read_text", "read_bytes", "write_text", "write_bytes", "symlink_to", "hardlink_to", "chmod"),
     *("rmtree", "copytree", "copyfile", "copy2", "move", "fromfile", "tofile", "load_file"),
-    *("save_file", "listdir", "scandir", "makedirs", "remove_dir", "removedirs", "truncate"),
+    *("save_file", "listdir", "scandir", "makedirs", "remove_dir", "removedirs"),
 }
 
 
@@ -200,8 +203,11 @@ def _reaches_for_files(path: Path) -> list[str]:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
-        if name in _CALLS or (isinstance(node.func, ast.Name) and node.func.id == "open"):
-            found.append(f"{path.name}:{node.lineno}: {ast.unparse(node.func)}")
+        text = ast.unparse(node.func)
+        # What has an `open` of its own, such as an archive, is given bytes or a stream.
+        opens = text in ("open", "os.open", "io.open") or text.endswith(("path.open", ").open"))
+        if name in _CALLS or opens:
+            found.append(f"{path.name}:{node.lineno}: {text}")
     return found
 
 

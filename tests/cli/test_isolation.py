@@ -91,7 +91,7 @@ def test_convert_runs_nothing_where_the_environment_is_the_usual_one(
     (workdir / "model.pth").write_bytes(b"\x80no pickle")
     done = kdgap("convert", "model.pth", "--model", "resnet8")
     assert _ran(planted) == []
-    assert "is no checkpoint of tensors" in done.stderr
+    assert "cannot be converted: its pickle is damaged" in done.stderr
 
 
 def test_a_worker_runs_nothing_of_the_current_directory(

@@ -122,7 +122,7 @@ def test_an_exported_page_holds_the_same_documents(path: Path, tmp_path: Path) -
         ("arm/0", arm_document(snapshot, 0)),
         ("compare/0", compare_document(snapshot, 0)),
     ):
-        script = (folder / "data" / f"{name}.js").read_bytes()
+        script = (folder / "page-1" / "data" / f"{name}.js").read_bytes()
         assert script == b"kdgap.receive(" + as_json(name) + b"," + as_json(document) + b");\n"
     page = (folder / "index.html").read_text()
     assert "Content-Security-Policy" in page

@@ -47,7 +47,8 @@ def test_a_test_that_a_finished_run_gets_later_is_shown(path: Path) -> None:
     run = run_of(path)
     test = json.loads((run.path / "test.json").read_text())
     results = json.loads((run.path / "results.json").read_text())
-    (run.path / "test.json").unlink()
+    for name in ("test.json", "manifest.json"):
+        (run.path / name).unlink()
     run.finish(results, None)
     watch = Watch(path)
     before = watch.look()

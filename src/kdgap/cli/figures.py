@@ -91,18 +91,25 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
 
 
 def _doors_files(path: Path, copy: Path) -> Path | None:
-    """Copy the result files of the doors' layout; None where a folder has another layout."""
-    from kdgap.files import make_folder, read_bytes, write_volatile
-    from kdgap.store.found import FIDELITY, RESULTS
+    """Copy the result files of the doors' layout; None where a folder has another layout.
+
+    Raises:
+        BadInputError: a file there cannot be read.
+    """
+    from kdgap.errors import BadInputError
+    from kdgap.files import make_folder, write_volatile
+    from kdgap.store.found import PassedOver, Unreadable
     from kdgap.store.reference import TOP
+    from kdgap.store.sources import members
 
     tops = [path / top for top in TOP if (path / top).is_dir()]
     for top in tops:
-        for file in sorted(top.rglob("*.json")):
-            if file.name in (RESULTS, FIDELITY) and file.is_file():
-                target = copy / file.relative_to(path)
-                make_folder(target.parent)
-                write_volatile(target, read_bytes(file))
+        for name, content in members(top, PassedOver()):
+            if isinstance(content, Unreadable):
+                raise BadInputError(f"{top / name}: {content.why}")
+            target = copy / top.name / name
+            make_folder(target.parent)
+            write_volatile(target, content)
     return copy if tops and copy.exists() else None
 
 

@@ -1,13 +1,14 @@
 """`kdgap show`: finished runs side by side, each verified before it is shown."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kdgap.errors import BadInputError
-from kdgap.store.record import Record, RunDirectory
-from kdgap.store.study import StudyDirectory
+
+if TYPE_CHECKING:
+    from kdgap.store.record import Record
 
 EXAMPLES = "Examples: kdgap show runs/digits · kdgap show runs/one runs/another"
 
@@ -19,6 +20,9 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a study's verdicts, or finished runs side by side: accuracy, gain, fidelity."""
+    from kdgap.store.record import RunDirectory
+    from kdgap.store.study import StudyDirectory
+
     if any(StudyDirectory(path).exists() for path in directories):
         if len(directories) > 1:
             raise BadInputError(f"{directories[0]}: show one study at a time")
@@ -49,7 +53,7 @@ def _show_study(path: Path, *, as_json: bool) -> None:
     refuse_damaged(evidence)
 
 
-def comparable(record: Record) -> tuple[Any, ...]:
+def comparable(record: "Record") -> tuple[Any, ...]:
     """Return what a run must share with its baseline: all but method and teacher."""
     spec = record.run["spec"]
     data, recipe = spec["data"], spec["recipe"]
@@ -58,7 +62,7 @@ def comparable(record: Record) -> tuple[Any, ...]:
     return (repr(parts), spec["precision"], spec["numerics"], spec["seed"])
 
 
-def summary(record: Record, records: list[Record]) -> dict[str, Any]:
+def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
     """Return one run's numbers; its gain if its own baseline is among `records`."""
     results, test = record.results, record.test
     best = test["best"] if test else {}
@@ -101,7 +105,7 @@ def _what(row: dict[str, Any]) -> str:
     return f"{model}, {method}" + (f" from {row['teacher']}" if row["teacher"] else "")
 
 
-def print_records(records: list[Record]) -> None:
+def print_records(records: "list[Record]") -> None:
     """Print the result table of some runs; a single run is shown with its columns as rows."""
     from kdgap.cli.printing import answer, number, percent, points, print_table, say, width
 

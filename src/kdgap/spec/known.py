@@ -14,10 +14,10 @@ from pydantic import Field, create_model
 
 from kdgap.errors import BadInputError
 from kdgap.registry import Registry
+from kdgap.spec.complaints import Where
 from kdgap.spec.flat import FlatConfig
 from kdgap.spec.run import DataSpec, ModelSpec, Placement, RecipeSpec
 from kdgap.spec.study import StudySpec
-from kdgap.spec.study_file import Where
 from kdgap.spec.validation import Strict, build
 
 Alpha = Annotated[float, Field(ge=0, le=1, description="weight of the distillation loss")]

@@ -2,17 +2,17 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.paths import user_path
+from kdgap.spec.complaints import Where, complaints
 from kdgap.spec.study import Ablation, Claim, ClaimsFile, StudySpec, Term
 from kdgap.yamlio import Document, Key, scalar
 
-Where = Callable[[Key], str]
 _ABLATION_ALONE = "an ablation stands alone, with measure: accuracy"
 
 
@@ -39,7 +39,7 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
     try:
         study = StudySpec.model_validate(value)
     except ValidationError as error:
-        raise BadInputError("; ".join(_complaints(error, where, value))) from None
+        raise BadInputError("; ".join(complaints(error, where, value))) from None
     _check(study, where)
     return _expanded(study, where), where
 
@@ -77,8 +77,8 @@ def read_claims(document: Document) -> ClaimsFile:
     try:
         claims = ClaimsFile.model_validate(document.value)
     except ValidationError as error:
-        complaints = _complaints(error, document.where, document.value, ClaimsFile)
-        raise BadInputError("; ".join(complaints)) from None
+        said = complaints(error, document.where, document.value, ClaimsFile)
+        raise BadInputError("; ".join(said)) from None
     _check_twins("claims", [claim.name for claim in claims.claims], document.where)
     for index, claim in enumerate(claims.claims):
         for number, term in enumerate(claim.terms):
@@ -117,65 +117,6 @@ def _override(value: Any, path: list[str], given: object, text: str) -> None:
         if not isinstance(value, dict):
             raise BadInputError(f"--set {text}: {key} is no group of keys")
     value[path[-1]] = given
-
-
-def _known_keys(path: Sequence[Any], root: type[BaseModel]) -> list[str]:
-    """Return the keys that are valid where the last part of a path stands."""
-    cls = root
-    for part in path[:-1]:
-        if part in cls.model_fields:
-            cls = _model_in(cls.model_fields[part].annotation) or cls
-    return list(cls.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((cls for cls in found if cls is not None), None)
-
-
-def _is_alternative(part: object) -> bool:
-    """Whether a part of a complaint's path names an alternative of pydantic's, not a key."""
-    return str(part) in ("bool", "int", "float", "str", "[key]") or "[" in str(part)
-
-
-def _keys_in(place: Sequence[Any], value: Any) -> Sequence[Any]:
-    """Return the keys of a complaint's path, up to the first alternative that is no key given."""
-    for number, part in enumerate(place):
-        try:
-            value = value[part]
-        except (KeyError, IndexError, TypeError):
-            value = None
-            if _is_alternative(part):
-                return place[:number]
-    return place
-
-
-def _complaints(
-    error: ValidationError, where: Where, value: Any, root: type[BaseModel] = StudySpec
-) -> Iterable[str]:
-    said: set[tuple[Any, ...]] = set()
-    for item in error.errors(include_url=False):
-        path = tuple(_keys_in(item["loc"], value))
-        if path in said:
-            continue
-        said.add(path)
-        key = ".".join(one_line(part, 40) for part in path)
-        place = where(path)
-        if item["type"] == "extra_forbidden":
-            yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys(path, root))}"
-            continue
-        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        given = item.get("input")
-        if item["loc"][-1:] == ("[key]",) or item["type"] == "string_pattern_mismatch":
-            message = "a name is 1 to 60 letters, digits, dots, dashes or underscores"
-        elif len(path) < len(item["loc"]):
-            message = "expected true or false, a finite number or a text"
-            if path[0] == "methods":
-                message += ", or a list of them"
-        got = "" if isinstance(given, dict | BaseModel) else f", got {one_line(repr(given), 60)}"
-        yield f"{place}: {key}: {message}{got}" if key else f"{place}: {message}"
 
 
 def _check(study: StudySpec, where: Where) -> None:

@@ -193,6 +193,7 @@ _FACTS: dict[str, TypeAdapter[Any]] = {
     "threads": TypeAdapter(Annotated[int, Field(strict=True, ge=1)]),
     "data": TypeAdapter(DataFact),
     "teacher": TypeAdapter(Sha256),
+    "normalisation": TypeAdapter(tuple[list[float], list[float]]),
 }
 
 

@@ -7,6 +7,9 @@ from typing import Any
 from kdgap.spec.run import RunSpec
 from kdgap.store.record import Record
 
+View = tuple[tuple[float, ...], ...]
+"""Mean and deviation by which a teacher's images are normalised."""
+
 
 @dataclass(frozen=True)
 class Witness:
@@ -17,6 +20,7 @@ class Witness:
     fingerprint: str
     threads: int | None
     teacher_hash: str | None
+    teacher_view: View | None
 
     @classmethod
     def of(cls, record: Record) -> "Witness":
@@ -28,6 +32,7 @@ class Witness:
             fingerprint=record.run["data"]["fingerprint"],
             threads=record.run["environment"].get("threads"),
             teacher_hash=results.get("teacher_weight_hash"),
+            teacher_view=_view(record.run.get("teacher")),
         )
 
 
@@ -54,9 +59,18 @@ def recorded_facts(plan: dict[str, Any], witnesses: Witnesses) -> dict[str, set[
             given = next((slot["teacher"] for slot in planned["slots"] if slot["teacher"]), "")
             name = f"teacher-{teacher.run[:12] if teacher.run else given}"
             facts.setdefault(name, set()).add(witness.teacher_hash)
+            if teacher.run is None:
+                facts.setdefault(f"normalisation-{given}", set()).add(witness.teacher_view)
     return {name: said - {None} for name, said in facts.items() if said - {None}}
 
 
 def as_recorded(fact: Any) -> Any:
     """Return what a locked fact is compared by."""
+    if isinstance(fact, list):
+        return tuple(map(tuple, fact))
     return fact["fingerprint"] if isinstance(fact, dict) else fact
+
+
+def _view(card: Any) -> View | None:
+    """Return mean and deviation of a teacher's card."""
+    return None if card is None else (tuple(card["mean"]), tuple(card["std"]))

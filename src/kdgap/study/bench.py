@@ -115,7 +115,7 @@ class Bench:
             )
         if not own:  # what is trained here sees this study's data as this study does
             view = [list(weights.card.mean), list(weights.card.std)]
-            locked = self._directory.lock_fact(f"teacher-{name}-normalisation", view)
+            locked = self._directory.lock_fact(f"normalisation-{name}", view)
             if locked != view:
                 raise BadInputError(
                     f"{path}: this study began with a teacher that normalised with mean {locked[0]}"

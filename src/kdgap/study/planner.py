@@ -25,8 +25,8 @@ from kdgap.spec import (
     run_id,
     slot_name,
 )
+from kdgap.spec.complaints import Where
 from kdgap.spec.study import Ablation, Slot
-from kdgap.spec.study_file import Where
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST

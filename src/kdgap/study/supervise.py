@@ -15,7 +15,7 @@ from types import FrameType
 
 from kdgap import child
 from kdgap.errors import StoppedError, StoreDamagedError
-from kdgap.store.record import ATTEMPTS, RunDirectory
+from kdgap.store.study import StudyDirectory
 from kdgap.study.stop import CODES, STOPPED, handling
 from kdgap.terminal import end_at_once
 
@@ -129,8 +129,8 @@ class Supervisor:
         A run that kills its worker is given up after its attempts. A worker that dies again and
         again without beginning any attempt is not started any more.
         """
-        paths = self._study.glob(f"runs/*/*/{ATTEMPTS}")
-        lines = [line for path in paths for line in RunDirectory(path.parent).attempts()]
+        directory = StudyDirectory(self._study)
+        lines = [line for path in directory.found() for line in directory.run(path).attempts()]
         began = sum("began" in line for line in lines)
         self._fruitless = 0 if began > self._began else self._fruitless + 1
         self._began = began

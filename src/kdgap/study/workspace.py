@@ -15,8 +15,8 @@ from kdgap.files import make_folder, read_text, write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec import StudySpec, read_study
+from kdgap.spec.complaints import Where
 from kdgap.spec.study import Slot, preregistered, protocol
-from kdgap.spec.study_file import Where
 from kdgap.store.locks import probe_locks, wait_for_lock
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
