@@ -4,6 +4,7 @@ An error that a user can cause is a `KdgapError`: the command line prints its te
 stderr and exits with its code. Anything else is a defect of ours and keeps its traceback.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -55,6 +56,18 @@ class StoreDamagedError(KdgapError):
     """A record on disk is torn or was changed by hand."""
 
     exit_code = 4
+
+
+class UnreadableError(StoreDamagedError):
+    """A file is there and cannot be read, for the disk or the permissions: it may well be whole."""
+
+
+def not_read(path: object, error: OSError) -> StoreDamagedError:
+    """Return what to raise for a file of a record that was not read: gone, odd, or unreadable."""
+    gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    odd = error.errno in (errno.EINVAL, errno.ELOOP, errno.ENXIO)
+    kind = StoreDamagedError if gone or odd else UnreadableError
+    return kind(f"{path}: {error.strerror or error}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

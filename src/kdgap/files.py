@@ -23,7 +23,7 @@ from secrets import token_hex
 from typing import Any, NoReturn
 
 from kdgap import disk
-from kdgap.errors import StoreDamagedError
+from kdgap.errors import StoreDamagedError, not_read
 from kdgap.terminal import escaped_json
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -270,6 +270,15 @@ def remove_tree(path: Path) -> None:
         note_change()
 
 
+def remove_at_once(path: Path) -> None:
+    """Remove a folder that a kill leaves whole, or under a temporary name that says whose it is."""
+    leaving = temporary_beside(path)
+    disk.call(disk.current.rename, path, leaving)
+    note_change()
+    sync_directory(path.parent)
+    remove_tree(leaving)
+
+
 def json_text(value: object, *, indent: int | None = 2) -> str:
     """Return strict JSON: NaN and infinity raise `ValueError`; floats in shortest exact form.
 
@@ -310,11 +319,14 @@ def read_json(path: Path) -> Any:
     """Read strict JSON.
 
     Raises:
-        StoreDamagedError: the file cannot be read or is not strict JSON.
+        StoreDamagedError: the file is not there, or is not strict JSON.
+        UnreadableError: it is there and cannot be read.
     """
     try:
         return parse_json(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise not_read(path, error) from None
+    except (ValueError, RecursionError) as error:
         raise StoreDamagedError(f"{path}: {error}") from None
 
 

@@ -38,11 +38,13 @@ class Command:
         words: the command.
         make: makes the folder that it begins with.
         repair: what a user gives after exit code 3 or 4.
+        slow: whether one trial takes seconds, so that not every call of it is tried.
     """
 
     words: list[str]
     make: Make
     repair: list[list[str]] = field(default_factory=list)
+    slow: bool = False
 
 
 def _run(folder: Path, server: Server, *words: str) -> None:
@@ -98,13 +100,13 @@ def _checkpoint(folder: Path, _: Server) -> None:
 _CLEAN = ["clean", "runs/small", "--yes"]
 COMMANDS = {
     "train": Command(["train", "run.yaml"], _flat),
-    "run": Command(["run", "study.yaml"], _study, [_CLEAN]),
+    "run": Command(["run", "study.yaml"], _study, [_CLEAN], slow=True),
     "import": Command(["import", "theirs", "--out", "imported"], _results),
     "convert": Command(
         ["convert", "weights.pth", "--model", "resnet8", "--width", "0.0625", "--out",
          "weights.safetensors"], _checkpoint),
     "analyze": Command(["analyze", "runs/small"], _judged),
-    "report": Command(["report", "runs/small", "--figures", "figures"], _judged),
+    "report": Command(["report", "runs/small", "--figures", "figures"], _judged, slow=True),
     "export": Command(["explore", "runs/small", "--export", "page"], _finished),
     "clean": Command(_CLEAN, _stale),
 }  # fmt: skip

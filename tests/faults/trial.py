@@ -18,6 +18,7 @@ CODES = {0, 2, 3, 4, 130, 143}
 KILLED = -9
 _OUTSIDE = re.compile(r".*(timing\.json|attempts\.jsonl|\.lock|\.lock-probe|\.plan-lock)|cache/.*")
 """Files that are outside the promise of equality; they must be there, or not, all the same."""
+_PAGE = re.compile("page-[0-9]+")
 _CACHE = re.compile(r"(.*/)?cache/.*")
 
 
@@ -57,7 +58,9 @@ class Server:
     def close(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
+        self._process.stdout.close()
         self._process.wait()
 
 
@@ -87,7 +90,6 @@ class Bench:
     ) -> None:
         self._server, self._folder, self._start = server, folder, start
         self._words, self._repair = words, repair
-        self._number = 0
         self.expected = self._calm()
 
     def _calm(self) -> "Tree":
@@ -104,8 +106,8 @@ class Bench:
         return tree
 
     def _place(self) -> Path:
-        self._number += 1
-        place = self._folder / f"trial-{self._number}"
+        # The same for every trial: a study's plan says where it was begun.
+        place = self._folder / "trial"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         shutil.copytree(self._start, place / "work", symlinks=True)
@@ -189,7 +191,11 @@ class Tree:
             name = str(path.relative_to(folder))
             if path.is_dir() or _CACHE.fullmatch(name):
                 continue
-            self.files[name] = None if _OUTSIDE.fullmatch(name) else path.read_bytes()
+            outside = _OUTSIDE.fullmatch(name)
+            # Each export of a page has a part of another number.
+            name = _PAGE.sub("page-N", name)
+            content = None if outside else path.read_bytes()
+            self.files[name] = content and _PAGE.sub("page-N", content.decode("latin-1")).encode()
 
     def differs(self, other: "Tree") -> list[str]:
         """Return what is different, in words; nothing where both are equal."""

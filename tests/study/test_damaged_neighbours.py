@@ -92,7 +92,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 def cleaned(directory: StudyDirectory) -> list[str]:
     """Do what `kdgap clean --yes` does, and return what it removed."""
-    doomed, _ = removable(directory)
+    doomed = removable(directory).doomed
     for path in doomed:
         remove_tree(Path(path))
     return list(doomed)

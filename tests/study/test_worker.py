@@ -311,7 +311,7 @@ def test_a_teacher_swapped_with_the_same_size_and_time_is_refused(
     worked()
     assert states(directory) == {"done": 3, "new": 4}
     assert not (directory.path / "locked" / "preregistration.json").exists()
-    doomed, _ = removable(directory)
+    doomed = removable(directory).doomed
     assert list(doomed) == [str(path.parent)]
     shutil.rmtree(path.parent)
     assert states(worked()) == {"done": 11}
@@ -721,7 +721,7 @@ def test_a_damaged_final_stops_nobody_else_and_clean_finds_it(worked: Work) -> N
     content = bytearray((victim / BEST).read_bytes())
     content[-1] ^= 1
     (victim / BEST).write_bytes(content)
-    doomed, _ = removable(directory)
+    doomed = removable(directory).doomed
     assert list(doomed) == [str(victim)]
     worked(finals={"seeds": [0, 1, 2]})
     found = states(directory)

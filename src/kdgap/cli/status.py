@@ -9,7 +9,7 @@ import typer
 
 from kdgap.cli.given import DataRoot, GivenTeachers
 from kdgap.cli.study import Out, StudyArgument
-from kdgap.files import remove, remove_tree
+from kdgap.files import remove, remove_at_once
 
 if TYPE_CHECKING:
     from kdgap.store.progress import Survey
@@ -270,11 +270,13 @@ def clean(
     directory = _directory(study, out)
     directory.plan()  # nothing is tidied in a folder that is no study
     tidied = tidy(directory)
-    doomed, kept = removable(directory)
-    if kept:
-        say(f"kept: {kept} tested runs, which may still count: selection is not over")
+    found = removable(directory)
+    doomed = found.doomed
+    if found.tested:
+        say(f"kept: {found.tested} tested runs, which may still count: selection is not over")
     if not doomed:
         answer("no runs to remove" if tidied else "nothing to remove")
+        _refuse_unreadable(found.unreadable)
         return
     for path, why in doomed.items():
         answer(f"{path}  {why}")
@@ -296,6 +298,15 @@ def clean(
             say(f"kept: {path} is being trained")
             continue
         with lock:
-            remove_tree(run.path)
+            remove_at_once(run.path)
             removed += 1
     answer(f"{removed} removed")
+    _refuse_unreadable(found.unreadable)
+
+
+def _refuse_unreadable(remarks: list[str]) -> None:
+    from kdgap.errors import UnreadableError
+
+    if remarks:
+        more = f" (and {len(remarks) - 1} more)" if len(remarks) > 1 else ""
+        raise UnreadableError(f"{remarks[0]}{more}; kept, for it may be whole: look at the disk")

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kdgap.errors import KdgapError
+from kdgap.errors import KdgapError, UnreadableError, not_read
 from kdgap.explorer.documents import slot_names
 from kdgap.explorer.repeat import repeat
 from kdgap.explorer.snapshot import Snapshot
@@ -79,13 +79,16 @@ def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
 def _files(folder: Path) -> dict[str, int]:
     """Return the names and sizes of a folder's own files; training replaces some while we look."""
     found = {}
-    with suppress(OSError):
-        for entry in entries(folder):
-            if not entry.name.startswith("."):
-                with suppress(OSError):
-                    about = entry.lstat()
-                    if stat.S_ISREG(about.st_mode):
-                        found[entry.name] = about.st_size
+    try:
+        listed = entries(folder)
+    except OSError as error:
+        raise not_read(folder, error) from None
+    for entry in listed:
+        if not entry.name.startswith("."):
+            with suppress(OSError):
+                about = entry.lstat()
+                if stat.S_ISREG(about.st_mode):
+                    found[entry.name] = about.st_size
     return found
 
 
@@ -93,6 +96,8 @@ def _read(reader: Callable[[], T]) -> T | None:
     """Return what is read; None where it is damaged, which the run's state says."""
     try:
         return reader()
+    except UnreadableError:
+        raise
     except KdgapError:
         return None
 

@@ -26,6 +26,7 @@ def tidy_study(directory: StudyDirectory) -> int:
     for name in ("", "locked", "live", "analysis"):
         count += remove_temporaries(directory.path / name)
     for slot in _folders(directory.path / "runs"):
+        count += remove_temporaries(slot)
         for run in _folders(slot):
             with suppress(OSError, BadInputError):
                 count += remove_temporaries(run)

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from kdgap.errors import StoreDamagedError
+from kdgap.errors import StoreDamagedError, not_read
 from kdgap.files import file_hash, read_bytes, read_json
 from kdgap.store.schema import Manifest, checked
 from kdgap.store.seal import opened, write_sealed
@@ -62,6 +62,7 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
 
     Raises:
         StoreDamagedError: a file is missing, torn or was changed.
+        UnreadableError: a file is there and cannot be read.
     """
     contents: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
@@ -75,7 +76,7 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
                 contents[name] = read_bytes(path)
                 found = hashlib.sha256(contents[name]).hexdigest()
         except OSError as error:
-            raise StoreDamagedError(f"{path}: {error.strerror}") from None
+            raise not_read(path, error) from None
         if found not in (expected, manifest.before.get(name)):
             raise StoreDamagedError(f"{path}: changed after the run was finished")
     return contents

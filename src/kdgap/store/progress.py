@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from kdgap.errors import KdgapError
+from kdgap.errors import KdgapError, UnreadableError
 from kdgap.files import entries, read_json
 from kdgap.spec.study import Slot
 from kdgap.store.audit import audit
@@ -30,8 +30,9 @@ LEAST_SECONDS = 5.0
 class Row:
     """One planned run and how it stands.
 
-    `state` is that of `RunStatus`, or `blocked` where the teacher failed. `trained` is the share of
-    the epochs that its history holds, in [0, 1]; 0 where nobody is going to go on from them.
+    `state` and `unreadable` are those of `RunStatus`; `blocked` where the teacher failed. `trained`
+    is the share of the epochs that its history holds, in [0, 1]; 0 where nobody is going to go on
+    from them.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Row:
     remark: str
     flops: float
     trained: float
+    unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,12 @@ def survey(
     """
     plan = directory.plan()
     known = set(known_done)
-    states: dict[str, tuple[str, str]] = {}
+    found: dict[str, RunStatus] = {}
     witnesses: dict[str, Witness] = {}
     notes: list[str] = []
     for planned in plan["runs"]:
         if planned["id"] in known:
-            states[planned["id"]] = ("done", "")
+            found[planned["id"]] = RunStatus("done")
             continue
         status = directory.status(planned["path"], verify=verify)
         record = status.record
@@ -102,12 +104,12 @@ def survey(
             witnesses[record.id] = Witness.of(record)
         if verify:
             notes += directory.run(planned["path"]).passed_over()
-        states[planned["id"]] = (status.state, status.remark)
+        found[planned["id"]] = status
     rows = []
     for planned in plan["runs"]:
-        state, remark = states[planned["id"]]
-        teacher = states.get(planned["teacher"] or "", ("done", ""))[0]
-        state, remark = standing(state, remark, teacher)
+        status = found[planned["id"]]
+        teacher = found.get(planned["teacher"] or "", RunStatus("done"))
+        state, remark = standing(status.state, status.remark, teacher.state)
         rows.append(
             Row(
                 id=planned["id"],
@@ -119,6 +121,7 @@ def survey(
                 remark=remark,
                 flops=planned.get("flops") or 0.0,
                 trained=_trained(directory.run(planned["path"]), state),
+                unreadable=status.unreadable,
             )
         )
     planned_paths = {planned["path"] for planned in plan["runs"]}
@@ -145,28 +148,46 @@ def _trained(run: RunDirectory, state: str) -> float:
     return float(state == "done")
 
 
-def removable(directory: StudyDirectory) -> tuple[dict[str, str], int]:
-    """Return the run directories that may be removed, with the reason, and how many are kept.
+@dataclass
+class Removable:
+    """The run directories that may be removed, with the reason; and what is kept.
 
-    Stale, failed and damaged ones; damage is looked for in the weights too. While selection is not
-    over, stale runs that were tested are kept: they may be planned again at its end.
+    Attributes:
+        doomed: path → reason.
+        tested: how many stale runs were tested, and may be planned again when selection is over.
+        unreadable: what could not be read of runs that may well be whole.
+    """
+
+    doomed: dict[str, str] = field(default_factory=dict)
+    tested: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def removable(directory: StudyDirectory) -> Removable:
+    """Return what may be removed: stale, failed and damaged runs.
+
+    Damage is looked for in the weights too. A file that cannot be read is no proof of it.
     """
     seen = survey(directory)
-    doomed, kept = {}, 0
+    found = Removable()
     for path in seen.stale:
         if seen.open_runs and (directory.path / path / TEST).exists():
-            kept += 1
+            found.tested += 1
         else:
-            doomed[str(directory.path / path)] = "stale"
+            found.doomed[str(directory.path / path)] = "stale"
     for row in seen.rows:
-        if row.state in ("failed", "damaged"):
-            doomed[row.path] = f"{row.state}: {row.remark}"
+        if row.unreadable:
+            found.unreadable.append(row.remark)
+        elif row.state in ("failed", "damaged"):
+            found.doomed[row.path] = f"{row.state}: {row.remark}"
         elif row.state == "done":
             try:
                 directory.record(str(Path(row.path).relative_to(directory.path)), hash_weights=True)
+            except UnreadableError as error:
+                found.unreadable.append(str(error))
             except KdgapError as error:
-                doomed[row.path] = f"damaged: {error}"
-    return doomed, kept
+                found.doomed[row.path] = f"damaged: {error}"
+    return found
 
 
 def live(study: Path) -> list[dict[str, Any]]:

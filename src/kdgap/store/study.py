@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
+from kdgap.errors import BadInputError, KdgapError, StoreDamagedError, UnreadableError
 from kdgap.files import (
     TEMPORARY_PREFIX,
     entries,
@@ -51,11 +51,15 @@ RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How a run stands, a word about it where there is something to say, and a verified record."""
+    """How a run stands, a word about it where there is something to say, and a verified record.
+
+    `unreadable` says of a damaged run that a file could not be read, so that it may be whole.
+    """
 
     state: RunState
     remark: str = ""
     record: Record | None = None
+    unreadable: bool = False
 
 
 class StudyDirectory:
@@ -153,6 +157,8 @@ class StudyDirectory:
         if name == PREREGISTRATION:
             try:
                 content = read_json(path)
+            except UnreadableError:
+                raise  # it may be whole: nothing is known of it
             except StoreDamagedError:
                 content = None
             return content if isinstance(content, dict) else {}
@@ -234,7 +240,8 @@ class StudyDirectory:
             try:
                 record = self.record(path)
             except KdgapError as error:
-                return RunStatus("damaged", str(error))
+                unreadable = isinstance(error, UnreadableError)
+                return RunStatus("damaged", str(error), unreadable=unreadable)
             return RunStatus("done", record=record)
         if is_held(directory.path / LOCK):
             return RunStatus("running", holder(directory.path / LOCK))
@@ -257,6 +264,7 @@ class StudyDirectory:
                 found += [
                     f"runs/{slot.name}/{run.name}"
                     for run in entries(slot)
+                    if not run.name.startswith(TEMPORARY_PREFIX)  # being removed
                     if run.is_symlink()
                     or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
                 ]

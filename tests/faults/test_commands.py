@@ -1,0 +1,74 @@
+"""Every call to the disk fails once: commands end in one line, and go on as if nothing had been.
+
+For each command the N-th call fails, N = 1, 2, … to its last one, with each fault of `door.py`.
+Then: an exit code of the README's table and one line of error, nothing unsaid, and the same command
+without faults ends in the bytes of a run that never failed, with nothing left over.
+
+`make faults` tries all calls (of `run` and `report` every `KDGAP_FAULTS_EVERY`-th) and prints the
+figures; `make test` tries a few of each.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.commands import COMMANDS
+from tests.faults.door import APPLIES, FULL
+from tests.faults.trial import Bench, Server, server
+
+FAULTS = [*APPLIES, FULL]
+EVERY = int(os.environ.get("KDGAP_FAULTS_EVERY", "1"))
+"""Of commands whose trials take seconds, only every n-th call is tried."""
+FEW = ("ENOSPC", "EIO", "power")
+"""What `make test` tries on those."""
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Server]:
+    with server() as one:
+        yield one
+
+
+def _bench(name: str, folder: Path, served: Server) -> Bench:
+    command = COMMANDS[name]
+    start = folder / "start"
+    start.mkdir()
+    command.make(start, served)
+    return Bench(served, folder / "trials", start, command.words, command.repair)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_few_faults_of_each_kind(name: str, tmp_path: Path, served: Server) -> None:
+    bench = _bench(name, tmp_path, served)
+    wrong = []
+    for number, fault in enumerate(FEW if COMMANDS[name].slow else FAULTS):
+        points = bench.points(fault)
+        # Another place for each fault, and never the same ones as the commands' first calls.
+        at = points[len(points) * (number + 1) // (len(FAULTS) + 1)]
+        wrong.append(bench.try_fault(fault, at))
+    assert [text for text in wrong if text] == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_call_fails_once(
+    name: str, fault: str, tmp_path: Path, served: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = time.monotonic()
+    bench = _bench(name, tmp_path, served)
+    every = EVERY if COMMANDS[name].slow else 1
+    tried = bench.points(fault)[::every]
+    wrong = [text for at in tried if (text := bench.try_fault(fault, at))]
+    silent = sum("silent" in text for text in wrong)
+    kinds = Counter(text.partition(": ")[2][:60] for text in wrong)
+    with capsys.disabled():
+        print(
+            f"\nfaults: {name:8} {fault:7} {len(tried):5} points, {len(tried) - len(wrong):5}"
+            f" survived, {silent} silent, {time.monotonic() - began:.0f} s {dict(kinds) or ''}"
+        )
+    assert wrong == []
