@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Every test runs offline, on the CPU, with its own cache folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,21 @@ def _one_thread() -> None:
     """Tests run in parallel processes: one thread each, which also fixes the last bits."""
     torch.set_num_threads(1)
     return
+
+
+@pytest.fixture
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Keeps a line that is printed when all tests are over, whichever process ran them."""
+    return lambda line: record_property("figures", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests came to."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for key, line in getattr(report, "user_properties", []):
+                if key == "figures":
+                    terminalreporter.write_line(str(line))
 
 
 @pytest.fixture

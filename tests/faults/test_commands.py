@@ -11,7 +11,7 @@ figures; `make test` tries a few of each.
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,7 @@ def test_a_few_faults_of_each_kind(name: str, tmp_path: Path, served: Server) ->
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_call_fails_once(
-    name: str, fault: str, tmp_path: Path, served: Server, capsys: pytest.CaptureFixture[str]
+    name: str, fault: str, tmp_path: Path, served: Server, figures: Callable[[str], None]
 ) -> None:
     began = time.monotonic()
     bench = _bench(name, tmp_path, served)
@@ -66,9 +66,8 @@ def test_every_call_fails_once(
     wrong = [text for at in tried if (text := bench.try_fault(fault, at))]
     silent = sum("silent" in text for text in wrong)
     kinds = Counter(text.partition(": ")[2][:60] for text in wrong)
-    with capsys.disabled():
-        print(
-            f"\nfaults: {name:8} {fault:7} {len(tried):5} points, {len(tried) - len(wrong):5}"
-            f" survived, {silent} silent, {time.monotonic() - began:.0f} s {dict(kinds) or ''}"
-        )
+    figures(
+        f"faults: {name:8} {fault:7} {len(tried):5} points, {len(tried) - len(wrong):5} survived,"
+        f" {silent} silent, {time.monotonic() - began:.0f} s {dict(kinds) or ''}"
+    )
     assert wrong == []

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,13 +44,34 @@ MUTANTS = (
     Mutant("fsync, seen by power cuts", "files.py",
            "        if durable:\n            disk.call(disk.current.sync, handle)\n", "",
            ("tests/faults/test_commands.py::test_a_few_faults_of_each_kind[train]",)),
+    Mutant("the checksum of our own files", "store/seal.py",
+           "return isinstance(content, dict) and content.get(CHECKSUM) == checksum(content)",
+           "return isinstance(content, dict)",
+           ("tests/store/test_seal.py", "tests/faults/test_believed.py")),
+    Mutant("the hashes of the manifest", "store/manifest.py",
+           "if found not in (expected, manifest.before.get(name)):", "if not found:",
+           ("tests/store/test_record.py",)),
+    Mutant("the lock", "disk.py", "fcntl.flock(handle, how)", "pass",
+           ("tests/store/test_locks.py",)),
+    Mutant("the Host check", "explorer/guard.py",
+           "if len(hosts) != 1 or not (hosts[0] in self._hosts or is_loopback(hosts[0])):",
+           "if len(hosts) != 1:", ("tests/explorer/test_server.py",)),
+    Mutant("the isolation of child processes", "child.py",
+           'return [sys.executable, "-P", os.path.abspath(__file__), module, *words]',
+           'return [sys.executable, "-m", module, *words]', ("tests/cli/test_isolation.py",)),
+    Mutant("the absolute search paths of children", "child.py",
+           "if absolute := [entry for entry in entries if os.path.isabs(entry)]:",
+           "if absolute := entries:", ("tests/cli/test_isolation.py", "tests/test_child.py")),
+    Mutant("the printing door", "terminal.py",
+           "return HIDDEN.sub(lambda found: _escape(ord(found[0])), text)", "return text",
+           ("tests/test_terminal.py", "tests/cli/test_hostile_text.py")),
 )  # fmt: skip
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard.replace(" ", "-"))
 def test_a_guard_that_is_gone_is_missed(
-    mutant: Mutant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mutant: Mutant, tmp_path: Path, figures: Callable[[str], None]
 ) -> None:
     began = time.monotonic()
     copy = tmp_path / "copy"
@@ -67,8 +89,9 @@ def test_a_guard_that_is_gone_is_missed(
         env={**os.environ, "PYTHONPATH": str(copy / "src")},
     )  # fmt: skip
     failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
-    with capsys.disabled():
-        print(f"\nmutant: without {mutant.guard}: {', '.join(failed) or 'nobody noticed'}"
-              f" ({time.monotonic() - began:.0f} s)")  # fmt: skip
+    figures(
+        f"mutant: without {mutant.guard}: {', '.join(failed) or 'nobody noticed'}"
+        f" ({time.monotonic() - began:.0f} s)"
+    )
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr[-2000:]
     assert failed
