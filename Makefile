@@ -61,7 +61,7 @@ test-browser: $(READY)
 # Of a whole study and a report every EVERY-th call fails, of the other commands every one.
 EVERY ?= 20
 faults: $(READY)
-	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal -s
+	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal
 
 # Coverage-guided, a minute a reader; needs atheris, which has wheels for Linux alone.
 SECONDS ?= 60

@@ -165,10 +165,17 @@ def _harmless(path: Path, before: bytes) -> bool:
 
 
 class _Figures(Counter[str]):
+    tell: Callable[[str], None] = staticmethod(print)
+
     def show(self, title: str) -> None:
         points = sum(self.values())
         said = ", ".join(f"{name} {self[name]}" for name in ("detected", "harmless", "silent"))
-        print(f"\n{title}: {points} points, {said}")
+        self.tell(f"bit rot: {title}: {points} points, {said}")
+
+
+@pytest.fixture(autouse=True)
+def _told(figures: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Figures, "tell", staticmethod(figures))
 
 
 def _rot(
