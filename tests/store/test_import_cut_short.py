@@ -9,6 +9,7 @@ import pytest
 from kdgap import disk
 from kdgap.disk import Disk
 from kdgap.errors import BadInputError
+from kdgap.files import machine
 from kdgap.store.imported import IMPORT, RUNS, ImportedDirectory, import_runs
 from tests.store.foreign_files import FINAL, history, write, write_pair
 
@@ -70,6 +71,8 @@ def brought_in(source: Path, out: Path) -> None:
 def test_an_import_fails_at_every_call_in_turn_and_is_repeated(
     tmp_path: Path, how: str, again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A kill is played in this process, which is alive.
+    monkeypatch.setattr("kdgap.leftovers.has_ended", lambda *_: True)
     source, other = tmp_path / "theirs", tmp_path / "earlier"
     write(source, FINAL)
     write(other, FINAL, history=history(0.1))
@@ -127,7 +130,7 @@ def test_left_overs_beside_an_import_are_tidied(tmp_path: Path) -> None:
     write_pair(tmp_path / "theirs")
     brought_in(tmp_path / "theirs", tmp_path / "out")
     whole = contents(tmp_path / "out")
-    (tmp_path / "out" / ".tmp-0123").write_text("torn")
+    (tmp_path / "out" / f".tmp-{machine()}-{2**22 + 1}-0123456789abcdef").write_text("torn")
     brought_in(tmp_path / "theirs", tmp_path / "out")
     assert contents(tmp_path / "out") == whole
 

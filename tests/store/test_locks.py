@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -254,12 +253,15 @@ def test_a_full_disk_keeps_nobody_from_a_lock(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path / ".lock")], check=True)
 
 
-def test_a_taker_waits_out_somebody_who_only_looks(tmp_path: Path) -> None:
+def test_a_taker_waits_out_somebody_who_only_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / ".lock"
     path.touch()
     with path.open("rb") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
-        threading.Timer(0.012, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        # The other one has looked by the time that the taker looks again.
+        monkeypatch.setattr("time.sleep", lambda _: fcntl.flock(looking, fcntl.LOCK_UN))
         lock = try_lock(path)
     assert lock is not None
     lock.release()

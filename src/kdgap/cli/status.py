@@ -13,6 +13,7 @@ from kdgap.files import remove, remove_at_once
 
 if TYPE_CHECKING:
     from kdgap.store.progress import Survey
+    from kdgap.store.record import RunDirectory
     from kdgap.store.study import StudyDirectory
     from kdgap.study.plan import Plan, PlannedRun
     from kdgap.study.workspace import Workspace
@@ -285,7 +286,8 @@ def clean(
             raise BadInputError(f"{len(doomed)} directories would be removed; say --yes to do it")
         typer.confirm(f"Remove these {len(doomed)} directories?", abort=True)
     removed = 0
-    for path in doomed:
+    planned = {str(directory.path / one["path"]) for one in directory.plan()["runs"]}
+    for path, why in doomed.items():
         run = directory.run(str(Path(path).relative_to(directory.path)))
         if link := run.link():
             remove(link)  # the link alone: what it leads to is not ours
@@ -298,10 +300,24 @@ def clean(
             say(f"kept: {path} is being trained")
             continue
         with lock:
+            # Somebody may have trained or planned it since the list was made.
+            if path in planned if why == "stale" else _is_whole(directory, run):
+                say(f"kept: {path} has changed meanwhile")
+                continue
             remove_at_once(run.path)
             removed += 1
     answer(f"{removed} removed")
     _refuse_unreadable(found.unreadable)
+
+
+def _is_whole(directory: "StudyDirectory", run: "RunDirectory") -> bool:
+    from kdgap.errors import KdgapError
+
+    try:
+        directory.record(str(run.path.relative_to(directory.path)), hash_weights=True)
+    except KdgapError:
+        return False
+    return True
 
 
 def _refuse_unreadable(remarks: list[str]) -> None:

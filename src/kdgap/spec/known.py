@@ -51,7 +51,7 @@ METHODS.register("feature")(
 METHODS.register("logit")({"alpha": ("alpha", Alpha), "temperature": ("temperature", Temperature)})
 HYPERPARAMETERS = {key: kind for _, keys in METHODS.items() for key, (_, kind) in keys.items()}
 
-_RECIPE = ("epochs", "batch_size", "lr", "eta_min", "momentum", "nesterov", "weight_decay")
+RECIPE_KEYS = ("epochs", "batch_size", "lr", "eta_min", "momentum", "nesterov", "weight_decay")
 _PLACE = ("device", "threads", "data_root", "tracker", "save_seconds", "num_workers")
 
 
@@ -66,7 +66,7 @@ def check_flat(config: FlatConfig, places: Callable[[str], str]) -> None:
             registry[getattr(config, key)]
     build(ModelSpec, _given(config, ("stem", "width")) | {"name": config.model}, places, ())
     clip = () if config.clip_scope == "off" else ("clip_norm",)
-    build(RecipeSpec, _given(config, (*_RECIPE, *clip)), places, ())
+    build(RecipeSpec, _given(config, (*RECIPE_KEYS, *clip)), places, ())
     build(Placement, _given(config, _PLACE), places, ())
     data = {"name": config.data, "val_size": 1}  # where the data set says how many
     build(DataSpec, data | _given(config, tuple(DataSpec.model_fields)[1:]), places, ())

@@ -90,13 +90,12 @@ class Loaded:
     Attributes:
         root: the object.
         storages: first byte and length of each in the file, by key.
-        encoded: storages that the pickle itself holds, by the identity of the object that would be
-            one: each is read once, however many tensors share it.
+        encoded: storages that the pickle itself holds, by their bytes.
     """
 
     root: Any
     storages: dict[str, tuple[int, int]] = field(default_factory=dict)
-    encoded: dict[int, tuple[bytes, "Loaded"]] = field(default_factory=dict)
+    encoded: dict[bytes, "Loaded"] = field(default_factory=dict)
 
 
 def read_bare(stream: BinaryIO) -> Loaded:
@@ -224,10 +223,11 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
             content, places = None, loaded.storages
             match storage:
                 case Made(Named("torch.storage._load_from_bytes"), (encoded,)):
-                    if id(storage) not in loaded.encoded:
-                        content = _bytes(encoded) or b""
-                        loaded.encoded[id(storage)] = content, read_bare(BytesIO(content))
-                    content, inner = loaded.encoded[id(storage)]
+                    # A few bytes of a pickle can name what it holds once again and again.
+                    content = _bytes(encoded) or b""
+                    if content not in loaded.encoded:
+                        loaded.encoded[content] = read_bare(BytesIO(content))
+                    inner = loaded.encoded[content]
                     storage, places = inner.root, inner.storages
             known = _storage(storage)
             if known is None:

@@ -128,13 +128,10 @@ class ImportedDirectory:
         before = changes()
         try:
             make_folder(self.path)
-            for name in names_in(self.path):
-                if name.startswith(TEMPORARY_PREFIX):
-                    remove_tree(self.path / name)
             replace_together({self.path / name: content for name, content in new.items()})
         except BaseException:
             with suppress(OSError):
-                self._restore(old, made)
+                self._restore(old, new, made)
                 take_back(before)
             raise
 
@@ -146,12 +143,15 @@ class ImportedDirectory:
                 found[name] = read_bytes(self.path / name)
         return found
 
-    def _restore(self, old: dict[str, bytes], made: list[Path]) -> None:
+    def _restore(self, old: dict[str, bytes], new: dict[str, bytes], made: list[Path]) -> None:
         """Bring back what was here; of a new import, leave neither files nor folders."""
+        now = self._kept()
+        if any(content not in (old.get(name), new[name]) for name, content in now.items()):
+            return  # another import's, which was quicker: its work is not ours to undo
         for name in (IMPORT, RUNS):
             if name not in old:
                 remove(self.path / name)
-        if self._kept() != old:
+        if now != old:
             replace_together({self.path / name: content for name, content in old.items()})
         for folder in made:
             if folder.is_dir() and not names_in(folder):

@@ -30,11 +30,12 @@ from kdgap.files import (
     names_in,
     read_bytes,
     read_json,
+    write_atomic,
 )
 from kdgap.store.locks import PROBE, holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, TEST, Record, RunDirectory
 from kdgap.store.schema import PlanFile, SelectionFile, checked, is_fact
-from kdgap.store.seal import opened, read_sealed, sealed, sealed_bytes, write_sealed
+from kdgap.store.seal import opened, read_sealed, sealed, sealed_bytes
 from kdgap.store.witness import Witness, as_recorded, recorded_facts
 
 STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
@@ -132,11 +133,11 @@ class StudyDirectory:
 
     def write(self, name: str, value: dict[str, Any]) -> None:
         """Write one of the study's own files, sealed, unless it says this already."""
-        path = self.path / name
-        if path.exists() and read_bytes(path) == sealed_bytes(value):
+        path, content = self.path / name, sealed_bytes(value)
+        if path.exists() and read_bytes(path) == content:
             return
         make_folder(path.parent)
-        write_sealed(path, value)
+        write_atomic(path, content)
 
     def locked(self, name: str) -> Any | None:
         """Return what is locked under a name; None if nothing is.

@@ -6,6 +6,7 @@ hostile file costs no more than `MAX_HEADER` bytes of JSON do.
 """
 
 import json
+import math
 import struct
 from collections import Counter
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def read_header(stream: BinaryIO) -> Header:
     count = raw.count(b'"data_offsets"')
     if count > MAX_TENSORS:
         raise NotSafetensorsError(f"{count:,} tensors; at most {MAX_TENSORS:,} are read")
+    if raw.count(b"{") > MAX_TENSORS + 1000:  # a key can be written in other ways, a brace cannot
+        raise NotSafetensorsError(f"more objects than {MAX_TENSORS:,} tensors; no more are read")
     try:
         fields = json.loads(
             raw.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant
@@ -120,6 +123,8 @@ def _entry(name: str, field: dict[str, Any], start: int) -> tuple[Entry, int]:
     if dtype not in BYTES:
         raise NotSafetensorsError(f"{name[:80]!r} is of the unknown type {str(dtype)[:20]!r}")
     whole = all(type(number) is int and 0 <= number < 2**63 for number in (*shape, begin, end))
-    if not whole or len(shape) > 32 or len(field) != 3:
+    # Also where a side is 0: strides are computed from the others.
+    large = whole and math.prod(max(1, side) for side in shape) * BYTES[dtype] >= 2**63
+    if not whole or large or len(shape) > 32 or len(field) != 3:
         raise NotSafetensorsError(f"the shape or place of {name[:80]!r} is none")
     return Entry(dtype, tuple(shape), start + begin), start + end

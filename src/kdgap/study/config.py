@@ -29,6 +29,7 @@ from kdgap.spec import (
     run_id,
     slot_name,
 )
+from kdgap.spec.known import RECIPE_KEYS
 from kdgap.spec.validation import Scalar, build
 from kdgap.study.teacher import TeacherWeights, open_teacher
 
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from kdgap.spec.run import Precision
 
 Places = Callable[[str], str]
-
-_RECIPE = ("epochs", "batch_size", "lr", "eta_min", "momentum", "nesterov", "weight_decay")
 
 
 def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights | None]:
@@ -144,7 +143,7 @@ def _place(places: Places, key: str) -> Iterator[None]:
 
 
 def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> RecipeSpec:
-    fields = {key: getattr(config, key) for key in (*_RECIPE, "clip_norm", "clip_scope")}
+    fields = {key: getattr(config, key) for key in (*RECIPE_KEYS, "clip_norm", "clip_scope")}
     if config.no_proj_clip:
         if config.clip_scope not in (None, "student_only"):
             raise BadInputError(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
+from kdgap.store.study import DOORS
 from kdgap.study.bench import Bench
 from kdgap.study.evaluation import open_recorded, recorded_states
 from kdgap.study.live import Live
@@ -14,9 +15,6 @@ from kdgap.study.workspace import Workspace
 
 if TYPE_CHECKING:
     from kdgap.study.door import Answers
-
-ROLES = ("final", "baseline", "teacher", "ablation")
-"""Roles whose runs are tested; a run with several is tested in the first of them."""
 
 
 class Doors:
@@ -60,8 +58,8 @@ class Doors:
         opened = False
         weights: dict[str, TeacherWeights] = {}
         known: Answers = {}
-        for planned, baseline in self._inventory.closed_doors(plan, ROLES):
-            role = next(role for role in ROLES if role in planned.roles)
+        for planned, baseline in self._inventory.closed_doors(plan, DOORS):
+            role = next(role for role in DOORS if role in planned.roles)
             if baseline is not None and not self._inventory.is_settled(baseline):
                 continue
             lock = self._directory.run(planned.path).try_lock()

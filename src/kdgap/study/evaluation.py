@@ -14,7 +14,7 @@ from kdgap.engine.device import environment_digest, make_deterministic, pick_dev
 from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
 from kdgap.engine.layout import place
 from kdgap.engine.student import State
-from kdgap.errors import BadInputError, RunFailedError, StoreDamagedError, TeacherError
+from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
@@ -63,10 +63,7 @@ def finish_run(
             f"{path}: its test door belongs to the study {study}, which opens it once selection is"
             f" over, for runs that count: kdgap run {study}"
         )
-    try:
-        return _open_closed_door(directory, record, data_root, device, say, teacher)
-    except OSError as error:
-        raise RunFailedError(f"{path}: {error.strerror or error}") from None
+    return _open_closed_door(directory, record, data_root, device, say, teacher)
 
 
 def _open_closed_door(
