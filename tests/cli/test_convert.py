@@ -411,3 +411,14 @@ def test_a_pickle_that_takes_all_memory_ends_in_one_line(workdir: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "needs more memory than a checkpoint of ours can"
+
+
+@pytest.mark.parametrize(("mean", "std"), [("127,127,127", "60,60,60"), ("0.5,0.5,0.5", "60,60,60")])
+def test_a_normalisation_of_other_pixels_is_refused(
+    kdgap: Command, workdir: Path, mean: str, std: str
+) -> None:
+    torch.save({}, workdir / "a.pth")
+    done = kdgap("convert", "a.pth", "--model", "resnet8", "--data", "imagefolder", "--image-size",
+                 "16", "--classes", "cat,dog", "--mean", mean, "--std", std)  # fmt: skip
+    assert done.returncode == 2
+    assert "divide numbers of 0 to 255 by 255" in done.stderr

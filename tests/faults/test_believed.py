@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from kdgap.store.study import StudyDirectory
+from kdgap.study.worker import Worker
+from kdgap.study.workspace import open_study
 from tests.faults.conftest import Command
 
 Change = Callable[[Any], object]
@@ -233,3 +235,22 @@ def test_a_study_of_before_seals_is_read_named_and_sealed(
     code, said = kdgap("verify", directory.path)
     assert (code, "not sealed" in said) == (0, False)
     assert [(directory.path / name).read_bytes() for name in names] == sealed
+
+
+def test_data_that_is_locked_no_more_is_locked_again(
+    directory: StudyDirectory, kdgap: Command
+) -> None:
+    path = directory.path / "locked" / "data.json"
+    before = path.read_bytes()
+    path.unlink()
+    Worker(open_study(directory.path), "cpu").work()
+    assert path.read_bytes() == before
+    assert kdgap("verify", directory.path)[0] == 0
+
+
+def test_a_plan_that_is_gone_is_damage(directory: StudyDirectory, kdgap: Command) -> None:
+    (directory.path / "plan.json").unlink()
+    for command in ("status", "verify"):
+        code, said = kdgap(command, directory.path)
+        assert code == 4
+        assert "plan.json: is gone" in said

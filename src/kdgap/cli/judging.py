@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -75,7 +76,7 @@ def import_(
         print_json(about)
         return
     print_import(about, runs)
-    say(f"Next: kdgap analyze {directory.path}")
+    say(f"Next: kdgap analyze {quote(str(directory.path))}")
 
 
 def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
@@ -153,7 +154,8 @@ def analyze(
         return
     print_verdicts(analysis)
     say(f"Analysis: {folder}/analysis.json, with tables as Markdown, LaTeX and CSV beside it")
-    say(f"Next: kdgap report {source}" + (f" --claims {claims}" if claims else ""))
+    more = f" --claims {quote(str(claims))}" if claims else ""
+    say(f"Next: kdgap report {quote(str(source))}{more}")
     refuse_damaged(evidence)
 
 

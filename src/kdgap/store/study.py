@@ -46,7 +46,7 @@ DOORS = ("final", "baseline", "teacher", "ablation")
 """Roles whose runs are tested; a run with several is tested in the first of them."""
 LATE = "registered again, after finals had been tested: not what was locked before"
 """In place of the hash of a pre-registration that was lost and cannot be believed any more."""
-AGAIN = "; `kdgap run` with the study's file writes it anew"
+AGAIN = "; `kdgap run` with the study's file, and --out with this folder, writes it anew"
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 
@@ -105,6 +105,8 @@ class StudyDirectory:
             StoreDamagedError: the file is damaged.
         """
         if not self.exists():
+            if (self.path / STUDY).exists() and (self.path / "runs").is_dir():
+                raise StoreDamagedError(f"{self.path / PLAN}: is gone{AGAIN}")
             raise BadInputError(f"{self.path}: no study was run here (it has no {PLAN})")
         path = self.path / PLAN
         try:

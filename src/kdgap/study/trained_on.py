@@ -78,6 +78,10 @@ class TrainedOn:
                 f"--mean and --std: {len(mean)} and {len(std)} numbers, but the images of {data}"
                 f" have {channels} colour channels; give one number a channel"
             )
+        if not all(0 <= number <= 1 for number in (*mean, *std)):
+            raise BadInputError(
+                "--mean and --std: are of pixels in [0, 1]; divide numbers of 0 to 255 by 255"
+            )
         return Facts(classes, channels, size, mean, std)
 
     def _check(self) -> None:

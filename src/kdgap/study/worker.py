@@ -96,6 +96,9 @@ class Worker:
             while idle < 2:  # look twice: what others finished since may be work for this one
                 self._pause()
                 plan, selected = self._refresh()
+                if plan.runs and self._directory.locked("data") is None:
+                    # Locked as the first thing; where it was lost, also if nothing is to be done.
+                    self._bench.dataset(next(iter(plan.runs.values())))
                 if self._train_some(plan) or self._doors.open(plan, selected):
                     idle = 0
                 elif holders := self._inventory.waiting_for(plan, self._asked):
