@@ -413,7 +413,9 @@ def test_a_pickle_that_takes_all_memory_ends_in_one_line(workdir: Path) -> None:
     assert done.stderr.splitlines()[-1] == "needs more memory than a checkpoint of ours can"
 
 
-@pytest.mark.parametrize(("mean", "std"), [("127,127,127", "60,60,60"), ("0.5,0.5,0.5", "60,60,60")])
+@pytest.mark.parametrize(
+    ("mean", "std"), [("127,127,127", "60,60,60"), ("0.5,0.5,0.5", "60,60,60")]
+)
 def test_a_normalisation_of_other_pixels_is_refused(
     kdgap: Command, workdir: Path, mean: str, std: str
 ) -> None:
