@@ -77,7 +77,8 @@ def served(folder: Path, source: Path, *words: object) -> Iterator[str]:
         yield found[0]
     finally:
         said = studies.ended(server)
-    assert said == ""  # no warning, no traceback while it was looked at
+    # No warning, no traceback while it was looked at; the signal that ends it is told.
+    assert said == "error: told to stop\n"
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kdgap.files import remove_tree
 from kdgap.spec import RunSpec, cell_id, run_id, slot_name
 from kdgap.store.study import StudyDirectory
 from tests.browser.conftest import Serve
@@ -70,9 +71,11 @@ class Planned:
 def planned(folder: Path, **statistics: Any) -> Planned:
     """A study of which no run is planned yet."""
     (folder / "study").mkdir()
-    directory = study(folder / "study", [], [], **statistics)
+    directory = study(folder / "study", [0.9], [], **statistics)
     plan = directory.plan()
-    plan["study"]["claims"] = []
+    for run in plan["runs"]:
+        remove_tree(directory.path / run["path"])
+    plan["runs"], plan["study"]["claims"] = [], []
     plan["study"]["finals"]["seeds"] = [0, 1, 2, 10, 11]
     plan["study"]["teachers"]["seeds"] = [0, 7, 8]
     return Planned(directory.path, plan)

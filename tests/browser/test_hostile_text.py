@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kdgap.explorer.export import export_page
+from kdgap.explorer.snapshot import take
 from tests.browser import studies
 from tests.browser.conftest import Once, Serve
 from tests.browser.pages import NARROW, VIEWS, Shown, Visitor, check_width, drawn
@@ -28,7 +30,7 @@ def hostile_copy(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     """The same study as static files, where text lies in scripts."""
     folder = tmp_path_factory.mktemp("hostile")
     source = once("hostile-study", studies.hostile_study)
-    studies.kdgap(folder, "explore", source, "--export", "page")
+    export_page(take(source), folder / "page")
     return Shown("hostile-copy", (folder / "page" / "index.html").as_uri())
 
 
@@ -39,7 +41,9 @@ def hostile_copy(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Shown:
 )
 def test_names_are_shown_and_do_nothing(visitor: Visitor, shown: Shown, view: str) -> None:
     page = visitor.open(shown, view)
-    assert studies.IMAGE in page.evaluate("document.body.textContent")
+    # A study's names are letters and digits, or its plan is refused; its description stands alone.
+    if shown.name == "hostile-import" or view == "overview":
+        assert studies.IMAGE in page.evaluate("document.body.textContent")
     # An own element of the page has neither of these attributes' values.
     assert page.locator("[onerror], [src='x'], body script").count() == 0
     assert page.locator("main").locator("img, iframe, object, embed, b").count() == 0
