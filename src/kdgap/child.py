@@ -9,6 +9,7 @@ is the current directory, or lies in it. A test tries every name that a child im
 import os
 import runpy
 import sys
+from contextlib import suppress
 
 _SEARCHED = (
     *("PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPYCACHEPREFIX"),
@@ -43,6 +44,32 @@ def isolate() -> None:
     for name in os.environ.keys() - kept.keys():
         del os.environ[name]
     os.environ.update(kept)
+
+
+def bound_memory(most: int) -> None:
+    """Bound this process's address space in bytes, by what is free as well; never loosen a limit.
+
+    For a child that reads what others wrote: beyond the bound it gets `MemoryError`.
+    """
+    import resource  # not before `isolate`
+
+    import psutil
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    wanted = min(most, psutil.virtual_memory().available)
+    if soft == resource.RLIM_INFINITY or wanted < soft:
+        with suppress(ValueError, OSError):  # macOS knows the limit and refuses to set it
+            resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+
+
+def bound_computing(seconds: int) -> None:
+    """Bound this process's computing time; beyond it, the system ends it with SIGXCPU."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    if soft == resource.RLIM_INFINITY or seconds < soft:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
 def _start(module: str) -> None:

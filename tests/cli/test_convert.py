@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from kdgap.child import bound_memory
 from kdgap.disk import Disk
 from kdgap.store.card import read_card
 from kdgap.store.weights import read_state, read_weights, weight_hash
@@ -379,10 +380,10 @@ def test_a_stricter_limit_is_kept_and_a_looser_one_is_bounded(
     ):
         made.clear()
         monkeypatch.setattr("resource.getrlimit", lambda _, now=now: now)
-        unpickle.bound_memory()
+        bound_memory(unpickle.MAX_MEMORY)
         assert made == wanted
     free = 2**20
-    unpickle.bound_memory()
+    bound_memory(unpickle.MAX_MEMORY)
     assert made[-1] == (2**20, 2**41)
 
 

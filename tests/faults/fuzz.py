@@ -28,7 +28,8 @@ from tests.store.foreign_files import write
 
 with atheris.instrument_imports(include=["kdgap"]):
     from kdgap import yamlio
-    from kdgap.data.parquet import class_names, decode_shards
+    from kdgap.child import bound_memory
+    from kdgap.columns import MAX_MEMORY, describe, read
     from kdgap.data.pixels import ImageError, fitted
     from kdgap.errors import KdgapError
     from kdgap.files import parse_json
@@ -112,8 +113,9 @@ def _image(content: bytes) -> None:
 def _parquet(content: bytes) -> None:
     shard = _file("train-00000-of-00001.parquet", content)
     with suppress(KdgapError):
-        class_names(shard, "label")
-        decode_shards([shard], "img", "label", (3, 32, 32))
+        describe(shard, "label")
+        for _ in read(shard, "img", "label"):
+            pass
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -175,6 +177,8 @@ def _seeds(name: str) -> Iterator[bytes]:
 
 def main(name: str, seconds: str = "60") -> None:
     """Fuzz one target."""
+    if name == "parquet":
+        bound_memory(MAX_MEMORY)  # as in the child that reads them
     seeds = SCRATCH / "seeds"
     for number, content in enumerate(_seeds(name)):
         _file(f"seeds/{number}", content)

@@ -129,16 +129,17 @@ def _not_found(layout: _Layout, root: Path) -> str:
 def _from_parquet(layout: _Layout, folder: Path, train: list[Path], test: list[Path]) -> Decoded:
     def decode() -> Decoded:
         # pyarrow is imported only where something has to be decoded.
-        from kdgap.data.parquet import class_names, count_rows, decode_shards
+        from kdgap.data.parquet import decode_shards, described
 
-        require_memory(layout.name, count_rows(train) + count_rows(test), _BYTES)
-        classes = class_names(train[0], layout.label_column)
+        said = described([*train, *test], layout.label_column)
+        require_memory(layout.name, sum(one.rows for one in said), _BYTES)
+        classes = said[0].classes
         if classes is None or len(classes) != layout.classes:
             raise BadInputError(
                 f"{train[0]}: its schema names no {layout.classes} classes for a column"
                 f" {layout.label_column!r}; is this {layout.name}?"
             )
-        named = class_names(test[0], layout.label_column)
+        named = said[len(train)].classes
         if named not in (classes, None) and len(set(classes)) == len(classes):
             raise BadInputError(f"{test[0]}: its classes are not those of {train[0].name}")
         columns = (layout.image_column, layout.label_column)

@@ -1,49 +1,49 @@
 """Images in the parquet layout that the Hugging Face hub serves.
 
-Their pixels follow the table in `kdgap.data.pixels`, as those of image files do.
+A child process reads the columns, with bounds (`kdgap.columns`). Their pixels follow the table in
+`kdgap.data.pixels`, as those of image files do.
 """
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 
+from kdgap import child
+from kdgap.columns import IMAGE, LABEL, MAX_SECONDS
 from kdgap.data.dataset import Images
 from kdgap.data.pixels import ImageError, decoders, exact
 from kdgap.errors import BadInputError, one_line
-from kdgap.files import open_file
-
-_BYTES_AT_MOST = 2**20
-"""Unpacked bytes an image, on average over a file: far above what an image of 32 x 32 takes, and
-below what would fill the memory. A file of a few kilobytes may unpack to any size."""
+from kdgap.files import parse_json
 
 
-def count_rows(shards: list[Path]) -> int:
-    """Return the number of images without reading them."""
-    rows = 0
-    for shard in shards:
-        with _opened(shard) as file:
-            rows += file.metadata.num_rows
-    return rows
+@dataclass(frozen=True)
+class Described:
+    """What a file says of itself: its number of images, and the names of the classes or None."""
+
+    rows: int
+    classes: tuple[str, ...] | None
 
 
-def class_names(shard: Path, label_column: str) -> tuple[str, ...] | None:
-    """Return the class names from the schema's metadata, if it has them."""
-    with _opened(shard) as file:
-        metadata = file.schema_arrow.metadata or {}
-    try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        names = tuple(str(name) for name in features[label_column]["names"])
-        "".join(names).encode()
-    except (KeyError, TypeError, ValueError, RecursionError):
-        return None
-    return None if any("\0" in name for name in names) else names
+def described(shards: list[Path], label_column: str) -> list[Described]:
+    """Return what each file says of itself, without reading its images.
+
+    Raises:
+        BadInputError: naming the first that is no parquet file.
+    """
+    done = _read(label_column, "", *map(str, shards))
+    lines = done.stdout.splitlines()
+    if done.returncode:
+        raise _refusal(shards[min(len(lines), len(shards) - 1)], done)
+    found = [parse_json(line.decode()) for line in lines]
+    return [
+        Described(one["rows"], None if one["classes"] is None else tuple(one["classes"]))
+        for one in found
+    ]
 
 
 def decode_shards(
@@ -58,8 +58,8 @@ def decode_shards(
         shape: the expected channels, height and width.
 
     Raises:
-        BadInputError: a column is missing or there twice, or an image is broken or of another
-            shape.
+        BadInputError: a column is missing or there twice, an image is broken or of another shape,
+            or a file is beyond the bounds.
     """
     pixels, labels = [], []
     for shard in shards:
@@ -70,54 +70,42 @@ def decode_shards(
             if isinstance(row, str):
                 raise BadInputError(f"{shard}: image in row {number}: {row}")
         pixels.append(torch.from_numpy(np.stack(rows)))
-        labels.append(torch.tensor(numbers, dtype=torch.int64))
+        labels.append(torch.from_numpy(numbers))
     return Images(torch.cat(pixels).permute(0, 3, 1, 2).contiguous(), torch.cat(labels))
 
 
 def _columns(
     shard: Path, image_column: str, label_column: str
-) -> tuple[list[bytes | None], list[int]]:
-    """Return the encoded images and the labels of a file."""
-    with _opened(shard) as file:
-        names = file.schema_arrow.names
-        for column in sorted((image_column, label_column)):
-            if names.count(column) != 1:
-                problem = "no column" if column not in names else "more than one column"
-                raise BadInputError(f"{shard}: has {problem} {column!r}")
-        _refuse_too_large(shard, file.metadata)
-        table = file.read([image_column, label_column])
-        images, numbers = table.column(image_column), table.column(label_column)
-        if not pa.types.is_struct(images.type) or not _holds_bytes(images.type):
-            raise BadInputError(f"{shard}: column {image_column!r} holds no encoded images")
-        if not pa.types.is_integer(numbers.type) or numbers.null_count or not len(numbers):
-            raise BadInputError(f"{shard}: column {label_column!r} holds no whole-number labels")
-        try:
-            numbers = numbers.cast(pa.int64())
-        except pa.ArrowException as error:
-            raise BadInputError(f"{shard}: column {label_column!r}: {one_line(error)}") from None
-        return pc.struct_field(images, "bytes").to_pylist(), numbers.to_pylist()
+) -> tuple[list[bytes | None], np.ndarray]:
+    """Return the encoded images and the labels (int64) of a file."""
+    done = _read(label_column, image_column, str(shard))
+    if done.returncode:
+        raise _refusal(shard, done)
+    with pa.ipc.open_stream(done.stdout) as stream:
+        table = stream.read_all()
+    return table.column(IMAGE).to_pylist(), table.column(LABEL).to_numpy().copy()
 
 
-def _holds_bytes(images: pa.StructType) -> bool:
-    index = images.get_field_index("bytes")  # -1 also where there are two
-    if index < 0:
-        return False
-    kind = images.field(index).type
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _refuse_too_large(shard: Path, about: pq.FileMetaData) -> None:
-    groups = [about.row_group(index) for index in range(about.num_row_groups)]
-    unpacked = sum(
-        group.column(index).total_uncompressed_size
-        for group in groups
-        for index in range(group.num_columns)
+def _read(*words: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        child.command("kdgap.columns", *words),
+        env=child.environment(),
+        capture_output=True,
+        check=False,
     )
-    if unpacked > _BYTES_AT_MOST * max(about.num_rows, 16):
-        raise BadInputError(
-            f"{shard}: its {about.num_rows:,} rows unpack to {unpacked:,} bytes, more than"
-            f" {_BYTES_AT_MOST:,} an image"
-        )
+
+
+def _refusal(shard: Path, done: "subprocess.CompletedProcess[bytes]") -> BadInputError:
+    """Return what to raise for a file that the child did not read."""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if done.returncode == 1 and lines:
+        return BadInputError(f"{shard}: {one_line(lines[-1])}")
+    reason = f"its reader ended with exit code {done.returncode}"
+    if done.returncode == -signal.SIGXCPU:
+        reason = f"not read within {MAX_SECONDS} s of computing"
+    elif done.returncode < 0:
+        reason = f"its reader was ended by {signal.Signals(-done.returncode).name}"
+    return BadInputError(f"{shard}: not a parquet file that can be read ({reason})")
 
 
 def _decode(encoded: bytes | None, shape: tuple[int, int, int]) -> np.ndarray | str:
@@ -127,19 +115,3 @@ def _decode(encoded: bytes | None, shape: tuple[int, int, int]) -> np.ndarray | 
         return exact(encoded, shape)
     except ImageError as error:
         return str(error)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
-    """Open a parquet file; whatever goes wrong with it is one line that names it."""
-    try:
-        with open_file(path) as stream, pq.ParquetFile(stream) as file:
-            yield file
-    except BadInputError:
-        raise
-    except OSError as error:
-        reason = error.strerror or one_line(error, 120)
-        raise BadInputError(f"{path}: not a parquet file ({reason})") from None
-    except Exception as error:  # noqa: BLE001  (foreign bytes find every error of the library)
-        reason = one_line(error, 120) or type(error).__name__
-        raise BadInputError(f"{path}: not a parquet file that can be read ({reason})") from None

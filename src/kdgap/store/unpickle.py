@@ -6,17 +6,14 @@ and exits with 1 if the file cannot be read.
 """
 
 import json
-import resource
 import struct
 import sys
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-import psutil
-
+from kdgap.child import bound_memory
 from kdgap.files import open_file
 from kdgap.store.checkpoint import Loaded, others_in, read_bare, tensors_in
 from kdgap.store.pickled import NotReadableError, read_pickle
@@ -25,15 +22,6 @@ from kdgap.terminal import tell
 MAX_MEMORY = 4 * 2**30
 """Address space in bytes: several times what a pickle within our bounds can take."""
 _MAX_PICKLE = 256 * 2**20
-
-
-def bound_memory() -> None:
-    """Bound this process's memory by the machine's and its own limits; never loosen one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = min(MAX_MEMORY, psutil.virtual_memory().available)
-    if soft == resource.RLIM_INFINITY or wanted < soft:
-        with suppress(ValueError, OSError):  # macOS knows the limit and refuses to set it
-            resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
 
 
 def read_checkpoint(stream: BinaryIO) -> Loaded:
@@ -97,7 +85,7 @@ def _start(stream: BinaryIO, record: ZipInfo) -> int:
 
 def main(source: str) -> int:
     """List one file; return the exit code."""
-    bound_memory()
+    bound_memory(MAX_MEMORY)
     try:
         with open_file(Path(source)) as stream:
             loaded = read_checkpoint(stream)
