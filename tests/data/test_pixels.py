@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from PIL import Image
 from kdgap.data import Request, load_dataset, pixels
 from kdgap.data.pixels import FORMATS, ImageError, exact, fitted, to_rgb
 from kdgap.errors import BadInputError
+from tests.bills import bill
 
 WHITE = (255, 255, 255)
 SIDE = 6
@@ -418,6 +420,120 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
         with pixels.decoders() as pool:
             list(pool.map(read, [content] * 8))
         assert at_work[1] in expected
+
+
+# --- small files with large bills
+
+
+def of_scans(count: int, side: int = 64) -> bytes:
+    """Return a progressive JPEG whose last scan stands there again, until it has so many."""
+    content = encoded(Image.new("L", (side, side), 90), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * (count - content.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_the_scans_of_a_jpeg_are_counted_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert read(of_scans(pixels.SCANS_AT_MOST)).shape == (SIDE, SIDE, 3)
+    monkeypatch.setattr(pixels, "to_rgb", lambda _: pytest.fail("decoded"))
+    message = "is a JPEG of more than 100 scans; save it again"
+    assert refusal(of_scans(pixels.SCANS_AT_MOST + 1)) == message
+    many = of_scans(50_000, 8)
+    assert len(many) < 2**20
+    assert refusal(many) == message
+    assert message in attempt(lambda content: exact(content, (3, 8, 8)), many)
+
+
+def test_what_only_looks_like_a_scan_is_none() -> None:
+    """In a segment, in an image behind the first one, and in what a phone puts behind both."""
+    plain = encoded(Image.new("RGB", (SIDE, SIDE), "red"), "JPEG")
+    looks = b"\xff\xda\x00\x04" * 500
+    segment = b"\xff\xe5" + struct.pack(">H", len(looks) + 2) + looks
+    for content in (plain[:2] + segment + plain[2:], plain + looks, plain + plain * 200):
+        assert np.array_equal(read(content), read(plain))
+    assert pixels._scans(plain) == 1
+    frames = [Image.new("RGB", (SIDE, SIDE))] * 120
+    mpo = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert read(mpo).shape == (SIDE, SIDE, 3)
+
+
+def test_data_of_a_jpeg_that_look_like_markers_are_passed_over() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    for progressive, expected in ((False, 1), (True, 10)):
+        content = encoded(
+            Image.fromarray(noise), "JPEG", quality=95, progressive=progressive,
+            restart_marker_blocks=7,
+        )  # fmt: skip
+        assert b"\xff\x00" in content
+        assert b"\xff\xd3" in content
+        assert pixels._scans(content) == expected
+
+
+def tiled(side: int) -> bytes:
+    """Return a TIFF of 8 x 8 pixels in one tile of `side` x `side`."""
+    tags = [(256, 8), (257, 8), (258, 8), (259, 5), (262, 1), (277, 1)]
+    tags += [(322, side), (323, side), (324, 200), (325, 20)]
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + directory + bytes(4)
+    return head + bytes(300)
+
+
+_FITTED = """
+import io, sys
+from kdgap.data.pixels import ImageError, fitted
+try:
+    fitted(io.BytesIO(bytes.fromhex(sys.argv[1])), 8)
+except ImageError as error:
+    print(error)
+"""
+
+
+def test_a_tile_of_a_tiff_takes_no_more_memory_than_an_image() -> None:
+    cheap, dear = (bill(_FITTED, tiled(side).hex()) for side in (16, 40_000))
+    assert "has tiles of 40000 x 40000 pixels" in dear.out
+    assert dear.peak < cheap.peak + 2**27
+
+
+def chunks(kind: bytes, content: bytes, count: int) -> bytes:
+    """Return a PNG with so many chunks of one kind that unpack to `content`."""
+    whole = encoded(Image.new("RGB", (8, 8)), "PNG")
+    packed = b"".join(
+        chunk(kind, b"k%d\0\0" % number + zlib.compress(content)) for number in range(count)
+    )
+    return whole[:33] + packed + whole[33:]
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iCCP"])
+@pytest.mark.parametrize(("size", "count"), [(2**26, 1), (2**20 - 1, 80)], ids=["one", "many"])
+def test_texts_and_profiles_of_a_png_are_bounded(kind: bytes, size: int, count: int) -> None:
+    content = chunks(kind, bytes(size), count)
+    assert len(content) < 2**17
+    tracemalloc.start()
+    try:
+        attempt(read, content)
+        assert tracemalloc.get_traced_memory()[1] < (16 if count == 1 else 96) * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_frames_behind_the_first_are_not_decoded(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [Image.new("RGB", (SIDE, SIDE), (n, 0, 0)) for n in range(40)]
+    content = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    loads: list[int] = []
+    real = Image.Image.load
+
+    def counted(image: Image.Image) -> object:
+        loads.append(getattr(image, "tell", lambda: 0)())
+        return real(image)
+
+    monkeypatch.setattr(Image.Image, "load", counted)
+    read(content)
+    assert 0 < len(loads) < 40
+    assert set(loads) == {0}
 
 
 # --- in a data set

@@ -17,6 +17,10 @@ PPM (PGM, PBM); no other decoder is ever started, so no file reaches Ghostscript
     torn or damaged                     refused
     above 100 million pixels            refused before decoding
     above 16 million pixels             decoded one at a time: about 1.6 GB of memory at most
+    a JPEG of more than 100 scans       refused before decoding: each goes over all pixels
+    a TIFF with tiles above 100         refused before decoding: a tile is unpacked whole, however
+        million pixels                      small the image is
+    texts and profiles of a PNG         1 MiB each and 64 MiB in all, by the library
 
 Refused means: an error that names the file and its mode. What a decoder warns of is not shown.
 """
@@ -24,6 +28,7 @@ Refused means: an error that names the file and its mode. What a decoder warns o
 import io
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -46,6 +51,8 @@ SUFFIXES = frozenset(
 )
 """Names that promise an image: such a file is one, or an error."""
 PIXELS_AT_MOST = 100_000_000
+SCANS_AT_MOST = 100
+"""Of a progressive JPEG; encoders write about ten. libtiff has the same bound for its own."""
 BACKGROUND = "white"
 _CONVERSION = "2"  # raised whenever the table changes
 _LARGE = 2**24  # images of more pixels are decoded one at a time, which bounds the memory
@@ -61,6 +68,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd8\xff])", re.DOTALL)
+"""Of a JPEG: one that begins a segment (0 is a byte of data) or, 0xD9, ends the image."""
 _KEY_SCALE = {"L;2": 85, "L;4": 17}  # Pillow scales such samples to 8 bits, but not their key
 
 # Without a handler of its own, what the library logs would go to the terminal.
@@ -149,6 +159,7 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
         with Image.open(stream, formats=FORMATS) as image:
             if not image.width * image.height:
                 raise ImageError("has no pixels")
+            _refuse_costly(stream, image)
             yield image
     except ImageError:
         raise
@@ -158,6 +169,32 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
     except Exception as error:  # noqa: BLE001  (foreign bytes find every error of a decoder)
         reason = one_line(error, 120) or type(error).__name__
         raise ImageError(f"cannot be read as an image ({reason})") from None
+
+
+def _refuse_costly(stream: BinaryIO, image: Image.Image) -> None:
+    """Refuse an opened image whose decoding costs far more than its pixels."""
+    if image.format in ("JPEG", "MPO"):
+        place = stream.tell()
+        stream.seek(0)
+        if _scans(stream.read()) > SCANS_AT_MOST:
+            raise ImageError(f"is a JPEG of more than {SCANS_AT_MOST} scans; save it again")
+        stream.seek(place)
+    tags: Any = getattr(image, "tag_v2", {})
+    sides = [tags.get(tag, 1) for tag in (_TILE_WIDTH, _TILE_LENGTH)]
+    if image.format == "TIFF" and sides[0] * sides[1] > PIXELS_AT_MOST:
+        raise ImageError(f"has tiles of {sides[0]} x {sides[1]} pixels, more than its own")
+
+
+def _scans(content: bytes) -> int:
+    """Return the number of scans of a JPEG, up to one beyond the bound."""
+    count = place = 0
+    while count <= SCANS_AT_MOST and (found := _MARKER.search(content, place)):
+        kind, place = found[1][0], found.end()
+        if kind == 0xD9:
+            break
+        count += kind == 0xDA
+        place += int.from_bytes(content[place : place + 2], "big")
+    return count
 
 
 @contextmanager
