@@ -7,7 +7,9 @@ import dataclasses
 import io
 import pickle
 import pickletools
+import struct
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdgap.store import pickled
+from kdgap.store import checkpoint, pickled
 from kdgap.store.checkpoint import tensors_in
 from kdgap.store.pickled import Made, Named, NotReadableError, read_pickle
 from kdgap.store.unpickle import read_checkpoint
@@ -246,6 +248,109 @@ def test_keys_that_collide_cost_no_more_than_others() -> None:
     step = sys.hash_info.modulus
     pairs = b"".join(pickle.dumps(n * step, 2)[2:-1] + b"K\x01" for n in range(20_000))
     assert len(read(b"}(" + pairs + b"u.").pairs) == 20_000
+
+
+# Small files with large bills
+
+
+def named(name: str) -> bytes:
+    module, _, rest = name.rpartition(".")
+    return f"c{module}\n{rest}\n".encode()
+
+
+ENCODED = b"\x80\x03" + named("torch._utils._rebuild_tensor") + b"q\x000)q\x020"
+ENCODED += named("torch.storage._load_from_bytes") + b"q\x030"
+
+
+def encoding(storage: bytes) -> bytes:
+    """Return the opcodes of a storage that the pickle itself holds."""
+    return b"h\x03B" + struct.pack("<I", len(storage)) + storage + b"\x85R"
+
+
+def test_the_pickles_of_a_file_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = b"(" + b"N" * 600 + b"l."
+
+    def holding(count: int) -> io.BytesIO:
+        tensors = (b"h\x00(" + encoding(inner) + b"K\x00h\x02h\x02tR") * count
+        return io.BytesIO(ENCODED + b"(" + tensors + b"l.")
+
+    monkeypatch.setattr(pickled, "MAX_OPCODES", 2000)
+    assert list(tensors_in(read_checkpoint(holding(2)))) == []
+    with pytest.raises(NotReadableError, match="2,000 opcodes"):
+        list(tensors_in(read_checkpoint(holding(4))))
+    older = pickle.dumps(checkpoint._MAGIC, 2) + pickle.dumps(checkpoint._PROTOCOL, 2)
+    older += pickle.dumps({"little_endian": True}, 2) + inner * 4
+    monkeypatch.setattr(pickled, "MAX_OPCODES", 1000)
+    with pytest.raises(NotReadableError, match="1,000 opcodes"):
+        read_checkpoint(io.BytesIO(older))
+
+
+def test_a_storage_that_is_encoded_once_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is text, which is made bytes of: each time, were it done for each tensor."""
+    asked: list[int] = []
+    real = checkpoint._bytes
+
+    def counted(value: Any, most: int | None = None) -> bytes | None:
+        asked.append(1)
+        return real(value, most)
+
+    monkeypatch.setattr(checkpoint, "_bytes", counted)
+    text = b"X" + struct.pack("<I", 10_000) + b"N." + b" " * 9998
+    text = named("_codecs.encode") + text + b"X\x06\0\0\0latin1\x86R"
+    made = b"h\x03" + text + b"\x85Rq\x040"
+    tensors = b"h\x00(h\x04K\x00h\x02h\x02tR" * 500
+    content = io.BytesIO(ENCODED + made + b"(" + tensors + b"l.")
+    assert list(tensors_in(read_checkpoint(content))) == []
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("how", [b"h\x01R", b")Rh\x01b"], ids=["arguments", "state"])
+def test_parts_that_many_objects_share_are_looked_at_to_a_bound(
+    how: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 KB, and 100 million parts."""
+    count, looked_at = 10_000, 0
+    shared = b"(" + b"]" * count + b"t" if how[0:1] == b"h" else b"}(" + b"K\x01]" * count + b"u"
+    content = b"\x80\x02" + named("a.b") + b"q\x000" + shared + b"q\x010"
+    real = checkpoint._parts
+
+    def counted(value: Any) -> Any:
+        nonlocal looked_at
+        for part in real(value):
+            looked_at += 1
+            yield part
+
+    monkeypatch.setattr(checkpoint, "_parts", counted)
+    monkeypatch.setattr(checkpoint, "_MAX_PARTS", 50_000)
+    loaded = read_checkpoint(io.BytesIO(content + b"(" + (b"h\x00" + how) * count + b"l."))
+    with pytest.raises(NotReadableError, match="more than 50,000 parts"):
+        list(tensors_in(loaded))
+    assert looked_at < 50_000 + 2 * count
+
+
+def test_a_shape_that_many_tensors_share_is_looked_at_only_if_it_is_one() -> None:
+    storage = b"(X\x07\0\0\0storage" + named("torch.FloatStorage")
+    storage += b"X\x01\0\0\x000X\x03\0\0\0cpuK\x01tQq\x020"
+
+    def seconds(count: int) -> float:
+        content = b"\x80\x02" + named("torch._utils._rebuild_tensor") + b"q\x000"
+        content += b"(" + b"K\x01" * count + b"tq\x010" + storage
+        content += b"(" + b"h\x00(h\x02K\x00h\x01h\x01tR" * count + b"l."
+        loaded = read_checkpoint(io.BytesIO(content))
+        begin = time.process_time()
+        assert list(tensors_in(loaded)) == []
+        return time.process_time() - begin
+
+    assert seconds(16_000) < 8 * min(seconds(4000) for _ in range(3))  # 16 times where it is all
+
+
+def test_a_key_that_is_no_text_is_not_hashed() -> None:
+    """The hash of pairs of one pair of one pair … takes twice as long with each level."""
+    older = pickle.dumps(checkpoint._MAGIC, 2) + pickle.dumps(checkpoint._PROTOCOL, 2)
+    older += pickle.dumps({"little_endian": True}, 2) + pickle.dumps([], 2)
+    keys = b"\x80\x02](K\x01" + b"2\x86" * 300 + b"e."
+    with pytest.raises(NotReadableError, match="its storages are not those"):
+        read_checkpoint(io.BytesIO(older + keys + bytes(8)))
 
 
 # Fuzz

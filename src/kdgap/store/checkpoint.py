@@ -12,7 +12,7 @@ from struct import unpack
 from typing import Any, BinaryIO
 
 from kdgap.store.found_tensor import FoundTensor
-from kdgap.store.pickled import Made, Named, NotReadableError, Persistent, read_pickle
+from kdgap.store.pickled import Budget, Made, Named, NotReadableError, Persistent, read_pickle
 from kdgap.store.tensorfile import BYTES, MAX_TENSORS
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -22,6 +22,10 @@ _MAX_NAME = 500
 """Characters of a path; none of a network of ours has 100."""
 _MAX_ENCODED = 2**28
 """Bytes of tensors within a pickle: one may be named many times."""
+_MAX_PARTS = 12_000_000
+"""Parts of objects that are looked at: several times what there are, for few bytes of a pickle can
+give one list to a million objects."""
+_MAX_DIMENSIONS = 32
 _TRANSPARENT = ("_parameters", "_buffers", "_modules")
 """Where a whole pickled module keeps what its state names without these words."""
 _STORAGES = {
@@ -90,47 +94,58 @@ class Loaded:
     Attributes:
         root: the object.
         storages: first byte and length of each in the file, by key.
-        encoded: storages that the pickle itself holds, by their bytes.
+        encoded: storages that the pickle itself holds, by the identity of what encodes them, with
+            their bytes.
+        budget: what the pickles of this file may still have.
     """
 
     root: Any
     storages: dict[str, tuple[int, int]] = field(default_factory=dict)
-    encoded: dict[bytes, "Loaded"] = field(default_factory=dict)
+    encoded: dict[int, tuple[bytes, "Loaded"]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
 
-def read_bare(stream: BinaryIO) -> Loaded:
+def read_bare(stream: BinaryIO, budget: Budget | None = None) -> Loaded:
     """Read a pickle without an archive: torch's older format, or any other.
+
+    Args:
+        stream: the pickle, at its first byte.
+        budget: of the file that holds it, where this is not all of a file.
 
     Raises:
         NotReadableError: it is damaged or beyond our bounds.
     """
-    root, _ = read_pickle(stream)
+    budget = budget or Budget()
+    root, _ = read_pickle(stream, budget)
     if root != _MAGIC:
-        return Loaded(root)
-    if read_pickle(stream)[0] != _PROTOCOL:
+        return Loaded(root, budget=budget)
+    if read_pickle(stream, budget)[0] != _PROTOCOL:
         raise NotReadableError("is of an unknown version of torch's older format")
-    machine, _ = read_pickle(stream)
+    machine, _ = read_pickle(stream, budget)
     if ("little_endian", True) not in getattr(machine, "pairs", ()):
         raise NotReadableError("its numbers are big-endian")
-    root, persistent = read_pickle(stream)
-    keys, _ = read_pickle(stream)
+    root, persistent = read_pickle(stream, budget)
+    keys, _ = read_pickle(stream, budget)
     sizes = {key: BYTES[dtype] for key, dtype, _ in filter(None, map(_storage, persistent))}
     storages = {}
     for key in keys if isinstance(keys, list) else ():
         head = stream.read(8)
-        if key not in sizes or len(head) < 8:
+        # To ask for the hash of anything else may take for ever: of pairs of pairs of pairs.
+        if not isinstance(key, str) or key not in sizes or len(head) < 8:
             raise NotReadableError("its storages are not those that its pickle names")
         length = unpack("<q", head)[0] * sizes[key]
-        if not _sizes(length):
+        if not _sizes((length,)):
             raise NotReadableError("a storage of it has a length that none has")
         storages[key] = (stream.tell(), length)
         stream.seek(length, 1)
-    return Loaded(root, storages)
+    return Loaded(root, storages, budget=budget)
 
 
 def _storage(value: Any) -> tuple[str, str, int] | None:
     """Return key, type, and the offset in elements, of a storage; None for anything else."""
     match value:
+        case Persistent(tuple(about)) if len(about) > 6:
+            return None
         case Persistent(("storage", Named(name), str(key), _, int(), *view)):
             kind = name.rpartition(".")[2].removesuffix("Storage")
             dtype = "U8" if kind == "Untyped" else _STORAGES.get(kind)
@@ -146,10 +161,11 @@ def tensors_in(loaded: Loaded) -> Iterator[FoundTensor]:
     """Yield every tensor and array, with the path of keys, attributes and positions to it.
 
     Raises:
-        NotReadableError: there are more than `MAX_TENSORS`, or too many bytes of encoded ones.
+        NotReadableError: there are more than `MAX_TENSORS`, too many bytes of encoded ones, or too
+            many parts of objects.
     """
     seen: set[int] = set()
-    count = encoded = 0
+    count = encoded = looked_at = 0
     waiting: list[tuple[tuple[str, ...], Any]] = [((), loaded.root)]
     while waiting:
         path, value = waiting.pop()
@@ -164,7 +180,13 @@ def tensors_in(loaded: Loaded) -> Iterator[FoundTensor]:
             yield found
         elif isinstance(value, _BRANCHES) and id(value) not in seen:
             seen.add(id(value))  # what is shared is looked at once, and no circle is followed
-            parts = [(key, one) for key, one in _parts(value) if isinstance(one, _BRANCHES)]
+            parts = []
+            for key, one in _parts(value):
+                looked_at += 1
+                if isinstance(one, _BRANCHES) and id(one) not in seen:
+                    parts.append((key, one))
+            if looked_at > _MAX_PARTS:
+                raise NotReadableError(f"its objects have more than {_MAX_PARTS:,} parts")
             below = [(_step(path, key), one) for key, one in reversed(parts)]
             waiting += [(way, one) for way, one in below if way is not None]
 
@@ -172,7 +194,7 @@ def tensors_in(loaded: Loaded) -> Iterator[FoundTensor]:
 def _step(path: tuple[str, ...], key: Any) -> tuple[str, ...] | None:
     if key in _TRANSPARENT:
         return path
-    if not (isinstance(key, str) or _sizes(key)) or len(path) >= _MAX_DEPTH:
+    if not (isinstance(key, str) or _sizes((key,))) or len(path) >= _MAX_DEPTH:
         return None
     way = (*path, str(key))
     return way if sum(map(len, way)) <= _MAX_NAME else None
@@ -216,6 +238,8 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
                 value = inner
             case Made(Named("torch._tensor._rebuild_from_type_v2"), (maker, _, arguments, _)):
                 value = Made(maker, arguments)
+    if isinstance(value, Made) and _is_long(value.arguments):
+        return None
     match value:
         case Made(Named(name), (storage, int(offset), tuple(shape), tuple(stride), *more)) if (
             name in _OF_TENSORS
@@ -224,10 +248,11 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
             match storage:
                 case Made(Named("torch.storage._load_from_bytes"), (encoded,)):
                     # A few bytes of a pickle can name what it holds once again and again.
-                    content = _bytes(encoded) or b""
-                    if content not in loaded.encoded:
-                        loaded.encoded[content] = read_bare(BytesIO(content))
-                    inner = loaded.encoded[content]
+                    if id(encoded) not in loaded.encoded:
+                        content = _bytes(encoded) or b""
+                        inner = read_bare(BytesIO(content), loaded.budget)
+                        loaded.encoded[id(encoded)] = content, inner
+                    content, inner = loaded.encoded[id(encoded)]
                     storage, places = inner.root, inner.storages
             known = _storage(storage)
             if known is None:
@@ -238,7 +263,7 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
                     dtype = _DTYPES.get(kind.removeprefix("torch."), "")
             if (
                 dtype not in BYTES
-                or not _sizes(offset, *shape, *stride)
+                or not (_sizes((offset,)) and _sizes(shape) and _sizes(stride))
                 or len(shape) != len(stride)
             ):
                 return None
@@ -253,8 +278,14 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
     return None
 
 
-def _sizes(*numbers: Any) -> bool:
-    return len(numbers) <= 32 and all(type(n) is int and 0 <= n < 2**40 for n in numbers)
+def _is_long(arguments: Any) -> bool:
+    """Whether these are more than a tensor has: to match them would copy them each time."""
+    return isinstance(arguments, list | tuple) and len(arguments) > 16
+
+
+def _sizes(numbers: tuple[Any, ...]) -> bool:
+    fits = len(numbers) <= _MAX_DIMENSIONS
+    return fits and all(type(n) is int and 0 <= n < 2**40 for n in numbers)
 
 
 def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
@@ -272,7 +303,7 @@ def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
             dtype = _NUMPY.get(code)
         case _:
             return None
-    if dtype is None or not _sizes(*shape):
+    if dtype is None or not _sizes(shape):
         return None
     axes = range(len(shape))
     stride = tuple(prod(shape[:axis] if turned else shape[axis + 1 :]) for axis in axes)

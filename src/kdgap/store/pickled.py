@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 MAX_OPCODES = 3_000_000
-"""More than 60,000 tensors or a million numbers take; some seconds, and less than 1 GiB."""
+"""Of all pickles in a file; more than 60,000 tensors or a million numbers take. Some seconds, and
+less than 1 GiB."""
 _MAX_MEMO = 2**32
 
 
@@ -72,8 +73,29 @@ _FRESH: dict[str, Callable[[], Any]] = {
 _NOTHING = frozenset(["PROTO", "FRAME"])
 
 
-def read_pickle(stream: BinaryIO) -> tuple[Any, list[Persistent]]:
+class Budget:
+    """The opcodes that the pickles of one file may still have, all together."""
+
+    def __init__(self) -> None:
+        self.left = MAX_OPCODES
+
+    def take(self) -> None:
+        """Count one opcode.
+
+        Raises:
+            NotReadableError: there were too many.
+        """
+        self.left -= 1
+        if self.left < 0:
+            raise NotReadableError(f"its pickle has more than {MAX_OPCODES:,} opcodes")
+
+
+def read_pickle(stream: BinaryIO, budget: Budget | None = None) -> tuple[Any, list[Persistent]]:
     """Read one pickle and leave the stream behind it.
+
+    Args:
+        stream: the pickle, at its first byte.
+        budget: of its file, where that may hold several.
 
     Returns:
         The object: numbers, text, bytes, lists, tuples, and the rest as `Named`, `Persistent` and
@@ -82,11 +104,10 @@ def read_pickle(stream: BinaryIO) -> tuple[Any, list[Persistent]]:
     Raises:
         NotReadableError: the pickle is torn, contradicts itself, or is too long.
     """
-    machine = _Machine()
+    machine, budget = _Machine(), budget or Budget()
     try:
-        for count, (opcode, value, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_OPCODES:
-                raise NotReadableError(f"its pickle has more than {MAX_OPCODES:,} opcodes")
+        for opcode, value, _ in pickletools.genops(stream):
+            budget.take()
             machine.follow(opcode.name, value)
         return machine.stack.pop(), machine.persistent
     except NotReadableError:
