@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pickle
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -435,6 +436,20 @@ def test_a_broken_binary_file_is_refused_by_name(
     message = refusal(tmp_path)
     assert message.startswith(f"{path}: ")
     assert expected in message
+
+
+@pytest.mark.parametrize("name", ["data_batch_3.bin", "batches.meta.txt"])
+def test_a_binary_file_of_any_length_is_not_read(name: str, tmp_path: Path) -> None:
+    write_binary(tmp_path, "cifar10")
+    path = tmp_path / "cifar-10-batches-bin" / name
+    with path.open("r+b") as stream:
+        stream.truncate(2**33)  # a hole: it takes no room on the disk
+    tracemalloc.start()
+    try:
+        assert refusal(tmp_path).startswith(f"{path}: 8,589,934,592 bytes; no file of the release")
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_binary_label_out_of_range_is_refused(tmp_path: Path) -> None:

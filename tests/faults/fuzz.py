@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import atheris
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -177,12 +178,12 @@ def _seeds(name: str) -> Iterator[bytes]:
 
 def main(name: str, seconds: str = "60") -> None:
     """Fuzz one target."""
-    if name == "parquet":
-        bound_memory(MAX_MEMORY)  # as in the child that reads them
     seeds = SCRATCH / "seeds"
     for number, content in enumerate(_seeds(name)):
         _file(f"seeds/{number}", content)
-    atheris.Setup([sys.argv[0], str(seeds), f"-max_total_time={seconds}", "-rss_limit_mb=4000",
+    if name == "parquet":  # as in the child that reads them, which has less at its beginning
+        bound_memory(psutil.Process().memory_info().vms + MAX_MEMORY)
+    atheris.Setup([sys.argv[0], str(seeds), f"-max_total_time={seconds}", "-rss_limit_mb=6000",
                    f"-artifact_prefix={SCRATCH}/"], TARGETS[name])  # fmt: skip
     atheris.Fuzz()
 

@@ -304,13 +304,20 @@ def test_a_storage_that_is_encoded_once_is_read_once(monkeypatch: pytest.MonkeyP
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("how", [b"h\x01R", b")Rh\x01b"], ids=["arguments", "state"])
+COUNT = 10_000
+SHARED = {
+    "arguments": (b"(" + b"]" * COUNT + b"t", b"h\x01R"),
+    "pairs": (b"((X\x01\0\0\0aNl" + b"N" * COUNT + b"l\x85", b"h\x01R"),
+    "state": (b"}(" + b"K\x01]" * COUNT + b"u", b")Rh\x01b"),
+}
+
+
+@pytest.mark.parametrize(("shared", "how"), SHARED.values(), ids=SHARED)
 def test_parts_that_many_objects_share_are_looked_at_to_a_bound(
-    how: bytes, monkeypatch: pytest.MonkeyPatch
+    shared: bytes, how: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """60 KB, and 100 million parts."""
-    count, looked_at = 10_000, 0
-    shared = b"(" + b"]" * count + b"t" if how[0:1] == b"h" else b"}(" + b"K\x01]" * count + b"u"
+    looked_at = 0
     content = b"\x80\x02" + named("a.b") + b"q\x000" + shared + b"q\x010"
     real = checkpoint._parts
 
@@ -322,10 +329,10 @@ def test_parts_that_many_objects_share_are_looked_at_to_a_bound(
 
     monkeypatch.setattr(checkpoint, "_parts", counted)
     monkeypatch.setattr(checkpoint, "_MAX_PARTS", 50_000)
-    loaded = read_checkpoint(io.BytesIO(content + b"(" + (b"h\x00" + how) * count + b"l."))
+    loaded = read_checkpoint(io.BytesIO(content + b"(" + (b"h\x00" + how) * COUNT + b"l."))
     with pytest.raises(NotReadableError, match="more than 50,000 parts"):
         list(tensors_in(loaded))
-    assert looked_at < 50_000 + 2 * count
+    assert looked_at < 50_000 + 2 * COUNT
 
 
 def test_a_shape_that_many_tensors_share_is_looked_at_only_if_it_is_one() -> None:

@@ -18,11 +18,15 @@ from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, one_line
-from kdgap.files import make_folder, read_bytes, read_text
+from kdgap.files import decode_text, make_folder, open_file
 from kdgap.leftovers import scratch_prefix
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32
+_IMAGES_AT_MOST = 60_000
+"""In a binary file: more than any of the releases has."""
+_NAMES_AT_MOST = 64_000
+"""Bytes of a file of class names."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def _from_binary(layout: _Layout, folder: Path) -> Decoded:
     )
     names = folder / layout.binary_classes
     try:
-        classes = tuple(read_text(names).split())
+        classes = tuple(decode_text(_read(names, _NAMES_AT_MOST)).split())
     except (OSError, UnicodeDecodeError) as error:
         raise BadInputError(f"{names}: {one_line(error)}") from None
     if len(classes) != layout.classes:
@@ -169,17 +173,26 @@ def _from_binary(layout: _Layout, folder: Path) -> Decoded:
 
 
 def _read_binary(layout: _Layout, path: Path) -> Images:
+    row = layout.label_bytes + _BYTES
     try:
-        raw = np.frombuffer(read_bytes(path), dtype=np.uint8)
+        raw = np.frombuffer(_read(path, _IMAGES_AT_MOST * row), dtype=np.uint8)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror}") from None
-    row = layout.label_bytes + _BYTES
     if len(raw) == 0 or len(raw) % row:
         raise BadInputError(f"{path}: {len(raw):,} bytes are no whole number of {row}-byte images")
     rows = raw.reshape(-1, row)
     labels = torch.from_numpy(rows[:, layout.label_bytes - 1].astype(np.int64))
     pixels = rows[:, layout.label_bytes :].reshape(-1, *_SHAPE)
     return Images(torch.from_numpy(pixels.copy()), labels)
+
+
+def _read(path: Path, most: int) -> bytes:
+    with open_file(path) as stream:
+        size = stream.seek(0, 2)
+        if size > most:
+            raise BadInputError(f"{path}: {size:,} bytes; no file of the release has {most:,}")
+        stream.seek(0)
+        return stream.read(size)
 
 
 def _intact(make: Callable[..., object], root: Path) -> bool:

@@ -209,11 +209,12 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
     yield from enumerate(value.members)
     match value.arguments:  # what came with Python 2: OrderedDict([[key, value], ...])
         case ([[str(), _], *_] as pairs,):
-            yield from (tuple(pair) for pair in pairs if isinstance(pair, list) and len(pair) == 2)
+            for pair in pairs:  # what is no pair is a part as well, and counted as one
+                yield tuple(pair) if isinstance(pair, list) and len(pair) == 2 else (None, None)
         case list() | tuple():
             yield from enumerate(value.arguments)
     # Attributes: a dictionary, or a pair of one and of another for slots.
-    states = value.state if isinstance(value.state, tuple) else (value.state,)
+    states = value.state[:2] if isinstance(value.state, tuple) else (value.state,)
     for state in states:
         if isinstance(state, Made):
             yield from state.pairs
