@@ -298,6 +298,8 @@ class RunDirectory(RunFiles):
         """
         if link := self.link():
             raise StoreDamagedError(f"{link}: is a symbolic link, which no run of ours is")
+        if self.lost_manifest():
+            raise StoreDamagedError(f"{self.path / MANIFEST}: is gone, though the run finished")
         if not self.is_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):

@@ -237,22 +237,21 @@ class StudyDirectory:
         directory = self.run(path)
         if link := directory.link():
             return RunStatus("damaged", f"{link}: is a symbolic link")
-        if directory.is_done():
-            if not verify:
-                return RunStatus("done")
-            try:
-                record = self.record(path)
-            except KdgapError as error:
-                unreadable = isinstance(error, UnreadableError)
-                return RunStatus("damaged", str(error), unreadable=unreadable)
-            return RunStatus("done", record=record)
-        if is_held(directory.path / LOCK):
-            return RunStatus("running", holder(directory.path / LOCK))
-        if (directory.path / FAILURE).exists():
-            return RunStatus("failed", directory.failure())
-        if directory.lost_manifest():
-            return RunStatus("damaged", f"{directory.path / MANIFEST}: is gone, though it finished")
-        return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
+        if not directory.is_done():
+            if is_held(directory.path / LOCK):
+                return RunStatus("running", holder(directory.path / LOCK))
+            if (directory.path / FAILURE).exists():
+                return RunStatus("failed", directory.failure())
+            if not directory.lost_manifest():
+                return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
+        elif not verify:
+            return RunStatus("done")
+        try:
+            record = self.record(path)
+        except KdgapError as error:
+            unreadable = isinstance(error, UnreadableError)
+            return RunStatus("damaged", str(error), unreadable=unreadable)
+        return RunStatus("done", record=record)
 
     def found(self) -> list[str]:
         """Return the paths of all run directories on disk, planned or not, and of all links."""

@@ -83,7 +83,8 @@ def train_single(
                 f"output_dir {directory.path}: {holder(directory.path / LOCK)} is training there"
             )
         with lock:
-            if not directory.is_done():  # the former holder may have finished it just now
+            # The former holder may have finished it just now; what was damaged since is refused.
+            if not directory.is_done() and not directory.lost_manifest():
                 return _train(prepared, directory, watchers, say, open_test=open_test)
     record = directory.read()
     if record.run["data"]["fingerprint"] != prepared.dataset.fingerprint:
