@@ -13,10 +13,12 @@ PACKAGE = Path(kdgap.__file__).parent
 # room within a room is a room.
 FLOORS = {
     "": 0,
+    "advice": 1,
     "errors": 1,
     "child": 1,
     "disk": 1,
     "paths": 1,
+    "placeholder": 1,
     "registry": 1,
     "stats": 1,
     "addressing": 1,
@@ -42,8 +44,8 @@ FLOORS = {
     "cli": 8,
     "__main__": 9,
 }
-# Errors and the registry are the ground that the other rooms of the first floor stand on.
-GROUND = {"errors", "disk", "files", "leftovers", "terminal", ""}
+# Errors, advice and the registry are the ground that the other rooms of the first floor stand on.
+GROUND = {"advice", "errors", "disk", "files", "leftovers", "terminal", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},

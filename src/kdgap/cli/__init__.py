@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _WORDS = {2: "interrupted", 15: "told to stop"}
 """SIGINT and SIGTERM."""
+LONGEST_ERROR = 2000
+"""Characters; ten files with their folders are named in about half of it."""
 
 
 class _EndedError(BaseException):
@@ -98,7 +100,7 @@ def run(app: typer.Typer) -> NoReturn:
         if answers.failure is not None and not answers.reader_left and code == 0:
             code, words = _unanswered(answers.failure, changed=files.changes() > before)
         if words:
-            terminal.tell(one_line(words, 600))
+            terminal.tell(one_line(words, LONGEST_ERROR))
     sys.exit(code)
 
 

@@ -33,7 +33,7 @@ def data(
 ) -> None:
     """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
     from kdgap.cli.printing import print_json, print_table, say
-    from kdgap.data import DATASETS, Request, listing, load_dataset, pixels
+    from kdgap.data import DATASETS, Request, listing, load_dataset, pixels, smaller_val_size
     from kdgap.data.contact import contact_sheet
     from kdgap.store.record import export_bytes
 
@@ -67,6 +67,13 @@ def data(
     if sheet is not None:
         export_bytes(sheet, contact_sheet(dataset))
         say(f"contact sheet: {sheet}")
+    smaller = smaller_val_size(entry.val_size, len(dataset.train))
+    if smaller:
+        say(
+            f"note: {entry.val_size} validation images, as is usual, leave no training image of"
+            f" {len(dataset.train)}; give val_size: {smaller} beside the data, or to evaluate"
+            f" --val-size {smaller}"
+        )
     if as_json:
         print_json(about)
         return

@@ -16,8 +16,10 @@ import torch
 
 from kdgap.data.dataset import Images
 from kdgap.data.pixels import ImageError, decoders, exact
+from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import open_file
+from kdgap.placeholder import HEAD_BYTES, placeholder
 
 _BYTES_AT_MOST = 2**20
 """Unpacked bytes an image, on average over a file: far above what an image of 32 x 32 takes, and
@@ -66,9 +68,13 @@ def decode_shards(
         encoded, numbers = _columns(shard, image_column, label_column)
         with decoders() as pool:
             rows = list(pool.map(_decode, encoded, [shape] * len(encoded)))
-        for number, row in enumerate(rows):
-            if isinstance(row, str):
-                raise BadInputError(f"{shard}: image in row {number}: {row}")
+        problems = [
+            (f"image in row {number}", row)
+            for number, row in enumerate(rows)
+            if isinstance(row, str)
+        ]
+        if problems:
+            raise BadInputError(f"{shard}: {unusable(problems, 'images', 'repair')}")
         pixels.append(torch.from_numpy(np.stack(rows)))
         labels.append(torch.tensor(numbers, dtype=torch.int64))
     return Images(torch.cat(pixels).permute(0, 3, 1, 2).contiguous(), torch.cat(labels))
@@ -133,8 +139,12 @@ def _decode(encoded: bytes | None, shape: tuple[int, int, int]) -> np.ndarray | 
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a parquet file; whatever goes wrong with it is one line that names it."""
     try:
-        with open_file(path) as stream, pq.ParquetFile(stream) as file:
-            yield file
+        with open_file(path) as stream:
+            if what := placeholder(stream.read(HEAD_BYTES)):
+                raise BadInputError(f"{path}: {what}")
+            stream.seek(0)
+            with pq.ParquetFile(stream) as file:
+                yield file
     except BadInputError:
         raise
     except OSError as error:
