@@ -95,6 +95,14 @@ def _nearest(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("kdgap.nearest", _nearest)
 
 
+def written(text: str, encoding: str) -> str:
+    """Return text as it stands where it is written in an encoding, each sign that lacks replaced.
+
+    What lays text out asks first, for a replacement may be wider than the sign.
+    """
+    return text.encode(encoding, "kdgap.nearest").decode(encoding)
+
+
 class _Outlet:
     """Where bytes leave the process; remembers a failure instead of raising it."""
 
