@@ -26,6 +26,7 @@ FLOORS = {
     "leftovers": 1,
     "staging": 1,
     "terminal": 1,
+    "text": 1,
     "yamlio": 1,
     "spec": 2,
     "data": 3,
@@ -45,7 +46,7 @@ FLOORS = {
     "__main__": 9,
 }
 # Errors, advice and the registry are the ground that the other rooms of the first floor stand on.
-GROUND = {"advice", "errors", "disk", "files", "leftovers", "terminal", ""}
+GROUND = {"advice", "errors", "disk", "files", "leftovers", "terminal", "text", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},

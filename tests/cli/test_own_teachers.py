@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from kdgap.store.card import read_card
-from kdgap.store.weights import read_state, read_weights, write_weights
+from kdgap.store.weights import read_weights, write_weights
 
 Command = Callable[..., "CompletedProcess[str]"]
 Refused = Callable[..., str]
@@ -232,7 +232,7 @@ def test_the_advice_to_name_another_target_works(
     words = ("convert", teacher, "--model", "resnet8", "--width", 0.125, *data, *moments)
     option = advised(refused(kdgap, *words), r"to write with (--out)")[0]
     assert kdgap(*words, option, "new.safetensors").returncode == 0
-    assert read_state(Path("new.safetensors")).keys() == read_state(teacher).keys()
+    assert read_weights(Path("new.safetensors"))[0].keys() == read_weights(teacher)[0].keys()
 
 
 def test_a_run_s_own_weights_are_measured_as_the_refusal_says(

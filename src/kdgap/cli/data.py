@@ -36,6 +36,7 @@ def data(
     from kdgap.data import DATASETS, Request, listing, load_dataset, pixels, smaller_val_size
     from kdgap.data.contact import contact_sheet
     from kdgap.store.record import export_bytes
+    from kdgap.text import shown
 
     dataset = load_dataset(name, Request(data_root, image_size, download))
     counts = {
@@ -48,7 +49,7 @@ def data(
         "summary": entry.summary,
         "citation": entry.citation,
         "source": dataset.source,
-        "data_root": listing.shown(data_root),
+        "data_root": shown(data_root),
         "fingerprint": dataset.fingerprint,
         "image": [dataset.channels, *dataset.image_size],
         "train": len(dataset.train),
@@ -78,8 +79,8 @@ def data(
         print_json(about)
         return
     hidden = ("classes", "class_counts", "name", "left_out")
-    shown = {key: v for key, v in about.items() if key not in hidden and v is not None}
-    rows = [(key.replace("_", " "), _text(v)) for key, v in shown.items()]
+    told = {key: v for key, v in about.items() if key not in hidden and v is not None}
+    rows = [(key.replace("_", " "), _text(v)) for key, v in told.items()]
     if left_out is not None:
         rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)

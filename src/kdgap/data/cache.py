@@ -10,12 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from kdgap.data.dataset import Decoded, Images, fingerprint
-from kdgap.data.listing import shown
 from kdgap.data.pixels import decoder_version
 from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError
 from kdgap.files import file_hash, make_folder, write_volatile
 from kdgap.paths import cache_folder
+from kdgap.text import shown
 
 _FORMAT = "1"  # raised whenever what a cache file holds changes
 

@@ -8,11 +8,12 @@ import torch
 
 from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, dataset, require_memory
-from kdgap.data.listing import VALIDATION, Listing, shown
+from kdgap.data.listing import VALIDATION, Listing
 from kdgap.data.pixels import ImageError, decoders, fitted, is_image
 from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError
 from kdgap.files import open_file
+from kdgap.text import shown
 
 
 @dataset(

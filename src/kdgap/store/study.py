@@ -7,7 +7,7 @@
 | `selection.json` | the winners and what they were chosen from, once selection has ended | seal |
 | `locked/NAME.json` | what may not change any more: data, threads, teachers | seal |
 | `locked/preregistration.json` | the protocol when the first final was tested | its hash |
-| `live/HOST-PID.json` | what a runner is doing right now | nothing |
+| `live/MACHINE-PID.json` | what a runner is doing right now | nothing |
 | `.plan-lock` | held by the runner that checks and writes `plan.json` | nothing |
 | `runs/SLOT/SEED-ID/` | one directory a run | see `record.py` |
 
