@@ -25,6 +25,11 @@ WORDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _no_width_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(printing.out, "_width", None)
+
+
 def words_in(text: str) -> set[str]:
     """Words of letters alone; a part of a broken one is none that stands in the wide text."""
     return set(re.findall(r"(?<![\w./-])[A-Za-z]{2,}(?![\w./-])", text))

@@ -94,7 +94,7 @@ def print_table(
     that is not enough, every row is a list of its own.
     """
     if title:
-        _aside(title, "table.title")
+        _aside(title, "table.title", wrap=out.is_terminal)
     named = [_shown(name) for name in columns]
     cells = [["–" if cell is None else _shown(str(cell)) for cell in row] for row in rows]
     numeric = [
@@ -111,7 +111,7 @@ def print_table(
     else:
         _print_lists(named, cells)
     if caption:
-        _aside(caption, "table.caption")
+        _aside(caption, "table.caption", wrap=True)
 
 
 def _shown(text: str) -> str:
@@ -123,10 +123,9 @@ def _is_numeric(cells: list[str]) -> bool:
     return bool(cells) and all(cell[:1] in "0123456789+-−" for cell in cells)
 
 
-def _aside(text: str, style: str) -> None:
-    out.print(
-        escape(_shown(visible(text, one_line=True))), style=style, soft_wrap=not out.is_terminal
-    )
+def _aside(text: str, style: str, *, wrap: bool) -> None:
+    shown = _shown(visible(text, one_line=True))
+    out.print(escape(shown), style=style, soft_wrap=not wrap)
 
 
 def _fitted(columns: list[list[str]], room: int) -> list[int] | None:

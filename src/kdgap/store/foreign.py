@@ -27,6 +27,7 @@ from kdgap.store.gate import (
     read_object,
     whole,
 )
+from kdgap.store.instead import own
 from kdgap.store.percent import from_percent
 from kdgap.store.sources import members
 
@@ -95,7 +96,7 @@ def read_foreign(
                 bad.append(Unreadable(name, digests[name], one_line(error, 200)))
     passed.settle(name for name in read if PurePosixPath(name).name == RESULTS)
     if not good:
-        raise BadInputError(f"{source}: {_nothing(bad, passed)}")
+        raise BadInputError(f"{source}: {_nothing(bad, passed)}{own(source)}")
     return good, bad
 
 

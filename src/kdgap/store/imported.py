@@ -47,7 +47,7 @@ from kdgap.store.foreign import (
 )
 from kdgap.store.found import PassedOver, text_of
 from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
-from kdgap.store.instead import IMPORT, own
+from kdgap.store.instead import IMPORT, MANIFEST, is_study, own
 from kdgap.store.merging import merged
 from kdgap.store.schema import ImportedLine, ImportFile, checked
 from kdgap.store.seal import read_sealed, sealed_bytes
@@ -203,8 +203,8 @@ def import_runs(
         BadInputError: the source is none, or it is a study of ours; no file holds a result; a
             choice names a key that no file has.
     """
-    if ours := own(source):
-        raise BadInputError(f"{source}: is kdgap's own, and needs no import{ours}")
+    if is_study(source) or (source / MANIFEST).exists():
+        raise BadInputError(f"{source}: is kdgap's own; no import is needed{own(source)}")
     passed = PassedOver()
     good, bad = read_foreign(source, passed, percent=choices.percent)
     samples = [Sample(f.results["kd_type"], f.results["seed"], leaves(f.results)) for f in good]
