@@ -13,11 +13,13 @@ PACKAGE = Path(kdgap.__file__).parent
 # room within a room is a room.
 FLOORS = {
     "": 0,
+    "advice": 1,
     "errors": 1,
     "child": 1,
     "columns": 1,
     "disk": 1,
     "paths": 1,
+    "placeholder": 1,
     "registry": 1,
     "stats": 1,
     "addressing": 1,
@@ -25,6 +27,7 @@ FLOORS = {
     "leftovers": 1,
     "staging": 1,
     "terminal": 1,
+    "text": 1,
     "yamlio": 1,
     "spec": 2,
     "data": 3,
@@ -43,8 +46,9 @@ FLOORS = {
     "cli": 8,
     "__main__": 9,
 }
-# Errors and the registry are the ground that the other rooms of the first floor stand on.
-GROUND = {"child", "errors", "disk", "files", "leftovers", "terminal", ""}
+# What the other rooms of the first floor stand on.
+GROUND = {"advice", "child", "disk", "errors", "files", "leftovers", "placeholder", "terminal"}
+GROUND |= {"text", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},

@@ -108,17 +108,28 @@ def test_a_process_of_which_nothing_is_told_is_alive(monkeypatch: pytest.MonkeyP
     assert not has_ended(1, time.time())
 
 
+def test_hosts_of_one_name_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made from one image, they share a name, and the first space has one number everywhere."""
+    names = []
+    for start in ("8c5f", "11a0"):
+        monkeypatch.setattr(Path, "read_text", lambda *_, start=start, **__: start)
+        names.append(machine.__wrapped__())
+    assert names[0] != names[1]
+
+
 def test_a_live_file_goes_with_its_runner(tmp_path: Path, ended: int, other: int) -> None:
-    here = socket.gethostname()
+    here, host = machine(), socket.gethostname()
     gone = [
         make(tmp_path / f"{here}-{ended}.json"),
         make(tmp_path / f"{here}-{ended}.new"),
         make(tmp_path / f"elsewhere-{other}.json", age=LONG_SECONDS + 60),
+        make(tmp_path / f"{host}-{other}.json", age=LONG_SECONDS + 60),
     ]
     kept = [
         make(tmp_path / f"{here}-{other}.json"),
         make(tmp_path / f"{here}-{os.getpid()}.json"),
         make(tmp_path / f"elsewhere-{ended}.json", age=LONG_SECONDS / 2),
+        make(tmp_path / f"{host}-{ended}.json", age=60),  # of a container that bears this name, too
         make(tmp_path / "notes.json", age=9 * LONG_SECONDS),
     ]
     assert remove_live(tmp_path) == len(gone)

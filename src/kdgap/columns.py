@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from kdgap.child import bound_computing, bound_memory
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import open_file
+from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.terminal import tell
 
 MAX_MEMORY = 2 * 2**30
@@ -122,8 +123,12 @@ def _labels(label_column: str, batch: pa.RecordBatch) -> pa.Array:
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a parquet file; whatever goes wrong with it is one line, which follows its name."""
     try:
-        with open_file(path) as stream, pq.ParquetFile(stream) as file:
-            yield file
+        with open_file(path) as stream:
+            if what := placeholder(stream.read(HEAD_BYTES)):
+                raise BadInputError(what)
+            stream.seek(0)
+            with pq.ParquetFile(stream) as file:
+                yield file
     except BadInputError:
         raise
     except MemoryError:

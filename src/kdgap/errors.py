@@ -8,6 +8,8 @@ import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from kdgap.text import one_line as one_line
+
 
 class KdgapError(Exception):
     """An error with a text for the user and an exit code."""
@@ -74,10 +76,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the closest known word, or an empty string."""
     match = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" (did you mean {match[0]!r}?)" if match else ""
-
-
-def one_line(text: object, limit: int = 300) -> str:
-    """Fold any text to one printable line of at most `limit` characters."""
-    folded = " ".join(str(text).split())
-    folded = "".join(c if c.isprintable() else "?" for c in folded)
-    return folded if len(folded) <= limit else folded[: limit - 1] + "…"

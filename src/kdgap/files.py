@@ -59,10 +59,16 @@ def temporary_beside(path: Path) -> Path:
 
 @cache
 def machine() -> str:
-    """Return a name for what process numbers are unique in: a machine, or a container on it."""
-    space = Path("/proc/self/ns/pid")
-    known = f"{socket.gethostname()} {space.stat().st_ino if space.exists() else ''}"
-    return hashlib.sha256(known.encode()).hexdigest()[:8]
+    """Return a name for what process numbers are unique in: a machine, or a container on it.
+
+    It is of one start of the machine. Hosts and containers made from one image often bear one name,
+    and the number of the first process space is the same on every host.
+    """
+    known = [socket.gethostname()]
+    with suppress(OSError):  # not on macOS
+        known.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        known.append(str(Path("/proc/self/ns/pid").stat().st_ino))
+    return hashlib.sha256(" ".join(known).encode()).hexdigest()[:8]
 
 
 def write_atomic(path: Path, content: bytes) -> None:

@@ -1,9 +1,10 @@
 """What ended processes left behind, and who may remove it.
 
 A temporary file or folder says in its name which process of which machine made it, and may go when
-that process has ended, at once. Whether it has is known on its own machine alone: a shared folder
-also holds what others are writing this very moment, on their machines or in their containers. Of
-those, and of names that say nothing, goes what was not written to for `LONG_SECONDS`.
+that process has ended, at once. Whether it has is known on its own machine alone, and only since
+that was started: a shared folder also holds what others are writing this very moment, on their
+machines or in their containers. Of those, and of names that say nothing, goes what was not written
+to for `LONG_SECONDS`.
 
 A process number may be given again. Its new owner is younger than what the old one wrote, so it is
 told apart by its start, unless that is within `CLOCK_SECONDS`, as clocks of file servers differ.
@@ -11,7 +12,6 @@ told apart by its start, unless that is within `CLOCK_SECONDS`, as clocks of fil
 
 import os
 import re
-import socket
 import stat
 import tempfile
 import time
@@ -36,10 +36,12 @@ def remove_temporaries(folder: Path) -> int:
 
 
 def remove_live(folder: Path) -> int:
-    """Remove what runners said that have ended; `HOST-PID.new` is an older version's."""
+    """Remove what runners said that have ended.
+
+    `HOST-PID.json` and `.new` are an older version's: a host's name alone says nothing of where.
+    """
     found = _matching(folder, _LIVE)
-    here = socket.gethostname()
-    return sum(_gone(path, is_here=owner == here, pid=pid) for path, owner, pid in found)
+    return sum(_gone(path, is_here=owner == machine(), pid=pid) for path, owner, pid in found)
 
 
 def scratch_prefix(purpose: str) -> str:

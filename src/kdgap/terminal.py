@@ -23,7 +23,6 @@ import codecs
 import errno
 import io
 import os
-import re
 import select
 import sys
 from collections.abc import Iterator, MutableMapping
@@ -32,6 +31,8 @@ from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
 from kdgap import disk
+from kdgap.text import HIDDEN as HIDDEN
+from kdgap.text import visible as visible
 
 PATIENCE_SECONDS = 5.0
 """How long a remark waits for a reader who has stopped reading; the next ones do not wait."""
@@ -39,39 +40,12 @@ LEAST_COLUMNS = 40
 """On narrower terminals lines run over, as they do in any program."""
 _PIECE = 512  # what a pipe that is ready takes at least without waiting, everywhere (POSIX)
 
-HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line end
-    "\xad\u061c\u180e\u200b-\u200f\u2060-\u206f\ufeff\ufff9-\ufffb"  # no width; bidi marks
-    "\u2028-\u202e"  # line and paragraph separators, bidi embeddings and overrides
-    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e007f"  # tags
-    "\ud800-\udfff]"  # halves of characters
-)
-"""Characters that steer a terminal, turn or hide text, or cannot be written."""
 _NEAREST = {
     "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "←": "<-", "±": "+/-", "·": "|",
     "\u00d7": "x",
     "≤": "<=", "≥": ">=", "≈": "~", "“": '"', "”": '"', "\u2018": "'", "\u2019": "'", "‖": "||",
     "\u03b1": "alpha", "\u03b2": "beta", "━": "-", "╸": "-", "╺": "-",
 }  # fmt: skip
-
-
-def visible(text: str, *, one_line: bool = False) -> str:
-    """Return text without effect on whatever shows it: what `HIDDEN` names stands as an escape.
-
-    Args:
-        text: any text.
-        one_line: also a line's end does, so that no text can pretend to be a line of ours.
-    """
-    if text.isprintable():
-        return text
-    text = text.replace("\n", "\\n") if one_line else text
-    return HIDDEN.sub(lambda found: _escape(ord(found[0])), text)
-
-
-def _escape(code: int) -> str:
-    short = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-    return short if code < 0x10000 else f"\\U{code:08x}"
 
 
 def escaped_json(text: str) -> str:
@@ -93,6 +67,14 @@ def _nearest(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("kdgap.nearest", _nearest)
+
+
+def written(text: str, encoding: str) -> str:
+    """Return text as it stands where it is written in an encoding, each sign that lacks replaced.
+
+    What lays text out asks first, for a replacement may be wider than the sign.
+    """
+    return text.encode(encoding, "kdgap.nearest").decode(encoding)
 
 
 class _Outlet:

@@ -18,6 +18,7 @@ import yaml
 from kdgap import yamlio
 from kdgap.cli import reference, run
 from kdgap.cli.app import app
+from kdgap.errors import KdgapError
 from kdgap.methods import hyperparameter_names
 from kdgap.spec import read_flat
 from kdgap.study.config import resolve
@@ -184,3 +185,21 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("data was touched")
 
     monkeypatch.setattr("kdgap.study.single.load_dataset", touched)
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `kdgap run` do its worker's command in this process."""
+
+    class Supervisor:
+        def __init__(self, study: Path, _: Any, places: list[str], *__: Any) -> None:
+            self._words = ["worker", str(study), "--device", "cpu", *places]
+
+        def run(self) -> tuple[int, str]:
+            try:
+                app(self._words, standalone_mode=False)
+            except KdgapError as error:
+                return error.exit_code, str(error)
+            return 0, ""
+
+    monkeypatch.setattr("kdgap.study.supervise.Supervisor", Supervisor)

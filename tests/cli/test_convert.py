@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from kdgap.child import bound_memory
 from kdgap.disk import Disk
 from kdgap.store.card import read_card
-from kdgap.store.weights import read_state, read_weights, weight_hash
+from kdgap.store.weights import read_weights, weight_hash
 
 Command = Callable[..., "CompletedProcess[str]"]
 Refused = Callable[..., str]
@@ -41,7 +41,7 @@ class _Hostile:
 @pytest.fixture
 def checkpoint(teacher_weights: Path, workdir: Path) -> Path:
     """The digits teacher as the reference would have saved it."""
-    state = {f"model.{name}": tensor for name, tensor in read_state(teacher_weights).items()}
+    state = {f"model.{name}": tensor for name, tensor in read_weights(teacher_weights)[0].items()}
     path = workdir / "teacher.pth"
     torch.save({"model_state_dict": state, "epoch": 3, "args": {"lr": 0.1}}, path)
     return path
@@ -51,7 +51,7 @@ def checkpoint(teacher_weights: Path, workdir: Path) -> Path:
 def bare(teacher_weights: Path, workdir: Path) -> Path:
     """The digits teacher as safetensors without a card: converting it starts no process."""
     path = workdir / "bare.safetensors"
-    save_file(read_state(teacher_weights), path)
+    save_file(read_weights(teacher_weights)[0], path)
     return path
 
 
@@ -188,7 +188,8 @@ def test_an_unwritable_target_is_refused(
 def test_what_was_taken_renamed_cast_and_left_is_said(
     kdgap: Command, teacher_weights: Path, workdir: Path
 ) -> None:
-    state = {f"model.{name}": tensor.half() for name, tensor in read_state(teacher_weights).items()}
+    teacher, _ = read_weights(teacher_weights)
+    state = {f"model.{name}": tensor.half() for name, tensor in teacher.items()}
     content = {"state_dict": {**state, "loss.weight": torch.ones(3)}, "epoch": 3}
     torch.save(content, workdir / "last.ckpt")
     done = kdgap("convert", "last.ckpt", *AS_TEACHER)
@@ -201,7 +202,7 @@ def test_what_was_taken_renamed_cast_and_left_is_said(
 def test_two_sets_are_refused_and_the_advised_option_chooses(
     kdgap: Command, refused: Refused, teacher_weights: Path, workdir: Path
 ) -> None:
-    state = read_state(teacher_weights)
+    state = read_weights(teacher_weights)[0]
     other = {name: tensor + 1 for name, tensor in state.items()}
     torch.save({"model": other, "ema": state}, workdir / "two.pth")
     error = refused(kdgap, "convert", "two.pth", *AS_TEACHER)
@@ -209,7 +210,7 @@ def test_two_sets_are_refused_and_the_advised_option_chooses(
     advised = re.search(r"such as (--take \S+)", error)
     assert advised is not None
     assert kdgap("convert", "two.pth", *AS_TEACHER, *shlex.split(advised[1])).returncode == 0
-    assert weight_hash(read_state(Path("two.safetensors"))) == weight_hash(other)
+    assert weight_hash(read_weights(Path("two.safetensors"))[0]) == weight_hash(other)
 
 
 CIFAR_NARROW = ("--model", "resnet8", "--width", "0.125")

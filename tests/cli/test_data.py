@@ -99,3 +99,37 @@ def test_a_run_on_other_data_records_nothing_of_the_sort(
 ) -> None:
     assert kdgap("train", config(output_dir="run", limit=64)).returncode == 0
     assert "left_out" not in json.loads((workdir / "run" / "run.json").read_text())["data"]
+
+
+@pytest.mark.usefixtures("flowers")
+def test_a_folder_too_small_for_the_usual_validation_is_told_what_works(
+    kdgap: Command, config: Config
+) -> None:
+    words = ("data", "imagefolder", "--data-root", "flowers", "--image-size", 8)
+    (note,) = [x for x in kdgap(*words).stderr.splitlines() if "validation images" in x]
+    found = re.search(r"give val_size: (\d+)", note)
+    assert found is not None
+    keys = {"data": "imagefolder", "data_root": "flowers", "image_size": 8, "batch_size": 2}
+    done = kdgap("train", config(**keys, output_dir="usual"))
+    assert done.returncode == 2
+    assert f"give a smaller val_size, such as {found[1]} " in done.stderr
+    assert kdgap("train", config(**keys, val_size=int(found[1]))).returncode == 0
+    assert "validation images" not in kdgap("data", "digits").stderr
+
+
+def test_bad_images_are_named_together(kdgap: Command, flowers: Path, refused: Refused) -> None:
+    words = ("data", "imagefolder", "--data-root", "flowers", "--image-size", 8)
+    (flowers / "test" / "a" / "1.png").write_text("no image")
+    error = refused(kdgap, *words)
+    assert error.startswith("flowers/test/a/1.png: cannot be read: its content is not PNG")
+    assert error.endswith("; repair, convert or remove it")
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    for number in range(12):
+        name = flowers / "train" / "b" / f"{number:02}-of-a-name-as-long-as-cameras-give-them.jpg"
+        name.write_text(pointer if number else "<!DOCTYPE html><html>Sign in</html>")
+    error = refused(kdgap, *words)
+    assert error.startswith("13 images cannot be used: flowers/train/b/00-")
+    assert "00-of-a-name-as-long-as-cameras-give-them.jpg: is a web page: download" in error
+    assert "09-of-a-name-as-long-as-cameras-give-them.jpg: is a Git LFS pointer: `git" in error
+    assert "/10-" not in error
+    assert "and 3 more; repair, convert or remove them" in error

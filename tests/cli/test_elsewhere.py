@@ -17,7 +17,6 @@ import typer
 from PIL import Image
 
 from kdgap.cli.app import app
-from kdgap.errors import KdgapError
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import StudyDirectory
 from kdgap.study.places import Origin
@@ -86,24 +85,6 @@ def _write(path: Path, **keys: object) -> Path:
     lines = [f"{key}: {json.dumps(value)}\n" for key, value in (KEYS | keys).items()]
     path.write_text("".join(lines))
     return path
-
-
-@pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `kdgap run` do its worker's command in this process."""
-
-    class Supervisor:
-        def __init__(self, study: Path, _: Any, places: list[str], *__: Any) -> None:
-            self._words = ["worker", str(study), "--device", "cpu", *places]
-
-        def run(self) -> tuple[int, str]:
-            try:
-                app(self._words, standalone_mode=False)
-            except KdgapError as error:
-                return error.exit_code, str(error)
-            return 0, ""
-
-    monkeypatch.setattr("kdgap.study.supervise.Supervisor", Supervisor)
 
 
 def _options(command: str) -> set[str]:

@@ -83,18 +83,23 @@ def finished(_finished: Path, workdir: Path) -> Path:
 def ready(
     kdgap: Command, foreign: Path, finished: Path, workdir: Path, digits_teacher: Path
 ) -> Path:
-    """A folder with an import, a study that has not begun, one that is done, a run, and weights."""
+    """A folder with an import, a study that has not begun, one that is done, runs, and weights."""
     assert kdgap("import", foreign, "--out", "im").returncode == 0
     (workdir / "study.yaml").write_text(json.dumps(STUDY))
     start_study(open_study(workdir / "study.yaml", {}, workdir / "st"), lambda _: None)
     shutil.copytree(digits_teacher, workdir / "run")
+    keys = {"data": "digits", "model": "resnet8", "width": 0.0625, "epochs": 1, "limit": 64}
+    (workdir / "shut.yaml").write_text(json.dumps(keys | {"output_dir": "shut"}))
+    assert kdgap("train", "shut.yaml", "--no-test").returncode == 0
     shutil.copy(digits_teacher / "checkpoint_best.safetensors", workdir / "w.safetensors")
     return workdir
 
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Return what every file holds, but for locks, which hold nothing of anybody's."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+    paths = (
+        path for path in folder.rglob("*") if path.is_file() and path.name.lstrip(".") != "lock"
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
@@ -126,6 +131,7 @@ WALK: list[tuple[tuple[str, ...], int]] = [
     (("data", "digits", "--sheet", "sheet.png"), 1),
     (("evaluate", "w.safetensors", "--write-card"), 5),
     (("evaluate", "run"), 5),
+    (("evaluate", "shut"), 2),
 ]
 """A command, and how many calls further the next one fails."""
 
@@ -205,6 +211,9 @@ def test_a_report_without_room_is_no_study_without_results(
         (("import", "theirs", "--out", "new"), "runs.jsonl", 2),
         (("import", "theirs", "--out", "new"), "import.json", 2),
         (("data", "digits", "--sheet", "s.png"), "s.png", 2),
+        (("evaluate", "shut"), "timing.json", 2),
+        (("evaluate", "shut"), "test.json", 3),
+        (("evaluate", "shut"), "results.json", 3),
     ],
 )
 def test_nothing_was_written_is_said_only_where_it_is_so(

@@ -18,8 +18,10 @@ from PIL import Image
 
 from kdgap import terminal
 from kdgap.cli.app import app
+from kdgap.errors import one_line
 from kdgap.files import json_text, parse_json
 from kdgap.study.workspace import open_study, start_study
+from kdgap.text import shown
 from tests.store.foreign_files import PLAIN, history, write
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -198,6 +200,14 @@ def test_files_that_are_looked_at_are_as_safe(kdgap: Command, archive: Path) -> 
 )
 def test_what_has_an_effect_is_shown_as_an_escape(given: str, shown: str) -> None:
     assert terminal.visible(given) == shown
+
+
+def test_one_line_is_one_line_by_one_rule() -> None:
+    given = "a\nb\tc \x1b[31m\u202e猫"
+    assert terminal.visible(given, one_line=True) == "a\\nb\\tc \\x1b[31m\\u202e猫"
+    assert one_line(given) == "a b c \\x1b[31m\\u202e猫"
+    assert shown(f"{given}\udcff") == "a\\nb\\tc \\x1b[31m\\u202e猫\\xff"
+    assert one_line("x" * 20, 10) == "x" * 9 + "…"
 
 
 def test_no_character_that_steers_is_forgotten() -> None:

@@ -120,7 +120,10 @@ def test_no_runs_are_one_line_with_what_to_run(
     assert refused(figures_door) == "runs: no such folder; runs come from: bash tools/run_final.sh"
     (workdir / "runs").mkdir()
     said = refused(figures_door)
-    assert "runs: holds no results.json; runs come from: bash tools/run_final.sh" in said
+    assert said == (
+        "runs: holds no results.json (each run's stands in a folder of its own, at any depth);"
+        " runs come from: bash tools/run_final.sh"
+    )
 
 
 def test_a_missing_baseline_is_named_and_nothing_is_drawn(

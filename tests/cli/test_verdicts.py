@@ -127,8 +127,8 @@ WIDE = """
 │ other        │ 0 │ –            │                      │          │          │              │              │
 │   Logit-KD   │ 1 │ 95.00        │                    – │ –        │ –        │ inconclusive │              │
 └──────────────┴───┴──────────────┴──────────────────────┴──────────┴──────────┴──────────────┴──────────────┘
-Mind: quick. Gains over the baseline of the same student; Welch intervals. Verdicts: Holm over 3 gains,
-equivalence within ±0.2 pp. * = significant after correction. Configurations tried: Logit-KD 4, Feature-KD 1.
+Mind: quick. Gains over the baseline of the same student; Welch intervals. Verdicts: Holm over 3 gains, equivalence
+within ±0.2 pp. * = significant after correction. Configurations tried: Logit-KD 4, Feature-KD 1.
 """  # noqa: E501
 NARROW = """
 ┏━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓
@@ -143,8 +143,8 @@ NARROW = """
 Mind: quick. Gains over the baseline of the same
 student; Welch intervals. Verdicts: Holm over 3 gains,
 equivalence within ±0.2 pp. * = significant after
-correction. Configurations tried: Logit-KD 4,
-Feature-KD 1.
+correction. Configurations tried: Logit-KD 4, Feature-KD
+1.
 """
 REST = """
 Claim “It gains”: established; +0.30 pp [+0.07, +0.53].

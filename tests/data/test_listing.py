@@ -14,9 +14,10 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from kdgap import disk
 from kdgap.data import Dataset, Request, listing, load_dataset
-from kdgap.data.listing import Listing, remark, shown
+from kdgap.data.listing import Listing, remark
 from kdgap.data.pixels import is_image
 from kdgap.errors import BadInputError
+from kdgap.text import shown
 
 SIDE = 8
 

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from kdgap.errors import BadInputError
 from kdgap.spec import (
     DataSpec,
     MethodSpec,
@@ -22,6 +23,7 @@ from kdgap.spec import (
     identity,
     run_id,
 )
+from kdgap.spec.validation import build
 
 FULL = RunSpec(
     data=DataSpec(name="imagefolder", image_size=64, augmentation="crop", val_size=500, limit=100),
@@ -277,3 +279,14 @@ def test_a_students_id_moves_with_its_teachers() -> None:
     kept = trained("resnet20", teacher=trained("resnet50", "imagenet"))
     assert run_id(kept).startswith("99f0c8a4d534")
     assert not run_id(trained("resnet20", teacher=trained("resnet50"))).startswith("b424942cd5be")
+
+
+def test_a_bad_model_is_the_only_complaint() -> None:
+    values: dict[str, Any] = {
+        "data": {"name": "digits", "val_size": 100},
+        "model": {"name": 3},
+        "method": {"name": "none"},
+    }
+    with pytest.raises(BadInputError) as refused:
+        build(RunSpec, values, lambda _: "file", RunSpec.model_fields)
+    assert str(refused.value) == "file: model: should be a valid string, got 3"

@@ -21,7 +21,7 @@ from kdgap import disk
 from kdgap.errors import BadInputError
 from kdgap.judge.load import load
 from kdgap.report.collect import collect
-from kdgap.store import archives, copies, found, gate, merging, sources, splits
+from kdgap.store import archives, copies, found, gate, instead, merging, sources, splits
 from kdgap.store.gate import OddFileError, read_object
 from kdgap.store.imported import import_runs
 from tests.store.foreign_files import FINAL, PLAIN, findings, history, write
@@ -298,14 +298,14 @@ def test_a_large_file_is_read_to_its_bound(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_hint_looks_at_few_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "MOST_LOOKED_AT", 50)
+    monkeypatch.setattr(instead, "MOST_LOOKED_AT", 50)
     for number in range(200):
         (tmp_path / "a" / str(number)).mkdir(parents=True)
     write(tmp_path, "b/c/d/seed0")
     (tmp_path / "b" / "round").symlink_to(tmp_path, target_is_directory=True)
     with pytest.raises(BadInputError, match=r"no import$"):
         load(tmp_path)
-    monkeypatch.setattr(sources, "MOST_LOOKED_AT", 10_000)
+    monkeypatch.setattr(instead, "MOST_LOOKED_AT", 10_000)
     with pytest.raises(BadInputError, match="kdgap import"):
         load(tmp_path)
 

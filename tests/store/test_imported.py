@@ -11,7 +11,8 @@ import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.store import found
-from kdgap.store.imported import IMPORT, RUNS, ImportedDirectory, import_runs
+from kdgap.store.imported import RUNS, ImportedDirectory, import_runs
+from kdgap.store.instead import IMPORT
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, SELECT, findings, history, write
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "reference_runs" / "runs.zip"

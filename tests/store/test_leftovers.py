@@ -62,7 +62,7 @@ def leave_temporaries(directory: StudyDirectory, ended: int) -> int:
 
 def leave_live(directory: StudyDirectory, ended: int) -> int:
     for ending in ("json", "new"):
-        (directory.path / "live" / f"{socket.gethostname()}-{ended}.{ending}").write_text("{")
+        (directory.path / "live" / f"{machine()}-{ended}.{ending}").write_text("{")
     return 2
 
 
@@ -144,7 +144,7 @@ def test_what_somebody_holds_stays(directory: StudyDirectory) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
     about = {"pid": holders[0].pid, "host": socket.gethostname()}
-    live = directory.path / "live" / f"{about['host']}-{about['pid']}.json"
+    live = directory.path / "live" / f"{machine()}-{about['pid']}.json"
     live.write_text(json.dumps(about))
     for place in (directory.path, run.path, directory.path / "locked"):
         (place / f".tmp-{machine()}-{holders[1].pid}-{HEX}").write_text("being written")

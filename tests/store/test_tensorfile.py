@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from kdgap.errors import TeacherError
-from kdgap.store.card import read_card
+from kdgap.spec import ModelSpec
+from kdgap.store.card import Card, read_card
 from kdgap.store.tensorfile import MAX_HEADER, MAX_TENSORS, NotSafetensorsError, read_header
-from kdgap.store.weights import DTYPES, read_state, read_tensors
+from kdgap.store.weights import DTYPES, read_tensors, read_weights, weight_hash, write_weights
 
 
 def file_of(header: object, data: bytes = b"") -> bytes:
@@ -119,7 +120,8 @@ import resource, sys
 from pathlib import Path
 from types import SimpleNamespace
 from kdgap.errors import TeacherError
-from kdgap.store.card import read_card
+from kdgap.spec import ModelSpec
+from kdgap.store.card import Card, read_card
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
     try:
@@ -139,26 +141,43 @@ print((after - before) * (1 if sys.platform == "darwin" else 1024))
     assert int(grown) < 4 * MAX_HEADER
 
 
+def large(folder: Path) -> Path:
+    """A weights file with a card, and 4,000 bytes of tensors."""
+    path, state = folder / "large.safetensors", {"a": torch.zeros(4000, dtype=torch.uint8)}
+    card = Card(
+        model=ModelSpec(name="resnet8"),
+        classes=("a", "b"),
+        channels=1,
+        image_size=(8, 8),
+        mean=(0.5,),
+        std=(0.5,),
+        data="digits",
+        fingerprint=None,
+        weight_hash=weight_hash(state),
+        checkpoint="converted",
+    )
+    write_weights(path, state, card)
+    return path
+
+
 def test_tensors_larger_than_memory_are_refused_before_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "large.safetensors"
-    path.write_bytes(file_of({"a": entry(0, 4000)}, bytes(4000)))
+    path = large(tmp_path)
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=3999))
     monkeypatch.setattr("torch.empty", lambda *_, **__: pytest.fail("a tensor was made"))
     with pytest.raises(TeacherError, match="of memory are free"):
-        read_state(path)
+        read_weights(path)
 
 
 def test_a_limit_of_the_process_counts_as_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "large.safetensors"
-    path.write_bytes(file_of({"a": entry(0, 4000)}, bytes(4000)))
-    assert read_state(path)["a"].shape == (4000,)
+    path = large(tmp_path)
+    assert read_weights(path)[0]["a"].shape == (4000,)
     monkeypatch.setattr("resource.getrlimit", lambda _: (2**20, 2**20))
     with pytest.raises(TeacherError, match="of memory are free"):
-        read_state(path)
+        read_weights(path)
 
 
 # Fuzz
@@ -238,7 +257,7 @@ def test_a_pipe_and_a_locked_file_are_one_line(tmp_path: Path) -> None:
     folder = tmp_path / "folder.safetensors"
     folder.mkdir()
     with pytest.raises(TeacherError, match=r"folder\.safetensors: Is a directory"):
-        read_state(folder)
+        read_weights(folder)
 
 
 def test_a_file_that_shrinks_while_it_is_read_is_refused() -> None:

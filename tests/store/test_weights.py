@@ -17,7 +17,6 @@ from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, MeasuredAccuracy, is_pickle, read_card
 from kdgap.store.weights import (
     copy_state,
-    read_state,
     read_weights,
     safetensors_bytes,
     weight_hash,
@@ -269,7 +268,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused(path: Path, name: str) -> None:
     path.write_bytes(HOSTILE[name])
-    for read in (read_state, read_weights):
+    for read in (read_card, read_weights):
         with pytest.raises(TeacherError, match=path.name) as caught:
             read(path)
         assert "\n" not in str(caught.value)
@@ -316,7 +315,7 @@ def test_a_pickle_under_any_name_is_refused_and_never_executed(
 ) -> None:
     path, mark = tmp_path / f"weights{suffix}", tmp_path / "executed"
     path.write_bytes(pickle.dumps({"model": _Hostile(mark)}, protocol))
-    for read in (read_card, read_state, read_weights):
+    for read in (read_card, read_weights):
         with pytest.raises(TeacherError):
             read(path)
     assert not mark.exists()

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _WORDS = {2: "interrupted", 15: "told to stop"}
 """SIGINT and SIGTERM."""
+BOXED_COLUMNS = 80
+"""What the boxes of help take at least."""
+LONGEST_ERROR = 2000
+"""Characters; ten files with their folders are named in about half of it."""
 
 
 class _EndedError(BaseException):
@@ -92,14 +96,31 @@ def run(app: typer.Typer) -> NoReturn:
     before = files.changes()
     with terminal.guarded() as answers:
         try:
-            code, words = _outcome(app)
+            code, words = _outcome(_fitting(app))
         except (OSError, MemoryError, RecursionError, UnicodeError) as error:
             code, words = _broken(error, changed=files.changes() > before)
         if answers.failure is not None and not answers.reader_left and code == 0:
             code, words = _unanswered(answers.failure, changed=files.changes() > before)
         if words:
-            terminal.tell(one_line(words, 600))
+            terminal.tell(one_line(words, LONGEST_ERROR))
     sys.exit(code)
+
+
+def _fitting(app: typer.Typer) -> typer.Typer:
+    """Return an application whose help is plain lines where boxes would cut words short."""
+    import shutil
+    from copy import copy
+
+    from kdgap.terminal import LEAST_COLUMNS
+
+    columns = shutil.get_terminal_size().columns
+    if columns >= BOXED_COLUMNS:
+        return app
+    app, info = copy(app), copy(app.info)
+    width = {"terminal_width": max(columns, LEAST_COLUMNS)}
+    info.context_settings = {**(info.context_settings or {}), **width}
+    app.info, app.rich_markup_mode = info, None
+    return app
 
 
 def _unanswered(failure: OSError, *, changed: bool) -> tuple[int, str]:

@@ -33,9 +33,10 @@ def data(
 ) -> None:
     """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
     from kdgap.cli.printing import print_json, print_table, say
-    from kdgap.data import DATASETS, Request, listing, load_dataset, pixels
+    from kdgap.data import DATASETS, Request, listing, load_dataset, pixels, smaller_val_size
     from kdgap.data.contact import contact_sheet
     from kdgap.store.record import export_bytes
+    from kdgap.text import shown
 
     dataset = load_dataset(name, Request(data_root, image_size, download))
     counts = {
@@ -48,7 +49,7 @@ def data(
         "summary": entry.summary,
         "citation": entry.citation,
         "source": dataset.source,
-        "data_root": listing.shown(data_root),
+        "data_root": shown(data_root),
         "fingerprint": dataset.fingerprint,
         "image": [dataset.channels, *dataset.image_size],
         "train": len(dataset.train),
@@ -67,12 +68,19 @@ def data(
     if sheet is not None:
         export_bytes(sheet, contact_sheet(dataset))
         say(f"contact sheet: {sheet}")
+    smaller = smaller_val_size(entry.val_size, len(dataset.train))
+    if smaller:
+        say(
+            f"note: {entry.val_size} validation images, as is usual, leave no training image of"
+            f" {len(dataset.train)}; give val_size: {smaller} beside the data, or to evaluate"
+            f" --val-size {smaller}"
+        )
     if as_json:
         print_json(about)
         return
     hidden = ("classes", "class_counts", "name", "left_out")
-    shown = {key: v for key, v in about.items() if key not in hidden and v is not None}
-    rows = [(key.replace("_", " "), _text(v)) for key, v in shown.items()]
+    told = {key: v for key, v in about.items() if key not in hidden and v is not None}
+    rows = [(key.replace("_", " "), _text(v)) for key, v in told.items()]
     if left_out is not None:
         rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)

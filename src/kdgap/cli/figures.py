@@ -66,6 +66,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     """
     from tempfile import TemporaryDirectory
 
+    from kdgap.advice import command
     from kdgap.errors import BadInputError
     from kdgap.judge.imported_evidence import evidence_of
     from kdgap.judge.load import load
@@ -75,7 +76,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
 
     doors = "bash tools/run_final.sh"
     if StudyDirectory(path).exists():
-        return load(path), f"kdgap run {path}"
+        return load(path), command("run", path)
     if ImportedDirectory(path).exists():
         return load(path), "kdgap import, with the files of these runs as well"
     if not path.exists():

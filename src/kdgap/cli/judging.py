@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from kdgap.advice import command
 
 if TYPE_CHECKING:
     from kdgap.judge.evidence import Evidence
@@ -76,7 +77,7 @@ def import_(
         print_json(about)
         return
     print_import(about, runs)
-    say(f"Next: kdgap analyze {quote(str(directory.path))}")
+    say(f"Next: {command('analyze', directory.path)}")
 
 
 def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
@@ -154,8 +155,8 @@ def analyze(
         return
     print_verdicts(analysis)
     say(f"Analysis: {folder}/analysis.json, with tables as Markdown, LaTeX and CSV beside it")
-    more = f" --claims {quote(str(claims))}" if claims else ""
-    say(f"Next: kdgap report {quote(str(source))}{more}")
+    more = ("--claims", claims) if claims else ()
+    say(f"Next: {command('report', source, *more)}")
     refuse_damaged(evidence)
 
 

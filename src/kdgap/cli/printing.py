@@ -5,16 +5,23 @@ has the rule: no failure to show anything stops or fails the work.
 """
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
+from kdgap import terminal
 from kdgap.files import json_text
 from kdgap.terminal import LEAST_COLUMNS, visible
+
+_WORD = re.compile(r"(?:^ *)?\S+", re.MULTILINE)
+"""A word, with the spaces that it is indented by."""
 
 
 class _Console(Console):
@@ -65,7 +72,8 @@ def answer(text: str, *, wrap: bool = False) -> None:
 
     What a program reads stays one line, whatever it is asked.
     """
-    out.print(markup(text), soft_wrap=not (wrap and out.is_terminal))
+    shown = _shown(visible(text, one_line=True))
+    out.print(escape(shown), soft_wrap=not (wrap and out.is_terminal))
 
 
 def print_json(value: object) -> None:
@@ -82,19 +90,88 @@ def print_table(
     """Print a table; numbers are expected as text, a None is shown as a dash.
 
     Columns after the first are right-aligned where every cell starts with a digit or a sign. A cell
-    may have several lines.
+    may have several lines. Where the columns would break words, the lines between them go; where
+    that is not enough, every row is a list of its own.
     """
-    table = Table(
-        title=markup(title) or None, title_justify="left", caption=markup(caption) or None
-    )
-    table.caption_justify = "left"
-    for number, name in enumerate(columns):
-        cells = [str(row[number]) for row in rows if row[number] is not None]
-        numeric = bool(cells) and all(cell[:1] in "0123456789+-−" for cell in cells)
-        table.add_column(markup(name), justify="right" if numeric else "left", overflow="fold")
+    if title:
+        _aside(title, "table.title", wrap=out.is_terminal)
+    named = [_shown(name) for name in columns]
+    cells = [["–" if cell is None else _shown(str(cell)) for cell in row] for row in rows]
+    numeric = [
+        _is_numeric([str(row[at]) for row in rows if row[at] is not None])
+        for at in range(len(columns))
+    ]
+    texts = [[name, *(row[at] for row in cells)] for at, name in enumerate(named)]
+    boxed = len(columns) > 2 and _fitted(texts, out.width - 3 * len(columns) - 1)
+    if len(columns) <= 2 or boxed:
+        _print_columns(Table(), named, cells, numeric, boxed or None)
+    elif open_widths := _fitted(texts, out.width - 2 * (len(columns) - 1)):
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+        _print_columns(table, named, cells, numeric, open_widths)
+    else:
+        _print_lists(named, cells)
+    if caption:
+        _aside(caption, "table.caption", wrap=True)
+
+
+def _shown(text: str) -> str:
+    """Return text as it will stand on the terminal, so that it is measured as such."""
+    return terminal.written(visible(text), out.encoding)
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    return bool(cells) and all(cell[:1] in "0123456789+-−" for cell in cells)
+
+
+def _aside(text: str, style: str, *, wrap: bool) -> None:
+    shown = _shown(visible(text, one_line=True))
+    out.print(escape(shown), style=style, soft_wrap=not wrap)
+
+
+def _fitted(columns: list[list[str]], room: int) -> list[int] | None:
+    """Return a width for each column of texts so that no word breaks; None if that cannot be."""
+    wanted = [max(cell_len(line) for text in one for line in text.split("\n")) for one in columns]
+    widths = [
+        max(cell_len(word) for text in one for word in _WORD.findall(text) or [""])
+        for one in columns
+    ]
+    left = room - sum(widths)
+    if left < 0:
+        return None
+    for _ in range(min(left, sum(wanted) - sum(widths))):
+        lacking = [want - width for want, width in zip(wanted, widths, strict=True)]
+        widths[lacking.index(max(lacking))] += 1
+    return widths
+
+
+def _print_columns(
+    table: Table,
+    columns: Sequence[str],
+    rows: list[list[str]],
+    numeric: Sequence[bool],
+    widths: list[int] | None,
+) -> None:
+    for at, name in enumerate(columns):
+        table.add_column(
+            escape(name),
+            justify="right" if numeric[at] else "left",
+            overflow="fold",
+            width=widths[at] if widths else None,
+        )
     for row in rows:
-        table.add_row(*("–" if cell is None else escape(visible(str(cell))) for cell in row))
+        table.add_row(*map(escape, row))
     out.print(table)
+
+
+def _print_lists(columns: Sequence[str], rows: list[list[str]]) -> None:
+    """Print each row as its first cell, and below it a line for each of the others."""
+    for first, *others in rows:
+        out.print(escape(" ".join(first.split("\n"))), style="table.header")
+        for name, cell in zip(columns[1:], others, strict=True):
+            text = "\n".join(line.strip() for line in cell.split("\n"))
+            if text:
+                said = escape(f"{name}: {text}" if name else text)
+                out.print(Padding(said, (0, 0, 0, 2), expand=False))
 
 
 def percent(share: float | None) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdgap.advice import command
 from kdgap.cli.given import DataRoot, GivenTeachers
 from kdgap.cli.study import Out, StudyArgument
 from kdgap.files import remove, remove_at_once
@@ -43,7 +44,8 @@ def _directory(study: Path, out: Path | None) -> "StudyDirectory":
     spec, _ = read_study(yamlio.load(study), {})
     directory = StudyDirectory(out or Path("runs") / spec.name)
     if directory.exists() and directory.plan()["study"] != spec.model_dump(mode="json"):
-        say(f"note: {study} is not what was last run in {directory.path}; kdgap plan compares")
+        compare = command("plan", study, *(("--out", out) if out else ()))
+        say(f"note: {study} is not what was last run in {directory.path}; `{compare}` compares")
     return directory
 
 
@@ -222,8 +224,8 @@ def _named(workspace: "Workspace", plan: "Plan", named: str) -> "PlannedRun":
     found = [p for p in plan.runs.values() if named and p.id.startswith(named.lower())]
     if not found:
         raise BadInputError(
-            f"{place} plans no run whose id begins so; `kdgap status {directory.path} --json`"
-            " lists them"
+            f"{place} plans no run whose id begins so;"
+            f" `{command('status', directory.path, '--json')}` lists them"
         )
     if len(found) > 1:
         raise BadInputError(

@@ -1,12 +1,12 @@
 """`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
 
-import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdgap.advice import command
 from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def run(
         raise WorkerError(words, code)
     if unwritten:
         raise RunFailedError(
-            f"{unwritten}; all runs are kept: make room, then `kdgap report {directory.path}`"
+            f"{unwritten}; all runs are kept: make room, then `{command('report', directory.path)}`"
         )
 
 
@@ -144,7 +144,7 @@ def _judge(
 
     evidence = study_evidence(directory)
     if not any(run.test for run in evidence.runs):
-        say(f"nothing was tested yet; `kdgap status {directory.path}` says how far it is")
+        say(f"nothing was tested yet; `{command('status', directory.path)}` says how far it is")
         return
     analysis = analyse(evidence)
     if as_json:
@@ -154,7 +154,7 @@ def _judge(
     target = directory.path / "report.html"
     write_report(evidence, analysis, target)
     if not as_json:
-        say(f"Report: {target}   Explore: kdgap explore {shlex.quote(str(directory.path))}")
+        say(f"Report: {target}   Explore: {command('explore', directory.path)}")
 
 
 def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
@@ -171,15 +171,15 @@ def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
     damaged, failed = found.count("damaged"), found.count("failed") + found.count("blocked")
     if damaged:
         raise StoreDamagedError(
-            f"{directory.path}: {damaged} damaged, left out of every number; `kdgap clean"
-            f" {directory.path}` removes them so that they are trained again"
+            f"{directory.path}: {damaged} damaged, left out of every number;"
+            f" `{command('clean', directory.path)}` removes them so that they are trained again"
         )
     if found.faults:
         raise StoreDamagedError(found.faults[0])
     if failed:
         raise RunFailedError(
             f"{directory.path}: {failed} runs failed or are blocked by one that did; the rest is"
-            f" done. `kdgap clean {directory.path}` lets them be tried again"
+            f" done. `{command('clean', directory.path)}` lets them be tried again"
         )
     left = [row for row in found.rows if row.state in ("new", "interrupted")]
     undone = len(left) + found.open_runs
@@ -218,5 +218,5 @@ def worker(
         path = workspace.directory.path
         raise StoreDamagedError(
             f"{path}: {len(runner.damaged)} damaged, and what needs it waits: {runner.damaged[0]};"
-            f" `kdgap clean {path}` removes what is damaged, then start it again"
+            f" `{command('clean', path)}` removes what is damaged, then start it again"
         )

@@ -3,7 +3,7 @@
 from kdgap.data import cifar, digits, folder  # noqa: F401  (registers the data sets)
 from kdgap.data.dataset import DATASETS, Dataset, Images, Request, Shape, load_dataset
 from kdgap.data.stream import BatchStream, normalise
-from kdgap.data.subset import Parts, split_dataset
+from kdgap.data.subset import Parts, needed_val_size, smaller_val_size, split_dataset
 
 __all__ = [
     "DATASETS",
@@ -14,6 +14,8 @@ __all__ = [
     "Request",
     "Shape",
     "load_dataset",
+    "needed_val_size",
     "normalise",
+    "smaller_val_size",
     "split_dataset",
 ]

@@ -10,11 +10,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from kdgap.data.dataset import Decoded, Images, fingerprint
-from kdgap.data.listing import shown
 from kdgap.data.pixels import decoder_version
+from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError
 from kdgap.files import file_hash, make_folder, write_volatile
 from kdgap.paths import cache_folder
+from kdgap.text import shown
 
 _FORMAT = "1"  # raised whenever what a cache file holds changes
 
@@ -28,13 +29,17 @@ def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
         BadInputError: naming a file that cannot be read.
     """
     digest = sha256("\0".join([_FORMAT, decoder_version(), *map(str, parameters)]).encode())
+    problems = []
     for path in files:
         try:
             found = file_hash(path)
         except OSError as error:
-            raise BadInputError(f"{shown(path)}: {error.strerror}; repair or remove it") from None
+            problems.append((shown(path), error.strerror or str(error)))
+            continue
         name = str(path.relative_to(root)).encode("utf-8", "surrogateescape")
         digest.update(name + f"\0{found}\0".encode())
+    if problems:
+        raise BadInputError(unusable(problems, "files", "repair or remove"))
     return digest.hexdigest()
 
 

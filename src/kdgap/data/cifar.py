@@ -9,17 +9,18 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 import numpy as np
 import torch
 
+from kdgap.advice import command
 from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import decode_text, make_folder, open_file
 from kdgap.leftovers import scratch_prefix
+from kdgap.placeholder import HEAD_BYTES, placeholder
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32
@@ -122,7 +123,7 @@ def _load(layout: _Layout, request: Request) -> Decoded:
 
 
 def _not_found(layout: _Layout, root: Path) -> str:
-    download = f"kdgap data {layout.name} --download --data-root {quote(str(root))}"
+    download = command("data", layout.name, "--download", "--data-root", root)
     return (
         f"{layout.name} not found under {root}: looked for train-*.parquet and test-*.parquet"
         f" (also in plain_text/, data/, {layout.name}/), {layout.binary}/ and {layout.python}/;"
@@ -175,9 +176,12 @@ def _from_binary(layout: _Layout, folder: Path) -> Decoded:
 def _read_binary(layout: _Layout, path: Path) -> Images:
     row = layout.label_bytes + _BYTES
     try:
-        raw = np.frombuffer(_read(path, _IMAGES_AT_MOST * row), dtype=np.uint8)
+        content = _read(path, _IMAGES_AT_MOST * row)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror}") from None
+    if what := placeholder(content[:HEAD_BYTES]):
+        raise BadInputError(f"{path}: {what}")
+    raw = np.frombuffer(content, dtype=np.uint8)
     if len(raw) == 0 or len(raw) % row:
         raise BadInputError(f"{path}: {len(raw):,} bytes are no whole number of {row}-byte images")
     rows = raw.reshape(-1, row)

@@ -4,7 +4,6 @@ A data set is one function from a `Request` to `Decoded`, entered with `@dataset
 """
 
 import hashlib
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from kdgap.advice import command
 from kdgap.data.copies import image_numbers
 from kdgap.data.listing import LeftOut
 from kdgap.errors import BadInputError
@@ -202,10 +202,10 @@ def load_dataset(name: str, request: Request) -> Dataset:
     )
     wrong = _unlike_published(entry, dataset)
     if wrong:
-        place = shlex.quote(str(request.root / "whole"))  # an empty folder: nothing old is in it
+        place = request.root / "whole"  # an empty folder: nothing old is in it
         raise BadInputError(
             f"{name} under {request.root} ({dataset.source}): {wrong}; bring back its own files, or"
-            f" fetch it whole: `kdgap data {name} --download --data-root {place}`"
+            f" fetch it whole: `{command('data', name, '--download', '--data-root', place)}`"
         )
     return dataset
 

@@ -8,10 +8,12 @@ import torch
 
 from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, dataset, require_memory
-from kdgap.data.listing import VALIDATION, Listing, shown
+from kdgap.data.listing import VALIDATION, Listing
 from kdgap.data.pixels import ImageError, decoders, fitted, is_image
+from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError
 from kdgap.files import open_file
+from kdgap.text import shown
 
 
 @dataset(
@@ -52,25 +54,39 @@ def imagefolder(request: Request) -> Decoded:
     files = [path for path, _ in (*train.images, *test.images)]
 
     def decode() -> Decoded:
-        parts = (_decode(train.images, size), _decode(test.images, size))
-        return Decoded(*parts, train.classes, "imagefolder")
+        problems: list[tuple[str, str]] = []
+        parts = [_decode(part.images, size, problems) for part in (train, test)]
+        if problems:
+            raise BadInputError(unusable(problems, "images", "repair, convert or remove"))
+        return Decoded(parts[0], parts[1], train.classes, "imagefolder")
 
     decoded = decoded_once(content_key(root, files, "imagefolder", size), decode)
     return replace(decoded, left_out=listing.left_out())
 
 
-def _decode(samples: list[tuple[Path, int]], size: int) -> Images:
+def _decode(samples: list[tuple[Path, int]], size: int, problems: list[tuple[str, str]]) -> Images:
+    """Decode the images of a part; note what is wrong with those that cannot be used."""
     with decoders() as pool:
         rows = list(pool.map(lambda sample: _open(sample[0], size), samples))
-    pixels = torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
-    return Images(pixels, torch.tensor([label for _, label in samples], dtype=torch.int64))
+    problems += [
+        (shown(path), row)
+        for (path, _), row in zip(samples, rows, strict=True)
+        if isinstance(row, str)
+    ]
+    whole = [row for row in rows if not isinstance(row, str)]
+    if problems:
+        whole = whole[:0]  # for nothing will be made of them
+    pixels = np.stack(whole) if whole else np.empty((0, size, size, 3), np.uint8)
+    labels = torch.tensor([label for _, label in samples], dtype=torch.int64)
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels)
 
 
-def _open(path: Path, size: int) -> np.ndarray:
+def _open(path: Path, size: int) -> np.ndarray | str:
+    """Return an image's pixels, or why it cannot be used."""
     try:
         with open_file(path) as stream:
             return fitted(stream, size)
     except OSError as error:
-        raise BadInputError(f"{shown(path)}: {error.strerror}; repair or remove it") from None
+        return error.strerror or str(error)
     except ImageError as error:
-        raise BadInputError(f"{shown(path)}: {error}; repair, convert or remove it") from None
+        return str(error)

@@ -27,6 +27,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError
 from kdgap.files import names_in
+from kdgap.text import shown
 
 HIDDEN = "the name begins with a dot"
 SYSTEM = "left behind by a system"
@@ -89,12 +90,6 @@ class Listed:
 
     classes: tuple[str, ...]
     images: list[Sample]
-
-
-def shown(path: Path | str) -> str:
-    """Return a path as one printable line, whatever bytes are in its name."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from kdgap import child
 from kdgap.columns import IMAGE, LABEL, MAX_SECONDS
 from kdgap.data.dataset import Images
 from kdgap.data.pixels import ImageError, decoders, exact
+from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import parse_json
 
@@ -66,9 +67,13 @@ def decode_shards(
         encoded, numbers = _columns(shard, image_column, label_column)
         with decoders() as pool:
             rows = list(pool.map(_decode, encoded, [shape] * len(encoded)))
-        for number, row in enumerate(rows):
-            if isinstance(row, str):
-                raise BadInputError(f"{shard}: image in row {number}: {row}")
+        problems = [
+            (f"image in row {number}", row)
+            for number, row in enumerate(rows)
+            if isinstance(row, str)
+        ]
+        if problems:
+            raise BadInputError(f"{shard}: {unusable(problems, 'images', 'repair')}")
         pixels.append(torch.from_numpy(np.stack(rows)))
         labels.append(torch.from_numpy(numbers))
     return Images(torch.cat(pixels).permute(0, 3, 1, 2).contiguous(), torch.cat(labels))

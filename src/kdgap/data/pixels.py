@@ -33,7 +33,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,6 +43,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, __version__, features
 from kdgap import disk
 from kdgap.errors import one_line
 from kdgap.files import open_file
+from kdgap.placeholder import HEAD_BYTES, placeholder
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 SUFFIXES = frozenset(
@@ -164,6 +165,8 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except UnidentifiedImageError:  # its own text holds a memory address
+        if what := placeholder(_head(stream)):
+            raise ImageError(what) from None
         named = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise ImageError(f"cannot be read: its content is not {named}") from None
     except Exception as error:  # noqa: BLE001  (foreign bytes find every error of a decoder)
@@ -195,6 +198,13 @@ def _scans(content: bytes) -> int:
         count += kind == 0xDA
         place += int.from_bytes(content[place : place + 2], "big")
     return count
+
+
+def _head(stream: BinaryIO) -> bytes:
+    with suppress(OSError):
+        stream.seek(0)
+        return stream.read(HEAD_BYTES)
+    return b""
 
 
 @contextmanager

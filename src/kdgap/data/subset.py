@@ -1,12 +1,16 @@
 """The fixed split into training and validation images, and the cap of a smoke run."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from kdgap.data.copies import Copies, count_copies
-from kdgap.data.dataset import Dataset, Images
+from kdgap.data.dataset import DATASETS, Dataset, Images
+from kdgap.data.listing import Listing
+from kdgap.data.pixels import is_image
 from kdgap.errors import BadInputError
 
 
@@ -18,6 +22,24 @@ class Parts:
     val: Images
     test: Images
     copies: Copies
+
+
+def smaller_val_size(val_size: int, count: int) -> int | None:
+    """Return a validation size that fits so many training images; None where the given one does."""
+    return None if val_size < count else max(1, count // 5)
+
+
+def needed_val_size(name: str, root: Path) -> int | None:
+    """Return what to give as the validation size of a data set; None where the usual one does.
+
+    Nothing is decoded. A folder that cannot be listed is no reason to give any.
+    """
+    if not DATASETS[name].resized:
+        return None
+    with suppress(BadInputError):
+        count = len(Listing(root, is_image).part("train").images)
+        return smaller_val_size(DATASETS[name].val_size, count)
+    return None
 
 
 def split_dataset(
@@ -38,10 +60,10 @@ def split_dataset(
         BadInputError: no training image would be left.
     """
     count = len(dataset.train)
-    if val_size >= count:
+    if smaller := smaller_val_size(val_size, count):
         raise BadInputError(
             f"val_size {val_size:,} leaves no training image: {dataset.name} has {count:,};"
-            " give a smaller val_size (evaluate: --val-size)"
+            f" give a smaller val_size, such as {smaller} (evaluate: --val-size {smaller})"
         )
     order = torch.randperm(count, generator=torch.Generator().manual_seed(split_seed))
     val, train = order[:val_size], order[val_size:]

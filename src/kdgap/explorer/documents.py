@@ -11,12 +11,12 @@
 | `live` | what the runners are doing right now |
 """
 
-import shlex
 import time
 from collections import Counter
 from statistics import fmean
 from typing import Any
 
+from kdgap.advice import quoted
 from kdgap.explorer.judged import claim_entries
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.curves import over_runs
@@ -47,7 +47,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "version": snapshot.version,
         "name": evidence.name,
         "origin": evidence.origin,
-        "command": shlex.quote(str(snapshot.path)),
+        "command": quoted(snapshot.path),
         "description": evidence.description,
         "primary": evidence.primary,
         "chosen_on": _chosen_on(evidence),

@@ -4,12 +4,12 @@ Whatever is hashed into the run's id is written down, defaults included. A field
 has no key for is refused, so that a field which joins the specification later is never left out.
 """
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kdgap import yamlio
+from kdgap.advice import command
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import json_text
 from kdgap.spec import (
@@ -67,7 +67,7 @@ def _flat_file(asked: Any, study: Path) -> str:
     if run_id(run) != asked["id"]:
         raise BadInputError("its run.json has another id than follows from its spec")
     parameters = _parameters(run)
-    keys = _hashed(run, f"kdgap verify {shlex.quote(str(study))} --run {asked['id'][:10]}")
+    keys = _hashed(run, command("verify", study, "--run", asked["id"][:10]))
     if run.teacher is not None:
         weights = Path(run.teacher.weights)
         keys["teacher"] = run.teacher.model.name

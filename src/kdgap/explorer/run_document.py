@@ -1,6 +1,5 @@
 """What the page of one run is made of: the `run/N` document."""
 
-import shlex
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kdgap.advice import command
 from kdgap.errors import KdgapError, UnreadableError, not_read
 from kdgap.explorer.documents import slot_names
 from kdgap.explorer.repeat import repeat
@@ -106,6 +106,5 @@ def _repeat(snapshot: Snapshot, run: Run, asked: Any) -> dict[str, Any] | None:
     """Return the commands that train a run again; None where nothing was asked yet."""
     if asked is None:
         return None
-    place = shlex.quote(str(snapshot.path))
-    verify = f"kdgap verify {place} --run {run.id[:10]}" if run.state == "done" else None
-    return {"verify": verify, **vars(repeat(asked, snapshot.path))}
+    verify = command("verify", snapshot.path, "--run", run.id[:10])
+    return {"verify": verify if run.state == "done" else None, **vars(repeat(asked, snapshot.path))}

@@ -10,7 +10,7 @@ from kdgap.judge.evidence import Evidence
 from kdgap.spec import read_claims
 from kdgap.spec.study import ClaimsFile
 from kdgap.store.imported import ImportedDirectory
-from kdgap.store.sources import holds_results
+from kdgap.store.instead import instead
 from kdgap.store.study import StudyDirectory
 
 
@@ -31,10 +31,7 @@ def load(path: str | Path) -> Evidence:
         return imported_evidence(ImportedDirectory(folder))
     if not folder.exists():
         raise BadInputError(f"{folder}: no such folder")
-    hint = ""
-    if folder.name.endswith((".zip", ".tar", ".tar.gz", ".tgz")) or holds_results(folder):
-        hint = f"; bring somebody's result files in with: kdgap import {folder}"
-    raise BadInputError(f"{folder}: holds no study of ours and no import{hint}")
+    raise BadInputError(f"{folder}: holds no study of ours and no import{instead(folder)}")
 
 
 class GivenClaims(NamedTuple):

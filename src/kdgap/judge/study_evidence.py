@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kdgap.advice import command
 from kdgap.errors import KdgapError, StoreDamagedError, one_line
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
 from kdgap.spec.study import Claim, Slot, Statistics
@@ -30,8 +31,7 @@ def study_evidence(directory: StudyDirectory) -> Evidence:
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
         raise StoreDamagedError(
             f"{directory.path / PLAN}: is missing something or damaged"
-            f" ({type(error).__name__}: {one_line(error, 120)}); `kdgap run` with the study's file"
-            " writes it anew"
+            f" ({type(error).__name__}: {one_line(error, 120)}){directory.again()}"
         ) from None
 
 
@@ -208,9 +208,8 @@ def _provenance(
     said = recorded_facts(plan, records.witnesses).get("data", set())
     if said and said != {as_recorded(data)}:
         how = "is gone" if data is None else "is not what the records say; remove it"
-        raise StoreDamagedError(
-            f"{directory.path}/locked/data.json: {how}: `kdgap run {directory.path}` locks it again"
-        )
+        again = f"`{command('run', directory.path)}` locks it again"
+        raise StoreDamagedError(f"{directory.path}/locked/data.json: {how}: {again}")
     found: dict[str, Any] = {
         "environments": sorted({run.environment for run in runs if run.environment}),
         "data": study["data"],

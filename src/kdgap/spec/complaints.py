@@ -7,6 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import nearest, one_line
 from kdgap.spec.study import StudySpec
+from kdgap.spec.validation import problems
 from kdgap.yamlio import Key
 
 Where = Callable[[Key], str]
@@ -57,7 +58,7 @@ def complaints(
         root: what it should be.
     """
     said: set[tuple[Any, ...]] = set()
-    for item in error.errors(include_url=False):
+    for item in problems(error):
         path = tuple(_keys_in(item["loc"], value))
         if path in said:
             continue

@@ -70,8 +70,10 @@ class ModelSpec(Strict):
     width: float = Field(default=1.0, gt=0, le=16)
 
 
-def numerics_of(model: ModelSpec) -> int:
+def numerics_of(model: ModelSpec | None) -> int:
     """Return the version of the arithmetic that a run of a network has: a part of its id."""
+    if model is None:
+        return NUMERICS_VERSION
     # 4: the CIFAR stem of these starts as torch's own convolutions do, as in the reference study.
     redrawn = ("resnet18", "resnet34", "resnet50", "resnet101")
     return 4 if model.name in redrawn and model.stem == "cifar" else NUMERICS_VERSION
@@ -180,7 +182,8 @@ class RunSpec(Strict):
     recipe: RecipeSpec = Field(default_factory=RecipeSpec)
     precision: Precision = "fp32"
     seed: Seed = 0
-    numerics: int = Field(default_factory=lambda known: numerics_of(known["model"]))
+    # Some versions of pydantic ask for the default beside a bad model, too, which is then unknown.
+    numerics: int = Field(default_factory=lambda known: numerics_of(known.get("model")))
     place: Placement = Field(default_factory=Placement, json_schema_extra=_COSMETIC)
 
     @property

@@ -49,13 +49,19 @@ def build(
         raise BadInputError("; ".join(complaints)) from None
 
 
+def problems(error: ValidationError) -> list[Any]:
+    """Return what pydantic found, without what it could not look at because of that."""
+    found = error.errors(include_url=False)
+    return [item for item in found if item["type"] != "default_factory_not_called"]
+
+
 def _complaints(
     error: ValidationError,
     where: Callable[[str], str],
     known: list[str],
     spelling: Mapping[str, str],
 ) -> Iterable[str]:
-    for item in error.errors(include_url=False):
+    for item in problems(error):
         field = str(item["loc"][0]) if item["loc"] else ""
         key = spelling.get(field, field)
         place = where(key)

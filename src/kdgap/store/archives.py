@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import open_file
+from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.store import found
 from kdgap.store.found import (
     HIDDEN,
@@ -50,13 +51,20 @@ def in_archive(source: Path, passed: PassedOver, total: Total) -> Read:
     except OSError as error:
         raise BadInputError(f"{source}: {error.strerror}") from None
     with stream:
-        head = stream.read(512)
+        head = stream.read(HEAD_BYTES)
         stream.seek(0)
+        if what := placeholder(head):
+            raise BadInputError(f"{source}: {what}")
         known = next((name for magic, name in _OTHER_PACKS.items() if head.startswith(magic)), "")
         if known:
             raise BadInputError(
                 f"{source}: packed as {known}, which is not read; unpack it, or pack it as .zip or"
                 " .tar.gz"
+            )
+        if head.lstrip()[:1] == b"{":
+            raise BadInputError(
+                f"{source}: is one file; result files are called results.json, each in a folder of"
+                " its own: import the folder above them"
             )
         if head.startswith(b"\x1f\x8b"):
             unpacked = gzip.GzipFile(fileobj=stream)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from math import fsum
 from typing import Any
 
+from kdgap.advice import command
 from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, read_bytes
 from kdgap.spec.identity import cell_id, slot_name
@@ -18,7 +19,6 @@ from kdgap.spec.study import Selection, Slot, StudySpec, preregistered
 from kdgap.store.preregistration import is_whole
 from kdgap.store.seal import is_sealed
 from kdgap.store.study import (
-    AGAIN,
     LOCKED,
     PLAN,
     PREREGISTRATION,
@@ -59,7 +59,7 @@ def plan_faults(
         for what in _unlike(planned, study, witness.spec, witnesses) if witness else ():
             yield (
                 f"{directory.path / PLAN}: says another {what} of run {planned['id'][:12]} than its"
-                f" record{AGAIN}"
+                f" record{directory.again()}"
             )
 
 
@@ -135,10 +135,10 @@ def _study_file(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str
     try:
         found = hashlib.sha256(read_bytes(path)).hexdigest()
     except OSError as error:
-        yield f"{path}: {error.strerror}{AGAIN}"
+        yield f"{path}: {error.strerror}{directory.again(own=False)}"
         return
     if found != expected:
-        yield f"{path}: is not what {PLAN} was made from{AGAIN}"
+        yield f"{path}: is not what {PLAN} was made from{directory.again(own=False)}"
 
 
 # Selection
@@ -156,9 +156,9 @@ def selection_faults(
     selection, complete = directory.selection(), plan["selection_complete"]
     if selection is None:
         if complete and asked:
-            yield f"{path}: is gone, though selection is over{AGAIN}"
+            yield f"{path}: is gone, though selection is over{directory.again()}"
         return
-    again = f"; `kdgap run {directory.path}` chooses again"
+    again = f"; `{command('run', directory.path)}` chooses again"
     for key in ("metric", "split", "seeds") if complete and asked else ():
         if selection.get(key) != getattr(asked, key):
             yield f"{path}: another {key} than {PLAN} says{again}"
@@ -216,7 +216,7 @@ def _locked_faults(
             locked[path.stem] = directory.locked(path.stem)
         except StoreDamagedError as error:
             locked[path.stem] = None
-            yield f"{error}; remove it: `kdgap run {directory.path}` locks it again"
+            yield f"{error}; remove it: `{command('run', directory.path)}` locks it again"
     expected = recorded_facts(plan, witnesses)
     if is_sealed(plan):
         expected["format"] = {1}  # the first thing that a study locks
@@ -224,7 +224,8 @@ def _locked_faults(
         if name not in locked:
             if name.startswith("normalisation-"):
                 continue  # studies of before did not lock it
-            yield f"{folder / name}.json: is gone; `kdgap run {directory.path}` locks it again"
+            again = f"`{command('run', directory.path)}` locks it again"
+            yield f"{folder / name}.json: is gone; {again}"
         elif locked[name] is not None and {as_recorded(locked[name])} != values:
             yield f"{folder / name}.json: is not what the records of the runs say"
 
@@ -244,7 +245,10 @@ def _registration(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[s
         now["winners"] = plan["winners"]
     for key, value in now.items():
         if locked["content"].get(key) != value and f"post hoc: {key}" not in plan["marks"]:
-            yield f"{path}: says another {key} than {PLAN}, which does not say post hoc{AGAIN}"
+            yield (
+                f"{path}: says another {key} than {PLAN}, which does not say post hoc"
+                f"{directory.again()}"
+            )
 
 
 def _unsealed(directory: StudyDirectory, plan: dict[str, Any]) -> list[str]:
@@ -260,5 +264,5 @@ def _unsealed(directory: StudyDirectory, plan: dict[str, Any]) -> list[str]:
         return []
     return [
         f"{directory.path}: {', '.join(old)}: not sealed, written by an earlier kdgap; only the"
-        f" records vouch for what they say{AGAIN}"
+        f" records vouch for what they say{directory.again()}"
     ]

@@ -3,7 +3,6 @@
 The card is JSON in the metadata of the safetensors file itself, so it travels with the weights.
 """
 
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from pydantic import (
     model_validator,
 )
 
+from kdgap.advice import command
 from kdgap.errors import TeacherError, one_line
 from kdgap.files import open_file
+from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.spec import ModelSpec
 from kdgap.store.tensorfile import Header, NotSafetensorsError, read_header
 
@@ -133,6 +134,8 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Header]]:
     """
     try:
         with open_file(path) as stream:
+            if what := placeholder(stream.read(HEAD_BYTES)):
+                raise TeacherError(f"weights {path}: {what}")
             if is_pickle(stream) or path.suffix in PICKLE_SUFFIXES:
                 raise TeacherError(
                     f"weights {path}: a pickle is never loaded; convert it once with"
@@ -152,12 +155,8 @@ PICKLE_SUFFIXES = (".pth", ".pt", ".pkl", ".pickle", ".bin", ".ckpt")
 
 def _conversion(path: Path) -> str:
     same = path.suffix == ".safetensors"
-    out = f" --out {_quoted(path.with_suffix('.converted.safetensors'))}" if same else ""
-    return f"`kdgap convert {_quoted(path)} --model NAME --data DATA{out}`"
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))
+    out = ("--out", path.with_suffix(".converted.safetensors")) if same else ()
+    return f"`{command('convert', path, '--model', 'NAME', '--data', 'DATA', *out)}`"
 
 
 def _near(path: Path) -> str:

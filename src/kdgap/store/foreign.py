@@ -27,6 +27,7 @@ from kdgap.store.gate import (
     read_object,
     whole,
 )
+from kdgap.store.instead import own
 from kdgap.store.percent import from_percent
 from kdgap.store.sources import members
 
@@ -95,7 +96,7 @@ def read_foreign(
                 bad.append(Unreadable(name, digests[name], one_line(error, 200)))
     passed.settle(name for name in read if PurePosixPath(name).name == RESULTS)
     if not good:
-        raise BadInputError(f"{source}: {_nothing(bad, passed)}")
+        raise BadInputError(f"{source}: {_nothing(bad, passed)}{own(source)}")
     return good, bad
 
 
@@ -124,7 +125,8 @@ def _nothing(bad: list[Unreadable], passed: PassedOver) -> str:
     if len(parts) > _REASONS:
         parts[_REASONS:] = [f"and {len(parts) - _REASONS} other reasons"]
     over = [f"{reason} ({_first(passed.paths[reason], n)})" for reason, n in passed.counts.items()]
-    start = "no file could be read" if bad else f"holds no {RESULTS}"
+    none = f"holds no {RESULTS} (each run's stands in a folder of its own, at any depth)"
+    start = "no file could be read" if bad else none
     said = [f"{start}: {'; '.join(parts)}" if parts else start]
     return "; ".join([*said, *(["passed over: " + "; ".join(over)] if over else [])])
 

@@ -30,6 +30,7 @@ from typing import Any, TypeGuard
 
 from kdgap.errors import one_line
 from kdgap.files import decode_text
+from kdgap.placeholder import HEAD_BYTES, placeholder
 
 LARGEST = 1e30
 """No loss, norm or divergence of use is beyond it, and its fourth power is still a float."""
@@ -88,6 +89,8 @@ def read_object(content: bytes) -> dict[str, Any]:
         OddFileError: it is torn, no object, holds a key twice or more values than a result has, or
             cannot be written again.
     """
+    if what := placeholder(content[:HEAD_BYTES]):
+        raise OddFileError(what)
     try:
         text = decode_text(content)
     except UnicodeDecodeError:

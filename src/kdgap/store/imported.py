@@ -47,14 +47,13 @@ from kdgap.store.foreign import (
 )
 from kdgap.store.found import PassedOver, text_of
 from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
+from kdgap.store.instead import IMPORT, MANIFEST, is_study, own
 from kdgap.store.merging import merged
-from kdgap.store.record import MANIFEST
 from kdgap.store.schema import ImportedLine, ImportFile, checked
 from kdgap.store.seal import read_sealed, sealed_bytes
 from kdgap.store.splits import name_splits
-from kdgap.store.study import PLAN
 
-IMPORT, RUNS = "import.json", "runs.jsonl"
+RUNS = "runs.jsonl"
 NO_CHOICES = Choices()
 EACH_PATH = ("fidelity", "passed")
 """Kinds of findings of which each path is one."""
@@ -204,10 +203,8 @@ def import_runs(
         BadInputError: the source is none, or it is a study of ours; no file holds a result; a
             choice names a key that no file has.
     """
-    if (source / PLAN).exists() or (source / MANIFEST).exists():
-        raise BadInputError(
-            f"{source}: is kdgap's own; no import is needed: kdgap analyze {source}"
-        )
+    if is_study(source) or (source / MANIFEST).exists():
+        raise BadInputError(f"{source}: is kdgap's own; no import is needed{own(source)}")
     passed = PassedOver()
     good, bad = read_foreign(source, passed, percent=choices.percent)
     samples = [Sample(f.results["kd_type"], f.results["seed"], leaves(f.results)) for f in good]

@@ -44,6 +44,7 @@ from kdgap.files import (
     write_json,
 )
 from kdgap.staging import replace_together
+from kdgap.store.instead import instead
 from kdgap.store.locks import Lock, try_lock
 from kdgap.store.manifest import BEST as BEST
 from kdgap.store.manifest import (
@@ -298,11 +299,13 @@ class RunDirectory(RunFiles):
         """
         if link := self.link():
             raise StoreDamagedError(f"{link}: is a symbolic link, which no run of ours is")
+        if self.lost_manifest():
+            raise StoreDamagedError(f"{self.path / MANIFEST}: is gone, though the run finished")
         if not self.is_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):
                 state = f"a failed run ({self.failure()})"
-            raise BadInputError(f"{self.path}: {state} here")
+            raise BadInputError(f"{self.path}: {state} here{instead(self.path)}")
         while True:
             before = read_json(self.path / MANIFEST)
             try:

@@ -77,9 +77,11 @@ class RunFiles:
         """Whether a run was finished here whose manifest was removed since."""
         # A study tests finished runs only; an attempt is noted as finished after the manifest,
         # which is looked for once more, as it may be new.
+        if not self._has(RESULTS) or self._has(FAILURE):
+            return False
         tested = len(self._ours) > 1 and self._has(TEST)
         finished = tested or {"finished"} & {line.get("ended") for line in self.attempts()[-1:]}
-        return self._has(RESULTS) and bool(finished) and not self.is_done()
+        return bool(finished) and not self.is_done()
 
     def header(self) -> dict[str, Any]:
         """Return what `run.json` says, whether the run is finished or not.

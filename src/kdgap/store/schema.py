@@ -208,7 +208,7 @@ class LiveRun(_Loose):
 
 
 class Live(_Loose):
-    """`live/HOST-PID.json`."""
+    """`live/MACHINE-PID.json`."""
 
     pid: int
     host: str

@@ -30,7 +30,6 @@ from kdgap.store.found import (
     BROKEN,
     HIDDEN,
     ODD,
-    RESULTS,
     WANTED,
     OddMemberError,
     PassedOver,
@@ -39,10 +38,9 @@ from kdgap.store.found import (
     bounded,
     text_of,
 )
+from kdgap.store.instead import instead
 
 MOST_NAMES = 1_000_000
-MOST_LOOKED_AT = 10_000
-"""Names that are looked at for a hint."""
 
 
 def members(source: Path, passed: PassedOver) -> Iterator[tuple[str, bytes | Unreadable]]:
@@ -58,28 +56,12 @@ def members(source: Path, passed: PassedOver) -> Iterator[tuple[str, bytes | Unr
     total = Total(source)
     if source.is_dir():
         yield from _in_folder(source, passed, total)
+    elif source.name in WANTED and source.is_file():
+        raise BadInputError(f"{source}: is one file of a run's folder{instead(source)}")
     elif source.exists():
         yield from in_archive(source, passed, total)
     else:
         raise BadInputError(f"{source}: no such file or folder")
-
-
-def holds_results(folder: Path) -> bool:
-    """Whether a result file stands in a folder, among the first names that a walk meets."""
-    level, listed = [folder] if folder.is_dir() else [], 0
-    while level and listed < MOST_LOOKED_AT:
-        below: list[Path] = []
-        for one in level:
-            try:
-                names = names_in(one)
-            except OSError:
-                continue
-            if RESULTS in names:
-                return True
-            listed += len(names)
-            below += [one / name for name in names if not name.startswith(".")]
-        level = [path for path in below if path.is_dir() and not path.is_symlink()]
-    return False
 
 
 def _in_folder(

@@ -7,7 +7,7 @@
 | `selection.json` | the winners and what they were chosen from, once selection has ended | seal |
 | `locked/NAME.json` | what may not change any more: data, threads, teachers | seal |
 | `locked/preregistration.json` | the protocol when the first final was tested | its hash |
-| `live/HOST-PID.json` | what a runner is doing right now | nothing |
+| `live/MACHINE-PID.json` | what a runner is doing right now | nothing |
 | `.plan-lock` | held by the runner that checks and writes `plan.json` | nothing |
 | `runs/SLOT/SEED-ID/` | one directory a run | see `record.py` |
 
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from kdgap.advice import command
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError, UnreadableError
 from kdgap.files import (
     TEMPORARY_PREFIX,
@@ -30,15 +31,19 @@ from kdgap.files import (
     names_in,
     read_bytes,
     read_json,
+    read_text,
     write_atomic,
 )
+from kdgap.store.instead import PLAN as PLAN
+from kdgap.store.instead import STUDY as STUDY
+from kdgap.store.instead import instead, is_study
 from kdgap.store.locks import PROBE, holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, TEST, Record, RunDirectory
 from kdgap.store.schema import PlanFile, SelectionFile, checked, is_fact
 from kdgap.store.seal import opened, read_sealed, sealed, sealed_bytes
 from kdgap.store.witness import Witness, as_recorded, recorded_facts
 
-STUDY, PLAN, SELECTION = "study.yaml", "plan.json", "selection.json"
+SELECTION = "selection.json"
 PLAN_LOCK = ".plan-lock"
 LOCKED = "locked"
 PREREGISTRATION = "preregistration"
@@ -46,7 +51,8 @@ DOORS = ("final", "baseline", "teacher", "ablation")
 """Roles whose runs are tested; a run with several is tested in the first of them."""
 LATE = "registered again, after finals had been tested: not what was locked before"
 """In place of the hash of a pre-registration that was lost and cannot be believed any more."""
-AGAIN = "; `kdgap run` with the study's file, and --out with this folder, writes it anew"
+CHANGE = "# --set "
+"""How a line at the top of a study's kept file begins that says what was given beside the file."""
 RunState = Literal["done", "failed", "running", "interrupted", "new", "damaged"]
 
 
@@ -70,8 +76,30 @@ class StudyDirectory:
         self.path = path
 
     def exists(self) -> bool:
-        """Whether a study was ever run here."""
+        """Whether a study was ever run here; its plan may be lost."""
+        return is_study(self.path)
+
+    def _has_plan(self) -> bool:
         return (self.path / PLAN).exists()
+
+    def again(self, *, own: bool = True) -> str:
+        """Return the end of an error: which command writes the study's own files anew.
+
+        Args:
+            own: whether the study's file that is kept here is what was last run.
+        """
+        path, changes = self.path / STUDY, []
+        try:
+            for line in read_text(path).split("\n"):
+                if not line.startswith(CHANGE):
+                    break
+                changes += ["--set", line.removeprefix(CHANGE)]
+        except (OSError, UnicodeDecodeError):
+            own = False
+        if own:
+            return f"; `{command('run', path, *changes, '--out', self.path)}` writes it anew"
+        way = command("run", "FILE", "--out", self.path)
+        return f"; `{way}`, with the study's own file in place of FILE, writes it anew"
 
     def refuse_other(self) -> None:
         """Refuse a folder that holds something that is no study.
@@ -104,16 +132,18 @@ class StudyDirectory:
             BadInputError: there is no study here.
             StoreDamagedError: the file is damaged.
         """
-        if not self.exists():
-            if (self.path / STUDY).exists() and (self.path / "runs").is_dir():
-                raise StoreDamagedError(f"{self.path / PLAN}: is gone{AGAIN}")
-            raise BadInputError(f"{self.path}: no study was run here (it has no {PLAN})")
         path = self.path / PLAN
+        if not self.exists():
+            raise BadInputError(
+                f"{self.path}: no study was run here (it has no {PLAN}){instead(self.path)}"
+            )
+        if not self._has_plan():
+            raise StoreDamagedError(f"{path}: is gone{self.again()}")
         try:
             plan = read_sealed(path)
         except StoreDamagedError as error:
-            raise StoreDamagedError(f"{error}{AGAIN}") from None
-        checked(PlanFile, plan, path, AGAIN)
+            raise StoreDamagedError(f"{error}{self.again()}") from None
+        checked(PlanFile, plan, path, self.again())
         return plan
 
     def selection(self) -> dict[str, Any] | None:
@@ -125,7 +155,7 @@ class StudyDirectory:
         path = self.path / SELECTION
         if not path.exists():
             return None
-        again = f"; `kdgap run {self.path}` writes it anew"
+        again = f"; `{command('run', self.path)}` writes it anew"
         try:
             selection = read_sealed(path)
         except StoreDamagedError as error:
@@ -196,7 +226,7 @@ class StudyDirectory:
         Raises:
             BadInputError: they had other data.
         """
-        plan = self.plan() if self.exists() else {"runs": []}
+        plan = self.plan() if self._has_plan() else {"runs": []}
         witnesses: dict[str, Witness] = {}
         for run in plan["runs"]:
             if self.run(run["path"]).is_done():
@@ -215,7 +245,7 @@ class StudyDirectory:
 
     def tested(self) -> list[str]:
         """Return the paths of planned runs that were tested as finals or ablations."""
-        if not self.exists():
+        if not self._has_plan():
             return []
         tested_as = {
             run["path"]: next((role for role in DOORS if role in run["roles"]), None)
@@ -237,22 +267,21 @@ class StudyDirectory:
         directory = self.run(path)
         if link := directory.link():
             return RunStatus("damaged", f"{link}: is a symbolic link")
-        if directory.is_done():
-            if not verify:
-                return RunStatus("done")
-            try:
-                record = self.record(path)
-            except KdgapError as error:
-                unreadable = isinstance(error, UnreadableError)
-                return RunStatus("damaged", str(error), unreadable=unreadable)
-            return RunStatus("done", record=record)
-        if is_held(directory.path / LOCK):
-            return RunStatus("running", holder(directory.path / LOCK))
-        if (directory.path / FAILURE).exists():
-            return RunStatus("failed", directory.failure())
-        if directory.lost_manifest():
-            return RunStatus("damaged", f"{directory.path / MANIFEST}: is gone, though it finished")
-        return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
+        if not directory.is_done():
+            if is_held(directory.path / LOCK):
+                return RunStatus("running", holder(directory.path / LOCK))
+            if (directory.path / FAILURE).exists():
+                return RunStatus("failed", directory.failure())
+            if not directory.lost_manifest():
+                return RunStatus("interrupted" if (directory.path / RUN).exists() else "new")
+        elif not verify:
+            return RunStatus("done")
+        try:
+            record = self.record(path)
+        except KdgapError as error:
+            unreadable = isinstance(error, UnreadableError)
+            return RunStatus("damaged", str(error), unreadable=unreadable)
+        return RunStatus("done", record=record)
 
     def found(self) -> list[str]:
         """Return the paths of all run directories on disk, planned or not, and of all links."""
@@ -294,4 +323,5 @@ def study_of(run: Path) -> Path | None:
         study = run.resolve().parents[2]
     except IndexError:
         return None
-    return study if (study / PLAN).exists() and run.resolve().parents[1].name == "runs" else None
+    inside = run.resolve().parents[1].name == "runs"
+    return study if inside and StudyDirectory(study).exists() else None

@@ -111,17 +111,6 @@ def read_into(stream: BinaryIO, start: int, tensor: Tensor) -> None:
         left = left[count:]
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file.
-
-    Raises:
-        TeacherError: the file is missing, a pickle or damaged.
-    """
-    with opened(path) as (stream, header):
-        require_free(path, header.size)
-        return read_tensors(stream, header)
-
-
 def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
     """Read weights and card, and check the one against the other.
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from kdgap.data import Shape
+from kdgap.data import Shape, smaller_val_size
 from kdgap.engine.student import check_stages, check_trainable
 from kdgap.errors import BadInputError, nearest
 from kdgap.methods import METHODS, build_method
@@ -83,10 +83,10 @@ def check_amounts(run: RunSpec, shape: Shape | None) -> None:
     if shape is not None:
         if shape.classes < 2:
             raise BadInputError(f"{run.data.name} has one class: there is nothing to tell apart")
-        if run.data.val_size >= shape.train:
+        if smaller := smaller_val_size(run.data.val_size, shape.train):
             raise BadInputError(
                 f"val_size {run.data.val_size:,} leaves no training image: {run.data.name} has"
-                f" {shape.train:,}"
+                f" {shape.train:,}; give a smaller val_size, such as {smaller}"
             )
         check_trainable(run, images(run, shape)[0])
 

@@ -13,6 +13,7 @@ from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.files import open_file, parse_json
 from kdgap.models import build_model, load_state
 from kdgap.models.build import check_model
+from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, is_pickle
 from kdgap.store.found_tensor import Contents, FoundTensor
@@ -77,13 +78,15 @@ def convert_checkpoint(
     export_bytes(target, safetensors_bytes(state, card))
     types = {name: tensor.dtype for name, tensor in own.items()}
     said = [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
-    return Converted(target, said, measuring_command(target, on.data_root))
+    return Converted(target, said, measuring_command(target, on.data_root, on.data))
 
 
 # What is in the file
 
 
 def _contents(source: Path, stream: BinaryIO) -> Contents:
+    if what := placeholder(stream.read(HEAD_BYTES)):
+        raise BadInputError(f"{source}: {what}")
     pickled = is_pickle(stream)
     stream.seek(8)
     if not pickled and (source.suffix == ".safetensors" or stream.read(1) == b"{"):

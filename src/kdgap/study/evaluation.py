@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from kdgap.advice import command
 from kdgap.data import DATASETS, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.device import environment_digest, make_deterministic, pick_device
 from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
@@ -61,7 +62,7 @@ def finish_run(
     if study is not None:
         raise BadInputError(
             f"{path}: its test door belongs to the study {study}, which opens it once selection is"
-            f" over, for runs that count: kdgap run {study}"
+            f" over, for runs that count: `{command('run', study)}`"
         )
     return _open_closed_door(directory, record, data_root, device, say, teacher)
 

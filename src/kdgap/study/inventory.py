@@ -85,7 +85,9 @@ class Inventory:
         """
         directory = self._directory.run(planned.path)
         path = directory.path
-        if directory.link() or (path / MANIFEST).exists():
+        held = not mine and is_held(path / LOCK)
+        lost = not held and directory.lost_manifest()
+        if directory.link() or lost or (path / MANIFEST).exists():
             # Verified once, when first seen: a damaged record is named and never used.
             try:
                 record = self._directory.record(planned.path)
@@ -95,7 +97,6 @@ class Inventory:
             self._done.add(planned.id)
             self._note(record)
             return
-        held = not mine and is_held(path / LOCK)
         if held:
             self._held.add(planned.id)
         lines = directory.attempts()

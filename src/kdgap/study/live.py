@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.engine.tracker import NoTracker, Tracker
-from kdgap.files import make_folder, remove, write_volatile
+from kdgap.files import machine, make_folder, remove, write_volatile
 
 EVERY_SECONDS = 0.5
 
 
 class Live:
-    """Writes `live/HOST-PID.json`; losing it loses nothing, so errors are passed over."""
+    """Writes `live/MACHINE-PID.json`; losing it loses nothing, so errors are passed over."""
 
     def __init__(self, study: Path) -> None:
-        self._path = study / "live" / f"{socket.gethostname()}-{os.getpid()}.json"
+        self._path = study / "live" / f"{machine()}-{os.getpid()}.json"
         self._now: dict[str, Any] = {}
         self._written = 0.0
 

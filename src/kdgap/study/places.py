@@ -54,6 +54,19 @@ class Places:
         root = study.data.root if self.data_root is None else str(self.data_root)
         return moved(study, root, given | told)
 
+    def said(self, asked: StudySpec, applied: StudySpec) -> dict[str, str]:
+        """Return what was said as overrides of the study's file: `key.path` → value.
+
+        Args:
+            asked: the study as its file has it.
+            applied: what `applied` made of it.
+        """
+        found = {} if self.data_root is None else {"data.root": applied.data.root}
+        for name, file in applied.teachers.weights.items():
+            if asked.teachers.weights[name] != file:
+                found[f"teachers.weights.{name}"] = file
+        return found
+
 
 def moved(study: StudySpec, root: str, weights: Mapping[str, str]) -> StudySpec:
     """Return a study with its data and its given teachers elsewhere; nothing hashed changes."""

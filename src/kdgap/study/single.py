@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdgap.advice import command
 from kdgap.data import Request, load_dataset, split_dataset
 from kdgap.data.listing import remark
 from kdgap.engine.device import make_deterministic, pick_device
@@ -83,7 +84,8 @@ def train_single(
                 f"output_dir {directory.path}: {holder(directory.path / LOCK)} is training there"
             )
         with lock:
-            if not directory.is_done():  # the former holder may have finished it just now
+            # The former holder may have finished it just now; what was damaged since is refused.
+            if not directory.is_done() and not directory.lost_manifest():
                 return _train(prepared, directory, watchers, say, open_test=open_test)
     record = directory.read()
     if record.run["data"]["fingerprint"] != prepared.dataset.fingerprint:
@@ -93,7 +95,7 @@ def train_single(
     prepared.refuse_other_view(record.run["teacher"], f"output_dir {directory.path}")
     StateFiles(directory.path, identifier).clear()  # a crash may have left them beside the record
     closed = record.test is None and open_test
-    hint = f"; `kdgap evaluate {directory.path}` opens its test door" if closed else ""
+    hint = f"; `{command('evaluate', directory.path)}` opens its test door" if closed else ""
     say(f"already finished: {directory.path}{hint}")
     return record
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import sqrt
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import torch
 
-from kdgap.data import Dataset, split_dataset
+from kdgap.advice import command
+from kdgap.data import Dataset, needed_val_size, split_dataset
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
@@ -43,10 +43,19 @@ class TeacherWeights:
     data_root: str | None = None
 
 
-def measuring_command(path: Path, data_root: Path | str | None) -> str:
-    """Return the command that measures a weights file and notes its accuracy in its card."""
-    root = "" if data_root in (None, "data") else f" --data-root {quote(str(data_root))}"
-    return f"kdgap evaluate {quote(str(path))} --write-card{root}"
+def measuring_command(path: Path, data_root: Path | str | None, data: str | None = None) -> str:
+    """Return the command that measures a weights file and notes its accuracy in its card.
+
+    Args:
+        path: the file.
+        data_root: the folder with the data; None = not known.
+        data: name of the data set, where its usual validation images are to be used.
+    """
+    words: list[object] = ["evaluate", path, "--write-card"]
+    if data_root not in (None, "data"):
+        words += ["--data-root", data_root]
+    size = data and needed_val_size(data, Path(data_root or "data"))
+    return command(*words, *(("--val-size", size) if size else ()))
 
 
 def open_teacher(
@@ -78,7 +87,7 @@ def open_teacher(
     if card.accuracy is None and not unmeasured:
         raise TeacherError(
             f"weights {path}: their accuracy was never measured; measure it with"
-            f" `{measuring_command(path, data_root)}`{otherwise}"
+            f" `{measuring_command(path, data_root, card.data)}`{otherwise}"
         )
     network = build_model(card.model, len(card.classes), card.channels, card.image_size, 0)
     load_state(network, state, f"weights {path}")

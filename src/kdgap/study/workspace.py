@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
-from kdgap.files import make_folder, read_text, write_atomic
+from kdgap.files import json_text, make_folder, read_text, write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec import StudySpec, read_study
@@ -19,7 +20,7 @@ from kdgap.spec.complaints import Where
 from kdgap.spec.study import Slot, preregistered, protocol
 from kdgap.store.locks import probe_locks, wait_for_lock
 from kdgap.store.preregistration import content_hash, is_whole
-from kdgap.store.study import PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
+from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.cautions import Caution, cautions_of, post_hoc
 from kdgap.study.cost import Cost, run_cost, staged_cohorts
 from kdgap.study.inventory import Inventory
@@ -138,9 +139,11 @@ def open_study(
         return _reopened(target, places)
     document = yamlio.load(target)
     study, where = read_study(document, overrides or {})
-    study = places.applied(study)
-    changes = "".join(f"# --set {key}={value}\n" for key, value in (overrides or {}).items())
-    text = changes + read_text(target)
+    asked, study = study, places.applied(study)
+    given = {**(overrides or {}), **places.said(asked, study)}
+    changes = [f"{CHANGE}{key}={json_text(value, indent=None)}\n" for key, value in given.items()]
+    lines = read_text(target).splitlines(keepends=True)  # what an earlier start put before it goes
+    text = "".join([*changes, *dropwhile(lambda line: line.startswith(CHANGE), lines)])
     out = out or Path("runs") / study.name
     begun = {"in": str(Path.cwd()), "as": str(out)}
     return Workspace(study, where, StudyDirectory(out), text, begun=begun)

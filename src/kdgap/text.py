@@ -1,0 +1,46 @@
+"""Text from elsewhere, shown so that it steers, turns and hides nothing: the one rule for it."""
+
+import os
+import re
+from pathlib import Path
+
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line end
+    "\xad\u061c\u180e\u200b-\u200f\u2060-\u206f\ufeff\ufff9-\ufffb"  # no width; bidi marks
+    "\u2028-\u202e"  # line and paragraph separators, bidi embeddings and overrides
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e007f"  # tags
+    "\ud800-\udfff]"  # halves of characters
+)
+"""Characters that steer a terminal, turn or hide text, or cannot be written."""
+_LINES = {"\n": "\\n", "\t": "\\t"}
+
+
+def visible(text: str, *, one_line: bool = False) -> str:
+    """Return text without effect on whatever shows it: what `HIDDEN` names stands as an escape.
+
+    Args:
+        text: any text.
+        one_line: so do a line's end and a tab, so that no text can pretend to be a line of ours.
+    """
+    if text.isprintable():
+        return text
+    for sign in _LINES if one_line else ():
+        text = text.replace(sign, _LINES[sign])
+    return HIDDEN.sub(lambda found: _escape(ord(found[0])), text)
+
+
+def _escape(code: int) -> str:
+    short = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return short if code < 0x10000 else f"\\U{code:08x}"
+
+
+def one_line(text: object, limit: int = 300) -> str:
+    """Fold any text to one visible line of at most `limit` characters."""
+    folded = visible(" ".join(str(text).split()), one_line=True)
+    return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def shown(path: Path | str) -> str:
+    """Return a path as one visible line, whatever bytes are in its name."""
+    return visible(os.fsencode(path).decode("utf-8", "backslashreplace"), one_line=True)
