@@ -23,7 +23,13 @@ Number = bool | int | float | None
 class _Loose(BaseModel):
     """Look-alike types, NaN and infinity are refused; further keys are let pass."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="allow",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,  # no command needs all of them, and building them takes a while
+    )
 
 
 # A run directory
