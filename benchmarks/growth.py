@@ -18,11 +18,17 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kdgap.spec import RunSpec
 
 COHORTS = (1, 2, 4, 8, 13)
 SIZES = (32, 64)
 RUNS = (10, 1_000, 10_000)
+ENVIRONMENT = {"device": "cpu", "threads": 1}
+FINGERPRINT = "of images that nobody looks at"
+SHAPE = {"train": 1297, "test": 500, "classes": 10, "channels": 1, "image_size": [8, 8]}
 
 
 def main() -> None:
@@ -124,45 +130,60 @@ def command(*words: str) -> tuple[float, int]:
 
 def finish_all(file: Path, out: Path) -> int:
     """Write a record for every planned run, as training leaves it but for the weights' size."""
-    from kdgap.store.record import BEST, HISTORY, LAST, RunDirectory
     from kdgap.study.workspace import open_study, start_study
 
     done: set[str] = set()
     while True:
         workspace = open_study(file, {}, out)
-        start_study(workspace, lambda _: None)
+        directory = start_study(workspace, lambda _: None)
         plan, _ = workspace.plan()
-        todo = [p for p in plan.runs.values() if p.id not in done]
+        todo = [planned for planned in plan.runs.values() if planned.id not in done]
         if not todo:
             return len(plan.runs)
+        directory.lock_fact("threads", ENVIRONMENT["threads"])
+        directory.lock_fact("data", {"name": "digits", "fingerprint": FINGERPRINT, "shape": SHAPE})
+        if any("final" in planned.roles for planned in todo):
+            directory.lock_fact("preregistration", workspace.preregistration(plan))
         for planned in todo:
             done.add(planned.id)
-            run = RunDirectory(out / planned.path)
-            about = {
-                "id": planned.id,
-                "environment": {"device": "cpu"},
-                "provenance": {},
-                "flags": [],
-            }
-            run.start(about)
-            history = [
-                {"epoch": epoch + 1, "val_acc": 0.9, "train_acc": 0.95, "grad_norm_max": 2.0}
-                for epoch in range(30)
-            ]
-            lines = "".join(json.dumps(entry) + "\n" for entry in history)
-            (run.path / HISTORY).write_text(lines)
-            for name in (BEST, LAST):
-                (run.path / name).write_bytes(b"weights")
-            part = {"accuracy": 0.9 + (planned.run.seed % 7) / 1000, "top1_agreement": 0.5}
-            tested = planned.roles != ["selection"]
-            results = {
-                "seed": planned.run.seed,
-                "best_val_acc": 0.9,
-                "flags": [],
-                "history": history,
-            }
-            results["test_acc_best"] = part["accuracy"] if tested else None
-            run.finish(results, {"best": part, "last": part} if tested else None)
+            finish(out / planned.path, planned.run, tested=planned.roles != ["selection"])
+
+
+def finish(folder: Path, run: "RunSpec", *, tested: bool) -> None:
+    """Write the record of one run."""
+    from kdgap.spec import run_id
+    from kdgap.store.record import BEST, LAST, RunDirectory
+
+    directory = RunDirectory(folder)
+    identifier = run_id(run)
+    about = {
+        "id": identifier,
+        "spec": run.model_dump(mode="json"),
+        "environment": ENVIRONMENT,
+        "data": {"fingerprint": FINGERPRINT},
+        "provenance": {},
+        "flags": [],
+    }
+    history = [
+        {"epoch": epoch + 1, "val_acc": 0.9, "train_acc": 0.95, "grad_norm_max": 2.0}
+        for epoch in range(30)
+    ]
+    directory.start(about, history)  # all epochs in one write
+    for name in (BEST, LAST):
+        (folder / name).write_bytes(b"weights")
+    part = {"accuracy": 0.9 + (run.seed % 7) / 1000, "top1_agreement": 0.5}
+    results = {
+        "seed": run.seed,
+        "best_val_acc": 0.9,
+        "last_val_acc": 0.9,
+        "flags": [],
+        "history": history,
+        "weight_hash_best": identifier,
+        "weight_hash_last": identifier,
+        "test_acc_best": part["accuracy"] if tested else None,
+    }
+    test = {"images": SHAPE["test"], "best": part, "last": part} if tested else None
+    directory.finish(results, test)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Every write is all or nothing, and JSON is strict both ways."""
 
+import hashlib
+import json
 import math
 import os
+import re
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
+from kdgap import files
 from kdgap.errors import StoreDamagedError
 from kdgap.files import (
     append_line,
@@ -181,6 +185,22 @@ def test_the_hash_is_sha256_of_the_bytes(tmp_path: Path) -> None:
 def test_a_number_beyond_every_float_is_no_json(number: str) -> None:
     with pytest.raises(ValueError, match="too large"):
         parse_json(f'{{"loss": [{number}]}}')
+
+
+@pytest.mark.parametrize("text", ["{}", "[{}]", '{{"loss": {}}}', '[{}, "hash"]', "{}\n", "[{}\t]"])
+def test_it_is_none_wherever_it_stands(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        parse_json(text.format("2e1000"))
+
+
+def test_hashes_do_not_make_every_number_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes twice as long, and a file of ours has hashes in it."""
+    looked: list[str] = []
+    monkeypatch.setattr(files, "_CAREFUL", json.JSONDecoder(parse_float=looked.append))
+    digests = [hashlib.sha256(bytes([n])).hexdigest() for n in range(256)]
+    assert any(re.search(r"e\d{3}", digest) for digest in digests)
+    assert parse_json(json.dumps({"hashes": digests, "loss": 0.5}))["loss"] == 0.5
+    assert looked == []
 
 
 @pytest.mark.parametrize(

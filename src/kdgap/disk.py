@@ -100,21 +100,45 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
+def _opened(path: Path, *, pipes: bool) -> tuple[int, int]:
+    """Open a file for reading; return its handle and its size in bytes."""
+    # Opening a pipe that nobody writes to would wait without end.
+    handle = call(current.open, path, os.O_RDONLY if pipes else os.O_RDONLY | os.O_NONBLOCK)
+    about = os.fstat(handle)
+    if stat.S_ISREG(about.st_mode) or (pipes and not stat.S_ISDIR(about.st_mode)):
+        return handle, about.st_size
+    current.close(handle)
+    if stat.S_ISDIR(about.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_whole(path: Path) -> bytes:
+    """Return what a regular file holds, in as few calls as its size allows."""
+    handle, size = _opened(path, pipes=False)
+    parts: list[bytearray] = []
+    most = min(max(size, 2**12), 2**24) + 1  # one more, so that the end is seen
+    try:
+        with naming(path):
+            while True:
+                part = bytearray(most)
+                count = call(current.read_into, handle, memoryview(part))
+                if not count:
+                    return b"".join(parts)
+                del part[count:]
+                parts.append(part)
+    finally:
+        current.close(handle)
+
+
 class Reader(io.RawIOBase):
     """A file that is read through the door."""
 
+    _handle = -1  # where it could not be opened there is nothing to close
+
     def __init__(self, path: Path, *, pipes: bool) -> None:
-        # Opening a pipe that nobody writes to would wait without end.
-        flags = os.O_RDONLY if pipes else os.O_RDONLY | os.O_NONBLOCK
         self._path = path
-        self._handle = call(current.open, path, flags)
-        kind = os.fstat(self._handle).st_mode
-        if stat.S_ISREG(kind) or (pipes and not stat.S_ISDIR(kind)):
-            return
-        self.close()
-        if stat.S_ISDIR(kind):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+        self._handle, _ = _opened(path, pipes=pipes)
 
     def fileno(self) -> int:
         """Return the handle."""
@@ -145,4 +169,5 @@ class Reader(io.RawIOBase):
         """Close the handle, once."""
         if not self.closed:
             super().close()
-            current.close(self._handle)
+            if self._handle >= 0:
+                current.close(self._handle)

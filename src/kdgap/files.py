@@ -173,8 +173,7 @@ def open_file(path: Path, *, pipes: bool = False) -> io.BufferedReader:
 
 def read_bytes(path: Path) -> bytes:
     """Return what a regular file holds; see `open_file` for the errors."""
-    with open_file(path) as stream:
-        return stream.read()
+    return disk.read_whole(path)
 
 
 _MARKS = (
@@ -310,14 +309,15 @@ def _finite(text: str) -> float:
 
 _STRICT = json.JSONDecoder(parse_constant=_no_constant)
 _CAREFUL = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
-_LARGE = (re.compile(r"e\+?\d{3}"), re.compile(r"E\+?\d{3}"))
-"""What a number may look like that is no float any more. Looking at every number takes longer than
-looking for these, which begin with a letter each, as that is searched for fastest."""
+_LARGE = tuple(re.compile(letter + r"\+?\d{3,}(?![\w\"])") for letter in "eE")
+"""How a number may end that is no float any more. Looking at every number takes longer than looking
+for these, which begin with a letter each, as that is searched for fastest. The digits of a hash, of
+which our files are full, are followed by more of it or by a quote."""
 
 
 def parse_json(text: str) -> Any:
     """Parse strict JSON: `NaN`, `Infinity` and exponents beyond a float raise `ValueError`."""
-    careful = any(pattern.search(text) for pattern in _LARGE)
+    careful = _LARGE[0].search(text) or _LARGE[1].search(text)
     return (_CAREFUL if careful else _STRICT).decode(text)
 
 

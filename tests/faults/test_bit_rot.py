@@ -57,7 +57,7 @@ def _status(directory: StudyDirectory) -> object:
 
 
 def _verified(directory: StudyDirectory) -> object:
-    good, bad, _ = _hash_all(directory)
+    good, bad, _ = _hash_all(directory, directory.plan())
     if bad:
         raise _named(bad)
     return good

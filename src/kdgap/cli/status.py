@@ -57,7 +57,7 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
 
     directory = _directory(study, out)
     seen, runners = survey(directory), live(directory.path)
-    plan = directory.plan()
+    plan = seen.plan
     if as_json:
         print_json(
             {
@@ -142,7 +142,7 @@ def verify(
     from kdgap.errors import StoreDamagedError
 
     directory = _directory(study, out)
-    directory.plan()
+    plan = directory.plan()
     again = None
     if rerun or run is not None:
         from kdgap.study.places import Places
@@ -151,7 +151,7 @@ def verify(
         places = Places(data_root, teacher_weights or ())
         workspace = open_study(directory.path, places=places)
         again = workspace, _chosen(workspace, rerun, run)
-    good, bad, notes = _hash_all(directory)
+    good, bad, notes = _hash_all(directory, plan)
     results = _rerun(*again, device) if again else []
     bad += [
         f"{r['path']}: trained again, {', '.join(r['differs'])} differ"
@@ -166,14 +166,16 @@ def verify(
         raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
 
 
-def _hash_all(directory: "StudyDirectory") -> tuple[list[str], list[str], list[str]]:
+def _hash_all(
+    directory: "StudyDirectory", plan: dict[str, Any]
+) -> tuple[list[str], list[str], list[str]]:
     """Return the paths of the runs that are whole, what is wrong, and what nothing vouches for."""
     from kdgap.cli.printing import say
     from kdgap.errors import KdgapError
     from kdgap.store.audit import audit
     from kdgap.store.witness import Witness
 
-    plan, witnesses = directory.plan(), {}
+    witnesses = {}
     ids = {planned["path"]: planned["id"] for planned in plan["runs"]}
     good, bad, notes = [], [], []
     for path in directory.found():

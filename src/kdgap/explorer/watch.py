@@ -43,6 +43,7 @@ class Watch:
         self._making = {name: threading.Lock() for name in WHOLE}
         self._pace, self._timing = Pace(), threading.Lock()
         self._made: dict[str, tuple[Snapshot, bytes]] = {}
+        self._planned: tuple[Stamp, list[str]] = (None, [])
         self._signature = self._sign()
         begun = time.monotonic()
         self.snapshot: Snapshot = take(path, claims)
@@ -101,8 +102,10 @@ class Watch:
             return tuple(_stamp(self._path / name) for name in (IMPORT, RUNS))
         locked = entries(self._path / "locked", "*.json")
         stamps = [_stamp(path) for path in (self._path / PLAN, self._path / SELECTION, *locked)]
-        for run in directory.plan()["runs"]:
-            place = self._path / run["path"]
+        if stamps[0] is None or stamps[0] != self._planned[0]:
+            self._planned = stamps[0], [run["path"] for run in directory.plan()["runs"]]
+        for run in self._planned[1]:
+            place = self._path / run
             # A finished run is written once more when its test door opens.
             finished = _stamp(place / MANIFEST)
             stamps.append(finished)

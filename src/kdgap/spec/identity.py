@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,13 +17,27 @@ def identity(spec: BaseModel) -> dict[str, Any]:
     joins the schema later does not change the ids of older runs.
     """
     kept: dict[str, Any] = {}
-    for name, info in type(spec).model_fields.items():
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    for name, neutral in _hashed(type(spec)):
         value = getattr(spec, name)
-        if extra.get("cosmetic") or ("neutral" in extra and value == extra["neutral"]):
-            continue
-        kept[name] = identity(value) if isinstance(value, BaseModel) else value
+        if value not in neutral:
+            kept[name] = identity(value) if isinstance(value, BaseModel) else value
     return kept
+
+
+@cache
+def _hashed(model: type[BaseModel]) -> tuple[tuple[str, tuple[object, ...]], ...]:
+    """Return the fields of a class that are not cosmetic, each with its neutral value if any."""
+    fields = []
+    for name, info in model.model_fields.items():
+        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+        if not extra.get("cosmetic"):
+            fields.append((name, (extra["neutral"],) if "neutral" in extra else ()))
+    return tuple(fields)
+
+
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+)
 
 
 def canonical_json(value: object) -> str:
@@ -36,9 +51,7 @@ def canonical_json(value: object) -> str:
 
 
 def _canonical(value: object) -> str:
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return _ENCODER.encode(value)
 
 
 def _plus_zero(value: object) -> object:
@@ -75,8 +88,13 @@ def cell_id(run: RunSpec, teacher: RunSpec | None) -> str:
         run: the run.
         teacher: the run that trains its teacher, if a run of ours does.
     """
+    return cell_taught_by(run, None if teacher is None else cell_id(teacher, None))
+
+
+def cell_taught_by(run: RunSpec, teacher: str | None) -> str:
+    """Return `cell_id` from the cell of the run that trains the teacher: many runs share it."""
     cell = identity(run)
     del cell["seed"]
     if teacher is not None:
-        cell["teacher"] = {**cell["teacher"], "run": cell_id(teacher, None)}
+        cell["teacher"] = {**cell["teacher"], "run": teacher}
     return hashlib.sha256(canonical_json(cell).encode()).hexdigest()

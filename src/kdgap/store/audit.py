@@ -13,7 +13,7 @@ from typing import Any
 from kdgap.advice import command
 from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, read_bytes
-from kdgap.spec.identity import cell_id, slot_name
+from kdgap.spec.identity import cell_id, cell_taught_by, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.spec.study import Selection, Slot, StudySpec, preregistered
 from kdgap.store.preregistration import is_whole
@@ -53,19 +53,56 @@ def plan_faults(
     directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
 ) -> Iterator[str]:
     """Name each run of whom the plan and its record say different things."""
-    study = StudySpec.model_validate(plan["study"])
+    expected = _Expected(StudySpec.model_validate(plan["study"]), witnesses)
     for planned in plan["runs"]:
         witness = witnesses.get(planned["id"])
-        for what in _unlike(planned, study, witness.spec, witnesses) if witness else ():
+        for what in _unlike(planned, witness.spec, expected) if witness else ():
             yield (
                 f"{directory.path / PLAN}: says another {what} of run {planned['id'][:12]} than its"
                 f" record{directory.again()}"
             )
 
 
-def _unlike(
-    planned: dict[str, Any], study: StudySpec, spec: RunSpec, witnesses: Witnesses
-) -> Iterator[str]:
+Names = tuple[str | None, str]
+"""A teacher's and a student's, in `models`."""
+
+
+class _Expected:
+    """What a study and its records say of slots and cells: worked out once, for all of its runs."""
+
+    def __init__(self, study: StudySpec, witnesses: Witnesses) -> None:
+        self._study, self._witnesses = study, witnesses
+        self.models = {name: model.model_dump() for name, model in study.models.items()}
+        self._cells: dict[str, str] = {}
+        self._names: dict[str, set[Names]] = {}
+        self._seeds: dict[tuple[str, str], set[int]] = {}
+
+    def cell(self, spec: RunSpec) -> str | None:
+        """Return the cell of a run; None where its teacher's record is not there."""
+        trains = spec.teacher.run if spec.teacher else None
+        if trains is None:
+            return cell_taught_by(spec, None)
+        if trains not in self._witnesses:
+            return None
+        if trains not in self._cells:
+            self._cells[trains] = cell_id(self._witnesses[trains].spec, None)
+        return cell_taught_by(spec, self._cells[trains])
+
+    def names(self, role: str) -> set[Names]:
+        """Return the teachers and students that the study has in a role."""
+        if role not in self._names:
+            self._names[role] = _asked(role, self._study)
+        return self._names[role]
+
+    def seeds(self, role: str, variant: str) -> set[int]:
+        """Return the seeds that the study has in a role; none in a role that there is not."""
+        key = role, variant.partition(": ")[0] if role == "ablation" else ""
+        if key not in self._seeds:
+            self._seeds[key] = set(_seeds(*key, self._study))
+        return self._seeds[key]
+
+
+def _unlike(planned: dict[str, Any], spec: RunSpec, expected: _Expected) -> Iterator[str]:
     """Name what a plan says of a finished run that its record does not."""
     trains = spec.teacher.run if spec.teacher else None
     if planned["seed"] != spec.seed:
@@ -74,22 +111,21 @@ def _unlike(
         yield "configuration (parameters)"
     if planned["teacher"] != trains:
         yield "teacher"
-    known = trains is None or trains in witnesses
-    if known and planned["cell"] != cell_id(spec, witnesses[trains].spec if trains else None):
+    if expected.cell(spec) not in (None, planned["cell"]):
         yield "configuration (cell)"
     if planned["path"] != f"runs/{slot_name(spec)}/{spec.seed}-{planned['id'][:8]}":
         yield "path"
     if set(planned["roles"]) != {slot["role"] for slot in planned["slots"]}:
         yield "role"
     for slot in planned["slots"]:
-        yield from _misplaced(Slot(**slot), spec, study)
+        yield from _misplaced(Slot(**slot), spec, expected)
 
 
-def _misplaced(slot: Slot, spec: RunSpec, study: StudySpec) -> Iterator[str]:
+def _misplaced(slot: Slot, spec: RunSpec, expected: _Expected) -> Iterator[str]:
     """Name what a slot says that its run's record, or the study, does not."""
     if slot.method != spec.method.name:
         yield f"method ({slot.method})"
-    models = {name: model.model_dump() for name, model in study.models.items()}
+    models = expected.models
     teaches = spec.teacher.model.model_dump() if spec.teacher else None
     if (models.get(slot.teacher) if slot.teacher else None) != teaches:
         yield f"teacher ({slot.teacher})"
@@ -98,34 +134,33 @@ def _misplaced(slot: Slot, spec: RunSpec, study: StudySpec) -> Iterator[str]:
         models[slot.student] != spec.model.model_dump() and not changed
     ):
         yield f"student ({slot.student})"
-    if (slot.teacher, slot.student) not in _asked(slot, study) or spec.seed not in _seeds(
-        slot, study
-    ):
+    named = (slot.teacher, slot.student) in expected.names(slot.role)
+    if not named or spec.seed not in expected.seeds(slot.role, slot.variant):
         yield f"role ({slot.role})"
 
 
-def _asked(slot: Slot, study: StudySpec) -> set[tuple[str | None, str]]:
-    """Return the teachers and students that a study has in a slot's role."""
-    pairs: set[tuple[str | None, str]] = {(pair.teacher, pair.student) for pair in study.pairs}
-    alone: dict[str, set[tuple[str | None, str]]] = {
+def _asked(role: str, study: StudySpec) -> set[Names]:
+    """Return the teachers and students that a study has in a role."""
+    pairs: set[Names] = {(pair.teacher, pair.student) for pair in study.pairs}
+    alone: dict[str, set[Names]] = {
         "teacher": {(None, pair.teacher) for pair in study.pairs},
         "baseline": {(None, pair.student) for pair in study.pairs},
     }
-    if slot.role == "ablation":
+    if role == "ablation":
         return pairs | alone["teacher"] | alone["baseline"]
-    return alone.get(slot.role, pairs)
+    return alone.get(role, pairs)
 
 
-def _seeds(slot: Slot, study: StudySpec) -> list[int]:
-    """Return the seeds that a study has in a slot's role; none in a role that there is not."""
-    ablation = study.ablations.get(slot.variant.partition(": ")[0])
+def _seeds(role: str, ablation_name: str, study: StudySpec) -> list[int]:
+    """Return the seeds that a study has in a role; none in a role that there is not."""
+    ablation = study.ablations.get(ablation_name)
     return {
         "teacher": study.teachers.seeds,
         "selection": study.selection.seeds if study.selection else [],
         "baseline": study.finals.seeds,
         "final": study.finals.seeds,
         "ablation": ablation.seeds if ablation else [],
-    }.get(slot.role, [])
+    }.get(role, [])
 
 
 def _study_file(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str]:

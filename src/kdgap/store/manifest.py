@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from kdgap.errors import StoreDamagedError, not_read
 from kdgap.files import file_hash, read_bytes, read_json
@@ -17,13 +18,18 @@ WEIGHTS = (BEST, LAST)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of a run directory.
+    """Return the manifest of a run directory; see `as_manifest`."""
+    path = folder / MANIFEST
+    return as_manifest(read_json(path), path)
+
+
+def as_manifest(content: Any, path: Path) -> Manifest:
+    """Return what was read from `path` as the manifest of a run directory.
 
     Raises:
         StoreDamagedError: it is damaged, names what is no file of a run, or leaves one out.
     """
-    path = folder / MANIFEST
-    manifest = checked(Manifest, opened(read_json(path), path), path)
+    manifest = checked(Manifest, opened(content, path), path)
     for name in REQUIRED:
         if name not in manifest.files and not (name in WEIGHTS and name in manifest.dropped):
             raise StoreDamagedError(f"{path}: does not vouch for {name}")

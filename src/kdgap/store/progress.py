@@ -12,7 +12,7 @@ from kdgap.errors import KdgapError, UnreadableError
 from kdgap.files import entries, read_json
 from kdgap.spec.study import Slot
 from kdgap.store.audit import audit
-from kdgap.store.record import TEST, RunDirectory
+from kdgap.store.record import TEST
 from kdgap.store.schema import Live, fits
 from kdgap.store.study import RunStatus, StudyDirectory
 from kdgap.store.witness import Witness
@@ -51,7 +51,8 @@ class Row:
 class Survey:
     """Every planned run, what lies there without being planned, and what is wrong with the rest.
 
-    `faults` are of the study's own files, a line each; `notes` name what no promise covers.
+    `faults` are of the study's own files, a line each; `notes` name what no promise covers. `plan`
+    is what `plan.json` said.
     """
 
     rows: list[Row]
@@ -60,6 +61,7 @@ class Survey:
     open_flops: float
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    plan: dict[str, Any] = field(default_factory=dict)
 
     def count(self, state: str) -> int:
         """Return how many runs are in a state."""
@@ -102,6 +104,7 @@ def survey(
             status = RunStatus("damaged", f"{record.path}: holds run {record.id[:12]}")
         elif record is not None:
             witnesses[record.id] = Witness.of(record)
+            status = RunStatus("done")  # a study's records together take much memory
         if verify:
             notes += directory.run(planned["path"]).passed_over()
         found[planned["id"]] = status
@@ -120,7 +123,7 @@ def survey(
                 state=state,
                 remark=remark,
                 flops=planned.get("flops") or 0.0,
-                trained=_trained(directory.run(planned["path"]), state),
+                trained=_trained(directory, planned["path"], state),
                 unreadable=status.unreadable,
             )
         )
@@ -130,7 +133,7 @@ def survey(
     if verify:
         faults, more = audit(directory, plan, witnesses)
         notes = [*more, *notes, *_live_files(directory.path)[1]]
-    return Survey(rows, stale, plan["open_runs"], plan["open_flops"], faults, notes)
+    return Survey(rows, stale, plan["open_runs"], plan["open_flops"], faults, notes, plan)
 
 
 def standing(state: str, remark: str, teacher: str) -> tuple[str, str]:
@@ -140,8 +143,9 @@ def standing(state: str, remark: str, teacher: str) -> tuple[str, str]:
     return state, remark
 
 
-def _trained(run: RunDirectory, state: str) -> float:
+def _trained(directory: StudyDirectory, path: str, state: str) -> float:
     if state in ("running", "interrupted"):
+        run = directory.run(path)
         with suppress(KdgapError, OSError, KeyError, TypeError, ZeroDivisionError):
             epochs = run.header()["spec"]["recipe"]["epochs"]
             return float(min(1.0, len(run.history()) / epochs))

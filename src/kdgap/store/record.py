@@ -51,6 +51,7 @@ from kdgap.store.manifest import (
     COMMITTED,
     REQUIRED,
     WEIGHTS,
+    as_manifest,
     read_manifest,
     verified,
     write_manifest,
@@ -307,16 +308,16 @@ class RunDirectory(RunFiles):
                 state = f"a failed run ({self.failure()})"
             raise BadInputError(f"{self.path}: {state} here{instead(self.path)}")
         while True:
-            before = read_json(self.path / MANIFEST)
+            content = read_json(self.path / MANIFEST)
             try:
-                return self._read(hash_weights=hash_weights)
+                return self._read(content, hash_weights=hash_weights)
             except StoreDamagedError:
                 # Another process may have opened the door or dropped the weights meanwhile.
-                if read_json(self.path / MANIFEST) == before:
+                if read_json(self.path / MANIFEST) == content:
                     raise
 
-    def _read(self, *, hash_weights: bool) -> Record:
-        manifest = read_manifest(self.path)
+    def _read(self, content: Any, *, hash_weights: bool) -> Record:
+        manifest = as_manifest(content, self.path / MANIFEST)
         contents = verified(self.path, manifest, hash_weights=hash_weights)
         parsed: dict[str, Any] = {}
         for name in (RUN, RESULTS, TEST):
@@ -324,7 +325,8 @@ class RunDirectory(RunFiles):
                 parsed[name] = parse_json(contents[name].decode()) if name in contents else None
             except (ValueError, RecursionError) as error:
                 raise StoreDamagedError(f"{self.path / name}: {error}") from None
-        return Record(self.path, self._as_header(parsed[RUN]), parsed[RESULTS], parsed[TEST])
+        run, spec = self._as_header(parsed[RUN])
+        return Record(self.path, run, spec, parsed[RESULTS], parsed[TEST])
 
 
 def export_bytes(path: Path, content: bytes) -> None:

@@ -27,10 +27,11 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run, read back and verified."""
+    """A finished run, read back and verified; `spec` is what `run` says was asked."""
 
     path: Path
     run: dict[str, Any]
+    spec: RunSpec
     results: dict[str, Any]
     test: dict[str, Any] | None
 
@@ -38,11 +39,6 @@ class Record:
     def id(self) -> str:
         """The run's id."""
         return str(self.run["id"])
-
-    @property
-    def spec(self) -> RunSpec:
-        """What was asked."""
-        return RunSpec.model_validate(self.run["spec"])
 
     @property
     def tested(self) -> bool:
@@ -89,15 +85,15 @@ class RunFiles:
         Raises:
             StoreDamagedError: it is damaged, or its id is not that of what was asked.
         """
-        return self._as_header(read_json(self.path / RUN))
+        return self._as_header(read_json(self.path / RUN))[0]
 
-    def _as_header(self, content: Any) -> dict[str, Any]:
+    def _as_header(self, content: Any) -> tuple[dict[str, Any], RunSpec]:
         path = self.path / RUN
         run = opened(content, path)
         header = checked(RunHeader, run, path)
         if run_id(header.spec) != header.id:
             raise StoreDamagedError(f"{path}: its id does not follow from its spec")
-        return run
+        return run, header.spec
 
     def attempts(self) -> list[dict[str, Any]]:
         """Return the attempts noted so far; what is no line of ours is left out."""
