@@ -125,8 +125,9 @@ def _nothing(bad: list[Unreadable], passed: PassedOver) -> str:
     if len(parts) > _REASONS:
         parts[_REASONS:] = [f"and {len(parts) - _REASONS} other reasons"]
     over = [f"{reason} ({_first(passed.paths[reason], n)})" for reason, n in passed.counts.items()]
-    none = f"holds no {RESULTS} (each run's stands in a folder of its own, at any depth)"
-    start = "no file could be read" if bad else none
+    start = "no file could be read" if bad else f"holds no {RESULTS}"
+    if not bad and not over:
+        start += " (each run's stands in a folder of its own, at any depth)"
     said = [f"{start}: {'; '.join(parts)}" if parts else start]
     return "; ".join([*said, *(["passed over: " + "; ".join(over)] if over else [])])
 
