@@ -113,7 +113,7 @@ def test_a_study_before_its_first_test_is_shown_without_verdicts(tmp_path: Path)
 def test_an_exported_page_holds_the_same_documents(path: Path, tmp_path: Path) -> None:
     snapshot = take(path)
     folder = tmp_path / "page"
-    count = export_page(snapshot, folder)
+    count = export_page(snapshot, folder).files
     assert count == sum(file.is_file() for file in folder.rglob("*"))
     for name, document in (
         ("study", study_document(snapshot)),

@@ -77,7 +77,7 @@ def test_a_page_is_not_written_through_a_link(path: Path, tmp_path: Path, name: 
 
 def test_a_page_that_is_written_again_keeps_nothing_of_before(path: Path, tmp_path: Path) -> None:
     page = tmp_path / "page"
-    count = export_page(take(path), page)
+    count = export_page(take(path), page).files
     assert count == sum(found.is_file() for found in page.rglob("*"))
     first = shown(page)
     (page / "page-1" / "data" / "run" / "999.js").write_text("old")
@@ -148,7 +148,7 @@ def test_an_export_that_fails_leaves_the_old_page_whole(
 ) -> None:
     some = dict(list(static_files().items())[:3])
     files = [*(f"static/{name}" for name in some), "data/study.js", "data/run/0.js"]
-    monkeypatch.setattr("kdgap.explorer.export._files", lambda _: ((n, n.encode()) for n in files))
+    monkeypatch.setattr("kdgap.explorer.export._files", lambda *_: ((n, n.encode()) for n in files))
     snapshot, page = take(path), tmp_path / "page"
     index = (STATIC / "index.html").read_text()
     monkeypatch.setattr("kdgap.explorer.export.read_text", lambda p: only_known(p, index, some))

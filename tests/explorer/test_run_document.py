@@ -1,10 +1,13 @@
 """What a run's page shows of its directory: its own files, whatever happens to them meanwhile."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from kdgap import disk
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import take
 from kdgap.store.study import PLAN
@@ -66,3 +69,39 @@ def test_a_file_that_goes_while_it_is_looked_at_is_left_out(
     names = [one["name"] for one in run_document(snapshot, 0)["files"]]
     assert "results.json" not in names
     assert "test.json" in names
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("attempts.jsonl", "{}\n", "1 lines are none of ours"),
+        ("timing.json", "[]", "is not what we write"),
+        ("failure.json", "[]", "is damaged or cannot be read"),
+    ],
+)
+def test_an_odd_side_file_is_named_and_the_rest_is_shown(
+    path: Path, name: str, text: str, why: str
+) -> None:
+    (run_of(path) / name).write_text(text)
+    document = run_document(take(path), 0)
+    place = json.loads((path / PLAN).read_text())["runs"][0]["path"]
+    assert document["passed_over"] == [f"{place}/{name}: {why}; passed over"]
+    assert document["history"]
+
+
+@pytest.mark.parametrize("name", ["attempts.jsonl", "timing.json"])
+def test_a_side_file_that_the_disk_does_not_give_is_named(
+    path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_of(path) / name).write_text("{}")
+    opened = disk.Disk.open
+
+    def fails(self: disk.Disk, file: Path, flags: int) -> int:
+        if file.name == name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(file))
+        return opened(self, file, flags)
+
+    snapshot = take(path)
+    monkeypatch.setattr(disk.Disk, "open", fails)
+    (told,) = run_document(snapshot, 0)["passed_over"]
+    assert told.endswith(f"/{name}: Input/output error; passed over")

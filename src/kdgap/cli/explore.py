@@ -43,8 +43,10 @@ def explore(
         from kdgap.explorer.snapshot import take
 
         snapshot = take(source, given)
-        count = export_page(snapshot, export)
-        say(f"Page: {export / 'index.html'} ({count} files)")
+        page = export_page(snapshot, export)
+        for text in page.passed_over:
+            say(f"note: {text}")
+        say(f"Page: {export / 'index.html'} ({page.files} files)")
         refuse_damaged(snapshot.evidence)
         return
     _refuse_open_door(host, token)

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,16 @@ static host; a Hugging Face static Space takes this folder as it is.
 """
 
 
-def export_page(snapshot: Snapshot, folder: Path) -> int:
-    """Write the page with all of its data; return how many files it has.
+@dataclass(frozen=True)
+class Exported:
+    """How many files a page has, and a line for each file of a run that it does without."""
+
+    files: int
+    passed_over: list[str]
+
+
+def export_page(snapshot: Snapshot, folder: Path) -> Exported:
+    """Write the page with all of its data.
 
     An earlier page in the folder stays whole until the new one is: its files are in a part of their
     own, and `index.html`, which says which part is shown, is replaced in one step. What a killed
@@ -78,7 +87,8 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
         if path.is_symlink():
             raise BadInputError(f"{path}: is a symbolic link; give another --export")
     write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
-    part, count = _write_part(snapshot, folder)
+    odd: list[str] = []
+    part, count = _write_part(snapshot, folder, odd)
     try:
         write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
         write_atomic(folder / "index.html", _index(part).encode())
@@ -89,15 +99,18 @@ def export_page(snapshot: Snapshot, folder: Path) -> int:
     for path in before:
         with suppress(OSError):  # the next export tries again
             remove_tree(path)
-    return count + 3
+    return Exported(count + 3, odd)
 
 
-def _write_part(snapshot: Snapshot, folder: Path) -> tuple[str, int]:
-    """Write scripts and data into a new part; return its name, and how many files it has."""
+def _write_part(snapshot: Snapshot, folder: Path, odd: list[str]) -> tuple[str, int]:
+    """Write scripts and data into a new part; return its name, and how many files it has.
+
+    What is passed over of the runs' files is added to `odd`.
+    """
     made = temporary_beside(folder / "part")
     try:
         count = 0
-        for name, content in _files(snapshot):
+        for name, content in _files(snapshot, odd):
             make_folder((made / name).parent)
             with disk.naming(folder / name):
                 write_new(made / name, content, durable=False)
@@ -113,7 +126,7 @@ def _write_part(snapshot: Snapshot, folder: Path) -> tuple[str, int]:
     return part, count
 
 
-def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
+def _files(snapshot: Snapshot, odd: list[str]) -> Iterator[tuple[str, bytes]]:
     """Yield every file of a part: its name in there, and what it holds."""
     for name, path in static_files().items():
         if name != "index.html":
@@ -125,7 +138,9 @@ def _files(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
         yield _script(f"arm/{number}", arm_document(snapshot, number))
         yield _script(f"compare/{number}", compare_document(snapshot, number))
     for number in range(len(snapshot.evidence.runs)):
-        yield _script(f"run/{number}", run_document(snapshot, number))
+        document = run_document(snapshot, number)
+        odd += document.get("passed_over", ())
+        yield _script(f"run/{number}", document)
 
 
 def _script(name: str, document: dict[str, Any]) -> tuple[str, bytes]:

@@ -60,18 +60,23 @@ def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     """Return what a run's directory holds beside its numbers; no link in it is followed."""
     place = StudyDirectory(snapshot.path).run(run.paths[0])
     files = {} if place.link() else _files(place.path)
+    odd: list[str] = []
     found: dict[str, Any] = {"history": run.history}
     if not run.history and HISTORY in files:
-        found["history"] = place.history()
+        found["history"] = place.history(odd)
     found["asked"] = _read(place.header) if RUN in files else None
-    found["timing"] = place.timing() if TIMING in files else None
+    found["timing"] = place.timing(odd) if TIMING in files else None
     found["failure"] = place.failed() if FAILURE in files else None
+    if FAILURE in files and found["failure"] is None:
+        odd.append(f"{place.path / FAILURE}: is damaged or cannot be read; passed over")
     found["repeat"] = _repeat(snapshot, run, found["asked"])
     manifest = _read(partial(read_manifest, place.path)) if MANIFEST in files else None
     found["hashes"] = manifest.files if manifest else {}
-    attempts = place.attempts()[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
+    attempts = place.attempts(odd)[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
     # Where on somebody's disk a run was begun is nothing for a page that is sent around.
     found["attempts"] = [{k: v for k, v in line.items() if k != "in"} for line in attempts]
+    # The study's own place is as little anybody's business.
+    found["passed_over"] = [text.replace(str(place.path), run.paths[0], 1) for text in odd]
     found["files"] = [{"name": name, "bytes": size} for name, size in files.items()]
     return found
 

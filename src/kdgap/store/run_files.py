@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from kdgap.errors import StoreDamagedError
+from kdgap.errors import StoreDamagedError, UnreadableError
 from kdgap.files import parse_json, read_bytes, read_json
 from kdgap.spec.identity import run_id
 from kdgap.spec.run import RunSpec
@@ -95,16 +95,27 @@ class RunFiles:
             raise StoreDamagedError(f"{path}: its id does not follow from its spec")
         return run, header.spec
 
-    def attempts(self) -> list[dict[str, Any]]:
-        """Return the attempts noted so far; what is no line of ours is left out."""
-        return _lines(self.path / ATTEMPTS, Began, Ended)[0]
+    def attempts(self, odd: list[str] | None = None) -> list[dict[str, Any]]:
+        """Return the attempts noted so far; what is no line of ours is left out.
 
-    def timing(self) -> dict[str, Any] | None:
-        """Return what `timing.json` says; None if there is none of ours."""
-        with suppress(StoreDamagedError):
+        Args:
+            odd: is given a line where something was passed over.
+        """
+        return _lines(self.path / ATTEMPTS, odd, Began, Ended)
+
+    def timing(self, odd: list[str] | None = None) -> dict[str, Any] | None:
+        """Return what `timing.json` says; None if there is none of ours. See `attempts`."""
+        why = "is not what we write"
+        try:
             timing = read_json(self.path / TIMING)
             if fits(Timing, timing):
                 return dict(timing)
+        except UnreadableError as error:
+            why = str(error).removeprefix(f"{self.path / TIMING}: ")
+        except StoreDamagedError:
+            pass
+        if odd is not None and self._has(TIMING):
+            odd.append(f"{self.path / TIMING}: {why}; passed over")
         return None
 
     def failure(self) -> str:
@@ -124,32 +135,30 @@ class RunFiles:
                 return failure
         return None
 
-    def history(self) -> list[dict[str, Any]]:
-        """Return the epochs recorded so far; what is no line of ours is left out."""
-        return _lines(self.path / HISTORY, Epoch)[0]
+    def history(self, odd: list[str] | None = None) -> list[dict[str, Any]]:
+        """Return the epochs recorded so far, as `attempts` returns its lines."""
+        return _lines(self.path / HISTORY, odd, Epoch)
 
     def passed_over(self) -> list[str]:
         """Return a line for each file outside every promise that is not as we write it."""
-        odd = _lines(self.path / ATTEMPTS, Began, Ended)[1]
-        found = []
-        if odd:
-            found.append(f"{self.path / ATTEMPTS}: {odd} lines are none of ours; passed over")
-        if self._has(TIMING) and self.timing() is None:
-            found.append(f"{self.path / TIMING}: is not what we write; passed over")
+        found: list[str] = []
+        self.attempts(found)
+        if self._has(TIMING):
+            self.timing(found)
         if self._has(TENSORBOARD) and not (self.path / TENSORBOARD).is_dir():
             found.append(f"{self.path / TENSORBOARD}: is no folder; passed over")
         return found
 
 
-def _lines(path: Path, *models: type[BaseModel]) -> tuple[list[dict[str, Any]], int]:
-    """Return the lines that are what some model says, and how many are not."""
+def _lines(path: Path, odd: list[str] | None, *models: type[BaseModel]) -> list[dict[str, Any]]:
+    """Return the lines that are what some model says; say of the others that there are some."""
+    good, count, why = [], 0, ""
     try:
         text = read_bytes(path).decode("utf-8", "replace")
     except FileNotFoundError:
-        return [], 0
-    except OSError:
-        return [], 1  # a folder, or a file that cannot be read
-    good, odd = [], 0
+        return []
+    except OSError as error:
+        text, why = "", error.strerror or str(error)
     for line in filter(None, text.split("\n")):
         entry: Any = None
         with suppress(ValueError, RecursionError):
@@ -157,5 +166,9 @@ def _lines(path: Path, *models: type[BaseModel]) -> tuple[list[dict[str, Any]], 
         if any(fits(model, entry) for model in models):
             good.append(entry)
         else:
-            odd += 1
-    return good, odd
+            count += 1
+    if count:
+        why = f"{count} lines are none of ours"
+    if why and odd is not None:
+        odd.append(f"{path}: {why}; passed over")
+    return good

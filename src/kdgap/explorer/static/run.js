@@ -325,5 +325,6 @@ function filesSection(run) {
       run.files,
       { name: "files", caption: `Files in ${run.paths[0]}` },
     ),
+    ...(run.passed_over ?? []).map((text) => el("p", { class: "note" }, text)),
   );
 }
