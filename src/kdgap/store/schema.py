@@ -4,6 +4,7 @@ One model a file. A model checks what readers rely on and lets other keys pass, 
 version may add some. `checked` names what is missing or wrong in one line.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
@@ -197,13 +198,18 @@ class DataFact(_Loose):
     shape: ShapeFact
 
 
-_FACTS: dict[str, TypeAdapter[Any]] = {
-    "format": TypeAdapter(Annotated[int, Field(strict=True, ge=1, le=1)]),
-    "threads": TypeAdapter(Annotated[int, Field(strict=True, ge=1)]),
-    "data": TypeAdapter(DataFact),
-    "teacher": TypeAdapter(Sha256),
-    "normalisation": TypeAdapter(tuple[list[float], list[float]]),
+_FACTS: dict[str, Any] = {
+    "format": Annotated[int, Field(strict=True, ge=1, le=1)],
+    "threads": Annotated[int, Field(strict=True, ge=1)],
+    "data": DataFact,
+    "teacher": Sha256,
+    "normalisation": tuple[list[float], list[float]],
 }
+
+
+@cache
+def _gate(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_FACTS[name])
 
 
 class LiveRun(_Loose):
@@ -310,10 +316,10 @@ def fits(model: type[BaseModel], value: Any) -> bool:
 
 def is_fact(name: str, value: Any) -> bool:
     """Whether a value may be locked under a name; names that are not known here take any."""
-    gate = _FACTS.get(name) or _FACTS.get(name.partition("-")[0])
+    kind = name if name in _FACTS else name.partition("-")[0]
     try:
-        if gate is not None:
-            gate.validate_python(value)
+        if kind in _FACTS:
+            _gate(kind).validate_python(value)
     except ValidationError:
         return False
     return True
