@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from kdgap.store.manifest import read_manifest
+
 PROMISED = ("history.jsonl", "results.json", "test.json")
 
 
@@ -62,6 +64,7 @@ def contents(study: Path) -> dict[str, dict[str, Any]]:
         found[str(run.relative_to(study))] = {
             **{name: (run / name).read_bytes() for name in PROMISED if (run / name).exists()},
             **{path.name: path.read_bytes() for path in sorted(run.glob("*.safetensors"))},
+            "before": read_manifest(run).before,
         }
     return found
 

@@ -196,9 +196,32 @@ def test_a_crash_while_the_test_door_opens_leaves_the_run_readable(
             directory.finish(RESULT, more)
     record = directory.read()
     assert record.results["best_val_acc"] == RESULT["best_val_acc"]
-    assert record.tested or not again
+    assert record.test is not None or not again
+    assert record.settled or not record.tested  # so that whoever opens doors finishes this one
     directory.finish(RESULT, more)
     assert directory.read().test == more
+    calm = _start(tmp_path / "calm")
+    calm.finish(RESULT, more)
+    assert (directory.path / MANIFEST).read_bytes() == (calm.path / MANIFEST).read_bytes()
+
+
+def test_weights_are_dropped_of_a_run_whose_door_is_half_open(
+    finished: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, left = disk.current.rename, iter(range(1))
+
+    def dies(source: Path, target: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk.current, "rename", dies)
+        with pytest.raises(KeyboardInterrupt):
+            finished.finish({**RESULT, "epochs": 2}, {**TESTED, "baseline": {"run_id": "1"}})
+    assert not finished.read().settled
+    finished.drop_weights()
+    assert finished.read().results == RESULT
 
 
 def test_an_opening_vouches_for_nothing_that_it_did_not_write(finished: RunDirectory) -> None:

@@ -284,7 +284,9 @@ class RunDirectory(RunFiles):
         files = {name: known for name, known in manifest.files.items() if name not in WEIGHTS}
         dropped = {name: known for name, known in manifest.files.items() if name in WEIGHTS}
         if dropped:
-            write_manifest(self.path, files, {**manifest.dropped, **dropped})
+            # Before as it is: a door that was being opened may have left an old file.
+            dropped |= {n: known for n, known in manifest.dropped.items() if n not in dropped}
+            write_manifest(self.path, files, dropped, dict(manifest.before))
         for name in WEIGHTS:
             remove(self.path / name)
 
@@ -326,7 +328,8 @@ class RunDirectory(RunFiles):
             except (ValueError, RecursionError) as error:
                 raise StoreDamagedError(f"{self.path / name}: {error}") from None
         run, spec = self._as_header(parsed[RUN])
-        return Record(self.path, run, spec, parsed[RESULTS], parsed[TEST])
+        settled = not manifest.before
+        return Record(self.path, run, spec, parsed[RESULTS], parsed[TEST], settled)
 
 
 def export_bytes(path: Path, content: bytes) -> None:

@@ -27,13 +27,18 @@ TENSORBOARD = "tensorboard"
 
 @dataclass(frozen=True)
 class Record:
-    """A finished run, read back and verified; `spec` is what `run` says was asked."""
+    """A finished run, read back and verified; `spec` is what `run` says was asked.
+
+    It is `settled` unless its test door was being opened when its process ended: its manifest
+    vouches for what was there before, too.
+    """
 
     path: Path
     run: dict[str, Any]
     spec: RunSpec
     results: dict[str, Any]
     test: dict[str, Any] | None
+    settled: bool = True
 
     @property
     def id(self) -> str:
@@ -42,8 +47,9 @@ class Record:
 
     @property
     def tested(self) -> bool:
-        """Whether its test door was opened, and what was seen is in its results."""
-        return self.test is not None and self.results["test_acc_best"] is not None
+        """Whether its test door was opened to the end: what was seen is in its results."""
+        seen = self.test is not None and self.results["test_acc_best"] is not None
+        return seen and self.settled
 
 
 class RunFiles:
