@@ -1,5 +1,6 @@
 """Fixtures shared by all tests. Every test runs offline, on the CPU, with its own cache folder."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from hypothesis import settings
 
 settings.register_profile("kdgap", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("kdgap")
+
+# Shells start what runs in the background with Ctrl-C ignored, and so would what tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
