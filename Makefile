@@ -14,7 +14,7 @@ help:
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
-	@echo "make faults     every call to the disk fails once, bit rot, mutants: half an hour; EVERY=1: all"
+	@echo "make faults     every call to the disk fails once, bit rot, mutants: an hour; EVERY=1: all"
 	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
 	@echo "make format     put the sources in form"
