@@ -47,7 +47,8 @@ from kdgap.store.foreign import (
 )
 from kdgap.store.found import PassedOver, text_of
 from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
-from kdgap.store.instead import IMPORT, MANIFEST, is_study, own
+from kdgap.store.instead import IMPORT, is_study, own
+from kdgap.store.manifest import MANIFEST
 from kdgap.store.merging import merged
 from kdgap.store.schema import ImportedLine, ImportFile, checked
 from kdgap.store.seal import read_sealed, sealed_bytes

@@ -5,8 +5,7 @@ from pathlib import Path
 from kdgap.advice import command
 from kdgap.files import names_in
 from kdgap.store.found import RESULTS, WANTED
-from kdgap.store.manifest import MANIFEST as MANIFEST
-from kdgap.store.manifest import RUN
+from kdgap.store.manifest import MANIFEST, RUN
 
 IMPORT = "import.json"
 PLAN, STUDY = "plan.json", "study.yaml"

@@ -284,9 +284,8 @@ class RunDirectory(RunFiles):
         files = {name: known for name, known in manifest.files.items() if name not in WEIGHTS}
         dropped = {name: known for name, known in manifest.files.items() if name in WEIGHTS}
         if dropped:
-            # Before as it is: a door that was being opened may have left an old file.
-            dropped |= {n: known for n, known in manifest.dropped.items() if n not in dropped}
-            write_manifest(self.path, files, dropped, dict(manifest.before))
+            # A test door that was cut off may have left a file as it was before.
+            write_manifest(self.path, files, {**manifest.dropped, **dropped}, manifest.before)
         for name in WEIGHTS:
             remove(self.path / name)
 
