@@ -85,8 +85,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     from collections import Counter
 
     from kdgap.cli.printing import print_table, say
-    from kdgap.judge.flags import FINDINGS
-    from kdgap.store.imported import count_findings
+    from kdgap.store.findings import FINDINGS, count_findings
 
     roles = Counter(role for run in runs for role in {slot["role"] for slot in run["slots"]})
     done = Counter(

@@ -9,7 +9,7 @@ from kdgap.judge.claims import baselines_of
 from kdgap.judge.comparison import Flag
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.judge.words import counted, interval, method_name, signed
-from kdgap.store.imported import count_findings
+from kdgap.store.findings import FINDINGS, count_findings
 
 
 def tuning_of(arm: Arm, evidence: Evidence) -> Tuning | None:
@@ -209,23 +209,6 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
         flags.append(Flag("open", f"runs that are not finished yet: {undone}"))
     flags += _finding_flags(evidence)
     return flags
-
-
-FINDINGS = {
-    "failed": "runs that diverged, are unfinished or were repeated",
-    "overlap": "runs that chose hyper-parameters and are finals",
-    "unreadable": "files that could not be read",
-    "passed": "files, folders and links that were passed over",
-    "duplicate": "runs under several paths, each counted once",
-    "conflict": "seeds with contradicting runs under the same settings, none of which counts",
-    "copy": "pairs of runs with one history under different settings or seeds",
-    "split": "cells that differ in a setting or two, and are never averaged",
-    "aside": "kinds of keys that differ between runs and are averaged over",
-    "contradiction": "files that contradict themselves or hold what is no number",
-    "fidelity": "finals without fidelity",
-    "role": "files outside the known folders",
-    "ablation": "ablations with nothing to compare with",
-}
 
 
 def _finding_flags(evidence: Evidence) -> list[Flag]:

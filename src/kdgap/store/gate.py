@@ -263,10 +263,16 @@ def check_history(
     """Return a history of numbers alone, what was dropped, and why the run failed, if it did."""
     kept: list[dict[str, Any]] = []
     odd: dict[str, str] = {}
+    ranges: dict[str, tuple[float, float]] = {}
     diverged = not_finite = ""
     for number, entry in enumerate(history, 1):
         good: dict[str, Any] = {}
         for key, value in entry.items():
+            if type(value) is float:  # nearly every value is one, and is as it should be
+                least, most = ranges.get(key) or ranges.setdefault(key, _range(key))
+                if least <= value <= most:
+                    good[key] = value
+                    continue
             fits = _epoch_value(key, value)
             if fits is not None:
                 good[key] = fits
@@ -298,6 +304,15 @@ def _is_read(key: str) -> bool:
     return _measures(key) or key in ("epoch", "term_grad_norm", *_SIZES)
 
 
+def _range(key: str) -> tuple[float, float]:
+    """Return least and most of a field of an epoch; of one that is no plain number, nothing."""
+    if key in ("epoch", "term_grad_norm"):
+        return 1, 0
+    if key.endswith("_acc"):
+        return 0, 1
+    return 0 if key in _SIZES else -LARGEST, LARGEST
+
+
 def _epoch_value(key: str, value: Any) -> Any:
     """Return what is good of a field of an epoch; None if nothing is."""
     if key == "term_grad_norm":
@@ -306,9 +321,8 @@ def _epoch_value(key: str, value: Any) -> Any:
     if key == "epoch":
         number = whole(value)
         return number if number is not None and 0 <= number <= MOST_EPOCHS else None
-    if key.endswith("_acc"):
-        return value if is_share(value) else None
-    return value if is_number(value) and (key not in _SIZES or value >= 0) else None
+    least, most = _range(key)
+    return value if is_number(value) and least <= value <= most else None
 
 
 def check_fidelity(fidelity: dict[str, Any]) -> None:

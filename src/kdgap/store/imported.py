@@ -9,8 +9,6 @@ An import that is cut short leaves the one before it, or what the next one tidie
 """
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -56,8 +54,6 @@ from kdgap.store.splits import name_splits
 
 RUNS = "runs.jsonl"
 NO_CHOICES = Choices()
-EACH_PATH = ("fidelity", "passed")
-"""Kinds of findings of which each path is one."""
 _LONGEST_LINE = 2**26
 _SHOWN = 12
 """Keys that a finding lists; all are in `import.json`."""
@@ -330,12 +326,3 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         "paths": run.paths,
         "sha256": [member.sha256 for member in run.files],
     }
-
-
-def count_findings(findings: Iterable[dict[str, Any]]) -> Counter[str]:
-    """Return how many there are of each kind; what several files lack is counted by files."""
-    counts: Counter[str] = Counter()
-    for finding in findings:
-        each = finding["kind"] in EACH_PATH
-        counts[finding["kind"]] += len(finding["paths"]) if each else 1
-    return counts

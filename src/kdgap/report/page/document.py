@@ -12,7 +12,6 @@ from markupsafe import Markup
 from kdgap.files import read_text
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
-from kdgap.judge.flags import FINDINGS
 from kdgap.judge.words import (
     contrast_sentence,
     counted,
@@ -36,6 +35,7 @@ from kdgap.report.page.runs import (
 )
 from kdgap.report.tables import cells
 from kdgap.report.tables.measured import difference
+from kdgap.store.findings import FINDINGS
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {

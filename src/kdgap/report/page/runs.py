@@ -15,7 +15,7 @@ from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.words import method_name
 from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
-from kdgap.store.imported import EACH_PATH
+from kdgap.store.findings import EACH_PATH
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
 _KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}
