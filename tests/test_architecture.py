@@ -18,6 +18,7 @@ FLOORS = {
     "child": 1,
     "columns": 1,
     "disk": 1,
+    "bulk": 1,
     "paths": 1,
     "placeholder": 1,
     "registry": 1,

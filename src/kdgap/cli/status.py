@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kdgap import bulk
 from kdgap.advice import command
 from kdgap.cli.given import DataRoot, GivenTeachers
 from kdgap.cli.study import Out, StudyArgument
@@ -166,6 +167,7 @@ def verify(
         raise StoreDamagedError(f"{directory.path}: {len(bad)} damaged: {'; '.join(bad[:3])}")
 
 
+@bulk.kept()
 def _hash_all(
     directory: "StudyDirectory", plan: dict[str, Any]
 ) -> tuple[list[str], list[str], list[str]]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kdgap import bulk
 from kdgap.advice import command
 from kdgap.errors import KdgapError, StoreDamagedError, one_line
 from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
@@ -18,6 +19,7 @@ from kdgap.store.study import PLAN, StudyDirectory
 from kdgap.store.witness import Witness, as_recorded, recorded_facts
 
 
+@bulk.kept()
 def study_evidence(directory: StudyDirectory) -> Evidence:
     """Read a study; every record is verified, and what is damaged is named and left out.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kdgap import bulk
 from kdgap.errors import KdgapError, UnreadableError
 from kdgap.files import entries, read_json
 from kdgap.spec.study import Slot
@@ -75,6 +76,7 @@ class Survey:
         return stages
 
 
+@bulk.kept()
 def survey(
     directory: StudyDirectory, known_done: Iterable[str] = (), *, verify: bool = True
 ) -> Survey:
@@ -127,8 +129,7 @@ def survey(
                 unreadable=status.unreadable,
             )
         )
-    planned_paths = {planned["path"] for planned in plan["runs"]}
-    stale = [path for path in directory.found() if path not in planned_paths]
+    stale = directory.found(besides={planned["path"] for planned in plan["runs"]})
     faults: list[str] = []
     if verify:
         faults, more = audit(directory, plan, witnesses)

@@ -70,7 +70,7 @@ from kdgap.store.run_files import TENSORBOARD as TENSORBOARD
 from kdgap.store.run_files import TIMING as TIMING
 from kdgap.store.run_files import Record as Record
 from kdgap.store.run_files import RunFiles
-from kdgap.store.seal import is_sealed, is_whole, sealed_bytes, write_sealed
+from kdgap.store.seal import is_sealed, is_whole, sealed_bytes, without_checksum, write_sealed
 
 _OF_THE_BEGINNING = ("provenance", "environment")
 _OURS = {*COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
@@ -208,7 +208,7 @@ class RunDirectory(RunFiles):
     def flag(self, text: str) -> None:
         """Add a flag to `run.json`: something a reader must know before believing the numbers."""
         written = self._written.get(RUN)
-        run = self.header() if written is None else parse_json(written.decode())
+        run = self.header() if written is None else parse_json(written)
         if text not in run["flags"]:
             self._written[RUN] = sealed_bytes({**run, "flags": [*run["flags"], text]})
             self._settle(RUN)
@@ -301,9 +301,7 @@ class RunDirectory(RunFiles):
         """
         if link := self.link():
             raise StoreDamagedError(f"{link}: is a symbolic link, which no run of ours is")
-        if self.lost_manifest():
-            raise StoreDamagedError(f"{self.path / MANIFEST}: is gone, though the run finished")
-        if not self.is_done():
+        if not self.is_done() and not self._is_just_done():
             state = "no finished run" if self._has(RUN) else "no run"
             if self._has(FAILURE):
                 state = f"a failed run ({self.failure()})"
@@ -317,16 +315,27 @@ class RunDirectory(RunFiles):
                 if read_json(self.path / MANIFEST) == content:
                     raise
 
+    def _is_just_done(self) -> bool:
+        """Whether a run that was not finished a moment ago is.
+
+        Raises:
+            StoreDamagedError: it was, and its manifest is gone.
+        """
+        if self.lost_manifest():
+            raise StoreDamagedError(f"{self.path / MANIFEST}: is gone, though the run finished")
+        return self.is_done()
+
     def _read(self, content: Any, *, hash_weights: bool) -> Record:
         manifest = as_manifest(content, self.path / MANIFEST)
         contents = verified(self.path, manifest, hash_weights=hash_weights)
         parsed: dict[str, Any] = {}
         for name in (RUN, RESULTS, TEST):
             try:
-                parsed[name] = parse_json(contents[name].decode()) if name in contents else None
+                parsed[name] = parse_json(contents[name]) if name in contents else None
             except (ValueError, RecursionError) as error:
                 raise StoreDamagedError(f"{self.path / name}: {error}") from None
-        run, spec = self._as_header(parsed[RUN])
+        spec = self._asked(parsed[RUN])
+        run = without_checksum(parsed[RUN])  # the manifest vouches for its bytes
         settled = not manifest.before
         return Record(self.path, run, spec, parsed[RESULTS], parsed[TEST], settled)
 

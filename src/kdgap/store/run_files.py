@@ -17,7 +17,7 @@ from kdgap.spec.identity import run_id
 from kdgap.spec.run import RunSpec
 from kdgap.store.manifest import HISTORY, MANIFEST, RESULTS, RUN, TEST
 from kdgap.store.schema import Began, Ended, Epoch, Failure, RunHeader, Timing, checked, fits
-from kdgap.store.seal import opened, read_sealed
+from kdgap.store.seal import read_sealed
 
 TIMING, FAILURE = "timing.json", "failure.json"
 ATTEMPTS, LOCK = "attempts.jsonl", ".lock"
@@ -91,15 +91,17 @@ class RunFiles:
         Raises:
             StoreDamagedError: it is damaged, or its id is not that of what was asked.
         """
-        return self._as_header(read_json(self.path / RUN))[0]
+        run = read_sealed(self.path / RUN)
+        self._asked(run)
+        return run
 
-    def _as_header(self, content: Any) -> tuple[dict[str, Any], RunSpec]:
+    def _asked(self, run: Any) -> RunSpec:
+        """Return the spec in what `run.json` says; raises as `header` does."""
         path = self.path / RUN
-        run = opened(content, path)
         header = checked(RunHeader, run, path)
         if run_id(header.spec) != header.id:
             raise StoreDamagedError(f"{path}: its id does not follow from its spec")
-        return run, header.spec
+        return header.spec
 
     def attempts(self, odd: list[str] | None = None) -> list[dict[str, Any]]:
         """Return the attempts noted so far; what is no line of ours is left out.

@@ -25,7 +25,12 @@ def digest(value: object) -> str:
 
 def checksum(content: dict[str, Any]) -> str:
     """Return the digest of all of an object but its own checksum."""
-    return digest({key: value for key, value in content.items() if key != CHECKSUM})
+    return digest(without_checksum(content))
+
+
+def without_checksum(content: dict[str, Any]) -> dict[str, Any]:
+    """Return all of an object but its own checksum."""
+    return {key: value for key, value in content.items() if key != CHECKSUM}
 
 
 def is_whole(content: Any) -> bool:
@@ -80,4 +85,4 @@ def opened(content: Any, path: Path) -> dict[str, Any]:
         )
     if content.get("format", 1) not in (1, FORMAT):
         raise StoreDamagedError(f"{path}: format {content['format']!r}, expected {FORMAT}")
-    return {key: value for key, value in content.items() if key != CHECKSUM}
+    return without_checksum(content)

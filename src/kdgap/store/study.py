@@ -15,6 +15,7 @@ What nothing guards is outside every promise: it is passed over where it is odd,
 the rest agrees with the records of the runs is looked at in `audit.py`.
 """
 
+from collections.abc import Container
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,8 +284,12 @@ class StudyDirectory:
             return RunStatus("damaged", str(error), unreadable=unreadable)
         return RunStatus("done", record=record)
 
-    def found(self) -> list[str]:
-        """Return the paths of all run directories on disk, planned or not, and of all links."""
+    def found(self, besides: Container[str] = ()) -> list[str]:
+        """Return the paths of all run directories on disk, planned or not, and of all links.
+
+        Args:
+            besides: paths that are left out.
+        """
         folder = self.path / "runs"
         if not folder.is_dir():
             return []
@@ -297,6 +302,7 @@ class StudyDirectory:
                     f"runs/{slot.name}/{run.name}"
                     for run in entries(slot)
                     if not run.name.startswith(TEMPORARY_PREFIX)  # being removed
+                    if f"runs/{slot.name}/{run.name}" not in besides
                     if run.is_symlink()
                     or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
                 ]
