@@ -5,8 +5,11 @@ forks as well, with the words, pipes and session that the product asked for. Rea
 as JSON on stdin, answers each with one line on stdout.
 """
 
+import importlib
+import io
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import subprocess
@@ -19,9 +22,12 @@ from typing import Any
 
 import torch
 
+import kdgap
 from kdgap import child, disk
 from kdgap.data import Request, load_dataset
 from kdgap.engine.device import make_deterministic
+from kdgap.models import model_cost
+from kdgap.spec import ModelSpec
 from kdgap.study.results import _provenance
 from tests.faults.door import CountingDisk
 
@@ -123,6 +129,14 @@ def _trial(asked: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve until stdin ends."""
     # What every trial would do anew: imports, and what a process finds out about itself.
+    for module in pkgutil.walk_packages(kdgap.__path__, "kdgap."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    figure = importlib.import_module("matplotlib.pyplot").figure()
+    figure.add_subplot().set_title("Warm")
+    for form in ("svg", "pdf", "png"):
+        figure.savefig(io.BytesIO(), format=form)
+    model_cost(ModelSpec(name="resnet8", width=0.0625), 10, 1, (8, 8))
     torch.set_num_threads(1)
     make_deterministic(0, 1)
     load_dataset("digits", Request(Path()))

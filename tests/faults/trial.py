@@ -143,6 +143,8 @@ class Bench:
             lost = Tree(place / "work").differs(self.expected)
             if ended.code == 0 and lost and not self._named(ended, place):
                 return f"{after}: silent: ended with 0, but {'; '.join(lost[:3])}"
+            if ended.code == 0 and fault in ("EINTR", "short"):
+                return f"{after}: {lost[0]}" if lost else None  # `_calm` went on from these bytes
             again = self._run(place, self._words)
             if again.code in (3, 4):
                 for words in self._repair:
