@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kdgap import files
 from kdgap.errors import StoreDamagedError
@@ -208,3 +210,55 @@ def test_hashes_do_not_make_every_number_be_looked_at(monkeypatch: pytest.Monkey
 )
 def test_a_number_that_a_float_or_int_holds_is_read(number: str) -> None:
     assert parse_json(number) == (int(number) if number.isdigit() else float(number))
+
+
+def _by_python(text: str) -> object:
+    """What Python's own parser makes of a text, or the class of what it raises."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        return type(error)
+
+
+def _by_ours(text: str) -> object:
+    try:
+        return parse_json(text)
+    except (ValueError, RecursionError) as error:
+        return type(error)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+)  # fmt: skip
+
+
+@given(_VALUES, st.booleans(), st.sampled_from([None, 2]))
+def test_the_fast_parser_reads_what_pythons_does(
+    value: object, ascii_only: bool, indent: int | None
+) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+    mine = _by_ours(text)
+    assert repr(mine) == repr(_by_python(text))  # -0.0, 1 and 1.0, True and 1 are told apart
+    assert mine == value
+
+
+_SIGNS = '{}[],:"\\0123456789.-+eEunltrfas \t\n\x00é\ud800'
+
+
+@given(_VALUES, st.data())
+def test_a_changed_text_is_read_or_refused_as_by_python(value: object, data: st.DataObject) -> None:
+    text = json.dumps(value)
+    at = data.draw(st.integers(0, len(text)))
+    put = data.draw(
+        st.text(st.sampled_from('{}[],:"\\0123456789.-+eEunltrfas \t\n\x00é\ud800'), max_size=4)
+    )
+    changed = text[:at] + put + text[at + data.draw(st.integers(0, 3)) :]
+    theirs = _by_python(changed)
+    if repr(theirs) != repr(_by_ours(changed)):
+        assert re.search(r"inf\b", repr(theirs)), changed  # 1e999, which ours refuses
