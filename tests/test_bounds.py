@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from kdgap import columns, yamlio
-from kdgap.data import cifar, pixels
+from kdgap.data import pixels
+from kdgap.data.sets import cifar
 from kdgap.explorer import connections
 from kdgap.store import archives, checkpoint, found, gate, pickled, sources, tensorfile, unpickle
 from kdgap.study import conversion

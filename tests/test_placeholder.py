@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kdgap.data.cifar import cifar10
 from kdgap.data.dataset import Request
 from kdgap.data.parquet import described
 from kdgap.data.pixels import exact, fitted
+from kdgap.data.sets.cifar import cifar10
 from kdgap.placeholder import placeholder
 from kdgap.spec import ModelSpec
 from kdgap.store.card import read_card

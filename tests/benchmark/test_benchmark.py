@@ -18,8 +18,8 @@ from kdgap.benchmark.reference_loop import ReferenceLoop
 from kdgap.benchmark.table import run_cases
 from kdgap.errors import RunFailedError
 from kdgap.methods import build_method
-from kdgap.methods.feature import StageProjections
-from kdgap.models import Output
+from kdgap.methods.feature import stage_projections
+from kdgap.models.output import Output
 from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.validation import Scalar
 
@@ -72,7 +72,7 @@ def test_the_reference_loop_has_the_losses_of_the_methods(
     own = run.network(images, run.network.stages)
     other = loop._teacher(images, loop._teacher.stages)
     channels = {s: (own.features[s].shape[1], other.features[s].shape[1]) for s in own.features}
-    projections = StageProjections(channels)
+    projections = stage_projections(channels)
     for stage, projection in zip(own.features, run.projections, strict=False):
         parameter = projections.get_parameter(f"stages.{stage}.weight")
         parameter.data.copy_(projection.get_parameter("weight"))

@@ -8,8 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,9 @@ from kdgap.cli.app import app
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import StudyDirectory
 from kdgap.study.places import Origin
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 

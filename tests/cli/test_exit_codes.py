@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +22,9 @@ from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.cli.test_hostile_text import STUDY
 from tests.store.foreign_files import PLAIN, history, write
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)

@@ -6,12 +6,15 @@ from _socket import socket as PlainSocket
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from subprocess import CompletedProcess
+from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
 
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 

@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import typer
@@ -16,6 +15,9 @@ from kdgap.cli.given import is_path
 from kdgap.spec import run_id
 from kdgap.spec.run import RunSpec
 from kdgap.store.record import RunDirectory
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 Refused = Callable[..., str]

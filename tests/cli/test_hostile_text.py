@@ -9,8 +9,7 @@ import json
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -23,6 +22,9 @@ from kdgap.files import json_text, parse_json
 from kdgap.study.workspace import open_study, start_study
 from kdgap.text import shown
 from tests.store.foreign_files import PLAIN, history, write
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 

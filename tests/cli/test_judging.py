@@ -5,8 +5,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +14,9 @@ from kdgap.store.imported import ImportedDirectory
 from kdgap.store.study import PLAN
 from tests.store.foreign_files import FIDELITY, PLAIN, history, write
 from tests.store.test_imported import PUBLISHED
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 CLAIMS = Path(__file__).parents[2] / "configs" / "claims" / "reference.yaml"

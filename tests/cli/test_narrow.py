@@ -3,13 +3,16 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
 
 from kdgap.cli import printing
 from tests.cli.test_advice import _begun, study  # noqa: F401  (a finished study)
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 WORDS = [

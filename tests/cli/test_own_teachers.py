@@ -5,8 +5,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,9 @@ from PIL import Image
 
 from kdgap.store.card import read_card
 from kdgap.store.weights import read_weights, write_weights
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 Refused = Callable[..., str]

@@ -6,10 +6,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
 Refused = Callable[..., str]

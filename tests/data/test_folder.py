@@ -186,7 +186,7 @@ def no_decoding(*_: object) -> NoReturn:
 
 def test_a_second_load_decodes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(root)
-    monkeypatch.setattr("kdgap.data.folder._decode", no_decoding)
+    monkeypatch.setattr("kdgap.data.sets.folder._decode", no_decoding)
     second = load(root)
     assert second.fingerprint == first.fingerprint
     assert torch.equal(second.train.pixels, first.train.pixels)

@@ -616,7 +616,7 @@ def test_another_decoder_decodes_anew(root: Path, monkeypatch: pytest.MonkeyPatc
         decoded.append(size)
         return fitted(stream, size)
 
-    monkeypatch.setattr("kdgap.data.folder.fitted", counted)
+    monkeypatch.setattr("kdgap.data.sets.folder.fitted", counted)
     load_dataset("imagefolder", Request(root, 8))
     load_dataset("imagefolder", Request(root, 8))
     assert len(decoded) == 2

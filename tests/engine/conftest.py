@@ -13,7 +13,7 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import State, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from kdgap.engine.evaluate import (
     predict,
     scores,
 )
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
 from tests.engine.conftest import CPU, Lab
 

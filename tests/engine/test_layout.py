@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from kdgap.engine.layout import layout_of, place
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ from torch import nn
 
 from kdgap.engine import precision
 from kdgap.engine.precision import compute
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
 
 CPU = torch.device("cpu")

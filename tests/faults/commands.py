@@ -90,7 +90,7 @@ def _results(folder: Path, _: Server) -> None:
 
 
 def _checkpoint(folder: Path, _: Server) -> None:
-    from kdgap.models import build_model
+    from kdgap.models.build import build_model
     from kdgap.spec import ModelSpec
 
     network = build_model(ModelSpec(name="resnet8", width=0.0625), 10, 3, (32, 32), 0)

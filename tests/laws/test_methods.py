@@ -1,16 +1,18 @@
 """Laws that every registered method obeys; a new method is picked up by itself."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from kdgap.methods import METHODS, Method, Projections, build_method
-from kdgap.models import Output
+from kdgap.methods import METHODS, Method, build_method
+from kdgap.models.output import Output
 from tests.laws.numpy_reference import REFERENCES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 BATCH, CLASSES = 6, 5
 STAGES = ("layer1", "layer2", "layer3")
@@ -22,12 +24,7 @@ SHAPES = {
     "layer3": ((6, 5), (2, 3)),
 }
 CASES: list[tuple[str, dict[str, Any]]] = [
-    ("none", {}),
-    ("logit", {"temperature": 1.0}),
-    ("logit", {"temperature": 4.0, "alpha": 0.3}),
-    ("feature", {}),
-    ("feature", {"beta": 0.0}),
-    ("feature", {"beta": 2.5, "norm": "teacher_std"}),
+    (name, dict(parameters)) for name, cls in METHODS.items() for parameters in cls.examples
 ]
 
 
@@ -60,7 +57,7 @@ def only(output: Output, stages: tuple[str, ...]) -> Output:
 
 def setting(
     name: str, parameters: dict[str, Any], seed: int = 0
-) -> tuple[Method, Output, Output, Tensor, Projections]:
+) -> tuple[Method, Output, Output, Tensor, nn.Module]:
     method = build_method(name, parameters)
     student, teacher, labels = outputs(seed)
     student = only(student, method.student_stages(STAGES))
@@ -70,7 +67,7 @@ def setting(
 
 
 def loss(
-    method: Method, student: Output, teacher: Output, labels: Tensor, projections: Projections
+    method: Method, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
 ) -> Tensor:
     terms = method.terms(student, teacher, labels, projections)
     zero = torch.zeros((), dtype=torch.float64)
@@ -83,11 +80,19 @@ def permuted(output: Output, order: Tensor) -> Output:
 
 def test_every_method_is_tested_and_has_a_numpy_reference() -> None:
     assert set(METHODS) == set(REFERENCES) == {name for name, _ in CASES}
+    for name in METHODS:
+        default = build_method(name, {}).parameters()
+        tried = [parameters for other, parameters in CASES if other == name]
+        # `alpha` weighs the loss from outside; whatever else a method has is tried at two values.
+        for key in set(default) - {"alpha"}:
+            values = {default[key], *(given[key] for given in tried if key in given)}
+            assert len(values) > 1, f"{name}: its examples never change {key}"
 
 
 def test_every_method_says_where_it_comes_from() -> None:
     for name, cls in METHODS.items():
         assert cls.name == name
+        assert cls.label
         assert any(char.isdigit() for char in cls.citation), f"{name}: no year in its citation"
         assert cls.__doc__
 
@@ -214,7 +219,7 @@ def test_soft_targets_gradient_keeps_its_size_over_temperatures() -> None:
     for temperature in (50.0, 100.0, 200.0):
         logits = student.logits.detach().clone().requires_grad_()
         method = build_method("logit", {"temperature": temperature})
-        loss(method, Output(logits), teacher, labels, Projections()).backward()
+        loss(method, Output(logits), teacher, labels, nn.Module()).backward()
         assert logits.grad is not None
         sizes.append(float(logits.grad.norm()))
     assert sizes[2] == pytest.approx(sizes[1], rel=0.02)

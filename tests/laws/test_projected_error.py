@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdgap.methods import projected_error
-from kdgap.methods.projected_error import projected_squared_error
+from kdgap.methods.parts import projected_error
+from kdgap.methods.parts.projected_error import projected_squared_error
 
 
 def maps(dtype: torch.dtype = torch.float64, *, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

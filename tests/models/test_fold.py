@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from kdgap.models import MODELS, Network, build_model
+from kdgap.models import MODELS
+from kdgap.models.build import build_model
 from kdgap.models.fold import folded
+from kdgap.models.output import Network
 from kdgap.spec import ModelSpec
 
 

@@ -8,8 +8,9 @@ import torch
 import torchvision
 
 from kdgap.errors import BadInputError, TeacherError
-from kdgap.models import MODELS, Network, build_model, load_state, model_cost
-from kdgap.models.build import count_cost
+from kdgap.models import MODELS
+from kdgap.models.build import build_model, count_cost, load_state, model_cost
+from kdgap.models.output import Network
 from kdgap.spec import ModelSpec
 
 # ResNet-18/34/50/101 with the CIFAR stem: the reference study. ResNet-20 to 110: He et al. 2016,

@@ -9,7 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from kdgap.engine.device import make_deterministic
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
 
 SEED = 5

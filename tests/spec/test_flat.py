@@ -12,7 +12,7 @@ from kdgap import yamlio
 from kdgap.data import DATASETS
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.methods import hyperparameter_names
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec, RunSpec, read_flat, run_id
 from kdgap.spec.flat import FlatConfig, parse_assignments
 from kdgap.store.card import Card

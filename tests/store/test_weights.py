@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from kdgap.errors import BadInputError, TeacherError
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, MeasuredAccuracy, is_pickle, read_card
 from kdgap.store.weights import (

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
 from kdgap.store.checkpoint import others_in, tensors_in
 from kdgap.store.found_tensor import Contents, FoundTensor

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kdgap import yamlio
 from kdgap.data import Shape
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.models import build_model
+from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec, RecipeSpec, RunSpec, StudySpec, cell_id, read_study, run_id
 from kdgap.spec.study import StudyData, StudyModel
 from kdgap.store.card import Card

@@ -15,7 +15,7 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.engine.teacher import Teacher
 from kdgap.leftovers import scratch_prefix
-from kdgap.models import build_model, model_cost
+from kdgap.models.build import build_model, model_cost
 from kdgap.spec.run import Precision
 from kdgap.store.state import StateFiles
 

@@ -20,7 +20,8 @@ from torchvision import transforms
 
 from kdgap.benchmark.case import Case
 from kdgap.data import Dataset, Images
-from kdgap.models import Network, Output, build_model
+from kdgap.models.build import build_model
+from kdgap.models.output import Network, Output
 from kdgap.spec import ModelSpec, RunSpec
 
 Batch = tuple[Tensor, Tensor]

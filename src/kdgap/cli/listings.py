@@ -16,7 +16,8 @@ def models(
     """List the networks with parameters and FLOPs."""
     from kdgap.cli.printing import print_json, print_table
     from kdgap.errors import BadInputError
-    from kdgap.models import MODELS, model_cost
+    from kdgap.models import MODELS
+    from kdgap.models.build import model_cost
     from kdgap.spec import ModelSpec
 
     rows: list[dict[str, Any]] = []
@@ -77,6 +78,7 @@ def methods(as_json: Json = False) -> None:
         rows.append(
             {
                 "name": name,
+                "label": cls.label,
                 "summary": cls.summary,
                 "citation": cls.citation,
                 "hyperparameters": {

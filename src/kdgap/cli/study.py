@@ -41,8 +41,8 @@ def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object
     """Refuse a study's file for what can be known without torch; return the parsed overrides."""
     from kdgap import yamlio
     from kdgap.spec import read_study
-    from kdgap.spec.known import check_study
     from kdgap.spec.study_file import parse_overrides
+    from kdgap.study.early import check_study
 
     overrides = parse_overrides(assignments or [])
     if study.is_file():  # what comes through a pipe can be read once

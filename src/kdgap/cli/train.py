@@ -62,10 +62,11 @@ def train_flat(
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records
+    from kdgap.methods import hyperparameter_names
     from kdgap.spec import read_flat, slot_name
-    from kdgap.spec.known import HYPERPARAMETERS, check_flat
+    from kdgap.study.early import check_flat
 
-    config, places = read_flat(document, overrides, HYPERPARAMETERS)
+    config, places = read_flat(document, overrides, hyperparameter_names())
     check_flat(config, places)
     # With torch, which what is refused by now has not cost.
     from kdgap.study.config import resolve

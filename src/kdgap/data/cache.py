@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 
 from kdgap.data.dataset import Decoded, Images, fingerprint
 from kdgap.data.pixels import decoder_version
@@ -49,6 +48,8 @@ def decoded_once(key: str, decode: Callable[[], Decoded]) -> Decoded:
     A torn or altered cache file is noticed by its fingerprint and decoded again; a cache folder
     that cannot be written costs time only.
     """
+    from safetensors.torch import save  # here: it loads torch
+
     path = cache_folder() / "images" / f"{key}.safetensors"
     cached = _read(path)
     if cached is not None:
@@ -73,6 +74,8 @@ def decoded_once(key: str, decode: Callable[[], Decoded]) -> Decoded:
 
 
 def _read(path: Path) -> Decoded | None:
+    from safetensors.torch import load_file
+
     try:
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata() or {}

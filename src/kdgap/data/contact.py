@@ -1,11 +1,16 @@
 """A contact sheet: a PNG with some images of every class, to see what a data set really holds."""
 
-import io
+from __future__ import annotations
 
-import torch
+import io
+from typing import TYPE_CHECKING
+
 from PIL import Image, ImageDraw
 
-from kdgap.data.dataset import Dataset
+from kdgap.deferred import torch
+
+if TYPE_CHECKING:
+    from kdgap.data.dataset import Dataset
 
 _ROWS_AT_MOST = 40
 

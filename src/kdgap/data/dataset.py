@@ -3,22 +3,29 @@
 A data set is one function from a `Request` to `Decoded`, entered with `@dataset(...)`.
 """
 
+from __future__ import annotations
+
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
-from torch import Tensor
 
 from kdgap.advice import command
 from kdgap.data.copies import image_numbers
-from kdgap.data.listing import LeftOut
+from kdgap.deferred import torch
 from kdgap.errors import BadInputError
 from kdgap.registry import Registry
-from kdgap.spec.run import Augmentation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from kdgap.data.listing import LeftOut
+    from kdgap.spec.run import Augmentation
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: Tensor) -> "Images":
+    def take(self, index: Tensor) -> Images:
         """Return the images at `index`, channels last in memory, as they are trained on."""
         rows = self.pixels.permute(0, 2, 3, 1).index_select(0, index)
         return Images(rows.permute(0, 3, 1, 2), self.labels[index])

@@ -4,22 +4,27 @@ A child process reads the columns, with bounds (`kdgap.columns`). Their pixels f
 `kdgap.data.pixels`, as those of image files do.
 """
 
+from __future__ import annotations
+
 import signal
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from kdgap import child
 from kdgap.columns import IMAGE, LABEL, MAX_SECONDS
 from kdgap.data.dataset import Images
 from kdgap.data.pixels import ImageError, decoders, exact
 from kdgap.data.unusable import unusable
+from kdgap.deferred import torch
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import parse_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def _columns(
     return table.column(IMAGE).to_pylist(), table.column(LABEL).to_numpy().copy()
 
 
-def _read(*words: str) -> "subprocess.CompletedProcess[bytes]":
+def _read(*words: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         child.command("kdgap.columns", *words),
         env=child.environment(),
@@ -100,7 +105,7 @@ def _read(*words: str) -> "subprocess.CompletedProcess[bytes]":
     )
 
 
-def _refusal(shard: Path, done: "subprocess.CompletedProcess[bytes]") -> BadInputError:
+def _refusal(shard: Path, done: subprocess.CompletedProcess[bytes]) -> BadInputError:
     """Return what to raise for a file that the child did not read."""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     if done.returncode == 1 and lines:

@@ -3,13 +3,18 @@
 Crop, flip and normalisation run on a whole batch at once, on the device that holds the images.
 """
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from kdgap.addressing import address
-from kdgap.data.dataset import Images
-from kdgap.spec.run import Augmentation
+from kdgap.deferred import F, torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdgap.data.dataset import Images
+    from kdgap.spec.run import Augmentation
 
 
 def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

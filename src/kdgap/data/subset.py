@@ -1,17 +1,20 @@
 """The fixed split into training and validation images, and the cap of a smoke run."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from kdgap.data.copies import Copies, count_copies
 from kdgap.data.dataset import DATASETS, Dataset, Images
 from kdgap.data.listing import Listing
 from kdgap.data.pixels import is_image
+from kdgap.deferred import torch
 from kdgap.errors import BadInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from kdgap.engine.student import NO_TEACHER, State, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.errors import KdgapError, RunFailedError, StoppedError
-from kdgap.models import Output
+from kdgap.models.output import Output
 from kdgap.store.state import Snapshot
 
 SAVE_SECONDS = 120.0

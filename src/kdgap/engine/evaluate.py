@@ -10,7 +10,7 @@ from torch import Tensor
 from kdgap.data import Images, normalise
 from kdgap.engine.precision import compute
 from kdgap.methods.logit import softened_kl
-from kdgap.models import Network
+from kdgap.models.output import Network
 from kdgap.spec.run import Precision
 
 BATCH = 256

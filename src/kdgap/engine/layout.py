@@ -5,7 +5,8 @@ Never timed at run time: the layout can change last bits, so it follows from the
 
 import torch
 
-from kdgap.models import MODELS, Network
+from kdgap.models import MODELS
+from kdgap.models.output import Network
 from kdgap.spec import ModelSpec
 
 NARROW = 4

@@ -17,9 +17,11 @@ from kdgap.engine.optimise import clip_gradients, make_optimiser
 from kdgap.engine.precision import compute
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
-from kdgap.methods import Method, Projections, Term, build_method
+from kdgap.methods import Method, Term, build_method
 from kdgap.methods.method import by_stage, wide
-from kdgap.models import MODELS, Network, Output, build_model
+from kdgap.models import MODELS
+from kdgap.models.build import build_model
+from kdgap.models.output import Network, Output
 from kdgap.spec import RunSpec
 from kdgap.store.weights import copy_state
 
@@ -58,9 +60,9 @@ class Student:
 
     def _projections(
         self, network: Network, dataset: Dataset, teacher: Teacher | None
-    ) -> Projections:
+    ) -> nn.Module:
         if teacher is None:
-            return Projections()
+            return nn.Module()
         # Shapes are read off one blank image, on the CPU or the teacher's device respectively.
         blank = torch.zeros(1, dataset.channels, *dataset.image_size)
         network.eval()

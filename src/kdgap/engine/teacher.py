@@ -7,8 +7,8 @@ from torch import Tensor
 
 from kdgap.engine.layout import place
 from kdgap.engine.precision import BF16, compute
-from kdgap.models import Network, Output
 from kdgap.models.fold import folded
+from kdgap.models.output import Network, Output
 from kdgap.spec import RunSpec
 
 

@@ -1,9 +1,11 @@
 """Why a claim's outcome is what it is: what would have shown it, and what the runs say instead."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdgap.judge.words import counted, equals, guessed_seeds, lack_words, signed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def reasons(

@@ -1,20 +1,15 @@
-"""Distillation methods: one file each, hyper-parameters as fields, a loss on outputs."""
+"""Distillation methods: one file each, hyper-parameters as fields, a loss on outputs.
 
-from kdgap.methods import baseline, feature, logit  # noqa: F401  (registers the methods)
-from kdgap.methods.method import (
-    METHODS,
-    Method,
-    Projections,
-    Term,
-    build_method,
-    hyperparameter_names,
-)
+Every module of this folder is read when the package is, so a new file is a new method.
+"""
 
-__all__ = [
-    "METHODS",
-    "Method",
-    "Projections",
-    "Term",
-    "build_method",
-    "hyperparameter_names",
-]
+from importlib import import_module
+from pkgutil import iter_modules
+
+from kdgap.methods.method import METHODS, Method, Term, build_method, hyperparameter_names
+
+for _module in iter_modules(__path__):
+    if not _module.ispkg:
+        import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["METHODS", "Method", "Term", "build_method", "hyperparameter_names"]

@@ -1,12 +1,17 @@
 """Plain training on the labels: what every gain is measured against."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
-from kdgap.methods.method import STRICT, Method, Projections, Term, method
-from kdgap.models import Output
+from kdgap.methods.method import STRICT, Method, Term, method
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from kdgap.models.output import Output
 
 
 @method
@@ -15,12 +20,14 @@ class Baseline(Method):
     """Cross-entropy only: no teacher, no distillation term, alpha = 0."""
 
     name: ClassVar[str] = "none"
+    label: ClassVar[str] = "plain training"
+    colour: ClassVar[int | None] = 0
     summary: ClassVar[str] = "plain training without a teacher"
     citation: ClassVar[str] = "He et al. 2016, Deep Residual Learning for Image Recognition"
     needs_teacher: ClassVar[bool] = False
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
     ) -> dict[str, Term]:
         """Return no terms."""
         return {}

@@ -1,44 +1,44 @@
 """Feature-KD: match the teacher's feature maps through trained 1x1 projections."""
 
-from collections.abc import Mapping
-from typing import ClassVar
+from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
 
-from kdgap.methods.method import (
-    STRICT,
-    Method,
-    Projections,
-    Term,
-    by_stage,
-    method,
-    wide,
-)
-from kdgap.methods.projected_error import projected_squared_error
-from kdgap.models import Output
-from kdgap.models.kept_layout import pixel_mean
-from kdgap.spec.known import Alpha, CosineWeight, ErrorScale
+from kdgap.deferred import F, nn, torch
+from kdgap.methods.method import STRICT, Alpha, Method, Term, by_stage, method, wide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from kdgap.models.output import Output
+    from kdgap.spec.validation import Scalar
 
 _SMALLEST_STD = 1e-6
+CosineWeight = Annotated[
+    float, Field(ge=0, le=1000, description="weight of the cosine term within the loss")
+]
+ErrorScale = Annotated[
+    Literal["none", "teacher_std"], Field(description="scale of the squared error")
+]
 
 
-class StageProjections(Projections):
-    """One bias-free 1x1 convolution a stage, student to teacher channels, Xavier-uniform."""
+def stage_projections(channels: Mapping[str, tuple[int, int]]) -> nn.Module:
+    """Return one bias-free 1x1 convolution a stage, Xavier-uniform.
 
-    def __init__(self, channels: Mapping[str, tuple[int, int]]) -> None:
-        super().__init__()
-        self.stages = nn.ModuleDict()
-        for stage, (inputs, outputs) in channels.items():
-            projection = nn.Conv2d(inputs, outputs, 1, bias=False)
-            nn.init.xavier_uniform_(projection.weight)
-            self.stages[stage] = projection
-
-    def weight(self, stage: str) -> Tensor:
-        """Return one stage's projection as a matrix `[D_t, D_s]`."""
-        return self.get_parameter(f"stages.{stage}.weight").flatten(1)
+    Args:
+        channels: the student's and the teacher's by the student's stage.
+    """
+    stages = nn.ModuleDict()
+    for stage, (inputs, outputs) in channels.items():
+        projection = nn.Conv2d(inputs, outputs, 1, bias=False)
+        nn.init.xavier_uniform_(projection.weight)
+        stages[stage] = projection
+    return nn.ModuleDict({"stages": stages})
 
 
 def align(features: Tensor, size: tuple[int, int]) -> Tensor:
@@ -57,6 +57,8 @@ def align(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 def standard_deviation(x: Tensor) -> Tensor:
     """Return the standard deviation of all numbers of a map, one image in float32 at a time."""
+    from kdgap.models.kept_layout import pixel_mean
+
     mean = pixel_mean(x).mean()
     squares = [(wide(image) - mean).square().mean() for image in x]
     return torch.stack(squares).mean().sqrt()
@@ -74,6 +76,8 @@ class Feature(Method):
     """
 
     name: ClassVar[str] = "feature"
+    label: ClassVar[str] = "Feature-KD"
+    colour: ClassVar[int | None] = 2
     summary: ClassVar[str] = "feature maps of every stage, through trained projections"
     citation: ClassVar[str] = (
         "Romero et al. 2015, FitNets: Hints for Thin Deep Nets;"
@@ -82,6 +86,11 @@ class Feature(Method):
     zero_at_equality: ClassVar[bool] = True
     has_projections: ClassVar[bool] = True
     flat_names: ClassVar[Mapping[str, str]] = {"feat_beta": "beta", "feat_norm": "norm"}
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
+        {},
+        {"beta": 0.0},
+        {"beta": 2.5, "norm": "teacher_std"},
+    )
 
     alpha: Alpha = 0.5
     beta: CosineWeight = 0.5
@@ -95,9 +104,9 @@ class Feature(Method):
         """Read every stage."""
         return stages
 
-    def build(self, student: Output, teacher: Output) -> Projections:
+    def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build the projections from the channels of example outputs."""
-        return StageProjections(
+        return stage_projections(
             {
                 own: (student.features[own].shape[1], teacher.features[other].shape[1])
                 for own, other in by_stage(student.features, teacher.features, self.name)
@@ -105,13 +114,16 @@ class Feature(Method):
         )
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
     ) -> dict[str, Term]:
         """Return the mean squared error `mse` and the cosine distance `cos`, means over stages."""
-        assert isinstance(projections, StageProjections)
+        from kdgap.methods.parts.projected_error import projected_squared_error
+        from kdgap.models.kept_layout import pixel_mean
+
         errors, distances = [], []
         for own, other in by_stage(student.features, teacher.features, self.name):
-            target, weight = teacher.features[other], projections.weight(own)
+            target = teacher.features[other]
+            weight = projections.get_parameter(f"stages.{own}.weight").flatten(1)  # [D_t, D_s]
             # Pooling commutes with a 1x1 projection, and the student's map has fewer channels.
             features = align(student.features[own], (target.shape[2], target.shape[3]))
             error = projected_squared_error(features, weight, target)

@@ -1,14 +1,21 @@
 """Logit-KD: match the teacher's softened class probabilities."""
 
-from typing import ClassVar
+from __future__ import annotations
 
-import torch.nn.functional as F
+from typing import TYPE_CHECKING, ClassVar
+
 from pydantic.dataclasses import dataclass
-from torch import Tensor
 
-from kdgap.methods.method import STRICT, Method, Projections, Term, method, wide
-from kdgap.models import Output
-from kdgap.spec.known import Alpha, Temperature
+from kdgap.deferred import F
+from kdgap.methods.method import STRICT, Alpha, Method, Temperature, Term, method, wide
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from kdgap.models.output import Output
+    from kdgap.spec.validation import Scalar
 
 
 def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -37,17 +44,23 @@ class Logit(Method):
     """
 
     name: ClassVar[str] = "logit"
+    label: ClassVar[str] = "Logit-KD"
+    colour: ClassVar[int | None] = 1
     summary: ClassVar[str] = "softened class probabilities of the teacher"
     citation: ClassVar[str] = (
         "Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network"
     )
     zero_at_equality: ClassVar[bool] = True
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
+        {"temperature": 1.0},
+        {"temperature": 4.0, "alpha": 0.3},
+    )
 
     alpha: Alpha = 0.5
     temperature: Temperature = 4.0
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
     ) -> dict[str, Term]:
         """Return the mean KL divergence `kl`, weighted by T^2."""
         divergence = softened_kl(student.logits, teacher.logits, self.temperature)

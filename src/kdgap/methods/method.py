@@ -8,20 +8,31 @@ their annotations, and the same annotations feed grids, help and reports. The en
 so a method computes its distillation terms and nothing else.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-import torch
-from pydantic import ConfigDict
-from torch import Tensor, nn
+from pydantic import ConfigDict, Field
 
+from kdgap.deferred import nn, torch
 from kdgap.errors import BadInputError
-from kdgap.models import Output
 from kdgap.registry import Registry
 from kdgap.spec.validation import Scalar, build
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from pydantic.fields import FieldInfo
+    from torch import Tensor
+
+    from kdgap.models.output import Output
+
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
+Alpha = Annotated[float, Field(ge=0, le=1, description="weight of the distillation loss")]
+Temperature = Annotated[
+    float, Field(gt=0, le=1000, description="softens both distributions; 1 = as they are")
+]
 
 
 @dataclass(frozen=True)
@@ -32,31 +43,33 @@ class Term:
     value: Tensor
 
 
-class Projections(nn.Module):
-    """The trainable parts of a method; the base class has none."""
-
-
 class Method:
     """Base of all methods; a method is a frozen dataclass that inherits from it.
 
     Class attributes:
         name: what it is called in configurations.
+        label: what people call it, in tables and figures.
+        colour: its place among the colours of figures; None = the next that is free.
+        examples: hyper-parameters that its laws are tried with.
         summary: one line for listings.
         citation: the paper.
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
-            projections, if any, are the identity).
+            trained parts, if any, are the identity).
         flat_names: flat configuration key → field, where they differ.
     """
 
     name: ClassVar[str]
+    label: ClassVar[str]
     summary: ClassVar[str]
     citation: ClassVar[str]
     needs_teacher: ClassVar[bool] = True
     has_projections: ClassVar[bool] = False
     zero_at_equality: ClassVar[bool] = False
+    colour: ClassVar[int | None] = None
     flat_names: ClassVar[Mapping[str, str]] = {}
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
 
     @property
     def alpha(self) -> float:
@@ -75,12 +88,12 @@ class Method:
         """Return which of the teacher's feature stages the loss reads."""
         return ()
 
-    def build(self, student: Output, teacher: Output) -> Projections:
-        """Build the trainable parts from example outputs, with torch's current random state."""
-        return Projections()
+    def build(self, student: Output, teacher: Output) -> nn.Module:
+        """Build the trained parts from example outputs, with torch's current random state."""
+        return nn.Module()
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: Projections
+        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
     ) -> dict[str, Term]:
         """Return the parts of the distillation loss by name.
 
@@ -124,9 +137,28 @@ def flat_fields(cls: type[Method]) -> dict[str, str]:
     return {renamed.get(name, name): name for name in _fields(cls)}
 
 
+def field_types(cls: type[Method]) -> dict[str, Any]:
+    """Return field name → its annotation with range, for every hyper-parameter of a method."""
+    found = cls.__pydantic_fields__  # type: ignore[attr-defined]  # of a pydantic dataclass
+    return {name: _annotation(found[name]) for name in _fields(cls)}
+
+
+def _annotation(field: FieldInfo) -> Any:
+    return Annotated[field.annotation, Field(description=field.description), *field.metadata]
+
+
+def hyperparameter_types() -> dict[str, Any]:
+    """Return flat key → annotation, for every hyper-parameter of any method."""
+    return {
+        flat: field_types(cls)[name]
+        for _, cls in METHODS.items()
+        for flat, name in flat_fields(cls).items()
+    }
+
+
 def hyperparameter_names() -> set[str]:
     """Return every flat key that is a hyper-parameter of some method."""
-    return {flat for _, cls in METHODS.items() for flat in flat_fields(cls)}
+    return set(hyperparameter_types())
 
 
 def build_method(

@@ -1,7 +1,6 @@
-"""Networks that return `Output(logits, features)`."""
+"""Networks that return `Output(logits, features)`; `MODELS` starts without torch."""
 
-from kdgap.models import cifar_resnet, resnet  # noqa: F401  (registers the models)
-from kdgap.models.build import build_model, load_state, model_cost
-from kdgap.models.output import MODELS, Network, Output
+from kdgap.models import families  # noqa: F401  (registers the models)
+from kdgap.models.entry import MODELS, ModelEntry
 
-__all__ = ["MODELS", "Network", "Output", "build_model", "load_state", "model_cost"]
+__all__ = ["MODELS", "ModelEntry"]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from kdgap.errors import BadInputError, TeacherError
-from kdgap.models.output import MODELS, ModelEntry, Network
+from kdgap.models.entry import MODELS, ModelEntry
+from kdgap.models.output import Network
 from kdgap.spec import ModelSpec
 
 

@@ -5,18 +5,14 @@ channels. With a width factor they also serve small data and small machines.
 """
 
 from collections.abc import Collection
-from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdgap.models.kept_layout import pixel_mean, zero_padded_shortcut
-from kdgap.models.output import MODELS, ModelEntry, Network, Output
-from kdgap.spec import ModelSpec
+from kdgap.models.output import Network, Output
 
 _STAGES = ("layer1", "layer2", "layer3")
-_BASE_CHANNELS = 16
-_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
 
 class _Block(nn.Module):
@@ -70,20 +66,3 @@ class CifarResNet(Network):
             if stage in stages:
                 features[stage] = x
         return Output(self.fc(pixel_mean(x)), features)
-
-
-def _build(depth: int, spec: ModelSpec, classes: int, channels: int) -> Network:
-    return CifarResNet(depth, round(_BASE_CHANNELS * spec.width), classes, channels)
-
-
-for _depth in _DEPTHS:
-    MODELS.register(f"resnet{_depth}")(
-        ModelEntry(
-            build=partial(_build, _depth),
-            citation="He et al. 2016, Deep Residual Learning for Image Recognition, section 4.2",
-            stages=_STAGES,
-            stems=("cifar",),
-            total_stride={"cifar": 4},
-            base_channels=_BASE_CHANNELS,
-        )
-    )

@@ -1,14 +1,11 @@
-"""What every network is to the rest of the house, and the registry of architectures."""
+"""What every network is to the rest of the house."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-
-from kdgap.registry import Registry
-from kdgap.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -45,29 +42,3 @@ class Network(nn.Module):
             images = images.contiguous(memory_format=self.layout)
         output: Output = super().__call__(images, stages)
         return output
-
-
-@dataclass(frozen=True)
-class ModelEntry:
-    """A registered architecture.
-
-    Attributes:
-        build: (spec, classes, channels) → network with torch's current random state.
-        citation: the paper.
-        stages: feature stages by name, first to last.
-        stems: the stems it has.
-        cifar10_cost: stem → (parameters, FLOPs) for 3x32x32 images and 10 classes, where known.
-        base_channels: channels of the first stage at width 1, where a width factor exists.
-        total_stride: stem name → how many times smaller the last feature map is.
-    """
-
-    build: Callable[[ModelSpec, int, int], Network]
-    citation: str
-    stages: tuple[str, ...]
-    stems: tuple[str, ...]
-    total_stride: Mapping[str, int]
-    base_channels: int | None = None
-    cifar10_cost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-
-MODELS: Registry[ModelEntry] = Registry("model")

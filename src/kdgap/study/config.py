@@ -29,8 +29,8 @@ from kdgap.spec import (
     run_id,
     slot_name,
 )
-from kdgap.spec.known import RECIPE_KEYS
 from kdgap.spec.validation import Scalar, build
+from kdgap.study.early import RECIPE_KEYS
 from kdgap.study.teacher import TeacherWeights, open_teacher
 
 if TYPE_CHECKING:

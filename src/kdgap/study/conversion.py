@@ -11,8 +11,7 @@ from torch import Tensor
 from kdgap import child
 from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.files import open_file, parse_json
-from kdgap.models import build_model, load_state
-from kdgap.models.build import check_model
+from kdgap.models.build import build_model, check_model, load_state
 from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, is_pickle

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from kdgap.data import Shape
-from kdgap.models import model_cost
+from kdgap.models.build import model_cost
 from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
 from kdgap.study.measured import keep_measured, measured_folder, read_measured

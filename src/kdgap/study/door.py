@@ -9,7 +9,8 @@ from torch import Tensor
 from kdgap.engine.evaluate import fidelity, predict, scores
 from kdgap.engine.layout import place
 from kdgap.engine.student import State
-from kdgap.models import Network, build_model, load_state
+from kdgap.models.build import build_model, load_state
+from kdgap.models.output import Network
 from kdgap.spec import DataSpec, run_id
 from kdgap.store.weights import weight_hash
 from kdgap.study.results import Prepared

@@ -12,7 +12,7 @@ from kdgap.engine.device import environment, environment_digest
 from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
-from kdgap.models import model_cost
+from kdgap.models.build import model_cost
 from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.flags import copied_flag

@@ -15,7 +15,8 @@ from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
 from kdgap.errors import TeacherError
-from kdgap.models import Network, build_model, load_state
+from kdgap.models.build import build_model, load_state
+from kdgap.models.output import Network
 from kdgap.spec import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.record import BEST, RunDirectory

@@ -1,9 +1,10 @@
 """The embedded default: scikit-learn's bundled handwritten digits, which need no download."""
 
-import torch
+from __future__ import annotations
 
 from kdgap.addressing import address
 from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset
+from kdgap.deferred import torch
 
 TEST_IMAGES = 500
 

@@ -1,19 +1,24 @@
 """Any images in class folders: `train/CLASS/*` and `test/CLASS/*` (or `val/CLASS/*`)."""
 
+from __future__ import annotations
+
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, dataset, require_memory
 from kdgap.data.listing import VALIDATION, Listing
 from kdgap.data.pixels import ImageError, decoders, fitted, is_image
 from kdgap.data.unusable import unusable
+from kdgap.deferred import torch
 from kdgap.errors import BadInputError
 from kdgap.files import open_file
 from kdgap.text import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataset(

@@ -1,9 +1,15 @@
-"""ResNet-18/34/50/101 (He et al. 2016), registered here and built in `staged_resnet.py`."""
+"""ResNet-18/34/50/101 (He et al. 2016), built by torchvision in `staged_resnet.py`."""
+
+from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from kdgap.models.output import MODELS, ModelEntry, Network
-from kdgap.spec import ModelSpec
+from kdgap.models.entry import MODELS, ModelEntry
+
+if TYPE_CHECKING:
+    from kdgap.models.output import Network
+    from kdgap.spec import ModelSpec
 
 _DEPTHS = {
     "resnet18": ("basic", [2, 2, 2, 2]),

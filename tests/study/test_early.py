@@ -1,20 +1,14 @@
-"""What is known of names and ranges without torch is what those who need torch know."""
+"""What can be refused without torch is, and has not loaded it."""
 
-import dataclasses
 import json
 import subprocess
 import sys
-import typing
 from pathlib import Path
 
-import pytest
-
 from kdgap import yamlio
-from kdgap.data import DATASETS
-from kdgap.methods import METHODS, hyperparameter_names
-from kdgap.methods.method import flat_fields
-from kdgap.models import MODELS
-from kdgap.spec import known, read_flat, read_study
+from kdgap.methods import hyperparameter_names
+from kdgap.spec import read_flat, read_study
+from kdgap.study.early import check_flat, check_study
 
 RUN = "model: resnet8\ndata: digits\n"
 STUDY = """\
@@ -74,31 +68,15 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def test_the_names_are_those_of_the_registries() -> None:
-    assert list(known.DATA) == list(DATASETS)
-    assert list(known.MODELS) == list(MODELS)
-    assert list(known.METHODS) == list(METHODS)
-    assert known.HYPERPARAMETERS.keys() == hyperparameter_names()
-
-
-@pytest.mark.parametrize("name", list(METHODS))
-def test_a_methods_fields_have_the_types_that_are_known(name: str) -> None:
-    cls = METHODS[name]
-    declared = typing.get_type_hints(cls, include_extras=True)
-    fields = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    assert dict(known.METHODS[name].values()) == {field: declared[field] for field in fields}
-    assert {key: field for key, (field, _) in known.METHODS[name].items()} == flat_fields(cls)
-
-
 def test_a_teachers_recipe_is_checked_as_what_differs_from_the_studys() -> None:
     both = "recipe: {nesterov: false}\nteachers: {recipe: {momentum: 0}}\npairs:"
     text = STUDY.replace("pairs:", both)
-    known.check_study(*read_study(yamlio.parse(text, "study.yaml"), {}))
+    check_study(*read_study(yamlio.parse(text, "study.yaml"), {}))
 
 
 def test_what_does_not_apply_is_not_refused() -> None:
     text = RUN + "clip_scope: 'off'\nclip_norm: 0\n"
-    known.check_flat(*read_flat(yamlio.parse(text, "run.yaml"), {}, known.HYPERPARAMETERS))
+    check_flat(*read_flat(yamlio.parse(text, "run.yaml"), {}, hyperparameter_names()))
 
 
 def test_what_is_refused_has_not_imported_torch(tmp_path: Path) -> None:

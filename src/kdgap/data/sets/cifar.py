@@ -4,23 +4,28 @@ Looked for under the root, in this order: hub-style parquet, the binary release,
 release as torchvision downloads it (its files are read only if their published MD5 matches).
 """
 
+from __future__ import annotations
+
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from kdgap.advice import command
 from kdgap.data.cache import content_key, decoded_once
 from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
 from kdgap.data.shards import find_shards
+from kdgap.deferred import torch
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import decode_text, make_folder, open_file
 from kdgap.leftovers import scratch_prefix
 from kdgap.placeholder import HEAD_BYTES, placeholder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SHAPE = (3, 32, 32)
 _BYTES = 3 * 32 * 32

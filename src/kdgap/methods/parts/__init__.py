@@ -1,0 +1,1 @@
+"""What several methods may be made of. Unlike their files, these may load torch at once."""
