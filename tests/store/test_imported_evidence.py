@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imported import import_runs
 from tests.store.foreign_files import FINAL, history, write
@@ -59,3 +60,58 @@ def test_what_an_ablation_changes_is_said_with_numbers_as_people_write_them(tmp_
     assert found.changes == {
         "projection_clipping_resnet50_to_resnet18": "no_proj_clip False becomes True"
     }
+
+
+def grid(folder: Path, method: str, tried: list[dict[str, object]], chosen: int) -> None:
+    """Write a selection of one seed whose last is the best, finals, and baselines."""
+    for number, parameters in enumerate(tried):
+        place = f"runs/select/p/{method}/c{number}/seed9"
+        write(folder, place, kd_type=method, seed=9, history=history(0.5 + number / 10),
+              **parameters)  # fmt: skip
+    for seed in range(2):
+        place = f"runs/final/p_{method}/seed{seed}"
+        write(folder, place, kd_type=method, seed=seed, **tried[chosen])
+        write(folder, f"runs/final/plain/seed{seed}", seed=seed, history=history(0.4 + seed / 50),
+              kd_type="none", teacher=None)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "tried"),
+    [
+        ("feature", [{"feat_norm": "none"}, {"feat_norm": "teacher_std"}]),
+        ("feature", [{"alpha": 0.3, "feat_norm": "none"}, {"alpha": 0.3, "feat_norm": "x"}]),
+        ("crd", [{"crd_t": 0.07, "crd_n": 4096}, {"crd_t": 0.1, "crd_n": 4096}]),
+        ("crd", [{"crd": {"t": 0.07}}, {"crd": {"t": 0.1}}]),
+        ("rkd", [{"rkd_distance": True}, {"rkd_distance": False}]),
+        ("at", [{"at_layers": [1, 2]}, {"at_layers": [2, 3]}]),
+        ("logit", [{"lr": 0.1}, {"lr": 0.05}]),
+        ("theirs", [{"method_parameters": {"p": 1}}, {"method_parameters": {"p": 2}}]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_candidates_are_told_apart_by_whatever_was_tried(
+    method: str, tried: list[dict[str, object]], tmp_path: Path
+) -> None:
+    """A winner that differs in `norm`, or in a method's own parameter, is the winner."""
+    for number, chosen in enumerate((1, 0)):
+        folder = tmp_path / str(number)
+        grid(folder, method, tried, chosen)
+        analysis = analyse(evidence_of(*import_runs(folder, "x"), "x"))
+        (tuning,) = analysis["selection"]
+        first, second = (candidate["parameters"] for candidate in tuning["candidates"])
+        assert first != second
+        scores = {str(one["parameters"]): one["score"] for one in tuning["candidates"]}
+        best = max(scores, key=lambda text: scores[text])
+        (gain,) = analysis["gains"]
+        assert (str(gain["parameters"]) == best) == (chosen == 1)
+        flagged = [flag["text"] for flag in gain["flags"] if flag["code"] == "not-the-winner"]
+        assert len(flagged) == (0 if chosen == 1 else 1), gain["flags"]
+
+
+def test_a_parameter_of_another_method_is_no_recipe(tmp_path: Path) -> None:
+    """The baseline knows nothing of it, so it is compared all the same."""
+    grid(tmp_path, "crd", [{"crd_t": 0.07}, {"crd_t": 0.1}], 1)
+    about, runs = import_runs(tmp_path, "x")
+    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
+    assert gain["gain_pp"] is not None
+    assert not [one for one in about["findings"] if "baseline" in one["text"]]

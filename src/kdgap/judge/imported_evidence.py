@@ -1,6 +1,6 @@
 """Evidence from imported files: their roles, their tuning grids, and what was found odd."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
@@ -23,7 +23,9 @@ def imported_evidence(directory: ImportedDirectory) -> Evidence:
 
 def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -> Evidence:
     """Return evidence of an import at hand, as `import_runs` returns it."""
-    runs = tuple(_run(line) for line in lines)
+    # Imports of before do not say which keys are hyper-parameters of methods that are not ours.
+    further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
+    runs = tuple(_run(line, further) for line in lines)
     return Evidence(
         name=about["name"],
         path=path,
@@ -34,7 +36,7 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         statistics=Statistics(),
         paired=False,
         description=f"imported from {about['source']['path']}",
-        methods={method: {} for method in _methods(runs)},
+        methods={name: about.get("methods", {}).get(name, {}) for name in _methods(runs)},
         tunings=tuple(_tunings(runs)),
         marks=tuple(_marks(runs)),
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
@@ -50,7 +52,7 @@ def _choices(about: dict[str, Any]) -> dict[str, Any]:
     return {"choices": told} if any(told.values()) else {}
 
 
-def _run(line: dict[str, Any]) -> Run:
+def _run(line: dict[str, Any], hyperparameters: Collection[str]) -> Run:
     settings, fidelity = line["settings"], line["fidelity"] or {}
     test = {
         weights: {"accuracy": accuracy}
@@ -68,7 +70,7 @@ def _run(line: dict[str, Any]) -> Run:
         state=line["state"],
         remark=line["remark"],
         parameters=line["parameters"],
-        recipe=canonical_json(recipe_of(settings)),
+        recipe=canonical_json(recipe_of(settings, hyperparameters)),
         epochs=line["epochs"],
         validation=line["validation"],
         test=test,
@@ -98,7 +100,7 @@ def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:
             elif slot.role == "final" and run.parameters not in finals.setdefault(key, []):
                 finals[key].append(run.parameters)
     for key, cells in sorted(grids.items()):
-        tried = sorted(cells.values(), key=lambda members: tuple(members[0].parameters.values()))
+        tried = sorted(cells.values(), key=lambda members: _order(members[0].parameters))
         used = finals.get(key, [])
         yield Tuning(
             *key,
@@ -115,6 +117,14 @@ def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:
             split="val",
             metric="best_val_acc",
         )
+
+
+def _order(parameters: dict[str, Any]) -> list[tuple[bool, float, str]]:
+    """Return what configurations are put in order by: numbers by size, then words."""
+    return [
+        (False, value, "") if isinstance(value, int | float) else (True, 0.0, str(value))
+        for value in parameters.values()
+    ]
 
 
 def _mean_validation(runs: list[Run]) -> float | None:

@@ -76,6 +76,23 @@ class Method:
         """Weight of the distillation loss; a method that distils has a field of this name."""
         return 0.0
 
+    @classmethod
+    def about(cls) -> dict[str, Any]:
+        """Return what is kept beside plans and imports, for whoever reads them without torch.
+
+        That is `label`, `colour`, `summary`, `citation`, `hyperparameters` (the fields), `flat`
+        (field → its flat key, where they differ) and whether it uses `soft_targets`.
+        """
+        return {
+            "label": cls.label,
+            "colour": cls.colour,
+            "summary": cls.summary,
+            "citation": cls.citation,
+            "hyperparameters": _fields(cls),
+            "flat": {name: flat for flat, name in cls.flat_names.items()},
+            "soft_targets": cls.soft_target_temperature is not Method.soft_target_temperature,
+        }
+
     def parameters(self) -> dict[str, Scalar]:
         """Return every hyper-parameter by field name."""
         return {name: getattr(self, name) for name in _fields(type(self))}

@@ -6,12 +6,15 @@ unlike its neighbours is named with the reason, and never averaged in silence.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kdgap.errors import BadInputError, one_line
+from kdgap.files import parse_json
+from kdgap.methods import METHODS
+from kdgap.methods.method import flat_fields
 from kdgap.spec.identity import canonical_json
 from kdgap.store.bookkeeping import is_bookkeeping, leaves, without
 from kdgap.store.found import RESULTS, PassedOver, Unreadable
@@ -31,6 +34,8 @@ from kdgap.store.instead import own
 from kdgap.store.percent import from_percent
 from kdgap.store.sources import members
 
+_FIELDS = {name: flat_fields(cls) for name, cls in METHODS.items()}
+"""Method → flat key of each of its hyper-parameters → field."""
 _REASONS = 3
 """Reasons that are told where no file could be read."""
 
@@ -201,12 +206,8 @@ def _give_fidelity(fidelity: dict[str, Any], owner: ForeignFile | None) -> None:
     owner.fidelity = fidelity
 
 
-# Keys that are said of every run but mean something for one method only.
-_UNUSED = {
-    "none": ("alpha", "temperature", "feat_beta"),
-    "logit": ("feat_beta",),
-    "feature": ("temperature",),
-}
+_OF_ALL = {"alpha", "temperature", "feat_beta", "feat_norm"}
+"""What the reference says of every run, and means something where its method declares it."""
 # What a file that lacks a key means by it: older files have fewer keys.
 _NEUTRAL = {"no_proj_clip": False, "stem": "cifar", "teacher": None}
 # Keys that joined later are left out at their neutral value: the cells of older files keep their
@@ -233,7 +234,7 @@ def settings_of(
         ValueError: a number is too large, or something is nested too deeply.
     """
     method = results["kd_type"]
-    unused = _UNUSED.get(method, ())
+    unused = _OF_ALL.difference(_FIELDS[method]) if method in _FIELDS else ()
     said = {key: v for key, v in results.items() if key not in OUTCOMES and key not in unused}
     stated = without(said, is_aside).items()
     kept = {key: _normal(value) for key, value in stated if value is not None or key in _NEUTRAL}
@@ -249,16 +250,21 @@ def settings_of(
     return kept
 
 
-# What a method changes; the rest of a run's settings is the recipe it shares with its baseline.
-_OF_METHOD = {
-    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "no_proj_clip", "clip_scope"),
-    *("method_parameters", "teacher_weight_hash", "cell", "settings"),
-}
+_DIGESTS = {"method_parameters", "teacher_weight_hash", "cell", "settings"}
+OF_METHOD = {"teacher", "kd_type", "no_proj_clip", "clip_scope"} | _DIGESTS | _OF_ALL
+"""What a method changes; the rest of a run's settings is the recipe it shares with its baseline."""
 
 
-def recipe_of(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings that a method's run shares with the run it is compared with."""
-    return {key: value for key, value in settings.items() if key not in _OF_METHOD}
+def recipe_of(settings: dict[str, Any], further: Collection[str] = ()) -> dict[str, Any]:
+    """Return the settings that a method's run shares with the run it is compared with.
+
+    Args:
+        settings: a run's.
+        further: more hyper-parameters of the methods that the run is seen beside.
+    """
+    return {
+        key: value for key, value in settings.items() if key not in OF_METHOD and key not in further
+    }
 
 
 def _normal(value: Any, depth: int = 0) -> Any:
@@ -276,11 +282,46 @@ def _normal(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def hyperparameters(settings: dict[str, Any]) -> dict[str, float]:
-    """Return the hyper-parameters that mean something for the method, in the reference's order."""
-    names = {"logit": ("alpha", "temperature"), "feature": ("alpha", "feat_beta")}
-    found = {name: settings.get(name) for name in names.get(settings["kd_type"], ())}
-    return {name: float(v) for name, v in found.items() if is_number(v)}
+def hyperparameters(settings: dict[str, Any], axes: Collection[str] = ()) -> dict[str, Any]:
+    """Return the hyper-parameters that mean something for the method, those it declares first.
+
+    Args:
+        settings: a run's.
+        axes: further keys in which the configurations that were tried of its method differ.
+    """
+    method = settings["kd_type"]
+    own = settings.get("method_parameters")  # of a study of ours, which says all of them
+    said = parse_json(own) if isinstance(own, str) and own.startswith("{") else {}
+    flat = {name: key for key, name in _FIELDS.get(method, {}).items()}
+    said = {flat.get(name, name): _normal(value) for name, value in said.items()}
+    found = {key: settings.get(key, said.get(key)) for key in _FIELDS.get(method, ())}
+    found = {key: value for key, value in found.items() if _is_value(value)}
+    found |= {key: said[key] for key in sorted(said.keys() - found.keys())}
+    found |= {key: settings[key] for key in sorted(axes) if settings.get(key) is not None}
+    return {k: canonical_json(v) if isinstance(v, list) else v for k, v in found.items()}
+
+
+def _is_value(value: Any) -> bool:
+    return isinstance(value, str) or is_number(value)
+
+
+def axes_of(group: Iterable[tuple[int, dict[str, Any]]]) -> set[str]:
+    """Return the keys in which configurations differ that were tried of one method.
+
+    Args:
+        group: seed and settings of each run. What differs from seed to seed alone was not tried.
+    """
+    by_seed: dict[int, list[dict[str, Any]]] = {}
+    for seed, settings in group:
+        by_seed.setdefault(seed, []).append(settings)
+    differ = {
+        key
+        for first, *rest in by_seed.values()
+        for other in rest
+        for key in first.keys() | other.keys()
+        if first.get(key) != other.get(key)
+    }
+    return differ - _DIGESTS
 
 
 def same_history(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> bool:

@@ -4,23 +4,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+from kdgap.models import MODELS
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
-from kdgap.store.foreign import ForeignFile, hyperparameters, model_text
+from kdgap.store.foreign import ForeignFile, axes_of, hyperparameters, model_text
 from kdgap.store.reference import parameters_text
 
-# Parameters and FLOPs of one image's forward pass (2 per multiply-add of convolutions and the
-# classifier), 32x32 images and 10 classes: the reference's files have neither.
-MODELS: dict[tuple[str, str], tuple[int, int]] = {
-    ("resnet18", "cifar"): (11_173_962, 1_110_845_440),
-    ("resnet18", "imagenet"): (11_181_642, 74_033_152),
-    ("resnet34", "cifar"): (21_282_122, 2_318_804_992),
-    ("resnet34", "imagenet"): (21_289_802, 149_530_624),
-    ("resnet50", "cifar"): (23_520_842, 2_595_659_776),
-    ("resnet50", "imagenet"): (23_528_522, 166_862_848),
-    ("resnet101", "cifar"): (42_512_970, 5_019_967_488),
-    ("resnet101", "imagenet"): (42_520_650, 318_382_080),
-}
 _ROLES = {
     "teachers": "teacher",
     "select": "selection",
@@ -56,6 +45,7 @@ class ImportedRun:
         slots: what it is for.
         conflict: whether its files contradict each other.
         copied: why its history cannot be its own; empty for a run that counts.
+        parameters: its method's hyper-parameters, once it is placed.
     """
 
     files: list[ForeignFile]
@@ -64,6 +54,7 @@ class ImportedRun:
     slots: list[Slot] = field(default_factory=list)
     conflict: bool = False
     copied: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -86,32 +77,60 @@ def _student(settings: dict[str, Any]) -> str:
     return model_text(settings) + ("" if stem == "cifar" else f"-{stem}")
 
 
-def place(run: ImportedRun, file: ForeignFile, source: str, findings: list[Finding]) -> None:
-    """Give a run the slot that a file's folder, or a file of our own export, names.
-
-    Args:
-        run: the run.
-        file: one of its files.
-        source: name of the imported folder itself, such as `select`.
-        findings: where a guess is noted.
-    """
-    settings = run.settings
+def _role(settings: dict[str, Any], file: ForeignFile, source: str) -> str | None:
+    """Return what a file's folder, or a file of our own export, says that a run is for."""
     folders = [part.lower() for part in (source, *PurePosixPath(file.path).parts[:-1])]
     role = next((_ROLES[part] for part in folders if part in _ROLES), None)
     if file.results.get("role") in {*_ROLES.values(), "baseline"}:
         role = file.results["role"]
-    plain = settings["kd_type"] == "none"
-    if role in (None, "final") and plain:
-        role = "baseline"
-    if role is None:
-        role = "final"
-        text = "stands in no folder of the reference's layout: taken as a final run"
-        findings.append(Finding("role", text, [file.path]))
-    if role == "ablation":
-        return  # its arms are known when all runs are
-    method, teacher = str(settings["kd_type"]), settings.get("teacher")
-    variant = parameters_text(hyperparameters(settings)) if role == "selection" else ""
-    run.add_slot(Slot(role, None if plain else teacher, _student(settings), method, variant))
+    return "baseline" if role in (None, "final") and settings["kd_type"] == "none" else role
+
+
+def place(runs: list[ImportedRun], source: str, findings: list[Finding]) -> dict[str, list[str]]:
+    """Give each run the slots that its files' folders, or files of our own export, name.
+
+    Args:
+        runs: all of them; each gets its hyper-parameters, too.
+        source: name of the imported folder itself, such as `select`.
+        findings: where a guess is noted.
+
+    Returns:
+        Method → the keys that are no part of the recipe: those that a method of ours declares, and
+        those in which the configurations differ that were tried of it, unless baselines say them.
+    """
+    roles = [(run, file, _role(run.settings, file, source)) for run in runs for file in run.files]
+    grids: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = {}
+    for run, _, role in roles:
+        if role == "selection":
+            key = (run.settings.get("teacher"), _student(run.settings), run.settings["kd_type"])
+            grids.setdefault(key, []).append((run.seed, run.settings))
+    axes: dict[str, set[str]] = {}
+    for (*_, method), group in grids.items():
+        axes.setdefault(method, set()).update(axes_of(group))
+    for run in runs:
+        run.parameters = hyperparameters(run.settings, axes.get(run.settings["kd_type"], ()))
+    for run, file, role in roles:
+        if role is None:
+            role = "final"
+            text = "stands in no folder of the reference's layout: taken as a final run"
+            findings.append(Finding("role", text, [file.path]))
+        if role == "ablation":
+            continue  # its arms are known when all runs are
+        method, teacher = str(run.settings["kd_type"]), run.settings.get("teacher")
+        # What a grid's other axes are stays out of a slot: `splits.py` compares what is in one.
+        declared = hyperparameters(run.settings)
+        variant = parameters_text(declared) if role == "selection" else ""
+        given = None if method == "none" else teacher
+        run.add_slot(Slot(role, given, _student(run.settings), method, variant))
+    plain = [run.settings for run in runs if run.settings["kd_type"] == "none"]
+    said = {key for settings in plain for key, value in settings.items() if value is not None}
+    own: dict[str, dict[str, None]] = {}
+    for run in runs:
+        method = run.settings["kd_type"]
+        declared = hyperparameters(run.settings)
+        kept = (key for key in run.parameters if key in declared or key not in said)
+        own.setdefault(method, {}).update(dict.fromkeys(kept))
+    return {method: list(keys) for method, keys in sorted(own.items())}
 
 
 def pair_ablations(runs: list[ImportedRun], findings: list[Finding]) -> None:
@@ -153,7 +172,8 @@ def models_of(runs: list[ImportedRun]) -> dict[str, dict[str, Any]]:
         for name, key in names.items():
             about: dict[str, Any] = {"name": key[0], "stem": key[1]}
             data = str(settings.get("data", "cifar10"))
-            if key in MODELS and settings.get("width", 1) == 1 and data == "cifar10":
-                about["parameters"], about["flops"] = MODELS[key]
+            known = MODELS[key[0]].cifar10_cost.get(key[1]) if key[0] in MODELS else None
+            if known and settings.get("width", 1) == 1 and data == "cifar10":
+                about["parameters"], about["flops"] = known
             found.setdefault(name, about)
     return dict(sorted(found.items()))

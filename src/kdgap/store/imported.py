@@ -28,6 +28,7 @@ from kdgap.files import (
     remove_tree,
     take_back,
 )
+from kdgap.methods import METHODS
 from kdgap.staging import replace_together
 from kdgap.store.bookkeeping import (
     AS_TOLD,
@@ -39,7 +40,6 @@ from kdgap.store.bookkeeping import (
 from kdgap.store.copies import name_copies
 from kdgap.store.foreign import (
     ForeignFile,
-    hyperparameters,
     read_foreign,
     source_hash,
 )
@@ -210,11 +210,9 @@ def import_runs(
     findings += _passed(passed)
     runs = merged(good, findings, aside.__contains__)
     name_copies(runs, findings)
-    for run in runs:
-        for file in run.files:
-            place(run, file, source.name if source.is_dir() else "", findings)
+    keys = place(runs, source.name if source.is_dir() else "", findings)
     pair_ablations(runs, findings)
-    name_splits(runs, findings, aside.keys())
+    name_splits(runs, findings, aside.keys(), set().union(*keys.values()))
     findings += _set_aside(good, samples, aside)
     _survey(runs, findings)
     about = {
@@ -228,6 +226,11 @@ def import_runs(
         "runs": len(runs),
         "findings": [asdict(finding) for finding in findings],
         "models": models_of(runs),
+        "methods": {
+            name: METHODS[name].about() if name in METHODS else {}
+            for name in sorted({run.settings["kd_type"] for run in runs})
+        },
+        "hyperparameters": keys,
     }
     return about, [_line(run) for run in runs]
 
@@ -307,7 +310,7 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         "seed": run.seed,
         "slots": [vars(slot) for slot in run.slots],
         "settings": run.settings,
-        "parameters": hyperparameters(run.settings),
+        "parameters": run.parameters,
         "epochs": results["epochs"],
         "state": state,
         "remark": remark,

@@ -18,10 +18,11 @@ from kdgap.store.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
 from kdgap.store.foreign import recipe_of
 from kdgap.store.import_roles import Finding, ImportedRun
 
-# What tells two configurations of one slot apart, where both say it; the last are digests of ours.
+# What tells two configurations of one slot apart, where both say it, besides hyper-parameters; the
+# last are digests of ours.
 _OF_CONFIGURATION = {
-    *("teacher", "kd_type", "alpha", "temperature", "feat_beta", "method_parameters"),
-    *("teacher_weight_hash", "cell", "settings"),
+    *("teacher", "kd_type", "method_parameters", "teacher_weight_hash", "cell", "settings"),
+    *("alpha", "temperature", "feat_beta", "feat_norm"),
 }
 _MOST_SCHEMES = 20
 """Sets of keys that are compared pair by pair; files of one study have two or three."""
@@ -66,7 +67,10 @@ def _digests(said: Said) -> dict[str, int]:
 
 
 def name_splits(
-    runs: Iterable[ImportedRun], findings: list[Finding], aside: Collection[str] = ()
+    runs: Iterable[ImportedRun],
+    findings: list[Finding],
+    aside: Collection[str] = (),
+    hyperparameters: Collection[str] = (),
 ) -> None:
     """Name cells of one slot that differ in a setting, or only in what one of them does not say.
 
@@ -74,6 +78,7 @@ def name_splits(
         runs: all runs, placed.
         findings: gets what is found.
         aside: keys that are no settings.
+        hyperparameters: keys that are some method's, and no part of a recipe.
     """
     slots: dict[Slot, dict[str, list[ImportedRun]]] = {}
     for run in runs:
@@ -91,7 +96,8 @@ def name_splits(
         firsts.setdefault((slot.role, slot.student), []).extend(run for run, *_ in cells.values())
     for (role, student), plain in firsts.items():
         if role == "baseline":
-            findings += _from_baselines(firsts.get(("final", student), []), plain, aside)
+            of_methods = firsts.get(("final", student), [])
+            findings += _from_baselines(of_methods, plain, aside, hyperparameters)
 
 
 def _within(
@@ -138,14 +144,17 @@ def _is_grid(names: tuple[str, ...], group: list[int], seeds: list[set[int]]) ->
 
 
 def _from_baselines(
-    finals: list[ImportedRun], plain: list[ImportedRun], aside: Collection[str]
+    finals: list[ImportedRun],
+    plain: list[ImportedRun],
+    aside: Collection[str],
+    hyperparameters: Collection[str],
 ) -> Iterator[Finding]:
     """Return what keeps the runs of methods from all baselines of their student."""
-    known = _Cells([_recipe(run, aside) for run in plain])
+    known = _Cells([_recipe(run, aside, hyperparameters) for run in plain])
     recipes = {canonical_json(said) for said in known.said}
-    apart = [run for run in finals if canonical_json(_recipe(run, aside)) not in recipes]
-    for run in apart[:_MOST_NAMED]:
-        said = _recipe(run, aside)
+    asked = [(run, _recipe(run, aside, hyperparameters)) for run in finals]
+    apart = [(run, said) for run, said in asked if canonical_json(said) not in recipes]
+    for run, said in apart[:_MOST_NAMED]:
         digests, told = _digests(said), set[int]()
         for names in known.ways(said):
             rest = sum(value for name, value in digests.items() if name not in names)
@@ -186,6 +195,6 @@ def _said(run: ImportedRun, aside: Collection[str]) -> Said:
     return found
 
 
-def _recipe(run: ImportedRun, aside: Collection[str]) -> Said:
-    shared = recipe_of(run.settings)
+def _recipe(run: ImportedRun, aside: Collection[str], hyperparameters: Collection[str]) -> Said:
+    shared = recipe_of(run.settings, hyperparameters)
     return {key: v for key, v in _said(run, aside).items() if key.split(".")[0] in shared}

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -298,14 +298,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "open": [{**_slot(slot), "runs": count} for slot, count in plan.open_slots.items()],
         "open_runs": len(full.runs) - len(plan.runs),
         "open_flops": open_flops,
-        "methods": {
-            name: {
-                "summary": METHODS[name].summary,
-                "citation": METHODS[name].citation,
-                "hyperparameters": [f.name for f in fields(METHODS[name])],  # type: ignore[arg-type]
-            }
-            for name in ("none", *workspace.study.methods)
-        },
+        "methods": {name: METHODS[name].about() for name in ("none", *workspace.study.methods)},
         "models": {
             name: {
                 **model.model_dump(),
