@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from kdgap import yamlio
 from kdgap.cli.app import app
 from kdgap.errors import BadInputError
-from kdgap.explorer.repeat import FLAT_KEYS, Repeat, repeat
+from kdgap.explorer.repeat import Repeat, repeat
 from kdgap.methods import METHODS
-from kdgap.methods.method import flat_fields
 from kdgap.paths import user_path
 from kdgap.spec import (
     DataSpec,
@@ -35,6 +34,7 @@ from tests.e2e.study import study_text
 from tests.spec.test_run import leaves
 
 STUDY = Path("runs/small")
+ABOUT = {name: cls.about() for name, cls in METHODS.items()}
 TEACHER = TeacherSpec(model=ModelSpec(name="resnet56"), run="ab" * 32, weights=f"runs/a/0-b/{BEST}")
 RUN = RunSpec(
     data=DataSpec(name="imagefolder", image_size=64, augmentation="crop", val_size=500, limit=100),
@@ -117,7 +117,7 @@ def test_whoever_trains_the_file_gets_the_same_bits_under_the_same_id(
 ) -> None:
     *_, place = records(directory, role, method)
     first = place.read()
-    found = repeat(first.run, STUDY)
+    found = repeat(first.run, STUDY, ABOUT)
     keys = said(found)
     file = tmp_path / "run.yaml"
     file.write_text(str(found.file))
@@ -167,10 +167,10 @@ FIELDS = [
 
 @pytest.mark.parametrize(("run", "path"), FIELDS, ids=[path for _, path in FIELDS])
 def test_every_field_that_is_hashed_is_said_or_the_file_is_refused(run: RunSpec, path: str) -> None:
-    before = repeat(asked(run), STUDY)
+    before = repeat(asked(run), STUDY, ABOUT)
     for one in changed(run, path.split(".")):
         assert run_id(one) != run_id(run)
-        after = repeat(asked(one), STUDY)
+        after = repeat(asked(one), STUDY, {one.method.name: ABOUT["feature"]})
         if path in ("data.choose_on", "recipe.optimiser", "recipe.schedule", "numerics"):
             assert after.reason
             continue
@@ -197,7 +197,7 @@ def test_a_field_that_joins_the_specification_is_refused_until_it_has_a_flat_key
         return kept
 
     monkeypatch.setattr("kdgap.explorer.repeat.identity", more)
-    found = repeat(asked(RUN), Path("my study"))
+    found = repeat(asked(RUN), Path("my study"), ABOUT)
     command = shlex.join(["kdgap", "verify", "my study", "--run", run_id(RUN)[:10]])
     assert found.file is None
     assert found.reason == f"a flat file cannot say later 1; `{command}` trains the run again"
@@ -209,7 +209,7 @@ def test_a_file_spells_out_what_is_at_its_default() -> None:
         model=ModelSpec(name="resnet8"),
         method=MethodSpec(name="none"),
     )
-    keys = said(repeat(asked(plain), STUDY))
+    keys = said(repeat(asked(plain), STUDY, ABOUT))
     fields = {*RecipeSpec.model_fields, *ModelSpec.model_fields, *DataSpec.model_fields, "seed"}
     unsaid = {"name", "optimiser", "schedule", "choose_on", "image_size", "limit"}
     assert fields - unsaid <= keys.keys()
@@ -217,10 +217,16 @@ def test_a_file_spells_out_what_is_at_its_default() -> None:
     assert not {"teacher", "teacher_weights", "allow_unmeasured_teacher"} & keys.keys()
 
 
-def test_hyper_parameters_have_the_flat_keys_that_the_methods_declare() -> None:
-    declared = {name: {v: k for k, v in flat_fields(cls).items() if v != k}
-                for name, cls in METHODS.items()}  # fmt: skip
-    assert {name: keys for name, keys in declared.items() if keys} == FLAT_KEYS
+def test_hyper_parameters_are_spelt_as_the_plan_says() -> None:
+    keys = said(repeat(asked(RUN), STUDY, ABOUT))
+    assert (keys["feat_beta"], keys["feat_norm"]) == (0.25, "none")
+
+
+def test_a_plan_that_does_not_say_how_they_are_spelt_is_named() -> None:
+    old = {name: {"summary": about["summary"]} for name, about in ABOUT.items()}
+    found = repeat(asked(RUN), STUDY, old)
+    assert found.file is None
+    assert "`kdgap run runs/small` writes it anew" in str(found.reason)
 
 
 # What cannot be said
@@ -239,7 +245,7 @@ def _chosen_on_test() -> RunSpec:
     ],
 )
 def test_what_a_flat_file_cannot_say_is_a_reason(run: RunSpec, reason: str) -> None:
-    found = repeat(asked(run), STUDY)
+    found = repeat(asked(run), STUDY, ABOUT)
     assert found.file is None
     assert reason in str(found.reason)
 
@@ -260,7 +266,7 @@ def test_what_a_flat_file_cannot_say_is_a_reason(run: RunSpec, reason: str) -> N
     ],
 )
 def test_a_damaged_record_is_a_reason(damage: Callable[[dict[str, Any]], Any]) -> None:
-    found = repeat(damage(asked(RUN)), STUDY)
+    found = repeat(damage(asked(RUN)), STUDY, ABOUT)
     assert found.file is None
     assert found.reason
 
@@ -269,13 +275,13 @@ def test_a_damaged_record_is_a_reason(damage: Callable[[dict[str, Any]], Any]) -
 
 
 def test_a_teacher_is_named_below_the_study_or_as_it_was_given() -> None:
-    keys = said(repeat(asked(RUN), Path("/data/my study")))
+    keys = said(repeat(asked(RUN), Path("/data/my study"), ABOUT))
     assert keys["teacher"] == "resnet56"
     assert keys["teacher_weights"] == f"/data/my study/runs/a/0-b/{BEST}"
-    keys = said(repeat(asked(GIVEN), STUDY))
+    keys = said(repeat(asked(GIVEN), STUDY, ABOUT))
     assert keys["teacher_weights"] == "old/t.safetensors"
     assert "allow_unmeasured_teacher" not in keys
-    keys = said(repeat(asked(GIVEN, teacher={"accuracy": None}), STUDY))
+    keys = said(repeat(asked(GIVEN, teacher={"accuracy": None}), STUDY, ABOUT))
     assert keys["allow_unmeasured_teacher"] is True
 
 
@@ -286,7 +292,7 @@ def test_any_printable_name_is_written_so_that_it_is_read_back(root: str, flag: 
     run = RUN.model_copy(update={"place": Placement(data_root=root)})
     study = root.replace("/", "_")
     weights = (Path(study) / TEACHER.weights).as_posix()
-    found = repeat(asked(run, flags=[flag]), Path(study))
+    found = repeat(asked(run, flags=[flag]), Path(study), ABOUT)
     if not (_means_itself(root) and _means_itself(weights)):
         assert found.file is None
         assert found.reason
@@ -307,6 +313,6 @@ def _means_itself(path: str) -> bool:
 
 @pytest.mark.parametrize("study", ["a\nb", "a\udcff", "a\x85b", "x" * 1000])
 def test_a_path_that_no_flat_file_can_hold_is_a_reason(study: str) -> None:
-    found = repeat(asked(RUN), Path(study))
+    found = repeat(asked(RUN), Path(study), ABOUT)
     assert found.file is None
     assert found.reason

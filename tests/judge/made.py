@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.methods import METHODS
 from kdgap.spec.study import Claim, Slot, Statistics
 
 Values = Sequence[float | None]
@@ -62,7 +63,7 @@ def evidence(runs: Sequence[Run], **changes: Any) -> Evidence:
         "origin": "study",
         "runs": tuple(runs),
         "models": dict(models),
-        "methods": {"none": {}, "logit": {}, "feature": {}},
+        "methods": {name: METHODS[name].about() for name in ("none", "logit", "feature")},
         "primary": "best",
         "statistics": Statistics(),
         "paired": True,

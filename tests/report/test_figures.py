@@ -14,6 +14,7 @@ from matplotlib.image import imread
 from kdgap.judge.analysis import analyse
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.methods import METHODS
 from kdgap.report.figures.curves import ablation_curves, gradient_norms
 from kdgap.report.figures.files import FORMATS, all_figures, figure_bytes, save_figures
 from kdgap.report.figures.gains import capacity_plot, interval_plot
@@ -342,8 +343,9 @@ def test_a_grid_is_a_heat_map_for_two_and_ranked_otherwise() -> None:
 
 
 def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
-    few = looks({"methods": {"logit": {}}, "gains": []})
-    many = looks({"methods": {"new": {}, "feature": {}, "logit": {}}, "gains": []})
+    logit, feature = METHODS["logit"].about(), METHODS["feature"].about()
+    few = looks({"methods": {"logit": logit}, "gains": []})
+    many = looks({"methods": {"new": {}, "feature": feature, "logit": logit}, "gains": []})
     assert few["logit"] == many["logit"]
     colours = [look.colour for look in many.values()]
     assert len(set(colours)) == len(colours) == 4

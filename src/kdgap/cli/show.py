@@ -96,12 +96,12 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
     }
 
 
-_METHOD_NAMES = {"none": "baseline", "logit": "Logit-KD", "feature": "Feature-KD"}
-
-
 def _what(row: dict[str, Any]) -> str:
+    from kdgap.methods import METHODS
+
     model = row["model"] + (f" x{row['width']:g}" if row["width"] != 1 else "")
-    method = _METHOD_NAMES.get(row["kd_type"], row["kd_type"])
+    method = METHODS[row["kd_type"]].label if row["kd_type"] in METHODS else row["kd_type"]
+    method = "baseline" if row["kd_type"] == "none" else method
     return f"{model}, {method}" + (f" from {row['teacher']}" if row["teacher"] else "")
 
 

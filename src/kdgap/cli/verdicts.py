@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from kdgap.judge.words import counted, interval, level, method_name, p_value, signed, spread
+from kdgap.judge.words import counted, interval, level, p_value, signed, spread
 
 LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed"),
@@ -72,7 +72,7 @@ def _notes(gains: list[dict[str, Any]]) -> dict[str, list[str]]:
     for gain in gains:
         for flag in gain["flags"]:
             if flag["code"] not in _EVERYWHERE:
-                note = f"{method_name(gain['method'])}, {_pair(gain)}: {flag['text']}"
+                note = f"{gain['label']}, {_pair(gain)}: {flag['text']}"
                 found.setdefault(flag["code"], []).append(note)
     return found
 
@@ -136,7 +136,7 @@ def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[s
         unsettled = gain["verdict"] == "inconclusive" and gain["seeds_needed"] is not None
         lines.append(
             {
-                "pair": f"  {method_name(gain['method'])}",
+                "pair": f"  {gain['label']}",
                 "n": str(gain["n"]),
                 "accuracy": spread(gain["mean_pp"], gain["std_pp"]),
                 "gain": _found(gain),
@@ -160,8 +160,8 @@ def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[s
 def _caption(analysis: dict[str, Any]) -> str:
     settings = analysis["settings"]
     kind = "Welch" if settings["test"] == "welch" else "paired by seed"
-    budget = {gain["method"]: gain["tried"] for gain in analysis["gains"]}
-    tried = ", ".join(f"{method_name(name)} {count}" for name, count in budget.items())
+    budget = {gain["label"]: gain["tried"] for gain in analysis["gains"]}
+    tried = ", ".join(f"{label} {count}" for label, count in budget.items())
     marks = analysis["study"]["marks"]
     mind = f"Mind: {'; '.join(marks)}. " if marks else ""
     return (

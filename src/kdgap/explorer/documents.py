@@ -23,7 +23,6 @@ from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
-from kdgap.judge.words import method_name
 from kdgap.spec.study import Slot
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
@@ -60,7 +59,13 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
         "claims": claim_entries(snapshot),
         "models": evidence.models,
-        "method_names": {name: method_name(name) for name in _methods(snapshot)},
+        "methods": {
+            name: {
+                "label": evidence.label(name),
+                "colour": evidence.methods.get(name, {}).get("colour"),
+            }
+            for name in _methods(snapshot)
+        },
     }
 
 

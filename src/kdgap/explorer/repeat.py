@@ -4,6 +4,7 @@ Whatever is hashed into the run's id is written down, defaults included. A field
 has no key for is refused, so that a field which joins the specification later is never left out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,8 @@ from kdgap.spec import (
     run_id,
 )
 
-FLAT_KEYS = {"feature": {"beta": "feat_beta", "norm": "feat_norm"}}
-"""Method → field → flat key, where they differ: what methods declare as `flat_names`.
-
-This wing cannot ask the methods, which need torch; a test compares the two.
-"""
+Methods = Mapping[str, Mapping[str, Any]]
+"""What a study's plan says of its methods (`Method.about`)."""
 _FIXED: dict[str, object] = {
     "optimiser": RecipeSpec.model_fields["optimiser"].default,
     "schedule": RecipeSpec.model_fields["schedule"].default,
@@ -46,27 +44,28 @@ class Repeat:
     reason: str | None
 
 
-def repeat(asked: Any, study: Path) -> Repeat:
+def repeat(asked: Any, study: Path, methods: Methods) -> Repeat:
     """Return the flat file that trains a run again: the same bits in an equal environment.
 
     Args:
         asked: what `run.json` holds; anything, for it may be damaged.
+        methods: the study's.
         study: the study's directory as the user names it. A teacher that the study trained is
             named below it, so the file works where that name does.
     """
     try:
-        return Repeat(_flat_file(asked, study), None)
+        return Repeat(_flat_file(asked, study, methods), None)
     except BadInputError as error:
         return Repeat(None, str(error))
     except (ValueError, KeyError, TypeError, AttributeError):
         return Repeat(None, "its run.json is damaged, or from another version of kdgap")
 
 
-def _flat_file(asked: Any, study: Path) -> str:
+def _flat_file(asked: Any, study: Path, methods: Methods) -> str:
     run = RunSpec.model_validate(asked["spec"])
     if run_id(run) != asked["id"]:
         raise BadInputError("its run.json has another id than follows from its spec")
-    parameters = _parameters(run)
+    parameters = _parameters(run, methods, command("run", study))
     keys = _hashed(run, command("verify", study, "--run", asked["id"][:10]))
     if run.teacher is not None:
         weights = Path(run.teacher.weights)
@@ -85,9 +84,20 @@ def _flat_file(asked: Any, study: Path) -> str:
     return text
 
 
-def _parameters(run: RunSpec) -> dict[str, Any]:
-    """Return the method's hyper-parameters by flat key."""
-    spelling = FLAT_KEYS.get(run.method.name, {})
+def _parameters(run: RunSpec, methods: Methods, otherwise: str) -> dict[str, Any]:
+    """Return the method's hyper-parameters by flat key.
+
+    Raises:
+        BadInputError: the plan does not say how they are spelt; `otherwise` is what helps.
+    """
+    spelling = methods.get(run.method.name, {}).get("flat")
+    if spelling is None:
+        if not run.method.parameters:
+            return {}
+        raise BadInputError(
+            f"plan.json is of an earlier kdgap and does not say how a flat file spells the"
+            f" hyper-parameters of {run.method.name}; `{otherwise}` writes it anew"
+        )
     return {spelling.get(name, name): value for name, value in run.method.parameters.items()}
 
 

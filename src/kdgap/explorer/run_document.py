@@ -112,4 +112,7 @@ def _repeat(snapshot: Snapshot, run: Run, asked: Any) -> dict[str, Any] | None:
     if asked is None:
         return None
     verify = command("verify", snapshot.path, "--run", run.id[:10])
-    return {"verify": verify if run.state == "done" else None, **vars(repeat(asked, snapshot.path))}
+    return {
+        "verify": verify if run.state == "done" else None,
+        **vars(repeat(asked, snapshot.path, snapshot.evidence.methods)),
+    }

@@ -110,7 +110,12 @@ def analyse(evidence: Evidence) -> dict[str, Any]:
         "contrasts": contrasts,
         "ablations": ablation_entries(context),
         "selection": [
-            {**vars(one), "candidates": list(one.candidates), "seeds": list(one.seeds)}
+            {
+                **vars(one),
+                "label": evidence.label(one.method),
+                "candidates": list(one.candidates),
+                "seeds": list(one.seeds),
+            }
             for one in evidence.tunings
         ],
         "sensitivity": views,
@@ -187,6 +192,7 @@ def _views(context: Context) -> list[dict[str, Any]]:
             "gains": [
                 {
                     **{key: getattr(arm.slot, key) for key in ("teacher", "student", "method")},
+                    "label": evidence.label(arm.slot.method),
                     "cell": arm.cell,
                     "gain_pp": judged.comparison.point,
                     **_brief(context, judged),

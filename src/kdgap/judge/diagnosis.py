@@ -11,7 +11,7 @@ from typing import Any
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
-from kdgap.judge.words import counted, level, method_name, signed
+from kdgap.judge.words import counted, level, signed
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -243,7 +243,7 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     temperature = arm.parameters.get("temperature")
     softened = isinstance(temperature, int | float)
     if entropy is None:
-        if not softened and arm.slot.method != "logit":
+        if not softened and not evidence.methods.get(arm.slot.method, {}).get("soft_targets"):
             return None
         return _fact("soft targets", "the entropy of the soft targets was not recorded")
     at = f" at T = {temperature:g}" if softened else ""
@@ -334,7 +334,7 @@ def _power(
     )
     # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
     if power < settings["power"] and gain["verdict"] == "inconclusive":
-        needed, reading = gain["seeds_needed"], f"{method_name(arm.slot.method)} may help unseen"
+        needed, reading = gain["seeds_needed"], f"{gain['label']} may help unseen"
         remedy = f"{needed} seeds a side" if needed else "a larger smallest effect of interest"
         return _fact("power", text, reading, remedy, COLAS)
     return _fact("power", text)

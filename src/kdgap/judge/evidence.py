@@ -166,7 +166,7 @@ class Evidence:
         description: one line.
         runs: every run, each once.
         models: name → architecture, parameters, FLOPs, citation.
-        methods: name → summary, citation.
+        methods: name → what the method declares (`Method.about`), as it was written down.
         tunings: one a pair and method that was tuned.
         primary: `best` or `last`: which weights' test accuracy decides.
         statistics: how it is judged.
@@ -214,6 +214,10 @@ class Evidence:
             Arm(slot, cell, tuple(sorted(runs, key=lambda run: (run.seed, run.teacher or ""))))
             for (slot, cell), runs in members.items()
         ]
+
+    def label(self, method: str) -> str:
+        """Return what people call a method; its name where nothing is known of it."""
+        return str(self.methods.get(method, {}).get("label") or method)
 
     def shared_seeds(self, arm: Arm) -> list[int]:
         """Return the seeds whose own runs chose the arm's hyper-parameters."""

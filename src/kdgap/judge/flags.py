@@ -8,7 +8,7 @@ from typing import Any
 from kdgap.judge.claims import baselines_of
 from kdgap.judge.comparison import Flag
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
-from kdgap.judge.words import counted, interval, method_name, signed
+from kdgap.judge.words import counted, interval, signed
 from kdgap.store.findings import FINDINGS, count_findings
 
 
@@ -170,7 +170,7 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
     # A baseline is one configuration, too.
     if {count for counts in tried.values() for count in counts} - {1} and UNEQUAL not in said:
         listed = ", ".join(
-            f"{method_name(name)} {'/'.join(map(str, sorted(n)))}"
+            f"{evidence.label(name)} {'/'.join(map(str, sorted(n)))}"
             for name, n in sorted(tried.items())
         )
         text = f"{UNEQUAL}, in configurations: {listed}; baselines 1"

@@ -42,6 +42,7 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
         "teacher": slot.teacher,
         "student": slot.student,
         "method": slot.method,
+        "label": evidence.label(slot.method),
         "slot": slot.text,
         "cell": arm.cell,
         "parameters": arm.parameters,

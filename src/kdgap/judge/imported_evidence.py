@@ -36,7 +36,7 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         statistics=Statistics(),
         paired=False,
         description=f"imported from {about['source']['path']}",
-        methods={name: about.get("methods", {}).get(name, {}) for name in _methods(runs)},
+        methods=_methods(runs, about.get("methods", {})),
         tunings=tuple(_tunings(runs)),
         marks=tuple(_marks(runs)),
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
@@ -81,11 +81,15 @@ def _run(line: dict[str, Any], hyperparameters: Collection[str]) -> Run:
     )
 
 
-def _methods(runs: Iterable[Run]) -> list[str]:
-    """Return the methods in the reference's order, others after them."""
-    first = ("none", "logit", "feature")
-    found = {slot.method for run in runs for slot in run.slots}
-    return [name for name in first if name in found] + sorted(found.difference(first))
+def _methods(runs: Iterable[Run], about: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the methods that runs are of, as they are drawn: by their place, then by name."""
+    found = {slot.method: about.get(slot.method, {}) for run in runs for slot in run.slots}
+
+    def place(name: str) -> tuple[bool, int, str]:
+        colour = found[name].get("colour")
+        return colour is None, colour or 0, name
+
+    return {name: found[name] for name in sorted(found, key=place)}
 
 
 def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:

@@ -2,13 +2,6 @@
 
 from typing import Any
 
-METHODS = {"none": "plain training", "logit": "Logit-KD", "feature": "Feature-KD"}
-
-
-def method_name(name: str) -> str:
-    """Return a method's name as people write it."""
-    return METHODS.get(name, name)
-
 
 def signed(value: float, digits: int = 2) -> str:
     """Return a number with its sign, a real minus, and no negative zero."""
@@ -50,9 +43,9 @@ def level(confidence: float) -> str:
 def gain_sentence(gain: dict[str, Any], settings: dict[str, Any], *, named: bool = True) -> str:
     """Return a gain's verdict in one sentence; not `named` where the verdict stands beside it."""
     what = (
-        f"{method_name(gain['method'])} from {gain['teacher']} to {gain['student']}"
+        f"{gain['label']} from {gain['teacher']} to {gain['student']}"
         if gain["teacher"]
-        else f"{method_name(gain['method'])} on {gain['student']}"
+        else f"{gain['label']} on {gain['student']}"
     )
     if gain["gain_pp"] is None:
         return f"{what}: nothing can be said, {lack_words(gain)}."

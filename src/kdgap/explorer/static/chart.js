@@ -1,6 +1,7 @@
 "use strict";
 // Figures: one place for colours, names for screen readers, and what can be downloaded.
-const COLOURS = { none: "var(--plain)", logit: "var(--logit)", feature: "var(--feature)" };
+/** By a method's declared place; plain training has the first. */
+const COLOURS = ["var(--plain)", "var(--method-1)", "var(--method-2)"];
 const OTHERS = ["var(--other-1)", "var(--other-2)", "var(--other-3)", "var(--other-4)"];
 const SYMBOLS = {
   circle: d3.symbolCircle,
@@ -17,8 +18,9 @@ const FREE = OTHERS.slice(1);
 const TEACHERS = OTHERS[0];
 
 const colourOf = (method) => {
-  if (COLOURS[method]) return COLOURS[method];
-  const others = Object.keys(kdgap.study.method_names).filter((name) => !COLOURS[name]);
+  const declared = (name) => COLOURS[kdgap.study.methods[name]?.colour ?? (name === "none" ? 0 : -1)];
+  if (declared(method)) return declared(method);
+  const others = Object.keys(kdgap.study.methods).filter((name) => !declared(name));
   return FREE[Math.max(0, others.indexOf(method)) % FREE.length];
 };
 

@@ -83,7 +83,7 @@ function gridChart(rows, [down, across], about) {
           x: across,
           y: down,
           inset: 1.5,
-          fill: "var(--logit)",
+          fill: "var(--method-1)",
           fillOpacity: (cell) => 0.08 + 0.82 * ((cell.accuracy - low) / (high - low || 1)),
           stroke: (cell) => (cell.chosen ? "var(--ink)" : "var(--line)"),
           strokeWidth: (cell) => (cell.chosen ? 3 : 1),

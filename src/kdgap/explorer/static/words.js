@@ -59,7 +59,7 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** A long name, which may break after each "_". */
 const breakable = (text) =>
   text.split(/(?<=_)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
-const methodName = (name) => kdgap.study.method_names[name] ?? name;
+const methodName = (name) => kdgap.study.methods[name]?.label ?? name;
 const pairName = (one) => (one.teacher ? `${one.teacher} → ${one.student}` : one.student);
 const settingsText = (parameters) =>
   Object.entries(parameters ?? {})

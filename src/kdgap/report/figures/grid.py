@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from kdgap.judge.words import method_name
 from kdgap.report.figures.style import (
     BAND,
     INK,
@@ -27,7 +26,7 @@ _LIGHT, _DARK = (0.94, 0.96, 0.94), (0.10, 0.34, 0.28)
 
 def grid_title(tuning: dict[str, Any]) -> str:
     """Return what a grid is of."""
-    return f"{method_name(tuning['method'])}, {pair(tuning)}"
+    return f"{tuning['label']}, {pair(tuning)}"
 
 
 @styled

@@ -17,15 +17,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from kdgap.judge.words import method_name
-
 P = ParamSpec("P")
 
 # Okabe and Ito 2008, Color Universal Design: told apart by colour-blind readers as well.
-_FIXED = {"none": ("#555555", "s"), "logit": ("#0072B2", "o"), "feature": ("#D55E00", "^")}
-_FURTHER = (
-    *(("#009E73", "D"), ("#CC79A7", "v"), ("#56B4E9", "P"), ("#E69F00", "X"), ("#000000", "*")),
+_LOOKS = (
+    *(("#555555", "s"), ("#0072B2", "o"), ("#D55E00", "^"), ("#009E73", "D"), ("#CC79A7", "v")),
+    *(("#56B4E9", "P"), ("#E69F00", "X"), ("#000000", "*")),
 )
+"""Colour and marker by a method's declared place; plain training has the first."""
 INK, FAINT, BAND = "#222222", "#6b6b6b", "#e9e9e9"
 DASHES = ("-", "--", ":", "-.")
 VERDICTS = {"gain": "^", "harm": "v", "equivalent": "s", "inconclusive": "o"}
@@ -80,16 +79,18 @@ class Look:
 
 def looks(analysis: dict[str, Any]) -> dict[str, Look]:
     """Return how each method is drawn; the same in every figure of an analysis."""
-    methods = [*_FIXED, *analysis["methods"], *(gain["method"] for gain in analysis["gains"])]
-    found, further = {}, 0
-    for method in dict.fromkeys(methods):
-        if method in _FIXED:
-            colour, marker = _FIXED[method]
-        else:
-            colour, marker = _FURTHER[further % len(_FURTHER)]
-            further += 1
-        name = "baseline" if method == "none" else method_name(method)
-        found[method] = Look(name, colour, marker)
+    known = {"none": {"colour": 0}} | analysis["methods"]
+    names = dict.fromkeys([*known, *(gain["method"] for gain in analysis["gains"])])
+    declared = {name: known.get(name, {}).get("colour") for name in names}
+    places = {name: place for name, place in declared.items() if place is not None}
+    free = [place for place in range(1, len(_LOOKS)) if place not in places.values()]
+    for number, name in enumerate(name for name in names if name not in places):
+        places[name] = free[number % len(free)] if free else number
+    found = {}
+    for name in sorted(names, key=lambda name: (declared[name] is None, places[name])):
+        label = str(known.get(name, {}).get("label") or name)
+        colour, marker = _LOOKS[places[name] % len(_LOOKS)]
+        found[name] = Look("baseline" if name == "none" else label, colour, marker)
     return found
 
 

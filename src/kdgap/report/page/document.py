@@ -18,7 +18,6 @@ from kdgap.judge.words import (
     gain_sentence,
     interval,
     level,
-    method_name,
     p_value,
     signed,
     spread,
@@ -160,7 +159,6 @@ def _environment() -> Environment:
         "interval": interval,
         "largest_difference": _largest,
         "level": level,
-        "method": method_name,
         "p": p_value,
         "percent": lambda share: "–" if share is None else f"{100 * share:.2f}",
         "signed": lambda value: "–" if value is None else signed(value),
@@ -239,7 +237,7 @@ def _views(analysis: dict[str, Any]) -> list[dict[str, Any]]:
     claims = [{claim["name"]: claim for claim in view["contrasts"]} for view in views]
     rows = [
         {
-            "text": f"{method_name(gain['method'])}, {cells.pair(gain)}",
+            "text": f"{gain['label']}, {cells.pair(gain)}",
             "post_hoc": False,
             "points": [gain["gain_pp"], *(_get(view, _of(gain), "gain_pp") for view in gains)],
             "said": [gain["verdict"], *(_get(view, _of(gain), "verdict") for view in gains)],

@@ -213,7 +213,7 @@ def _arm_words(arms: Iterable[Drawn]) -> str:
 
 def recorded(evidence: Evidence) -> list[str]:
     """Return a sentence on each gradient norm: whose runs recorded it, and how large it became."""
-    kinds = by_kind(run for run in evidence.runs if run.history)
+    kinds = by_kind((run for run in evidence.runs if run.history), evidence)
     found = []
     for key, words in NORMS.items():
         have = {kind: sum(_has(run, key) for run in runs) for kind, runs in kinds.items()}

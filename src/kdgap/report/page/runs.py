@@ -12,7 +12,6 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.judge.words import method_name
 from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
 from kdgap.store.findings import EACH_PATH
@@ -39,15 +38,15 @@ def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
     for run in evidence.runs:
         value = run.accuracy(evidence.primary)
         if value is not None:
-            what = slot_words(run.slots[0]) + ", " if run.slots else ""
+            what = slot_words(run.slots[0], evidence) + ", " if run.slots else ""
             found[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {100 * value:.2f} %"
     return found
 
 
-def slot_words(slot: Slot) -> str:
+def slot_words(slot: Slot, evidence: Evidence) -> str:
     """Return a slot as people name it."""
     pair = f"{slot.teacher} → {slot.student}" if slot.teacher else slot.student
-    method = "" if slot.method == "none" else f" {method_name(slot.method)}"
+    method = "" if slot.method == "none" else f" {evidence.label(slot.method)}"
     return pair + method + (f" ({slot.variant})" if slot.variant else "")
 
 
@@ -83,7 +82,7 @@ def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
     """Return the body of the table of every run, a group for each slot and configuration."""
     groups: dict[tuple[int, str, str], list[Run]] = {}
     for run in evidence.runs:
-        groups.setdefault(_group(run), []).append(run)
+        groups.setdefault(_group(run, evidence), []).append(run)
     parts = []
     # Roles in their usual order; within a role, slots in the order of the study.
     for (_, words, cell), runs in sorted(groups.items(), key=lambda group: group[0][0]):
@@ -101,7 +100,7 @@ def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
     return Markup("".join(parts))  # noqa: S704  # every text in it went through `escape`
 
 
-def by_kind(runs: Iterable[Run]) -> dict[str, list[Run]]:
+def by_kind(runs: Iterable[Run], evidence: Evidence) -> dict[str, list[Run]]:
     """Return what runs are for, in words and in the usual order of roles → the runs.
 
     A run that plays several roles stands under the first of them.
@@ -112,7 +111,7 @@ def by_kind(runs: Iterable[Run]) -> dict[str, list[Run]]:
         role = slot.role if slot else ""
         kind = _KINDS.get(role, "other runs")
         if slot and role == "final":
-            kind = method_name(slot.method)
+            kind = evidence.label(slot.method)
         elif slot and role == "ablation":
             kind = f"the ablation {slot.variant}"
         found.setdefault((_place(role), kind), []).append(run)
@@ -124,15 +123,19 @@ def _place(role: str) -> int:
     return ROLES.index(role) if role in ROLES else len(ROLES)
 
 
-def _group(run: Run) -> tuple[int, str, str]:
+def _group(run: Run, evidence: Evidence) -> tuple[int, str, str]:
     """Return role, words and cell that a run stands under; a choice's candidates together."""
     if not run.slots:
         return len(ROLES), "no role", run.cell
     slot = run.slots[0]
     place = _place(slot.role)
     if slot.role == "selection":
-        return place, f"selection: {slot_words(replace(slot, variant=''))}", ""
-    return place, f"{slot.role}: {slot_words(slot)}", run.cell
+        return place, f"selection: {slot_words(replace(slot, variant=''), evidence)}", ""
+    return place, _role_words(slot, evidence), run.cell
+
+
+def _role_words(slot: Slot, evidence: Evidence) -> str:
+    return f"{slot.role}: {slot_words(slot, evidence)}"
 
 
 def _by_seed(run: Run) -> tuple[int, str]:
@@ -180,7 +183,7 @@ def undone(evidence: Evidence, analysis: dict[str, Any]) -> list[dict[str, Any]]
         {
             "id": run.id,
             "state": run.state,
-            "slot": f"{run.slots[0].role}: {slot_words(run.slots[0])}" if run.slots else "",
+            "slot": _role_words(run.slots[0], evidence) if run.slots else "",
             "seed": run.seed,
             "remark": run.remark,
             "path": run.paths[0] if run.paths else "",

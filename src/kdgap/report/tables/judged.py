@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kdgap.judge.words import counted, level, method_name, p_value
+from kdgap.judge.words import counted, level, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Analysis, Line
 from kdgap.report.tables.forms import STAR, Table, Value
@@ -27,7 +27,7 @@ def gains(analysis: Analysis) -> Table:
         star = cells.star(gain["p_holm"], settings)
         shown = [
             cells.pair(gain),
-            method_name(gain["method"]),
+            gain["label"],
             *([configuration] if several else []),
             f"{gain['n']} / {gain['n_baseline']}",
             cells.level_text(gain),
@@ -189,7 +189,7 @@ def _seen(
         if claimed
         else (one["gain_pp"], one["p_holm"], "verdict")
     )
-    text = declared["text"] if claimed else f"{cells.pair(one)} {method_name(one['method'])}"
+    text = declared["text"] if claimed else f"{cells.pair(one)} {one['label']}"
     shown = [
         view,
         text,

@@ -5,7 +5,7 @@ from typing import Any
 
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.fidelity import MEASURES
-from kdgap.judge.words import level, method_name, signed
+from kdgap.judge.words import level, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Analysis, Line
 from kdgap.report.tables.forms import Table, Value
@@ -66,7 +66,7 @@ def fidelity(analysis: Analysis) -> Table:
         ns = sorted({found[name]["n"] for name in MEASURES if found[name]})
         shown = [
             cells.pair(gain),
-            method_name(gain["method"]),
+            gain["label"],
             cells.counts(ns),
             cells.measured(found["top1_agreement"], 100, 2),
             cells.measured(base.get("top1_agreement"), 100, 2),
@@ -125,7 +125,7 @@ def selection(analysis: Analysis) -> Table:
         seeds = ", ".join(map(str, tuning["seeds"]))
         shown = [
             cells.pair(tuning),
-            method_name(tuning["method"]),
+            tuning["label"],
             cells.configuration(parameters),
             _two_digits(cells.percent(score)),
             "yes" if chosen else "",
@@ -175,17 +175,18 @@ def runs(evidence: Evidence) -> Table:
         "Accuracy in %: of the best epoch on validation images, and on test images of the best and"
         " of the last weights; a dash: not measured. A run that is not done is in no mean."
     )
-    return cells.table("runs", "Runs", names, map(_run_line, evidence.runs), caption)
+    lines = (_run_line(run, evidence) for run in evidence.runs)
+    return cells.table("runs", "Runs", names, lines, caption)
 
 
-def _run_line(run: Run) -> Line:
+def _run_line(run: Run, evidence: Evidence) -> Line:
     slot = run.slots[0] if run.slots else None
     roles = ", ".join(dict.fromkeys(slot.role for slot in run.slots))
     pair = None if slot is None else cells.pair(vars(slot))
     shown = [
         roles or None,
         pair,
-        None if slot is None else method_name(slot.method),
+        None if slot is None else evidence.label(slot.method),
         cells.configuration(run.parameters),
         str(run.seed),
         None if run.epochs is None else str(run.epochs),
