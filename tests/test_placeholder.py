@@ -13,8 +13,8 @@ from kdgap.data.sets.cifar import cifar10
 from kdgap.placeholder import placeholder
 from kdgap.spec import ModelSpec
 from kdgap.store.card import read_card
-from kdgap.store.foreign import read_foreign
-from kdgap.store.found import PassedOver
+from kdgap.store.imports.foreign import read_foreign
+from kdgap.store.imports.found import PassedOver
 from kdgap.study.conversion import convert_checkpoint
 from kdgap.study.trained_on import TrainedOn
 

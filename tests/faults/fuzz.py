@@ -37,8 +37,8 @@ with atheris.instrument_imports(include=["kdgap"]):
     from kdgap.spec.flat import read_flat
     from kdgap.spec.study_file import read_claims, read_study
     from kdgap.store.checkpoint import tensors_in
-    from kdgap.store.gate import OddFileError, read_object
-    from kdgap.store.imported import import_runs
+    from kdgap.store.imports.gate import OddFileError, read_object
+    from kdgap.store.imports.imported import import_runs
     from kdgap.store.pickled import NotReadableError
     from kdgap.store.record import RunDirectory
     from kdgap.store.seal import sealed_bytes

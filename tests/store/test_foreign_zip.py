@@ -9,7 +9,7 @@ import pytest
 
 from kdgap import disk
 from kdgap.errors import BadInputError
-from kdgap.store.imported import import_runs
+from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import FIDELITY, FINAL, findings, history, write
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]

@@ -11,7 +11,7 @@ from kdgap.errors import BadInputError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.report.collect import collect
-from kdgap.store.bookkeeping import (
+from kdgap.store.imports.bookkeeping import (
     BY_BEHAVIOUR,
     BY_NAME,
     Choices,
@@ -20,7 +20,7 @@ from kdgap.store.bookkeeping import (
     is_hyperparameter,
     set_aside,
 )
-from kdgap.store.imported import import_runs
+from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 BOOKKEEPING = [

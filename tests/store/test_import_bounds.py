@@ -21,9 +21,10 @@ from kdgap import disk
 from kdgap.errors import BadInputError
 from kdgap.judge.load import load
 from kdgap.report.collect import collect
-from kdgap.store import archives, copies, found, gate, instead, merging, sources, splits
-from kdgap.store.gate import OddFileError, read_object
-from kdgap.store.imported import import_runs
+from kdgap.store import instead
+from kdgap.store.imports import archives, copies, found, gate, merging, sources, splits
+from kdgap.store.imports.gate import OddFileError, read_object
+from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import FINAL, PLAIN, findings, history, write
 
 BOMB = 2**26

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from kdgap.errors import BadInputError
 from kdgap.files import json_text
-from kdgap.store.foreign import settings_of
-from kdgap.store.gate import (
+from kdgap.store.imports.foreign import settings_of
+from kdgap.store.imports.gate import (
     OddFileError,
     check_fidelity,
     check_history,
@@ -26,8 +26,8 @@ from kdgap.store.gate import (
     read_finite,
     read_object,
 )
-from kdgap.store.imported import import_runs
-from kdgap.store.percent import from_percent
+from kdgap.store.imports.imported import import_runs
+from kdgap.store.imports.percent import from_percent
 from tests.store.foreign_files import FIDELITY, FINAL, history
 
 NAMED = (

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.store import found
-from kdgap.store.imported import RUNS, ImportedDirectory, import_runs
+from kdgap.store.imports import found
+from kdgap.store.imports.imported import RUNS, ImportedDirectory, import_runs
 from kdgap.store.instead import IMPORT
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, SELECT, findings, history, write
 

@@ -8,8 +8,8 @@ import pytest
 
 from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
-from kdgap.store.foreign import hyperparameters, model_text, settings_of
-from kdgap.store.imported import import_runs
+from kdgap.store.imports.foreign import hyperparameters, model_text, settings_of
+from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 SEEDS = (0, 1, 2)

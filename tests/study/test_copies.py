@@ -23,7 +23,7 @@ from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import all_tables
 from kdgap.spec import read_flat
 from kdgap.store.flags import copied_flag, copied_marks
-from kdgap.store.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.imported import ImportedDirectory, import_runs
 from kdgap.store.reference import export_study
 from kdgap.study.config import resolve
 from kdgap.study.evaluation import evaluate_weights

@@ -71,7 +71,7 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     from kdgap.judge.imported_evidence import evidence_of
     from kdgap.judge.load import load
     from kdgap.leftovers import scratch_prefix
-    from kdgap.store.imported import ImportedDirectory, import_runs
+    from kdgap.store.imports.imported import ImportedDirectory, import_runs
     from kdgap.store.study import StudyDirectory
 
     doors = "bash tools/run_final.sh"
@@ -99,9 +99,9 @@ def _doors_files(path: Path, copy: Path) -> Path | None:
     """
     from kdgap.errors import BadInputError
     from kdgap.files import make_folder, write_volatile
-    from kdgap.store.found import PassedOver, Unreadable
+    from kdgap.store.imports.found import PassedOver, Unreadable
+    from kdgap.store.imports.sources import members
     from kdgap.store.reference import TOP
-    from kdgap.store.sources import members
 
     tops = [path / top for top in TOP if (path / top).is_dir()]
     for top in tops:

@@ -60,8 +60,8 @@ def import_(
 ) -> None:
     """Bring in result files in the reference study's layout; name what is odd about them."""
     from kdgap.cli.printing import print_json, say
-    from kdgap.store.bookkeeping import Choices
-    from kdgap.store.imported import ImportedDirectory, import_runs
+    from kdgap.store.imports.bookkeeping import Choices
+    from kdgap.store.imports.imported import ImportedDirectory, import_runs
 
     name = Path(source.resolve().name.removesuffix(".gz")).stem or "import"
     directory = ImportedDirectory(out or Path("imported") / name)
@@ -85,7 +85,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     from collections import Counter
 
     from kdgap.cli.printing import print_table, say
-    from kdgap.store.findings import FINDINGS, count_findings
+    from kdgap.store.imports.findings import FINDINGS, count_findings
 
     roles = Counter(role for run in runs for role in {slot["role"] for slot in run["slots"]})
     done = Counter(

@@ -9,7 +9,7 @@ from kdgap.judge.claims import baselines_of
 from kdgap.judge.comparison import Flag
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.judge.words import counted, interval, signed
-from kdgap.store.findings import FINDINGS, count_findings
+from kdgap.store.imports.findings import FINDINGS, count_findings
 
 
 def tuning_of(arm: Arm, evidence: Evidence) -> Tuning | None:

@@ -9,7 +9,7 @@ from kdgap.files import file_hash
 from kdgap.judge.evidence import Evidence
 from kdgap.spec import read_claims
 from kdgap.spec.study import ClaimsFile
-from kdgap.store.imported import ImportedDirectory
+from kdgap.store.imports.imported import ImportedDirectory
 from kdgap.store.instead import instead
 from kdgap.store.study import StudyDirectory
 

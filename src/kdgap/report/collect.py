@@ -12,10 +12,10 @@ from kdgap.errors import BadInputError, one_line
 from kdgap.report.tables.forms import csv_text
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.flags import copied_marks
-from kdgap.store.foreign import hyperparameters, model_text, same_history, settings_of
-from kdgap.store.found import FIDELITY, RESULTS, PassedOver, Unreadable
-from kdgap.store.gate import OddFileError, read_finite
-from kdgap.store.sources import members
+from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
+from kdgap.store.imports.found import FIDELITY, RESULTS, PassedOver, Unreadable
+from kdgap.store.imports.gate import OddFileError, read_finite
+from kdgap.store.imports.sources import members
 
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from kdgap.advice import command
 from kdgap.files import names_in
-from kdgap.store.found import RESULTS, WANTED
-from kdgap.store.manifest import MANIFEST, RUN
+from kdgap.store.manifest import MANIFEST, RESULTS, RUN
 
+FIDELITY = "fidelity.json"
+WANTED = (RESULTS, FIDELITY)
+"""What the reference study leaves of a run."""
 IMPORT = "import.json"
 PLAN, STUDY = "plan.json", "study.yaml"
 MOST_LOOKED_AT = 10_000

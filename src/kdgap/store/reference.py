@@ -16,8 +16,8 @@ from typing import Any
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import entries, json_text, read_json, remove
 from kdgap.staging import Staging
-from kdgap.store.found import FIDELITY, RESULTS
-from kdgap.store.record import BEST, MANIFEST, Record
+from kdgap.store.instead import FIDELITY
+from kdgap.store.record import BEST, MANIFEST, RESULTS, Record
 from kdgap.store.study import StudyDirectory
 
 TOP = ("select", "final", "bug_ablation", "stem_ablation", "teachers", "ablation")

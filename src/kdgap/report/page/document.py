@@ -34,7 +34,7 @@ from kdgap.report.page.runs import (
 )
 from kdgap.report.tables import cells
 from kdgap.report.tables.measured import difference
-from kdgap.store.findings import FINDINGS
+from kdgap.store.imports.findings import FINDINGS
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
-from kdgap.store.findings import EACH_PATH
+from kdgap.store.imports.findings import EACH_PATH
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
 _KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}

@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from kdgap.errors import BadInputError
+from kdgap.store.instead import FIDELITY as FIDELITY
+from kdgap.store.instead import WANTED as WANTED
+from kdgap.store.manifest import RESULTS as RESULTS
 
-RESULTS, FIDELITY = "results.json", "fidelity.json"
-WANTED = (RESULTS, FIDELITY)
 MOST_FILES, MOST_BYTES, MOST_FILE_BYTES = 20_000, 2**30, 16 * 2**20
 MOST_IN_MEMORY = 30_000_000
 """Values of all files together, by their commas and brackets, all of which stay in memory: 3 GB."""

@@ -23,7 +23,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.spec.identity import canonical_json
-from kdgap.store.gate import MOST_SETTINGS, OUTCOMES, OddFileError
+from kdgap.store.imports.gate import MOST_SETTINGS, OUTCOMES, OddFileError
 
 _LONGEST_KEY = 1000
 _MOST_LIKE = 5000

@@ -15,7 +15,7 @@ Reading takes bounded time and memory, whatever the source holds:
 | archives within archives | none is opened | named |
 | memory that an LZMA member may ask for | `MOST_LZMA_BYTES` | named |
 
-What a file's content may cost is bounded in `kdgap.store.gate`.
+What a file's content may cost is bounded in `kdgap.store.imports.gate`.
 """
 
 import stat
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from kdgap.errors import BadInputError
 from kdgap.files import names_in, open_file
-from kdgap.store.archives import in_archive
-from kdgap.store.found import (
+from kdgap.store.imports.archives import in_archive
+from kdgap.store.imports.found import (
     AGAIN,
     BROKEN,
     HIDDEN,

@@ -20,8 +20,8 @@ from typing import BinaryIO, cast
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import open_file
 from kdgap.placeholder import HEAD_BYTES, placeholder
-from kdgap.store import found
-from kdgap.store.found import (
+from kdgap.store.imports import found
+from kdgap.store.imports.found import (
     HIDDEN,
     LINKS,
     ODD,
@@ -45,7 +45,7 @@ Read = Iterator[tuple[str, bytes | Unreadable]]
 
 
 def in_archive(source: Path, passed: PassedOver, total: Total) -> Read:
-    """Return each result file of an archive; see `kdgap.store.sources.members`."""
+    """Return each result file of an archive; see `kdgap.store.imports.sources.members`."""
     try:
         stream = open_file(source)
     except OSError as error:

@@ -10,7 +10,7 @@
 Fields of an epoch that nothing reads are kept if they are numbers and dropped without a word if
 not: a date is no contradiction.
 
-Reading a file takes time and memory in proportion to its bytes, which `kdgap.store.sources` bounds:
+Reading a file takes time and memory in proportion to its bytes, which `sources.py` bounds:
 
 | what of a file | bound | beyond it |
 |---|---|---|

@@ -30,27 +30,27 @@ from kdgap.files import (
 )
 from kdgap.methods import METHODS
 from kdgap.staging import replace_together
-from kdgap.store.bookkeeping import (
+from kdgap.store.imports.bookkeeping import (
     AS_TOLD,
     Choices,
     Sample,
     leaves,
     set_aside,
 )
-from kdgap.store.copies import name_copies
-from kdgap.store.foreign import (
+from kdgap.store.imports.copies import name_copies
+from kdgap.store.imports.foreign import (
     ForeignFile,
     read_foreign,
     source_hash,
 )
-from kdgap.store.found import PassedOver, text_of
-from kdgap.store.import_roles import Finding, ImportedRun, models_of, pair_ablations, place
+from kdgap.store.imports.found import PassedOver, text_of
+from kdgap.store.imports.merging import merged
+from kdgap.store.imports.roles import Finding, ImportedRun, models_of, pair_ablations, place
+from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import IMPORT, is_study, own
 from kdgap.store.manifest import MANIFEST
-from kdgap.store.merging import merged
 from kdgap.store.schema import ImportedLine, ImportFile, checked
 from kdgap.store.seal import read_sealed, sealed_bytes
-from kdgap.store.splits import name_splits
 
 RUNS = "runs.jsonl"
 NO_CHOICES = Choices()

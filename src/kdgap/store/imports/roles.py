@@ -7,7 +7,7 @@ from typing import Any
 from kdgap.models import MODELS
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
-from kdgap.store.foreign import ForeignFile, axes_of, hyperparameters, model_text
+from kdgap.store.imports.foreign import ForeignFile, axes_of, hyperparameters, model_text
 from kdgap.store.reference import parameters_text
 
 _ROLES = {

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kdgap.errors import one_line
-from kdgap.store.gate import SHARES, OddFileError, is_number
+from kdgap.store.imports.gate import SHARES, OddFileError, is_number
 
 
 def from_percent(results: dict[str, Any]) -> None:

@@ -16,9 +16,9 @@ from kdgap.files import parse_json
 from kdgap.methods import METHODS
 from kdgap.methods.method import flat_fields
 from kdgap.spec.identity import canonical_json
-from kdgap.store.bookkeeping import is_bookkeeping, leaves, without
-from kdgap.store.found import RESULTS, PassedOver, Unreadable
-from kdgap.store.gate import (
+from kdgap.store.imports.bookkeeping import is_bookkeeping, leaves, without
+from kdgap.store.imports.found import RESULTS, PassedOver, Unreadable
+from kdgap.store.imports.gate import (
     OUTCOMES,
     UNUSABLE,
     OddFileError,
@@ -30,9 +30,9 @@ from kdgap.store.gate import (
     read_object,
     whole,
 )
+from kdgap.store.imports.percent import from_percent
+from kdgap.store.imports.sources import members
 from kdgap.store.instead import own
-from kdgap.store.percent import from_percent
-from kdgap.store.sources import members
 
 _FIELDS = {name: flat_fields(cls) for name, cls in METHODS.items()}
 """Method → flat key of each of its hyper-parameters → field."""

@@ -1,0 +1,7 @@
+"""Other people's result files: found, read through a gate, compared, placed and kept.
+
+`sources` and `archives` find files, `found` keeps what was passed over, `foreign` reads them,
+`gate` lets only numbers pass, `percent` converts; `bookkeeping` tells what is no setting;
+`merging`, `copies` and `splits` compare runs; `roles` says what each is for; `imported` keeps all
+of it, with `findings` of what is odd.
+"""
