@@ -17,10 +17,10 @@ from typing import Any
 
 from kdgap.engine.device import environment, make_deterministic, pick_device
 from kdgap.errors import StoppedError
+from kdgap.planning.plan import PlannedRun
+from kdgap.running.training import Attempt, train_attempts
 from kdgap.store.record import Record, RunDirectory
-from kdgap.study.bench import Bench
-from kdgap.study.plan import PlannedRun
-from kdgap.study.training import Attempt, train_attempts
+from kdgap.study.inputs import Inputs
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 
@@ -61,7 +61,7 @@ def main() -> None:
         plan, _ = workspace.plan()
         runs = [p for p in plan.runs.values() if {"selection", "baseline"} & set(p.roles)]
         device = pick_device("auto")
-        bench = Bench(workspace.directory, device)
+        bench = Inputs(workspace.directory, device)
         make_deterministic(0, given.threads)
         together, seconds = train(bench, runs, Path(scratch) / "together")
         alone: list[Record] = []
@@ -102,7 +102,7 @@ def main() -> None:
     )
 
 
-def train(bench: Bench, runs: list[PlannedRun], folder: Path) -> tuple[list[Record], float]:
+def train(bench: Inputs, runs: list[PlannedRun], folder: Path) -> tuple[list[Record], float]:
     """Train runs together into fresh directories; return their records and the seconds."""
     begun = time.perf_counter()
     owner = next((p for p in runs if p.run.teacher), None)

@@ -42,6 +42,8 @@ FLOORS = {
     "report.tables": 8,
     "report": 9,
     "report.figures": 9,
+    "planning": 7,
+    "running": 8,
     "benchmark": 9,
     "study": 9,
     "report.page": 10,
@@ -53,7 +55,7 @@ FLOORS = {
 GROUND = {"advice", "child", "disk", "errors", "files", "leftovers", "placeholder", "terminal"}
 GROUND |= {"text", ""}
 TRAINING, JUDGING = (
-    {"data", "models", "methods", "engine", "study", "benchmark"},
+    {"data", "models", "methods", "engine", "planning", "running", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},
 )
 # Modules that must start without torch: the spine, and everything a listing or a judgement needs.
@@ -81,7 +83,7 @@ TORCH_FREE = (
     "kdgap.store.record",
     "kdgap.store.study",
     "kdgap.store.unpickle",
-    "kdgap.study.early",
+    "kdgap.planning.early",
     "kdgap.study.supervise",
     "kdgap.yamlio",
 )
@@ -170,7 +172,7 @@ def test_test_images_are_read_where_the_architecture_says() -> None:
         for name, path in modules().items()
         if re.search(r"(?<!len\()\b(?:\w+\.)*parts\.test\b", path.read_text())
     }
-    assert readers == {"kdgap.study.door", "kdgap.study.evaluation"}
+    assert readers == {"kdgap.running.door", "kdgap.running.evaluation"}
     page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text()
     assert "`door` (the only reader of test images for a record)" in page
     assert "`evaluation` (also a weights file on test images" in page

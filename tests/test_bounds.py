@@ -9,9 +9,9 @@ from kdgap import columns, yamlio
 from kdgap.data import pixels
 from kdgap.data.sets import cifar
 from kdgap.explorer import connections
+from kdgap.running import conversion
 from kdgap.store import checkpoint, pickled, tensorfile, unpickle
 from kdgap.store.imports import archives, found, gate, sources
-from kdgap.study import conversion
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "bounds.md").read_text()

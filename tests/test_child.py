@@ -81,7 +81,7 @@ def test_every_process_that_the_package_starts_is_a_child_of_this_kind() -> None
         "benchmark/arm_process.py": 1,
         "data/parquet.py": 1,
         "store/provenance.py": 1,
-        "study/conversion.py": 1,
+        "running/conversion.py": 1,
         "study/supervise.py": 1,
     }
 

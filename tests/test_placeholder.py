@@ -11,12 +11,12 @@ from kdgap.data.parquet import described
 from kdgap.data.pixels import exact, fitted
 from kdgap.data.sets.cifar import cifar10
 from kdgap.placeholder import placeholder
+from kdgap.running.conversion import convert_checkpoint
+from kdgap.running.trained_on import TrainedOn
 from kdgap.spec import ModelSpec
 from kdgap.store.card import read_card
 from kdgap.store.imports.foreign import read_foreign
 from kdgap.store.imports.found import PassedOver
-from kdgap.study.conversion import convert_checkpoint
-from kdgap.study.trained_on import TrainedOn
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 46830571\n"
 PAGES = [

@@ -20,9 +20,9 @@ from kdgap.cli import reference, run
 from kdgap.cli.app import app
 from kdgap.errors import KdgapError
 from kdgap.methods import hyperparameter_names
+from kdgap.running.config import resolve
+from kdgap.running.single import train_single
 from kdgap.spec import read_flat
-from kdgap.study.config import resolve
-from kdgap.study.single import train_single
 
 Command = Callable[..., "CompletedProcess[str]"]
 
@@ -184,7 +184,7 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def touched(*_: object) -> None:
         pytest.fail("data was touched")
 
-    monkeypatch.setattr("kdgap.study.single.load_dataset", touched)
+    monkeypatch.setattr("kdgap.running.single.load_dataset", touched)
 
 
 @pytest.fixture

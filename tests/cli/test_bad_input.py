@@ -18,9 +18,9 @@ from PIL import Image
 from kdgap import yamlio
 from kdgap.errors import TeacherError
 from kdgap.methods import hyperparameter_names
+from kdgap.running.config import resolve
 from kdgap.spec import ModelSpec, read_flat
 from kdgap.store.weights import read_weights, weight_hash, write_weights
-from kdgap.study.config import resolve
 
 Command = Callable[..., "CompletedProcess[str]"]
 Refused = Callable[..., str]
@@ -541,7 +541,7 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_training(
 ) -> None:
     (workdir / "file").write_text("a file")
     monkeypatch.setattr(
-        "kdgap.study.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
+        "kdgap.running.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
     )
     assert "file/run" in refused(door, config(output_dir="file/run", limit=limit))
 

@@ -16,9 +16,9 @@ import typer
 from PIL import Image
 
 from kdgap.cli.app import app
+from kdgap.running.places import Origin
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import StudyDirectory
-from kdgap.study.places import Origin
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess

@@ -154,7 +154,7 @@ def test_weights_that_are_worse_than_chance_explains_are_refused_on_other_images
     write_weights(teacher, constant, card)
     keys = {"kd_type": "logit", "teacher_weights": str(teacher), "output_dir": "student"}
     # Six images cannot tell; the rule itself is tested with thousands.
-    from kdgap.study import teacher as rules
+    from kdgap.running import teacher as rules
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rules, "CHANCE", 0.1)

@@ -23,14 +23,14 @@ from kdgap.engine.cohort import Member
 from kdgap.errors import StoppedError
 from kdgap.files import append_line, read_json, write_atomic
 from kdgap.methods import hyperparameter_names
+from kdgap.running.config import resolve
+from kdgap.running.door import open_door
+from kdgap.running.single import train_single
+from kdgap.running.stop import Stopper
+from kdgap.running.training import ELSEWHERE_FLAG
 from kdgap.spec import read_flat
 from kdgap.store.record import RunDirectory
 from kdgap.store.state import StateFiles
-from kdgap.study.config import resolve
-from kdgap.study.door import open_door
-from kdgap.study.single import train_single
-from kdgap.study.stop import Stopper
-from kdgap.study.training import ELSEWHERE_FLAG
 from tests.cli.conftest import TINY
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -91,7 +91,9 @@ def _stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stopped") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KDGAP_CACHE", str(folder.parent / "cache"))
-        patch.setattr("kdgap.study.single.Stopper", lambda: Signalled(signal.SIGINT, SECOND_EPOCH))
+        patch.setattr(
+            "kdgap.running.single.Stopper", lambda: Signalled(signal.SIGINT, SECOND_EPOCH)
+        )
         with pytest.raises(StoppedError):
             _train(folder, epochs=2)
     assert len(list(folder.glob("state-*.json"))) == 2
@@ -135,7 +137,7 @@ def signalled(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def at(chances: int | None, number: signal.Signals = signal.SIGINT) -> None:
         stopper = Stopper if chances is None else lambda: Signalled(number, chances)
-        monkeypatch.setattr("kdgap.study.single.Stopper", stopper)
+        monkeypatch.setattr("kdgap.running.single.Stopper", stopper)
 
     return at
 
@@ -227,7 +229,7 @@ def test_a_run_stopped_while_its_test_door_opens_is_not_trained_again(
         return open_door(*args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("kdgap.study.single.open_door", interrupted)
+        patch.setattr("kdgap.running.single.open_door", interrupted)
         assert train(epochs=1).returncode == 143
     assert not (workdir / "run" / "test.json").exists()
     monkeypatch.setattr(Member, "take_step", lambda *_, **__: pytest.fail("it trained"))
@@ -254,7 +256,7 @@ def test_a_run_does_not_go_on_with_other_data(
 
     before = {path.name: path.read_bytes() for path in stopped.glob("state-*")}
     with monkeypatch.context() as patch:
-        patch.setattr("kdgap.study.single.load_dataset", changed)
+        patch.setattr("kdgap.running.single.load_dataset", changed)
         done = train()
     assert done.returncode == 2
     assert "was being trained on other data" in done.stderr.splitlines()[-1]

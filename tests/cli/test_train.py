@@ -175,7 +175,7 @@ def test_the_door_opens_once(run: Callable[..., Path], kdgap: Command) -> None:
 def test_test_images_are_not_read_behind_a_closed_door(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdgap.study.single.open_door", lambda *_: pytest.fail("opened"))
+    monkeypatch.setattr("kdgap.running.single.open_door", lambda *_: pytest.fail("opened"))
     run("--no-test")
 
 
@@ -197,7 +197,7 @@ def test_measuring_a_runs_own_weights_on_another_machine_leaves_the_run_intact(
     run: Callable[..., Path], kdgap: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = run()
-    monkeypatch.setattr("kdgap.study.evaluation.environment_digest", lambda _: "elsewhere")
+    monkeypatch.setattr("kdgap.running.evaluation.environment_digest", lambda _: "elsewhere")
     kdgap("evaluate", folder / "checkpoint_best.safetensors", "--write-card")
     assert kdgap("show", folder).returncode == 0
 
@@ -233,7 +233,7 @@ def test_the_same_command_again_retrains_nothing(
     folder = run()
     before = _stamps(folder)
     monkeypatch.setattr(
-        "kdgap.study.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
+        "kdgap.running.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
     )
     done = kdgap("train", config(epochs=2, output_dir="run", tracker="tensorboard"))
     assert done.returncode == 0

@@ -27,8 +27,8 @@ from kdgap import child, disk
 from kdgap.data import Request, load_dataset
 from kdgap.engine.device import make_deterministic
 from kdgap.models.build import model_cost
+from kdgap.running.results import _provenance
 from kdgap.spec import ModelSpec
-from kdgap.study.results import _provenance
 from tests.faults.door import CountingDisk
 
 SECONDS = 1200

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from kdgap.data import Request, load_dataset
+from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
+from kdgap.store.measured import keep_measured, measured_folder, read_measured
 from kdgap.store.record import BEST
 from kdgap.store.study import StudyDirectory
-from kdgap.study.measured import keep_measured, measured_folder, read_measured
-from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 
 
 def _teacher(study: StudyDirectory) -> TeacherWeights:

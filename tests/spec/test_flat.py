@@ -13,11 +13,11 @@ from kdgap.data import DATASETS
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.methods import hyperparameter_names
 from kdgap.models.build import build_model
+from kdgap.running.config import resolve
 from kdgap.spec import ModelSpec, RunSpec, read_flat, run_id
 from kdgap.spec.flat import FlatConfig, parse_assignments
 from kdgap.store.card import Card
 from kdgap.store.weights import copy_state, weight_hash, write_weights
-from kdgap.study.config import resolve
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -383,7 +383,7 @@ def test_what_changes_the_result_changes_the_id(text: str) -> None:
 def test_auto_precision_is_resolved_before_hashing(
     native: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdgap.study.config.native_bf16", lambda device: native)
+    monkeypatch.setattr("kdgap.running.config.native_bf16", lambda device: native)
     run = run_of("model: resnet20\nprecision: auto")
     assert run.precision == expected
     assert run_id(run) == id_of(f"model: resnet20\nprecision: {expected}")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.build import build_model
+from kdgap.running.teacher import open_teacher
 from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, MeasuredAccuracy, is_pickle, read_card
 from kdgap.store.weights import (
@@ -22,7 +23,6 @@ from kdgap.store.weights import (
     weight_hash,
     write_weights,
 )
-from kdgap.study.teacher import open_teacher
 
 MODEL = ModelSpec(name="resnet8", width=0.125)
 

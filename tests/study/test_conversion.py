@@ -19,13 +19,13 @@ from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
 from kdgap.models.build import build_model
+from kdgap.running.conversion import _choose, _contents
+from kdgap.running.fitting import remarks
 from kdgap.spec import ModelSpec
 from kdgap.store.checkpoint import others_in, tensors_in
 from kdgap.store.found_tensor import Contents, FoundTensor
 from kdgap.store.tensorfile import read_header
 from kdgap.store.unpickle import read_checkpoint
-from kdgap.study.conversion import _choose, _contents
-from kdgap.study.fitting import remarks
 
 MODEL = ModelSpec(name="resnet8", width=0.25)
 State = dict[str, Tensor]
@@ -392,7 +392,7 @@ def test_tensors_that_repeat_one_storage_are_refused_before_they_are_made(
 ) -> None:
     wide = ModelSpec(name="resnet8", width=4)
     torch.save(small(state(wide)), path)
-    monkeypatch.setattr("kdgap.study.conversion._tensor", lambda *_: pytest.fail("one was made"))
+    monkeypatch.setattr("kdgap.running.conversion._tensor", lambda *_: pytest.fail("one was made"))
     with pytest.raises(BadInputError, match="share or repeat"):
         Taken(path, model=wide)
 

@@ -21,13 +21,13 @@ from kdgap.methods import hyperparameter_names
 from kdgap.report.collect import collect
 from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import all_tables
+from kdgap.running.config import resolve
+from kdgap.running.evaluation import evaluate_weights
+from kdgap.running.single import train_single
 from kdgap.spec import read_flat
 from kdgap.store.flags import copied_flag, copied_marks
 from kdgap.store.imports.imported import ImportedDirectory, import_runs
 from kdgap.store.reference import export_study
-from kdgap.study.config import resolve
-from kdgap.study.evaluation import evaluate_weights
-from kdgap.study.single import train_single
 from tests.study.conftest import Work
 
 SIZE = 8

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from kdgap import yamlio
 from kdgap.methods import hyperparameter_names
+from kdgap.planning.early import check_flat, check_study
 from kdgap.spec import read_flat, read_study
-from kdgap.study.early import check_flat, check_study
 
 RUN = "model: resnet8\ndata: digits\n"
 STUDY = """\

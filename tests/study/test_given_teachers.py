@@ -9,12 +9,12 @@ import torch
 
 from kdgap.data import Request, load_dataset
 from kdgap.errors import BadInputError, TeacherError
+from kdgap.running import teacher as rules
+from kdgap.running.results import OTHER_IMAGES_FLAG
+from kdgap.running.single import train_single
+from kdgap.running.teacher import TeacherWeights, check_teacher
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.weights import read_weights, write_weights
-from kdgap.study import teacher as rules
-from kdgap.study.results import OTHER_IMAGES_FLAG
-from kdgap.study.single import train_single
-from kdgap.study.teacher import TeacherWeights, check_teacher
 from tests.study.conftest import Work, runs
 
 CPU = torch.device("cpu")
@@ -27,8 +27,8 @@ def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A digits teacher, outside of its run."""
     from kdgap import yamlio
     from kdgap.methods import hyperparameter_names
+    from kdgap.running.config import resolve
     from kdgap.spec import read_flat
-    from kdgap.study.config import resolve
 
     monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "cache"))
     keys = {"data": "digits", "model": "resnet8", "width": 0.5, "epochs": 1, "tracker": "none",

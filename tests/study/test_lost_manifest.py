@@ -12,12 +12,12 @@ from kdgap import yamlio
 from kdgap.errors import StoreDamagedError
 from kdgap.files import remove_tree
 from kdgap.methods import hyperparameter_names
+from kdgap.running.config import resolve
+from kdgap.running.single import train_single
 from kdgap.spec import read_flat
 from kdgap.store.progress import removable
 from kdgap.store.record import MANIFEST, RESULTS
 from kdgap.store.study import StudyDirectory
-from kdgap.study.config import resolve
-from kdgap.study.single import train_single
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study
 from tests.e2e.study import contents

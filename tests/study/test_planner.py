@@ -19,12 +19,7 @@ from kdgap import yamlio
 from kdgap.data import Shape
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.models.build import build_model
-from kdgap.spec import ModelSpec, RecipeSpec, RunSpec, StudySpec, cell_id, read_study, run_id
-from kdgap.spec.study import StudyData, StudyModel
-from kdgap.store.card import Card
-from kdgap.store.study import StudyDirectory
-from kdgap.store.weights import copy_state, weight_hash, write_weights
-from kdgap.study.cost import (
+from kdgap.planning.cost import (
     cohorts,
     disk_bytes,
     images,
@@ -34,8 +29,13 @@ from kdgap.study.cost import (
     store_rate,
     total_flops,
 )
-from kdgap.study.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
-from kdgap.study.planner import plan_study
+from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
+from kdgap.planning.planner import plan_study
+from kdgap.spec import ModelSpec, RecipeSpec, RunSpec, StudySpec, cell_id, read_study, run_id
+from kdgap.spec.study import StudyData, StudyModel
+from kdgap.store.card import Card
+from kdgap.store.study import StudyDirectory
+from kdgap.store.weights import copy_state, weight_hash, write_weights
 from kdgap.study.selection import Selector
 from kdgap.study.workspace import Workspace, costs_of, stand_in
 
@@ -420,7 +420,7 @@ def test_a_thousand_million_configurations_are_counted_and_refused_at_once(
 
     grid = {"alpha": [i / 50_000 for i in range(50_000)], "temperature": list(range(1, 20_001))}
     study = study_of({"methods": {"logit": grid}})
-    monkeypatch.setattr("kdgap.study.planner.build_method", enumerated)
+    monkeypatch.setattr("kdgap.planning.planner.build_method", enumerated)
     started = time.perf_counter()
     with pytest.raises(BadInputError) as caught:
         plan_study(study, lambda key: "here")

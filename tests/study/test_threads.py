@@ -15,11 +15,11 @@ import yaml
 from kdgap import yamlio
 from kdgap.errors import StoppedError
 from kdgap.methods import hyperparameter_names
+from kdgap.running.config import resolve
+from kdgap.running.single import train_single
+from kdgap.running.stop import CODES, Stopper, handling
 from kdgap.spec import read_flat
 from kdgap.spec.study import STAGES
-from kdgap.study.config import resolve
-from kdgap.study.single import train_single
-from kdgap.study.stop import CODES, Stopper, handling
 from kdgap.study.supervise import Supervisor
 from kdgap.study.workspace import start_study
 from tests.e2e.study import contents

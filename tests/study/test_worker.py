@@ -12,7 +12,7 @@ from PIL import Image
 
 from kdgap import disk
 from kdgap.engine.evaluate import predict
-from kdgap.engine.student import Student, check_trainable
+from kdgap.engine.student import Student
 from kdgap.errors import (
     BadInputError,
     RunFailedError,
@@ -22,14 +22,15 @@ from kdgap.errors import (
 from kdgap.files import TEMPORARY_PREFIX
 from kdgap.judge.analysis import analyse
 from kdgap.judge.study_evidence import study_evidence
+from kdgap.planning.cost import staged_cohorts
+from kdgap.planning.fit import check_trainable
+from kdgap.running.evaluation import open_recorded
+from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec import run_id
 from kdgap.store.progress import removable, survey
 from kdgap.store.record import BEST, LAST
 from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.study import StudyDirectory
-from kdgap.study.cost import staged_cohorts
-from kdgap.study.evaluation import open_recorded
-from kdgap.study.training import Attempt, train_attempts
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import Workspace, open_study, plan_data, start_study
 from tests.e2e.study import contents
@@ -255,7 +256,7 @@ def test_a_run_that_does_not_fit_the_data_fails_alone(
             raise BadInputError("too few images for it")
         check_trainable(run, images)
 
-    monkeypatch.setattr("kdgap.study.bench.check_trainable", refusing)
+    monkeypatch.setattr("kdgap.study.inputs.check_trainable", refusing)
     directory = worked()
     assert states(directory) == {"done": 10, "failed": 1}
     failed = next(row for row in survey(directory).rows if row.state == "failed")
@@ -703,7 +704,7 @@ def test_each_network_answers_the_test_images_once(
         asked.append(network)
         return predict(network, *args, **options)
 
-    monkeypatch.setattr("kdgap.study.door.predict", counted)
+    monkeypatch.setattr("kdgap.running.door.predict", counted)
     directory = worked()
     tested = [run for run in runs(directory) if run["roles"] != ["selection"]]
     hashes = set()

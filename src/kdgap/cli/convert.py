@@ -43,10 +43,10 @@ def convert(
 ) -> None:
     """Convert a checkpoint; its pickle is read as data, and nothing of it is executed."""
     from kdgap.cli.printing import answer, say
+    from kdgap.running.conversion import convert_checkpoint
+    from kdgap.running.trained_on import TrainedOn
     from kdgap.spec import ModelSpec
     from kdgap.spec.validation import build
-    from kdgap.study.conversion import convert_checkpoint
-    from kdgap.study.trained_on import TrainedOn
 
     fields = {"name": model, "stem": stem, "width": width}
     spec = build(ModelSpec, fields, lambda _: "command line", fields, {"name": "model"})

@@ -44,7 +44,7 @@ def evaluate(
     from kdgap.cli.printing import answer, print_json, say
     from kdgap.cli.show import print_records
     from kdgap.errors import BadInputError
-    from kdgap.study.evaluation import evaluate_weights, finish_run, write_measured_card
+    from kdgap.running.evaluation import evaluate_weights, finish_run, write_measured_card
 
     if target.is_dir():
         if write_card or split != "val" or val_size is not None:

@@ -20,7 +20,7 @@ GivenTeachers = Annotated[
         help="Where the file of a teacher that the study is given is now; may be repeated.",
     ),
 ]
-"""Its path is read by `kdgap.study.places`, which knows the names."""
+"""Its path is read by `kdgap.running.places`, which knows the names."""
 
 
 def expand_paths(app: typer.Typer) -> None:

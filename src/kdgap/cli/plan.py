@@ -9,7 +9,7 @@ from kdgap.cli.given import DataRoot, GivenTeachers
 from kdgap.cli.study import Out, Sets, StudyArgument, refuse_early
 
 if TYPE_CHECKING:
-    from kdgap.study.plan import Plan
+    from kdgap.planning.plan import Plan
     from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
@@ -33,8 +33,8 @@ def plan(
 
     overrides = refuse_early(study, assignments)
     from kdgap.engine.device import pick_device
+    from kdgap.running.places import Places
     from kdgap.study.forecast import forecast
-    from kdgap.study.places import Places
     from kdgap.study.workspace import open_study, plan_data
 
     places = Places(data_root, teacher_weights or ())

@@ -75,8 +75,8 @@ def evaluate(
     """Measure a student's accuracy and fidelity to its teacher on the test images."""
     from kdgap.cli.printing import print_json
     from kdgap.files import json_text
+    from kdgap.running.evaluation import evaluate_weights
     from kdgap.store.record import export_bytes
-    from kdgap.study.evaluation import evaluate_weights
 
     scored = evaluate_weights(
         student_weights, teacher_weights, "test", data_root, device, student_arch, teacher_arch

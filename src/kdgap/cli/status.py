@@ -14,10 +14,10 @@ from kdgap.cli.study import Out, StudyArgument
 from kdgap.files import remove, remove_at_once
 
 if TYPE_CHECKING:
+    from kdgap.planning.plan import Plan, PlannedRun
     from kdgap.store.progress import Survey
     from kdgap.store.record import RunDirectory
     from kdgap.store.study import StudyDirectory
-    from kdgap.study.plan import Plan, PlannedRun
     from kdgap.study.workspace import Workspace
 
 STATUS_EXAMPLES = "Examples: kdgap status runs/digits · kdgap status configs/studies/digits.yaml"
@@ -146,7 +146,7 @@ def verify(
     plan = directory.plan()
     again = None
     if rerun or run is not None:
-        from kdgap.study.places import Places
+        from kdgap.running.places import Places
         from kdgap.study.workspace import open_study
 
         places = Places(data_root, teacher_weights or ())
@@ -244,8 +244,8 @@ def _named(workspace: "Workspace", plan: "Plan", named: str) -> "PlannedRun":
 def _rerun(workspace: "Workspace", chosen: list["PlannedRun"], device: str) -> list[dict[str, Any]]:
     from kdgap.cli.printing import say
     from kdgap.engine.device import pick_device
+    from kdgap.running.stop import Stopper
     from kdgap.study.rerun import rerun
-    from kdgap.study.stop import Stopper
 
     results = []
     with Stopper() as pause:

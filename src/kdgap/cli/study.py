@@ -40,9 +40,9 @@ Only = Annotated[
 def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object]:
     """Refuse a study's file for what can be known without torch; return the parsed overrides."""
     from kdgap import yamlio
+    from kdgap.planning.early import check_study
     from kdgap.spec import read_study
     from kdgap.spec.study_file import parse_overrides
-    from kdgap.study.early import check_study
 
     overrides = parse_overrides(assignments or [])
     if study.is_file():  # what comes through a pipe can be read once
@@ -75,8 +75,8 @@ def run(
         nearest,
         one_line,
     )
+    from kdgap.running.places import Places, options
     from kdgap.spec.study import STAGES
-    from kdgap.study.places import Places, options
     from kdgap.study.supervise import Supervisor
 
     overrides = refuse_early(study, assignments)
@@ -203,9 +203,9 @@ def worker(
 ) -> None:
     """One runner of `kdgap run`; stops when the process that started it is gone."""
     from kdgap.errors import StoreDamagedError
+    from kdgap.running.places import Places
+    from kdgap.running.stop import Stopper
     from kdgap.spec.study import STAGES
-    from kdgap.study.places import Places
-    from kdgap.study.stop import Stopper
     from kdgap.study.worker import Worker
     from kdgap.study.workspace import open_study
     from kdgap.terminal import tell

@@ -63,14 +63,14 @@ def train_flat(
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records
     from kdgap.methods import hyperparameter_names
+    from kdgap.planning.early import check_flat
     from kdgap.spec import read_flat, slot_name
-    from kdgap.study.early import check_flat
 
     config, places = read_flat(document, overrides, hyperparameter_names())
     check_flat(config, places)
     # With torch, which what is refused by now has not cost.
-    from kdgap.study.config import resolve
-    from kdgap.study.single import train_single
+    from kdgap.running.config import resolve
+    from kdgap.running.single import train_single
 
     run, weights = resolve(config, places)
     label = f"{slot_name(run)} seed {run.seed}"

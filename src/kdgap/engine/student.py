@@ -16,10 +16,8 @@ from kdgap.engine.layout import place
 from kdgap.engine.optimise import clip_gradients, make_optimiser
 from kdgap.engine.precision import compute
 from kdgap.engine.teacher import Teacher
-from kdgap.errors import BadInputError
 from kdgap.methods import Method, Term, build_method
-from kdgap.methods.method import by_stage, wide
-from kdgap.models import MODELS
+from kdgap.methods.method import wide
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
 from kdgap.spec import RunSpec
@@ -179,35 +177,3 @@ class Student:
 
 
 NO_TEACHER = Output(torch.empty(0))
-
-
-def check_stages(run: RunSpec) -> None:
-    """Refuse networks whose feature stages the method cannot pair.
-
-    Raises:
-        BadInputError: they have different numbers of stages.
-    """
-    if run.teacher is not None:
-        method = build_method(run.method.name, run.method.parameters)
-        by_stage(
-            method.student_stages(MODELS[run.model.name].stages),
-            method.teacher_stages(MODELS[run.teacher.model.name].stages),
-            method.name,
-        )
-
-
-def check_trainable(run: RunSpec, images: int) -> None:
-    """Refuse a single training image, which batch norm cannot train on.
-
-    Args:
-        run: the run.
-        images: number of training images.
-
-    Raises:
-        BadInputError: with what to do.
-    """
-    if images < 2:
-        raise BadInputError(
-            f"val_size {run.data.val_size:,} leaves {images} training image of {run.data.name},"
-            " which batch norm cannot train on; give a smaller val_size"
-        )

@@ -1,6 +1,6 @@
 """`StudySpec`: a whole study as data: teachers, pairs, grids, selection, finals, ablations, claims.
 
-A study file says what is compared and how it is judged. `study/plan.py` turns it into runs.
+A study file says what is compared and how it is judged. `planning/plan.py` turns it into runs.
 """
 
 from dataclasses import dataclass

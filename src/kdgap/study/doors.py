@@ -4,17 +4,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
+from kdgap.planning.plan import Plan, PlannedRun
+from kdgap.running.evaluation import open_recorded, recorded_states
+from kdgap.running.teacher import TeacherWeights
 from kdgap.store.study import DOORS
-from kdgap.study.bench import Bench
-from kdgap.study.evaluation import open_recorded, recorded_states
+from kdgap.study.inputs import Inputs
 from kdgap.study.live import Live
-from kdgap.study.plan import Plan, PlannedRun
 from kdgap.study.selection import Selected
-from kdgap.study.teacher import TeacherWeights
 from kdgap.study.workspace import Workspace
 
 if TYPE_CHECKING:
-    from kdgap.study.door import Answers
+    from kdgap.running.door import Answers
 
 
 class Doors:
@@ -22,7 +22,7 @@ class Doors:
 
     Args:
         workspace: the study.
-        bench: its data.
+        inputs: its data.
         live: where this runner says what it is doing.
         teacher: opens the teacher of a run of a plan; None if its record is damaged.
         damaged: told of a record that turned out to be damaged.
@@ -32,13 +32,13 @@ class Doors:
     def __init__(
         self,
         workspace: Workspace,
-        bench: Bench,
+        inputs: Inputs,
         live: Live,
         teacher: Callable[[Plan, PlannedRun], TeacherWeights | None],
         damaged: Callable[[PlannedRun, KdgapError], None],
         pause: Callable[[], None],
     ) -> None:
-        self._workspace, self._bench, self._live = workspace, bench, live
+        self._workspace, self._inputs, self._live = workspace, inputs, live
         self._teacher, self._damaged, self._pause = teacher, damaged, pause
         self._directory, self._inventory = workspace.directory, workspace.inventory
 
@@ -100,7 +100,7 @@ class Doors:
                 self._directory.lock_fact("preregistration", fact)
             self._live.write({"phase": "testing", "runs": [planned.id]})
             open_recorded(
-                self._bench.prepare(planned, weights.get(key)),
+                self._inputs.prepare(planned, weights.get(key)),
                 self._directory.run(planned.path),
                 record,
                 role,

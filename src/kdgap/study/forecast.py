@@ -4,6 +4,8 @@ from typing import Any
 
 import torch
 
+from kdgap.planning.cost import disk_bytes, known_rate, staged_cohorts, total_flops
+from kdgap.planning.plan import Plan
 from kdgap.stats.power import (
     minimum_detectable_effect,
     minimum_detectable_paired_effect,
@@ -12,8 +14,6 @@ from kdgap.stats.power import (
     smallest_permutation_p,
     smallest_sign_flip_p,
 )
-from kdgap.study.cost import disk_bytes, known_rate, staged_cohorts, total_flops
-from kdgap.study.plan import Plan
 from kdgap.study.workspace import Workspace, costs_of, stand_in
 
 

@@ -11,10 +11,10 @@ import torch
 from kdgap.engine.device import environment, make_deterministic
 from kdgap.files import read_bytes
 from kdgap.leftovers import scratch_prefix
+from kdgap.planning.plan import PlannedRun
+from kdgap.running.training import Attempt, train_attempts
 from kdgap.store.record import HISTORY, Record, RunDirectory
-from kdgap.study.bench import Bench
-from kdgap.study.plan import PlannedRun
-from kdgap.study.training import Attempt, train_attempts
+from kdgap.study.inputs import Inputs
 from kdgap.study.workspace import Workspace
 
 _HASHES = ("weight_hash_best", "weight_hash_last")
@@ -49,11 +49,11 @@ def rerun(
     directory = workspace.directory.run(planned.path)
     record = directory.read()
     make_deterministic(0, record.run["environment"]["threads"])
-    bench = Bench(workspace.directory, device, workspace.study.data.image_size, pause)
-    weights = None if planned.run.teacher is None else bench.teacher(planned)
+    inputs = Inputs(workspace.directory, device, workspace.study.data.image_size, pause)
+    weights = None if planned.run.teacher is None else inputs.teacher(planned)
     with tempfile.TemporaryDirectory(prefix=scratch_prefix("rerun")) as folder:
         again = RunDirectory(Path(folder) / "run")
-        attempt = Attempt(bench.prepare(planned, weights), again)
+        attempt = Attempt(inputs.prepare(planned, weights), again)
         train_attempts([attempt], pause=pause, open_test=lambda *_: None)
         if attempt.member.failure is not None:
             raise attempt.member.failure

@@ -5,8 +5,8 @@ from math import fsum
 from typing import Any
 
 from kdgap.errors import KdgapError
+from kdgap.planning.plan import Choice, Parameters, Plan, SlotKey
 from kdgap.store.study import StudyDirectory
-from kdgap.study.plan import Choice, Parameters, Plan, SlotKey
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from types import FrameType
 
 from kdgap import child
 from kdgap.errors import StoppedError, StoreDamagedError
+from kdgap.running.stop import CODES, STOPPED, handling
 from kdgap.store.study import StudyDirectory
-from kdgap.study.stop import CODES, STOPPED, handling
 from kdgap.terminal import end_at_once
 
 POLL_SECONDS = 0.25

@@ -22,22 +22,22 @@ from kdgap.errors import (
     TeacherError,
     one_line,
 )
+from kdgap.planning.cost import joined, members_that_fit, store_rate, total_flops
+from kdgap.planning.plan import ROLES, Plan, PlannedRun
+from kdgap.running.results import copied_flags
+from kdgap.running.training import Attempt, note_failure, train_attempts
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, has_states
-from kdgap.study.bench import Bench
-from kdgap.study.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.study.doors import Doors
+from kdgap.study.inputs import Inputs
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
-from kdgap.study.plan import ROLES, Plan, PlannedRun
-from kdgap.study.results import copied_flags
 from kdgap.study.selection import Selected
-from kdgap.study.training import Attempt, note_failure, train_attempts
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
-    from kdgap.study.teacher import TeacherWeights
+    from kdgap.running.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
 
@@ -64,7 +64,7 @@ class Worker:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._workspace, self._directory = workspace, workspace.directory
-        self._bench = Bench(
+        self._inputs = Inputs(
             self._directory,
             pick_device(device),
             workspace.study.data.image_size,
@@ -80,7 +80,9 @@ class Worker:
         self._waiting: list[str] = []
         self._told: set[str] = set()
         self._live = Live(self._directory.path)
-        self._doors = Doors(workspace, self._bench, self._live, self._teacher, self._damaged, pause)
+        self._doors = Doors(
+            workspace, self._inputs, self._live, self._teacher, self._damaged, pause
+        )
 
     def work(self) -> None:
         """Do everything that can be done.
@@ -98,7 +100,7 @@ class Worker:
                 plan, selected = self._refresh()
                 if plan.runs and self._directory.locked("data") is None:
                     # Locked as the first thing; where it was lost, also if nothing is to be done.
-                    self._bench.dataset(next(iter(plan.runs.values())))
+                    self._inputs.dataset(next(iter(plan.runs.values())))
                 if self._train_some(plan) or self._doors.open(plan, selected):
                     idle = 0
                 elif holders := self._inventory.waiting_for(plan, self._asked):
@@ -193,8 +195,8 @@ class Worker:
 
     def _fitting(self, plan: Plan, group: list[PlannedRun]) -> int:
         """Return how many members of a group fit into this worker's share of the memory."""
-        costs = costs_of(_only(plan, group), self._bench.dataset(group[0]).shape)
-        return members_that_fit(group, costs, free_memory(self._bench.device) // self._share)
+        costs = costs_of(_only(plan, group), self._inputs.dataset(group[0]).shape)
+        return members_that_fit(group, costs, free_memory(self._inputs.device) // self._share)
 
     def _take(
         self, group: list[PlannedRun], size: int, locks: ExitStack
@@ -247,7 +249,7 @@ class Worker:
             directory = self._directory.run(planned.path)
             watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
             try:
-                prepared = self._bench.prepare(planned, weights if planned.run.teacher else None)
+                prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
                 for flag in set(copied_flags(prepared.parts)) - self._told:
                     self._told.add(flag)
                     self._say(f"note: {flag}")
@@ -279,15 +281,15 @@ class Worker:
         failed = any(attempt.member.failure for attempt in attempts)
         if not (resumed or failed or first.run.smoke):
             group = [planned for planned, _ in taken]
-            costs = costs_of(_only(plan, group), self._bench.dataset(first).shape)
+            costs = costs_of(_only(plan, group), self._inputs.dataset(first).shape)
             flops = total_flops([group], costs)
             seconds = time.monotonic() - begun
-            store_rate(self._bench.device, torch.get_num_threads(), first.run, flops, seconds)
+            store_rate(self._inputs.device, torch.get_num_threads(), first.run, flops, seconds)
 
     def _teacher(self, plan: Plan, student: PlannedRun) -> "TeacherWeights | None":
         """Open a student's teacher; None if its record is damaged, which is then noted."""
         try:
-            return self._bench.teacher(student)
+            return self._inputs.teacher(student)
         except StoreDamagedError as error:
             if student.teacher is None:
                 raise  # a given file beside a damaged record is no run of this study

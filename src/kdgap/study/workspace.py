@@ -15,18 +15,18 @@ from kdgap.errors import BadInputError, StoreDamagedError, one_line
 from kdgap.files import json_text, make_folder, read_text, write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
+from kdgap.planning.cautions import Caution, cautions_of, post_hoc
+from kdgap.planning.cost import Cost, run_cost, staged_cohorts
+from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
+from kdgap.planning.planner import plan_study
+from kdgap.running.places import Origin, Places, moved
 from kdgap.spec import StudySpec, read_study
 from kdgap.spec.complaints import Where
 from kdgap.spec.study import Slot, preregistered, protocol
 from kdgap.store.locks import probe_locks, wait_for_lock
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
-from kdgap.study.cautions import Caution, cautions_of, post_hoc
-from kdgap.study.cost import Cost, run_cost, staged_cohorts
 from kdgap.study.inventory import Inventory
-from kdgap.study.places import Origin, Places, moved
-from kdgap.study.plan import Parameters, Plan, SlotKey, count_runs
-from kdgap.study.planner import plan_study
 from kdgap.study.selection import Selected, Selector
 
 

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any
 
 from kdgap.data import Shape, smaller_val_size
-from kdgap.engine.student import check_stages, check_trainable
 from kdgap.errors import BadInputError, nearest
 from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
+from kdgap.planning.cost import images
+from kdgap.planning.fit import check_stages, check_trainable
 from kdgap.spec import DataSpec, ModelSpec, RecipeSpec, RunSpec
 from kdgap.spec.validation import Scalar, build
-from kdgap.study.cost import images
 
 # What can be changed besides the method: which images there are is the study's, not a run's.
 CHANGEABLE = {

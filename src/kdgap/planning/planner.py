@@ -7,11 +7,21 @@ from itertools import product
 from pathlib import Path
 
 from kdgap.data import DATASETS, Shape
-from kdgap.engine.student import check_stages
 from kdgap.errors import BadInputError
 from kdgap.methods import METHODS, build_method
 from kdgap.models import MODELS
 from kdgap.models.build import check_model
+from kdgap.planning.changes import applicable, changed_run, check_amounts, placed
+from kdgap.planning.fit import check_stages
+from kdgap.planning.plan import (
+    Choice,
+    Parameters,
+    Plan,
+    PlannedRun,
+    SlotKey,
+    count_runs,
+    variant_text,
+)
 from kdgap.spec import (
     DataSpec,
     MethodSpec,
@@ -30,16 +40,6 @@ from kdgap.spec.study import Ablation, Slot
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST
-from kdgap.study.changes import applicable, changed_run, check_amounts, placed
-from kdgap.study.plan import (
-    Choice,
-    Parameters,
-    Plan,
-    PlannedRun,
-    SlotKey,
-    count_runs,
-    variant_text,
-)
 
 MOST_RUNS = 20_000
 

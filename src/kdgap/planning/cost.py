@@ -10,10 +10,10 @@ import torch
 
 from kdgap.data import Shape
 from kdgap.models.build import model_cost
+from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.spec import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
-from kdgap.study.measured import keep_measured, measured_folder, read_measured
-from kdgap.study.plan import Plan, PlannedRun
+from kdgap.store.measured import keep_measured, measured_folder, read_measured
 
 # Training throughput assumed where nothing was measured, in FLOP/s: one CPU thread on small
 # convolutions, and a mid-range accelerator. Stated wherever an estimate rests on it.

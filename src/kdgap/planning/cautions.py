@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from kdgap.planning.plan import Plan
 from kdgap.spec import StudySpec
 from kdgap.spec.study_file import tested_seeds
 from kdgap.store.preregistration import CHANGED_BY_HAND, is_whole
-from kdgap.study.plan import Plan
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from kdgap.engine.meter import DivergedError
 from kdgap.engine.student import Student
 from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, one_line
+from kdgap.running.results import Prepared, flags_of, make_card, results_of, run_header
 from kdgap.spec import run_id
 from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash, write_weights
-from kdgap.study.results import Prepared, flags_of, make_card, results_of, run_header
 
 ELSEWHERE_FLAG = "resumed in another environment: not the bits of an uninterrupted run"
 

@@ -16,17 +16,17 @@ from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
 from kdgap.engine.layout import place
 from kdgap.engine.student import State
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
+from kdgap.running.door import Answers, open_door
+from kdgap.running.places import Origin
+from kdgap.running.results import Prepared, copied_flags, results_of
+from kdgap.running.single import prepare
+from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
 from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
 from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
-from kdgap.study.door import Answers, open_door
-from kdgap.study.places import Origin
-from kdgap.study.results import Prepared, copied_flags, results_of
-from kdgap.study.single import prepare
-from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 
 if TYPE_CHECKING:
     from kdgap.spec.run import Precision

@@ -8,20 +8,20 @@ from kdgap.advice import command
 from kdgap.data import Request, load_dataset, split_dataset
 from kdgap.data.listing import remark
 from kdgap.engine.device import make_deterministic, pick_device
-from kdgap.engine.student import check_trainable
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.errors import BadInputError
 from kdgap.models.build import check_model
+from kdgap.planning.fit import check_trainable
+from kdgap.running.door import open_door
+from kdgap.running.results import SMOKE_FLAG, Prepared, copied_flags
+from kdgap.running.stop import Stopper
+from kdgap.running.teacher import TeacherWeights, check_teacher
+from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec import RunSpec, run_id
 from kdgap.store.locks import holder
 from kdgap.store.record import LOCK, Record, RunDirectory
 from kdgap.store.state import StateFiles
-from kdgap.study.door import open_door
-from kdgap.study.results import SMOKE_FLAG, Prepared, copied_flags
-from kdgap.study.stop import Stopper
-from kdgap.study.teacher import TeacherWeights, check_teacher
-from kdgap.study.training import Attempt, train_attempts
 
 
 def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = False) -> Prepared:

@@ -19,9 +19,9 @@ from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
 from kdgap.spec import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.measured import keep_measured, measured_folder, read_measured
 from kdgap.store.record import BEST, RunDirectory
 from kdgap.store.weights import read_weights
-from kdgap.study.measured import keep_measured, measured_folder, read_measured
 
 TOLERANCE = 0.005
 """How far a re-measured accuracy may be from the card's in another environment."""

@@ -13,15 +13,15 @@ from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.files import open_file, parse_json
 from kdgap.models.build import build_model, check_model, load_state
 from kdgap.placeholder import HEAD_BYTES, placeholder
+from kdgap.running.fitting import TensorSet, fit, remarks
+from kdgap.running.teacher import measuring_command
+from kdgap.running.trained_on import TrainedOn
 from kdgap.spec import ModelSpec
 from kdgap.store.card import Card, is_pickle
 from kdgap.store.found_tensor import Contents, FoundTensor
 from kdgap.store.record import export_bytes
 from kdgap.store.tensorfile import NotSafetensorsError, read_header
 from kdgap.store.weights import DTYPES, read_into, require_free, safetensors_bytes, weight_hash
-from kdgap.study.fitting import TensorSet, fit, remarks
-from kdgap.study.teacher import measuring_command
-from kdgap.study.trained_on import TrainedOn
 
 SECONDS = 600
 

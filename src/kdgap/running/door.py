@@ -11,9 +11,9 @@ from kdgap.engine.layout import place
 from kdgap.engine.student import State
 from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
+from kdgap.running.results import Prepared
 from kdgap.spec import DataSpec, run_id
 from kdgap.store.weights import weight_hash
-from kdgap.study.results import Prepared
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 Answers = dict[tuple[str, DataSpec, str, Normalisation], Tensor]

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from kdgap.data import DATASETS
 from kdgap.engine.device import native_bf16, pick_device
-from kdgap.engine.student import check_stages
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.methods import METHODS, build_method
 from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
 from kdgap.models.build import check_model
+from kdgap.planning.early import RECIPE_KEYS
+from kdgap.planning.fit import check_stages
+from kdgap.running.teacher import TeacherWeights, open_teacher
 from kdgap.spec import (
     DataSpec,
     FlatConfig,
@@ -30,8 +32,6 @@ from kdgap.spec import (
     slot_name,
 )
 from kdgap.spec.validation import Scalar, build
-from kdgap.study.early import RECIPE_KEYS
-from kdgap.study.teacher import TeacherWeights, open_teacher
 
 if TYPE_CHECKING:
     from kdgap.spec.run import Precision

@@ -7,19 +7,19 @@ import torch
 
 from kdgap.data import Dataset, Parts, Request, load_dataset, split_dataset
 from kdgap.data.listing import remark
-from kdgap.engine.student import check_trainable
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.models.build import check_model
+from kdgap.planning.changes import check_amounts
+from kdgap.planning.fit import check_trainable
+from kdgap.planning.plan import PlannedRun
+from kdgap.running.results import Prepared
+from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.spec import DataSpec
 from kdgap.store.study import StudyDirectory
-from kdgap.study.changes import check_amounts
-from kdgap.study.plan import PlannedRun
-from kdgap.study.results import Prepared
-from kdgap.study.teacher import TeacherWeights, check_teacher, open_teacher
 
 
-class Bench:
+class Inputs:
     """Loads data and teachers of one study, each once.
 
     Args:
