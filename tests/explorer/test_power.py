@@ -28,10 +28,10 @@ def test_a_difference_is_found_as_often_as_its_test_says(n: int, level: float) -
     errors = [0.2**2 / n, 0.1**2 / n]
     noise, df = sum(errors) ** 0.5, (n - 1) * sum(errors) ** 2 / sum(e**2 for e in errors)
     expected = found(0.2, noise, df, level)
-    assert Question("above", *TWO, level).power(0.2, n) == pytest.approx(expected, abs=1e-9)
+    assert Question("above", TWO, level).power(0.2, n) == pytest.approx(expected, abs=1e-9)
     # No worse by a margin is one-sided, where the truth is no difference; the other side of a
     # two-sided test at twice the level is as good as never found.
-    made = Question("not_below", *TWO, level).power(0.2, n)
+    made = Question("not_below", TWO, level).power(0.2, n)
     assert made == pytest.approx(found(0.2, noise, df, 2 * level), abs=1e-9)
     assert made == pytest.approx(
         stats.nct.sf(stats.t.ppf(1 - level, df), df, 0.2 / noise), abs=2e-3
@@ -44,7 +44,7 @@ def test_a_difference_is_found_as_often_as_its_test_says(n: int, level: float) -
 def test_the_smallest_effect_is_the_one_that_has_the_power(
     says: str, weights: tuple[tuple[float, ...], tuple[float, ...]], n: int
 ) -> None:
-    question = Question(says, *weights, 0.01)  # type: ignore[arg-type]
+    question = Question(says, weights, 0.01)
     assert question.power(question.smallest(n, 0.8), n) == pytest.approx(0.8, abs=1e-6)
 
 

@@ -515,7 +515,6 @@ def test_a_claims_file_says_how_it_is_judged() -> None:
         (("claims:", "claim:"), "unknown key 'claim' (did you mean 'claims'?)"),
         (("weight: 1", "wieght: 1"), "claims.yaml:5: unknown key"),
         (("weight: 1", "weight: yes"), "claims.yaml:5"),
-        (("text: It helps", "says: maybe\n    text: It helps"), "claims.yaml:3"),
         (("name: helps", "name: ../x"), "a name is 1 to 60 letters"),
         (("teacher: big", "ablation: a, teacher: big"), "an ablation stands alone"),
         ((CLAIMS, "claims: []"), "claims.yaml:1"),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kdgap.cli.given import DataRoot, GivenTeachers
-from kdgap.cli.study import Out, Sets, StudyArgument, refuse_early
+from kdgap.cli.study import Out, Sets, StudyArgument, known_kinds, refuse_early
 
 if TYPE_CHECKING:
     from kdgap.planning.plan import Plan
@@ -39,6 +39,7 @@ def plan(
 
     places = Places(data_root, teacher_weights or ())
     workspace = open_study(study, overrides, out, places)
+    known_kinds(workspace.study.claims, lambda _: str(study))
     planned, selected = workspace.plan()
     data = plan_data(workspace, planned, selected)
     states = {

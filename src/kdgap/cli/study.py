@@ -1,6 +1,6 @@
 """`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,8 @@ from kdgap.advice import command
 from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
+    from kdgap.spec.complaints import Where
+    from kdgap.spec.study import Claim
     from kdgap.store.study import StudyDirectory
 
 EXAMPLES = (
@@ -37,6 +39,14 @@ Only = Annotated[
 ]
 
 
+def known_kinds(claims: "Sequence[Claim]", where: "Where") -> None:
+    """Refuse a claim of a kind that there is not, before anything is trained."""
+    if claims:
+        from kdgap.judge.load import check_kinds
+
+        check_kinds(claims, where)
+
+
 def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object]:
     """Refuse a study's file for what can be known without torch; return the parsed overrides."""
     from kdgap import yamlio
@@ -46,7 +56,9 @@ def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object
 
     overrides = parse_overrides(assignments or [])
     if study.is_file():  # what comes through a pipe can be read once
-        check_study(*read_study(yamlio.load(study), overrides))
+        spec, where = read_study(yamlio.load(study), overrides)
+        check_study(spec, where)
+        known_kinds(spec.claims, where)
     return overrides
 
 
@@ -85,6 +97,7 @@ def run(
 
     places = Places(data_root, teacher_weights or ())
     workspace = open_study(study, overrides, out, places)
+    known_kinds(workspace.study.claims, lambda _: str(study))
     pick_device(device)
     stages = list(only or STAGES)
     for stage in stages:

@@ -10,6 +10,7 @@ from kdgap.judge.context import Context
 from kdgap.judge.evidence import Arm
 from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
+from kdgap.judge.kinds import kind_of
 from kdgap.judge.reasons import reasons
 
 _ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
@@ -88,6 +89,8 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
             {
                 "arms": [snapshot.arm_number(term.arm) for term in terms],
                 "power": power,
+                "words": kind_of(claim.says).words(margin),
+                "tests_difference": kind_of(claim.says).tests_difference,
                 "reasons": reasons(contrast, snapshot.analysis["settings"], power),
             }
         )

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import judged_claims
 from kdgap.judge.family import Judged
 from kdgap.judge.gains import judged_gains
-from kdgap.stats import power
+from kdgap.judge.kinds import kind_of
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80)
 """Seeds a side that power is shown for, beside those that a comparison has and needs."""
@@ -17,7 +17,6 @@ MOST_NEEDED = 200
 """Seeds that a comparison needs and that are shown: more than these nobody trains."""
 MOST = 60
 """Comparisons whose power is shown, claims first: finding it takes a while."""
-Says = Literal["above", "not_below", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -25,40 +24,28 @@ class Question:
     """A test with its spread: what its power follows from.
 
     Attributes:
-        says: `above` asks for a true difference of the smallest effect of interest; `not_below` and
-            `nothing` ask to rule out as much where there truly is none.
-        weights, stds: of the arms, or of the differences where seeds are paired, in points.
+        says: the kind of claim; a gain is asked whether it is `above` zero.
+        spread: weights and standard deviations of the arms, or of the differences where seeds are
+            paired, in points.
         level: of its test, after correction.
     """
 
-    says: Says
-    weights: Sequence[float]
-    stds: Sequence[float]
+    says: str
+    spread: tuple[Sequence[float], Sequence[float]]
     level: float
 
     def power(self, margin: float, n: int) -> float:
         """Return how often n seeds a side show it, in [0, 1]."""
-        if self.says == "nothing":
-            return power.equivalence_power(margin, self.weights, self.stds, n, self.level)
-        return power.contrast_power(margin, self.weights, self.stds, n, self._two_sided)
+        return kind_of(self.says).power(margin, self.spread, n, self.level)
 
     def smallest(self, n: int, target: float) -> float:
         """Return the smallest effect, or margin, that n seeds a side show with a power, in pp."""
-        if self.says == "nothing":
-            return power.smallest_margin(self.weights, self.stds, n, target, self.level)
-        return power.minimum_detectable_contrast(
-            self.weights, self.stds, n, target, self._two_sided
-        )
-
-    @property
-    def _two_sided(self) -> float:
-        # One-sided at a level is two-sided at twice that: the other side is as good as never found.
-        return 2 * self.level if self.says == "not_below" else self.level
+        return kind_of(self.says).smallest(self.spread, n, target, self.level)
 
 
-def _question(judged: Judged, says: Says, level: float) -> Question | None:
+def _question(judged: Judged, says: str, level: float) -> Question | None:
     made = judged.comparison
-    return None if made.point is None else Question(says, *made.spread, level)
+    return None if made.point is None else Question(says, made.spread, level)
 
 
 def claim_questions(context: Context) -> list[Question | None]:
@@ -114,7 +101,7 @@ def _entry(analysis: dict[str, Any], kind: str, index: int, question: Question) 
     return {
         "kind": kind,
         "index": index,
-        "says": question.says,
+        "words": kind_of(question.says).words(analysis["settings"]["smallest_effect_pp"]),
         "needed": found["seeds_needed" if kind == "gain" else "seeds_needed_claim"],
         "now": found["n_smallest"],
         "guessed": found["spread_guessed"],

@@ -12,7 +12,8 @@ from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence
 from kdgap.judge.family import Judged
 from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
-from kdgap.judge.words import contrast_sentence, gain_sentence
+from kdgap.judge.reasons import contrast_sentence
+from kdgap.judge.words import gain_sentence
 from kdgap.spec.study import ClaimsFile, Statistics
 from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p

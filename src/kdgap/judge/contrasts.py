@@ -1,5 +1,6 @@
 """Claims as contrasts, and ablations: differences that were declared, each judged in its family."""
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ from kdgap.judge.context import Context
 from kdgap.judge.evidence import PRIMARY, STATISTICS, ids
 from kdgap.judge.family import Judged, judge, small_flag, with_flags
 from kdgap.judge.flags import arm_flags
+from kdgap.judge.kinds import ClaimKind, kind_of
 from kdgap.spec.study import Claim, Statistics
-from kdgap.stats import power
 from kdgap.stats.contrast import Estimate
 from kdgap.stats.multiple import holm
 
@@ -34,7 +35,7 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
     keys = [_test(claim, one.comparison) for claim, one in zip(claims, judged, strict=True)]
     margin = evidence.statistics.smallest_effect_pp
     tests = {
-        key: _own_p(claim, one.comparison.estimate, margin)
+        key: _own_p(kind_of(claim.says), one.comparison.estimate, margin)
         for key, claim, one in zip(keys, claims, judged, strict=True)
     }
     shown, refuted = (
@@ -42,7 +43,7 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
         for side in (0, 1)
     )
     # A difference below zero is found by the very test that looks for one above: one p decides.
-    refuted |= {key: shown[key] for key in tests if key[0] == "above"}
+    refuted |= {key: shown[key] for key in tests if kind_of(key[0]).tests_difference}
     alpha, found = float(context.settings["alpha"]), []
     for claim, one, key in zip(claims, judged, keys, strict=True):
         outcome = {
@@ -57,57 +58,39 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
     return found
 
 
-def _test(claim: Claim, made: Comparison) -> tuple[Any, ...]:
-    """Return what makes the tests of two claims the same: only "no worse" has a direction."""
-    return (claim.says, made.signed_key if claim.says == "not_below" else made.key)
+def _test(claim: Claim, made: Comparison) -> tuple[str, Hashable]:
+    """Return what makes the tests of two claims the same."""
+    return claim.says, kind_of(claim.says).test_of(made)
 
 
 def _own_p(
-    claim: Claim, estimate: Estimate | None, margin: float
+    kind: ClaimKind, estimate: Estimate | None, margin: float
 ) -> tuple[float | None, float | None]:
-    """Return the p of the test that a claim needs, and of the one that refutes it.
-
-    `above` needs a difference, and one below zero refutes it. `not_below` needs to be no worse than
-    minus the smallest effect of interest (non-inferiority, one-sided), `nothing` to be smaller than
-    that in both directions (TOST); an effect of at least that size refutes them.
-    """
+    """Return the p of the test that shows a claim, and of the one that refutes it."""
     if estimate is None:
         return None, None
-    worse, better = estimate.p_below(-margin), estimate.p_above(margin)
-    if claim.says == "above":
-        # Both directions share the two-sided test, so that opposite claims are one of the family.
-        return estimate.p(), estimate.p()
-    if claim.says == "not_below":
-        return estimate.p_above(-margin), worse
-    return estimate.p_equivalent(margin), min(1.0, 2 * min(worse, better))
+    return kind.p(estimate, margin), kind.p_against(estimate, margin)
 
 
 def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: float) -> int | None:
-    """Return how many seeds an arm give the test that a claim needs its power.
-
-    `above` finds a true sum of the smallest effect of interest; `not_below` and `nothing` are shown
-    where the true sum is zero. One-sided at `level` is two-sided at twice that: the other side is
-    as good as never found.
-    """
+    """Return how many seeds an arm give the test of a claim its power."""
     made, margin, target = judged.comparison, statistics.smallest_effect_pp, statistics.power
     if made.point is None:  # more seeds are not what is missing
         return None
-    weights, stds = made.spread
-    if claim.says == "nothing":
-        return power.equivalence_seeds_needed(margin, weights, stds, target, level)
-    level *= 2 if claim.says == "not_below" else 1
-    return power.contrast_seeds_needed(margin, weights, stds, target, level)
+    return kind_of(claim.says).seeds_needed(margin, made.spread, target, level)
 
 
 def _outcome(
     claim: Claim, judged: Judged, shown: float | None, refuted: float | None, alpha: float
 ) -> str:
     """Return what became of a claim; only a corrected result establishes or contradicts it."""
-    value = judged.comparison.point or 0.0
+    may_hold, may_fail = kind_of(claim.says).allows(judged.comparison.point or 0.0)
     holds, fails = (p is not None and p <= alpha for p in (shown, refuted))
-    if claim.says == "above":
-        holds, fails = holds and value > 0, fails and value < 0
-    return "established" if holds else "contradicted" if fails else "not established"
+    return (
+        "established" if holds and may_hold
+        else "contradicted" if fails and may_fail
+        else "not established"
+    )  # fmt: skip
 
 
 def contrast_entries(context: Context) -> list[dict[str, Any]]:
@@ -122,7 +105,7 @@ def _entry(
     context: Context, claim: Claim, judged: Judged, outcome: dict[str, Any]
 ) -> dict[str, Any]:
     made = judged.comparison
-    if claim.says != "above":
+    if not kind_of(claim.says).tests_difference:
         kept = [flag for flag in judged.flags if flag.code not in _OF_DIFFERENCE]
         judged = replace(judged, flags=kept)
     elif outcome["outcome"] == "established" and _is_small(judged, context):

@@ -1,14 +1,17 @@
 """One door to evidence: a study of ours or an import, whichever a folder holds."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from kdgap import yamlio
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.files import file_hash
 from kdgap.judge.evidence import Evidence
+from kdgap.judge.kinds import KINDS
 from kdgap.spec import read_claims
-from kdgap.spec.study import ClaimsFile
+from kdgap.spec.complaints import Where
+from kdgap.spec.study import Claim, ClaimsFile
 from kdgap.store.imports.imported import ImportedDirectory
 from kdgap.store.instead import instead
 from kdgap.store.study import StudyDirectory
@@ -34,6 +37,26 @@ def load(path: str | Path) -> Evidence:
     raise BadInputError(f"{folder}: holds no study of ours and no import{instead(folder)}")
 
 
+def check_kinds(claims: Iterable[Claim], where: Where) -> None:
+    """Refuse a claim of a kind that there is not.
+
+    Args:
+        claims: of a study, or of a file of claims.
+        where: names the place of a key, for the message.
+
+    Raises:
+        BadInputError: naming the place, what was given and the kinds that there are.
+    """
+    for index, claim in enumerate(claims):
+        if claim.says not in KINDS:
+            given = one_line(repr(claim.says), 60)
+            known = f"known: {', '.join(KINDS)}{nearest(claim.says, KINDS)}"
+            place = where(("claims", index, "says"))
+            raise BadInputError(
+                f"{place}: claims.{index}.says: no kind of claim, got {given}; {known}"
+            )
+
+
 class GivenClaims(NamedTuple):
     """Claims from a file of their own, with its name and digest."""
 
@@ -47,5 +70,7 @@ def load_claims(path: Path) -> GivenClaims:
     Raises:
         BadInputError: it is not there, or says something that no claim is.
     """
-    claims = read_claims(yamlio.load(path))
+    document = yamlio.load(path)
+    claims = read_claims(document)
+    check_kinds(claims.claims, document.where)
     return GivenClaims(claims, {"name": path.name, "sha256": file_hash(path)})

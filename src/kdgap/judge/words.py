@@ -1,5 +1,6 @@
 """Verdicts in plain English: numbers with units and signs, one sentence a judgement."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -40,7 +41,9 @@ def level(confidence: float) -> str:
     return f"{100 * confidence:g} %"
 
 
-def gain_sentence(gain: dict[str, Any], settings: dict[str, Any], *, named: bool = True) -> str:
+def gain_sentence(
+    gain: Mapping[str, Any], settings: Mapping[str, Any], *, named: bool = True
+) -> str:
     """Return a gain's verdict in one sentence; not `named` where the verdict stands beside it."""
     what = (
         f"{gain['label']} from {gain['teacher']} to {gain['student']}"
@@ -50,21 +53,22 @@ def gain_sentence(gain: dict[str, Any], settings: dict[str, Any], *, named: bool
     if gain["gain_pp"] is None:
         return f"{what}: nothing can be said, {lack_words(gain)}."
     verdict = f"{gain['verdict']}: " if named else ""
-    why = verdict_words(gain, settings) + _elsewhere(gain)
-    return f"{what}: {_found(gain, gain['gain_pp'])}; {verdict}{why}."
+    why = verdict_words(gain, settings) + elsewhere(gain)
+    return f"{what}: {found(gain, gain['gain_pp'])}; {verdict}{why}."
 
 
-def _elsewhere(numbers: dict[str, Any]) -> str:
+def elsewhere(numbers: Mapping[str, Any]) -> str:
     """Return under which other way of looking the verdict is another."""
     return "".join(f"; {f['text']}" for f in numbers["flags"] if f["code"] == "sensitive")
 
 
-def _found(numbers: dict[str, Any], value: float) -> str:
+def found(numbers: Mapping[str, Any], value: float) -> str:
+    """Return a number in points with its interval, where it has one."""
     bounds = f" {interval(numbers['ci95_pp'])}" if numbers["ci95_pp"] else ""
     return f"{signed(value)} pp{bounds}"
 
 
-def lack_words(numbers: dict[str, Any]) -> str:
+def lack_words(numbers: Mapping[str, Any]) -> str:
     """Return why a number is missing, as its flags say."""
     first = [flag["text"] for flag in numbers["flags"] if flag["code"] in _REASONS]
     return first[0] if first else "runs are missing"
@@ -77,8 +81,13 @@ _REASONS = (
 """Codes of flags that say why a number is missing."""
 
 
-def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return what stands behind a verdict: its p-value, or the seeds that would settle it."""
+def verdict_words(
+    numbers: Mapping[str, Any], settings: Mapping[str, Any], *, finds: bool = True
+) -> str:
+    """Return what stands behind a verdict: its p-value, or the seeds that would settle it.
+
+    See `guessed_seeds` for `finds`.
+    """
     verdict, margin = numbers["verdict"], settings["smallest_effect_pp"]
     small = any(flag["code"] == "small" for flag in numbers["flags"])
     if verdict in ("gain", "harm"):
@@ -90,15 +99,23 @@ def verdict_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
         return text + (", uncorrected" if alone else "")
     if numbers["ci95_pp"]:
         return seeds_words(numbers, settings)
-    return f"{lack_words(numbers)}; {guessed_seeds(numbers, settings)}"
+    return f"{lack_words(numbers)}; {guessed_seeds(numbers, settings, finds=finds)}"
 
 
-def guessed_seeds(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
-    """Return how many seeds would do, by the study's guess of the spread."""
+def guessed_seeds(
+    numbers: Mapping[str, Any], settings: Mapping[str, Any], *, finds: bool = True
+) -> str:
+    """Return how many seeds would do, by the study's guess of the spread.
+
+    Args:
+        numbers: a gain's, or a claim's.
+        settings: how it is judged.
+        finds: whether it is asked for a difference; if not, for there being none.
+    """
     needed = numbers["seeds_needed_claim" if "says" in numbers else "seeds_needed"]
     what, spread = "show it", f"the spread {settings['expected_std_pp']:g} pp"
     condition = f"were there truly no difference, and {spread}"
-    if numbers.get("says", "above") == "above":
+    if finds:
         what, condition = f"find {settings['smallest_effect_pp']:g} pp", f"were {spread}"
     if needed is None:
         return f"no affordable number of seeds would {what}, {condition}"
@@ -111,7 +128,7 @@ def equals(p: float | None) -> str:
     return text if text.startswith("<") else f"= {text}"
 
 
-def seeds_words(numbers: dict[str, Any], settings: dict[str, Any]) -> str:
+def seeds_words(numbers: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return how many more seeds a side would find the smallest effect of interest."""
     margin, power = settings["smallest_effect_pp"], settings["power"]
     needed, have = numbers["seeds_needed"], numbers["n_smallest"]
@@ -131,7 +148,7 @@ def _more(needed: int, have: int) -> str:
     return f"{counted(needed - have, 'more seed')} a side ({needed} instead of {have})"
 
 
-def own_seeds_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
+def own_seeds_words(contrast: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return how many more seeds would show a claim that there is no difference, or no loss."""
     needed, have = contrast["seeds_needed_claim"], contrast["n_smallest"]
     if needed is None:
@@ -140,48 +157,3 @@ def own_seeds_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
     if needed <= have:
         return f"the {have} seeds a side would have shown it {power}"
     return f"{_more(needed, have)} would show it {power}"
-
-
-def contrast_sentence(
-    contrast: dict[str, Any], settings: dict[str, Any], *, named: bool = True
-) -> str:
-    """Return a claim with what became of it; not `named` where the outcome stands beside it."""
-    text = f"“{contrast['text'].rstrip('.')}”"
-    if contrast["estimate_pp"] is None:
-        return f"{text}: cannot be judged, {lack_words(contrast)}."
-    outcome = f"{contrast['outcome']}; " if named else ""
-    found = _found(contrast, contrast["estimate_pp"])
-    why = _outcome_words(contrast, settings) + _elsewhere(contrast)
-    return f"{text}: {outcome}{found}; {why}."
-
-
-def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
-    margin, p = settings["smallest_effect_pp"], contrast["p_claim_holm"]
-    if contrast["outcome"] == "contradicted":
-        opposite = {
-            "above": "the opposite is shown",
-            "not_below": f"it is worse by {margin:g} pp or more",
-            "nothing": f"the effect is {margin:g} pp or more",
-        }
-        return f"{opposite[contrast['says']]}, Holm p {equals(contrast['p_against_holm'])}"
-    if p is None:
-        return verdict_words(contrast, settings)
-    if contrast["says"] == "above":
-        # Judged by the claims' family; the verdict of its difference is that of the contrasts'.
-        needed = {"p_holm": p, "seeds_needed": contrast["seeds_needed_claim"]}
-        verdicts = {"established": "gain", "not established": "inconclusive"}
-        verdict = verdicts[contrast["outcome"]]
-        if verdict == "inconclusive" and contrast["verdict"] == "equivalent":
-            verdict = "equivalent"
-        return verdict_words({**contrast, **needed, "verdict": verdict}, settings)
-    shown = contrast["outcome"] == "established"
-    test = f"Holm p {equals(p)} ({'one-sided' if contrast['says'] == 'not_below' else 'TOST'})"
-    what = (
-        "not worse by {} pp or more"
-        if contrast["says"] == "not_below"
-        else ("any effect is smaller than {} pp")
-    )
-    text = what.format(f"{margin:g}")
-    if shown:
-        return f"{text}, {test}"
-    return f"not shown: {text}, {test}; {own_seeds_words(contrast, settings)}"

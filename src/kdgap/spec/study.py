@@ -205,7 +205,7 @@ class Claim(_Lean):
     text: Text
     measure: Literal["gain", "accuracy"] = "gain"
     terms: list[Term] = Field(min_length=1, max_length=1000)
-    says: Literal["above", "not_below", "nothing"] = "above"
+    says: Text = "above"
 
 
 class Statistics(Strict):

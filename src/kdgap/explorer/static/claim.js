@@ -9,7 +9,8 @@ kdgap.views.claim = {
     const index = named >= 0 ? named : Number(state.get("n") ?? NaN);
     const claim = claims[index];
     if (!claim) return [el("h1", {}, "No such claim"), el("p", {}, link("Back to the overview", "overview"))];
-    const { arms: numbers, reasons } = study.claims[index];
+    const own = study.claims[index];
+    const { arms: numbers, reasons, words } = own;
     const arms = numbers.map((number) => (number === null ? null : study.arms[number]));
     const documents = await Promise.all(arms.filter(Boolean).map((arm) => kdgap.get(`arm/${arm.number}`)));
     const runs = await kdgap.get("runs");
@@ -51,8 +52,8 @@ kdgap.views.claim = {
           },
         ),
       ),
-      section("What was tested", whatWasTested(study, claim), termList(claim, arms, runs)),
-      section("The numbers", claimFacts(study, claim)),
+      section("What was tested", whatWasTested(claim, words), termList(claim, arms, runs)),
+      section("The numbers", claimFacts(study, claim, own)),
       sensitivitySection(study, claim),
       mind(
         "Mind",
@@ -92,15 +93,9 @@ function partsChart(study, claim, arms) {
   });
 }
 
-function whatWasTested(study, claim) {
-  const margin = `${study.analysis.settings.smallest_effect_pp} pp`;
-  const says = {
-    above: "that it is above zero",
-    not_below: `that it is not below zero by ${margin} or more`,
-    nothing: `that it is smaller than ${margin} in either direction`,
-  }[claim.says];
+function whatWasTested(claim, words) {
   const sum = claim.measure === "gain" ? "gains over plain training" : "accuracies";
-  return el("p", {}, `The claim is a weighted sum of ${sum}, and says ${says}.`);
+  return el("p", {}, `The claim is a weighted sum of ${sum}, and says ${words.says}.`);
 }
 
 function termList(claim, arms, runs) {
@@ -135,7 +130,7 @@ function termList(claim, arms, runs) {
   );
 }
 
-const claimFacts = (study, claim) =>
+const claimFacts = (study, claim, { words, tests_difference: testsDifference }) =>
   facts([
     [
       "estimate",
@@ -146,12 +141,12 @@ const claimFacts = (study, claim) =>
       : null,
     known(claim.p_claim)
       ? [
-          claim.says === "above" ? "p, two-sided; the sign decides" : "p of the claim's own test",
+          words.test,
           `${pValue(claim.p_claim)}; corrected for ${counted(claim.claims_in_family, "claim")} (Holm) ${pValue(claim.p_claim_holm)}`,
         ]
       : null,
     // Of a claim that something is above zero it is the same two-sided p.
-    claim.says !== "above" && known(claim.p_against_holm)
+    !testsDifference && known(claim.p_against_holm)
       ? ["p of its opposite", `${pValue(claim.p_against_holm)}, corrected (Holm)`]
       : null,
     [

@@ -88,22 +88,12 @@ function powerName(study, entry) {
   return { key: gainKey(study, gain), name: gainName(study, gain), colour: colourOf(gain.method) };
 }
 
-/** A comparison's test in words: it asks for a difference, or for there being none. */
-function asksFor(one, margin) {
-  const truly = "If there is truly no difference, ";
-  return {
-    above: { event: `a true difference of ${margin} pp is found`, least: "a true difference of" },
-    not_below: { truly, event: `a loss of ${margin} pp is ruled out`, least: "a margin of" },
-    nothing: { truly, event: `a difference of ${margin} pp either way is ruled out`, least: "a margin of" },
-  }[one.says];
-}
-
 /** The power that a study asks for: so many of 100 studies. */
 const target = (study) => Number((100 * study.analysis.settings.power).toPrecision(6));
 
 function powerSentence(study, one, n, power, smallest) {
   const { settings } = study.analysis;
-  const { truly, event, least } = asksFor(one, settings.smallest_effect_pp);
+  const { truly, event, least } = one.words;
   const often = `in about ${rounded(100 * power, 0)} of 100 studies`;
   const now = n === one.now ? `${n} seeds a side, as now` : `${n} seeds a side (now ${one.now})`;
   const first = truly ? `${truly}${event} ${often} with ${now}.` : `With ${now}, ${event} ${often}.`;
@@ -172,7 +162,7 @@ function seedsChart(entries, chosen, n, seeds, value, y, about) {
 }
 
 function powerChart(study, entries, chosen, n, seeds) {
-  const { truly = "", event } = asksFor(chosen, study.analysis.settings.smallest_effect_pp);
+  const { truly, event } = chosen.words;
   return seedsChart(
     entries,
     chosen,
@@ -193,7 +183,7 @@ function powerChart(study, entries, chosen, n, seeds) {
 function smallestChart(study, entries, chosen, n, seeds) {
   const { smallest_effect_pp: margin } = study.analysis.settings;
   const most = Math.max(4 * margin, chosen.smallest[Math.min(2, seeds.length - 1)]);
-  const what = chosen.says === "above" ? "true difference found" : "margin ruled out";
+  const what = chosen.words.chart;
   return seedsChart(
     entries,
     chosen,

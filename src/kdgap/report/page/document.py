@@ -12,8 +12,9 @@ from markupsafe import Markup
 from kdgap.files import read_text
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
+from kdgap.judge.kinds import kind_of
+from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import (
-    contrast_sentence,
     counted,
     gain_sentence,
     interval,
@@ -175,6 +176,7 @@ def _environment() -> Environment:
         "contrast_sentence": partial(contrast_sentence, named=False),
         "difference": difference,
         "gain_sentence": partial(gain_sentence, named=False),
+        "kind_of": kind_of,
         "measured": cells.measured,
         "needed": cells.needed,
         "pair": cells.pair,

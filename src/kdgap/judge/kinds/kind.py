@@ -1,0 +1,159 @@
+"""What a kind of claim is: what a study's `says` may be."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
+
+from kdgap.judge.comparison import Comparison
+from kdgap.judge.words import counted, equals, verdict_words
+from kdgap.registry import Registry
+from kdgap.stats import power
+from kdgap.stats.contrast import Estimate
+
+Numbers = Mapping[str, Any]
+"""An entry of the analysis's `contrasts`, or its `settings`."""
+
+
+class ClaimKind(ABC):
+    """What is claimed of a weighted sum of arms, and how that is tested.
+
+    Class attributes:
+        name: what studies write after `says`.
+        tests_difference: whether its test is that of a difference from zero: it finds something
+            and rules nothing out, the remarks of that test are its own, and the same p refutes it
+            where the sign is the other one.
+
+    Every `margin` and effect is in percentage points, every `level` an error rate after
+    correction, and `spread` the weights and standard deviations of `Comparison.spread`.
+    """
+
+    name: ClassVar[str]
+    tests_difference: ClassVar[bool] = False
+
+    def test_of(self, made: Comparison) -> Hashable:
+        """Return what makes the tests of two claims of this kind the same test."""
+        return made.key
+
+    @abstractmethod
+    def p(self, estimate: Estimate, margin: float) -> float:
+        """Return the p of the test that shows the claim."""
+
+    @abstractmethod
+    def p_against(self, estimate: Estimate, margin: float) -> float:
+        """Return the p of the test that refutes it."""
+
+    def allows(self, value: float) -> tuple[bool, bool]:
+        """Return whether a claim with this sum may be shown, and whether it may be refuted."""
+        return True, True
+
+    def two_sided(self, level: float) -> float:
+        """Return the level of a two-sided test that finds as much."""
+        return level
+
+    def seeds_needed(
+        self, margin: float, spread: tuple[Sequence[float], Sequence[float]], target: float,
+        level: float,
+    ) -> int | None:  # fmt: skip
+        """Return how many seeds an arm show the claim with a power; None if no affordable number.
+
+        A claim that finds something is asked of a true sum of the margin, others of a sum of zero.
+        """
+        return power.contrast_seeds_needed(margin, *spread, target, self.two_sided(level))
+
+    def power(
+        self, margin: float, spread: tuple[Sequence[float], Sequence[float]], n: int, level: float
+    ) -> float:
+        """Return how often n seeds an arm show it, in [0, 1]."""
+        return power.contrast_power(margin, *spread, n, self.two_sided(level))
+
+    def smallest(
+        self, spread: tuple[Sequence[float], Sequence[float]], n: int, target: float, level: float
+    ) -> float:
+        """Return the smallest effect, or margin, that n seeds an arm show with a power."""
+        return power.minimum_detectable_contrast(*spread, n, target, self.two_sided(level))
+
+    @abstractmethod
+    def words(self, margin: float) -> dict[str, str]:
+        """Return what is said of such a claim, as parts of sentences.
+
+        `says` and `says_briefly` are what it says, `opposite` what is true where it is refuted and
+        `shown` where it is shown. Of its power: `truly` and `event` are what is found how often,
+        `truth` the same in the conditional, `least` stands before the smallest margin, `chart` is
+        what a chart of that shows. `test` names its p.
+        """
+
+    @abstractmethod
+    def outcome_words(self, contrast: Numbers, settings: Numbers) -> str:
+        """Return what stands behind an outcome that is no contradiction, in one clause."""
+
+    @abstractmethod
+    def reasons(self, contrast: Numbers, settings: Numbers) -> list[str]:
+        """Return the steps from the numbers of a claim to its outcome, one sentence each."""
+
+
+KINDS: Registry[ClaimKind] = Registry("claim kind")
+Kind = TypeVar("Kind", bound=type[ClaimKind])
+
+
+def claim_kind(cls: Kind) -> Kind:
+    """Enter a kind of claim in the registry under its `name`."""
+    KINDS.register(cls.name)(cls())
+    return cls
+
+
+def kind_of(says: str) -> ClaimKind:
+    """Return the kind of a claim.
+
+    Raises:
+        BadInputError: there is none of this name.
+    """
+    return KINDS[says]
+
+
+def corrected(contrast: Numbers, key: str) -> str:
+    """Return what a p was corrected for, such as `when corrected for 3 claims (Holm p = 0.02)`."""
+    family = counted(contrast["claims_in_family"], "claim")
+    return f"when corrected for {family} (Holm p {equals(contrast[key])})"
+
+
+class RulesOut(ClaimKind):
+    """A claim that something of at least the margin is not there.
+
+    Class attributes:
+        statistic: what its test is called.
+    """
+
+    statistic: ClassVar[str]
+
+    def outcome_words(self, contrast: Numbers, settings: Numbers) -> str:
+        """See `ClaimKind.outcome_words`."""
+        from kdgap.judge.words import own_seeds_words
+
+        p = contrast["p_claim_holm"]
+        if p is None:
+            return verdict_words(contrast, settings, finds=self.tests_difference)
+        test = f"Holm p {equals(p)} ({self.statistic})"
+        text = f"{self.words(settings['smallest_effect_pp'])['shown']}, {test}"
+        if contrast["outcome"] == "established":
+            return text
+        return f"not shown: {text}; {own_seeds_words(contrast, settings)}"
+
+    @abstractmethod
+    def _sentences(self, margin: str) -> tuple[str, str, str]:
+        """Return what is said where it is shown, where it is refuted, and what it would take."""
+
+    def reasons(self, contrast: Numbers, settings: Numbers) -> list[str]:
+        """See `ClaimKind.reasons`."""
+        from kdgap.judge.words import signed
+
+        shown, refuted, wanted = self._sentences(f"{settings['smallest_effect_pp']:g} pp")
+        if contrast["outcome"] == "established":
+            return [f"{shown}, also {corrected(contrast, 'p_claim_holm')}."]
+        if contrast["outcome"] == "contradicted":
+            return [f"{refuted}, also {corrected(contrast, 'p_against_holm')}."]
+        own = f"p {equals(contrast['p_claim'])}"
+        if contrast["p_claim"] <= settings["alpha"]:
+            also = corrected(contrast, "p_claim_holm")
+            return [f"{wanted}. By itself it is ({own}), but not {also}."]
+        low, high = (signed(end) for end in contrast["ci95_pp"])
+        return [f"{wanted}. It is not ({own}): the interval reaches from {low} to {high} pp."]
