@@ -87,13 +87,9 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     from kdgap.cli.printing import print_table, say
     from kdgap.store.imports.findings import FINDINGS, count_findings
 
-    roles = Counter(role for run in runs for role in {slot["role"] for slot in run["slots"]})
-    done = Counter(
-        role
-        for run in runs
-        if run["state"] == "done"
-        for role in {slot["role"] for slot in run["slots"]}
-    )
+    played = [(run["state"], dict.fromkeys(slot["role"] for slot in run["slots"])) for run in runs]
+    roles = Counter(role for _, own in played for role in own)
+    done = Counter(role for state, own in played if state == "done" for role in own)
     rows = [[role, str(roles[role]), str(done[role])] for role in roles]
     caption = f"{about['files']} result files, {about['runs']} runs; a run may play several roles"
     print_table(f"import: {about['source']['path']}", ["role", "runs", "usable"], rows, caption)
