@@ -147,7 +147,7 @@ def selected(metric: str, split: str = "val") -> Snapshot:
         metric=metric,
         split=split,
     )
-    return snapshot_of(runs, tunings=(tried,))
+    return snapshot_of(runs, tunings=(tried,), chosen_on=split)
 
 
 @pytest.mark.parametrize(

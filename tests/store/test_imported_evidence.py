@@ -6,6 +6,8 @@ import pytest
 
 from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
+from kdgap.report.collect import collect
+from kdgap.store.flags import TEST_CHOSEN
 from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import FINAL, history, write
 
@@ -115,3 +117,25 @@ def test_a_parameter_of_another_method_is_no_recipe(tmp_path: Path) -> None:
     (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
     assert gain["gain_pp"] is not None
     assert not [one for one in about["findings"] if "baseline" in one["text"]]
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_chose_on_the_test_images_says_so_everywhere(split: str, tmp_path: Path) -> None:
+    flags = [TEST_CHOSEN] if split == "test" else ["the teacher's accuracy was never measured"]
+    candidate(tmp_path, 0.5, 0, 0.5)
+    candidate(tmp_path, 0.7, 0, 0.6)
+    for seed in range(2):
+        write(tmp_path, f"runs/final/p_logit/seed{seed}", alpha=0.7, seed=seed + 5, flags=flags)
+    found = evidence_of(*import_runs(tmp_path, "x"), "x")
+    assert found.chosen_on == split
+    assert ("chosen on the test images" in found.marks) == (split == "test")
+    assert {tuning.split for tuning in found.tunings} == {split}
+    flagged = {flag["code"] for gain in analyse(found)["gains"] for flag in gain["flags"]}
+    assert ("chosen-on-test" in flagged) == (split == "test")
+
+
+def test_the_collector_names_parameters_that_are_words(tmp_path: Path) -> None:
+    for seed in range(2):
+        write(tmp_path, f"x/seed{seed}", kd_type="feature", seed=seed, feat_norm="teacher_std")
+    groups, _ = collect(tmp_path)
+    assert "feat_norm teacher_std" in groups[0].title

@@ -49,7 +49,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "command": quoted(snapshot.path),
         "description": evidence.description,
         "primary": evidence.primary,
-        "chosen_on": _chosen_on(evidence),
+        "chosen_on": evidence.chosen_on,
         "analysis": snapshot.analysis,
         "reason": snapshot.reason,
         "states": dict(Counter(run.state for run in evidence.runs)),
@@ -67,13 +67,6 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
             for name in _methods(snapshot)
         },
     }
-
-
-def _chosen_on(evidence: Evidence) -> str:
-    """Return which images chose epochs and hyper-parameters, `val` or `test`."""
-    declared = evidence.origin == "study" and "chosen on the test images" in evidence.marks
-    asked = any(tuning.split == "test" for tuning in evidence.tunings)
-    return "test" if declared or asked else "val"
 
 
 def _methods(snapshot: Snapshot) -> list[str]:

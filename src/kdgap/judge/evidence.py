@@ -7,7 +7,7 @@ runs came from.
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kdgap.spec.study import Claim, Slot, Statistics
 
@@ -178,6 +178,7 @@ class Evidence:
         provenance: code, libraries and data that it comes from.
         slots: every slot that is planned, also of runs that are still open.
         changes: what each ablation changes, in words.
+        chosen_on: the images that chose epochs and hyper-parameters.
         images: test images, for intervals of a single accuracy; None if unknown.
     """
 
@@ -200,6 +201,7 @@ class Evidence:
     provenance: dict[str, Any] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
     changes: dict[str, str] = field(default_factory=dict)
+    chosen_on: Literal["val", "test"] = "val"
     images: int | None = None
     open_runs: int = 0
 

@@ -1,12 +1,12 @@
 """Evidence from imported files: their roles, their tuning grids, and what was found odd."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
-from kdgap.store.flags import copied_marks
+from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.foreign import recipe_of
 from kdgap.store.imports.imported import ImportedDirectory
 
@@ -26,6 +26,7 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
     # Imports of before do not say which keys are hyper-parameters of methods that are not ours.
     further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
     runs = tuple(_run(line, further) for line in lines)
+    chosen = chosen_on(flag for run in runs for flag in run.flags)
     return Evidence(
         name=about["name"],
         path=path,
@@ -37,8 +38,9 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         paired=False,
         description=f"imported from {about['source']['path']}",
         methods=_methods(runs, about.get("methods", {})),
-        tunings=tuple(_tunings(runs)),
-        marks=tuple(_marks(runs)),
+        tunings=tuple(_tunings(runs, chosen)),
+        marks=tuple(_marks(runs, chosen)),
+        chosen_on=chosen,
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
         changes=_changes(lines),
         findings=tuple(about["findings"]),
@@ -92,7 +94,7 @@ def _methods(runs: Iterable[Run], about: dict[str, dict[str, Any]]) -> dict[str,
     return {name: found[name] for name in sorted(found, key=place)}
 
 
-def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:
+def _tunings(runs: Iterable[Run], chosen: Literal["val", "test"]) -> Iterable[Tuning]:
     """Return the grids that the files show; the winner is what the finals used, if they agree."""
     grids: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
     finals: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -118,7 +120,7 @@ def _tunings(runs: Iterable[Run]) -> Iterable[Tuning]:
             ),
             winner=used[0] if len(used) == 1 else None,
             seeds=tuple(sorted({run.seed for members in tried for run in members})),
-            split="val",
+            split=chosen,
             metric="best_val_acc",
         )
 
@@ -160,11 +162,11 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _marks(runs: Iterable[Run]) -> list[str]:
+def _marks(runs: Iterable[Run], chosen: Literal["val", "test"]) -> list[str]:
     marks = []
     flags = {flag for run in runs for flag in run.flags}
     if any("smoke" in flag for flag in flags):
         marks.append("holds smoke runs")
-    if any("chosen on the test images" in flag for flag in flags):
+    if chosen == "test":
         marks.append("chosen on the test images")
     return marks + copied_marks(flags)

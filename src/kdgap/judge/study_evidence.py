@@ -73,6 +73,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
             )
             for name, ablation in study.get("ablations", {}).items()
         },
+        chosen_on=(study["selection"] or {}).get("split", "val"),
         images=records.images,
         open_runs=plan["open_runs"],
     )

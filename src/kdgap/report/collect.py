@@ -11,7 +11,7 @@ from typing import Any
 from kdgap.errors import BadInputError, one_line
 from kdgap.report.tables.forms import csv_text
 from kdgap.stats.contrast import mean_and_std
-from kdgap.store.flags import copied_marks
+from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.imports.found import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import OddFileError, read_finite
@@ -50,17 +50,21 @@ class Group:
         key, model = self.key, model_text(self.key)
         pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
         settings = hyperparameters(key)
-        shown = ", ".join(f"{name} {value:g}" for name, value in settings.items())
+        shown = ", ".join(f"{name} {_shown(value)}" for name, value in settings.items())
         method = "baseline" if key["kd_type"] == "none" else str(key["kd_type"])
         marks = [f"{key['stem']} stem"] if key.get("stem", "cifar") != "cifar" else []
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
         marks += [f"{key['epochs']} epochs"]
         marks += ["smoke"] if key.get("smoke") else []
         flags = {flag for run in self.runs.values() for flag in run.get("flags", [])}
-        chosen = any("chosen on the test images" in flag for flag in flags)
+        chosen = chosen_on(flags) == "test"
         marks += ["epochs chosen on test"] if chosen else []
         marks += copied_marks(flags)
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def collect(folder: Path) -> tuple[list[Group], list[str]]:

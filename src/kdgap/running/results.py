@@ -15,15 +15,13 @@ from kdgap.errors import BadInputError
 from kdgap.models.build import model_cost
 from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
-from kdgap.store.flags import copied_flag
+from kdgap.store.flags import TEST_CHOSEN, copied_flag
 from kdgap.store.provenance import provenance
 from kdgap.store.weights import weight_hash
 
 SMOKE_FLAG = "smoke run: the data was limited, so these numbers are no result"
 
 OTHER_IMAGES_FLAG = "the teacher was trained on other images: it may know some of the validation's"
-
-TEST_CHOSEN_FLAG = "epochs were chosen on the test images: the accuracies are optimistic"
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ def flags_of(prepared: Prepared) -> list[str]:
     if run.smoke:
         flags.append(SMOKE_FLAG)
     if run.data.choose_on == "test":
-        flags.append(TEST_CHOSEN_FLAG)
+        flags.append(TEST_CHOSEN)
     flags += copied_flags(prepared.parts)
     if card is not None and card.accuracy is None:
         flags.append("the teacher's accuracy was never measured")

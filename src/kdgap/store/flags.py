@@ -1,12 +1,19 @@
-"""Flags of copied images: what a record says of them, and what stands under every table.
+"""Flags that a record carries and judging reads: who chose, and images that stand twice.
 
 Both wings of the house need them: training writes them down, judging reads them.
 """
 
 import re
 from collections.abc import Iterable
+from typing import Literal
 
+TEST_CHOSEN = "epochs were chosen on the test images: the accuracies are optimistic"
 _COPIED = re.compile(r"([\d,]+ of [\d,]+ (?:validation|test) images are training images too): .*")
+
+
+def chosen_on(flags: Iterable[str]) -> Literal["val", "test"]:
+    """Return which images chose the epochs of runs with these flags."""
+    return "test" if TEST_CHOSEN in set(flags) else "val"
 
 
 def copied_flag(part: str, copies: int, images: int) -> str:
