@@ -48,6 +48,7 @@ FLOORS = {
     "study": 9,
     "report.page": 10,
     "explorer": 10,
+    "library": 11,
     "cli": 11,
     "__main__": 12,
 }
