@@ -152,7 +152,7 @@ def test_student_trains_in_training_mode_also_after_validation(lab: Lab) -> None
     modes = set()
 
     class Watch(NoTracker):
-        def step(self, epoch: int, step: int, steps: int) -> None:
+        def on_step(self, epoch: int, step: int, steps: int) -> None:
             modes.add(students[0].network.training)
 
     lab.train(lab.spec(recipe={"epochs": 3}), (Watch(),), students.append)
@@ -298,7 +298,7 @@ def test_a_tie_in_validation_keeps_the_earliest_epoch(
     states: list[str] = []
 
     class Keep(NoTracker):
-        def epoch(self, entry: dict[str, Any]) -> None:
+        def on_epoch(self, entry: dict[str, Any]) -> None:
             states.append(weight_hash(student[0].network.state_dict()))
 
     student: list[Student] = []
@@ -312,10 +312,10 @@ def test_watchers_see_every_step_and_epoch(lab: Lab) -> None:
     seen: list[Any] = []
 
     class Watch(NoTracker):
-        def step(self, epoch: int, step: int, steps: int) -> None:
+        def on_step(self, epoch: int, step: int, steps: int) -> None:
             seen.append((epoch, step, steps))
 
-        def epoch(self, entry: dict[str, Any]) -> None:
+        def on_epoch(self, entry: dict[str, Any]) -> None:
             seen.append(entry["epoch"])
 
     lab.train(lab.spec(), (Watch(),))

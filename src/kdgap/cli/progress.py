@@ -56,11 +56,11 @@ class Bars(NoTracker):
             markup(label), total=None, epoch=f"1/{epochs}", numbers="", start=False
         )
 
-    def start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: dict[str, Any]) -> None:
         """Show the bar."""
         self._progress.start()
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Move the bar."""
         if epoch == step == 1:
             self._progress.start_task(self._task)
@@ -71,11 +71,11 @@ class Bars(NoTracker):
             epoch=f"{epoch}/{self._epochs}",
         )
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         """Show the epoch's numbers."""
         self._progress.update(self._task, numbers=self._summary(entry))
 
-    def finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: dict[str, Any] | None) -> None:
         """Take the bar away."""
         self._progress.stop()
 
@@ -87,11 +87,11 @@ class PlainLines(NoTracker):
         self._epochs, self._label = epochs, label
         self._started = self._said = time.monotonic()
 
-    def start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: dict[str, Any]) -> None:
         """Start the clock."""
         self._started = self._said = time.monotonic()
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         """Say where the run is."""
         now, epoch = time.monotonic(), entry["epoch"]
         if epoch < self._epochs and now - self._said < PLAIN_SECONDS:

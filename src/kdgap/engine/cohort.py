@@ -239,13 +239,13 @@ def _advance(
             pause()
             _guarded(member, partial(member.take_step, images, labels, target, probe=probe))
             for watcher in member.watchers if member.failure is None else ():
-                watcher.step(epoch + 1, step + 1, stream.steps)
+                watcher.on_step(epoch + 1, step + 1, stream.steps)
         due = [member for member in due if member.failure is None]
     for member in due:
         if member.step == stream.steps:
             _guarded(member, partial(member.end_epoch, stream, val, pause))
             for watcher in member.watchers if member.failure is None else ():
-                watcher.epoch(member.history[-1])
+                watcher.on_epoch(member.history[-1])
 
 
 def _seen(teacher: Teacher | None, stream: BatchStream, pixels: Tensor, images: Tensor) -> Tensor:

@@ -10,32 +10,32 @@ if TYPE_CHECKING:
 class Tracker(Protocol):
     """Four calls that a tracker gets, in this order; `epoch` and `step` count from 1."""
 
-    def start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: dict[str, Any]) -> None:
         """A run begins; `run` is what `run.json` holds."""
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A training step is done."""
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         """An epoch is done; `entry` is its line of the history."""
 
-    def finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: dict[str, Any] | None) -> None:
         """The run is over; None means it failed."""
 
 
 class NoTracker:
     """Watches nothing; the base of trackers that need only some of the calls."""
 
-    def start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: dict[str, Any]) -> None:
         """Ignore."""
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Ignore."""
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         """Ignore."""
 
-    def finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: dict[str, Any] | None) -> None:
         """Ignore."""
 
 
@@ -46,7 +46,7 @@ class TensorBoard(NoTracker):
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         """Write one epoch's scalars: `train/...`, `val/...`, `lr`."""
         if self._writer is None:
             # Imported late: it takes a second, which would come before the first step.
@@ -56,7 +56,7 @@ class TensorBoard(NoTracker):
         for name, value in scalars(entry).items():
             self._writer.add_scalar(name, value, entry["epoch"])
 
-    def finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: dict[str, Any] | None) -> None:
         """Flush and close."""
         if self._writer is not None:
             self._writer.close()

@@ -73,10 +73,10 @@ class Attempt:
             }
         )
         for watcher in everyone:
-            watcher.start(header)
+            watcher.on_start(header)
         if run.place.tracker == "tensorboard":
             for entry in self.member.history:
-                tensorboard.epoch(entry)
+                tensorboard.on_epoch(entry)
 
     def _place(self) -> list[int]:
         return list(self.member.place)
@@ -126,7 +126,7 @@ class Attempt:
                 self._fail(member.failure)
         finally:
             for watcher in member.watchers:
-                watcher.finish(results)
+                watcher.on_finish(results)
 
     def _finish(self, open_test: TestDoor) -> dict[str, Any]:
         run, member, path = self.prepared.run, self.member, self.directory.path
@@ -170,7 +170,7 @@ class Attempt:
         with suppress(OSError):
             self.directory.note_attempt({"ended": "stopped", "when": _now(), "at": self._place()})
         for watcher in self.member.watchers:
-            watcher.finish(None)
+            watcher.on_finish(None)
 
 
 def note_failure(directory: RunDirectory, reason: str) -> None:
@@ -255,7 +255,7 @@ class _History(NoTracker):
     def __init__(self, directory: RunDirectory) -> None:
         self._directory = directory
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         self._directory.append_history(entry)
 
 
@@ -269,16 +269,16 @@ class Stopwatch(NoTracker):
         self._epochs: list[float] = []
         self._mark = self._begun
 
-    def start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: dict[str, Any]) -> None:
         """Set-up is over."""
         self._mark = time.perf_counter()
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Note when the first step was done."""
         if self._first_step is None:
             self._first_step = time.perf_counter() - self._begun
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         """Note how long the epoch took."""
         now = time.perf_counter()
         self._epochs.append(round(now - self._mark, 3))

@@ -65,12 +65,12 @@ class _Watch(NoTracker):
         self._live, self._run, self._epochs = live, run, epochs
         self._accuracy: float | None = None
 
-    def step(self, epoch: int, step: int, steps: int) -> None:
+    def on_step(self, epoch: int, step: int, steps: int) -> None:
         about = {"epoch": epoch, "epochs": self._epochs, "step": step, "steps": steps}
         self._live.progress(self._run, {**about, "val_acc": self._accuracy})
 
-    def epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: dict[str, Any]) -> None:
         self._accuracy = entry["val_acc"]
 
-    def finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: dict[str, Any] | None) -> None:
         self._live.over(self._run)
