@@ -7,6 +7,7 @@ import pytest
 
 from kdgap.cli import printing
 from kdgap.cli.verdicts import print_verdicts
+from kdgap.methods import METHODS
 
 
 def entry(method: str, **changes: Any) -> dict[str, Any]:
@@ -15,6 +16,7 @@ def entry(method: str, **changes: Any) -> dict[str, Any]:
         "teacher": "big",
         "student": "little",
         "method": method,
+        "label": METHODS[method].label,
         "tried": 1,
         "n": 5,
         "n_baseline": 5,
