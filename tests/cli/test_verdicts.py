@@ -16,7 +16,7 @@ def entry(method: str, **changes: Any) -> dict[str, Any]:
         "teacher": "big",
         "student": "little",
         "method": method,
-        "label": METHODS[method].label,
+        "label": METHODS[method].label if method in METHODS else method,
         "tried": 1,
         "n": 5,
         "n_baseline": 5,
