@@ -165,3 +165,14 @@ def test_weights_must_fit_name_by_name() -> None:
 def test_costs_in_the_table_are_what_counting_gives(name: str, stem: Any) -> None:
     spec = ModelSpec(name=name, stem=stem)
     assert model_cost(spec, 10, 3, (32, 32)) == count_cost(spec, 10, 3, (32, 32))
+
+
+def test_what_needs_torch_is_offered_by_the_package_too() -> None:
+    from kdgap import models
+    from kdgap.models import build, output
+
+    for name in ("build_model", "load_state", "model_cost"):
+        assert getattr(models, name) is getattr(build, name)
+    assert (models.Network, models.Output) == (output.Network, output.Output)
+    with pytest.raises(AttributeError, match="no attribute 'build_modell'"):
+        _ = models.build_modell
