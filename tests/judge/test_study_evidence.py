@@ -10,6 +10,7 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import study_evidence
+from kdgap.methods import METHODS
 from kdgap.spec import cell_id, run_id, slot_name
 from kdgap.store.preregistration import content_hash
 from kdgap.store.study import PLAN, StudyDirectory
@@ -71,7 +72,7 @@ def study(
         "warnings": ["a warning"],
         "marks": [],
         "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
-        "methods": {"none": {}, "logit": {}},
+        "methods": {name: METHODS[name].about() for name in ("none", "logit")},
         "runs": runs,
     }
     directory = StudyDirectory(tmp_path)
