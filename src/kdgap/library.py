@@ -72,7 +72,8 @@ def import_results(source: str | Path, out: str | Path) -> Evidence:
     Raises:
         BadInputError: nothing was found, or `out` is taken.
     """
-    from kdgap.store.imports.imported import ImportedDirectory, import_runs
+    from kdgap.store.imports.directory import ImportedDirectory
+    from kdgap.store.imports.imported import import_runs
 
     directory = ImportedDirectory(Path(out))
     directory.refuse_other()

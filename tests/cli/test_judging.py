@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kdgap.cli import printing
-from kdgap.store.imports.imported import ImportedDirectory
+from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.study import PLAN
 from tests.store.foreign_files import FIDELITY, PLAIN, history, write
 from tests.store.test_imported import PUBLISHED

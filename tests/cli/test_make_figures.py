@@ -20,7 +20,8 @@ from kdgap.judge.analysis import analyse
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.published import arms_of, gain_figure, seed_gains
 from kdgap.spec.study import Statistics
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from tests.judge.made import evidence, final, pair_of, plain, runs_of
 from tests.report.result_files import SEEDS, write_finals, write_run
 

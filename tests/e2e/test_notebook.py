@@ -12,7 +12,8 @@ from nbclient.exceptions import CellExecutionError
 from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.words import signed
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from tests.report.result_files import write_finals
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "run_experiments.ipynb"

@@ -18,7 +18,8 @@ from kdgap.judge.imported_evidence import imported_evidence
 from kdgap.report.figures.published import convergence_figure, gain_figure
 from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import write_tables
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import ACCURACIES, FINAL, history, write, write_pair
 
 ODD = [

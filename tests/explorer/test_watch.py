@@ -12,7 +12,8 @@ from kdgap.explorer import watch as watching
 from kdgap.explorer.documents import runs_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.explorer.watch import Watch
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import PLAN, StudyDirectory
 from tests.judge.test_study_evidence import BASELINE, METHOD, study

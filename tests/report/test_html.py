@@ -17,7 +17,8 @@ from kdgap.judge.load import load
 from kdgap.report.page.document import report_html
 from kdgap.spec import read_claims
 from kdgap.spec.study import Slot
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.yamlio import load as load_yaml
 from tests.conftest import ROOT, SHARED_DATA
 from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of, tuning

@@ -21,7 +21,8 @@ from kdgap.judge.load import load
 from kdgap.report.tables import files, forms, frames, judged, measured
 from kdgap.report.tables.forms import LATEX_HEAD, Table
 from kdgap.spec.study import ClaimsFile, Slot
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from tests.conftest import SHARED_DATA
 from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE

@@ -10,8 +10,9 @@ import pytest
 
 from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of, imported_evidence
+from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.gate import LARGEST, OddFileError, is_number, read_object, whole
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import FIDELITY, FINAL, findings, history, write, write_pair
 
 ODD = f"{FINAL}/results.json"

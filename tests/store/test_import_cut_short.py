@@ -10,7 +10,8 @@ from kdgap import disk
 from kdgap.disk import Disk
 from kdgap.errors import BadInputError
 from kdgap.files import machine
-from kdgap.store.imports.imported import RUNS, ImportedDirectory, import_runs
+from kdgap.store.imports.directory import RUNS, ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.store.instead import IMPORT
 from tests.store.foreign_files import FINAL, history, write, write_pair
 

@@ -15,8 +15,9 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import decode_text, read_json
 from kdgap.judge.load import load_claims
 from kdgap.report.collect import collect
+from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.gate import OddFileError, read_object
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.imported import import_runs
 from kdgap.study.workspace import open_study
 from tests.store.foreign_files import FIDELITY, FINAL, findings, write
 

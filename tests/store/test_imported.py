@@ -11,7 +11,8 @@ import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.store.imports import found
-from kdgap.store.imports.imported import RUNS, ImportedDirectory, import_runs
+from kdgap.store.imports.directory import RUNS, ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.store.instead import IMPORT
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, SELECT, findings, history, write
 

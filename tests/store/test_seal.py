@@ -10,7 +10,8 @@ import pytest
 from kdgap.errors import StoreDamagedError
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import take
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.store.progress import live, survey
 from kdgap.store.record import RunDirectory
 from kdgap.store.seal import read_sealed, sealed, write_sealed

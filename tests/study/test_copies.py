@@ -26,7 +26,8 @@ from kdgap.running.evaluation import evaluate_weights
 from kdgap.running.single import train_single
 from kdgap.spec import read_flat
 from kdgap.store.flags import copied_flag, copied_marks
-from kdgap.store.imports.imported import ImportedDirectory, import_runs
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.store.reference import export_study
 from tests.study.conftest import Work
 

@@ -71,7 +71,8 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     from kdgap.judge.imported_evidence import evidence_of
     from kdgap.judge.load import load
     from kdgap.leftovers import scratch_prefix
-    from kdgap.store.imports.imported import ImportedDirectory, import_runs
+    from kdgap.store.imports.directory import ImportedDirectory
+    from kdgap.store.imports.imported import import_runs
     from kdgap.store.study import StudyDirectory
 
     doors = "bash tools/run_final.sh"

@@ -61,7 +61,8 @@ def import_(
     """Bring in result files in the reference study's layout; name what is odd about them."""
     from kdgap.cli.printing import print_json, say
     from kdgap.store.imports.bookkeeping import Choices
-    from kdgap.store.imports.imported import ImportedDirectory, import_runs
+    from kdgap.store.imports.directory import ImportedDirectory
+    from kdgap.store.imports.imported import import_runs
 
     name = Path(source.resolve().name.removesuffix(".gz")).stem or "import"
     directory = ImportedDirectory(out or Path("imported") / name)

@@ -11,7 +11,7 @@ from kdgap.explorer.power import power_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.files import entries
 from kdgap.judge.load import GivenClaims
-from kdgap.store.imports.imported import RUNS
+from kdgap.store.imports.directory import RUNS
 from kdgap.store.instead import IMPORT
 from kdgap.store.progress import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN

@@ -7,8 +7,8 @@ from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
 from kdgap.store.flags import chosen_on, copied_marks
-from kdgap.store.imports.foreign import recipe_of
-from kdgap.store.imports.imported import ImportedDirectory
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.recipe import recipe_of
 
 
 def imported_evidence(directory: ImportedDirectory) -> Evidence:

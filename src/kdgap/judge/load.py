@@ -12,7 +12,7 @@ from kdgap.judge.kinds import KINDS
 from kdgap.spec import read_claims
 from kdgap.spec.complaints import Where
 from kdgap.spec.study import Claim, ClaimsFile
-from kdgap.store.imports.imported import ImportedDirectory
+from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.instead import instead
 from kdgap.store.study import StudyDirectory
 

@@ -31,6 +31,7 @@ from kdgap.store.imports.gate import (
     whole,
 )
 from kdgap.store.imports.percent import from_percent
+from kdgap.store.imports.recipe import DIGESTS, OF_ALL
 from kdgap.store.imports.sources import members
 from kdgap.store.instead import own
 
@@ -206,8 +207,6 @@ def _give_fidelity(fidelity: dict[str, Any], owner: ForeignFile | None) -> None:
     owner.fidelity = fidelity
 
 
-_OF_ALL = {"alpha", "temperature", "feat_beta", "feat_norm"}
-"""What the reference says of every run, and means something where its method declares it."""
 # What a file that lacks a key means by it: older files have fewer keys.
 _NEUTRAL = {"no_proj_clip": False, "stem": "cifar", "teacher": None}
 # Keys that joined later are left out at their neutral value: the cells of older files keep their
@@ -234,7 +233,7 @@ def settings_of(
         ValueError: a number is too large, or something is nested too deeply.
     """
     method = results["kd_type"]
-    unused = _OF_ALL.difference(_FIELDS[method]) if method in _FIELDS else ()
+    unused = OF_ALL.difference(_FIELDS[method]) if method in _FIELDS else ()
     said = {key: v for key, v in results.items() if key not in OUTCOMES and key not in unused}
     stated = without(said, is_aside).items()
     kept = {key: _normal(value) for key, value in stated if value is not None or key in _NEUTRAL}
@@ -248,23 +247,6 @@ def settings_of(
         if key in _LATER and kept[key] == usual:
             del kept[key]
     return kept
-
-
-_DIGESTS = {"method_parameters", "teacher_weight_hash", "cell", "settings"}
-OF_METHOD = {"teacher", "kd_type", "no_proj_clip", "clip_scope"} | _DIGESTS | _OF_ALL
-"""What a method changes; the rest of a run's settings is the recipe it shares with its baseline."""
-
-
-def recipe_of(settings: dict[str, Any], further: Collection[str] = ()) -> dict[str, Any]:
-    """Return the settings that a method's run shares with the run it is compared with.
-
-    Args:
-        settings: a run's.
-        further: more hyper-parameters of the methods that the run is seen beside.
-    """
-    return {
-        key: value for key, value in settings.items() if key not in OF_METHOD and key not in further
-    }
 
 
 def _normal(value: Any, depth: int = 0) -> Any:
@@ -321,7 +303,7 @@ def axes_of(group: Iterable[tuple[int, dict[str, Any]]]) -> set[str]:
         for key in first.keys() | other.keys()
         if first.get(key) != other.get(key)
     }
-    return differ - _DIGESTS
+    return differ - DIGESTS
 
 
 def same_history(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
 from kdgap.store.imports.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
-from kdgap.store.imports.foreign import recipe_of
+from kdgap.store.imports.recipe import recipe_of
 from kdgap.store.imports.roles import Finding, ImportedRun
 
 # What tells two configurations of one slot apart, where both say it, besides hyper-parameters; the

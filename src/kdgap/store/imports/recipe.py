@@ -1,0 +1,22 @@
+"""What an imported run shares with the run that it is compared with: its recipe."""
+
+from collections.abc import Collection
+from typing import Any
+
+OF_ALL = {"alpha", "temperature", "feat_beta", "feat_norm"}
+"""What the reference says of every run, and means something where its method declares it."""
+DIGESTS = {"method_parameters", "teacher_weight_hash", "cell", "settings"}
+OF_METHOD = {"teacher", "kd_type", "no_proj_clip", "clip_scope"} | DIGESTS | OF_ALL
+"""What a method changes; the rest of a run's settings is the recipe it shares with its baseline."""
+
+
+def recipe_of(settings: dict[str, Any], further: Collection[str] = ()) -> dict[str, Any]:
+    """Return the settings that a method's run shares with the run it is compared with.
+
+    Args:
+        settings: a run's.
+        further: more hyper-parameters of the methods that the run is seen beside.
+    """
+    return {
+        key: value for key, value in settings.items() if key not in OF_METHOD and key not in further
+    }
