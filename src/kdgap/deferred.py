@@ -22,6 +22,8 @@ else:
             self._name = name
 
         def __getattr__(self, attribute: str) -> Any:
+            if attribute == "_name":  # of a copy that is being made
+                raise AttributeError(attribute)
             return getattr(import_module(self._name), attribute)
 
     torch, nn, F = _Deferred("torch"), _Deferred("torch.nn"), _Deferred("torch.nn.functional")

@@ -347,5 +347,7 @@ def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
     few = looks({"methods": {"logit": logit}, "gains": []})
     many = looks({"methods": {"new": {}, "feature": feature, "logit": logit}, "gains": []})
     assert few["logit"] == many["logit"]
+    old = looks({"methods": {"none": {}, "logit": {}}, "gains": []})  # of an earlier kdgap
+    assert old["none"] == many["none"]
     colours = [look.colour for look in many.values()]
     assert len(set(colours)) == len(colours) == 4

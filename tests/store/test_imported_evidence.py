@@ -6,7 +6,7 @@ import pytest
 
 from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
-from kdgap.report.collect import collect
+from kdgap.report.collect import best_configurations, collect
 from kdgap.store.flags import TEST_CHOSEN
 from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import FINAL, history, write
@@ -139,3 +139,70 @@ def test_the_collector_names_parameters_that_are_words(tmp_path: Path) -> None:
         write(tmp_path, f"x/seed{seed}", kd_type="feature", seed=seed, feat_norm="teacher_std")
     groups, _ = collect(tmp_path)
     assert "feat_norm teacher_std" in groups[0].title
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"precision": "bf16"}, {"limit": 500}, {"data": "cifar100"}, {"smoke": True}],
+    ids=lambda value: next(iter(value)),
+)
+def test_what_every_file_says_by_leaving_it_out_is_recipe(
+    own: dict[str, object], tmp_path: Path
+) -> None:
+    """It was tried once at the usual value and once not; finals have it, and baselines do not."""
+    for name, further in (("usual", {}), ("other", own)):
+        write(tmp_path, f"runs/select/p/logit/{name}/seed9", seed=9, **further)
+    for seed in range(2):
+        write(tmp_path, f"runs/final/p_logit/seed{seed}", seed=seed, **own)
+        write(tmp_path, f"runs/final/plain/seed{seed}", seed=seed, history=history(0.4 + seed / 50),
+              kd_type="none", teacher=None)  # fmt: skip
+    about, runs = import_runs(tmp_path, "x")
+    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
+    assert gain["gain_pp"] is None
+    assert any(
+        one["text"].startswith("a method and its baseline that") for one in about["findings"]
+    )
+
+
+def test_a_method_that_names_a_parameter_as_the_recipe_does_keeps_the_recipe(
+    tmp_path: Path,
+) -> None:
+    for seed in range(2):
+        write(tmp_path, f"runs/final/p_ema/seed{seed}", kd_type="ema", seed=seed, momentum=0.9,
+              method_parameters={"momentum": 0.99})  # fmt: skip
+        write(tmp_path, f"runs/final/plain/seed{seed}", seed=seed, history=history(0.4 + seed / 50),
+              kd_type="none", teacher=None, momentum=0.0)  # fmt: skip
+    (gain,) = analyse(evidence_of(*import_runs(tmp_path, "x"), "x"))["gains"]
+    assert gain["gain_pp"] is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "{oops",
+        "{}",
+        "[1]",
+        {"temperature": None},
+        {"alpha": "auto"},
+        {"alpha": [1]},
+        {"beta": True},
+    ],
+    ids=str,
+)
+def test_odd_parameters_of_a_method_end_no_import(said: object, tmp_path: Path) -> None:
+    for role in ("select/p/logit/c0", "final/p_logit"):
+        for method in ("logit", "theirs"):
+            write(tmp_path, f"runs/{role}_{method}/seed0", kd_type=method, seed=0,
+                  method_parameters=said, without=("alpha", "temperature"))  # fmt: skip
+    _, runs = import_runs(tmp_path, "x")
+    assert len(runs) == 2  # each stands in two folders
+    groups, _ = collect(tmp_path)
+    assert all(group.title for group in groups)
+
+
+def test_configurations_of_words_and_of_numbers_are_put_in_order(tmp_path: Path) -> None:
+    write(tmp_path, "x/0", kd_type="feature", feat_norm="teacher_std", without=("feat_beta",))
+    write(tmp_path, "x/1", kd_type="feature")
+    write(tmp_path, "x/2", kd_type="theirs", method_parameters={"alpha": 0.5, "kind": "x"})
+    groups, _ = collect(tmp_path)
+    assert best_configurations(groups)

@@ -8,7 +8,7 @@ from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
 from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.directory import ImportedDirectory
-from kdgap.store.imports.recipe import recipe_of
+from kdgap.store.imports.recipe import order_of, recipe_of
 
 
 def imported_evidence(directory: ImportedDirectory) -> Evidence:
@@ -106,7 +106,7 @@ def _tunings(runs: Iterable[Run], chosen: Literal["val", "test"]) -> Iterable[Tu
             elif slot.role == "final" and run.parameters not in finals.setdefault(key, []):
                 finals[key].append(run.parameters)
     for key, cells in sorted(grids.items()):
-        tried = sorted(cells.values(), key=lambda members: _order(members[0].parameters))
+        tried = sorted(cells.values(), key=lambda members: order_of(members[0].parameters))
         used = finals.get(key, [])
         yield Tuning(
             *key,
@@ -123,14 +123,6 @@ def _tunings(runs: Iterable[Run], chosen: Literal["val", "test"]) -> Iterable[Tu
             split=chosen,
             metric="best_val_acc",
         )
-
-
-def _order(parameters: dict[str, Any]) -> list[tuple[bool, float, str]]:
-    """Return what configurations are put in order by: numbers by size, then words."""
-    return [
-        (False, value, "") if isinstance(value, int | float) else (True, 0.0, str(value))
-        for value in parameters.values()
-    ]
 
 
 def _mean_validation(runs: list[Run]) -> float | None:

@@ -14,7 +14,7 @@ from pydantic import create_model
 from kdgap.data import DATASETS
 from kdgap.errors import BadInputError
 from kdgap.methods import METHODS
-from kdgap.methods.method import field_types, hyperparameter_types
+from kdgap.methods.method import field_types, flat_fields, hyperparameter_types
 from kdgap.models import MODELS
 from kdgap.spec.complaints import Where
 from kdgap.spec.flat import FlatConfig
@@ -41,7 +41,10 @@ def check_flat(config: FlatConfig, places: Callable[[str], str]) -> None:
     build(Placement, _given(config, _PLACE), places, ())
     data = {"name": config.data, "val_size": 1}  # where the data set says how many
     build(DataSpec, data | _given(config, tuple(DataSpec.model_fields)[1:]), places, ())
-    _check_values(config.hyperparameters, hyperparameter_types(), places)
+    own = METHODS[config.kd_type]  # of others' hyper-parameters only this is asked: can they be?
+    fields = field_types(own)
+    types = {key: fields[name] for key, name in flat_fields(own).items()}
+    _check_values(config.hyperparameters, hyperparameter_types() | types, places)
 
 
 def check_study(study: StudySpec, where: Where) -> None:

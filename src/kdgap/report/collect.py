@@ -15,6 +15,7 @@ from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.imports.found import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import OddFileError, read_finite
+from kdgap.store.imports.recipe import order_of
 from kdgap.store.imports.sources import members
 
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
@@ -138,7 +139,7 @@ def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
     """
     candidates: dict[str, list[Group]] = {}
     # A tie goes to the first in the order of the values, which is that of the reference's grids.
-    for group in sorted(groups, key=lambda g: tuple(hyperparameters(g.key).values())):
+    for group in sorted(groups, key=lambda g: order_of(hyperparameters(g.key))):
         key = group.key
         if key["kd_type"] != "none" and key.get("teacher"):
             name = f"{key['teacher']}_to_{model_text(key)}_{key['kd_type']}"

@@ -161,15 +161,19 @@ def parameters_text(parameters: dict[str, Any]) -> str:
     """Return a configuration as the reference names its folders, such as `a0.5_t4`."""
     parts = []
     if "alpha" in parameters:
-        parts.append(f"a{parameters['alpha']:g}")
+        parts.append(f"a{_short(parameters['alpha'])}")
     if "temperature" in parameters:
-        parts.append(f"t{parameters['temperature']:g}")
+        parts.append(f"t{_short(parameters['temperature'])}")
     usual = {"alpha", "temperature"}
     defaults = {"beta": 0.5, "norm": "none"}  # the reference's, which its folder names leave out
     for key, value in parameters.items():
         if key not in usual and defaults.get(key) != value:
             parts.append(f"{key}{value:g}" if isinstance(value, float) else f"{key}-{value}")
     return "_".join(parts) or "default"
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _drop_stale(target: Path, study: str, written: set[Path]) -> None:

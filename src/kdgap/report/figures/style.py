@@ -79,7 +79,8 @@ class Look:
 
 def looks(analysis: dict[str, Any]) -> dict[str, Look]:
     """Return how each method is drawn; the same in every figure of an analysis."""
-    known = {"none": {"colour": 0}} | analysis["methods"]
+    known = {"none": {}} | analysis["methods"]
+    known["none"] = {"colour": 0, **known["none"]}
     names = dict.fromkeys([*known, *(gain["method"] for gain in analysis["gains"])])
     declared = {name: known.get(name, {}).get("colour") for name in names}
     places = {name: place for name, place in declared.items() if place is not None}

@@ -7,6 +7,7 @@ unlike its neighbours is named with the reason, and never averaged in silence.
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -216,6 +217,9 @@ _LATER: dict[str, Any] = {
     "clip_scope": "all",
 }  # fmt: skip
 
+ALWAYS_SAID = {*_NEUTRAL, *_LATER}
+"""What every file says, if only by leaving it out: no hyper-parameter of a method."""
+
 
 def settings_of(
     results: dict[str, Any], is_aside: Callable[[str], bool] = is_bookkeeping
@@ -272,10 +276,8 @@ def hyperparameters(settings: dict[str, Any], axes: Collection[str] = ()) -> dic
         axes: further keys in which the configurations that were tried of its method differ.
     """
     method = settings["kd_type"]
-    own = settings.get("method_parameters")  # of a study of ours, which says all of them
-    said = parse_json(own) if isinstance(own, str) and own.startswith("{") else {}
     flat = {name: key for key, name in _FIELDS.get(method, {}).items()}
-    said = {flat.get(name, name): _normal(value) for name, value in said.items()}
+    said = {flat.get(name, name): v for name, v in _said(settings).items() if _is_value(v)}
     found = {key: settings.get(key, said.get(key)) for key in _FIELDS.get(method, ())}
     found = {key: value for key, value in found.items() if _is_value(value)}
     found |= {key: said[key] for key in sorted(said.keys() - found.keys())}
@@ -283,8 +285,23 @@ def hyperparameters(settings: dict[str, Any], axes: Collection[str] = ()) -> dic
     return {k: canonical_json(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
+def _said(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the `method_parameters` of a study of ours, which says all of them."""
+    text = settings.get("method_parameters")
+    with suppress(ValueError, RecursionError):
+        said = parse_json(text) if isinstance(text, str) else None
+        if isinstance(said, dict):
+            return {name: _normal(value) for name, value in said.items()}
+    return {}
+
+
 def _is_value(value: Any) -> bool:
     return isinstance(value, str) or is_number(value)
+
+
+def declared_keys(method: str) -> Collection[str]:
+    """Return the flat keys that a method of ours declares; none of another's."""
+    return _FIELDS.get(method, {}).keys()
 
 
 def axes_of(group: Iterable[tuple[int, dict[str, Any]]]) -> set[str]:

@@ -20,3 +20,11 @@ def recipe_of(settings: dict[str, Any], further: Collection[str] = ()) -> dict[s
     return {
         key: value for key, value in settings.items() if key not in OF_METHOD and key not in further
     }
+
+
+def order_of(parameters: dict[str, Any]) -> list[tuple[bool, float, str]]:
+    """Return what configurations are put in order by: numbers by size, then words."""
+    return [
+        (False, value, "") if isinstance(value, int | float) else (True, 0.0, str(value))
+        for value in parameters.values()
+    ]

@@ -7,7 +7,14 @@ from typing import Any
 from kdgap.models import MODELS
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
-from kdgap.store.imports.foreign import ForeignFile, axes_of, hyperparameters, model_text
+from kdgap.store.imports.foreign import (
+    ALWAYS_SAID,
+    ForeignFile,
+    axes_of,
+    declared_keys,
+    hyperparameters,
+    model_text,
+)
 from kdgap.store.reference import parameters_text
 
 _ROLES = {
@@ -124,11 +131,13 @@ def place(runs: list[ImportedRun], source: str, findings: list[Finding]) -> dict
         run.add_slot(Slot(role, given, _student(run.settings), method, variant))
     plain = [run.settings for run in runs if run.settings["kd_type"] == "none"]
     said = {key for settings in plain for key, value in settings.items() if value is not None}
+    said |= ALWAYS_SAID
     own: dict[str, dict[str, None]] = {}
     for run in runs:
         method = run.settings["kd_type"]
-        declared = hyperparameters(run.settings)
-        kept = (key for key in run.parameters if key in declared or key not in said)
+        tried = (key for key in run.parameters if key in run.settings and key not in said)
+        kept = [key for key in run.parameters if key in declared_keys(method)]
+        kept += [key for key in tried if key not in kept]
         own.setdefault(method, {}).update(dict.fromkeys(kept))
     return {method: list(keys) for method, keys in sorted(own.items())}
 
