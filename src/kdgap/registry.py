@@ -1,6 +1,8 @@
 """One small typed registry: a name stands for a thing, and a misspelt name gets the nearest one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Generic, TypeVar
 
 from kdgap.errors import BadInputError, nearest
@@ -48,3 +50,15 @@ class Registry(Generic[T]):
     def items(self) -> list[tuple[str, T]]:
         """Return all (name, entry) pairs in order of registration."""
         return list(self._entries.items())
+
+
+def read_folder(package: str, path: Iterable[str]) -> None:
+    """Import every module of a package, so that a new file there is a new entry of a registry.
+
+    Args:
+        package: its name.
+        path: its `__path__`. Packages within it are left alone.
+    """
+    for module in iter_modules(path):
+        if not module.ispkg:
+            import_module(f"{package}.{module.name}")

@@ -3,13 +3,9 @@
 Every module of this folder is read when the package is, so a new file is a new method.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from kdgap.methods.method import METHODS, Method, Term, build_method, hyperparameter_names
+from kdgap.registry import read_folder
 
-for _module in iter_modules(__path__):
-    if not _module.ispkg:
-        import_module(f"{__name__}.{_module.name}")
+read_folder(__name__, __path__)
 
 __all__ = ["METHODS", "Method", "Term", "build_method", "hyperparameter_names"]

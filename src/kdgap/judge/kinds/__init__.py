@@ -3,12 +3,9 @@
 Every module of this folder is read when the package is, so a new file is a new kind.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from kdgap.judge.kinds.kind import KINDS, ClaimKind, kind_of
+from kdgap.registry import read_folder
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+read_folder(__name__, __path__)
 
 __all__ = ["KINDS", "ClaimKind", "kind_of"]

@@ -3,8 +3,6 @@
 Every module of this folder is read when the package is, so a new file is a new family.
 """
 
-from importlib import import_module
-from pkgutil import iter_modules
+from kdgap.registry import read_folder
 
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+read_folder(__name__, __path__)
