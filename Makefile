@@ -58,7 +58,7 @@ test-browser: $(READY)
 	    || { echo "make test-browser needs Chromium: install the package chromium" >&2; exit 2; }
 	$(BIN)/pytest -m browser -n $(JOBS) --dist loadfile
 
-# Of a whole study and a report every EVERY-th call fails, of the other commands every one.
+# Of a whole study every EVERY-th call fails, of the other commands every one.
 EVERY ?= 20
 faults: $(READY)
 	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal

@@ -38,7 +38,7 @@ class Command:
         words: the command.
         make: makes the folder that it begins with.
         repair: what a user gives after exit code 3 or 4.
-        slow: whether one trial takes seconds, so that not every call of it is tried.
+        slow: whether it has so many calls that `make faults` tries only a part of them.
     """
 
     words: list[str]
@@ -106,7 +106,7 @@ COMMANDS = {
         ["convert", "weights.pth", "--model", "resnet8", "--width", "0.0625", "--out",
          "weights.safetensors"], _checkpoint),
     "analyze": Command(["analyze", "runs/small"], _judged),
-    "report": Command(["report", "runs/small", "--figures", "figures"], _judged, slow=True),
+    "report": Command(["report", "runs/small", "--figures", "figures"], _judged),
     "export": Command(["explore", "runs/small", "--export", "page"], _finished),
     "clean": Command(_CLEAN, _stale),
 }  # fmt: skip

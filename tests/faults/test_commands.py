@@ -4,15 +4,15 @@ For each command the N-th call fails, N = 1, 2, … to its last one, with each f
 Then: an exit code of the README's table and one line of error, nothing unsaid, and the same command
 without faults ends in the bytes of a run that never failed, with nothing left over.
 
-`make faults` tries all calls (of `run` and `report` every `KDGAP_FAULTS_EVERY`-th) and prints the
-figures; `make test` tries a few of each.
+`make faults` tries all calls, of `run` every `KDGAP_FAULTS_EVERY`-th, and prints the figures;
+`make test` tries a few of each.
 """
 
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import cache
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.faults.trial import Bench, Server, server
 
 FAULTS = [*APPLIES, FULL]
 EVERY = int(os.environ.get("KDGAP_FAULTS_EVERY", "1"))
-"""Of commands whose trials take seconds, only every n-th call is tried."""
+"""Of commands whose trials take long, only every n-th call is tried."""
 FEW = ("ENOSPC", "EIO", "power")
 """What `make test` tries on those."""
 
@@ -33,23 +33,29 @@ def served() -> Iterator[Server]:
         yield one
 
 
-def _bench(name: str, folder: Path, served: Server) -> Bench:
-    command = COMMANDS[name]
-    start = folder / "start"
-    start.mkdir()
-    command.make(start, served)
-    return Bench(served, folder / "trials", start, command.words, command.repair)
+@pytest.fixture(scope="module")
+def bench(served: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
+    """One for each command, so that no fault tries again what came of another."""
+
+    @cache
+    def make(name: str) -> Bench:
+        command, folder = COMMANDS[name], tmp_path_factory.mktemp(name)
+        start = folder / "start"
+        start.mkdir()
+        command.make(start, served)
+        return Bench(served, folder / "trials", start, command.words, command.repair)
+
+    return make
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_few_faults_of_each_kind(name: str, tmp_path: Path, served: Server) -> None:
-    bench = _bench(name, tmp_path, served)
-    wrong = []
+def test_a_few_faults_of_each_kind(name: str, bench: Callable[[str], Bench]) -> None:
+    tried, wrong = bench(name), []
     for number, fault in enumerate(FEW if COMMANDS[name].slow else FAULTS):
-        points = bench.points(fault)
+        points = tried.points(fault)
         # Another place for each fault, and never the same ones as the commands' first calls.
         at = points[len(points) * (number + 1) // (len(FAULTS) + 1)]
-        wrong.append(bench.try_fault(fault, at))
+        wrong.append(tried.try_fault(fault, at))
     assert [text for text in wrong if text] == []
 
 
@@ -57,13 +63,12 @@ def test_a_few_faults_of_each_kind(name: str, tmp_path: Path, served: Server) ->
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_call_fails_once(
-    name: str, fault: str, tmp_path: Path, served: Server, figures: Callable[[str], None]
+    name: str, fault: str, bench: Callable[[str], Bench], figures: Callable[[str], None]
 ) -> None:
     began = time.monotonic()
-    bench = _bench(name, tmp_path, served)
     every = EVERY if COMMANDS[name].slow else 1
-    tried = bench.points(fault)[::every]
-    wrong = [text for at in tried if (text := bench.try_fault(fault, at))]
+    tried = bench(name).points(fault)[::every]
+    wrong = [text for at in tried if (text := bench(name).try_fault(fault, at))]
     silent = sum("silent" in text for text in wrong)
     kinds = Counter(text.partition(": ")[2][:60] for text in wrong)
     figures(

@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -51,6 +51,7 @@ class Supervisor:
         self._workers: dict[int, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
         self._last_words: dict[int, str] = {}
+        self._silent = threading.Event()
         self._fruitless = 0
         self._began = 0
         self._stop: int | None = None
@@ -76,7 +77,9 @@ class Supervisor:
             for index in range(len(self._devices)):
                 self._start(index)
             while self._workers:
-                time.sleep(POLL_SECONDS)
+                # A worker whose stderr has closed is about to end: no need to wait for the clock.
+                if self._silent.wait(POLL_SECONDS):
+                    self._silent.clear()
                 self._tell()
                 for index, worker in list(self._workers.items()):
                     ended = worker.poll()
@@ -150,6 +153,9 @@ class Supervisor:
                     self._last_words[index] = text.removeprefix("error: ")
                 elif text:
                     self._say(text)
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(POLL_SECONDS)
+        self._silent.set()
 
     def _words(self, index: int) -> str:
         for reader in self._readers:
