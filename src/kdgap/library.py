@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
 from kdgap.registry import Registry
 from kdgap.spec.study import ClaimsFile
@@ -85,7 +86,7 @@ def analyse(
     evidence: Evidence,
     claims: str | Path | ClaimsFile | None = None,
     smallest_effect_pp: float | None = None,
-) -> dict[str, Any]:
+) -> Analysis:
     """Judge gains and claims; `docs/statistics.md` says what each field is.
 
     Args:
@@ -97,8 +98,8 @@ def analyse(
     Raises:
         BadInputError: nothing can be judged yet, or a claim names what is not there.
     """
-    from kdgap.judge.analysis import analyse as judge
-    from kdgap.judge.analysis import judged_by, with_claims
+    from kdgap.judge.judging import analyse as judge
+    from kdgap.judge.judging import judged_by, with_claims
     from kdgap.judge.load import load_claims
 
     if isinstance(claims, ClaimsFile):
@@ -118,14 +119,14 @@ def runs_frame(evidence: Evidence) -> "DataFrame":
     return frames.runs_frame(evidence)
 
 
-def gains_frame(analysis: dict[str, Any]) -> "DataFrame":
+def gains_frame(analysis: Analysis) -> "DataFrame":
     """Return one row a gain, in percentage points; needs the extra `notebook`."""
     from kdgap.report.tables import frames
 
     return frames.gains_frame(analysis)
 
 
-def fidelity_frame(analysis: dict[str, Any]) -> "DataFrame":
+def fidelity_frame(analysis: Analysis) -> "DataFrame":
     """Return how closely students follow their teachers, one row a gain that recorded it."""
     from kdgap.report.tables.frames import frame_of
     from kdgap.report.tables.measured import fidelity
@@ -133,7 +134,7 @@ def fidelity_frame(analysis: dict[str, Any]) -> "DataFrame":
     return frame_of(fidelity(analysis))
 
 
-def figures(evidence: Evidence, analysis: dict[str, Any]) -> "Iterator[tuple[str, Figure]]":
+def figures(evidence: Evidence, analysis: Analysis) -> "Iterator[tuple[str, Figure]]":
     """Yield name and figure of everything that the runs recorded, such as `gains` and `seeds`."""
     from kdgap.report.figures.files import all_figures
 

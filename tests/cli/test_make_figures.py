@@ -16,13 +16,12 @@ from PIL import Image
 
 from kdgap.cli.figures import figures_app, read_runs, refuse_missing
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import analyse
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.published import arms_of, gain_figure, seed_gains
 from kdgap.spec.study import Statistics
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import evidence, final, pair_of, plain, runs_of
+from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of
 from tests.report.result_files import SEEDS, write_finals, write_run
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -187,10 +186,10 @@ def test_a_failed_seed_is_named(runs: Path, figures_door: Command) -> None:
 def test_the_points_average_to_the_gain(test: Any) -> None:
     made = pair_of(BASELINE, [95.2, None, 95.0, 95.3, 95.1], statistics=Statistics(test=test))
     analysis = analyse(made)
-    (gain,) = analysis["gains"]
+    (gain,) = analysis.gains
     seeds = seed_gains(gain, made, analysis)
     assert list(seeds) == [0, 2, 3, 4]
-    assert sum(seeds.values()) / 4 == pytest.approx(gain["gain_pp"])
+    assert sum(seeds.values()) / 4 == pytest.approx(gain.gain_pp)
     assert arms_of(made, analysis)[-1] == ("big → little", "Logit-KD", 4, "0, 2, 3, 4")
 
 
@@ -198,7 +197,8 @@ def test_the_points_average_to_the_gain(test: Any) -> None:
 def test_only_a_corrected_result_gets_a_star(p_holm: float) -> None:
     made = pair_of(BASELINE, METHOD)
     analysis = analyse(made)
-    analysis["gains"][0] |= {"p": 0.001, "p_holm": p_holm}
+    gain = replace(analysis.gains[0], p=0.001, p_holm=p_holm)
+    analysis = replace(analysis, gains=(gain,))
     figure = gain_figure(made, analysis)
     (axes,) = figure.axes
     marks = [text for text in axes.texts if text.get_text() == "*"]

@@ -1,6 +1,7 @@
 """Verdicts on a terminal: every line of a small hand-made analysis, wide and narrow."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,6 +99,13 @@ def analysis(*gains: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return known | changes
 
 
+def _as_objects(value: Any) -> Any:
+    """Return dictionaries as objects with attributes, as an analysis has them."""
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: _as_objects(one) for key, one in value.items()})
+    return [_as_objects(one) for one in value] if isinstance(value, list) else value
+
+
 @pytest.fixture
 def printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -106,7 +114,7 @@ def printed(
 
     def show(made: dict[str, Any], columns: int = 120, **asked: Any) -> tuple[list[str], list[str]]:
         monkeypatch.setattr(printing.out, "width", columns)
-        print_verdicts(made, **asked)
+        print_verdicts(_as_objects(made), **asked)
         said = capsys.readouterr()
         out, err = ([line.rstrip() for line in text.splitlines()] for text in (said.out, said.err))
         return out, err

@@ -9,11 +9,11 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.words import signed
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.report.result_files import write_finals
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "run_experiments.ipynb"
@@ -61,12 +61,12 @@ def test_it_says_what_the_analysis_says(
     monkeypatch.setenv("KDGAP_RESULTS", str(tmp_path / "files"))
     text, types = outputs(executed(tmp_path))
 
-    assert len(analysis["gains"]) == 2
-    for gain in analysis["gains"]:
-        assert text.count(gain["sentence"]) == 2  # of the study, and of the files imported anew
-        assert signed(gain["gain_pp"]) in text
-        assert f"{gain['gain_pp']:.3f}" in text  # the frame
-        assert f"{gain['slot']}: {gain['mean_pp']:.2f} ± {gain['std_pp']:.2f} %, n = 4" in text
+    assert len(analysis.gains) == 2
+    for gain in analysis.gains:
+        assert text.count(gain.sentence) == 2  # of the study, and of the files imported anew
+        assert signed(gain.gain_pp) in text
+        assert f"{gain.gain_pp:.3f}" in text  # the frame
+        assert f"{gain.slot}: {gain.mean_pp:.2f} ± {gain.std_pp:.2f} %, n = 4" in text
     assert types.count("image/png") == 4
     assert types.count("text/html") == 3  # the frames of gains, fidelity and the own aggregation
     assert "12 runs, " in text

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from kdgap.errors import KdgapError
 from kdgap.files import json_text
-from kdgap.judge.analysis import analyse
+from kdgap.judge.document import to_json
 from kdgap.judge.imported_evidence import imported_evidence
 from kdgap.report.figures.published import convergence_figure, gain_figure
 from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import write_tables
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import ACCURACIES, FINAL, history, write, write_pair
 
 ODD = [
@@ -67,7 +68,7 @@ def mutate(path: Path, data: st.DataObject) -> None:
     path.write_text(json.dumps(content))
 
 
-def shown(folder: Path) -> tuple[ImportedDirectory, dict[str, Any], str]:
+def shown(folder: Path) -> tuple[ImportedDirectory, Any, str]:
     """Import, judge and show what is in a folder, by way of the disk."""
     out = ImportedDirectory(folder / "out")
     about, lines = import_runs(folder / "theirs", "x")
@@ -75,7 +76,7 @@ def shown(folder: Path) -> tuple[ImportedDirectory, dict[str, Any], str]:
     assert len({line["id"] for line in lines}) == len(lines)
     found = imported_evidence(out)
     analysis = analyse(found)
-    json_text(analysis).encode()
+    json_text(to_json(analysis)).encode()
     page = report_html(found, analysis)
     write_tables(found, analysis, folder / "tables")
     missing = ("", "no gain has a value", "no history has validation accuracies")
@@ -139,7 +140,7 @@ def test_every_odd_value_at_once_leaves_the_good_files_alone(tmp_path: Path) -> 
         (epochs[0] if key == "val_acc" else changes)[key] = value
         write(tmp_path / "theirs", f"runs/final/odd/seed{seed}", **changes)
     out, analysis, page = shown(tmp_path)
-    assert any({0, 1, 2} <= set(gain["seeds"][0]) for gain in analysis["gains"])
+    assert any({0, 1, 2} <= set(gain.seeds[0]) for gain in analysis.gains)
     kinds = {finding["kind"] for finding in out.read()[0]["findings"]}
     assert {"unreadable", "failed", "contradiction", "split"} <= kinds
     assert "final/odd/seed" in page

@@ -9,10 +9,9 @@ import pytest
 from kdgap.explorer.documents import arm_document, runs_document, study_document
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.judge.analysis import analyse
 from kdgap.judge.evidence import Run
 from kdgap.spec.study import Slot, Statistics
-from tests.judge.made import Values, evidence, final, plain, runs_of, tuning
+from tests.judge.made import Values, analyse, evidence, final, plain, runs_of, tuning
 
 
 def snapshot_of(runs: list[Run], **changes: Any) -> Snapshot:

@@ -15,13 +15,13 @@ from kdgap.explorer.judged import compare_document
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.explorer.watch import Watch, as_json
-from kdgap.judge.analysis import analyse
+from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Run
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
 from kdgap.spec.study import Slot
 from kdgap.store.study import StudyDirectory
-from tests.judge.made import evidence, final, plain, runs_of
+from tests.judge.made import analyse, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_the_study_is_what_the_analysis_says(path: Path) -> None:
     document = study_document(take(path))
-    assert document["analysis"] == analyse(load(path))
+    assert document["analysis"] == to_json(analyse(load(path)))
     assert sum(document["states"].values()) == len(load(path).runs)
     json.dumps(document, allow_nan=False)
 

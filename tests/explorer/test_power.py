@@ -7,10 +7,9 @@ from scipy import stats
 
 from kdgap.explorer.power import SEEDS, Question, claim_questions, power_document
 from kdgap.explorer.snapshot import Snapshot, take
-from kdgap.judge.analysis import analyse
 from kdgap.judge.evidence import Evidence
 from kdgap.spec.study import Statistics
-from tests.judge.made import claim, evidence, final, plain, runs_of
+from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 TWO = ((1.0, -1.0), (0.2, 0.1))
@@ -52,18 +51,20 @@ def test_what_was_seen_and_what_is_needed_agree(tmp_path: Path) -> None:
     snapshot = take(study(tmp_path / "study", BASELINE, METHOD).path)
     assert snapshot.analysis is not None
     document = power_document(snapshot)
-    settings = snapshot.analysis["settings"]
+    settings = snapshot.analysis.settings
     kinds = [entry["kind"] for entry in document["entries"]]
     assert set(kinds) == {"claim", "gain"}
     for entry in document["entries"]:
-        source = snapshot.analysis["gains" if entry["kind"] == "gain" else "contrasts"]
-        key = "seeds_needed" if entry["kind"] == "gain" else "seeds_needed_claim"
-        assert entry["needed"] == source[entry["index"]][key]
+        if entry["kind"] == "gain":
+            assert entry["needed"] == snapshot.analysis.gains[entry["index"]].seeds_needed
+        else:
+            claimed = snapshot.analysis.contrasts[entry["index"]]
+            assert entry["needed"] == claimed.seeds_needed_claim
         for n, power, smallest in zip(
             document["seeds"], entry["power"], entry["smallest"], strict=True
         ):
-            assert (power >= settings["power"]) == (n >= entry["needed"])
-            assert (smallest <= settings["smallest_effect_pp"]) == (n >= entry["needed"])
+            assert (power >= settings.power) == (n >= entry["needed"])
+            assert (smallest <= settings.smallest_effect_pp) == (n >= entry["needed"])
 
 
 def two_methods(margin: float = 1) -> Evidence:
@@ -94,20 +95,21 @@ def test_a_claim_needs_the_seeds_that_its_own_test_needs() -> None:
     made = two_methods()
     snapshot = Snapshot(Path("made"), made, analyse(made))
     assert snapshot.analysis is not None
-    contrasts = snapshot.analysis["contrasts"]
+    contrasts = snapshot.analysis.contrasts
     for contrast, question in zip(contrasts, claim_questions(snapshot.context), strict=True):
         assert question is not None
-        needed, target = contrast["seeds_needed_claim"], made.statistics.power
+        needed, target = contrast.seeds_needed_claim, made.statistics.power
+        assert needed is not None
         assert question.power(1, needed) >= target
         assert needed == 2 or question.power(1, needed - 1) < target
 
 
 def test_a_claim_is_established_by_the_p_that_is_shown() -> None:
-    contrasts = analyse(two_methods())["contrasts"]
+    contrasts = analyse(two_methods()).contrasts
     more = contrasts[0]
     # Its difference is found alone, and not in the family of differences; among the claims it is.
-    assert more["p_holm"] > 0.05 > more["p_claim_holm"]
-    assert (more["verdict"], more["outcome"]) == ("equivalent", "established")
-    assert f"Holm p = {more['p_claim_holm']:.3f}; real, but smaller than 1 pp" in more["sentence"]
+    assert more.p_holm > 0.05 > more.p_claim_holm
+    assert (more.verdict, more.outcome) == ("equivalent", "established")
+    assert f"Holm p = {more.p_claim_holm:.3f}; real, but smaller than 1 pp" in more.sentence
     for contrast in contrasts:
-        assert (contrast["outcome"] == "established") == (contrast["p_claim_holm"] <= 0.05)
+        assert (contrast.outcome == "established") == (contrast.p_claim_holm <= 0.05)

@@ -21,11 +21,11 @@ import pytest
 from kdgap.cli.judging import refuse_damaged
 from kdgap.cli.status import _hash_all
 from kdgap.errors import KdgapError
-from kdgap.judge.analysis import analyse
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.store.progress import survey
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import StudyDirectory
+from tests.judge.made import analyse
 
 STUDY_FILES = ("plan.json", "selection.json", "study.yaml", "locked/data.json",
                "locked/threads.json", "locked/format.json", "locked/preregistration.json",

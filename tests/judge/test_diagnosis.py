@@ -5,19 +5,19 @@ from typing import Any
 
 import pytest
 
-from kdgap.judge.analysis import analyse
+from kdgap.judge.evidence import Candidate
 from kdgap.spec.study import Statistics
-from tests.judge.made import evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 SAME = [94.8, 95.0, 95.1, 94.7, 94.9]
 
 
-def facts(method: dict[str, Any], **changes: Any) -> dict[str, dict[str, Any]]:
+def facts(method: dict[str, Any], **changes: Any) -> dict[str, Any]:
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(final("big", "little", "logit"), SAME, **method)
-    (gain,) = analyse(evidence(runs, **changes))["gains"]
-    return {fact["topic"]: fact for fact in gain["diagnosis"]}
+    (gain,) = analyse(evidence(runs, **changes)).gains
+    return {fact.topic: fact for fact in gain.diagnosis}
 
 
 def history(epochs: int = 20, **values: Any) -> list[dict[str, Any]]:
@@ -25,8 +25,8 @@ def history(epochs: int = 20, **values: Any) -> list[dict[str, Any]]:
 
 
 def test_a_gain_needs_no_diagnosis() -> None:
-    (gain,) = analyse(pair_of(BASELINE, [value + 1 for value in BASELINE]))["gains"]
-    assert gain["diagnosis"] == []
+    (gain,) = analyse(pair_of(BASELINE, [value + 1 for value in BASELINE])).gains
+    assert gain.diagnosis == ()
 
 
 @pytest.mark.parametrize(
@@ -36,10 +36,10 @@ def test_a_gain_needs_no_diagnosis() -> None:
 )  # fmt: skip
 def test_gradient_shares(kl: float, reading: str | None, remedy: str | None) -> None:
     found = facts({"history": history(term_grad_norm={"ce": 1.0, "kl": kl})})["gradient share"]
-    assert found["fact"].endswith("(mean over epochs)")
-    assert (reading or "") in (found["reading"] or "")
-    assert (found["remedy"] or "").startswith(remedy or "")
-    assert bool(found["remedy"]) == bool(found["source"]) == bool(found["reading"]) == bool(remedy)
+    assert found.fact.endswith("(mean over epochs)")
+    assert (reading or "") in (found.reading or "")
+    assert (found.remedy or "").startswith(remedy or "")
+    assert bool(found.remedy) == bool(found.source) == bool(found.reading) == bool(remedy)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_nobody_is_told_to_raise_what_was_raised_to_no_avail(
         "parameters": {"alpha": alpha},
     }
     found = facts(method, tunings=(tuning({"alpha": alpha}, scores),))["gradient share"]
-    assert (said or "(mean over epochs)") in found["fact"]
-    assert ("were tried" in found["fact"]) is bool(said)
-    assert (found["remedy"] is None) is bool(said)
-    assert found["reading"]
+    assert (said or "(mean over epochs)") in found.fact
+    assert ("were tried" in found.fact) is bool(said)
+    assert (found.remedy is None) is bool(said)
+    assert found.reading
 
 
 def test_scores_that_speak_against_a_remedy_are_told() -> None:
@@ -75,7 +75,7 @@ def test_scores_that_speak_against_a_remedy_are_told() -> None:
     grid = tuning({"alpha": 0.3}, {0.3: 0.95, 0.5: 0.94, 0.7: 0.9})
     found = facts(method, tunings=(grid,))["gradient share"]
     told = "on validation images (0.5, 0.7: 94.00 % at best, against 95.00 %)"
-    assert found["fact"].endswith(told)
+    assert found.fact.endswith(told)
 
 
 def test_a_share_of_the_loss_is_listed_and_not_read() -> None:
@@ -84,10 +84,10 @@ def test_a_share_of_the_loss_is_listed_and_not_read() -> None:
         found = facts(method)
         assert "gradient share" not in found
         share = found["loss share"]
-        assert "gradients, whose shares may be others, were not recorded" in share["fact"]
-        assert share["reading"] is share["remedy"] is share["source"] is None
+        assert "gradients, whose shares may be others, were not recorded" in share.fact
+        assert share.reading is share.remedy is share.source is None
     method = {"history": history(loss_ce=1.0, loss_kd=3.0), "parameters": {"alpha": 0.5}}
-    assert "ce 25 %, distillation 75 %" in facts(method)["loss share"]["fact"]
+    assert "ce 25 %, distillation 75 %" in facts(method)["loss share"].fact
 
 
 @pytest.mark.parametrize(("accuracy", "little"), [(0.953, True), (0.99, False)])
@@ -95,23 +95,23 @@ def test_a_teacher_that_is_hardly_better(accuracy: float, little: bool) -> None:
     test = {"best": {"accuracy": 0.949, "top1_agreement": 0.9}}
     method = {"teacher_accuracy": accuracy, "test": test}
     found = facts(method)["teacher"]
-    assert "little to teach" not in found["fact"]
-    assert (found["reading"] == "there is little to teach") is little
-    assert bool(found["remedy"]) is little
+    assert "little to teach" not in found.fact
+    assert (found.reading == "there is little to teach") is little
+    assert bool(found.remedy) is little
 
 
 def test_a_student_that_fits_its_training_set() -> None:
     found = facts({"history": history(train_acc=0.9999)})["fit"]
-    assert found["fact"].endswith("of the validation images")
-    assert "repeat the labels" in found["reading"]
+    assert found.fact.endswith("of the validation images")
+    assert "repeat the labels" in found.reading
     found = facts({"history": history(train_acc=0.95)})["fit"]
-    assert found["remedy"] is found["reading"] is None
+    assert found.remedy is found.reading is None
 
 
 STEPS = (-2, -1, 0, 1, 2)
 
 
-def following(changes: dict[str, float], spread: float = 0.004) -> dict[str, Any]:
+def following(changes: dict[str, float], spread: float = 0.004) -> Any:
     """Five seeds, each measure `changes` away from the plainly trained student's on average."""
     plain_student = {"top1_agreement": 0.9764, "kl_t1": 0.072, "kl_t4": 0.1206}
     runs = runs_of(plain("little"), BASELINE)
@@ -125,26 +125,22 @@ def following(changes: dict[str, float], spread: float = 0.004) -> dict[str, Any
                 baseline_test={"best": beside},
             )
         )
-    (gain,) = analyse(evidence(runs))["gains"]
-    (found,) = [fact for fact in gain["diagnosis"] if fact["topic"] == "fidelity"]
-    return dict(found)
+    (gain,) = analyse(evidence(runs)).gains
+    (found,) = [fact for fact in gain.diagnosis if fact.topic == "fidelity"]
+    return found
 
 
 def test_noise_in_agreement_does_not_hide_that_kl_came_down() -> None:
     found = following({"top1_agreement": -0.0004, "kl_t1": -0.006, "kl_t4": -0.0456})
-    assert (
-        "agreement 97.60 %, plainly trained 97.64 %, difference −0.04 pp [−0.96, +0.88]"
-        in (found["fact"])
+    assert "agreement 97.60 %, plainly trained 97.64 %, difference −0.04 pp [−0.96, +0.88]" in (
+        found.fact
     )
-    assert (
-        "KL (T = 4) 0.0750 nats, plainly trained 0.1206 nats, difference −0.0456 [−0."
-        in (found["fact"])
+    assert "KL (T = 4) 0.0750 nats, plainly trained 0.1206 nats, difference −0.0456 [−0." in (
+        found.fact
     )
-    assert (
-        "; closer to the teacher by KL (T = 4) (95 % intervals, each for itself)" in (found["fact"])
-    )
-    assert found["reading"].startswith("it follows its teacher more than without one")
-    assert found["remedy"] is found["source"] is None
+    assert "; closer to the teacher by KL (T = 4) (95 % intervals, each for itself)" in (found.fact)
+    assert found.reading.startswith("it follows its teacher more than without one")
+    assert found.remedy is found.source is None
 
 
 @pytest.mark.parametrize(
@@ -161,20 +157,19 @@ def test_training_longer_is_advised_where_nothing_shows_it_closer(
     changes: dict[str, float], said: str
 ) -> None:
     found = following(changes)
-    assert said in found["fact"]
-    assert "closer to" not in found["fact"]
-    assert found["remedy"].startswith("train longer")
-    assert "Stanton" in found["source"]
+    assert said in found.fact
+    assert "closer to" not in found.fact
+    assert found.remedy.startswith("train longer")
+    assert "Stanton" in found.source
 
 
 def test_measures_that_disagree_are_told_apart() -> None:
     found = following({"top1_agreement": -0.1, "kl_t4": -0.05})
-    assert (
-        "closer to the teacher by KL (T = 4), further from the teacher by agreement"
-        in (found["fact"])
+    assert "closer to the teacher by KL (T = 4), further from the teacher by agreement" in (
+        found.fact
     )
-    assert "disagree" in found["reading"]
-    assert found["remedy"] is None
+    assert "disagree" in found.reading
+    assert found.remedy is None
 
 
 def test_without_intervals_or_a_baseline_nothing_is_said_of_closeness() -> None:
@@ -182,13 +177,13 @@ def test_without_intervals_or_a_baseline_nothing_is_said_of_closeness() -> None:
         following({"top1_agreement": -0.1}, spread=0.0),
         facts({"test": {"best": {"accuracy": 0.949, "kl_t1": 0.2}}})["fidelity"],
     ):
-        assert "closer" not in found["fact"]
-        assert "shows" not in found["fact"]
-        assert found["reading"] is found["remedy"] is None
-    assert "KL (T = 1) 0.2000 nats; the baseline's was not recorded" in found["fact"]
+        assert "closer" not in found.fact
+        assert "shows" not in found.fact
+        assert found.reading is found.remedy is None
+    assert "KL (T = 1) 0.2000 nats; the baseline's was not recorded" in found.fact
 
 
-def soft(entropy: float | None, **changes: Any) -> dict[str, Any]:
+def soft(entropy: float | None, **changes: Any) -> Any:
     test = {"best": {"accuracy": 0.949, "per_class_acc": dict.fromkeys(map(str, range(10)), 0.9)}}
     recorded: dict[str, Any] = {} if entropy is None else {"teacher_entropy": entropy}
     method = {"history": history(**recorded), "parameters": {"temperature": 4.0}, "test": test}
@@ -204,73 +199,71 @@ def test_soft_targets_that_are_too_hard_or_too_soft(
     entropy: float, reading: str | None, remedy: str | None
 ) -> None:
     found = soft(entropy)
-    assert found["fact"].endswith("% of what 10 classes allow")
-    assert (reading or "") in (found["reading"] or "")
-    assert (found["remedy"] or "").startswith(remedy or "")
-    assert bool(found["reading"]) is bool(found["remedy"]) is bool(reading)
+    assert found.fact.endswith("% of what 10 classes allow")
+    assert (reading or "") in (found.reading or "")
+    assert (found.remedy or "").startswith(remedy or "")
+    assert bool(found.reading) is bool(found.remedy) is bool(reading)
 
 
 def test_a_temperature_that_was_raised_to_no_avail_is_told() -> None:
     grid = replace(
         tuning({"temperature": 4.0}, {}),
         candidates=tuple(
-            {"parameters": {"temperature": value}, "runs": [], "score": score}
+            Candidate({"temperature": value}, (), score)
             for value, score in ((4.0, 0.95), (8.0, 0.94))
         ),
     )
     found = soft(0.01, tunings=(grid,))
-    assert "larger temperatures were tried and scored lower" in found["fact"]
-    assert found["remedy"] is None
+    assert "larger temperatures were tried and scored lower" in found.fact
+    assert found.remedy is None
 
 
 def test_soft_targets_that_were_not_recorded_are_said_to_be() -> None:
     found = soft(None)
-    assert found["fact"] == "the entropy of the soft targets was not recorded"
-    assert found["reading"] is found["remedy"] is None
+    assert found.fact == "the entropy of the soft targets was not recorded"
+    assert found.reading is found.remedy is None
     unknown = facts({"history": history(teacher_entropy=0.01)})["soft targets"]
-    assert unknown["fact"] == "soft targets have 0.010 nats of entropy"  # of how many classes?
-    assert unknown["reading"] is unknown["remedy"] is None
+    assert unknown.fact == "soft targets have 0.010 nats of entropy"  # of how many classes?
+    assert unknown.reading is unknown.remedy is None
 
 
 def test_a_schedule_that_ended_early() -> None:
     rising = [{"epoch": e, "val_acc": 0.5 + e / 100, "train_acc": 0.8} for e in range(1, 21)]
     found = facts({"history": rising})["schedule"]
-    assert "still rising" in found["reading"]
-    assert "still rising" not in found["fact"]
+    assert "still rising" in found.reading
+    assert "still rising" not in found.fact
     fitted = [{**entry, "train_acc": 0.999} for entry in rising]
-    assert facts({"history": fitted})["schedule"]["remedy"] is None
+    assert facts({"history": fitted})["schedule"].remedy is None
 
 
 def test_a_winner_at_the_edge_of_its_grid() -> None:
     grid = {0.3: 0.94, 0.5: 0.945, 0.7: 0.95}
     found = facts({"parameters": {"alpha": 0.7}}, tunings=(tuning({"alpha": 0.7}, grid),))
-    assert "alpha 0.7 is the largest tried" in found["tuning"]["fact"]
-    assert "tuned over 3 configurations on 1 selection seed;" in found["tuning"]["fact"]
-    assert "Bouthillier" in found["tuning"]["source"]
+    assert "alpha 0.7 is the largest tried" in found["tuning"].fact
+    assert "tuned over 3 configurations on 1 selection seed;" in found["tuning"].fact
+    assert "Bouthillier" in found["tuning"].source
     found = facts({"parameters": {"alpha": 0.5}}, tunings=(tuning({"alpha": 0.5}, grid),))
-    assert found["tuning"]["remedy"] is None
-    assert "not tuned" in facts({})["tuning"]["fact"]
-    assert "Bouthillier" in facts({})["tuning"]["source"]
+    assert found["tuning"].remedy is None
+    assert "not tuned" in facts({})["tuning"].fact
+    assert "Bouthillier" in facts({})["tuning"].source
 
 
 def test_two_values_and_texts_have_no_edge() -> None:
     two = tuning({"alpha": 0.7}, {0.3: 0.94, 0.7: 0.95})
-    assert facts({"parameters": {"alpha": 0.7}}, tunings=(two,))["tuning"]["remedy"] is None
+    assert facts({"parameters": {"alpha": 0.7}}, tunings=(two,))["tuning"].remedy is None
     texts = replace(
         two,
-        candidates=tuple(
-            {"parameters": {"norm": norm}, "runs": [], "score": 0.9} for norm in ("a", "b", "c")
-        ),
+        candidates=tuple(Candidate({"norm": norm}, (), 0.9) for norm in ("a", "b", "c")),
     )
-    assert facts({"parameters": {"norm": "c"}}, tunings=(texts,))["tuning"]["remedy"] is None
+    assert facts({"parameters": {"norm": "c"}}, tunings=(texts,))["tuning"].remedy is None
 
 
 def test_one_run_without_history_beside_one_with() -> None:
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(final("big", "little", "logit"), SAME, history=history())
     runs[-1] = replace(runs[-1], history=[])
-    (gain,) = analyse(evidence(runs))["gains"]
-    assert "schedule" in {fact["topic"] for fact in gain["diagnosis"]}
+    (gain,) = analyse(evidence(runs)).gains
+    assert "schedule" in {fact.topic for fact in gain.diagnosis}
 
 
 OPEN = Statistics(smallest_effect_pp=0.05)
@@ -279,22 +272,22 @@ OPEN = Statistics(smallest_effect_pp=0.05)
 
 def test_power_says_what_could_not_be_seen() -> None:
     found = facts({}, statistics=OPEN)["power"]
-    assert "5 seeds" in found["fact"]
-    assert "unseen" in found["reading"]
-    assert "unseen" not in found["fact"]
-    assert "seeds a side" in found["remedy"]
-    assert "Colas" in found["source"]
+    assert "5 seeds" in found.fact
+    assert "unseen" in found.reading
+    assert "unseen" not in found.fact
+    assert "seeds a side" in found.remedy
+    assert "Colas" in found.source
 
 
 def test_what_is_shown_to_be_equivalent_does_not_help_unseen() -> None:
     made = evidence(
         [*runs_of(plain("little"), BASELINE), *runs_of(final("big", "little", "logit"), SAME)]
     )
-    (gain,) = analyse(made)["gains"]
-    assert gain["verdict"] == "equivalent"
-    (power,) = [fact for fact in gain["diagnosis"] if fact["topic"] == "power"]
-    assert "with 42.1 % power" in power["fact"]
-    assert power["reading"] is power["remedy"] is None
+    (gain,) = analyse(made).gains
+    assert gain.verdict == "equivalent"
+    (power,) = [fact for fact in gain.diagnosis if fact.topic == "power"]
+    assert "with 42.1 % power" in power.fact
+    assert power.reading is power.remedy is None
 
 
 def test_nothing_recorded_is_no_fact() -> None:
@@ -311,9 +304,7 @@ def test_facts_hold_no_reading_and_every_remedy_has_a_source() -> None:
         "test": test | {"best": test["best"] | {"top1_agreement": 0.9}},
     }
     found = facts(method, statistics=OPEN)
-    assert all(set(fact) == {"topic", "fact", "reading", "remedy", "source"}
-               for fact in found.values())  # fmt: skip
-    assert all(bool(fact["remedy"]) == bool(fact["source"]) for fact in found.values())
-    readings = {topic: fact["reading"] for topic, fact in found.items() if fact["reading"]}
+    assert all(bool(fact.remedy) == bool(fact.source) for fact in found.values())
+    readings = {topic: fact.reading for topic, fact in found.items() if fact.reading}
     assert set(readings) == {"gradient share", "teacher", "fit", "soft targets", "power"}
-    assert not [topic for topic, words in readings.items() if words in found[topic]["fact"]]
+    assert not [topic for topic, words in readings.items() if words in found[topic].fact]

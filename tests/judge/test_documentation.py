@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import kdgap.judge
-from kdgap.judge.analysis import analyse
+from kdgap.judge.document import to_json
 from kdgap.spec.study import Slot
 from tests.conftest import ROOT
-from tests.judge.made import claim, evidence, final, plain, runs_of
+from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
 
 PAGE = (ROOT / "docs" / "statistics.md").read_text()
-SOURCES = sorted(Path(kdgap.judge.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(kdgap.judge.__file__).parent.rglob("*.py"))
 
 
 def test_every_flag_is_described() -> None:
@@ -30,7 +30,7 @@ def test_every_field_is_described(part: str) -> None:
     for side in ("base", "changed"):
         runs += runs_of(Slot("ablation", "big", "little", "logit", f"clip: {side}"), values)
     term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
-    analysis = analyse(evidence(runs, claims=(claim("more", [term]),)))
+    analysis = to_json(analyse(evidence(runs, claims=(claim("more", [term]),))))
     assert {key for key in analysis if f"`{key}`" not in PAGE} == set()
     found = analysis[part] if part == "settings" else analysis[part][0]
     assert {key for key in found if f"`{key}`" not in PAGE} == set()

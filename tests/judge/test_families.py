@@ -12,12 +12,12 @@ from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_ind
 
-from kdgap.judge.analysis import analyse, with_claims
 from kdgap.judge.claims import Weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.judging import with_claims
 from kdgap.spec.study import ClaimsFile, Statistics
-from tests.judge.made import Values, claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.made import Values, analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]
@@ -51,12 +51,12 @@ def study(
     return evidence(runs, **changes)
 
 
-def by_cell(analysis: dict[str, Any]) -> dict[Cell, dict[str, Any]]:
-    return {(gain["student"], gain["method"]): gain for gain in analysis["gains"]}
+def by_cell(analysis: Any) -> dict[Cell, Any]:
+    return {(gain.student, gain.method): gain for gain in analysis.gains}
 
 
-def codes(entry: dict[str, Any]) -> set[str]:
-    return {flag["code"] for flag in entry["flags"]}
+def codes(entry: Any) -> set[str]:
+    return {flag.code for flag in entry.flags}
 
 
 def test_eight_gains_over_two_baselines_are_those_of_scipy_and_statsmodels() -> None:
@@ -77,15 +77,15 @@ def test_eight_gains_over_two_baselines_are_those_of_scipy_and_statsmodels() -> 
     for cell, gain in gains.items():
         single = welch[cell].confidence_interval(0.95)
         joint = welch[cell].confidence_interval(1 - 0.05 / 8)
-        assert gain["gain_pp"] == pytest.approx(np.mean(arms[cell]) - np.mean(PLAIN[cell[0]]))
-        assert gain["p"] == pytest.approx(welch[cell].pvalue, rel=1e-6)
-        assert gain["p_holm"] == pytest.approx(p_holm[cell], rel=1e-6)
-        assert gain["p_tost"] == pytest.approx(tost[cell], rel=1e-6)
-        assert gain["p_tost_holm"] == pytest.approx(tost_holm[cell], rel=1e-6)
-        assert gain["ci95_pp"] == pytest.approx(list(single))
-        assert gain["ci95_simultaneous_pp"] == pytest.approx(list(joint))
-        assert gain["family"] == 8
-        assert gain["verdict"] == EIGHT[cell][1]
+        assert gain.gain_pp == pytest.approx(np.mean(arms[cell]) - np.mean(PLAIN[cell[0]]))
+        assert gain.p == pytest.approx(welch[cell].pvalue, rel=1e-6)
+        assert gain.p_holm == pytest.approx(p_holm[cell], rel=1e-6)
+        assert gain.p_tost == pytest.approx(tost[cell], rel=1e-6)
+        assert gain.p_tost_holm == pytest.approx(tost_holm[cell], rel=1e-6)
+        assert gain.ci95_pp == pytest.approx(list(single))
+        assert gain.ci95_simultaneous_pp == pytest.approx(list(joint))
+        assert gain.family == 8
+        assert gain.verdict == EIGHT[cell][1]
     flagged = {
         code: {cell for cell, gain in gains.items() if code in codes(gain)}
         for code in ("small", "equivalence-uncorrected", "only-uncorrected")
@@ -154,7 +154,7 @@ def test_seeds_needed_are_at_the_corrected_level_and_of_equivalence_at_the_decla
     else:
         parts = [float(np.var(NEARLY, ddof=1)), float(np.var(BASELINE, ddof=1))]
     expected = needs(parts, 4)
-    assert {name: gain[name] for name in expected} == expected
+    assert {name: getattr(gain, name) for name in expected} == expected
     assert expected["seeds_needed"] > expected["seeds_needed_uncorrected"]
     assert expected["seeds_needed_equivalence"] < fewest(lambda n: excludes(parts, n, 0.025))
 
@@ -164,24 +164,24 @@ def test_a_guessed_spread_of_paired_seeds_is_that_of_the_weighted_sum(weight: fl
     statistics = Statistics(test="paired", expected_std_pp=0.1)
     one = claim("one", [{**TERM, "weight": weight}])
     analysis = analyse(pair_of([95.0], [95.3], claims=(one,), statistics=statistics))
-    (contrast,) = analysis["contrasts"]
+    (contrast,) = analysis.contrasts
     expected = needs([0.1**2 * weight**2 * 2], 1)
-    assert {name: contrast[name] for name in expected} == expected
-    assert contrast["spread_guessed"]
+    assert {name: getattr(contrast, name) for name in expected} == expected
+    assert contrast.spread_guessed
 
 
 def test_the_power_that_a_diagnosis_tells_is_at_the_corrected_level() -> None:
     arms = {("little", method): BASELINE[::-1] for method in ("logit", "feature", "third")}
-    (gain, *_) = analyse(study({"little": BASELINE}, arms))["gains"]
-    (told,) = (fact["fact"] for fact in gain["diagnosis"] if fact["topic"] == "power")
+    (gain, *_) = analyse(study({"little": BASELINE}, arms)).gains
+    (told,) = (fact.fact for fact in gain.diagnosis if fact.topic == "power")
     found = finds([float(np.var(BASELINE, ddof=1))] * 2, 5, 0.05 / 3)
     assert f"be found with {100 * round(found, 3):g} % power after correction" in told
 
 
 def test_the_smallest_p_of_five_paired_seeds_is_that_of_flipped_signs() -> None:
     analysis = analyse(pair_of(BASELINE, METHOD, statistics=Statistics(test="paired")))
-    assert analysis["settings"]["smallest_p"] == pytest.approx(2 / 2**5)
-    assert analysis["gains"][0]["p_permutation"] == pytest.approx(2 / 2**5)
+    assert analysis.settings.smallest_p == pytest.approx(2 / 2**5)
+    assert analysis.gains[0].p_permutation == pytest.approx(2 / 2**5)
 
 
 # What is one comparison, and what is two.
@@ -193,12 +193,12 @@ def test_two_configurations_of_one_slot_are_two_comparisons_of_the_family() -> N
     for cell, values in arms.items():
         slot = final("big", "little", "logit")
         runs += runs_of(slot, values, cell=cell, parameters={"alpha": float(cell)})
-    gains = {gain["cell"]: gain for gain in analyse(evidence(runs))["gains"]}
+    gains = {gain.cell: gain for gain in analyse(evidence(runs)).gains}
     raw = [stats.ttest_ind(v, BASELINE, equal_var=False).pvalue for v in arms.values()]
     adjusted = multipletests(raw, method="holm")[1]
-    assert [gains[cell]["p"] for cell in arms] == pytest.approx(raw)
-    assert [gains[cell]["p_holm"] for cell in arms] == pytest.approx(list(adjusted))
-    assert {gain["family"] for gain in gains.values()} == {2}
+    assert [gains[cell].p for cell in arms] == pytest.approx(raw)
+    assert [gains[cell].p_holm for cell in arms] == pytest.approx(list(adjusted))
+    assert {gain.family for gain in gains.values()} == {2}
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_whether_an_interval_rests_on_few_seeds_is_a_matter_of_squared_weights(
     calm = {student: shifted(0.001, sizes[student]) for student in sizes}
     arms = {(student, "logit"): shifted(noisy[student], sizes[student]) for student in sizes}
     one = claim("one", [{**TERM, "weight": 3}, {**TERM, "student": "wide", "weight": -1}])
-    (contrast,) = analyse(study(calm, arms, claims=(one,)))["contrasts"]
+    (contrast,) = analyse(study(calm, arms, claims=(one,))).contrasts
     assert ("few-seeds" in codes(contrast)) is flagged
 
 
@@ -243,10 +243,10 @@ def test_a_seed_counts_as_its_mean_over_teachers() -> None:
     lifts = {"t0": 0.0, "t1": 0.2, "t2": 0.7}
     runs = runs_of(plain("little"), BASELINE)
     runs += crossed({teacher: [v + lift for v in METHOD] for teacher, lift in lifts.items()})
-    (gain,) = analyse(evidence(runs))["gains"]
+    (gain,) = analyse(evidence(runs)).gains
     means = [value + 0.3 for value in METHOD]
-    assert (gain["n"], gain["mean_pp"]) == (5, pytest.approx(np.mean(means)))
-    assert gain["p"] == pytest.approx(stats.ttest_ind(means, BASELINE, equal_var=False).pvalue)
+    assert (gain.n, gain.mean_pp) == (5, pytest.approx(np.mean(means)))
+    assert gain.p == pytest.approx(stats.ttest_ind(means, BASELINE, equal_var=False).pvalue)
 
 
 def crossed(tables: Mapping[str, Values]) -> list[Run]:
@@ -265,7 +265,7 @@ def test_a_gain_over_teachers_of_their_kind_is_one_of_the_seeds_that_every_teach
         "t2": [95.5, 96.4, 96.0, 95.8, 96.5, 95.9],
     }
     runs = runs_of(plain("little"), BASELINE) + crossed(table)
-    (gain,) = analyse(evidence(runs))["gains"]
+    (gain,) = analyse(evidence(runs)).gains
     values = np.array([row[1:5] for row in table.values()], dtype=np.float64)
     rows, columns, mean = values.mean(axis=1), values.mean(axis=0), values.mean()
     squares = [
@@ -279,11 +279,11 @@ def test_a_gain_over_teachers_of_their_kind_is_one_of_the_seeds_that_every_teach
     own, theirs = np.var(BASELINE, ddof=1) / 5, square / 12
     joint = (own + theirs) ** 2 / (own**2 / 4 + theirs**2 / df)
     centre, half = mean - np.mean(BASELINE), stats.t.isf(0.025, joint) * math.sqrt(own + theirs)
-    found = gain["teachers"]
-    assert (found["teachers"], found["seeds"]) == (3, 4)
-    assert found["residual_std_pp"] ** 2 == pytest.approx(squares[2])
-    assert found["gain_over_teachers_pp"] == pytest.approx(centre)
-    assert found["ci95_over_teachers_pp"] == pytest.approx([centre - half, centre + half])
+    found = gain.teachers
+    assert (found.teachers, found.seeds) == (3, 4)
+    assert found.residual_std_pp**2 == pytest.approx(squares[2])
+    assert found.gain_over_teachers_pp == pytest.approx(centre)
+    assert found.ci95_over_teachers_pp == pytest.approx([centre - half, centre + half])
 
 
 # Claims: their own tests are a family of their own.
@@ -300,17 +300,17 @@ def test_the_tests_that_claims_need_are_corrected_over_the_claims(outcome: str) 
         arms = {cell: [2 * (94.9 - 0.2) - v for v in values] for cell, values in arms.items()}
     side = "greater" if outcome == "established" else "less"
     claims = [claim(m, [{**TERM, "weight": 1, "method": m}], says="not_below") for _, m in arms]
-    found = analyse(study({"little": BASELINE}, arms, claims=tuple(claims)))["contrasts"]
+    found = analyse(study({"little": BASELINE}, arms, claims=tuple(claims))).contrasts
     raw = [
         stats.ttest_ind(np.add(v, 0.2), BASELINE, equal_var=False, alternative=side).pvalue
         for v in arms.values()
     ]
     adjusted = multipletests(raw, method="holm")[1]
     name = "p_claim_holm" if outcome == "established" else "p_against_holm"
-    assert [one[name] for one in found] == pytest.approx(list(adjusted))
+    assert [getattr(one, name) for one in found] == pytest.approx(list(adjusted))
     # Each for itself would be settled, but only one is after correction.
     assert max(raw) < 0.05 < sorted(adjusted)[1]
-    assert [one["outcome"] for one in found] == ["not established", "not established", outcome]
+    assert [one.outcome for one in found] == ["not established", "not established", outcome]
 
 
 def test_a_gain_alone_establishes_nothing_that_the_correction_over_claims_takes_back() -> None:
@@ -318,11 +318,11 @@ def test_a_gain_alone_establishes_nothing_that_the_correction_over_claims_takes_
     nothing = claim("nothing", [{**TERM, "weight": 1}], says="nothing")
     p = stats.ttest_ind(NEARLY, BASELINE, equal_var=False).pvalue
     assert 0.025 < p < 0.05
-    (alone,) = analyse(pair_of(BASELINE, NEARLY, claims=(above,)))["contrasts"]
-    both, _ = analyse(pair_of(BASELINE, NEARLY, claims=(above, nothing)))["contrasts"]
-    assert (alone["verdict"], alone["outcome"]) == ("gain", "established")
-    assert (both["verdict"], both["outcome"]) == ("gain", "not established")
-    assert both["p_claim_holm"] == pytest.approx(2 * p)
+    (alone,) = analyse(pair_of(BASELINE, NEARLY, claims=(above,))).contrasts
+    both, _ = analyse(pair_of(BASELINE, NEARLY, claims=(above, nothing))).contrasts
+    assert (alone.verdict, alone.outcome) == ("gain", "established")
+    assert (both.verdict, both.outcome) == ("gain", "not established")
+    assert both.p_claim_holm == pytest.approx(2 * p)
 
 
 def test_a_gain_never_contradicts_that_a_method_is_no_worse() -> None:
@@ -330,11 +330,11 @@ def test_a_gain_never_contradicts_that_a_method_is_no_worse() -> None:
     claims = [claim(m, [{**TERM, "weight": 1, "method": m}], says="not_below") for _, m in arms]
     made = study({"little": BASELINE}, arms, claims=tuple(claims))
     made = replace(made, statistics=Statistics(smallest_effect_pp=0.001))
-    first, *worse = analyse(made)["contrasts"]
+    first, *worse = analyse(made).contrasts
     # Holm over three claims, two of which are hopeless, leaves this one unproven at such a margin.
-    assert first["verdict"] == "gain"
-    assert first["outcome"] == "not established"
-    assert [one["outcome"] for one in worse] == ["contradicted"] * 2
+    assert first.verdict == "gain"
+    assert first.outcome == "not established"
+    assert [one.outcome for one in worse] == ["contradicted"] * 2
 
 
 def test_a_file_of_claims_is_judged_by_the_statistics_that_it_declares() -> None:
@@ -343,7 +343,7 @@ def test_a_file_of_claims_is_judged_by_the_statistics_that_it_declares() -> None
     before = pair_of(BASELINE, METHOD)
     analysis = analyse(with_claims(before, ClaimsFile(claims=[one], statistics=wide)))
     expected = stats.ttest_rel(METHOD, BASELINE)
-    (contrast,) = analysis["contrasts"]
-    assert (contrast["outcome"], contrast["p"]) == ("established", pytest.approx(expected.pvalue))
-    assert contrast["ci95_pp"] == pytest.approx(list(expected.confidence_interval(0.9)))
+    (contrast,) = analysis.contrasts
+    assert (contrast.outcome, contrast.p) == ("established", pytest.approx(expected.pvalue))
+    assert contrast.ci95_pp == pytest.approx(list(expected.confidence_interval(0.9)))
     assert with_claims(before, ClaimsFile(claims=[one])).statistics == before.statistics

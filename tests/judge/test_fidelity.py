@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdgap.judge.analysis import analyse
+from kdgap.judge import fidelity
 from kdgap.judge.evidence import Arm, Evidence, Run
-from kdgap.judge.fidelity import MEASURES, closeness, fidelity_of
+from kdgap.judge.fidelity import MEASURES, closeness
 from kdgap.report.figures.arms import drawn_arms
 from kdgap.report.figures.points import followed
 from kdgap.report.tables import measured
-from tests.judge.made import evidence, final, plain, runs_of
+from tests.judge.made import analyse, evidence, final, plain, runs_of
 from tests.report.test_html import Page, page_of
+
+
+def fidelity_of(*asked: Any) -> Any:
+    """Return `fidelity.fidelity_of`, as `Any`: a test knows what was recorded."""
+    return fidelity.fidelity_of(*asked)
+
 
 AGREEMENT = {"t1": [0.90, 0.92, 0.94], "t2": [0.80, 0.82, 0.84]}
 
@@ -41,14 +47,14 @@ def test_a_seed_counts_once_however_many_teachers_it_has() -> None:
     arm = next(arm for arm in made.arms() if arm.slot.role == "final")
     found = fidelity_of(arm, None, made, "best")
     assert found is not None
-    assert found["top1_agreement"]["n"] == 3
-    assert found["top1_agreement"]["mean"] == pytest.approx(0.87)
-    assert found["top1_agreement"]["std"] == pytest.approx(0.02)
+    assert found.top1_agreement.n == 3
+    assert found.top1_agreement.mean == pytest.approx(0.87)
+    assert found.top1_agreement.std == pytest.approx(0.02)
     alone = Arm(arm.slot, arm.cell, tuple(run for run in arm.runs if run.teacher == "t1"))
     one = fidelity_of(alone, None, made, "best")
     assert one is not None
-    low, high = one["top1_agreement"]["ci95"]
-    assert found["top1_agreement"]["ci95"] == pytest.approx([low - 0.05, high - 0.05])
+    low, high = one.top1_agreement.ci95
+    assert found.top1_agreement.ci95 == pytest.approx([low - 0.05, high - 0.05])
 
 
 def test_a_seed_that_lacks_a_teacher_is_in_no_mean_and_in_no_figure() -> None:
@@ -58,8 +64,8 @@ def test_a_seed_that_lacks_a_teacher_is_in_no_mean_and_in_no_figure() -> None:
     arm = next(arm for arm in made.arms() if arm.slot.role == "final")
     found = fidelity_of(arm, None, made, "best")
     assert found is not None
-    assert found["top1_agreement"]["n"] == 2
-    assert found["top1_agreement"]["mean"] == pytest.approx((0.85 + 0.87) / 2)
+    assert found.top1_agreement.n == 2
+    assert found.top1_agreement.mean == pytest.approx((0.85 + 0.87) / 2)
     odd = [
         replace(run, test={"best": {"accuracy": 0.5}}) if (run.teacher, run.seed) == ("t1", 2)
         else replace(run, test={"best": {"accuracy": 0.95 + run.seed / 1000}})
@@ -107,30 +113,29 @@ def beside(own: Sequence[float], plain_values: Sequence[float], name: str) -> Ev
     return evidence(runs)
 
 
-def fidelity_in(made: Evidence) -> dict[str, Any]:
-    (gain,) = analyse(made)["gains"]
-    assert gain["fidelity"] is not None
-    return dict(gain["fidelity"])
+def fidelity_in(made: Evidence) -> Any:
+    (gain,) = analyse(made).gains
+    assert gain.fidelity is not None
+    return gain.fidelity
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_the_difference_to_the_plainly_trained_student_has_welchs_interval(name: str) -> None:
-    found = fidelity_in(beside(OWN, BESIDE, name))["difference"]
-    assert set(found) == set(MEASURES)
-    assert found[name]["difference"] == pytest.approx(np.mean(OWN) - np.mean(BESIDE))
-    assert found[name]["ci95"] == pytest.approx(welch_interval(OWN, BESIDE, 0.95))
-    assert [found[other] for other in MEASURES if other != name] == [None] * 3
+    found = fidelity_in(beside(OWN, BESIDE, name)).difference
+    assert found.named(name).difference == pytest.approx(np.mean(OWN) - np.mean(BESIDE))
+    assert found.named(name).ci95 == pytest.approx(welch_interval(OWN, BESIDE, 0.95))
+    assert [found.named(other) for other in MEASURES if other != name] == [None] * 3
 
 
 def test_there_is_no_interval_without_a_spread_and_no_difference_without_a_baseline() -> None:
     for own, plain_values in (([0.9], [0.8]), ([0.9] * 3, [0.8] * 3)):
         found = fidelity_in(beside(own, plain_values, "kl_t4"))
-        assert found["difference"]["kl_t4"]["difference"] == pytest.approx(0.1)
-        assert found["difference"]["kl_t4"]["ci95"] is None
+        assert found.difference.kl_t4.difference == pytest.approx(0.1)
+        assert found.difference.kl_t4.ci95 is None
         assert closeness(found) == {}
     made = beside(OWN, BESIDE, "kl_t4")
     alone = replace(made, runs=tuple(replace(run, baseline_test={}) for run in made.runs))
-    assert fidelity_in(alone)["difference"] is None
+    assert fidelity_in(alone).difference is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_a_run_that_is_in_no_mean_of_accuracy_is_in_none_of_fidelity() -> None:
         replace(run, state="conflict") if run.seed == 0 and run.baseline_test else run
         for run in made.runs
     ]
-    assert fidelity_in(replace(made, runs=tuple(odd)))["kl_t4"]["n"] == 4
+    assert fidelity_in(replace(made, runs=tuple(odd))).kl_t4.n == 4
 
 
 def test_the_table_and_its_file_have_the_difference() -> None:
@@ -192,29 +197,29 @@ BETTER = [value + 0.1 for value in PLAIN_CAT]
 def test_accuracy_by_class_has_intervals_over_seeds() -> None:
     own: Classes = {"cat": CAT, "dog": [1.0, 0.98, 1.0, 1.0, 1.0], "none": [None] * 5}
     found = fidelity_in(by_class(own, {"cat": PLAIN_CAT}))
-    cat = found["per_class_accuracy"]["cat"]
+    cat = found.per_class_accuracy["cat"]
     low, high = stats.t.interval(0.95, 4, np.mean(CAT), stats.sem(CAT))
-    assert cat == {
-        "n": 5,
-        "mean": pytest.approx(0.82),
-        "std": pytest.approx(np.std(CAT, ddof=1)),
-        "ci95": pytest.approx([low, high]),
-    }
-    dog = found["per_class_accuracy"]["dog"]
-    assert dog["ci95"][1] == 1.0  # 1.007 is no accuracy
-    assert set(found["per_class_accuracy"]) == {"cat", "dog"}
-    assert found["per_class_baseline"]["cat"]["mean"] == pytest.approx(np.mean(PLAIN_CAT))
+    assert (cat.n, cat.mean, cat.std) == (
+        5,
+        pytest.approx(0.82),
+        pytest.approx(np.std(CAT, ddof=1)),
+    )
+    assert cat.ci95 == pytest.approx([low, high])
+    dog = found.per_class_accuracy["dog"]
+    assert dog.ci95[1] == 1.0  # 1.007 is no accuracy
+    assert set(found.per_class_accuracy) == {"cat", "dog"}
+    assert found.per_class_baseline["cat"].mean == pytest.approx(np.mean(PLAIN_CAT))
 
 
 def test_classes_are_compared_where_both_arms_have_them() -> None:
     own: Classes = {"cat": CAT, "dog": BETTER, "elk": CAT}
     found = fidelity_in(by_class(own, {"cat": PLAIN_CAT, "dog": PLAIN_CAT}))
-    assert set(found["per_class_difference"]) == {"cat", "dog"}
-    dog = found["per_class_difference"]["dog"]
-    assert dog["difference"] == pytest.approx(0.1)
-    assert dog["ci95"] == pytest.approx(welch_interval(BETTER, PLAIN_CAT, 0.95))
+    assert set(found.per_class_difference) == {"cat", "dog"}
+    dog = found.per_class_difference["dog"]
+    assert dog.difference == pytest.approx(0.1)
+    assert dog.ci95 == pytest.approx(welch_interval(BETTER, PLAIN_CAT, 0.95))
     # Two comparisons: each at 97.5 %, so that both hold with 95 %.
-    assert dog["ci95_simultaneous"] == pytest.approx(welch_interval(BETTER, PLAIN_CAT, 0.975))
+    assert dog.ci95_simultaneous == pytest.approx(welch_interval(BETTER, PLAIN_CAT, 0.975))
 
 
 def test_a_seed_counts_once_by_class_too_however_many_teachers_it_has() -> None:
@@ -224,9 +229,9 @@ def test_a_seed_counts_once_by_class_too_however_many_teachers_it_has() -> None:
         classes: Classes = {"cat": [value + step for value in (0.80, 0.82, 0.84)]}
         named = [replace(run, id=f"{run.id}-{teacher}") for run in made]
         runs += with_classes(named, classes)
-    cat = fidelity_in(evidence(runs))["per_class_accuracy"]["cat"]
-    assert (cat["n"], cat["mean"]) == (3, pytest.approx(0.87))
-    assert cat["std"] == pytest.approx(0.02)
+    cat = fidelity_in(evidence(runs)).per_class_accuracy["cat"]
+    assert (cat.n, cat.mean) == (3, pytest.approx(0.87))
+    assert cat.std == pytest.approx(0.02)
 
 
 # On the page -------------------------------------------------------------------------------------
@@ -249,8 +254,8 @@ def test_a_class_is_marked_where_its_corrected_interval_excludes_zero() -> None:
     names = [f"c{number}" for number in range(8)]
     own: Classes = {"cat": nearly, "dog": BETTER, **dict.fromkeys(names, CAT)}
     made = by_class(own, dict.fromkeys(own, PLAIN_CAT))
-    found = fidelity_in(made)["per_class_difference"]["cat"]
-    assert found["ci95"][0] > 0 > found["ci95_simultaneous"][0]
+    found = fidelity_in(made).per_class_difference["cat"]
+    assert found.ci95[0] > 0 > found.ci95_simultaneous[0]
     page = page_of(made)
     (head, row) = page.rows("class-table")
     assert head == ["method", *own]

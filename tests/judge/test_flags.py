@@ -8,10 +8,20 @@ from typing import Any
 
 import pytest
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.spec.study import Slot, Statistics
-from tests.judge.made import Values, claim, evidence, final, pair_of, plain, runs_of, tuning
+from kdgap.store.imports.findings import Finding
+from tests.judge.made import (
+    Values,
+    analyse,
+    claim,
+    evidence,
+    final,
+    pair_of,
+    plain,
+    runs_of,
+    tuning,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "statistics.md"
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
@@ -108,7 +118,7 @@ def open_run(state: str) -> Evidence:
 
 
 def finding(kind: str, path: str = "a/b") -> Evidence:
-    return made(findings=({"kind": kind, "text": "odd", "paths": [path]},))
+    return made(findings=(Finding(kind, "odd", [path]),))
 
 
 WIDE = Statistics(smallest_effect_pp=1)
@@ -190,11 +200,11 @@ CASES: list[Case] = [
 ]  # fmt: skip
 
 
-def codes_of(place: str, analysis: dict[str, Any]) -> list[set[str]]:
+def codes_of(place: str, analysis: Any) -> list[set[str]]:
     """Codes of each gain, claim or ablation, or of the study."""
-    holders = {STUDY: [analysis], GAIN: analysis["gains"], CLAIM: analysis["contrasts"]}
-    holders |= {ABLATION: analysis["ablations"]}
-    return [{flag["code"] for flag in holder["flags"]} for holder in holders[place]]
+    holders = {STUDY: [analysis], GAIN: analysis.gains, CLAIM: analysis.contrasts}
+    holders |= {ABLATION: analysis.ablations}
+    return [{flag.code for flag in holder.flags} for holder in holders[place]]
 
 
 @pytest.mark.parametrize(
@@ -225,8 +235,8 @@ def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
     runs += runs_of(LOGIT, METHOD, flags=("smoke run",))
     runs += runs_of(final("big", "other", "logit"), METHOD)
     analysis = analyse(evidence(runs))
-    flagged = [gain["student"] for gain in analysis["gains"] if "run" in
-               {flag["code"] for flag in gain["flags"]}]  # fmt: skip
+    flagged = [gain.student for gain in analysis.gains if "run" in
+               {flag.code for flag in gain.flags}]  # fmt: skip
     assert flagged == ["little"]
 
 
@@ -245,5 +255,5 @@ def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
 )
 def test_a_flag_says_what_and_how_much(made_of: Evidence, place: str, words: str) -> None:
     analysis = analyse(made_of)
-    holders = {STUDY: [analysis], GAIN: analysis["gains"]}[place]
-    assert any(words in flag["text"] for holder in holders for flag in holder["flags"])
+    holders = {STUDY: [analysis], GAIN: analysis.gains}[place]
+    assert any(words in flag.text for holder in holders for flag in holder.flags)

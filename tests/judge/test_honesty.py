@@ -8,11 +8,12 @@ import pytest
 from scipy import stats
 
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import analyse, judged_by, with_claims
 from kdgap.judge.evidence import Evidence
+from kdgap.judge.judging import judged_by, with_claims
 from kdgap.spec.study import ClaimsFile, Slot, Statistics
 from kdgap.stats import power
-from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of
+from kdgap.store.imports.findings import Finding
+from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]
@@ -20,8 +21,8 @@ TERM = {"teacher": "big", "student": "little", "method": "logit"}
 MORE = claim("more", [{"weight": 1, **TERM}])
 
 
-def codes(entry: dict[str, Any]) -> set[str]:
-    return {flag["code"] for flag in entry["flags"]}
+def codes(entry: Any) -> set[str]:
+    return {flag.code for flag in entry.flags}
 
 
 def locked(**changes: Any) -> Evidence:
@@ -39,10 +40,10 @@ def test_another_smallest_effect_than_the_declared_one_is_post_hoc() -> None:
         analyse(locked()),
         analyse(judged_by(locked(), Statistics(smallest_effect_pp=5))),
     )
-    assert not before["contrasts"][0]["post_hoc"]
-    assert after["contrasts"][0]["post_hoc"]
-    assert after["study"]["marks"] == ["post hoc: statistics"]
-    (text,) = (flag["text"] for flag in after["flags"] if "post hoc" in flag["text"])
+    assert not before.contrasts[0].post_hoc
+    assert after.contrasts[0].post_hoc
+    assert after.study.marks == ("post hoc: statistics",)
+    (text,) = (flag.text for flag in after.flags if "post hoc" in flag.text)
     assert text.endswith("smallest_effect_pp 5.0 in place of 0.2")
 
 
@@ -57,7 +58,7 @@ def test_other_weights_are_post_hoc_for_a_study_that_declared_them(origin: str) 
 def test_judging_as_declared_leaves_no_mark() -> None:
     made = with_claims(locked(), ClaimsFile(claims=[MORE], statistics=Statistics(), primary="best"))
     assert made.marks == made.warnings == ()
-    assert not analyse(made)["contrasts"][0]["post_hoc"]
+    assert not analyse(made).contrasts[0].post_hoc
 
 
 def test_a_claim_that_compares_a_cell_with_itself_is_refused() -> None:
@@ -77,20 +78,20 @@ def selected(values: list[float]) -> Evidence:
 
 def test_a_verdict_that_hinges_on_the_shared_seed_says_so_where_it_is_said() -> None:
     analysis = analyse(selected([98.0, 95.2, 95.0, 95.3, 95.1]))
-    (gain,), (one,) = analysis["gains"], analysis["contrasts"]
-    assert (gain["verdict"], one["outcome"]) == ("inconclusive", "not established")
+    (gain,), (one,) = analysis.gains, analysis.contrasts
+    assert (gain.verdict, one.outcome) == ("inconclusive", "not established")
     assert not {"sensitive"} & (codes(gain) | codes(one))  # nothing settled, nothing to lose
     analysis = analyse(selected([95.26, 95.24, 95.04, 95.24, 95.0]))
-    (gain,), (one,) = analysis["gains"], analysis["contrasts"]
-    assert (gain["verdict"], one["outcome"]) == ("gain", "established")
-    assert "but inconclusive without shared selection seeds" in gain["sentence"]
-    assert "but not established without shared selection seeds" in one["sentence"]
+    (gain,), (one,) = analysis.gains, analysis.contrasts
+    assert (gain.verdict, one.outcome) == ("gain", "established")
+    assert "but inconclusive without shared selection seeds" in gain.sentence
+    assert "but not established without shared selection seeds" in one.sentence
 
 
 def test_a_verdict_that_holds_in_every_way_of_looking_is_not_flagged() -> None:
     analysis = analyse(selected([value + 3 for value in METHOD]))
-    assert analysis["gains"][0]["verdict"] == "gain"
-    assert "sensitive" not in codes(analysis["gains"][0])
+    assert analysis.gains[0].verdict == "gain"
+    assert "sensitive" not in codes(analysis.gains[0])
 
 
 @pytest.mark.parametrize("says", ["not_below", "nothing"])
@@ -98,13 +99,11 @@ def test_a_claim_of_no_loss_or_no_difference_needs_seeds_of_its_own(says: str) -
     spread = [94.5, 95.5, 94.7, 95.4, 94.9]
     one = claim("same", [{"weight": 1, **TERM}], says=says)
     analysis = analyse(pair_of(BASELINE, spread, claims=(one, MORE)))
-    same, more = analysis["contrasts"]
-    assert same["outcome"] == "not established"
-    needed = same["seeds_needed_claim"]
-    assert (
-        f"{needed - 5} more seeds a side ({needed} instead of 5) would show it" in same["sentence"]
-    )
-    assert more["seeds_needed_claim"] > more["seeds_needed"]  # two claims, of one difference
+    same, more = analysis.contrasts
+    assert same.outcome == "not established"
+    needed = same.seeds_needed_claim
+    assert f"{needed - 5} more seeds a side ({needed} instead of 5) would show it" in same.sentence
+    assert more.seeds_needed_claim > more.seeds_needed  # two claims, of one difference
     found = (stdev(spread), stdev(BASELINE))
     level = 0.05 / 2  # two claims, two tests
     if says == "nothing":
@@ -122,13 +121,13 @@ HIGH = [95.35, 95.25, 95.3, 95.4, 95.2]
 LOW = [95.0, 95.1, 95.05, 94.95, 95.15]
 
 
-def methods(first: list[float], second: list[float], *claims: Any) -> dict[str, Any]:
+def methods(first: list[float], second: list[float], *claims: Any) -> Any:
     """Return what becomes of claims about two methods of one pair, by name."""
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(final("big", "little", "feature"), first)
     runs += runs_of(final("big", "little", "logit"), second)
     made = evidence(runs, claims=claims)
-    return {one["name"]: one for one in analyse(made)["contrasts"]}
+    return {one.name: one for one in analyse(made).contrasts}
 
 
 def no_worse(name: str, better: str, other: str) -> Any:
@@ -144,11 +143,11 @@ def test_opposite_claims_of_no_loss_have_a_test_each_whatever_their_order(order:
     se = test.statistic and (mean(HIGH) - mean(LOW)) / test.statistic
     for name, value in (("up", 0.25), ("down", -0.25)):
         one = found[name]
-        assert one["estimate_pp"] == pytest.approx(value)
-        assert one["p_claim"] == pytest.approx(stats.t.sf((value + 0.2) / se, test.df))
-        assert one["claims_in_family"] == 2
-    assert found["up"]["outcome"] == "established"
-    assert found["down"]["outcome"] == "not established"
+        assert one.estimate_pp == pytest.approx(value)
+        assert one.p_claim == pytest.approx(stats.t.sf((value + 0.2) / se, test.df))
+        assert one.claims_in_family == 2
+    assert found["up"].outcome == "established"
+    assert found["down"].outcome == "not established"
 
 
 def test_a_claim_of_no_difference_is_contradicted_only_by_one_that_matters() -> None:
@@ -158,23 +157,23 @@ def test_a_claim_of_no_difference_is_contradicted_only_by_one_that_matters() -> 
                              for w, m in ((1, "logit"), (-1, "feature"))],
                     measure="accuracy", says="nothing")  # fmt: skip
     found = methods(tight, [value + 0.16 for value in tight], nothing)["none"]
-    assert (found["verdict"], found["outcome"]) == ("gain", "established")
-    assert methods(LOW, small, nothing)["none"]["outcome"] == "not established"
+    assert (found.verdict, found.outcome) == ("gain", "established")
+    assert methods(LOW, small, nothing)["none"].outcome == "not established"
     found = methods(tight, [value + 0.4 for value in tight], nothing)["none"]
-    assert found["outcome"] == "contradicted"
-    assert "contradicted; +0.40 pp" in found["sentence"]
-    assert "the effect is 0.2 pp or more, Holm p" in found["sentence"]
+    assert found.outcome == "contradicted"
+    assert "contradicted; +0.40 pp" in found.sentence
+    assert "the effect is 0.2 pp or more, Holm p" in found.sentence
 
 
 def test_a_claim_of_no_loss_is_contradicted_only_by_a_loss_that_matters() -> None:
     tight = [95.001, 95.0, 94.999, 95.0, 95.0]
     one = no_worse("up", "logit", "feature")
     found = methods(tight, [value - 0.16 for value in tight], one)["up"]
-    assert (found["verdict"], found["outcome"]) == ("harm", "established")
+    assert (found.verdict, found.outcome) == ("harm", "established")
     found = methods(tight, [value - 0.3 for value in tight], one)["up"]
-    assert found["outcome"] == "contradicted"
-    assert "it is worse by 0.2 pp or more, Holm p" in found["sentence"]
-    assert methods(tight, [value + 0.3 for value in tight], one)["up"]["outcome"] == "established"
+    assert found.outcome == "contradicted"
+    assert "it is worse by 0.2 pp or more, Holm p" in found.sentence
+    assert methods(tight, [value + 0.3 for value in tight], one)["up"].outcome == "established"
 
 
 def crossed(lifts: dict[str, float], lacking: tuple[str, int] | None = None) -> Evidence:
@@ -188,30 +187,30 @@ def crossed(lifts: dict[str, float], lacking: tuple[str, int] | None = None) -> 
 
 
 def test_a_gain_from_some_teachers_says_what_it_is_over_teachers_of_their_kind() -> None:
-    (gain,) = analyse(crossed({"a": 0.0, "b": 2.0}))["gains"]
-    (text,) = (flag["text"] for flag in gain["flags"] if flag["code"] == "these-teachers")
-    low, high = gain["teachers"]["ci95_over_teachers_pp"]
+    (gain,) = analyse(crossed({"a": 0.0, "b": 2.0})).gains
+    (text,) = (flag.text for flag in gain.flags if flag.code == "these-teachers")
+    low, high = gain.teachers.ci95_over_teachers_pp
     assert low < 0 < high
     assert text.startswith(
         "conditional on these 2 teacher checkpoints; over teachers of their kind"
     )
-    assert f"{gain['teachers']['gain_over_teachers_pp']:+.2f} pp" in text
+    assert f"{gain.teachers.gain_over_teachers_pp:+.2f} pp" in text
 
 
 def test_a_seed_that_lacks_a_teacher_is_not_compared() -> None:
-    (whole,) = analyse(crossed({"a": 0.0, "b": 2.0}))["gains"]
-    (gain,) = analyse(crossed({"a": 0.0, "b": 2.0}, ("a", 4)))["gains"]
-    assert (whole["n"], gain["n"]) == (5, 4)
-    assert gain["gain_pp"] == pytest.approx(mean(METHOD[:4]) + 1 - mean(BASELINE))
+    (whole,) = analyse(crossed({"a": 0.0, "b": 2.0})).gains
+    (gain,) = analyse(crossed({"a": 0.0, "b": 2.0}, ("a", 4))).gains
+    assert (whole.n, gain.n) == (5, 4)
+    assert gain.gain_pp == pytest.approx(mean(METHOD[:4]) + 1 - mean(BASELINE))
 
 
 def test_a_baseline_that_does_not_vary_adds_no_error_over_teachers() -> None:
     made = crossed({"a": 0.0, "b": 0.4, "c": 0.9})
     runs = [run for run in made.runs if not run.has_role("baseline")]
     runs += runs_of(plain("little"), [95.0] * 5)
-    (gain,) = analyse(evidence(runs))["gains"]
+    (gain,) = analyse(evidence(runs)).gains
     gained = mean(METHOD) + (0.4 + 0.9) / 3 - 95.0
-    assert gain["teachers"]["gain_over_teachers_pp"] == pytest.approx(gained)
+    assert gain.teachers.gain_over_teachers_pp == pytest.approx(gained)
 
 
 def test_an_ablation_of_finals_carries_what_makes_them_doubtful() -> None:
@@ -222,7 +221,7 @@ def test_an_ablation_of_finals_carries_what_makes_them_doubtful() -> None:
     runs += runs_of(Slot("ablation", "big", "little", "logit", "clip: changed"), BASELINE)
     terms = [{"weight": 1, "ablation": "clip", "arm": "base"}, {"weight": -1, "ablation": "clip"}]
     analysis = analyse(evidence(runs, claims=(claim("clip", terms, measure="accuracy"),)))
-    for entry in (analysis["ablations"][0], analysis["contrasts"][0]):
+    for entry in (analysis.ablations[0], analysis.contrasts[0]):
         assert {"shared-selection-seed", "one-teacher"} <= codes(entry)
 
 
@@ -230,9 +229,9 @@ def test_baselines_in_other_settings_are_named_and_the_largest_group_counts() ->
     runs = runs_of(plain("little"), [90.0], cell="odd", first_seed=9)
     runs += runs_of(plain("little"), BASELINE, cell="usual")
     runs += runs_of(final("big", "little", "logit"), METHOD)
-    (gain,) = analyse(evidence(runs))["gains"]
-    assert gain["n_baseline"] == 5
-    (text,) = (flag["text"] for flag in gain["flags"] if flag["code"] == "other-baselines")
+    (gain,) = analyse(evidence(runs)).gains
+    assert gain.n_baseline == 5
+    (text,) = (flag.text for flag in gain.flags if flag.code == "other-baselines")
     assert text == "1 run of plain training in other settings left out"
 
 
@@ -250,44 +249,42 @@ def test_the_smallest_p_is_one_that_a_test_of_these_seeds_can_reach(
 ) -> None:
     values = [95 + 0.01 * number for number in range(n)]
     analysis = analyse(pair_of([90 + 0.01 * number for number in range(other)], values))
-    assert analysis["settings"]["smallest_p"] == pytest.approx(smallest)
-    assert analysis["gains"][0]["p_permutation"] == pytest.approx(smallest)
+    assert analysis.settings.smallest_p == pytest.approx(smallest)
+    assert analysis.gains[0].p_permutation == pytest.approx(smallest)
 
 
 def test_contrasts_say_the_seeds_of_both_sides() -> None:
     runs = runs_of(plain("little"), BASELINE[:4]) + runs_of(final("big", "little", "logit"), METHOD)
-    (one,) = analyse(evidence(runs, claims=(MORE,)))["contrasts"]
-    assert (one["n"], one["n_baseline"]) == (5, 4)
+    (one,) = analyse(evidence(runs, claims=(MORE,))).contrasts
+    assert (one.n, one.n_baseline) == (5, 4)
 
 
 def test_a_baseline_of_other_epochs_is_named_and_not_missed() -> None:
     runs = runs_of(plain("little"), BASELINE, recipe="a", epochs=3)
     runs += runs_of(final("big", "little", "logit"), METHOD, recipe="b", epochs=6)
-    (gain,) = analyse(evidence(runs))["gains"]
-    said = [flag["text"] for flag in gain["flags"] if flag["code"] == "no-runs"]
+    (gain,) = analyse(evidence(runs)).gains
+    said = [flag.text for flag in gain.flags if flag.code == "no-runs"]
     assert said == [
         "baseline of little: its 5 runs have other epochs (3 against 6) than the method's"
     ]
-    assert gain["seeds_needed"] is None  # seeds are not what is missing
+    assert gain.seeds_needed is None  # seeds are not what is missing
 
 
 def test_a_file_that_could_not_be_read_is_missed_where_it_belongs() -> None:
     torn = "runs/baseline/little/9/results.json"
     made = pair_of(BASELINE, METHOD)
     runs = [replace(run, paths=(f"{run.paths[0]}/results.json",)) for run in made.runs]
-    finding = {"kind": "unreadable", "text": "no JSON", "paths": [torn]}
-    (gain,) = analyse(evidence(runs, findings=(finding,)))["gains"]
-    assert f"a file of one more seed could not be read: {torn}" in {
-        f["text"] for f in gain["flags"]
-    }
-    elsewhere = {**finding, "paths": ["runs/baseline/other/9/results.json"]}
-    (gain,) = analyse(evidence(runs, findings=(elsewhere,)))["gains"]
-    assert not [f for f in gain["flags"] if "could not be read" in f["text"]]
+    finding = Finding("unreadable", "no JSON", [torn])
+    (gain,) = analyse(evidence(runs, findings=(finding,))).gains
+    assert f"a file of one more seed could not be read: {torn}" in {f.text for f in gain.flags}
+    elsewhere = replace(finding, paths=["runs/baseline/other/9/results.json"])
+    (gain,) = analyse(evidence(runs, findings=(elsewhere,))).gains
+    assert not [f for f in gain.flags if "could not be read" in f.text]
 
 
 def test_an_ablation_says_what_it_changed() -> None:
     runs = list(pair_of(BASELINE, METHOD).runs)
     for arm, values in (("base", METHOD), ("changed", BASELINE)):
         runs += runs_of(Slot("ablation", "big", "little", "logit", f"clip: {arm}"), values)
-    (found,) = analyse(evidence(runs, changes={"clip": "clip_scope becomes none"}))["ablations"]
-    assert found["change"] == "clip_scope becomes none"
+    (found,) = analyse(evidence(runs, changes={"clip": "clip_scope becomes none"})).ablations
+    assert found.change == "clip_scope becomes none"

@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.reasons import reasons
 from kdgap.spec.study import Slot, Statistics
-from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]
@@ -43,18 +42,18 @@ def changed_against_both(weight: float = 0.5) -> Any:
 
 
 def test_arms_of_the_same_runs_are_one_arm() -> None:
-    (found,) = analyse(ablated(both(METHOD), changed_against_both()))["contrasts"]
+    (found,) = analyse(ablated(both(METHOD), changed_against_both())).contrasts
     expected = stats.ttest_ind(CHANGED, METHOD, equal_var=False)
-    assert found["p"] == pytest.approx(expected.pvalue)
-    assert found["df"] == pytest.approx(expected.df)
-    assert [term["weight"] for term in found["terms"]] == [1, -1]
+    assert found.p == pytest.approx(expected.pvalue)
+    assert found.df == pytest.approx(expected.df)
+    assert [term.weight for term in found.terms] == [1, -1]
 
 
 def test_arms_that_share_some_runs_are_not_compared_as_if_independent() -> None:
     base = both(METHOD[:4]) + runs_of(FINAL, METHOD[4:], cell="one", first_seed=4)
-    (found,) = analyse(ablated(base, changed_against_both()))["contrasts"]
-    assert (found["estimate_pp"], found["p"], found["seeds_needed_claim"]) == (None, None, None)
-    assert "share runs, so they are not independent" in found["sentence"]
+    (found,) = analyse(ablated(base, changed_against_both())).contrasts
+    assert (found.estimate_pp, found.p, found.seeds_needed_claim) == (None, None, None)
+    assert "share runs, so they are not independent" in found.sentence
 
 
 def test_what_is_compared_with_itself_is_refused_as_what_cancels() -> None:
@@ -70,12 +69,12 @@ def test_a_spread_of_rounding_is_none_and_the_study_s_guess_is_used(
 ) -> None:
     settings = Statistics(test=test, expected_std_pp=0.2)
     made = pair_of([95.1, 95.1, 95.1], [95.3, 95.3, 95.3], statistics=settings)
-    (gain,) = analyse(made)["gains"]
+    (gain,) = analyse(made).gains
     assert np.std([100 * (95.1 / 100)] * 3 + [100 * (95.3 / 100)] * 3) > 0
-    assert gain["ci95_pp"] is None
-    assert gain["spread_guessed"]
-    assert gain["seeds_needed"] > 10
-    assert "spread-guessed" in {flag["code"] for flag in gain["flags"]}
+    assert gain.ci95_pp is None
+    assert gain.spread_guessed
+    assert gain.seeds_needed > 10
+    assert "spread-guessed" in {flag.code for flag in gain.flags}
 
 
 @pytest.mark.parametrize("worse", [True, False])
@@ -92,13 +91,13 @@ def test_one_p_says_of_an_above_claim_what_became_of_it(worse: bool) -> None:
         for n in range(6)
     ]
     analysis = analyse(evidence(runs, claims=tuple(claims)))
-    found = analysis["contrasts"][0]
-    assert found["estimate_pp"] < 0
-    assert found["p_claim"] < 0.05
-    assert found["p_against_holm"] == found["p_claim_holm"]
-    assert (found["outcome"] == "contradicted") == (found["p_claim_holm"] <= 0.05)
-    shown = f"{found['p_claim_holm']:.3f}"
-    assert shown in " ".join(reasons(found, analysis["settings"]))
+    found = analysis.contrasts[0]
+    assert found.estimate_pp < 0
+    assert found.p_claim < 0.05
+    assert found.p_against_holm == found.p_claim_holm
+    assert (found.outcome == "contradicted") == (found.p_claim_holm <= 0.05)
+    shown = f"{found.p_claim_holm:.3f}"
+    assert shown in " ".join(reasons(found, analysis.settings))
 
 
 @pytest.mark.parametrize(
@@ -113,29 +112,29 @@ def test_seeds_of_a_claim_without_an_interval_are_those_of_its_own_test(
         claim(name, [{**TERM, "weight": w}], says=says) for name, w in (("a", 1), ("b", 2))
     )
     analysis = analyse(pair_of(BASELINE[:1], METHOD[:1], claims=(one, other)))
-    found = analysis["contrasts"][0]
-    text = f"{found['seeds_needed_claim']} seeds a side {words}"
-    assert text in found["sentence"]
-    assert text in " ".join(reasons(found, analysis["settings"]))
-    assert ("truly no difference" in found["sentence"]) == (says != "above")
+    found = analysis.contrasts[0]
+    text = f"{found.seeds_needed_claim} seeds a side {words}"
+    assert text in found.sentence
+    assert text in " ".join(reasons(found, analysis.settings))
+    assert ("truly no difference" in found.sentence) == (says != "above")
 
 
 def test_a_mean_beside_a_paired_gain_is_of_the_seeds_that_count() -> None:
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(FINAL, METHOD, first_seed=2)
-    (gain,) = analyse(evidence(runs, statistics=Statistics(test="paired")))["gains"]
-    assert gain["n"] == gain["n_baseline"] == 3
-    assert gain["mean_pp"] == pytest.approx(np.mean(METHOD[:3]))
-    assert gain["baseline_mean_pp"] == pytest.approx(np.mean(BASELINE[2:]))
-    assert gain["mean_pp"] - gain["baseline_mean_pp"] == pytest.approx(gain["gain_pp"])
+    (gain,) = analyse(evidence(runs, statistics=Statistics(test="paired"))).gains
+    assert gain.n == gain.n_baseline == 3
+    assert gain.mean_pp == pytest.approx(np.mean(METHOD[:3]))
+    assert gain.baseline_mean_pp == pytest.approx(np.mean(BASELINE[2:]))
+    assert gain.mean_pp - gain.baseline_mean_pp == pytest.approx(gain.gain_pp)
 
 
 def test_seeds_that_do_not_meet_say_so() -> None:
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(FINAL, METHOD, first_seed=10)
-    (gain,) = analyse(evidence(runs, statistics=Statistics(test="paired")))["gains"]
-    assert (gain["n"], gain["mean_pp"], gain["gain_pp"]) == (0, None, None)
-    assert "seeds that not every arm has are left out, and none is left" in gain["sentence"]
+    (gain,) = analyse(evidence(runs, statistics=Statistics(test="paired"))).gains
+    assert (gain.n, gain.mean_pp, gain.gain_pp) == (0, None, None)
+    assert "seeds that not every arm has are left out, and none is left" in gain.sentence
 
 
 def test_the_arm_that_lacks_everything_is_why_nothing_can_be_said() -> None:
@@ -143,8 +142,8 @@ def test_the_arm_that_lacks_everything_is_why_nothing_can_be_said() -> None:
     runs += runs_of(final("big", "little", "feature"), [None, None, None])
     terms = [{**TERM, "weight": 1}, {**TERM, "method": "feature", "weight": -1}]
     made = evidence(runs, claims=(claim("one", terms, measure="accuracy"),))
-    (found,) = analyse(made)["contrasts"]
-    assert "feature: 3 of 3 runs have no result" in found["sentence"]
+    (found,) = analyse(made).contrasts
+    assert "feature: 3 of 3 runs have no result" in found.sentence
 
 
 def test_a_run_that_is_not_done_bends_no_mean_curve() -> None:

@@ -1,17 +1,29 @@
 """A claim's outcome is explained by its own numbers, and never by more than they say."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from kdgap.judge.analysis import ClaimResult
+from kdgap.judge.evidence import Flag
 from kdgap.judge.reasons import reasons
+from tests.judge.made import analyse, claim, pair_of
 
-SETTINGS = {"smallest_effect_pp": 0.2, "alpha": 0.05, "power": 0.8}
+MADE = analyse(
+    pair_of(
+        [94.9, 95.1, 94.8, 95.0, 94.7],
+        [95.2, 95.4, 95.0, 95.3, 95.1],
+        claims=(claim("more", [{"weight": 1, "teacher": "big", "student": "little",
+                                "method": "logit"}]),),
+    )
+)  # fmt: skip
+SETTINGS = replace(MADE.settings, smallest_effect_pp=0.2, alpha=0.05, power=0.8)
 
 
-def contrast(**changes: Any) -> dict[str, Any]:
+def contrast(**changes: Any) -> ClaimResult:
     """Return a claim that is not established, of a difference that may be anything."""
-    return {
+    known: dict[str, Any] = {
         "says": "above",
         "outcome": "not established",
         "estimate_pp": 0.1,
@@ -26,8 +38,10 @@ def contrast(**changes: Any) -> dict[str, Any]:
         "claims_in_family": 15,
         "n_smallest": 5,
         "seeds_needed_claim": 33,
-        "flags": [],
-    } | changes
+        "flags": (),
+    }
+    found: ClaimResult = replace(MADE.contrasts[0], **(known | changes))
+    return found
 
 
 def told(power: float | None = 0.05, **changes: Any) -> str:
@@ -116,12 +130,12 @@ def test_without_power_or_more_seeds_nothing_is_said_of_them() -> None:
 
 
 def test_what_could_not_be_judged_says_why() -> None:
-    missing = {"code": "no-runs", "text": "final of r18: there are no runs of it"}
+    missing = Flag("no-runs", "final of r18: there are no runs of it")
     assert told(estimate_pp=None, flags=[missing]) == (
         "It cannot be judged: final of r18: there are no runs of it."
     )
-    lone = {"code": "one-seed", "text": "an arm has one seed: no interval"}
-    settings = SETTINGS | {"expected_std_pp": 0.15}
+    lone = Flag("one-seed", "an arm has one seed: no interval")
+    settings = replace(SETTINGS, expected_std_pp=0.15)
     assert reasons(contrast(ci95_pp=None, flags=[lone], seeds_needed_claim=19), settings) == [
         "Nothing can be tested: an arm has one seed: no interval.",
         "19 seeds a side would find 0.2 pp with 80 % power, were the spread 0.15 pp.",
@@ -129,7 +143,7 @@ def test_what_could_not_be_judged_says_why() -> None:
 
 
 def test_a_claim_that_falls_when_looked_at_otherwise_says_so_at_last() -> None:
-    falls = {"code": "sensitive", "text": "but not established with last weights"}
+    falls = Flag("sensitive", "but not established with last weights")
     text = reasons(contrast(outcome="established", flags=[falls]), SETTINGS)
     assert text[-1] == "But not established with last weights."
 

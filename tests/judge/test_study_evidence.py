@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.judge.analysis import analyse
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.methods import METHODS
 from kdgap.spec import cell_id, run_id, slot_name
 from kdgap.store.preregistration import content_hash
 from kdgap.store.study import PLAN, StudyDirectory
+from tests.judge.made import analyse
 from tests.store import small
 
 BASELINE, METHOD = [0.90, 0.91, 0.93, 0.90], [0.92, 0.94, 0.93, 0.95]
@@ -94,27 +94,27 @@ def lock(directory: StudyDirectory, content: dict[str, Any], digest: str | None 
 def test_a_study_is_judged_by_its_own_declarations(tmp_path: Path) -> None:
     study(tmp_path, BASELINE, METHOD, smallest_effect_pp=1.0)
     analysis = analyse(load(tmp_path))
-    (gain,) = analysis["gains"]
-    assert gain["gain_pp"] == pytest.approx(100 * (sum(METHOD) - sum(BASELINE)) / 4)
-    assert gain["fidelity"]["top1_agreement"]["mean"] == 0.5
-    assert analysis["settings"]["smallest_effect_pp"] == 1.0
-    assert [c["name"] for c in analysis["contrasts"]] == ["gains"]
-    assert "a warning" in [flag["text"] for flag in analysis["flags"]]
+    (gain,) = analysis.gains
+    assert gain.gain_pp == pytest.approx(100 * (sum(METHOD) - sum(BASELINE)) / 4)
+    assert gain.fidelity.top1_agreement.mean == 0.5
+    assert analysis.settings.smallest_effect_pp == 1.0
+    assert [c.name for c in analysis.contrasts] == ["gains"]
+    assert "a warning" in [flag.text for flag in analysis.flags]
     assert load(tmp_path).images == 100
 
 
 def test_the_primary_weights_are_the_studys_choice(tmp_path: Path) -> None:
     analysis = analyse(study_evidence(study(tmp_path, BASELINE, METHOD, primary="last")))
-    assert analysis["gains"][0]["mean_pp"] == pytest.approx(100 * sum(METHOD) / 8)
+    assert analysis.gains[0].mean_pp == pytest.approx(100 * sum(METHOD) / 8)
 
 
 def test_claims_are_confirmatory_as_they_were_locked(tmp_path: Path) -> None:
     directory = study(tmp_path, BASELINE, METHOD)
-    assert analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
+    assert analyse(study_evidence(directory)).contrasts[0].post_hoc
     # A lock of an earlier version has no key for what a claim says: it says the default.
     content = {"claims": [CLAIM]}
     lock(directory, content)
-    assert not analyse(study_evidence(directory))["contrasts"][0]["post_hoc"]
+    assert not analyse(study_evidence(directory)).contrasts[0].post_hoc
 
 
 def test_a_lock_that_was_changed_by_hand_confirms_nothing(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_lock_that_was_changed_by_hand_confirms_nothing(tmp_path: Path) -> Non
     content = {"claims": [CLAIM]}
     lock(directory, content, "0" * 64)
     analysis = analyse(study_evidence(directory))
-    assert analysis["contrasts"][0]["post_hoc"]
-    assert analysis["study"]["marks"] == ["pre-registration changed by hand"]
+    assert analysis.contrasts[0].post_hoc
+    assert analysis.study.marks == ("pre-registration changed by hand",)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_study_judged_otherwise_than_locked_is_post_hoc(
     content[group] = {**content[group], key: value}
     lock(directory, content)
     analysis = analyse(study_evidence(directory))
-    assert (analysis["study"]["marks"], analysis["contrasts"][0]["post_hoc"]) == ([mark], True)
+    assert (analysis.study.marks, analysis.contrasts[0].post_hoc) == ((mark,), True)
 
 
 def test_a_run_in_anothers_place_is_left_out_and_named(tmp_path: Path) -> None:
@@ -151,17 +151,17 @@ def test_a_run_in_anothers_place_is_left_out_and_named(tmp_path: Path) -> None:
     plan["runs"][0]["id"] = "0" * 64
     directory.write(PLAN, plan)
     analysis = analyse(study_evidence(directory))
-    assert "holds run" in analysis["failures"][0]["remark"]
-    assert analysis["baselines"][0]["n"] == 3
+    assert "holds run" in analysis.failures[0].remark
+    assert analysis.baselines[0].n == 3
 
 
 def test_a_changed_record_is_left_out_and_named(tmp_path: Path) -> None:
     directory = study(tmp_path, BASELINE, METHOD)
     path = tmp_path / directory.plan()["runs"][0]["path"] / "test.json"
     path.write_text(path.read_text().replace("0.9", "0.99"))
-    (failure,) = analyse(study_evidence(directory))["failures"]
-    assert failure["state"] == "damaged"
-    assert "test.json" in failure["remark"]
+    (failure,) = analyse(study_evidence(directory)).failures
+    assert failure.state == "damaged"
+    assert "test.json" in failure.remark
 
 
 def test_a_plan_that_lacks_what_is_read_is_damaged(tmp_path: Path) -> None:
@@ -181,10 +181,10 @@ def test_an_open_study_says_what_is_not_there_yet(tmp_path: Path) -> None:
     plan["open_runs"] = 4
     directory.write(PLAN, plan)
     analysis = analyse(study_evidence(directory))
-    texts = " ".join(flag["text"] for flag in analysis["flags"])
+    texts = " ".join(flag.text for flag in analysis.flags)
     assert "open until selection has ended: 4" in texts
     assert "not finished yet: 1" in texts
-    assert analysis["gains"][0]["n"] == 4
+    assert analysis.gains[0].n == 4
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.methods import METHODS
@@ -21,12 +20,12 @@ from kdgap.report.figures.gains import capacity_plot, interval_plot
 from kdgap.report.figures.grid import selection_grid
 from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import observed_spreads, power_curve
-from kdgap.report.figures.style import looks
+from kdgap.report.figures.style import Look, looks
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.figures import recorded
 from kdgap.spec.study import Slot, Statistics
 from kdgap.stats.power import contrast_power
-from tests.judge.made import evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_html import (
     ALIKE,
     BASELINE,
@@ -214,7 +213,7 @@ def test_what_only_an_ablation_recorded_is_said_and_drawn() -> None:
         "Largest norm of the projections: recorded for the ablation clip: changed; at most 0.2."
     )
     assert "not recorded by any run" in said[0]
-    (ablation,) = analyse(made)["ablations"]
+    (ablation,) = analyse(made).ablations
     shown = texts(ablation_curves(made, analyse(made), ablation))
     for words in ("clip: base, n = 5", "clip: changed, n = 5", "projections' largest norm",
                   "base: not recorded", "validation accuracy"):  # fmt: skip
@@ -230,14 +229,14 @@ def test_what_some_runs_recorded_is_counted() -> None:
     bare = [{"epoch": n, "val_acc": 0.9} for n in (1, 2)]
     made = replace(made, runs=(*others, replace(last, history=bare)))
     assert "recorded for the ablation clip: changed (4 of 5 runs)" in recorded(made)[1]
-    (ablation,) = analyse(made)["ablations"]
+    (ablation,) = analyse(made).ablations
     assert "changed: n = 4" in texts(ablation_curves(made, analyse(made), ablation))
 
 
 def test_an_ablation_without_histories_is_not_drawn() -> None:
     made = clipping()
     made = replace(made, runs=tuple(replace(run, history=[]) for run in made.runs))
-    (ablation,) = analyse(made)["ablations"]
+    (ablation,) = analyse(made).ablations
     with pytest.raises(ValueError, match="no history"):
         ablation_curves(made, analyse(made), ablation)
 
@@ -307,10 +306,9 @@ def test_capacity_is_over_parameters_and_over_the_gap() -> None:
     analysis = analyse(evidence(runs))
     assert len(capacity_plot(analysis).axes) == 2
     assert "student's parameters (log scale)" in texts(capacity_plot(analysis, "parameters"))
-    for gain in analysis["gains"]:
-        gain["fidelity"] = None
+    unknown = tuple(replace(gain, fidelity=None) for gain in analysis.gains)
     with pytest.raises(ValueError, match="teacher accuracies"):
-        capacity_plot(analysis, "gap")
+        capacity_plot(replace(analysis, gains=unknown), "gap")
 
 
 def test_power_is_that_of_the_spread_observed() -> None:
@@ -325,29 +323,34 @@ def test_power_is_that_of_the_spread_observed() -> None:
     assert np.asarray(corrected.get_ydata())[at] == pytest.approx(expected)
     assert "n = 5 here" in texts(figure)
     # It is drawn as far as the seeds that are said to be needed.
-    assert seeds[-1] >= analysis["gains"][0]["seeds_needed"]
+    assert seeds[-1] >= analysis.gains[0].seeds_needed
 
 
 def test_a_grid_is_a_heat_map_for_two_and_ranked_otherwise() -> None:
-    ranked, square = analyse(whole())["selection"]
+    ranked, square = analyse(whole()).selection
     shown = texts(selection_grid(ranked))
     assert "95.00 chosen" in shown
     assert "failed" in shown
     heat = selection_grid(square)
     assert "90.50" in texts(heat)
     assert heat.axes[0].get_xlabel() == "beta"
-    third = {**square["candidates"][0]["parameters"], "gamma": 1}
-    wide = {**square, "candidates": [{**square["candidates"][0], "parameters": third},
-                                     *square["candidates"]]}  # fmt: skip
+    third = {**square.candidates[0].parameters, "gamma": 1}
+    first = replace(square.candidates[0], parameters=third)
+    wide = replace(square, candidates=(first, *square.candidates))
     assert selection_grid(wide).axes[0].get_xlabel() == "validation accuracy (%)"
 
 
 def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
     logit, feature = METHODS["logit"].about(), METHODS["feature"].about()
-    few = looks({"methods": {"logit": logit}, "gains": []})
-    many = looks({"methods": {"new": {}, "feature": feature, "logit": logit}, "gains": []})
+    made = analyse(whole())
+
+    def looks_of(methods: dict[str, dict[str, Any]]) -> dict[str, Look]:
+        return looks(replace(made, methods=methods, gains=()))
+
+    few = looks_of({"logit": logit})
+    many = looks_of({"new": {}, "feature": feature, "logit": logit})
     assert few["logit"] == many["logit"]
-    old = looks({"methods": {"none": {}, "logit": {}}, "gains": []})  # of an earlier kdgap
+    old = looks_of({"none": {}, "logit": {}})  # of an earlier kdgap
     assert old["none"] == many["none"]
     colours = [look.colour for look in many.values()]
     assert len(set(colours)) == len(colours) == 4

@@ -11,17 +11,18 @@ from typing import Any
 import matplotlib as mpl
 import pytest
 
-from kdgap.judge.analysis import analyse, with_claims
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.evidence import Candidate, Evidence, Run
+from kdgap.judge.judging import with_claims
 from kdgap.judge.load import load
 from kdgap.report.page.document import report_html
 from kdgap.spec import read_claims
 from kdgap.spec.study import Slot
 from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.imported import import_runs
 from kdgap.yamlio import load as load_yaml
 from tests.conftest import ROOT, SHARED_DATA
-from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "base"}
@@ -188,7 +189,7 @@ def whole(**changes: Any) -> Evidence:
         slot = Slot("ablation", None, "little", "none", f"stem: {side}")
         runs += runs_of(slot, percents, cell=f"ablation {side}")
     grid = tuning({"alpha": 0.5}, {0.3: 0.94, 0.5: 0.95, 0.9: None})
-    finding = {"kind": "duplicate", "text": "the same run", "paths": ["a/results.json", "b.json"]}
+    finding = Finding("duplicate", "the same run", ["a/results.json", "b.json"])
     known: dict[str, Any] = {
         "claims": (
             claim("more", [{"weight": 1, **TERM}]),
@@ -209,8 +210,9 @@ def square() -> Any:
     return replace(
         tuning({"alpha": 0.5, "beta": 2}, {}),
         method="feature",
+        label="Feature-KD",
         candidates=tuple(
-            {"parameters": {"alpha": alpha, "beta": beta}, "runs": [], "score": 0.9 + alpha / 100}
+            Candidate({"alpha": alpha, "beta": beta}, (), 0.9 + alpha / 100)
             for alpha in (0.3, 0.5)
             for beta in (1, 2)
         ),
@@ -275,8 +277,8 @@ def test_whatever_else_a_study_says_is_shown_and_nothing_more(name: str) -> None
         final("big", "little", "logit"), [None], first_seed=9, remark=name, parameters={name: 1.0}
     )
     chosen: dict[str, Any] = {name: 1.0, "kind": name}
-    grid = {"parameters": chosen, "runs": [], "score": 0.9}
-    other = {**grid, "parameters": {name: 2.0, "kind": "b"}}
+    grid = Candidate(chosen, (), 0.9)
+    other = replace(grid, parameters={name: 2.0, "kind": "b"})
     tried = replace(
         tuning(chosen, {}),
         metric=name,
@@ -291,7 +293,7 @@ def test_whatever_else_a_study_says_is_shown_and_nothing_more(name: str) -> None
             methods={"none": {}, "logit": {"summary": name, "citation": name}},
             marks=(name,),
             warnings=(name,),
-            findings=({"kind": name, "text": name, "paths": [name]},),
+            findings=(Finding(name, name, [name]),),
             provenance={name: {name: [name, {name: name}]}},
             tunings=(tried,),
         )
@@ -378,12 +380,12 @@ def test_a_star_is_given_after_correction_alone() -> None:
         runs += runs_of(final("big", "little", method), nearly(step), parameters={"alpha": 0.5})
     made = evidence(runs, claims=(claim("c", [{"weight": 1, **TERM}]),))
     analysis, page = analyse(made), page_of(made)
-    holm = {gain["method"]: gain["p_holm"] for gain in analysis["gains"]}
-    raw = {gain["method"]: gain["p"] for gain in analysis["gains"]}
+    holm = {gain.method: gain.p_holm for gain in analysis.gains}
+    raw = {gain.method: gain.p for gain in analysis.gains}
     assert raw["logit"] < 0.05 < holm["logit"]  # so that a star on the raw p would show
     rows = [row for row in page.rows("gain-table") if len(row) == 13 and row[0] != "method"]
     stars = [row[7].endswith("*") for row in rows]
-    assert stars == [gain["p_holm"] <= 0.05 for gain in analysis["gains"]]
+    assert stars == [gain.p_holm <= 0.05 for gain in analysis.gains]
     assert sum(stars) == 1
     (said,) = [row[5] for row in rows if row[0].startswith("Logit-KD")]
     assert said == "? inconclusivep small before correction"

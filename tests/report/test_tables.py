@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import analyse, with_claims
+from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.judging import with_claims
 from kdgap.judge.load import load
 from kdgap.report.tables import files, forms, frames, judged, measured
 from kdgap.report.tables.forms import LATEX_HEAD, Table
@@ -24,7 +25,7 @@ from kdgap.spec.study import ClaimsFile, Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.conftest import SHARED_DATA
-from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
@@ -69,11 +70,11 @@ def _measured(run: Run) -> Run:
 
 def test_negative_gains_are_numbers_in_the_file() -> None:
     made = pair_of(BASELINE, WORSE)
-    (gain,) = analyse(made)["gains"]
+    (gain,) = analyse(made).gains
     (row,) = rows_of(forms.as_csv(judged.gains(analyse(made))))
-    assert float(row["gain_pp"]) == gain["gain_pp"] < 0
-    assert [float(row["ci95_low_pp"]), float(row["ci95_high_pp"])] == gain["ci95_pp"]
-    assert float(row["paired_gain_pp"]) == gain["paired"]["gain_pp"]
+    assert float(row["gain_pp"]) == gain.gain_pp < 0
+    assert (float(row["ci95_low_pp"]), float(row["ci95_high_pp"])) == gain.ci95_pp
+    assert float(row["paired_gain_pp"]) == gain.paired.gain_pp
 
 
 # What the tables say ----------------------------------------------------------------------------
@@ -81,9 +82,9 @@ def test_negative_gains_are_numbers_in_the_file() -> None:
 
 def test_gains_are_shown_with_sign_interval_and_both_counts() -> None:
     analysis = analyse(pair_of(BASELINE, METHOD))
-    (gain,) = analysis["gains"]
+    (gain,) = analysis.gains
     shown = judged.gains(analysis)
-    low, high = gain["ci95_pp"]
+    low, high = gain.ci95_pp
     assert column(shown, "Pair") == ["big → little"]
     assert column(shown, "n") == ["5 / 5"]
     assert column(shown, "Accuracy") == ["95.20 ± 0.16"]
@@ -97,11 +98,22 @@ def test_gains_are_shown_with_sign_interval_and_both_counts() -> None:
 )
 def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starred: bool) -> None:
     analysis = analyse(whole())
-    for entry in (*analysis["gains"], *analysis["contrasts"], *analysis["ablations"]):
-        entry |= {"p": 0.001, "p_holm": p_holm, "p_claim_holm": p_holm}
-    for view in analysis["sensitivity"]:
-        for entry in (*view["gains"], *view["contrasts"]):
-            entry |= {"p": 0.001, "p_holm": p_holm, "p_claim_holm": p_holm}
+
+    def so(entries: Any) -> Any:
+        known = {"p": 0.001, "p_holm": p_holm, "p_claim_holm": p_holm}
+        return tuple(
+            replace(one, **{k: v for k, v in known.items() if hasattr(one, k)}) for one in entries
+        )
+
+    views = (
+        replace(view, gains=so(view.gains), contrasts=so(view.contrasts))
+        for view in analysis.sensitivity
+    )
+    analysis = replace(
+        analysis,
+        sensitivity=tuple(views),
+        **{part: so(getattr(analysis, part)) for part in ("gains", "contrasts", "ablations")},
+    )
     for made in (judged.gains, judged.contrasts, judged.ablations, judged.sensitivity):
         shown = made(analysis)
         assert shown.rows
@@ -134,10 +146,10 @@ def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
     )
     analysis = analyse(made)
     shown = judged.contrasts(analysis)
-    more, no_worse = analysis["contrasts"]
-    assert column(shown, "Outcome") == [more["outcome"], no_worse["outcome"]]
+    more, no_worse = analysis.contrasts
+    assert column(shown, "Outcome") == [more.outcome, no_worse.outcome]
     assert column(shown, "Post hoc") == ["yes", "yes"]
-    assert values(shown, "p_claim") == [more["p"], no_worse["p_claim"]]
+    assert values(shown, "p_claim") == [more.p, no_worse.p_claim]
     assert values(shown, "terms")[0] == "big → little logit (1); baseline of little (-1)"
 
 
@@ -181,9 +193,9 @@ def test_fidelity_is_in_percent_and_nats_with_its_interval() -> None:
 def test_another_way_of_looking_stands_beside_the_declared_one() -> None:
     analysis = analyse(whole())
     shown = judged.sensitivity(analysis)
-    count = sum(len(view["gains"]) + len(view["contrasts"]) for view in analysis["sensitivity"])
+    count = sum(len(view.gains) + len(view.contrasts) for view in analysis.sensitivity)
     assert len(shown.rows) == count > 0
-    declared = [gain["verdict"] for gain in analysis["gains"]]
+    declared = [gain.verdict for gain in analysis.gains]
     assert column(shown, "As declared")[: len(declared)] == declared
 
 
@@ -282,12 +294,12 @@ def test_frames_hold_the_values(tmp_path: Path) -> None:
     made = whole()
     analysis = analyse(made)
     gains = frames.gains_frame(analysis)
-    assert gains["gain_pp"].tolist() == [gain["gain_pp"] for gain in analysis["gains"]]
+    assert gains.gain_pp.tolist() == [gain.gain_pp for gain in analysis.gains]
     runs = frames.runs_frame(made)
     assert len(runs) == len(made.runs)
     by_cell = 100 * runs.groupby("cell")["test_accuracy_best"].mean()
-    for gain in analysis["gains"]:
-        assert by_cell[gain["cell"]] == pytest.approx(gain["mean_pp"])
+    for gain in analysis.gains:
+        assert by_cell[gain.cell] == pytest.approx(gain.mean_pp)
 
 
 def test_a_missing_pandas_is_one_line_with_what_to_install(
@@ -342,5 +354,5 @@ def test_the_published_numbers_come_out_to_the_printed_digit(tmp_path: Path) -> 
     bug = column(shown, "Ablation").index("projection_clipping_resnet50_to_resnet18")
     assert column(shown, "Changed")[bug] == "95.00 ± 0.18"
     assert column(shown, "Unchanged")[bug] == "94.95 ± 0.20"
-    json.dumps(analysis, allow_nan=False)
+    json.dumps(to_json(analysis), allow_nan=False)
     assert all(math.isfinite(value) for value in values(judged.gains(analysis), "gain_pp"))

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of, imported_evidence
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.gate import LARGEST, OddFileError, is_number, read_object, whole
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import FIDELITY, FINAL, findings, history, write, write_pair
 
 ODD = f"{FINAL}/results.json"
 HUGE = 10**400
 
 
-def imported(folder: Path, change: Any, file: str = ODD) -> tuple[dict[str, Any], dict[str, Any]]:
+def imported(folder: Path, change: Any, file: str = ODD) -> tuple[dict[str, Any], Any]:
     """Import a pair of three seeds a side, one file of which was changed, by way of the disk.
 
     Returns:
@@ -37,7 +37,7 @@ def imported(folder: Path, change: Any, file: str = ODD) -> tuple[dict[str, Any]
     out = ImportedDirectory(folder / "out")
     out.write(*import_runs(folder / "theirs", "x"))
     found = imported_evidence(out)
-    (gain,) = (g for g in analyse(found)["gains"] if g["seeds"][0] != [0])
+    (gain,) = (g for g in analyse(found).gains if g.seeds[0] != (0,))
     return out.read()[0], gain
 
 
@@ -83,20 +83,20 @@ def test_a_file_that_does_not_say_which_run_it_is_holds_no_result(
     about, gain = imported(tmp_path, put(key, value))
     (text,) = (f["text"] for f in findings(about, "unreadable") if f["paths"] == [ODD])
     assert words in text
-    assert gain["n"] == 2
-    assert any(flag["code"] == "missing-runs" for flag in gain["flags"])
+    assert gain.n == 2
+    assert any(flag.code == "missing-runs" for flag in gain.flags)
 
 
 def test_a_number_too_large_for_a_float_is_read_as_infinite(tmp_path: Path) -> None:
     about, gain = imported(tmp_path, ('"stem"', '"lr": 1e999, "stem"'))
     assert "lr holds a number" in findings(about, "unreadable")[0]["text"]
-    assert gain["n"] == 2
+    assert gain.n == 2
 
 
 def test_a_key_that_stands_twice_is_named(tmp_path: Path) -> None:
     about, gain = imported(tmp_path, ('"seed": 0', '"seed": 0, "seed": 1'))
     assert findings(about, "unreadable")[0]["text"] == "holds seed twice"
-    assert gain["n"] == 2
+    assert gain.n == 2
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_run_with_numbers_that_are_not_finite_failed(
     about, gain = imported(tmp_path, change)
     (finding,) = findings(about, "failed")
     assert words in finding["text"]
-    assert gain["n"] == 2
+    assert gain.n == 2
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_what_is_no_number_is_dropped_and_named(tmp_path: Path, change: Any, wor
     about, gain = imported(tmp_path, change)
     texts = [f["text"] for f in findings(about, "contradiction") if f["paths"] == [ODD]]
     assert any(words in text for text in texts)
-    assert gain["n"] == (2 if words.startswith("its history has") else 3)
+    assert gain.n == (2 if words.startswith("its history has") else 3)
 
 
 def test_only_numbers_are_left_of_a_history(tmp_path: Path) -> None:
@@ -202,8 +202,8 @@ def test_fidelity_that_cannot_be_is_left_out_and_the_run_stays(
 ) -> None:
     about, gain = imported(tmp_path, put(key, value), f"{FINAL}/fidelity.json")
     assert words in findings(about, "unreadable")[0]["text"]
-    assert gain["n"] == 3
-    assert gain["fidelity"]["top1_agreement"]["n"] == 2
+    assert gain.n == 3
+    assert gain.fidelity.top1_agreement.n == 2
 
 
 @pytest.mark.parametrize("classes", [{"cat": 0.5}, {"cat": None}, {}, {"": 0.5}])
@@ -218,10 +218,10 @@ def test_a_single_measured_class_is_no_measure_of_soft_targets(
         else:
             put_each("teacher_entropy", 1.0)(content)
         path.write_text(json.dumps(content))
-    (gain,) = analyse(evidence_of(*import_runs(tmp_path, "x"), "x"))["gains"]
-    (fact,) = (fact for fact in gain["diagnosis"] if fact["topic"] == "soft targets")
-    assert "1.000 nats" in fact["fact"]
-    assert "classes allow" not in fact["fact"]
+    (gain,) = analyse(evidence_of(*import_runs(tmp_path, "x"), "x")).gains
+    (fact,) = (fact for fact in gain.diagnosis if fact.topic == "soft targets")
+    assert "1.000 nats" in fact.fact
+    assert "classes allow" not in fact.fact
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x1e", "\x0b"])

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.report.collect import collect
 from kdgap.store.imports.bookkeeping import (
@@ -21,6 +20,7 @@ from kdgap.store.imports.bookkeeping import (
     set_aside,
 )
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 BOOKKEEPING = [
@@ -60,7 +60,7 @@ def pair(folder: Path, more: Any, choices: Choices = Choices(), seeds: int = 5) 
 
 
 def sizes(analysis: Any) -> list[int]:
-    return sorted(gain["n"] for gain in analysis["gains"])
+    return sorted(gain.n for gain in analysis.gains)
 
 
 @pytest.mark.parametrize("key", BOOKKEEPING)
@@ -77,8 +77,8 @@ def test_bookkeeping_that_differs_splits_no_arm_and_is_named(tmp_path: Path, key
     assert key in found["text"]
     assert "--setting KEY" in found["text"]
     assert about["bookkeeping"] == {key: BY_NAME}
-    (flag,) = (flag for flag in analysis["flags"] if flag["code"] == "import-aside")
-    assert key in flag["text"]
+    (flag,) = (flag for flag in analysis.flags if flag.code == "import-aside")
+    assert key in flag.text
 
 
 def test_what_is_the_same_everywhere_is_not_worth_a_word(tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_what_splits_a_configuration_is_named_with_the_way_out(
     assert any(f"differ only in {keys};" in text or f"differ in {keys};" in text for text in texts)
     options = " ".join(f"--ignore {key}" for key in keys.split(", "))
     assert any(text.endswith(f"import with {options}") for text in texts)
-    (flag,) = (flag for flag in analysis["flags"] if flag["code"] == "import-split")
-    assert keys.split(", ")[0] in flag["text"]
-    assert all(any(one["code"] == "split" for one in gain["flags"]) for gain in analysis["gains"])
+    (flag,) = (flag for flag in analysis.flags if flag.code == "import-split")
+    assert keys.split(", ")[0] in flag.text
+    assert all(any(one.code == "split" for one in gain.flags) for gain in analysis.gains)
     again, analysis = pair(tmp_path, more, Choices(ignore=tuple(keys.split(", "))))
     assert sizes(analysis) == [5]
     assert findings(again, "split") == []
     assert "averaged over as told by --ignore" in findings(again, "aside")[0]["text"]
-    assert analysis["provenance"]["choices"]["ignore"] == keys.split(", ")
+    assert analysis.provenance["choices"]["ignore"] == keys.split(", ")
 
 
 @pytest.mark.parametrize("key", ["gpu", "zeta", "config"])

@@ -14,9 +14,9 @@ import pytest
 
 from kdgap import disk
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, findings, history, write
 
 ARM = "final/resnet50_to_resnet18_logit"
@@ -34,8 +34,8 @@ def tree(folder: Path, seeds: int = 5) -> Path:
 def seeds_of(source: Path) -> tuple[dict[str, Any], int]:
     """Return what was found, and how many seeds the method has."""
     about, runs = import_runs(source, "x")
-    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
-    return about, gain["n"]
+    (gain,) = analyse(evidence_of(about, runs, "x")).gains
+    return about, gain.n
 
 
 def passed(about: dict[str, Any]) -> list[tuple[str, str]]:
@@ -136,9 +136,9 @@ def test_what_may_be_a_seed_and_is_not_read_is_named(
     change(folder / ARM / "seed3")
     about, runs = import_runs(folder, "x")
     assert any(words in text and where == f"{ARM}/{path}" for text, where in passed(about))
-    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
-    assert gain["n"] == 4
-    assert any(flag["code"] == "missing-runs" and path in flag["text"] for flag in gain["flags"])
+    (gain,) = analyse(evidence_of(about, runs, "x")).gains
+    assert gain.n == 4
+    assert any(flag.code == "missing-runs" and path in flag.text for flag in gain.flags)
 
 
 @pytest.mark.parametrize("where", [f"{ARM}/seed3", ARM])

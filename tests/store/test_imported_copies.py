@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import FINAL, SELECT, findings, history, write, write_pair
 
 LOGIT = "runs/final/resnet50_to_resnet18_logit"
@@ -30,9 +30,9 @@ def test_one_file_copied_under_three_seeds_is_still_one_run(tmp_path: Path) -> N
     for seed in (7, 8, 9):
         copy_as(tmp_path / LOGIT / "seed0/results.json", f"{LOGIT}/seed{seed}", seed=seed)
     about, runs = import_runs(tmp_path, "x")
-    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
-    assert (gain["n"], gain["seeds"][0]) == (3, [0, 1, 2])
-    (missing,) = (flag["text"] for flag in gain["flags"] if flag["code"] == "missing-runs")
+    (gain,) = analyse(evidence_of(about, runs, "x")).gains
+    assert (gain.n, gain.seeds[0]) == (3, (0, 1, 2))
+    (missing,) = (flag.text for flag in gain.flags if flag.code == "missing-runs")
     assert "3 of 6 runs have no result" in missing
     assert f"seed 7: conflict (a copy: has the history of {LOGIT}/seed0/results.json" in missing
     assert [f["paths"] for f in findings(about, "copy")] == [

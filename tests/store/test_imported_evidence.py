@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.report.collect import best_configurations, collect
 from kdgap.store.flags import TEST_CHOSEN
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import FINAL, history, write
 
 
@@ -23,9 +23,9 @@ def test_a_candidates_score_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
         candidate(tmp_path, 0.7, seed, start + 0.05)
     write(tmp_path, FINAL, alpha=0.7, seed=9)
     (tuning,) = evidence_of(*import_runs(tmp_path, "x"), "x").tunings
-    scores = [one["score"] for one in tuning.candidates]
+    scores = [one.score for one in tuning.candidates]
     assert scores == pytest.approx([0.553, 0.603])
-    assert [one["parameters"]["alpha"] for one in tuning.candidates] == [0.5, 0.7]
+    assert [one.parameters["alpha"] for one in tuning.candidates] == [0.5, 0.7]
     assert tuning.winner == {"alpha": 0.7, "temperature": 4.0}
     assert tuning.seeds == (0, 1)
 
@@ -36,8 +36,8 @@ def test_a_candidate_with_a_failed_run_has_no_score(tmp_path: Path) -> None:
         candidate(tmp_path, 0.5, seed, start)
         candidate(tmp_path, 0.7, seed, start + 0.05, epochs=3 - seed)
     (tuning,) = evidence_of(*import_runs(tmp_path, "x"), "x").tunings
-    assert [one["score"] for one in tuning.candidates] == [pytest.approx(0.553), None]
-    assert [len(one["runs"]) for one in tuning.candidates] == [2, 2]
+    assert [one.score for one in tuning.candidates] == [pytest.approx(0.553), None]
+    assert [len(one.runs) for one in tuning.candidates] == [2, 2]
 
 
 def test_finals_that_disagree_have_no_winner(tmp_path: Path) -> None:
@@ -99,23 +99,23 @@ def test_candidates_are_told_apart_by_whatever_was_tried(
         folder = tmp_path / str(number)
         grid(folder, method, tried, chosen)
         analysis = analyse(evidence_of(*import_runs(folder, "x"), "x"))
-        (tuning,) = analysis["selection"]
-        first, second = (candidate["parameters"] for candidate in tuning["candidates"])
+        (tuning,) = analysis.selection
+        first, second = (candidate.parameters for candidate in tuning.candidates)
         assert first != second
-        scores = {str(one["parameters"]): one["score"] for one in tuning["candidates"]}
+        scores = {str(one.parameters): one.score for one in tuning.candidates}
         best = max(scores, key=lambda text: scores[text])
-        (gain,) = analysis["gains"]
-        assert (str(gain["parameters"]) == best) == (chosen == 1)
-        flagged = [flag["text"] for flag in gain["flags"] if flag["code"] == "not-the-winner"]
-        assert len(flagged) == (0 if chosen == 1 else 1), gain["flags"]
+        (gain,) = analysis.gains
+        assert (str(gain.parameters) == best) == (chosen == 1)
+        flagged = [flag.text for flag in gain.flags if flag.code == "not-the-winner"]
+        assert len(flagged) == (0 if chosen == 1 else 1), gain.flags
 
 
 def test_a_parameter_of_another_method_is_no_recipe(tmp_path: Path) -> None:
     """The baseline knows nothing of it, so it is compared all the same."""
     grid(tmp_path, "crd", [{"crd_t": 0.07}, {"crd_t": 0.1}], 1)
     about, runs = import_runs(tmp_path, "x")
-    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
-    assert gain["gain_pp"] is not None
+    (gain,) = analyse(evidence_of(about, runs, "x")).gains
+    assert gain.gain_pp is not None
     assert not [one for one in about["findings"] if "baseline" in one["text"]]
 
 
@@ -130,7 +130,7 @@ def test_what_chose_on_the_test_images_says_so_everywhere(split: str, tmp_path: 
     assert found.chosen_on == split
     assert ("chosen on the test images" in found.marks) == (split == "test")
     assert {tuning.split for tuning in found.tunings} == {split}
-    flagged = {flag["code"] for gain in analyse(found)["gains"] for flag in gain["flags"]}
+    flagged = {flag.code for gain in analyse(found).gains for flag in gain.flags}
     assert ("chosen-on-test" in flagged) == (split == "test")
 
 
@@ -157,8 +157,8 @@ def test_what_every_file_says_by_leaving_it_out_is_recipe(
         write(tmp_path, f"runs/final/plain/seed{seed}", seed=seed, history=history(0.4 + seed / 50),
               kd_type="none", teacher=None)  # fmt: skip
     about, runs = import_runs(tmp_path, "x")
-    (gain,) = analyse(evidence_of(about, runs, "x"))["gains"]
-    assert gain["gain_pp"] is None
+    (gain,) = analyse(evidence_of(about, runs, "x")).gains
+    assert gain.gain_pp is None
     assert any(
         one["text"].startswith("a method and its baseline that") for one in about["findings"]
     )
@@ -172,8 +172,8 @@ def test_a_method_that_names_a_parameter_as_the_recipe_does_keeps_the_recipe(
               method_parameters={"momentum": 0.99})  # fmt: skip
         write(tmp_path, f"runs/final/plain/seed{seed}", seed=seed, history=history(0.4 + seed / 50),
               kd_type="none", teacher=None, momentum=0.0)  # fmt: skip
-    (gain,) = analyse(evidence_of(*import_runs(tmp_path, "x"), "x"))["gains"]
-    assert gain["gain_pp"] is None
+    (gain,) = analyse(evidence_of(*import_runs(tmp_path, "x"), "x")).gains
+    assert gain.gain_pp is None
 
 
 @pytest.mark.parametrize(

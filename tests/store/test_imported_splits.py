@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imports.foreign import hyperparameters, model_text, settings_of
 from kdgap.store.imports.imported import import_runs
+from tests.judge.made import analyse
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 SEEDS = (0, 1, 2)
@@ -28,7 +28,7 @@ def pair(folder: Path, odd: dict[str, Any], *, plain: bool = False, all_of: bool
             }
             write(folder, f"runs/final/{name}/seed{seed}", **(known | (odd if changed else {})))
     about, runs = import_runs(folder, "x")
-    return about, analyse(evidence_of(about, runs, "x"))["gains"]
+    return about, analyse(evidence_of(about, runs, "x")).gains
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_the_same_settings_written_otherwise_are_one_cell(
     tmp_path: Path, odd: dict[str, Any], plain: bool
 ) -> None:
     about, (gain,) = pair(tmp_path, odd, plain=plain)
-    assert (gain["n"], gain["n_baseline"]) == (3, 3)
+    assert (gain.n, gain.n_baseline) == (3, 3)
     assert findings(about, "split") == []
 
 
@@ -92,7 +92,7 @@ def test_a_baseline_has_no_teacher_whatever_its_file_says(
     tmp_path: Path, odd: dict[str, Any]
 ) -> None:
     _, (gain,) = pair(tmp_path, odd, plain=True)
-    assert gain["n_baseline"] == 3
+    assert gain.n_baseline == 3
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_cell_that_a_setting_splits_is_named(
     tmp_path: Path, odd: dict[str, Any], key: str
 ) -> None:
     about, gains = pair(tmp_path, odd)
-    assert sorted(gain["n"] for gain in gains) == [1, 2]
+    assert sorted(gain.n for gain in gains) == [1, 2]
     (finding,) = (f for f in findings(about, "split") if f["text"].startswith("cells"))
     assert finding["text"].split(";")[0] == f"cells that differ only in {key}"
     assert [path.split("/")[-2] for path in finding["paths"]] == ["seed0", "seed1"]
@@ -143,7 +143,7 @@ def test_two_configurations_are_no_split(tmp_path: Path, odd: dict[str, Any]) ->
 
 def test_a_method_without_a_baseline_for_one_setting_is_named(tmp_path: Path) -> None:
     about, (gain,) = pair(tmp_path, {"lr": 0.2}, all_of=True)
-    assert gain["n_baseline"] == 0
+    assert gain.n_baseline == 0
     (finding,) = findings(about, "split")
     assert finding["text"].split(";")[0] == "a method and its baseline that differ only in lr"
     assert {path.split("/")[2] for path in finding["paths"]} == {

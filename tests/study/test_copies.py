@@ -14,7 +14,6 @@ from PIL import Image
 from kdgap import yamlio
 from kdgap.data import Request, load_dataset, split_dataset
 from kdgap.data.copies import Copies, count_copies
-from kdgap.judge.analysis import analyse
 from kdgap.judge.imported_evidence import imported_evidence
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.methods import hyperparameter_names
@@ -29,6 +28,7 @@ from kdgap.store.flags import copied_flag, copied_marks
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from kdgap.store.reference import export_study
+from tests.judge.made import analyse
 from tests.study.conftest import Work
 
 SIZE = 8
@@ -200,11 +200,11 @@ def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
     assert evidence.marks == (mark,)
     assert any(mark in warning for warning in evidence.warnings)
     analysis = analyse(evidence)
-    assert analysis["study"]["marks"] == [mark]
+    assert analysis.study.marks == (mark,)
     assert all(mark in table.caption for table in all_tables(evidence, analysis))
     assert mark in report_html(evidence, analysis)
-    for gain in analysis["gains"]:
-        assert any(mark in flag["text"] for flag in gain["flags"])
+    for gain in analysis.gains:
+        assert any(mark in flag.text for flag in gain.flags)
     export_study(directory, tmp_path / "exported")
     assert all(mark in group.title for group in collect(tmp_path / "exported")[0])
     imported = ImportedDirectory(tmp_path / "imported")

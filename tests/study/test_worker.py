@@ -20,7 +20,6 @@ from kdgap.errors import (
     TeacherError,
 )
 from kdgap.files import TEMPORARY_PREFIX
-from kdgap.judge.analysis import analyse
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.planning.cost import staged_cohorts
 from kdgap.planning.fit import check_trainable
@@ -34,6 +33,7 @@ from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import Workspace, open_study, plan_data, start_study
 from tests.e2e.study import contents
+from tests.judge.made import analyse
 from tests.study.conftest import Open, Work, results, runs
 
 EVERY = {"teacher": 1, "selection": 4, "baseline": 2, "final": 4}
@@ -423,11 +423,11 @@ def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worke
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
     assert directory.status(victim["path"]).state == "damaged"
     analysis = analyse(study_evidence(directory))
-    (failure,) = analysis["failures"]
+    (failure,) = analysis.failures
     assert failure["state"] == "damaged"
     assert "results.json" in failure["remark"]
-    assert sorted(gain["n"] for gain in analysis["gains"]) == [1, 2]
-    said = [flag["text"] for gain in analysis["gains"] for flag in gain["flags"]]
+    assert sorted(gain.n for gain in analysis.gains) == [1, 2]
+    said = [flag.text for gain in analysis.gains for flag in gain.flags]
     assert any("1 of 2 runs have no result" in text for text in said)
     worked()  # goes round it and does not overwrite it
     assert directory.status(victim["path"]).state == "damaged"
@@ -535,14 +535,14 @@ def test_a_winner_whose_record_is_damaged_later_stays_the_winner(
     worked: Work, opened: Open
 ) -> None:
     directory = worked()
-    winners, gains = directory.plan()["winners"], analyse(study_evidence(directory))["gains"]
+    winners, gains = directory.plan()["winners"], analyse(study_evidence(directory)).gains
     damaged = damage_the_winner(directory)
     worked()
     plan = directory.plan()
     assert not plan["selection_complete"]
     assert (plan["winners"], plan["marks"]) == (winners, ["smoke run"])
-    after = analyse(study_evidence(directory))["gains"]
-    assert [g["gain_pp"] for g in after] == [g["gain_pp"] for g in gains]
+    after = analyse(study_evidence(directory)).gains
+    assert [g.gain_pp for g in after] == [g.gain_pp for g in gains]
     shutil.rmtree(damaged)
     assert post_hoc(opened()) == []
     assert worked().plan()["winners"] == winners

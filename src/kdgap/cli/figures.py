@@ -27,7 +27,7 @@ def make_figures(
 ) -> None:
     """Draw the gains with every seed, and convergence per student, as PNG, SVG and PDF."""
     from kdgap.cli.printing import print_table, say
-    from kdgap.judge.analysis import analyse
+    from kdgap.judge.judging import analyse
     from kdgap.report.figures.files import save_figures
     from kdgap.report.figures.published import arms_of, convergence_figure, gain_figure
 
@@ -46,8 +46,8 @@ def make_figures(
         for missing in arm.missing(evidence.primary) if arm.slot.role in _NEEDED else ():
             say(f"note: {arm.slot.text}: not in the figures: {missing}")
     for finding in evidence.findings:
-        if finding["kind"] in ("unreadable", "conflict", "copy"):
-            say(f"note: {finding['text']}: {', '.join(finding['paths'])}")
+        if finding.kind in ("unreadable", "conflict", "copy"):
+            say(f"note: {finding.text}: {', '.join(finding.paths)}")
     for path in paths:
         say(f"Figure: {path}")
 

@@ -10,6 +10,7 @@ import typer
 from kdgap.advice import command
 
 if TYPE_CHECKING:
+    from kdgap.judge.analysis import Analysis
     from kdgap.judge.evidence import Evidence
     from kdgap.staging import Staging
 
@@ -86,7 +87,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     from collections import Counter
 
     from kdgap.cli.printing import print_table, say
-    from kdgap.store.imports.findings import FINDINGS, count_findings
+    from kdgap.store.imports.findings import FINDINGS, Finding, count_findings
 
     played = [(run["state"], dict.fromkeys(slot["role"] for slot in run["slots"])) for run in runs]
     roles = Counter(role for _, own in played for role in own)
@@ -94,12 +95,13 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     rows = [[role, str(roles[role]), str(done[role])] for role in roles]
     caption = f"{about['files']} result files, {about['runs']} runs; a run may play several roles"
     print_table(f"import: {about['source']['path']}", ["role", "runs", "usable"], rows, caption)
-    for kind, count in count_findings(about["findings"]).items():
-        found = [finding for finding in about["findings"] if finding["kind"] == kind]
+    findings = [Finding(**one) for one in about["findings"]]
+    for kind, count in count_findings(findings).items():
+        found = [finding for finding in findings if finding.kind == kind]
         say(f"{kind}: {FINDINGS[kind]}: {count}")
         for finding in found[:SHOWN]:
-            more = f" and {len(finding['paths']) - 2} more" if len(finding["paths"]) > 2 else ""
-            say(f"  {finding['text']}: {', '.join(finding['paths'][:2])}{more}")
+            more = f" and {len(finding.paths) - 2} more" if len(finding.paths) > 2 else ""
+            say(f"  {finding.text}: {', '.join(finding.paths[:2])}{more}")
         if len(found) > SHOWN:
             say(f"  … {len(found) - SHOWN} more in import.json")
     if about["other_files"]:
@@ -109,7 +111,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
 
 def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) -> "Evidence":
     from kdgap.errors import BadInputError
-    from kdgap.judge.analysis import judged_by, with_claims
+    from kdgap.judge.judging import judged_by, with_claims
     from kdgap.judge.load import load, load_claims
 
     given = None if claims is None else load_claims(claims)
@@ -138,7 +140,8 @@ def analyze(
     """Judge every gain and every claim; write analysis.json and tables."""
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.verdicts import print_verdicts
-    from kdgap.judge.analysis import analyse
+    from kdgap.judge.document import to_json
+    from kdgap.judge.judging import analyse
 
     evidence = _evidence(source, claims, smallest_effect)
     with _naming(claims):
@@ -146,7 +149,7 @@ def analyze(
     folder = out or source / "analysis"
     write_analysis(evidence, analysis, folder)
     if as_json:
-        print_json(analysis)
+        print_json(to_json(analysis))
         refuse_damaged(evidence)
         return
     print_verdicts(analysis)
@@ -192,7 +195,7 @@ def refuse_damaged(evidence: "Evidence") -> None:
         )
 
 
-def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path) -> None:
+def write_analysis(evidence: "Evidence", analysis: "Analysis", folder: Path) -> None:
     """Write `analysis.json` and the tables, all or none of them.
 
     Raises:
@@ -205,16 +208,17 @@ def write_analysis(evidence: "Evidence", analysis: dict[str, Any], folder: Path)
 
 
 def _stage_analysis(
-    evidence: "Evidence", analysis: dict[str, Any], folder: Path, staging: "Staging"
+    evidence: "Evidence", analysis: "Analysis", folder: Path, staging: "Staging"
 ) -> None:
     from kdgap.files import json_text
+    from kdgap.judge.document import to_json
     from kdgap.report.tables.files import write_tables
 
     write_tables(evidence, analysis, folder, staging.write)
-    staging.write(folder / "analysis.json", (json_text(analysis) + "\n").encode())
+    staging.write(folder / "analysis.json", (json_text(to_json(analysis)) + "\n").encode())
 
 
-def write_report(evidence: "Evidence", analysis: dict[str, Any], target: Path) -> None:
+def write_report(evidence: "Evidence", analysis: "Analysis", target: Path) -> None:
     """Write the page, and the analysis with its tables in `analysis/` beside it, all or none.
 
     Raises:
@@ -242,7 +246,7 @@ def report(
 ) -> None:
     """Write a report: one HTML file without any script, to read, print and send."""
     from kdgap.cli.printing import say
-    from kdgap.judge.analysis import analyse
+    from kdgap.judge.judging import analyse
 
     evidence = _evidence(source, claims, smallest_effect)
     with _naming(claims):

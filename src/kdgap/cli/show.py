@@ -41,13 +41,14 @@ def _show_study(path: Path, *, as_json: bool) -> None:
     from kdgap.cli.judging import refuse_damaged
     from kdgap.cli.printing import print_json
     from kdgap.cli.verdicts import print_verdicts
-    from kdgap.judge.analysis import analyse
+    from kdgap.judge.document import to_json
+    from kdgap.judge.judging import analyse
     from kdgap.judge.load import load
 
     evidence = load(path)
     analysis = analyse(evidence)
     if as_json:
-        print_json(analysis)
+        print_json(to_json(analysis))
     else:
         print_verdicts(analysis)
     refuse_damaged(evidence)

@@ -152,7 +152,8 @@ def _judge(
     from kdgap.cli.judging import write_report
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.verdicts import print_verdicts
-    from kdgap.judge.analysis import analyse
+    from kdgap.judge.document import to_json
+    from kdgap.judge.judging import analyse
     from kdgap.judge.study_evidence import study_evidence
 
     evidence = study_evidence(directory)
@@ -161,7 +162,7 @@ def _judge(
         return
     analysis = analyse(evidence)
     if as_json:
-        print_json(analysis)
+        print_json(to_json(analysis))
     else:
         print_verdicts(analysis, seconds, said=said)
     target = directory.path / "report.html"

@@ -1,9 +1,12 @@
 """Verdicts on a terminal: the gain table, the claims in sentences, what a reader has to know."""
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from kdgap.judge.words import counted, interval, level, p_value, signed, spread
+
+if TYPE_CHECKING:
+    from kdgap.judge.analysis import Analysis, Gain, Settings
 
 LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed"),
@@ -15,7 +18,7 @@ LAYOUTS = (
 
 
 def print_verdicts(
-    analysis: dict[str, Any], seconds: float | None = None, *, said: Collection[str] = ()
+    analysis: "Analysis", seconds: float | None = None, *, said: Collection[str] = ()
 ) -> None:
     """Print an analysis, the answer first.
 
@@ -26,33 +29,33 @@ def print_verdicts(
     """
     from kdgap.cli.printing import answer, print_table, say, width
 
-    settings = analysis["settings"]
+    settings = analysis.settings
     answer(_headline(analysis, seconds))
-    if analysis["gains"]:
+    if analysis.gains:
         columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
     else:
         say("no method was compared with a baseline yet")
-    for contrast in analysis["contrasts"]:
-        mark = " [post hoc]" if contrast["post_hoc"] else ""
-        answer(f"Claim {contrast['sentence']}{mark}", wrap=True)
-    seeds = [gain for gain in analysis["gains"] if gain["verdict"] == "inconclusive"]
+    for contrast in analysis.contrasts:
+        mark = " [post hoc]" if contrast.post_hoc else ""
+        answer(f"Claim {contrast.sentence}{mark}", wrap=True)
+    seeds = [gain for gain in analysis.gains if gain.verdict == "inconclusive"]
     if seeds:
-        found = f"would find {settings['smallest_effect_pp']:g} pp"
-        needed = sorted({gain["seeds_needed"] for gain in seeds if gain["seeds_needed"]})
-        text = f"Inconclusive: {len(seeds)} of {counted(len(analysis['gains']), 'gain')}."
+        found = f"would find {settings.smallest_effect_pp:g} pp"
+        needed = sorted({gain.seeds_needed for gain in seeds if gain.seeds_needed})
+        text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
         if needed:
             span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
-            text += f" {span} seeds a side {found} with {level(settings['power'])} power."
-        elif all(gain["gain_pp"] is not None for gain in seeds):
+            text += f" {span} seeds a side {found} with {level(settings.power)} power."
+        elif all(gain.gain_pp is not None for gain in seeds):
             text += f" No affordable number of seeds {found}."
         answer(text)
-    for flag in analysis["flags"]:
-        if flag["text"] not in said:
-            say(f"note: {flag['text']}")
-    for failure in analysis["failures"]:
-        say(f"{failure['state']}: {failure['path']}: {failure['remark']}")
-    for code, notes in _notes(analysis["gains"]).items():
+    for flag in analysis.flags:
+        if flag.text not in said:
+            say(f"note: {flag.text}")
+    for failure in analysis.failures:
+        say(f"{failure.state}: {failure.path}: {failure.remark}")
+    for code, notes in _notes(analysis.gains).items():
         for note in notes[:MOST_NOTES]:
             say(f"note: {note}")
         if len(notes) > MOST_NOTES:
@@ -66,61 +69,55 @@ MOST_NOTES = 4
 _EVERYWHERE = ("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied")
 
 
-def _notes(gains: list[dict[str, Any]]) -> dict[str, list[str]]:
+def _notes(gains: Iterable["Gain"]) -> dict[str, list[str]]:
     """Return what has to be known of single gains, by the code of the flag."""
     found: dict[str, list[str]] = {}
     for gain in gains:
-        for flag in gain["flags"]:
-            if flag["code"] not in _EVERYWHERE:
-                note = f"{gain['label']}, {_pair(gain)}: {flag['text']}"
-                found.setdefault(flag["code"], []).append(note)
+        for flag in gain.flags:
+            if flag.code not in _EVERYWHERE:
+                note = f"{gain.label}, {_pair(gain)}: {flag.text}"
+                found.setdefault(flag.code, []).append(note)
     return found
 
 
-def _headline(analysis: dict[str, Any], seconds: float | None) -> str:
+def _headline(analysis: "Analysis", seconds: float | None) -> str:
     from kdgap.cli.printing import duration
 
-    study, settings = analysis["study"], analysis["settings"]
+    study, settings = analysis.study, analysis.settings
     took = f" in {duration(seconds)}" if seconds else ""
     runs = (
-        f"{study['done']} runs"
-        if study["done"] == study["runs"]
-        else (f"{study['done']} of {study['runs']} runs")
+        f"{study.done} runs" if study.done == study.runs else (f"{study.done} of {study.runs} runs")
     )
-    teachers = ", ".join(
-        f"{t['name']} {spread(t['mean_pp'], t['std_pp'])}" for t in analysis["teachers"]
-    )
+    teachers = ", ".join(f"{t.name} {spread(t.mean_pp, t.std_pp)}" for t in analysis.teachers)
     shown = f" · teachers {teachers} % (mean ± std over seeds)" if teachers else ""
-    return (
-        f"{study['name']}: {runs}{took} · test accuracy of the {settings['primary']} weights{shown}"
-    )
+    return f"{study.name}: {runs}{took} · test accuracy of the {settings.primary} weights{shown}"
 
 
-def _pair(gain: dict[str, Any]) -> str:
-    return f"{gain['teacher']} → {gain['student']}" if gain["teacher"] else str(gain["student"])
+def _pair(gain: "Gain") -> str:
+    return f"{gain.teacher} → {gain.student}" if gain.teacher else str(gain.student)
 
 
-def _found(gain: dict[str, Any]) -> str | None:
-    if gain["gain_pp"] is None:
+def _found(gain: "Gain") -> str | None:
+    if gain.gain_pp is None:
         return None
-    bounds = interval(gain["ci95_pp"]) if gain["ci95_pp"] else "(no interval)"
-    return f"{signed(gain['gain_pp'])} {bounds}"
+    bounds = interval(gain.ci95_pp) if gain.ci95_pp else "(no interval)"
+    return f"{signed(gain.gain_pp)} {bounds}"
 
 
-def _verdict(gain: dict[str, Any], settings: dict[str, Any]) -> str:
+def _verdict(gain: "Gain", settings: "Settings") -> str:
     """Return the verdict, with a star where it is a corrected gain or harm."""
-    starred = gain["p_holm"] is not None and gain["p_holm"] <= settings["alpha"]
-    return f"{gain['verdict']}{' *' if starred else ''}"
+    starred = gain.p_holm is not None and gain.p_holm <= settings.alpha
+    return f"{gain.verdict}{' *' if starred else ''}"
 
 
-def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[str | None]]]:
+def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str | None]]]:
     """Return columns and lines: a pair with its baseline, and its methods below."""
-    settings = analysis["settings"]
+    settings = analysis.settings
     titles = {
         "pair": "",
         "n": "n",
         "accuracy": "accuracy (%)",
-        "gain": f"gain in pp [{level(settings['confidence'])}]",
+        "gain": f"gain in pp [{level(settings.confidence)}]",
         "p": "p",
         "holm": "Holm p",
         "verdict": "verdict",
@@ -128,22 +125,22 @@ def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[s
     }
     lines: list[dict[str, str | None]] = []
     pair = ""
-    for gain in analysis["gains"]:
+    for gain in analysis.gains:
         if _pair(gain) != pair:
             pair = _pair(gain)
-            plain = spread(gain["baseline_mean_pp"], gain["baseline_std_pp"])
-            lines.append({"pair": pair, "n": str(gain["n_baseline"]), "accuracy": plain})
-        unsettled = gain["verdict"] == "inconclusive" and gain["seeds_needed"] is not None
+            plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp)
+            lines.append({"pair": pair, "n": str(gain.n_baseline), "accuracy": plain})
+        unsettled = gain.verdict == "inconclusive" and gain.seeds_needed is not None
         lines.append(
             {
-                "pair": f"  {gain['label']}",
-                "n": str(gain["n"]),
-                "accuracy": spread(gain["mean_pp"], gain["std_pp"]),
+                "pair": f"  {gain.label}",
+                "n": str(gain.n),
+                "accuracy": spread(gain.mean_pp, gain.std_pp),
                 "gain": _found(gain),
-                "p": p_value(gain["p"]),
-                "holm": p_value(gain["p_holm"]),
+                "p": p_value(gain.p),
+                "holm": p_value(gain.p_holm),
                 "verdict": _verdict(gain, settings),
-                "needed": str(gain["seeds_needed"]) if unsettled else "",
+                "needed": str(gain.seeds_needed) if unsettled else "",
             }
         )
     for kept in LAYOUTS:
@@ -157,16 +154,16 @@ def _table(analysis: dict[str, Any], width: int) -> tuple[list[str], list[list[s
     return head, rows
 
 
-def _caption(analysis: dict[str, Any]) -> str:
-    settings = analysis["settings"]
-    kind = "Welch" if settings["test"] == "welch" else "paired by seed"
-    budget = {gain["label"]: gain["tried"] for gain in analysis["gains"]}
+def _caption(analysis: "Analysis") -> str:
+    settings = analysis.settings
+    kind = "Welch" if settings.test == "welch" else "paired by seed"
+    budget = {gain.label: gain.tried for gain in analysis.gains}
     tried = ", ".join(f"{label} {count}" for label, count in budget.items())
-    marks = analysis["study"]["marks"]
+    marks = analysis.study.marks
     mind = f"Mind: {'; '.join(marks)}. " if marks else ""
     return (
         f"{mind}Gains over the baseline of the same student; {kind} intervals. Verdicts: Holm over"
-        f" {counted(settings['gains_in_family'], 'gain')}, equivalence within"
-        f" ±{settings['smallest_effect_pp']:g} pp. * = significant after correction."
+        f" {counted(settings.gains_in_family, 'gain')}, equivalence within"
+        f" ±{settings.smallest_effect_pp:g} pp. * = significant after correction."
         f" Configurations tried: {tried}."
     )

@@ -20,6 +20,7 @@ from kdgap.advice import quoted
 from kdgap.explorer.judged import claim_entries
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.curves import over_runs
+from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
@@ -50,7 +51,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "description": evidence.description,
         "primary": evidence.primary,
         "chosen_on": evidence.chosen_on,
-        "analysis": snapshot.analysis,
+        "analysis": to_json(snapshot.analysis),
         "reason": snapshot.reason,
         "states": dict(Counter(run.state for run in evidence.runs)),
         "open_runs": evidence.open_runs,
@@ -202,7 +203,7 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "version": snapshot.version,
         **_arm(snapshot, number, arm),
         "curves": curves,
-        "classes": classes_of(arm, snapshot.evidence),
+        "classes": to_json(classes_of(arm, snapshot.evidence)),
         "seeds": [_seed(snapshot, run) for run in arm.runs],
         **_means(arm, snapshot.evidence.primary),
     }

@@ -7,6 +7,7 @@ from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.claims import Weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, compare
 from kdgap.judge.context import Context
+from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm
 from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
@@ -54,7 +55,7 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
         "verdict": judged.verdict,
         "n": list(made.ns),
         "flags": [flag.text for flag in judged.flags if flag.code not in _ELSEWHERE],
-        "classes": class_differences(own, other, context.evidence),
+        "classes": to_json(class_differences(own, other, context.evidence)),
     }
 
 
@@ -78,11 +79,9 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
         return []
     context, evidence = snapshot.context, snapshot.evidence
     margin, found = evidence.statistics.smallest_effect_pp, []
-    parts = zip(
-        snapshot.analysis["contrasts"], evidence.claims, claim_questions(context), strict=True
-    )
+    parts = zip(snapshot.analysis.contrasts, evidence.claims, claim_questions(context), strict=True)
     for contrast, claim, question in parts:
-        seeds = contrast["n_smallest"]
+        seeds = contrast.n_smallest
         power = question.power(margin, seeds) if question is not None and seeds > 1 else None
         terms = weighted_arms(claim, evidence, context.arms)
         found.append(
@@ -91,7 +90,7 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "power": power,
                 "words": kind_of(claim.says).words(margin),
                 "tests_difference": kind_of(claim.says).tests_difference,
-                "reasons": reasons(contrast, snapshot.analysis["settings"], power),
+                "reasons": reasons(contrast, snapshot.analysis.settings, power),
             }
         )
     return found

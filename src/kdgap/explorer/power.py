@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdgap.explorer.snapshot import Snapshot
+from kdgap.judge.analysis import Analysis, ClaimResult, Gain
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import judged_claims
 from kdgap.judge.family import Judged
@@ -50,16 +51,16 @@ def _question(judged: Judged, says: str, level: float) -> Question | None:
 
 def claim_questions(context: Context) -> list[Question | None]:
     """Return the test of each claim; None where runs are missing."""
-    alpha = float(context.settings["alpha"])
+    alpha = context.settings.alpha
     return [
-        _question(judged, claim.says, alpha / outcome["claims_in_family"])
+        _question(judged, claim.says, alpha / outcome.claims_in_family)
         for claim, judged, outcome in judged_claims(context, context.unpermuted)
     ]
 
 
 def gain_questions(context: Context) -> list[Question | None]:
     """Return the test of each gain; None where runs are missing."""
-    alpha = float(context.settings["alpha"])
+    alpha = context.settings.alpha
     return [
         _question(judged, "above", alpha / max(judged.family, 1))
         for _, judged in judged_gains(context, context.unpermuted)
@@ -95,16 +96,22 @@ def power_document(snapshot: Snapshot) -> dict[str, Any]:
     return document | {"seeds": seeds, "entries": entries, "left_out": len(judged) - len(shown)}
 
 
-def _entry(analysis: dict[str, Any], kind: str, index: int, question: Question) -> dict[str, Any]:
+def _entry(analysis: Analysis, kind: str, index: int, question: Question) -> dict[str, Any]:
     """Return what is asked, and how many seeds there are and would have to be."""
-    found = analysis["gains" if kind == "gain" else "contrasts"][index]
+    found: Gain | ClaimResult
+    if kind == "gain":
+        found = analysis.gains[index]
+        needed = found.seeds_needed
+    else:
+        found = analysis.contrasts[index]
+        needed = found.seeds_needed_claim
     return {
         "kind": kind,
         "index": index,
-        "words": kind_of(question.says).words(analysis["settings"]["smallest_effect_pp"]),
-        "needed": found["seeds_needed" if kind == "gain" else "seeds_needed_claim"],
-        "now": found["n_smallest"],
-        "guessed": found["spread_guessed"],
+        "words": kind_of(question.says).words(analysis.settings.smallest_effect_pp),
+        "needed": needed,
+        "now": found.n_smallest,
+        "guessed": found.spread_guessed,
     }
 
 

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import analyse, with_claims
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.judge.judging import analyse, with_claims
 from kdgap.judge.load import GivenClaims, load
 
 
@@ -31,7 +31,7 @@ class Snapshot:
 
     path: Path
     evidence: Evidence
-    analysis: dict[str, Any] | None
+    analysis: Analysis | None
     reason: str = ""
 
     @cached_property

@@ -1,221 +1,348 @@
-"""From evidence to verdicts: everything that `analysis.json`, tables, report and explorer show."""
+"""What an analysis holds: everything that `analysis.json`, tables, report and explorer show.
 
-import math
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+`document.py` turns it into JSON and back; `docs/statistics.md` says what each number is.
 
-import kdgap
-from kdgap.errors import BadInputError
-from kdgap.judge.context import Context
-from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
-from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence
-from kdgap.judge.family import Judged
-from kdgap.judge.flags import sensitive, study_flags
-from kdgap.judge.gains import gain_entries, judged_gains
-from kdgap.judge.reasons import contrast_sentence
-from kdgap.judge.words import gain_sentence
-from kdgap.spec.study import ClaimsFile, Statistics
-from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
-from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
+Endings of names say the unit: `_pp` is percentage points of test accuracy; what has no ending is a
+share of one, a count, nats (KL) or a p-value.
+"""
 
-if TYPE_CHECKING:
-    from kdgap.judge.comparison import View
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-FORMAT = 1
+from kdgap.judge.evidence import Flag, Tuning
+from kdgap.judge.measures import Fidelity, Interval
+from kdgap.store.imports.findings import Finding
+
+FORMAT = 2
+"""Rises with every change of the document that a reader of it could notice."""
 
 
-def with_claims(
-    evidence: Evidence, given: ClaimsFile, origin: dict[str, str] | None = None
-) -> Evidence:
-    """Return evidence judged by a file of claims, which replace the study's own.
+@dataclass(frozen=True, kw_only=True)
+class StudyFacts:
+    """What was judged; `open_runs` are those that cannot be planned yet."""
 
-    Args:
-        evidence: what is judged.
-        given: the claims.
-        origin: name and digest of their file, for the provenance.
+    name: str
+    path: str
+    origin: str
+    description: str
+    runs: int
+    done: int
+    open_runs: int
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How it was judged.
+
+    Attributes:
+        smallest_effect_pp: the smallest effect of interest.
+        expected_std_pp: the guess of the spread where seeds show none.
+        test: `welch` or `paired`.
+        confidence, power: in [0, 1].
+        primary: `best` or `last`: the weights whose test accuracy counts.
+        alpha: 1 − confidence.
+        gains_in_family, contrasts_in_family, claims_in_family: what each correction is over; 0
+            until all are judged.
+        smallest_p: the smallest p that a permutation test of any gain could reach.
     """
-    evidence = replace(evidence, claims=tuple(given.claims))
-    if origin is not None:
-        evidence = replace(evidence, provenance={**evidence.provenance, "claims": origin})
-    return judged_by(evidence, given.statistics, given.primary)
+
+    smallest_effect_pp: float
+    expected_std_pp: float
+    test: str
+    confidence: float
+    power: float
+    primary: str
+    alpha: float
+    gains_in_family: int = 0
+    contrasts_in_family: int = 0
+    claims_in_family: int = 0
+    smallest_p: float | None = None
 
 
-def judged_by(
-    evidence: Evidence, statistics: Statistics | None = None, primary: str | None = None
-) -> Evidence:
-    """Return evidence judged in another way; for a study that declared one, this is post hoc.
+@dataclass(frozen=True, kw_only=True)
+class Level:
+    """The accuracy of one arm: a teacher, a baseline, or a side of an ablation.
 
-    Args:
-        evidence: what is judged.
-        statistics: smallest effect, test and levels; None = as before.
-        primary: `best` or `last`: whose test accuracy counts; None = as before.
+    Attributes:
+        name: the network.
+        n: seeds that are in the mean.
+        mean_pp, std_pp, ci95_pp: over seeds, by the primary weights.
+        mean_best_pp, mean_last_pp: the same mean by the best and by the last weights.
+        missing: a line for each run without a result.
     """
-    statistics, primary = statistics or evidence.statistics, primary or evidence.primary
-    before, after = evidence.statistics.model_dump(), statistics.model_dump()
-    told = [f"{name} {after[name]} in place of {before[name]}"
-            for name in after if after[name] != before[name]]  # fmt: skip
-    marks = [STATISTICS] if told else []
-    if primary != evidence.primary:
-        told.append(f"{primary} weights in place of {evidence.primary}")
-        marks.append(PRIMARY)
-    evidence = replace(evidence, statistics=statistics, primary=primary)
-    if not told or evidence.origin == "import":  # an import declares nothing
-        return evidence
-    text = f"post hoc: judged otherwise than the study declares: {', '.join(told)}"
-    return replace(
-        evidence,
-        warnings=(*evidence.warnings, text),
-        marks=tuple(dict.fromkeys((*evidence.marks, *marks))),
-    )
+
+    name: str
+    slot: str
+    cell: str
+    n: int
+    mean_pp: float | None
+    std_pp: float | None
+    ci95_pp: Interval | None
+    mean_best_pp: float | None
+    mean_last_pp: float | None
+    epochs: int | None
+    seeds: tuple[int, ...]
+    missing: tuple[str, ...]
+    runs: tuple[str, ...]
 
 
-def analyse(evidence: Evidence) -> dict[str, Any]:
-    """Judge everything that the runs allow; `docs/statistics.md` says what each field is.
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What gains, claims and ablations share: one comparison, judged in its family."""
 
-    Returns:
-        What `analysis.json` holds: plain types only, no number that is not finite.
+    se_pp: float | None
+    df: float | None
+    ci95_pp: Interval | None
+    p: float | None
+    p_holm: float | None
+    family: int
+    ci95_simultaneous_pp: Interval | None
+    p_permutation: float | None
+    p_permutation_exact: bool
+    p_tost: float | None
+    p_tost_holm: float | None
+    verdict: str
+    seeds_needed: int | None
+    seeds_needed_uncorrected: int | None
+    seeds_needed_equivalence: int | None
+    spread_guessed: bool
+    flags: tuple[Flag, ...]
+    n_smallest: int
+    seeds: tuple[tuple[int, ...], ...]
 
-    Raises:
-        BadInputError: no run has a test accuracy, or a claim names a cell that is not there.
+
+@dataclass(frozen=True, kw_only=True)
+class PairedGain:
+    """The same gain compared by seed, beside a primary test of independent arms."""
+
+    n: int
+    gain_pp: float | None
+    se_pp: float
+    df: float
+    ci95_pp: Interval
+    p: float | None
+    p_permutation: float | None
+    p_permutation_exact: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeveralTeachers:
+    """The teacher's share of the variance, and the gain over teachers of its kind."""
+
+    teachers: int
+    seeds: int
+    teacher_std_pp: float
+    seed_std_pp: float
+    residual_std_pp: float
+    teacher_share: float
+    gain_over_teachers_pp: float | None
+    ci95_over_teachers_pp: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """What the records show of a method that gained nothing, what it may mean, and the remedy."""
+
+    topic: str
+    fact: str
+    reading: str | None = None
+    remedy: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain(Numbers):
+    """A method against the plainly trained student of the same data and recipe.
+
+    Attributes:
+        slot: the pair and the method, in words.
+        cell: the configuration; see `docs/glossary.md`.
+        tried: configurations that selection tried.
+        n, n_baseline: seeds of each side.
     """
-    if not any(run.accuracy(evidence.primary) is not None for run in evidence.runs):
-        states = ", ".join(sorted({run.state for run in evidence.runs})) or "none"
-        raise BadInputError(
-            f"{evidence.path}: no run has a test accuracy yet ({len(evidence.runs)} runs:"
-            f" {states}), so there is nothing to judge"
-        )
-    context = Context(evidence)
-    gains, contrasts, views = gain_entries(context), contrast_entries(context), _views(context)
-    for index, gain in enumerate(gains):
-        gain["flags"] += sensitive(gain["verdict"], _each(views, "gains", index, "verdict"))
-        gain["sentence"] = gain_sentence(gain, context.settings)
-    for index, one in enumerate(contrasts):
-        one["flags"] += sensitive(one["outcome"], _each(views, "contrasts", index, "outcome"))
-        one["sentence"] = contrast_sentence(one, context.settings)
-    return {
-        "format": FORMAT,
-        "made_with": f"kdgap {kdgap.__version__}",
-        "study": _study(evidence),
-        "settings": {
-            **context.settings,
-            "gains_in_family": max((gain["family"] for gain in gains), default=0),
-            "contrasts_in_family": max((one["family"] for one in contrasts), default=0),
-            "claims_in_family": max((one["claims_in_family"] for one in contrasts), default=0),
-            "smallest_p": _smallest_p(context),
-        },
-        "models": evidence.models,
-        "methods": evidence.methods,
-        "teachers": [context.level(arm) for arm in context.of("teacher")],
-        "baselines": [context.level(arm) for arm in context.of("baseline")],
-        "gains": gains,
-        "contrasts": contrasts,
-        "ablations": ablation_entries(context),
-        "selection": [
-            {
-                **vars(one),
-                "label": evidence.label(one.method),
-                "candidates": list(one.candidates),
-                "seeds": list(one.seeds),
-            }
-            for one in evidence.tunings
-        ],
-        "sensitivity": views,
-        "flags": [vars(flag) for flag in study_flags(evidence, context.arms)],
-        "findings": list(evidence.findings),
-        "failures": _failures(evidence),
-        "provenance": evidence.provenance,
-    }
+
+    inherited_after: ClassVar[str] = "gain_pp"
+
+    teacher: str | None
+    student: str
+    method: str
+    label: str
+    slot: str
+    cell: str
+    parameters: dict[str, Any]
+    tried: int
+    n: int
+    n_baseline: int
+    mean_pp: float | None
+    std_pp: float | None
+    baseline_mean_pp: float | None
+    baseline_std_pp: float | None
+    gain_pp: float | None
+    paired: PairedGain | None
+    teachers: SeveralTeachers | None
+    fidelity: Fidelity | None
+    runs: tuple[str, ...]
+    baseline_runs: tuple[str, ...]
+    diagnosis: tuple[Fact, ...] = ()
+    sentence: str = ""
 
 
-def _study(evidence: Evidence) -> dict[str, Any]:
-    return {
-        "name": evidence.name,
-        "path": evidence.path,
-        "origin": evidence.origin,
-        "description": evidence.description,
-        "runs": len(evidence.runs),
-        "done": sum(run.state == "done" for run in evidence.runs),
-        "open_runs": evidence.open_runs,
-        "marks": list(evidence.marks),
-    }
+@dataclass(frozen=True, kw_only=True)
+class ClaimOutcome:
+    """What became of a claim by its own test, corrected over all claims.
+
+    Attributes:
+        outcome: `established`, `contradicted` or `not established`.
+        seeds_needed_claim: seeds an arm that show it, were it true.
+    """
+
+    p_claim: float | None
+    p_claim_holm: float | None
+    p_against_holm: float | None
+    claims_in_family: int
+    outcome: str
+    seeds_needed_claim: int | None
 
 
-def _failures(evidence: Evidence) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": run.id,
-            "path": run.paths[0] if run.paths else "",
-            "seed": run.seed,
-            "slot": run.slots[0].text if run.slots else "",
-            "state": run.state,
-            "remark": run.remark,
-        }
-        for run in evidence.runs
-        if run.state in ("failed", "damaged", "conflict")
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One arm of a claim's sum, with its weight."""
+
+    slot: str
+    weight: float
+    n: int
+    runs: tuple[str, ...]
 
 
-def _smallest_p(context: Context) -> float | None:
-    """Return the smallest p that a permutation test of any gain could reach, uncorrected."""
-    found = []
-    for arm in context.finals:
-        n, other = len(context.values(arm)), len(context.values(context.baseline(arm)))
-        if min(n, other) == 0:
-            continue
-        paired = context.primary.test == "paired"
-        splits = 2 ** min(n, other) if paired else math.comb(n + other, n)
-        exact = smallest_sign_flip_p(min(n, other)) if paired else smallest_permutation_p(n, other)
-        # A sampled test counts the labels that were seen among those that it drew.
-        found.append(exact if splits <= MOST_SPLITS else 1 / (RESAMPLES + 1))
-    return min(found, default=None)
+@dataclass(frozen=True, kw_only=True)
+class ClaimResult(ClaimOutcome, Numbers):
+    """A declared claim: a weighted sum of arms, what is said of it, and what the runs say.
+
+    Attributes:
+        says: the kind of claim.
+        n, n_baseline: seeds of the smallest arm with a positive and with a negative weight.
+        post_hoc: whether it was not registered before the first test.
+    """
+
+    inherited_after: ClassVar[str] = "n_baseline"
+
+    name: str
+    text: str
+    says: str
+    measure: str
+    estimate_pp: float | None
+    n: int | None
+    n_baseline: int | None
+    post_hoc: bool
+    terms: tuple[Term, ...]
+    sentence: str = ""
 
 
-def _each(views: list[dict[str, Any]], kind: str, index: int, name: str) -> dict[str, str]:
-    """Return what one gain or claim is under each other way of looking."""
-    return {view["name"]: view[kind][index][name] for view in views}
+@dataclass(frozen=True, kw_only=True)
+class Ablation(Numbers):
+    """One declared change: the changed arm minus what it was changed from."""
+
+    inherited_after: ClassVar[str] = "effect_pp"
+
+    name: str
+    slot: str
+    change: str
+    base: Level | None
+    changed: Level | None
+    n: int
+    n_baseline: int
+    effect_pp: float | None
 
 
-def _views(context: Context) -> list[dict[str, Any]]:
-    """Return gains and claims under every other way of looking that the runs allow."""
-    evidence = context.evidence
-    primary = context.unpermuted
-    views: list[tuple[str, View]] = []
-    if any(evidence.shared_seeds(arm) for arm in context.finals):
-        views.append(("without shared selection seeds", replace(primary, drop_shared=True)))
-    other = "last" if primary.weights == "best" else "best"
-    views.append((f"{other} weights", replace(primary, weights=other)))
-    if evidence.paired:
-        test = "paired" if primary.test == "welch" else "welch"
-        views.append((f"{test} test", replace(primary, test=test)))
-    return [
-        {
-            "name": name,
-            "gains": [
-                {
-                    **{key: getattr(arm.slot, key) for key in ("teacher", "student", "method")},
-                    "label": evidence.label(arm.slot.method),
-                    "cell": arm.cell,
-                    "gain_pp": judged.comparison.point,
-                    **_brief(context, judged),
-                }
-                for arm, judged in judged_gains(context, view)
-            ],
-            "contrasts": [
-                {
-                    "name": claim.name,
-                    "estimate_pp": judged.comparison.point,
-                    **_brief(context, judged),
-                    **outcome,
-                }
-                for claim, judged, outcome in judged_claims(context, view)
-            ],
-        }
-        for name, view in views
-    ]
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """The few numbers of a comparison that another way of looking shows; `n` is by arm."""
+
+    n: tuple[int, ...]
+    ci95_pp: Interval | None
+    p: float | None
+    p_holm: float | None
+    p_tost: float | None
+    verdict: str
+    seeds_needed: int | None
 
 
-def _brief(context: Context, judged: Judged) -> dict[str, Any]:
-    """Return the few numbers of a comparison that a table of views shows."""
-    numbers = judged.numbers(context.evidence.statistics)
-    kept = ("ci95_pp", "p", "p_holm", "p_tost", "verdict", "seeds_needed")
-    return {"n": list(judged.comparison.ns), **{name: numbers[name] for name in kept}}
+@dataclass(frozen=True, kw_only=True)
+class GainGlance(Glance):
+    """A gain, looked at in another way."""
+
+    inherited_after: ClassVar[str] = "gain_pp"
+
+    teacher: str | None
+    student: str
+    method: str
+    label: str
+    cell: str
+    gain_pp: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimGlance(ClaimOutcome, Glance):
+    """A claim, looked at in another way."""
+
+    inherited_after: ClassVar[str] = "estimate_pp"
+
+    name: str
+    estimate_pp: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherView:
+    """Every gain and claim, in the analysis's order, under another way of looking."""
+
+    name: str
+    gains: tuple[GainGlance, ...]
+    contrasts: tuple[ClaimGlance, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A run that failed, is damaged, or contradicts another: in no mean."""
+
+    id: str
+    path: str
+    seed: int
+    slot: str
+    state: str
+    remark: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """Everything that runs allow to be said.
+
+    Attributes:
+        format: of the document, `FORMAT`.
+        models: name → architecture, parameters, FLOPs, citation.
+        methods: name → what the method declares (`Method.about`).
+        contrasts: the claims.
+        selection: how each pair's method was tuned.
+        sensitivity: the same seen in other ways.
+        flags: what holds for all of it.
+        findings: what an import found odd.
+        provenance: code, libraries and data that it comes from.
+    """
+
+    format: int
+    made_with: str
+    study: StudyFacts
+    settings: Settings
+    models: dict[str, dict[str, Any]]
+    methods: dict[str, dict[str, Any]]
+    teachers: tuple[Level, ...]
+    baselines: tuple[Level, ...]
+    gains: tuple[Gain, ...]
+    contrasts: tuple[ClaimResult, ...]
+    ablations: tuple[Ablation, ...]
+    selection: tuple[Tuning, ...]
+    sensitivity: tuple[OtherView, ...]
+    flags: tuple[Flag, ...]
+    findings: tuple[Finding, ...]
+    failures: tuple[Failure, ...]
+    provenance: dict[str, Any]

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from kdgap.judge.claims import Weighted
-from kdgap.judge.evidence import Evidence, ids
+from kdgap.judge.evidence import Evidence, Flag, ids
 from kdgap.stats import contrast, permutation
 from kdgap.stats.contrast import Estimate, mean_and_std, varying_std
 
@@ -30,14 +30,6 @@ class View:
     test: str
     drop_shared: bool = False
     permute: bool = True
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something a reader has to know of a number: a short code, and a sentence."""
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from kdgap.judge.analysis import Level, Settings
 from kdgap.judge.claims import Weighted, baseline_of, weighted_baseline
 from kdgap.judge.comparison import View
 from kdgap.judge.evidence import Arm, Evidence, ids
@@ -44,14 +45,14 @@ class Context:
         return replace(self.primary, permute=False)
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
-        """How the study is judged, in plain types."""
+    def settings(self) -> Settings:
+        """How the study is judged."""
         statistics = self.evidence.statistics
-        return {
+        return Settings(
             **statistics.model_dump(mode="json"),
-            "primary": self.evidence.primary,
-            "alpha": round(1 - statistics.confidence, 12),
-        }
+            primary=self.evidence.primary,
+            alpha=round(1 - statistics.confidence, 12),
+        )
 
     def of(self, role: str) -> list[Arm]:
         """Return the arms of a role, in order."""
@@ -76,37 +77,35 @@ class Context:
         return [] if arm is None else list(arm.by_seed(self.primary.weights).values())
 
     def numbers(self, judged: Judged) -> dict[str, Any]:
-        """Return the fields that gains, contrasts and ablations share."""
-        made = judged.comparison
-        return {
-            **judged.numbers(self.evidence.statistics),
-            "n_smallest": min(made.ns, default=0),
-            "seeds": [list(seeds) for seeds in made.seeds],
-        }
+        """Return the fields that gains, contrasts and ablations share, by name."""
+        return vars(judged.numbers(self.evidence.statistics))
 
-    def level(self, arm: Arm) -> dict[str, Any]:
+    def level(self, arm: Arm) -> Level:
         """Return the mean accuracy of an arm over its seeds."""
         values = arm.by_seed(self.primary.weights)
         mean, std = mean_and_std(list(values.values())) if values else (None, None)
         interval = None
         if values:
             interval = mean_interval(list(values.values()), self.evidence.statistics.confidence)
-        other = "last" if self.primary.weights == "best" else "best"
-        others = list(arm.by_seed(other).values())
-        return {
-            "name": arm.slot.student,
-            "slot": arm.slot.text,
-            "cell": arm.cell,
-            "n": len(values),
-            "mean_pp": mean,
-            "std_pp": std,
-            "ci95_pp": None if interval is None else list(interval),
-            f"mean_{other}_pp": mean_and_std(others)[0] if others else None,
-            "epochs": arm.runs[0].epochs,
-            "seeds": list(values),
-            "missing": arm.missing(self.primary.weights),
-            "runs": ids(arm),
-        }
+        means = {}
+        for weights in ("best", "last"):
+            counted = list(arm.by_seed(weights).values())
+            means[weights] = mean_and_std(counted)[0] if counted else None
+        return Level(
+            name=arm.slot.student,
+            slot=arm.slot.text,
+            cell=arm.cell,
+            n=len(values),
+            mean_pp=mean,
+            std_pp=std,
+            ci95_pp=interval,
+            mean_best_pp=means["best"],
+            mean_last_pp=means["last"],
+            epochs=arm.runs[0].epochs,
+            seeds=tuple(values),
+            missing=tuple(arm.missing(self.primary.weights)),
+            runs=ids(arm),
+        )
 
     def _order(self, arm: Arm) -> tuple[Any, ...]:
         slot, methods = arm.slot, list(self.evidence.methods)

@@ -2,8 +2,9 @@
 
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from kdgap.judge.analysis import Ablation, ClaimOutcome, ClaimResult, Term
 from kdgap.judge.claims import Weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, View, compare
 from kdgap.judge.context import Context
@@ -23,7 +24,7 @@ _OF_DIFFERENCE = ("only-uncorrected", "equivalence-uncorrected", "small")
 _GRAVE = ("shared-selection-seed", "chosen-on-test", "one-teacher")
 
 
-def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dict[str, Any]]]:
+def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, ClaimOutcome]]:
     """Return every claim under one way of looking, with what became of it."""
     evidence = context.evidence
     claims = evidence.claims
@@ -44,16 +45,16 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, dic
     )
     # A difference below zero is found by the very test that looks for one above: one p decides.
     refuted |= {key: shown[key] for key in tests if kind_of(key[0]).tests_difference}
-    alpha, found = float(context.settings["alpha"]), []
+    alpha, found = context.settings.alpha, []
     for claim, one, key in zip(claims, judged, keys, strict=True):
-        outcome = {
-            "p_claim": tests[key][0],
-            "p_claim_holm": shown[key],
-            "p_against_holm": refuted[key],
-            "claims_in_family": len(tests),
-            "outcome": _outcome(claim, one, shown[key], refuted[key], alpha),
-            "seeds_needed_claim": _own_seeds(claim, one, evidence.statistics, alpha / len(tests)),
-        }
+        outcome = ClaimOutcome(
+            p_claim=tests[key][0],
+            p_claim_holm=shown[key],
+            p_against_holm=refuted[key],
+            claims_in_family=len(tests),
+            outcome=_outcome(claim, one, shown[key], refuted[key], alpha),
+            seeds_needed_claim=_own_seeds(claim, one, evidence.statistics, alpha / len(tests)),
+        )
         found.append((claim, one, outcome))
     return found
 
@@ -93,7 +94,7 @@ def _outcome(
     )  # fmt: skip
 
 
-def contrast_entries(context: Context) -> list[dict[str, Any]]:
+def contrast_entries(context: Context) -> list[ClaimResult]:
     """Return `contrasts[]` of the analysis."""
     return [
         _entry(context, claim, judged, outcome)
@@ -101,14 +102,12 @@ def contrast_entries(context: Context) -> list[dict[str, Any]]:
     ]
 
 
-def _entry(
-    context: Context, claim: Claim, judged: Judged, outcome: dict[str, Any]
-) -> dict[str, Any]:
+def _entry(context: Context, claim: Claim, judged: Judged, outcome: ClaimOutcome) -> ClaimResult:
     made = judged.comparison
     if not kind_of(claim.says).tests_difference:
-        kept = [flag for flag in judged.flags if flag.code not in _OF_DIFFERENCE]
+        kept = tuple(flag for flag in judged.flags if flag.code not in _OF_DIFFERENCE)
         judged = replace(judged, flags=kept)
-    elif outcome["outcome"] == "established" and _is_small(judged, context):
+    elif outcome.outcome == "established" and _is_small(judged, context):
         judged = with_flags(judged, [small_flag(context.evidence.statistics.smallest_effect_pp)])
     flags = [
         flag
@@ -117,27 +116,27 @@ def _entry(
         for flag in arm_flags(term.arm, context.evidence)
         if flag.code in _GRAVE
     ]
-    return {
-        "name": claim.name,
-        "text": claim.text,
-        "says": claim.says,
-        "measure": claim.measure,
-        "estimate_pp": made.point,
-        "n": _fewest(made, 1),
-        "n_baseline": _fewest(made, -1),
+    return ClaimResult(
+        name=claim.name,
+        text=claim.text,
+        says=claim.says,
+        measure=claim.measure,
+        estimate_pp=made.point,
+        n=_fewest(made, 1),
+        n_baseline=_fewest(made, -1),
         **context.numbers(with_flags(judged, flags)),
-        **outcome,
-        "post_hoc": _is_post_hoc(claim, context),
-        "terms": [
-            {"slot": term.text, "weight": term.weight, "n": n, "runs": ids(term.arm)}
+        **vars(outcome),
+        post_hoc=_is_post_hoc(claim, context),
+        terms=tuple(
+            Term(slot=term.text, weight=term.weight, n=n, runs=ids(term.arm))
             for term, n in zip(made.terms, made.ns, strict=True)
-        ],
-    }
+        ),
+    )
 
 
 def _is_small(judged: Judged, context: Context) -> bool:
     p = judged.comparison.p_tost(context.evidence.statistics.smallest_effect_pp)
-    return p is not None and p <= float(context.settings["alpha"])
+    return p is not None and p <= context.settings.alpha
 
 
 def _fewest(made: Comparison, sign: int) -> int | None:
@@ -154,7 +153,7 @@ def _is_post_hoc(claim: Claim, context: Context) -> bool:
     return STATISTICS in marks or PRIMARY in marks
 
 
-def ablation_entries(context: Context) -> list[dict[str, Any]]:
+def ablation_entries(context: Context) -> list[Ablation]:
     """Return `ablations[]` of the analysis: the changed arm minus what it was changed from."""
     arms: dict[str, dict[str, Arm]] = {}
     for arm in context.of("ablation"):
@@ -174,18 +173,16 @@ def ablation_entries(context: Context) -> list[dict[str, Any]]:
         flags = [flag for arm in sides.values() if slot.teacher is not None
                  for flag in arm_flags(arm, context.evidence) if flag.code in _GRAVE]  # fmt: skip
         entries.append(
-            {
-                "name": name,
-                "slot": replace(slot, variant="").text,
-                "change": context.evidence.changes.get(name, ""),
-                **{
-                    side: context.level(sides[side]) if side in sides else None
-                    for side in ("base", "changed")
-                },
-                "n": one.comparison.ns[0],
-                "n_baseline": one.comparison.ns[1],
-                "effect_pp": one.comparison.point,
+            Ablation(
+                name=name,
+                slot=replace(slot, variant="").text,
+                change=context.evidence.changes.get(name, ""),
+                base=context.level(sides["base"]) if "base" in sides else None,
+                changed=context.level(sides["changed"]) if "changed" in sides else None,
+                n=one.comparison.ns[0],
+                n_baseline=one.comparison.ns[1],
+                effect_pp=one.comparison.point,
                 **context.numbers(with_flags(one, flags)),
-            }
+            )
         )
     return entries

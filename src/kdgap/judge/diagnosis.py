@@ -6,11 +6,12 @@ and not where the same records speak against it; it is advice, not a finding.
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
 
+from kdgap.judge.analysis import Fact, Gain, Settings
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
+from kdgap.judge.measures import Fidelity
 from kdgap.judge.words import counted, level, signed
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
@@ -31,20 +32,14 @@ BOUTHILLIER = "Bouthillier et al. 2021, Accounting for variance in machine learn
 COLAS = "Colas et al. 2018, How many random seeds?"
 WORDS = {"top1_agreement": "agreement", "kl_t1": "KL (T = 1)", "kl_t4": "KL (T = 4)"}
 
-Fact = dict[str, Any]
-
 
 def diagnose(
-    arm: Arm, plain: Arm | None, evidence: Evidence, gain: dict[str, Any], settings: dict[str, Any]
-) -> list[Fact]:
-    """Return facts on why a cell shows no gain.
-
-    Each has a `topic` and a `fact`, and, or None: a `reading` (what the fact may mean), a `remedy`
-    and its `source`.
-    """
+    arm: Arm, plain: Arm | None, evidence: Evidence, gain: Gain, settings: Settings
+) -> tuple[Fact, ...]:
+    """Return facts on why a cell shows no gain."""
     runs = [run for run in arm.runs if run.state == "done"]
     if not runs:
-        return []
+        return ()
     found = [
         _gradients(arm, runs, evidence),
         _teacher(gain),
@@ -55,7 +50,7 @@ def diagnose(
         _tuning(arm, evidence),
         _power(arm, plain, gain, settings),
     ]
-    return [fact for fact in found if fact is not None]
+    return tuple(fact for fact in found if fact is not None)
 
 
 def _fact(
@@ -65,7 +60,7 @@ def _fact(
     remedy: str | None = None,
     source: str | None = None,
 ) -> Fact:
-    return {"topic": topic, "fact": fact, "reading": reading, "remedy": remedy, "source": source}
+    return Fact(topic=topic, fact=fact, reading=reading, remedy=remedy, source=source)
 
 
 def _beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str | None:
@@ -78,8 +73,8 @@ def _beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str | N
         return None
     tried, scores, chosen = set[float](), list[float](), None
     for candidate in tuning.candidates:
-        value, score = candidate["parameters"].get(name), candidate.get("score")
-        if candidate["parameters"] == arm.parameters:
+        value, score = candidate.parameters.get(name), candidate.score
+        if candidate.parameters == arm.parameters:
             chosen = score
         elif isinstance(value, int | float) and (value > own if larger else value < own):
             tried.add(value)
@@ -153,11 +148,11 @@ def _loss_parts(runs: list[Run]) -> dict[str, float]:
     return {"ce": (1 - alphas[0]) * ce, "distillation": alphas[0] * kd}
 
 
-def _teacher(gain: dict[str, Any]) -> Fact | None:
-    accuracy = (gain["fidelity"] or {}).get("teacher_accuracy")
-    if accuracy is None or gain["baseline_mean_pp"] is None:
+def _teacher(gain: Gain) -> Fact | None:
+    accuracy = None if gain.fidelity is None else gain.fidelity.teacher_accuracy
+    if accuracy is None or gain.baseline_mean_pp is None:
         return None
-    ahead = 100 * accuracy - gain["baseline_mean_pp"]
+    ahead = 100 * accuracy - gain.baseline_mean_pp
     text = (
         f"the teacher's test accuracy is {100 * accuracy:.2f} %, {signed(ahead)} pp against the"
         " plainly trained student"
@@ -190,14 +185,14 @@ def _fitting(runs: list[Run]) -> Fact | None:
     return _fact("fit", text)
 
 
-def _following(gain: dict[str, Any], settings: dict[str, Any]) -> Fact | None:
+def _following(gain: Gain, settings: Settings) -> Fact | None:
     """Whether it is closer to the teacher than the plainly trained student: by intervals alone."""
-    fidelity = gain["fidelity"] or {}
-    told = [_beside_the_plain(name, fidelity) for name in TOWARDS if fidelity.get(name)]
-    if not told:
+    fidelity = gain.fidelity
+    told = [] if fidelity is None else _beside_the_plain(fidelity)
+    if fidelity is None or not told:
         return None
     text = f"on the test images, against the teacher: {'; '.join(told)}"
-    if not fidelity["difference"]:
+    if not fidelity.difference:
         return _fact("fidelity", f"{text}; the baseline's was not recorded")
     found = closeness(fidelity)
     if not found:
@@ -209,7 +204,7 @@ def _following(gain: dict[str, Any], settings: dict[str, Any]) -> Fact | None:
     shown = [f"closer to the teacher by {closer}"] if closer else []
     shown += [f"further from the teacher by {further}"] if further else []
     text += f"; {', '.join(shown) or f'{none} difference'}"
-    text += f" ({level(settings['confidence'])} intervals, each for itself)"
+    text += f" ({level(settings.confidence)} intervals, each for itself)"
     if closer:
         reading = "it follows its teacher more than without one, which by itself is no accuracy"
         if further:
@@ -222,20 +217,25 @@ def _following(gain: dict[str, Any], settings: dict[str, Any]) -> Fact | None:
     return _fact("fidelity", text, reading, remedy, STANTON)
 
 
-def _beside_the_plain(name: str, fidelity: dict[str, Any]) -> str:
-    """Return a measure of the student, of the plainly trained one, and their difference."""
-    share = name == "top1_agreement"
-    scale, digits, unit = (100, 2, " %") if share else (1, 4, " nats")
-    text = f"{WORDS[name]} {scale * fidelity[name]['mean']:.{digits}f}{unit}"
-    between = (fidelity["difference"] or {}).get(name)
-    if between is None:
-        return text
-    plain = scale * fidelity["baseline"][name]["mean"]
-    text += f", plainly trained {plain:.{digits}f}{unit}, difference"
-    text += f" {signed(scale * between['difference'], digits)}{' pp' if share else ''}"
-    if between["ci95"]:
-        text += f" [{', '.join(signed(scale * end, digits) for end in between['ci95'])}]"
-    return text
+def _beside_the_plain(fidelity: Fidelity) -> list[str]:
+    """Return each measure of the student, of the plainly trained one, and their difference."""
+    told = []
+    for name in TOWARDS:
+        own = fidelity.named(name)
+        if own is None:
+            continue
+        share = name == "top1_agreement"
+        scale, digits, unit = (100, 2, " %") if share else (1, 4, " nats")
+        text = f"{WORDS[name]} {scale * own.mean:.{digits}f}{unit}"
+        between = fidelity.difference and fidelity.difference.named(name)
+        plain = fidelity.baseline and fidelity.baseline.named(name)
+        if between and plain:
+            text += f", plainly trained {scale * plain.mean:.{digits}f}{unit}, difference"
+            text += f" {signed(scale * between.difference, digits)}{' pp' if share else ''}"
+            if between.ci95:
+                text += f" [{', '.join(signed(scale * end, digits) for end in between.ci95)}]"
+        told.append(text)
+    return told
 
 
 def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
@@ -299,7 +299,7 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
     text = f"tuned over {counted(count, 'configuration')} on {counted(seeds, 'selection seed')}"
     edges = []
     for name, value in arm.parameters.items():
-        tried = {c["parameters"].get(name) for c in tuning.candidates}
+        tried = {c.parameters.get(name) for c in tuning.candidates}
         values = sorted(v for v in tried if isinstance(v, int | float))
         # Of two values each is at an edge, which says nothing.
         if len(values) == len(tried) > 2 and value in (values[0], values[-1]):
@@ -311,20 +311,18 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
     return _fact("tuning", text)
 
 
-def _power(
-    arm: Arm, plain: Arm | None, gain: dict[str, Any], settings: dict[str, Any]
-) -> Fact | None:
-    if plain is None or gain["n_smallest"] < 2:
+def _power(arm: Arm, plain: Arm | None, gain: Gain, settings: Settings) -> Fact | None:
+    if plain is None or gain.n_smallest < 2:
         return None
-    weights = settings["primary"]
+    weights = settings.primary
     arms = [list(side.by_seed(weights).values()) for side in (arm, plain)]
     stds = [mean_and_std(values)[1] or 0.0 for values in arms]
     if not any(stds):
         return None
-    margin, n = settings["smallest_effect_pp"], gain["n_smallest"]
-    alpha = settings["alpha"] / max(gain["family"], 1)
-    if settings["test"] == "paired":
-        std = gain["se_pp"] * math.sqrt(n) if gain["se_pp"] else math.hypot(*stds)
+    margin, n = settings.smallest_effect_pp, gain.n_smallest
+    alpha = settings.alpha / max(gain.family, 1)
+    if settings.test == "paired":
+        std = gain.se_pp * math.sqrt(n) if gain.se_pp else math.hypot(*stds)
         power = paired_contrast_power(margin, std, n, alpha)
     else:
         power = contrast_power(margin, (1.0, -1.0), stds, n, alpha)
@@ -333,8 +331,8 @@ def _power(
         f" {margin:g} pp would be found with {level(round(power, 3))} power after correction"
     )
     # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
-    if power < settings["power"] and gain["verdict"] == "inconclusive":
-        needed, reading = gain["seeds_needed"], f"{gain['label']} may help unseen"
+    if power < settings.power and gain.verdict == "inconclusive":
+        needed, reading = gain.seeds_needed, f"{gain.label} may help unseen"
         remedy = f"{needed} seeds a side" if needed else "a larger smallest effect of interest"
         return _fact("power", text, reading, remedy, COLAS)
     return _fact("power", text)

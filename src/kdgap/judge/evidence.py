@@ -5,16 +5,25 @@ runs came from.
 """
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kdgap.spec.study import Claim, Slot, Statistics
+from kdgap.store.imports.findings import Finding
 
 SHOWN = ("teacher", "baseline", "final", "ablation")
 """Roles whose test accuracy is judged."""
 STATISTICS, PRIMARY = "post hoc: statistics", "post hoc: primary"
 """Marks of evidence that is judged in another way than was locked."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something a reader has to know of a number: a short code, and a sentence."""
+
+    code: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -127,9 +136,24 @@ class Arm:
         ]
 
 
-def ids(arm: Arm | None) -> list[str]:
+def ids(arm: Arm | None) -> tuple[str, ...]:
     """Return the ids of an arm's runs; none without an arm."""
-    return [] if arm is None else [run.id for run in arm.runs]
+    return () if arm is None else tuple(run.id for run in arm.runs)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that selection tried.
+
+    Attributes:
+        parameters: its hyper-parameters.
+        runs: ids.
+        score: mean validation score in [0, 1]; None where a run failed.
+    """
+
+    parameters: dict[str, Any]
+    runs: tuple[str, ...] = ()
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,22 +162,28 @@ class Tuning:
 
     Attributes:
         teacher, student, method: the slot.
-        candidates: hyper-parameters, mean validation score in [0, 1] (None = failed), and run ids
-            of each configuration that was tried.
+        candidates: each configuration that was tried.
         winner: the hyper-parameters that were chosen; None while open.
         seeds: run seeds of the selection runs.
         split: what was chosen on, `val` or `test`.
         metric: what was compared.
+        label: what people call the method.
     """
 
     teacher: str
     student: str
     method: str
-    candidates: tuple[dict[str, Any], ...]
+    candidates: tuple[Candidate, ...]
     winner: dict[str, Any] | None
     seeds: tuple[int, ...]
     split: str
     metric: str
+    label: str
+
+
+def label_of(method: str, methods: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what people call a method, by what methods declare."""
+    return str(methods.get(method, {}).get("label") or method)
 
 
 @dataclass(frozen=True)
@@ -197,7 +227,7 @@ class Evidence:
     locked_claims: tuple[dict[str, Any], ...] | None = None
     warnings: tuple[str, ...] = ()
     marks: tuple[str, ...] = ()
-    findings: tuple[dict[str, Any], ...] = ()
+    findings: tuple[Finding, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
     changes: dict[str, str] = field(default_factory=dict)
@@ -219,7 +249,7 @@ class Evidence:
 
     def label(self, method: str) -> str:
         """Return what people call a method; its name where nothing is known of it."""
-        return str(self.methods.get(method, {}).get("label") or method)
+        return label_of(method, self.methods)
 
     def shared_seeds(self, arm: Arm) -> list[int]:
         """Return the seeds whose own runs chose the arm's hyper-parameters."""

@@ -1,10 +1,11 @@
 """Comparisons of one family, judged together: corrected p-values, verdicts, and seeds needed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
-from kdgap.judge.comparison import Comparison, Flag
+from kdgap.judge.analysis import Numbers
+from kdgap.judge.comparison import Comparison
+from kdgap.judge.evidence import Flag
 from kdgap.spec.study import Statistics
 from kdgap.stats import power
 from kdgap.stats.multiple import bonferroni_confidence, holm
@@ -20,30 +21,35 @@ class Judged:
     p_holm: float | None
     p_tost_holm: float | None
     verdict: Verdict
-    flags: list[Flag] = field(default_factory=list)
+    flags: tuple[Flag, ...] = ()
 
-    def numbers(self, statistics: Statistics) -> dict[str, Any]:
-        """Return the machine-readable fields that gains, contrasts and ablations share."""
+    def numbers(self, statistics: Statistics) -> Numbers:
+        """Return what gains, contrasts and ablations share."""
         made, estimate = self.comparison, self.comparison.estimate
         confidence, margin = statistics.confidence, statistics.smallest_effect_pp
         simultaneous = bonferroni_confidence(confidence, self.family)
-        return {
-            "se_pp": estimate and estimate.se,
-            "df": estimate and estimate.df,
-            "ci95_pp": estimate and list(estimate.interval(confidence)),
-            "p": made.p,
-            "p_holm": self.p_holm,
-            "family": self.family,
-            "ci95_simultaneous_pp": estimate and list(estimate.interval(simultaneous)),
-            "p_permutation": made.p_permutation,
-            "p_permutation_exact": made.exact,
-            "p_tost": made.p_tost(margin),
-            "p_tost_holm": self.p_tost_holm,
-            "verdict": self.verdict,
-            **_needed(made, statistics, self.family),
-            "spread_guessed": made.guessed,
-            "flags": [vars(flag) for flag in self.flags],
-        }
+        needed = _needed(made, statistics, self.family)
+        return Numbers(
+            se_pp=None if estimate is None else estimate.se,
+            df=None if estimate is None else estimate.df,
+            ci95_pp=None if estimate is None else estimate.interval(confidence),
+            p=made.p,
+            p_holm=self.p_holm,
+            family=self.family,
+            ci95_simultaneous_pp=None if estimate is None else estimate.interval(simultaneous),
+            p_permutation=made.p_permutation,
+            p_permutation_exact=made.exact,
+            p_tost=made.p_tost(margin),
+            p_tost_holm=self.p_tost_holm,
+            verdict=self.verdict,
+            seeds_needed=needed[0],
+            seeds_needed_uncorrected=needed[1],
+            seeds_needed_equivalence=needed[2],
+            spread_guessed=made.guessed,
+            flags=self.flags,
+            n_smallest=min(made.ns, default=0),
+            seeds=made.seeds,
+        )
 
 
 def judge(comparisons: Sequence[Comparison], statistics: Statistics) -> list[Judged]:
@@ -103,31 +109,33 @@ def small_flag(margin: float) -> Flag:
     return Flag("small", f"real, but smaller than the smallest effect of interest, {margin:g} pp")
 
 
-def _needed(made: Comparison, statistics: Statistics, family: int) -> dict[str, int | None]:
-    """Return how many seeds an arm show the smallest effect, or that any effect is smaller."""
+def _needed(
+    made: Comparison, statistics: Statistics, family: int
+) -> tuple[int | None, int | None, int | None]:
+    """Return how many seeds an arm show the smallest effect, or that any effect is smaller.
+
+    The first after correction for the family, the others for one comparison alone.
+    """
     margin, target = statistics.smallest_effect_pp, statistics.power
     alpha = 1 - statistics.confidence
     if made.point is None:  # more seeds are not what is missing
-        names = ("seeds_needed", "seeds_needed_uncorrected", "seeds_needed_equivalence")
-        return dict.fromkeys(names)
+        return None, None, None
     weights, stds = made.spread
-    levels = {"seeds_needed": alpha / max(family, 1), "seeds_needed_uncorrected": alpha}
+    corrected = alpha / max(family, 1)
     if made.paired:
         (std,) = stds
-        found = {
-            name: power.paired_contrast_seeds_needed(margin, std, target, level)
-            for name, level in levels.items()
-        }
-        enough = power.paired_equivalence_seeds_needed(margin, std, target, alpha)
-    else:
-        found = {
-            name: power.contrast_seeds_needed(margin, weights, stds, target, level)
-            for name, level in levels.items()
-        }
-        enough = power.equivalence_seeds_needed(margin, weights, stds, target, alpha)
-    return {**found, "seeds_needed_equivalence": enough}
+        return (
+            power.paired_contrast_seeds_needed(margin, std, target, corrected),
+            power.paired_contrast_seeds_needed(margin, std, target, alpha),
+            power.paired_equivalence_seeds_needed(margin, std, target, alpha),
+        )
+    return (
+        power.contrast_seeds_needed(margin, weights, stds, target, corrected),
+        power.contrast_seeds_needed(margin, weights, stds, target, alpha),
+        power.equivalence_seeds_needed(margin, weights, stds, target, alpha),
+    )
 
 
 def with_flags(judged: Judged, flags: Sequence[Flag]) -> Judged:
     """Return a judgement with more flags, each code and text once."""
-    return replace(judged, flags=list(dict.fromkeys([*judged.flags, *flags])))
+    return replace(judged, flags=tuple(dict.fromkeys([*judged.flags, *flags])))

@@ -1,10 +1,19 @@
 """How closely students follow their teacher, with intervals; accuracy does not imply it."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.judge.measures import (
+    ClassDifference,
+    Difference,
+    Differences,
+    Fidelity,
+    Interval,
+    Measure,
+    Measures,
+)
 from kdgap.stats.contrast import Estimate, mean_and_std, point, welch
 from kdgap.stats.multiple import bonferroni_confidence
 from kdgap.stats.proportion import mean_interval, wilson
@@ -20,9 +29,7 @@ Values = dict[str, list[float]]
 """One value a seed of each measure or class."""
 
 
-def fidelity_of(
-    arm: Arm, plain: Arm | None, evidence: Evidence, weights: str
-) -> dict[str, Any] | None:
+def fidelity_of(arm: Arm, plain: Arm | None, evidence: Evidence, weights: str) -> Fidelity | None:
     """Return agreement, KL at T = 1 and 4 and calibration error of an arm; None without any.
 
     Agreement, calibration error and accuracy by class are shares of one, KL is in nats. Intervals
@@ -38,27 +45,26 @@ def fidelity_of(
     teachers = [run.teacher_accuracy for run in runs if run.teacher_accuracy is not None]
     classes, plain_classes = _by_class(runs, weights), _by_class(_counted(plain, weights), weights)
 
-    def by_class(values: Values) -> dict[str, Any] | None:
-        return _summaries(values, values, confidence, values) or None
-
-    return {
-        **_summaries(own, MEASURES, confidence, SHARES),
-        "baseline": _summaries(beside, MEASURES, confidence, SHARES) if beside else None,
-        "difference": _differences(own, beside, confidence),
-        "teacher_accuracy": mean_and_std(teachers)[0] if teachers else None,
-        "per_class_accuracy": by_class(classes),
-        "per_class_baseline": by_class(plain_classes),
-        "per_class_difference": _class_differences(classes, plain_classes, confidence),
-    }
+    return Fidelity(
+        **_measured(own, confidence),
+        baseline=Measures(**_measured(beside, confidence)) if beside else None,
+        difference=_differences(own, beside, confidence),
+        teacher_accuracy=mean_and_std(teachers)[0] if teachers else None,
+        per_class_accuracy=_shares(classes, confidence) or None,
+        per_class_baseline=_shares(plain_classes, confidence) or None,
+        per_class_difference=_class_differences(classes, plain_classes, confidence),
+    )
 
 
-def classes_of(arm: Arm, evidence: Evidence) -> dict[str, dict[str, Any] | None]:
-    """Return n, mean, std and interval of each class's accuracy over seeds, in [0, 1]."""
+def classes_of(arm: Arm, evidence: Evidence) -> dict[str, Measure]:
+    """Return each class's accuracy over seeds, in [0, 1]."""
     values = _by_class(_counted(arm, evidence.primary), evidence.primary)
-    return _summaries(values, values, evidence.statistics.confidence, values)
+    return _shares(values, evidence.statistics.confidence)
 
 
-def class_differences(arm: Arm, other: Arm, evidence: Evidence) -> dict[str, Any] | None:
+def class_differences(
+    arm: Arm, other: Arm, evidence: Evidence
+) -> dict[str, ClassDifference] | None:
     """Return an arm's accuracy by class minus another's, each with its intervals; None without."""
     sides = [_by_class(_counted(one, evidence.primary), evidence.primary) for one in (arm, other)]
     return _class_differences(sides[0], sides[1], evidence.statistics.confidence)
@@ -93,43 +99,45 @@ def _by_seed(measured: Iterable[tuple[int, Mapping[str, Any]]]) -> Values:
     return {name: [fmean(many) for many in seeds.values()] for name, seeds in found.items()}
 
 
-def _summaries(
-    values: Values, names: Iterable[str], confidence: float, shares: Container[str]
-) -> dict[str, dict[str, Any] | None]:
-    """Return n, mean, std and interval of each name; None where it was not recorded."""
+def _measured(values: Values, confidence: float) -> dict[str, Measure | None]:
+    """Return the fields of `Measures`; None where one was not recorded."""
     return {
-        name: _summary(values[name], confidence, share=name in shares) if name in values else None
-        for name in names
+        name: _summary(values[name], confidence, share=name in SHARES) if name in values else None
+        for name in MEASURES
     }
 
 
-def _summary(values: Sequence[float], confidence: float, *, share: bool) -> dict[str, Any]:
+def _shares(values: Values, confidence: float) -> dict[str, Measure]:
+    return {name: _summary(own, confidence, share=True) for name, own in values.items()}
+
+
+def _summary(values: Sequence[float], confidence: float, *, share: bool) -> Measure:
     mean, std = mean_and_std(values)
     interval = mean_interval(values, confidence)
     ends = None if interval is None else _clipped(interval, 0.0 if share else None)
-    return {"n": len(values), "mean": mean, "std": std, "ci95": ends}
+    return Measure(n=len(values), mean=mean, std=std, ci95=ends)
 
 
-def _clipped(interval: tuple[float, float], lowest: float | None) -> list[float]:
+def _clipped(interval: Interval, lowest: float | None) -> Interval:
     """Return an interval without what no share (from 0) or difference of shares (-1) can be."""
     if lowest is None:
-        return list(interval)
-    return [max(lowest, interval[0]), min(1.0, interval[1])]
+        return interval
+    return max(lowest, interval[0]), min(1.0, interval[1])
 
 
-def _differences(own: Values, plain: Values, confidence: float) -> dict[str, Any] | None:
+def _differences(own: Values, plain: Values, confidence: float) -> Differences | None:
     """Return each measure of the arm minus the plainly trained student's; None without any."""
     both = {name: [own[name], plain[name]] for name in MEASURES if name in own and name in plain}
     if not both:
         return None
-    found: dict[str, Any] = dict.fromkeys(MEASURES)
+    found = dict[str, Difference | None].fromkeys(MEASURES)
     for name, arms in both.items():
         ends = _interval(welch(arms, (1, -1)), confidence, share=name in SHARES)
-        found[name] = {"difference": point(arms, (1, -1)), "ci95": ends}
-    return found
+        found[name] = Difference(difference=point(arms, (1, -1)), ci95=ends)
+    return Differences(**found)
 
 
-def closeness(fidelity: Mapping[str, Any]) -> dict[str, int]:
+def closeness(fidelity: Fidelity) -> dict[str, int]:
     """Return whether an arm is closer to the teacher than the plainly trained student.
 
     By each measure whose difference has an interval: 1 closer and -1 further where the interval
@@ -137,37 +145,40 @@ def closeness(fidelity: Mapping[str, Any]) -> dict[str, int]:
     """
     found = {}
     for name, towards in TOWARDS.items():
-        ends = ((fidelity["difference"] or {}).get(name) or {}).get("ci95")
-        if ends:
-            found[name] = towards * ((ends[0] > 0) - (ends[1] < 0))
+        between = fidelity.difference and fidelity.difference.named(name)
+        if between and between.ci95:
+            low, high = between.ci95
+            found[name] = towards * ((low > 0) - (high < 0))
     return found
 
 
-def _class_differences(own: Values, plain: Values, confidence: float) -> dict[str, Any] | None:
+def _class_differences(
+    own: Values, plain: Values, confidence: float
+) -> dict[str, ClassDifference] | None:
     """Return the difference of each class that both arms have; None without any.
 
-    `ci95_simultaneous` holds for all these classes at once (Dunn 1961): among a hundred classes,
-    five intervals of 95 % miss zero where nothing differs.
+    The simultaneous interval holds for all these classes at once (Dunn 1961): among a hundred
+    classes, five intervals of 95 % miss zero where nothing differs.
     """
     both = {name: [values, plain[name]] for name, values in own.items() if name in plain}
     found = {}
     for name, arms in both.items():
         estimate = welch(arms, (1, -1))
         together = bonferroni_confidence(confidence, len(both))
-        found[name] = {
-            "difference": point(arms, (1, -1)),
-            "ci95": _interval(estimate, confidence, share=True),
-            "ci95_simultaneous": _interval(estimate, together, share=True),
-        }
+        found[name] = ClassDifference(
+            difference=point(arms, (1, -1)),
+            ci95=_interval(estimate, confidence, share=True),
+            ci95_simultaneous=_interval(estimate, together, share=True),
+        )
     return found or None
 
 
-def _interval(estimate: Estimate | None, confidence: float, *, share: bool) -> list[float] | None:
+def _interval(estimate: Estimate | None, confidence: float, *, share: bool) -> Interval | None:
     if estimate is None:
         return None
     return _clipped(estimate.interval(confidence), -1.0 if share else None)
 
 
-def accuracy_interval(share: float, images: int | None, confidence: float) -> list[float] | None:
+def accuracy_interval(share: float, images: int | None, confidence: float) -> Interval | None:
     """Return Wilson's interval of one network's accuracy over the draw of test images."""
-    return None if not images else list(wilson(share, images, confidence))
+    return None if not images else wilson(share, images, confidence)

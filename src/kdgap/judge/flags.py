@@ -3,11 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
+from kdgap.judge.analysis import SeveralTeachers
 from kdgap.judge.claims import baselines_of
-from kdgap.judge.comparison import Flag
-from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
+from kdgap.judge.evidence import Arm, Evidence, Flag, Run, Tuning
 from kdgap.judge.words import counted, interval, signed
 from kdgap.store.imports.findings import FINDINGS, count_findings
 
@@ -41,8 +40,8 @@ def arm_flags(arm: Arm, evidence: Evidence) -> list[Flag]:
             )
         )
     paths = {path for run in arm.runs for path in run.paths}
-    splits = (one for one in evidence.findings if one["kind"] == "split")
-    texts = dict.fromkeys(one["text"] for one in splits if not paths.isdisjoint(one["paths"]))
+    splits = (one for one in evidence.findings if one.kind == "split")
+    texts = dict.fromkeys(one.text for one in splits if not paths.isdisjoint(one.paths))
     return flags + [Flag("split", text) for text in list(texts)[:_SPLITS]]
 
 
@@ -52,8 +51,8 @@ _SPLITS = 2
 
 def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
     flags = []
-    scores = [c["score"] for c in tuning.candidates if c.get("score") is not None]
-    own = [c.get("score") for c in tuning.candidates if c.get("parameters") == arm.parameters]
+    scores = [c.score for c in tuning.candidates if c.score is not None]
+    own = [c.score for c in tuning.candidates if c.parameters == arm.parameters]
     if scores and not own:
         flags.append(Flag("untried", "its hyper-parameters are not in the selection grid"))
     elif scores and own[0] is not None and own[0] < max(scores):
@@ -73,13 +72,13 @@ def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
     return flags
 
 
-def teachers_flags(several: dict[str, Any] | None) -> list[Flag]:
+def teachers_flags(several: SeveralTeachers | None) -> list[Flag]:
     """Return that a gain is one of these teachers, and what it is over teachers of their kind."""
     if several is None:
         return []
-    text = f"conditional on these {several['teachers']} teacher checkpoints"
-    if several["ci95_over_teachers_pp"]:
-        gain, bounds = several["gain_over_teachers_pp"], several["ci95_over_teachers_pp"]
+    text = f"conditional on these {several.teachers} teacher checkpoints"
+    gain, bounds = several.gain_over_teachers_pp, several.ci95_over_teachers_pp
+    if gain is not None and bounds is not None:
         text += f"; over teachers of their kind the gain is {signed(gain)} pp {interval(bounds)}"
     return [Flag("these-teachers", text)]
 
@@ -119,10 +118,10 @@ def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Flag]:
         for path in run.paths
     }
     return [
-        Flag("missing-runs", f"{_MISSING[finding['kind']]}: {path}")
+        Flag("missing-runs", f"{_MISSING[finding.kind]}: {path}")
         for finding in evidence.findings
-        if finding["kind"] in _MISSING
-        for path in finding["paths"]
+        if finding.kind in _MISSING
+        for path in finding.paths
         if {PurePosixPath(path).parent, PurePosixPath(path).parent.parent} & folders
     ]
 
@@ -139,7 +138,7 @@ UNEQUAL = "unequal tuning budgets"
 UNSETTLED = ("inconclusive", "not established")
 
 
-def sensitive(found: str, elsewhere: dict[str, str]) -> list[dict[str, str]]:
+def sensitive(found: str, elsewhere: dict[str, str]) -> tuple[Flag, ...]:
     """Return a flag where a settled verdict or outcome is another one under another way of looking.
 
     Args:
@@ -153,7 +152,7 @@ def sensitive(found: str, elsewhere: dict[str, str]) -> list[dict[str, str]]:
                 view if view.startswith("without") else f"with {view}"
             )
     told = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
-    return [vars(Flag("sensitive", f"but {', '.join(told)}"))] if told else []
+    return (Flag("sensitive", f"but {', '.join(told)}"),) if told else ()
 
 
 def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
@@ -224,6 +223,6 @@ def _told(kind: str, evidence: Evidence) -> str:
     """Return what is said of keys that split configurations or are averaged over: the first two."""
     if kind not in ("split", "aside"):
         return ""
-    texts = list(dict.fromkeys(one["text"] for one in evidence.findings if one["kind"] == kind))
+    texts = list(dict.fromkeys(one.text for one in evidence.findings if one.kind == kind))
     more = f" … {len(texts) - 2} more" if len(texts) > 2 else ""
     return f" ({'; '.join(texts[:2])}{more})"

@@ -1,8 +1,8 @@
 """Every method against the plainly trained student: one entry a cell, judged as one family."""
 
 from dataclasses import replace
-from typing import Any
 
+from kdgap.judge.analysis import Gain, PairedGain, SeveralTeachers
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.context import Context
 from kdgap.judge.diagnosis import diagnose
@@ -20,12 +20,12 @@ def judged_gains(context: Context, view: View) -> list[tuple[Arm, Judged]]:
     return list(zip(context.finals, judge(made, context.evidence.statistics), strict=True))
 
 
-def gain_entries(context: Context) -> list[dict[str, Any]]:
+def gain_entries(context: Context) -> list[Gain]:
     """Return `gains[]` of the analysis."""
     return [_entry(context, arm, judged) for arm, judged in judged_gains(context, context.primary)]
 
 
-def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
+def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
     evidence, plain, slot = context.evidence, context.baseline(arm), arm.slot
     tuning = tuning_of(arm, evidence)
     lost = lost_flags((arm, plain), evidence)
@@ -38,32 +38,32 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> dict[str, Any]:
     flags = [*pair_flags(arm, plain, context.baselines), *arm_flags(arm, evidence), *lost]
     judged = with_flags(judged, [*flags, *teachers_flags(several)])
     mean, std = mean_and_std(values) if values else (None, None)
-    entry = {
-        "teacher": slot.teacher,
-        "student": slot.student,
-        "method": slot.method,
-        "label": evidence.label(slot.method),
-        "slot": slot.text,
-        "cell": arm.cell,
-        "parameters": arm.parameters,
-        "tried": 1 if tuning is None else len(tuning.candidates),
-        "n": judged.comparison.ns[0],
-        "n_baseline": judged.comparison.ns[1],
-        "mean_pp": mean,
-        "std_pp": std,
-        "baseline_mean_pp": mean_and_std(control)[0] if control else None,
-        "baseline_std_pp": mean_and_std(control)[1] if control else None,
-        "gain_pp": judged.comparison.point,
+    gain = Gain(
+        teacher=slot.teacher,
+        student=slot.student,
+        method=slot.method,
+        label=evidence.label(slot.method),
+        slot=slot.text,
+        cell=arm.cell,
+        parameters=arm.parameters,
+        tried=1 if tuning is None else len(tuning.candidates),
+        n=judged.comparison.ns[0],
+        n_baseline=judged.comparison.ns[1],
+        mean_pp=mean,
+        std_pp=std,
+        baseline_mean_pp=mean_and_std(control)[0] if control else None,
+        baseline_std_pp=mean_and_std(control)[1] if control else None,
+        gain_pp=judged.comparison.point,
         **context.numbers(judged),
-        "paired": _paired(context, arm),
-        "teachers": several,
-        "fidelity": fidelity_of(arm, plain, evidence, context.primary.weights),
-        "runs": ids(arm),
-        "baseline_runs": ids(plain),
-    }
-    won = entry["verdict"] == "gain"
-    entry["diagnosis"] = [] if won else diagnose(arm, plain, evidence, entry, context.settings)
-    return entry
+        paired=_paired(context, arm),
+        teachers=several,
+        fidelity=fidelity_of(arm, plain, evidence, context.primary.weights),
+        runs=ids(arm),
+        baseline_runs=ids(plain),
+    )
+    if gain.verdict == "gain":
+        return gain
+    return replace(gain, diagnosis=diagnose(arm, plain, evidence, gain, context.settings))
 
 
 def _values(context: Context, arm: Arm | None, seeds: tuple[int, ...]) -> list[float]:
@@ -71,7 +71,7 @@ def _values(context: Context, arm: Arm | None, seeds: tuple[int, ...]) -> list[f
     return [by_seed[seed] for seed in seeds]
 
 
-def _paired(context: Context, arm: Arm) -> dict[str, Any] | None:
+def _paired(context: Context, arm: Arm) -> PairedGain | None:
     """Return the comparison by seed beside the primary one, where seeds are shared."""
     if not context.evidence.paired or context.primary.test == "paired":
         return None
@@ -79,19 +79,19 @@ def _paired(context: Context, arm: Arm) -> dict[str, Any] | None:
     made = compare(context.gain_terms(arm), context.evidence, view)
     if made.estimate is None:
         return None
-    return {
-        "n": made.ns[0],
-        "gain_pp": made.point,
-        "se_pp": made.estimate.se,
-        "df": made.estimate.df,
-        "ci95_pp": list(made.estimate.interval(context.evidence.statistics.confidence)),
-        "p": made.p,
-        "p_permutation": made.p_permutation,
-        "p_permutation_exact": made.exact,
-    }
+    return PairedGain(
+        n=made.ns[0],
+        gain_pp=made.point,
+        se_pp=made.estimate.se,
+        df=made.estimate.df,
+        ci95_pp=made.estimate.interval(context.evidence.statistics.confidence),
+        p=made.p,
+        p_permutation=made.p_permutation,
+        p_permutation_exact=made.exact,
+    )
 
 
-def _several_teachers(context: Context, arm: Arm, control: list[float]) -> dict[str, Any] | None:
+def _several_teachers(context: Context, arm: Arm, control: list[float]) -> SeveralTeachers | None:
     """Return the teacher's share of the variance, and the gain over teachers of its kind."""
     table = arm.table(context.primary.weights)
     if not table:
@@ -108,13 +108,13 @@ def _several_teachers(context: Context, arm: Arm, control: list[float]) -> dict[
     elif len(control) > 1:  # a baseline that does not vary adds no error
         gain = replace(over, value=over.value - control[0])
     confidence = context.evidence.statistics.confidence
-    return {
-        "teachers": parts.teachers,
-        "seeds": parts.seeds,
-        "teacher_std_pp": parts.teacher**0.5,
-        "seed_std_pp": parts.seed**0.5,
-        "residual_std_pp": parts.residual**0.5,
-        "teacher_share": parts.teacher_share,
-        "gain_over_teachers_pp": None if gain is None else gain.value,
-        "ci95_over_teachers_pp": None if gain is None else list(gain.interval(confidence)),
-    }
+    return SeveralTeachers(
+        teachers=parts.teachers,
+        seeds=parts.seeds,
+        teacher_std_pp=parts.teacher**0.5,
+        seed_std_pp=parts.seed**0.5,
+        residual_std_pp=parts.residual**0.5,
+        teacher_share=parts.teacher_share,
+        gain_over_teachers_pp=None if gain is None else gain.value,
+        ci95_over_teachers_pp=None if gain is None else gain.interval(confidence),
+    )

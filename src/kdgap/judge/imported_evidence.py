@@ -1,13 +1,14 @@
 """Evidence from imported files: their roles, their tuning grids, and what was found odd."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
-from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, label_of
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
 from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.recipe import order_of, recipe_of
 
 
@@ -26,6 +27,7 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
     # Imports of before do not say which keys are hyper-parameters of methods that are not ours.
     further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
     runs = tuple(_run(line, further) for line in lines)
+    methods = _methods(runs, about.get("methods", {}))
     chosen = chosen_on(flag for run in runs for flag in run.flags)
     return Evidence(
         name=about["name"],
@@ -37,13 +39,13 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         statistics=Statistics(),
         paired=False,
         description=f"imported from {about['source']['path']}",
-        methods=_methods(runs, about.get("methods", {})),
-        tunings=tuple(_tunings(runs, chosen)),
+        methods=methods,
+        tunings=tuple(_tunings(runs, chosen, methods)),
         marks=tuple(_marks(runs, chosen)),
         chosen_on=chosen,
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
         changes=_changes(lines),
-        findings=tuple(about["findings"]),
+        findings=tuple(Finding(**one) for one in about["findings"]),
         provenance={"source": about["source"], "files": about["files"], **_choices(about)},
     )
 
@@ -94,7 +96,9 @@ def _methods(runs: Iterable[Run], about: dict[str, dict[str, Any]]) -> dict[str,
     return {name: found[name] for name in sorted(found, key=place)}
 
 
-def _tunings(runs: Iterable[Run], chosen: Literal["val", "test"]) -> Iterable[Tuning]:
+def _tunings(
+    runs: Iterable[Run], chosen: Literal["val", "test"], methods: Mapping[str, Mapping[str, Any]]
+) -> Iterable[Tuning]:
     """Return the grids that the files show; the winner is what the finals used, if they agree."""
     grids: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
     finals: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
@@ -111,17 +115,18 @@ def _tunings(runs: Iterable[Run], chosen: Literal["val", "test"]) -> Iterable[Tu
         yield Tuning(
             *key,
             candidates=tuple(
-                {
-                    "parameters": members[0].parameters,
-                    "runs": [run.id for run in members],
-                    "score": _mean_validation(members),
-                }
+                Candidate(
+                    members[0].parameters,
+                    tuple(run.id for run in members),
+                    _mean_validation(members),
+                )
                 for members in tried
             ),
             winner=used[0] if len(used) == 1 else None,
             seeds=tuple(sorted({run.seed for members in tried for run in members})),
             split=chosen,
             metric="best_val_acc",
+            label=label_of(key[2], methods),
         )
 
 

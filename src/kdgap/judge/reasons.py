@@ -1,35 +1,30 @@
 """A claim in words: what became of it, and why: what would have shown it, what the runs say."""
 
-from typing import Any
-
+from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.words import counted, elsewhere, equals, found, guessed_seeds, lack_words
 
 
-def contrast_sentence(
-    contrast: dict[str, Any], settings: dict[str, Any], *, named: bool = True
-) -> str:
+def contrast_sentence(contrast: ClaimResult, settings: Settings, *, named: bool = True) -> str:
     """Return a claim with what became of it; not `named` where the outcome stands beside it."""
-    text = f"“{contrast['text'].rstrip('.')}”"
-    if contrast["estimate_pp"] is None:
+    text = f"“{contrast.text.rstrip('.')}”"
+    if contrast.estimate_pp is None:
         return f"{text}: cannot be judged, {lack_words(contrast)}."
-    outcome = f"{contrast['outcome']}; " if named else ""
-    numbers = found(contrast, contrast["estimate_pp"])
+    outcome = f"{contrast.outcome}; " if named else ""
+    numbers = found(contrast, contrast.estimate_pp)
     why = _outcome_words(contrast, settings) + elsewhere(contrast)
     return f"{text}: {outcome}{numbers}; {why}."
 
 
-def _outcome_words(contrast: dict[str, Any], settings: dict[str, Any]) -> str:
-    kind = kind_of(contrast["says"])
-    if contrast["outcome"] == "contradicted":
-        opposite = kind.words(settings["smallest_effect_pp"])["opposite"]
-        return f"{opposite}, Holm p {equals(contrast['p_against_holm'])}"
+def _outcome_words(contrast: ClaimResult, settings: Settings) -> str:
+    kind = kind_of(contrast.says)
+    if contrast.outcome == "contradicted":
+        opposite = kind.words(settings.smallest_effect_pp)["opposite"]
+        return f"{opposite}, Holm p {equals(contrast.p_against_holm)}"
     return kind.outcome_words(contrast, settings)
 
 
-def reasons(
-    contrast: dict[str, Any], settings: dict[str, Any], power: float | None = None
-) -> list[str]:
+def reasons(contrast: ClaimResult, settings: Settings, power: float | None = None) -> list[str]:
     """Return the steps from a claim's numbers to its outcome, one sentence each.
 
     Args:
@@ -37,16 +32,16 @@ def reasons(
         settings: how the study is judged.
         power: how often so many seeds show the claim, were it true, in [0, 1]; None if unknown.
     """
-    if contrast["estimate_pp"] is None:
+    if contrast.estimate_pp is None:
         return [f"It cannot be judged: {lack_words(contrast)}."]
-    if contrast["ci95_pp"] is None:
-        finds = kind_of(contrast["says"]).tests_difference
+    if contrast.ci95_pp is None:
+        finds = kind_of(contrast.says).tests_difference
         guess = _sentence(guessed_seeds(contrast, settings, finds=finds))
         return [f"Nothing can be tested: {lack_words(contrast)}.", guess]
-    steps = kind_of(contrast["says"]).reasons(contrast, settings)
-    if contrast["outcome"] == "not established" and power is not None:
+    steps = kind_of(contrast.says).reasons(contrast, settings)
+    if contrast.outcome == "not established" and power is not None:
         steps.append(_power_words(contrast, settings, power))
-    other = [flag["text"] for flag in contrast["flags"] if flag["code"] == "sensitive"]
+    other = [flag.text for flag in contrast.flags if flag.code == "sensitive"]
     return [*steps, *map(_sentence, other)]
 
 
@@ -54,14 +49,14 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _power_words(contrast: dict[str, Any], settings: dict[str, Any], power: float) -> str:
-    have, needed = contrast["n_smallest"], contrast["seeds_needed_claim"]
-    truth = kind_of(contrast["says"]).words(settings["smallest_effect_pp"])["truth"]
-    unequal = len({len(seeds) for seeds in contrast["seeds"]}) > 1
+def _power_words(contrast: ClaimResult, settings: Settings, power: float) -> str:
+    have, needed = contrast.n_smallest, contrast.seeds_needed_claim
+    truth = kind_of(contrast.says).words(settings.smallest_effect_pp)["truth"]
+    unequal = len({len(seeds) for seeds in contrast.seeds}) > 1
     seeds = f"{counted(have, 'seed')} a side{', as in the smallest arm,' if unequal else ''}"
-    family = counted(contrast["claims_in_family"], "claim")
+    family = counted(contrast.claims_in_family, "claim")
     often = f"in about {round(100 * power)} of 100 such studies, corrected for {family}"
     words = f"With {seeds} and this spread, {truth} {often}"
     if needed is None or needed <= have:
         return f"{words}."
-    return f"{words}; with {needed} seeds a side in {100 * settings['power']:g}."
+    return f"{words}; with {needed} seeds a side in {100 * settings.power:g}."

@@ -8,7 +8,15 @@ from pydantic import ValidationError
 from kdgap import bulk
 from kdgap.advice import command
 from kdgap.errors import KdgapError, StoreDamagedError, one_line
-from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence, Run, Tuning
+from kdgap.judge.evidence import (
+    PRIMARY,
+    STATISTICS,
+    Candidate,
+    Evidence,
+    Run,
+    Tuning,
+    label_of,
+)
 from kdgap.spec.study import Claim, Slot, Statistics
 from kdgap.store.audit import plan_faults, selection_faults
 from kdgap.store.flags import copied_marks
@@ -188,15 +196,20 @@ def _tunings(directory: StudyDirectory, plan: dict[str, Any]) -> tuple[Tuning, .
             teacher=choice["teacher"],
             student=choice["student"],
             method=choice["method"],
-            candidates=tuple(choice.get("candidates", ())),
+            candidates=tuple(map(_candidate, choice.get("candidates", ()))),
             winner=choice.get("winner"),
             seeds=tuple(asked.get("seeds", ())),
             split=asked.get("split", "val"),
             metric=asked.get("metric", "best_val_acc"),
+            label=label_of(choice["method"], plan.get("methods", {})),
         )
         for choice in selection["choices"]
         if choice["tried"] > 1
     )
+
+
+def _candidate(tried: dict[str, Any]) -> Candidate:
+    return Candidate(tried["parameters"], tuple(tried.get("runs") or ()), tried.get("score"))
 
 
 def _provenance(

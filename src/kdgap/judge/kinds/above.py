@@ -1,8 +1,10 @@
 """`above`: the sum is above zero."""
 
+from dataclasses import replace
 from typing import ClassVar
 
-from kdgap.judge.kinds.kind import ClaimKind, Numbers, claim_kind, corrected
+from kdgap.judge.analysis import ClaimResult, Settings
+from kdgap.judge.kinds.kind import ClaimKind, claim_kind, corrected, tested
 from kdgap.judge.words import counted, equals, signed, verdict_words
 from kdgap.stats.contrast import Estimate
 
@@ -44,30 +46,33 @@ class Above(ClaimKind):
             "shown": "the difference is above zero",
         }
 
-    def outcome_words(self, contrast: Numbers, settings: Numbers) -> str:
+    def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """Judged by the claims' family; the verdict of its difference is that of the contrasts'."""
-        if contrast["p_claim_holm"] is None:
+        if contrast.p_claim_holm is None:
             return verdict_words(contrast, settings)
-        verdict = "gain" if contrast["outcome"] == "established" else "inconclusive"
-        if verdict == "inconclusive" and contrast["verdict"] == "equivalent":
+        verdict = "gain" if contrast.outcome == "established" else "inconclusive"
+        if verdict == "inconclusive" and contrast.verdict == "equivalent":
             verdict = "equivalent"
-        needed = {
-            "p_holm": contrast["p_claim_holm"],
-            "seeds_needed": contrast["seeds_needed_claim"],
-        }
-        return verdict_words({**contrast, **needed, "verdict": verdict}, settings)
+        own = replace(
+            contrast,
+            verdict=verdict,
+            p_holm=contrast.p_claim_holm,
+            seeds_needed=contrast.seeds_needed_claim,
+        )
+        return verdict_words(own, settings)
 
-    def reasons(self, contrast: Numbers, settings: Numbers) -> list[str]:
+    def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
         """See `ClaimKind.reasons`."""
-        (low, high), alpha = contrast["ci95_pp"], settings["alpha"]
-        if contrast["outcome"] == "established":
-            return [f"The difference is above zero, also {corrected(contrast, 'p_claim_holm')}."]
-        if contrast["outcome"] == "contradicted":
-            return [f"The difference is below zero, also {corrected(contrast, 'p_claim_holm')}."]
-        if contrast["p_claim"] <= alpha:
-            side = "above" if contrast["estimate_pp"] > 0 else "below"
-            own = f"By itself the difference is {side} zero (p {equals(contrast['p_claim'])})"
-            return [f"{own}, but not {corrected(contrast, 'p_claim_holm')}."]
+        value, p, (low, high) = tested(contrast)
+        also = corrected(contrast, contrast.p_claim_holm)
+        if contrast.outcome == "established":
+            return [f"The difference is above zero, also {also}."]
+        if contrast.outcome == "contradicted":
+            return [f"The difference is below zero, also {also}."]
+        if p <= settings.alpha:
+            side = "above" if value > 0 else "below"
+            own = f"By itself the difference is {side} zero (p {equals(p)})"
+            return [f"{own}, but not {also}."]
         first = (
             "To be shown, the difference would have to be above zero. Its interval reaches from"
             f" {signed(low)} to {signed(high)} pp: there may be no difference at all."
@@ -75,16 +80,16 @@ class Above(ClaimKind):
         return [first, _absence(contrast, settings)]
 
 
-def _absence(contrast: Numbers, settings: Numbers) -> str:
+def _absence(contrast: ClaimResult, settings: Settings) -> str:
     """Return whether the runs show that there is nothing, which is more than not finding it."""
-    (low, high), margin = contrast["ci95_pp"], settings["smallest_effect_pp"]
-    if contrast["p_tost"] <= settings["alpha"]:
+    _, _, (low, high) = tested(contrast)
+    margin, p, adjusted = settings.smallest_effect_pp, contrast.p_tost, contrast.p_tost_holm
+    if p is not None and p <= settings.alpha:
         own = f"ny difference is smaller than {margin:g} pp in either direction"
-        p, adjusted = equals(contrast["p_tost"]), contrast["p_tost_holm"]
-        if adjusted <= settings["alpha"]:
-            return f"A{own} (TOST p {p})."
-        family = f"{counted(contrast['family'], 'comparison')} (Holm p {equals(adjusted)})"
-        return f"By itself a{own} (TOST p {p}), but not when corrected for {family}."
+        if adjusted is not None and adjusted <= settings.alpha:
+            return f"A{own} (TOST p {equals(p)})."
+        family = f"{counted(contrast.family, 'comparison')} (Holm p {equals(adjusted)})"
+        return f"By itself a{own} (TOST p {equals(p)}), but not when corrected for {family}."
     return (
         f"Nor is it shown that there is none: it may be as much as"
         f" {signed(high if high >= -low else low)} pp, and {margin:g} pp is the smallest effect of"

@@ -1,17 +1,16 @@
 """What a kind of claim is: what a study's `says` may be."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import ClassVar, TypeVar
 
+from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
+from kdgap.judge.measures import Interval
 from kdgap.judge.words import counted, equals, verdict_words
 from kdgap.registry import Registry
 from kdgap.stats import power
 from kdgap.stats.contrast import Estimate
-
-Numbers = Mapping[str, Any]
-"""An entry of the analysis's `contrasts`, or its `settings`."""
 
 
 class ClaimKind(ABC):
@@ -83,11 +82,11 @@ class ClaimKind(ABC):
         """
 
     @abstractmethod
-    def outcome_words(self, contrast: Numbers, settings: Numbers) -> str:
+    def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """Return what stands behind an outcome that is no contradiction, in one clause."""
 
     @abstractmethod
-    def reasons(self, contrast: Numbers, settings: Numbers) -> list[str]:
+    def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
         """Return the steps from the numbers of a claim to its outcome, one sentence each."""
 
 
@@ -110,10 +109,22 @@ def kind_of(says: str) -> ClaimKind:
     return KINDS[says]
 
 
-def corrected(contrast: Numbers, key: str) -> str:
+def corrected(contrast: ClaimResult, p: float | None) -> str:
     """Return what a p was corrected for, such as `when corrected for 3 claims (Holm p = 0.02)`."""
-    family = counted(contrast["claims_in_family"], "claim")
-    return f"when corrected for {family} (Holm p {equals(contrast[key])})"
+    family = counted(contrast.claims_in_family, "claim")
+    return f"when corrected for {family} (Holm p {equals(p)})"
+
+
+def tested(contrast: ClaimResult) -> tuple[float, float, Interval]:
+    """Return a claim's sum, the p of its test and its interval, where it could be tested.
+
+    Raises:
+        ValueError: it could not.
+    """
+    value, p, interval = contrast.estimate_pp, contrast.p_claim, contrast.ci95_pp
+    if value is None or p is None or interval is None:
+        raise ValueError(f"claim {contrast.name!r} was not tested")
+    return value, p, interval
 
 
 class RulesOut(ClaimKind):
@@ -125,16 +136,16 @@ class RulesOut(ClaimKind):
 
     statistic: ClassVar[str]
 
-    def outcome_words(self, contrast: Numbers, settings: Numbers) -> str:
+    def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """See `ClaimKind.outcome_words`."""
         from kdgap.judge.words import own_seeds_words
 
-        p = contrast["p_claim_holm"]
+        p = contrast.p_claim_holm
         if p is None:
             return verdict_words(contrast, settings, finds=self.tests_difference)
         test = f"Holm p {equals(p)} ({self.statistic})"
-        text = f"{self.words(settings['smallest_effect_pp'])['shown']}, {test}"
-        if contrast["outcome"] == "established":
+        text = f"{self.words(settings.smallest_effect_pp)['shown']}, {test}"
+        if contrast.outcome == "established":
             return text
         return f"not shown: {text}; {own_seeds_words(contrast, settings)}"
 
@@ -142,18 +153,19 @@ class RulesOut(ClaimKind):
     def _sentences(self, margin: str) -> tuple[str, str, str]:
         """Return what is said where it is shown, where it is refuted, and what it would take."""
 
-    def reasons(self, contrast: Numbers, settings: Numbers) -> list[str]:
+    def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
         """See `ClaimKind.reasons`."""
         from kdgap.judge.words import signed
 
-        shown, refuted, wanted = self._sentences(f"{settings['smallest_effect_pp']:g} pp")
-        if contrast["outcome"] == "established":
-            return [f"{shown}, also {corrected(contrast, 'p_claim_holm')}."]
-        if contrast["outcome"] == "contradicted":
-            return [f"{refuted}, also {corrected(contrast, 'p_against_holm')}."]
-        own = f"p {equals(contrast['p_claim'])}"
-        if contrast["p_claim"] <= settings["alpha"]:
-            also = corrected(contrast, "p_claim_holm")
+        shown, refuted, wanted = self._sentences(f"{settings.smallest_effect_pp:g} pp")
+        if contrast.outcome == "established":
+            return [f"{shown}, also {corrected(contrast, contrast.p_claim_holm)}."]
+        if contrast.outcome == "contradicted":
+            return [f"{refuted}, also {corrected(contrast, contrast.p_against_holm)}."]
+        own = f"p {equals(contrast.p_claim)}"
+        _, p, (low, high) = tested(contrast)
+        if p <= settings.alpha:
+            also = corrected(contrast, contrast.p_claim_holm)
             return [f"{wanted}. By itself it is ({own}), but not {also}."]
-        low, high = (signed(end) for end in contrast["ci95_pp"])
-        return [f"{wanted}. It is not ({own}): the interval reaches from {low} to {high} pp."]
+        reach = f"the interval reaches from {signed(low)} to {signed(high)} pp"
+        return [f"{wanted}. It is not ({own}): {reach}."]

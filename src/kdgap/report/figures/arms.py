@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.judge.analysis import Ablation, Analysis, Gain, Level
+from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.report.figures.style import DASHES, INK, Look, looks, shorten
 from kdgap.report.tables.cells import configuration, slot_of
 from kdgap.stats.proportion import mean_interval
@@ -41,54 +41,63 @@ class Drawn:
         return f"{self.label}, n = {self.n}"
 
 
-def students(analysis: dict[str, Any]) -> list[str]:
+def value_of(gain: Gain) -> float:
+    """Return a gain in percentage points.
+
+    Raises:
+        ValueError: it has no value.
+    """
+    if gain.gain_pp is None:
+        raise ValueError(f"{gain.slot}: no gain")
+    return gain.gain_pp
+
+
+def students(analysis: Analysis) -> list[str]:
     """Return every student that has a baseline or a gain, in the analysis's order."""
-    named = [level["name"] for level in analysis["baselines"]]
-    return list(dict.fromkeys([*named, *(gain["student"] for gain in analysis["gains"])]))
+    named = [level.name for level in analysis.baselines]
+    return list(dict.fromkeys([*named, *(gain.student for gain in analysis.gains)]))
 
 
-def pairs(analysis: dict[str, Any]) -> list[tuple[str | None, str]]:
+def pairs(analysis: Analysis) -> list[tuple[str | None, str]]:
     """Return every pair of teacher and student, in the analysis's order."""
-    return list(dict.fromkeys((gain["teacher"], gain["student"]) for gain in analysis["gains"]))
+    return list(dict.fromkeys((gain.teacher, gain.student) for gain in analysis.gains))
 
 
-def tunings(analysis: dict[str, Any]) -> list[dict[str, Any]]:
+def tunings(analysis: Analysis) -> list[Tuning]:
     """Return every selection, in the order of the gains that it was for."""
-    place = {slot_of(gain): number for number, gain in enumerate(analysis["gains"])}
-    return sorted(analysis["selection"], key=lambda one: place.get(slot_of(one), len(place)))
+    place = {slot_of(gain): number for number, gain in enumerate(analysis.gains)}
+    return sorted(analysis.selection, key=lambda one: place.get(slot_of(one), len(place)))
 
 
 def drawn_arms(
-    evidence: Evidence, analysis: dict[str, Any], student: str, teacher: str | None = None
+    evidence: Evidence, analysis: Analysis, student: str, teacher: str | None = None
 ) -> list[Drawn]:
     """Return a student's baselines and then its methods, of one teacher or of all."""
     by_id = {run.id: run for run in evidence.runs}
-    look, shown = looks(analysis), analysis["gains"]
-    plain = [level for level in analysis["baselines"] if level["name"] == student]
+    look, shown = looks(analysis), analysis.gains
+    plain = [level for level in analysis.baselines if level.name == student]
     found = []
     for level in plain:
-        label = "baseline" if len(plain) == 1 else f"baseline, {level['epochs']} epochs"
-        found.append(_drawn(by_id, level["runs"], level, (label, look["none"], "-"), None))
-    gains = [g for g in shown if g["student"] == student and teacher in (None, g["teacher"])]
-    teachers = list(dict.fromkeys(gain["teacher"] for gain in gains))
-    alike = Counter((gain["teacher"], gain["method"]) for gain in gains)
+        label = "baseline" if len(plain) == 1 else f"baseline, {level.epochs} epochs"
+        found.append(_drawn(by_id, level.runs, level, (label, look["none"], "-"), None))
+    gains = [g for g in shown if g.student == student and teacher in (None, g.teacher)]
+    teachers = list(dict.fromkeys(gain.teacher for gain in gains))
+    alike = Counter((gain.teacher, gain.method) for gain in gains)
     for gain in gains:
-        own = look[gain["method"]]
+        own = look[gain.method]
         label = own.name
         if len(teachers) > 1:
-            label += f" from {gain['teacher']}"
-        if alike[gain["teacher"], gain["method"]] > 1:
-            label += f" ({configuration(gain['parameters'])})"
-        dash = DASHES[teachers.index(gain["teacher"]) % len(DASHES)]
-        found.append(_drawn(by_id, gain["runs"], gain, (label, own, dash), gain["teacher"],
+            label += f" from {gain.teacher}"
+        if alike[gain.teacher, gain.method] > 1:
+            label += f" ({configuration(gain.parameters)})"
+        dash = DASHES[teachers.index(gain.teacher) % len(DASHES)]
+        found.append(_drawn(by_id, gain.runs, gain, (label, own, dash), gain.teacher,
                             evidence))  # fmt: skip
     return found
 
 
-def ablation_sides(
-    evidence: Evidence, analysis: dict[str, Any], ablation: dict[str, Any]
-) -> list[Drawn]:
-    """Return the two arms of an entry of `analysis["ablations"]`; one without runs is left out.
+def ablation_sides(evidence: Evidence, analysis: Analysis, ablation: Ablation) -> list[Drawn]:
+    """Return the two arms of an entry of `analysis.ablations`; one without runs is left out.
 
     Before the change an arm has its method's colour. After it is black and dashed: where a change
     does nothing, the two lie on each other, and both must be seen.
@@ -96,36 +105,36 @@ def ablation_sides(
     by_id, look = {run.id: run for run in evidence.runs}, looks(analysis)
     found = []
     for side, dash in (("base", "-"), ("changed", "--")):
-        level = ablation[side]
+        level = ablation.base if side == "base" else ablation.changed
         if level is None:
             continue
-        slots = [slot for one in level["runs"] for slot in by_id[one].slots]
-        slot = next(slot for slot in slots if slot.text == level["slot"])
+        slots = [slot for one in level.runs for slot in by_id[one].slots]
+        slot = next(slot for slot in slots if slot.text == level.slot)
         own = look.get(slot.method, look["none"])
         shown = own if side == "base" else Look(own.name, INK, own.marker)
-        words = (f"{shorten(ablation['name'], 26)}: {side}", shown, dash)
-        found.append(_drawn(by_id, level["runs"], level, words, slot.teacher))
+        words = (f"{shorten(ablation.name, 26)}: {side}", shown, dash)
+        found.append(_drawn(by_id, level.runs, level, words, slot.teacher))
     return found
 
 
 def _drawn(
     by_id: dict[str, Run],
     ids: Iterable[str],
-    numbers: dict[str, Any],
+    numbers: Level | Gain,
     looks_like: tuple[str, Look, str],
     teacher: str | None,
     evidence: Evidence | None = None,
 ) -> Drawn:
     """Return an arm; where the analysis has no interval of its mean, compute it from the runs."""
     runs = tuple(by_id[one] for one in ids if one in by_id and by_id[one].state == "done")
-    interval = numbers.get("ci95_pp") if evidence is None else _interval(runs, evidence)
+    interval = numbers.ci95_pp if evidence is None else _interval(runs, evidence)
     return Drawn(
         *looks_like,
         teacher=teacher,
         runs=runs,
-        n=numbers["n"],
-        mean=numbers["mean_pp"],
-        interval=None if interval is None else (interval[0], interval[1]),
+        n=numbers.n,
+        mean=numbers.mean_pp,
+        interval=interval,
     )
 
 

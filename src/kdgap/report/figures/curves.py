@@ -5,13 +5,13 @@ Of a student with all its arms, or of an ablation with its two sides.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kdgap.judge.analysis import Ablation, Analysis
 from kdgap.judge.curves import Curve, Values, over_runs
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.arms import Drawn, ablation_sides, drawn_arms
@@ -48,7 +48,7 @@ _ABLATION_PARTS = {
 @styled
 def convergence(
     evidence: Evidence,
-    analysis: dict[str, Any],
+    analysis: Analysis,
     student: str,
     *,
     tail: bool = False,
@@ -74,7 +74,7 @@ def convergence(
     return figure
 
 
-def validation_curves(evidence: Evidence, analysis: dict[str, Any], student: str) -> list[Shown]:
+def validation_curves(evidence: Evidence, analysis: Analysis, student: str) -> list[Shown]:
     """Return each arm of a student with its validation accuracy by epoch."""
     arms = drawn_arms(evidence, analysis, student)
     curves = [(arm, over_runs(arm.runs, "val_acc")) for arm in arms]
@@ -83,7 +83,7 @@ def validation_curves(evidence: Evidence, analysis: dict[str, Any], student: str
 
 @styled
 def gradient_norms(
-    evidence: Evidence, analysis: dict[str, Any], student: str, key: str = "grad_norm_max"
+    evidence: Evidence, analysis: Analysis, student: str, key: str = "grad_norm_max"
 ) -> Figure:
     """Return a gradient norm by epoch, on a log scale, before clipping.
 
@@ -104,16 +104,14 @@ def gradient_norms(
 
 
 @styled
-def ablation_curves(
-    evidence: Evidence, analysis: dict[str, Any], ablation: dict[str, Any]
-) -> Figure:
+def ablation_curves(evidence: Evidence, analysis: Analysis, ablation: Ablation) -> Figure:
     """Return accuracy and gradient norms by epoch of both sides of an ablation, one below another.
 
     A side that did not record what the other did is named, so that its absence is seen.
 
     Args:
         evidence, analysis: what is shown.
-        ablation: an entry of `analysis["ablations"]`.
+        ablation: an entry of `analysis.ablations`.
 
     Raises:
         ValueError: neither side has a history of any of it.
@@ -132,7 +130,7 @@ def ablation_curves(
         words = _unlike(sides, curves)
         axes.text(1, 1.05, words, transform=axes.transAxes, ha="right", color=FAINT, fontsize=8)
     all_axes[-1].set_xlabel("epoch")
-    title(all_axes[0], shorten(ablation["name"], 44), 0.25)
+    title(all_axes[0], shorten(ablation.name, 44), 0.25)
     legend(all_axes[-1], handles, 1)
     return figure
 

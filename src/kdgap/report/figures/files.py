@@ -14,6 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from kdgap.files import make_folder
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.arms import pairs, students, tunings
 from kdgap.report.figures.curves import NORMS, ablation_curves, convergence, gradient_norms
@@ -34,7 +35,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 
 
-def all_figures(evidence: Evidence, analysis: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
+def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     """Yield (name, figure) of everything that these runs recorded; the name is safe for a file."""
     wanted: list[tuple[str, partial[Figure]]] = [
         ("gains", partial(interval_plot, analysis)),
@@ -52,11 +53,11 @@ def all_figures(evidence: Evidence, analysis: dict[str, Any]) -> Iterator[tuple[
         draw = partial(fidelity_plot, evidence, analysis, teacher, student)
         wanted.append((f"fidelity-{teacher}-{student}", draw))
     for tuning in tunings(analysis):
-        name = f"selection-{tuning['teacher']}-{tuning['student']}-{tuning['method']}"
+        name = f"selection-{tuning.teacher}-{tuning.student}-{tuning.method}"
         wanted.append((name, partial(selection_grid, tuning)))
-    for ablation in analysis["ablations"]:
+    for ablation in analysis.ablations:
         draw = partial(ablation_curves, evidence, analysis, ablation)
-        wanted.append((f"ablation-{ablation['name']}", draw))
+        wanted.append((f"ablation-{ablation.name}", draw))
     for name, draw in wanted:
         try:
             figure = draw()

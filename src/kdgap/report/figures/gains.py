@@ -3,14 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kdgap.judge.analysis import Analysis, Gain, Settings
 from kdgap.judge.words import interval, level, signed
+from kdgap.report.figures.arms import value_of
 from kdgap.report.figures.style import (
     BAND,
     FAINT,
@@ -36,23 +37,23 @@ _HEAD = 0.85
 
 
 @styled
-def interval_plot(analysis: dict[str, Any]) -> Figure:
+def interval_plot(analysis: Analysis) -> Figure:
     """Return every gain with both intervals, zero, and the smallest effect of interest.
 
     Raises:
         ValueError: no gain has a value.
     """
-    gains = [gain for gain in analysis["gains"] if gain["gain_pp"] is not None][:MOST_ROWS]
+    gains = [gain for gain in analysis.gains if gain.gain_pp is not None][:MOST_ROWS]
     if not gains:
         raise ValueError("no gain has a value")
-    settings, look = analysis["settings"], looks(analysis)
-    margin, row = settings["smallest_effect_pp"], 0.36
+    settings, look = analysis.settings, looks(analysis)
+    margin, row = settings.smallest_effect_pp, 0.36
     handles = _interval_legend(gains, settings)
     room = legend_height(len(handles)) + 0.42
-    heads = len({(gain["teacher"], gain["student"]) for gain in gains})
+    heads = len({(gain.teacher, gain.student) for gain in gains})
     height = row * (len(gains) + _HEAD * heads) + 0.1
     figure, axes = panel(WIDE, height + room + 0.08, (0.12, 0.12, room, 0.08))
-    ends = [x for gain in gains for x in (gain["gain_pp"], *(gain["ci95_simultaneous_pp"] or ()))]
+    ends = [x for gain in gains for x in (gain.gain_pp, *(gain.ci95_simultaneous_pp or ()))]
     axes.set_xlim(*padded([*ends, -margin, margin], 0.03))
     y, group = 0.0, None
     for gain in gains:
@@ -65,7 +66,7 @@ def interval_plot(analysis: dict[str, Any]) -> Figure:
         axes.fill_between([-margin, margin], y - 0.28, y + 0.16, color=BAND, lw=0, zorder=0)
         axes.plot([0, 0], [y - 0.28, y + 0.16], color=INK, lw=0.8, zorder=1)
         axes.vlines([-margin, margin], y - 0.28, y + 0.16, color=FAINT, lw=0.6, zorder=1)
-        _interval_row(axes, y, gain, look[gain["method"]])
+        _interval_row(axes, y, gain, look[gain.method])
     axes.set_ylim(y - 0.4, 0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -74,14 +75,14 @@ def interval_plot(analysis: dict[str, Any]) -> Figure:
     return figure
 
 
-def _interval_row(axes: Axes, y: float, gain: dict[str, Any], look: Look) -> None:
+def _interval_row(axes: Axes, y: float, gain: Gain, look: Look) -> None:
     """Draw one gain, its words above it."""
-    marker, hollow = VERDICTS[gain["verdict"]], gain["verdict"] == "inconclusive"
-    for ends, width in ((gain["ci95_simultaneous_pp"], 0.8), (gain["ci95_pp"], 2.6)):
+    marker, hollow = VERDICTS[gain.verdict], gain.verdict == "inconclusive"
+    for ends, width in ((gain.ci95_simultaneous_pp, 0.8), (gain.ci95_pp, 2.6)):
         if ends:
             axes.plot(ends, [y, y], color=look.colour, lw=width, solid_capstyle="butt")
     axes.plot(
-        [gain["gain_pp"]],
+        [value_of(gain)],
         [y],
         marker=marker,
         ms=7,
@@ -91,18 +92,16 @@ def _interval_row(axes: Axes, y: float, gain: dict[str, Any], look: Look) -> Non
         ls="none",
     )
     side_text(axes, 0, y + 0.36, shorten(look.name, 18), "left")
-    found = signed(gain["gain_pp"]) + (f" {interval(gain['ci95_pp'])}" if gain["ci95_pp"] else "")
-    n = f"n = {gain['n']}, {gain['n_baseline']}"
-    side_text(axes, 1, y + 0.36, f"{found} · {gain['verdict']} · {n}", "right")
+    found = signed(value_of(gain)) + (f" {interval(gain.ci95_pp)}" if gain.ci95_pp else "")
+    n = f"n = {gain.n}, {gain.n_baseline}"
+    side_text(axes, 1, y + 0.36, f"{found} · {gain.verdict} · {n}", "right")
 
 
-def _interval_legend(
-    gains: Sequence[dict[str, Any]], settings: dict[str, Any]
-) -> list[Line2D | Patch]:
-    family, margin = settings["gains_in_family"], settings["smallest_effect_pp"]
-    shown = [v for v in VERDICTS if v in {gain["verdict"] for gain in gains}]
+def _interval_legend(gains: Sequence[Gain], settings: Settings) -> list[Line2D | Patch]:
+    family, margin = settings.gains_in_family, settings.smallest_effect_pp
+    shown = [v for v in VERDICTS if v in {gain.verdict for gain in gains}]
     return [
-        Line2D([], [], color=INK, lw=2.6, label=f"{level(settings['confidence'])} interval"),
+        Line2D([], [], color=INK, lw=2.6, label=f"{level(settings.confidence)} interval"),
         Line2D([], [], color=INK, lw=0.8, label=f"simultaneous over {family} gains"),
         Patch(color=BAND, label=f"smaller than ±{margin:g} pp"),
         *(
@@ -114,7 +113,7 @@ def _interval_legend(
 
 
 @styled
-def capacity_plot(analysis: dict[str, Any], against: str | None = None) -> Figure:
+def capacity_plot(analysis: Analysis, against: str | None = None) -> Figure:
     """Return gains against the student's size, and against how far the teacher is ahead.
 
     Args:
@@ -132,7 +131,7 @@ def capacity_plot(analysis: dict[str, Any], against: str | None = None) -> Figur
     if not places:
         raise ValueError("neither parameters nor teacher accuracies are known")
     look = looks(analysis)
-    used = list(dict.fromkeys(gain["method"] for _, gain in next(iter(places.values()))))
+    used = list(dict.fromkeys(gain.method for _, gain in next(iter(places.values()))))
     handles = [
         Line2D([], [], color=look[m].colour, marker=look[m].marker, label=look[m].name)
         for m in used
@@ -145,28 +144,28 @@ def capacity_plot(analysis: dict[str, Any], against: str | None = None) -> Figur
     return figure
 
 
-def capacity_points(analysis: dict[str, Any], against: str) -> list[tuple[float, dict[str, Any]]]:
+def capacity_points(analysis: Analysis, against: str) -> list[tuple[float, Gain]]:
     """Return (place, gain) of every gain with a value: parameters, or percentage points ahead."""
-    trained = {level["name"]: level["mean_pp"] for level in analysis["teachers"]}
+    trained = {level.name: level.mean_pp for level in analysis.teachers}
     found = []
-    for gain in analysis["gains"]:
+    for gain in analysis.gains:
         if against == "parameters":
-            x = analysis["models"].get(gain["student"], {}).get("parameters")
+            x = analysis.models.get(gain.student, {}).get("parameters")
         else:
-            own = (gain["fidelity"] or {}).get("teacher_accuracy")
-            ahead = trained.get(gain["teacher"]) if own is None else 100 * own
-            plain = gain["baseline_mean_pp"]
+            own = None if gain.fidelity is None else gain.fidelity.teacher_accuracy
+            ahead = trained.get(gain.teacher or "") if own is None else 100 * own
+            plain = gain.baseline_mean_pp
             x = None if ahead is None or plain is None else ahead - plain
-        if x is not None and gain["gain_pp"] is not None:
+        if x is not None and gain.gain_pp is not None:
             found.append((float(x), gain))
     return found
 
 
 def _capacity(
-    axes: Axes, name: str, found: Sequence[tuple[float, dict[str, Any]]], analysis: dict[str, Any]
+    axes: Axes, name: str, found: Sequence[tuple[float, Gain]], analysis: Analysis
 ) -> None:
-    look, margin = looks(analysis), analysis["settings"]["smallest_effect_pp"]
-    methods = list(dict.fromkeys(gain["method"] for _, gain in found))
+    look, margin = looks(analysis), analysis.settings.smallest_effect_pp
+    methods = list(dict.fromkeys(gain.method for _, gain in found))
     log = name == "parameters" and len({x for x, _ in found}) > 1
     low, high = padded([math.log10(x) if log else x for x, _ in found], 0.12)
     step, taken = (high - low) / 70, Counter[float]()
@@ -177,10 +176,10 @@ def _capacity(
         # Side by side where several gains have one place, or their intervals hide each other.
         centre = (math.log10(x) if log else x) + step * (taken[x] - len(methods) / 2 + 0.5)
         taken[x] += 1
-        own = look[gain["method"]]
-        if gain["ci95_pp"]:
-            axes.plot([centre] * 2, gain["ci95_pp"], color=own.colour, lw=1.2)
-        axes.plot([centre], [gain["gain_pp"]], color=own.colour, marker=own.marker, ls="none")
+        own = look[gain.method]
+        if gain.ci95_pp:
+            axes.plot([centre] * 2, gain.ci95_pp, color=own.colour, lw=1.2)
+        axes.plot([centre], [value_of(gain)], color=own.colour, marker=own.marker, ls="none")
     axes.set_xlim(low, high)
     axes.set_ylabel("gain (pp)")
     if log:

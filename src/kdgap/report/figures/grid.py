@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from kdgap.judge.evidence import Candidate, Tuning
 from kdgap.report.figures.style import (
     BAND,
     INK,
@@ -24,37 +25,36 @@ MOST_RANKED = 24
 _LIGHT, _DARK = (0.94, 0.96, 0.94), (0.10, 0.34, 0.28)
 
 
-def grid_title(tuning: dict[str, Any]) -> str:
+def grid_title(tuning: Tuning) -> str:
     """Return what a grid is of."""
-    return f"{tuning['label']}, {pair(tuning)}"
+    return f"{tuning.label}, {pair(tuning)}"
 
 
 @styled
-def selection_grid(tuning: dict[str, Any]) -> Figure:
-    """Return the validation score of each configuration of an entry of `analysis["selection"]`.
+def selection_grid(tuning: Tuning) -> Figure:
+    """Return the validation score of each configuration of an entry of `analysis.selection`.
 
     A heat map where two hyper-parameters were varied, points from best to worst otherwise.
     """
     varied = varied_parameters(tuning)
-    if len(varied) == 2 and len(_cells(tuning, varied)) == len(tuning["candidates"]):
+    if len(varied) == 2 and len(_cells(tuning, varied)) == len(tuning.candidates):
         return _heat_map(tuning, *varied)
     return _ranked(tuning, varied)
 
 
-def varied_parameters(tuning: dict[str, Any]) -> list[str]:
+def varied_parameters(tuning: Tuning) -> list[str]:
     """Return the hyper-parameters that differ between the candidates."""
-    names = dict.fromkeys(name for one in tuning["candidates"] for name in one["parameters"])
+    names = dict.fromkeys(name for one in tuning.candidates for name in one.parameters)
     return [
         name
         for name in names
-        if len({str(one["parameters"].get(name)) for one in tuning["candidates"]}) > 1
+        if len({str(one.parameters.get(name)) for one in tuning.candidates}) > 1
     ]
 
 
-def _cells(tuning: dict[str, Any], varied: list[str]) -> dict[tuple[str, ...], dict[str, Any]]:
+def _cells(tuning: Tuning, varied: list[str]) -> dict[tuple[str, ...], Candidate]:
     return {
-        tuple(str(one["parameters"].get(name)) for name in varied): one
-        for one in tuning["candidates"]
+        tuple(str(one.parameters.get(name)) for name in varied): one for one in tuning.candidates
     }
 
 
@@ -66,18 +66,18 @@ def _shade(score: float | None, low: float, high: float) -> tuple[float, float, 
     return red, green, blue
 
 
-def _heat_map(tuning: dict[str, Any], down: str, across: str) -> Figure:
+def _heat_map(tuning: Tuning, down: str, across: str) -> Figure:
     cells = _cells(tuning, [down, across])
     rows, columns = (_in_order(tuning, name) for name in (down, across))
     width = 0.75 + 0.62 * max(len(columns), 3) + 0.1
     height = 0.3 * max(len(rows), 2) + 0.75
     figure, axes = panel(width, height, (0.75, 0.1, 0.45, 0.3))
-    scores = [one["score"] for one in tuning["candidates"] if one["score"] is not None]
+    scores = [one.score for one in tuning.candidates if one.score is not None]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
     for (row, column), one in cells.items():
         x, y = columns.index(column), rows.index(row)
-        chosen = one["parameters"] == tuning["winner"]
-        _cell(axes, x, y, one["score"], _shade(one["score"], low, high), chosen=chosen)
+        chosen = one.parameters == tuning.winner
+        _cell(axes, x, y, one.score, _shade(one.score, low, high), chosen=chosen)
     axes.set_xlim(-0.52, len(columns) - 0.48)
     axes.set_ylim(len(rows) - 0.48, -0.52)
     axes.set_xticks(range(len(columns)), labels=[shorten(_plain(c), 9) for c in columns])
@@ -90,9 +90,9 @@ def _heat_map(tuning: dict[str, Any], down: str, across: str) -> Figure:
     return figure
 
 
-def _in_order(tuning: dict[str, Any], name: str) -> list[str]:
+def _in_order(tuning: Tuning, name: str) -> list[str]:
     """Return the values of a hyper-parameter, numbers by size."""
-    values = [one["parameters"].get(name) for one in tuning["candidates"]]
+    values: list[Any] = [one.parameters.get(name) for one in tuning.candidates]
     numbers = all(isinstance(value, int | float) for value in values)
     ordered = sorted(values) if numbers else sorted(values, key=str)
     return list(dict.fromkeys(map(str, ordered)))
@@ -124,16 +124,16 @@ def _cell(
     )
 
 
-def _ranked(tuning: dict[str, Any], varied: list[str]) -> Figure:
+def _ranked(tuning: Tuning, varied: list[str]) -> Figure:
     """Return one point a configuration, the best first; bars would need an axis from zero."""
-    tried = sorted(tuning["candidates"], key=lambda one: -(one["score"] or -1.0))[:MOST_RANKED]
-    scores = [100 * one["score"] for one in tried if one["score"] is not None]
+    tried = sorted(tuning.candidates, key=lambda one: -(one.score or -1.0))[:MOST_RANKED]
+    scores = [100 * one.score for one in tried if one.score is not None]
     figure, axes = panel(WIDTH, 0.26 * len(tried) + 0.8, (1.3, 0.95, 0.42, 0.3))
     low, high = padded(scores or [0.0, 1.0], 0.15)
     names = []
     for y, one in enumerate(tried):
-        chosen, score = one["parameters"] == tuning["winner"], one["score"]
-        shown = {name: one["parameters"].get(name) for name in varied or one["parameters"]}
+        chosen, score = one.parameters == tuning.winner, one.score
+        shown = {name: one.parameters.get(name) for name in varied or one.parameters}
         names.append(shorten(configuration(shown), 22))
         if score is None:
             axes.annotate("failed", (low, y), (4, 0), textcoords="offset points", va="center",

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.report.figures.arms import Drawn, drawn_arms, students
 from kdgap.report.figures.style import (
@@ -24,7 +25,7 @@ from kdgap.report.figures.style import (
     styled,
     title,
 )
-from kdgap.report.tables.cells import pair
+from kdgap.report.tables.cells import pair_text
 
 MOST_LINKS = 300
 """Points of one panel above which they are drawn without links, to keep a page small."""
@@ -33,7 +34,7 @@ MOST_LINKS = 300
 @styled
 def seed_plot(
     evidence: Evidence,
-    analysis: dict[str, Any],
+    analysis: Analysis,
     student: str | None = None,
     anchors: Mapping[str, str] | None = None,
 ) -> Figure:
@@ -109,7 +110,7 @@ def points(
 @styled
 def fidelity_plot(
     evidence: Evidence,
-    analysis: dict[str, Any],
+    analysis: Analysis,
     teacher: str | None,
     student: str,
     anchors: Mapping[str, str] | None = None,
@@ -142,7 +143,7 @@ def fidelity_plot(
     axes.set_xlabel("agreement with the teacher (% of test images)")
     axes.set_ylabel("test accuracy (%)")
     axes.grid(color=BAND, lw=0.6)
-    title(axes, shorten(pair({"teacher": teacher, "student": student}), 44), 0.06)
+    title(axes, shorten(pair_text(teacher, student), 44), 0.06)
     legend(axes, handles, 1)
     return figure
 

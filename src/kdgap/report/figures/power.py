@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.words import level
 from kdgap.report.figures.style import (
@@ -29,26 +30,26 @@ Noise = tuple[tuple[float, ...], tuple[float, ...]]
 _MOST = 2000
 
 
-def observed_spreads(analysis: dict[str, Any]) -> list[Noise]:
+def observed_spreads(analysis: Analysis) -> list[Noise]:
     """Return the spread over seeds of each gain that has one, smallest first.
 
     Two arms for Welch, the differences by seed for the paired test: what `seeds_needed` rests on.
     """
     found: list[Noise] = []
-    for gain in analysis["gains"]:
-        if not gain["se_pp"]:
+    for gain in analysis.gains:
+        if not gain.se_pp:
             continue
-        if analysis["settings"]["test"] == "paired":
-            found.append(((1.0,), (gain["se_pp"] * math.sqrt(gain["n"]),)))
+        if analysis.settings.test == "paired":
+            found.append(((1.0,), (gain.se_pp * math.sqrt(gain.n),)))
             continue
-        own, other = gain["std_pp"], gain["baseline_std_pp"]
+        own, other = gain.std_pp, gain.baseline_std_pp
         if own is not None and other is not None and own + other > 0:
             found.append(((1.0, -1.0), (own, other)))
     return sorted(found, key=lambda one: math.hypot(*one[1]))
 
 
 @styled
-def power_curve(evidence: Evidence, analysis: dict[str, Any]) -> Figure:
+def power_curve(evidence: Evidence, analysis: Analysis) -> Figure:
     """Return the power to find the smallest effect of interest, by seeds an arm.
 
     One curve for the gain of median spread, with and without the correction, in a band from the
@@ -57,13 +58,13 @@ def power_curve(evidence: Evidence, analysis: dict[str, Any]) -> Figure:
     Raises:
         ValueError: no gain has a spread over seeds.
     """
-    spreads, settings = observed_spreads(analysis), analysis["settings"]
+    spreads, settings = observed_spreads(analysis), analysis.settings
     if not spreads:
         raise ValueError("no gain has a spread over seeds")
-    margin, alpha = evidence.statistics.smallest_effect_pp, settings["alpha"]
-    family, target = max(settings["gains_in_family"], 1), evidence.statistics.power
+    margin, alpha = evidence.statistics.smallest_effect_pp, settings.alpha
+    family, target = max(settings.gains_in_family, 1), evidence.statistics.power
     three = (spreads[0], spreads[len(spreads) // 2], spreads[-1])
-    have = max(gain["n_smallest"] for gain in analysis["gains"])
+    have = max(gain.n_smallest for gain in analysis.gains)
     seeds = _seeds(have, [three[1], three[2]], margin, target, alpha / family)
     figure, axes, handles = _axes(family, target)
     kinds = ((alpha / family, INK, "-"), (alpha, FAINT, "--"))

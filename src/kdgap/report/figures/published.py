@@ -1,7 +1,6 @@
 """The two figures of the reference study: gains with every seed, and convergence per student."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from kdgap.judge.analysis import Analysis, Gain
 from kdgap.judge.curves import Curve, over_runs
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.words import level
-from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students
+from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, value_of
 from kdgap.report.figures.curves import TAIL
 from kdgap.report.figures.style import (
     BAND,
@@ -27,14 +27,14 @@ from kdgap.report.figures.style import (
     shorten,
     styled,
 )
-from kdgap.report.tables.cells import pair, slot_of, star
+from kdgap.report.tables.cells import pair_text, slot_of, star
 
 PAIR, APART, SPREAD = 1.35, 0.3, 0.055
 """Inches of a pair; how far methods are apart and seeds spread, as shares of that."""
 
 
 @styled
-def gain_figure(evidence: Evidence, analysis: dict[str, Any]) -> Figure:
+def gain_figure(evidence: Evidence, analysis: Analysis) -> Figure:
     """Return the gain of each method in each pair with its interval, and every seed as a point.
 
     A point is a seed's accuracy minus the mean of the baseline, or minus the baseline of the same
@@ -43,22 +43,22 @@ def gain_figure(evidence: Evidence, analysis: dict[str, Any]) -> Figure:
     Raises:
         ValueError: no gain has a value.
     """
-    gains = [gain for gain in analysis["gains"] if gain["gain_pp"] is not None]
+    gains = [gain for gain in analysis.gains if gain.gain_pp is not None]
     if not gains:
         raise ValueError("no gain has a value")
-    settings, look = analysis["settings"], looks(analysis)
+    settings, look = analysis.settings, looks(analysis)
     shown = [name for name in pairs(analysis) if name in {slot_of(gain)[:2] for gain in gains}]
     handles = _gain_legend(gains, analysis)
     columns = 2 if len(shown) > 3 else 1
     room = legend_height(len(handles), columns) + 0.5
     figure, axes = panel(max(0.75 + PAIR * len(shown), WIDTH), 2.6 + room, (0.62, 0.1, room, 0.1))
-    margin = settings["smallest_effect_pp"]
+    margin = settings.smallest_effect_pp
     axes.axhspan(-margin, margin, color=BAND, lw=0, zorder=0)
     axes.axhline(0, color=INK, lw=0.8, zorder=1)
     reached = [-margin, margin]
     for place, name in enumerate(shown):
         arms = [gain for gain in gains if slot_of(gain)[:2] == name]
-        arms.sort(key=lambda gain: list(look).index(gain["method"]))
+        arms.sort(key=lambda gain: list(look).index(gain.method))
         for number, gain in enumerate(arms):
             x = place + APART * (number - (len(arms) - 1) / 2)
             reached += _arm(axes, x, gain, evidence, analysis)
@@ -72,11 +72,9 @@ def gain_figure(evidence: Evidence, analysis: dict[str, Any]) -> Figure:
     return figure
 
 
-def _arm(
-    axes: Axes, x: float, gain: dict[str, Any], evidence: Evidence, analysis: dict[str, Any]
-) -> list[float]:
+def _arm(axes: Axes, x: float, gain: Gain, evidence: Evidence, analysis: Analysis) -> list[float]:
     """Draw one gain; return the values that have to be seen."""
-    own, bounds = looks(analysis)[gain["method"]], gain["ci95_pp"]
+    own, bounds = looks(analysis)[gain.method], gain.ci95_pp
     seeds = seed_gains(gain, evidence, analysis)
     # The same seed stands at the same place in every arm.
     spread = [x - 0.1 + SPREAD * (2 * ((0.618 * (seed % 997)) % 1) - 1) for seed in seeds]
@@ -85,25 +83,23 @@ def _arm(
     )
     if bounds:
         axes.plot([x, x], bounds, color=own.colour, lw=2, solid_capstyle="butt")
-    axes.plot([x], [gain["gain_pp"]], color=own.colour, marker=own.marker, ms=6.5)
-    if mark := star(gain["p_holm"], analysis["settings"]):
+    axes.plot([x], [value_of(gain)], color=own.colour, marker=own.marker, ms=6.5)
+    if bounds and (mark := star(gain.p_holm, analysis.settings)):
         axes.annotate(mark, (x, bounds[1]), (0, 1), textcoords="offset points", ha="center")
     axes.text(
-        x, 0.01, f"n = {gain['n']}", transform=axes.get_xaxis_transform(), ha="center",
+        x, 0.01, f"n = {gain.n}", transform=axes.get_xaxis_transform(), ha="center",
         va="bottom", fontsize=7.5, color=FAINT,
     )  # fmt: skip
-    return [gain["gain_pp"], *(bounds or ()), *seeds.values()]
+    return [value_of(gain), *(bounds or ()), *seeds.values()]
 
 
-def seed_gains(
-    gain: dict[str, Any], evidence: Evidence, analysis: dict[str, Any]
-) -> dict[int, float]:
+def seed_gains(gain: Gain, evidence: Evidence, analysis: Analysis) -> dict[int, float]:
     """Return a gain in percentage points by seed; their mean is the gain."""
     runs = {run.id: run for run in evidence.runs}
-    counted, plain_counted = gain["seeds"]
-    own = _by_seed([runs[one] for one in gain["runs"]], evidence.primary, counted)
-    plain = _by_seed([runs[one] for one in gain["baseline_runs"]], evidence.primary, plain_counted)
-    if analysis["settings"]["test"] == "paired":
+    counted, plain_counted = gain.seeds
+    own = _by_seed([runs[one] for one in gain.runs], evidence.primary, counted)
+    plain = _by_seed([runs[one] for one in gain.baseline_runs], evidence.primary, plain_counted)
+    if analysis.settings.test == "paired":
         return {seed: value - plain[seed] for seed, value in own.items()}
     mean = sum(plain.values()) / len(plain)
     return {seed: value - mean for seed, value in own.items()}
@@ -119,19 +115,19 @@ def _by_seed(runs: Iterable[Run], weights: str, seeds: Iterable[int]) -> dict[in
     return {seed: sum(values) / len(values) for seed, values in found.items()}
 
 
-def _pair_label(name: tuple[str | None, str], gains: Iterable[dict[str, Any]]) -> str:
+def _pair_label(name: tuple[str | None, str], gains: Iterable[Gain]) -> str:
     teacher, student = name
-    counts = sorted({g["n_baseline"] for g in gains if slot_of(g)[:2] == name})
+    counts = sorted({g.n_baseline for g in gains if slot_of(g)[:2] == name})
     plain = f"baseline n = {', '.join(map(str, counts))}"
     names = f"{shorten(teacher, 15)} →\n" if teacher else ""
     return f"{names}{shorten(student, 17)}\n{plain}"
 
 
-def _gain_legend(gains: Iterable[dict[str, Any]], analysis: dict[str, Any]) -> list[Line2D | Patch]:
-    settings, look = analysis["settings"], looks(analysis)
-    methods = {gain["method"] for gain in gains}
-    kind = "Welch" if settings["test"] == "welch" else "paired"
-    sure = f"mean, {level(settings['confidence'])} {kind} interval"
+def _gain_legend(gains: Iterable[Gain], analysis: Analysis) -> list[Line2D | Patch]:
+    settings, look = analysis.settings, looks(analysis)
+    methods = {gain.method for gain in gains}
+    kind = "Welch" if settings.test == "welch" else "paired"
+    sure = f"mean, {level(settings.confidence)} {kind} interval"
     against = "the baseline's mean" if kind == "Welch" else "its baseline"
     found: list[Line2D | Patch] = [
         Line2D([], [], color=look[m].colour, marker=look[m].marker, label=f"{look[m].name}: {sure}")
@@ -141,16 +137,16 @@ def _gain_legend(gains: Iterable[dict[str, Any]], analysis: dict[str, Any]) -> l
     found += [
         Line2D([], [], color=FAINT, marker="o", ls="none", ms=3.5, alpha=0.6,
                label=f"one seed minus {against}"),
-        Patch(color=BAND, label=f"smaller than ±{settings['smallest_effect_pp']:g} pp"),
+        Patch(color=BAND, label=f"smaller than ±{settings.smallest_effect_pp:g} pp"),
     ]  # fmt: skip
-    if any(star(gain["p_holm"], settings) for gain in gains):
-        words = f"Holm p ≤ {settings['alpha']:g} over {settings['gains_in_family']} gains"
+    if any(star(gain.p_holm, settings) for gain in gains):
+        words = f"Holm p ≤ {settings.alpha:g} over {settings.gains_in_family} gains"
         found.append(Line2D([], [], color=INK, marker="$*$", ls="none", label=words))
     return found
 
 
 @styled
-def convergence_figure(evidence: Evidence, analysis: dict[str, Any]) -> Figure:
+def convergence_figure(evidence: Evidence, analysis: Analysis) -> Figure:
     """Return validation accuracy by epoch of every student, above in full and below its end.
 
     A line is the mean over runs, a band goes from the lowest to the highest.
@@ -215,12 +211,12 @@ def _curves(axes: Axes, curves: Iterable[tuple[Drawn, Curve]], start: float) -> 
     axes.set_axisbelow(True)
 
 
-def arms_of(evidence: Evidence, analysis: dict[str, Any]) -> list[tuple[str, str, int, str]]:
+def arms_of(evidence: Evidence, analysis: Analysis) -> list[tuple[str, str, int, str]]:
     """Return (student or pair, method, n, seeds) of every arm that the figures are made of."""
     found = []
     for student in students(analysis):
         for arm in drawn_arms(evidence, analysis, student):
-            name = pair({"teacher": arm.teacher, "student": student})
+            name = pair_text(arm.teacher, student)
             seeds = sorted({run.seed for run in arm.runs if run.accuracy(evidence.primary)})
             found.append((name, arm.look.name, arm.n, ", ".join(map(str, seeds))))
     return found

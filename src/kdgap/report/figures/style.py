@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kdgap.judge.analysis import Analysis
+
 P = ParamSpec("P")
 
 # Okabe and Ito 2008, Color Universal Design: told apart by colour-blind readers as well.
@@ -77,11 +79,11 @@ class Look:
     marker: str
 
 
-def looks(analysis: dict[str, Any]) -> dict[str, Look]:
+def looks(analysis: Analysis) -> dict[str, Look]:
     """Return how each method is drawn; the same in every figure of an analysis."""
-    known = {"none": {}} | analysis["methods"]
+    known: dict[str, dict[str, Any]] = {"none": {}} | analysis.methods
     known["none"] = {"colour": 0, **known["none"]}
-    names = dict.fromkeys([*known, *(gain["method"] for gain in analysis["gains"])])
+    names = dict.fromkeys([*known, *(gain.method for gain in analysis.gains)])
     declared = {name: known.get(name, {}).get("colour") for name in names}
     places = {name: place for name, place in declared.items() if place is not None}
     free = [place for place in range(1, len(_LOOKS)) if place not in places.values()]

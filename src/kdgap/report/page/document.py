@@ -10,9 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdgap.files import read_text
+from kdgap.judge.analysis import Analysis, Gain, GainGlance
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.kinds import kind_of
+from kdgap.judge.measures import Interval, Measures
 from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import (
     counted,
@@ -59,7 +61,7 @@ MOST_LISTED = 100
 """Blocks or lines of one kind: above it, a sentence says where the rest is."""
 
 
-def report_html(evidence: Evidence, analysis: dict[str, Any]) -> str:
+def report_html(evidence: Evidence, analysis: Analysis) -> str:
     """Return the report as one HTML document.
 
     It has no script, no link that leaves it, and a policy that forbids both. Whatever a name or a
@@ -74,30 +76,30 @@ def report_html(evidence: Evidence, analysis: dict[str, Any]) -> str:
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
+def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
     """Return everything that the templates show."""
     anchors, by_id = anchors_of(evidence), {run.id: run for run in evidence.runs}
     hang = Hang(evidence, analysis, anchors, tips_of(evidence, anchors))
-    gains = _gains(analysis)
-    pairs: dict[str, list[dict[str, Any]]] = {}
-    for gain in gains:
-        pairs.setdefault(cells.pair(gain), []).append(gain)
+    gains = analysis.gains
+    pairs: dict[str, list[tuple[int, Gain]]] = {}
+    for number, gain in enumerate(gains, 1):
+        pairs.setdefault(cells.pair(gain), []).append((number, gain))
     shown = {
         "style": Markup(read_text(TEMPLATES / "report.css")),  # noqa: S704  # ours
         "analysis": analysis,
         "evidence": evidence,
-        "study": analysis["study"],
-        "settings": analysis["settings"],
+        "study": analysis.study,
+        "settings": analysis.settings,
         "gains": gains,
         "pairs": pairs,
-        "methods": {name: about for name, about in analysis["methods"].items() if about},
-        "claims": analysis["contrasts"],
+        "methods": {name: about for name, about in analysis.methods.items() if about},
+        "claims": analysis.contrasts,
         "levels": [
-            *(("teacher", one) for one in analysis["teachers"]),
-            *(("baseline", one) for one in analysis["baselines"]),
+            *(("teacher", one) for one in analysis.teachers),
+            *(("baseline", one) for one in analysis.baselines),
         ],
-        "tally": Counter(gain["verdict"] for gain in gains),
-        "outcomes": Counter(claim["outcome"] for claim in analysis["contrasts"]),
+        "tally": Counter(gain.verdict for gain in gains),
+        "outcomes": Counter(claim.outcome for claim in analysis.contrasts),
         "galleries": hang.galleries(),
         "recorded": recorded(evidence),
         "links": partial(run_links, by_id=by_id, anchors=anchors),
@@ -105,16 +107,11 @@ def _shown(evidence: Evidence, analysis: dict[str, Any]) -> dict[str, Any]:
         "classes": _classes(gains),
         "views": _views(analysis),
         "undone": undone(evidence, analysis),
-        "findings": findings_by_kind(analysis["findings"]),
-        "provenance": list(_flat(analysis["provenance"])),
+        "findings": findings_by_kind(analysis.findings),
+        "provenance": list(_flat(analysis.provenance)),
         "run_rows": run_rows(evidence, anchors),
     }
     return {**shown, "contents": _contents(shown)}
-
-
-def _gains(analysis: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the gains with their number on the page."""
-    return [{**gain, "number": number} for number, gain in enumerate(analysis["gains"], 1)]
 
 
 def _contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
@@ -130,10 +127,10 @@ def _contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
         ("fidelity", "Fidelity", gains),
         ("capacity", "Capacity", galleries["capacity"].panels),
         ("power", "What these seeds could find", gains),
-        ("selection", "Selection", analysis["selection"]),
-        ("ablations", "Ablations", analysis["ablations"]),
+        ("selection", "Selection", analysis.selection),
+        ("ablations", "Ablations", analysis.ablations),
         ("sensitivity", "Other ways of looking", shown["views"]),
-        ("diagnosis", "Where nothing was gained", any(gain["diagnosis"] for gain in gains)),
+        ("diagnosis", "Where nothing was gained", any(gain.diagnosis for gain in gains)),
         ("details", "Each gain in detail", gains),
         ("failures", "Failures and findings", shown["undone"] or shown["findings"]),
         ("protocol", "Protocol and provenance", True),
@@ -187,9 +184,9 @@ def _environment() -> Environment:
     return made
 
 
-def _counted(measures: dict[str, Any]) -> int:
+def _counted(measures: Measures) -> int:
     """Return the seeds behind a line of the fidelity table."""
-    return max((measures[name]["n"] for name in MEASURES if measures[name]), default=0)
+    return max((one.n for name in MEASURES if (one := measures.named(name))), default=0)
 
 
 def _largest(rows: list[dict[str, Any]]) -> float:
@@ -198,7 +195,7 @@ def _largest(rows: list[dict[str, Any]]) -> float:
     )
 
 
-def _classes(gains: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _classes(gains: Iterable[Gain]) -> dict[str, Any]:
     """Return accuracy by class in percent: minus the baseline's, or alone where it has none.
 
     `names` of the classes, and the rows `differences` and `accuracies`, each a gain with its
@@ -207,22 +204,26 @@ def _classes(gains: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {"names": {}, "differences": [], "accuracies": []}
     for gain in gains:
-        fidelity = gain["fidelity"] or {}
-        between, own = fidelity.get("per_class_difference"), fidelity.get("per_class_accuracy")
-        kind, value, interval_of = (
-            ("differences", "difference", "ci95_simultaneous")
-            if between
-            else ("accuracies", "mean", "ci95")
-        )
-        made = {}
-        for name, one in (between or own or {}).items():
-            ends = one[interval_of] and [100 * end for end in one[interval_of]]
-            marked = bool(between and ends and (ends[0] > 0 or ends[1] < 0))
-            made[name] = {"value": 100 * one[value], "ci": ends, "marked": marked}
+        if gain.fidelity is None:
+            continue
+        kind, made = "accuracies", {}
+        for name, own in (gain.fidelity.per_class_accuracy or {}).items():
+            made[name] = _class_cell(own.mean, own.ci95, marked=False)
+        if gain.fidelity.per_class_difference:
+            kind, made = "differences", {}
+            for name, one in gain.fidelity.per_class_difference.items():
+                ends = one.ci95_simultaneous
+                marked = ends is not None and (ends[0] > 0 or ends[1] < 0)
+                made[name] = _class_cell(one.difference, ends, marked=marked)
         if made:
             found["names"] |= dict.fromkeys(made)
             found[kind].append({"gain": gain, "cells": made})
     return {**found, "names": list(found["names"])}
+
+
+def _class_cell(value: float, ends: Interval | None, *, marked: bool) -> dict[str, Any]:
+    ci = None if ends is None else [100 * end for end in ends]
+    return {"value": 100 * value, "ci": ci, "marked": marked}
 
 
 def _tint(value: float, largest: float) -> str:
@@ -232,40 +233,39 @@ def _tint(value: float, largest: float) -> str:
     return f"background: rgba({colour}, {0.32 * share:.2f})"
 
 
-def _views(analysis: dict[str, Any]) -> list[dict[str, Any]]:
+def _views(analysis: Analysis) -> list[dict[str, Any]]:
     """Return a row for each gain and claim: its verdict as declared and under every other view."""
-    views = analysis["sensitivity"]
-    gains = [{_of(gain): gain for gain in view["gains"]} for view in views]
-    claims = [{claim["name"]: claim for claim in view["contrasts"]} for view in views]
-    rows = [
-        {
-            "text": f"{gain['label']}, {cells.pair(gain)}",
-            "post_hoc": False,
-            "points": [gain["gain_pp"], *(_get(view, _of(gain), "gain_pp") for view in gains)],
-            "said": [gain["verdict"], *(_get(view, _of(gain), "verdict") for view in gains)],
-            "intervals": [gain["ci95_pp"], *(_get(view, _of(gain), "ci95_pp") for view in gains)],
-        }
-        for gain in analysis["gains"]
-    ]
-    rows += [
-        {
-            "text": one["text"],
-            "post_hoc": one["post_hoc"],
-            "points": [one["estimate_pp"], *(_get(v, one["name"], "estimate_pp") for v in claims)],
-            "said": [one["outcome"], *(_get(v, one["name"], "outcome") for v in claims)],
-            "intervals": [one["ci95_pp"], *(_get(v, one["name"], "ci95_pp") for v in claims)],
-        }
-        for one in analysis["contrasts"]
-    ]
+    views = analysis.sensitivity
+    gains = [{_of(gain): gain for gain in view.gains} for view in views]
+    claims = [{claim.name: claim for claim in view.contrasts} for view in views]
+    rows = []
+    for gain in analysis.gains:
+        seen = [gain, *(view.get(_of(gain)) for view in gains)]
+        rows.append(
+            {
+                "text": f"{gain.label}, {cells.pair(gain)}",
+                "post_hoc": False,
+                "points": [one and one.gain_pp for one in seen],
+                "said": [one and one.verdict for one in seen],
+                "intervals": [one and one.ci95_pp for one in seen],
+            }
+        )
+    for claim in analysis.contrasts:
+        looked = [claim, *(view.get(claim.name) for view in claims)]
+        rows.append(
+            {
+                "text": claim.text,
+                "post_hoc": claim.post_hoc,
+                "points": [one and one.estimate_pp for one in looked],
+                "said": [one and one.outcome for one in looked],
+                "intervals": [one and one.ci95_pp for one in looked],
+            }
+        )
     return rows if views else []
 
 
-def _of(gain: dict[str, Any]) -> tuple[Any, ...]:
-    return gain["teacher"], gain["student"], gain["method"], gain["cell"]
-
-
-def _get(view: dict[Any, dict[str, Any]], key: Any, name: str) -> Any:
-    return view.get(key, {}).get(name)
+def _of(gain: Gain | GainGlance) -> tuple[str | None, ...]:
+    return gain.teacher, gain.student, gain.method, gain.cell
 
 
 def _flat(value: Any, name: str = "") -> Iterable[tuple[str, str]]:

@@ -9,7 +9,8 @@ from typing import Any
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.analysis import Ablation, Analysis
+from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.judge.words import interval, signed, spread
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
@@ -26,7 +27,7 @@ from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import power_curve
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.runs import by_kind
-from kdgap.report.tables.cells import pair
+from kdgap.report.tables.cells import pair, pair_text
 
 MOST_PANELS, LARGE = (12, 6), 2000
 """Panels of one kind, and in a study of more runs than `LARGE`: more are neither read nor quickly
@@ -64,7 +65,7 @@ class Hang:
     """
 
     evidence: Evidence
-    analysis: dict[str, Any]
+    analysis: Analysis
     anchors: Mapping[str, str]
     tips: Mapping[str, str]
     _kept: dict[str, list[Shown]] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class Hang:
             "norms": self._each("norms", named, most // len(NORMS), map(self._norm, NORMS)),
             "fidelity": self._each("fidelity", paired, most, [self._fidelity]),
             "selection": self._each("selection", tuned, most, [self._grid]),
-            "ablations": self._each("ablations", analysis["ablations"], most, [self._ablation]),
+            "ablations": self._each("ablations", analysis.ablations, most, [self._ablation]),
         }
 
     def _one(
@@ -106,7 +107,7 @@ class Hang:
             found.panels.append(inline_svg(draw(), f"f-{key}", name, words, self.tips, largest))
         except ValueError:  # nothing of it was recorded
             return found
-        count = len(self.analysis["gains"])
+        count = len(self.analysis.gains)
         if key == "intervals" and count > MOST_ROWS:
             found.left_out = f"The first {MOST_ROWS} of {count} gains; the table has them all."
         return found
@@ -177,32 +178,32 @@ class Hang:
 
     def _fidelity(self, of: tuple[str | None, str]) -> tuple[str, str, Figure]:
         figure = fidelity_plot(self.evidence, self.analysis, *of, self.anchors)
-        name = f"Agreement and accuracy, {pair({'teacher': of[0], 'student': of[1]})}"
+        name = f"Agreement and accuracy, {pair_text(*of)}"
         return name, "One point a run; the table below has means and intervals.", figure
 
-    def _grid(self, tuning: dict[str, Any]) -> tuple[str, str, Figure]:
+    def _grid(self, tuning: Tuning) -> tuple[str, str, Figure]:
         tried = "; ".join(
-            f"{', '.join(f'{k} {v}' for k, v in one['parameters'].items())}: "
-            + ("failed" if one["score"] is None else f"{100 * one['score']:.2f} %")
-            for one in tuning["candidates"][:12]
+            f"{', '.join(f'{k} {v}' for k, v in one.parameters.items())}: "
+            + ("failed" if one.score is None else f"{100 * one.score:.2f} %")
+            for one in tuning.candidates[:12]
         )
         return f"Selection of {grid_title(tuning)}", f"{tried}.", selection_grid(tuning)
 
-    def _ablation(self, ablation: dict[str, Any]) -> tuple[str, str, Figure]:
+    def _ablation(self, ablation: Ablation) -> tuple[str, str, Figure]:
         figure = ablation_curves(self.evidence, self.analysis, ablation)
-        return f"Training before and after {ablation['name']}", _CURVES, figure
+        return f"Training before and after {ablation.name}", _CURVES, figure
 
 
 _CURVES = "Mean over runs with the band from the lowest to the highest run."
 _POWER = "The seeds that each gain needs are in the table of gains."
 
 
-def _gain_words(analysis: dict[str, Any]) -> str:
+def _gain_words(analysis: Analysis) -> str:
     """Return every gain in a few words, for those who do not see the figure."""
     listed = "; ".join(
-        f"{gain['method']} {pair(gain)} {signed(gain['gain_pp'])} {interval(gain['ci95_pp'])}"
-        for gain in analysis["gains"][:MOST_ROWS]
-        if gain["gain_pp"] is not None
+        f"{gain.method} {pair(gain)} {signed(gain.gain_pp)} {interval(gain.ci95_pp)}"
+        for gain in analysis.gains[:MOST_ROWS]
+        if gain.gain_pp is not None
     )
     return f"In percentage points: {listed}."
 

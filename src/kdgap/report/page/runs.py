@@ -11,10 +11,11 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
-from kdgap.store.imports.findings import EACH_PATH
+from kdgap.store.imports.findings import EACH_PATH, Finding
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
 _KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}
@@ -176,9 +177,9 @@ def _percent(share: Any) -> str:
     return f"{100 * share:.2f}" if isinstance(share, int | float) else "–"
 
 
-def undone(evidence: Evidence, analysis: dict[str, Any]) -> list[dict[str, Any]]:
+def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:
     """Return every run that has no result, failures first."""
-    first = {failure["id"]: number for number, failure in enumerate(analysis["failures"])}
+    first = {failure.id: number for number, failure in enumerate(analysis.failures)}
     found = [
         {
             "id": run.id,
@@ -198,12 +199,12 @@ Said = list[tuple[str, list[list[str]]]]
 """What findings say, and the paths of each finding that says so."""
 
 
-def findings_by_kind(findings: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, Said]]:
+def findings_by_kind(findings: Iterable[Finding]) -> dict[str, tuple[int, Said]]:
     """Return kind → (how many, what they say), in the import's order."""
     found: dict[str, dict[str, list[list[str]]]] = {}
     for finding in findings:
-        by_text = found.setdefault(finding["kind"], {})
-        by_text.setdefault(finding["text"], []).append(list(finding["paths"]))
+        by_text = found.setdefault(finding.kind, {})
+        by_text.setdefault(finding.text, []).append(list(finding.paths))
     return {kind: (_count(kind, said), list(said.items())) for kind, said in found.items()}
 
 

@@ -1,14 +1,15 @@
 """Cells of tables: how an entry of an analysis is shown, and which of its values a table keeps."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+from kdgap.judge.analysis import ClaimResult, Numbers, Settings
 from kdgap.judge.flags import UNSETTLED
+from kdgap.judge.measures import Interval, Measure
 from kdgap.judge.words import counted, interval, level, signed
 from kdgap.judge.words import spread as mean_and_std
 from kdgap.report.tables.forms import STAR, Table, Value
 
-Analysis = dict[str, Any]
 Line = tuple[Sequence[str | None], Mapping[str, Value]]
 """What is shown of an entry, and its values by field."""
 
@@ -38,15 +39,35 @@ def table(
 # What is shown ----------------------------------------------------------------------------------
 
 
-def pair(entry: Mapping[str, Any]) -> str:
+class OfPair(Protocol):
+    """A gain, a tuning, a slot: something of a method that a teacher teaches a student by."""
+
+    @property
+    def teacher(self) -> str | None:
+        """The teacher; None of plain training."""
+
+    @property
+    def student(self) -> str:
+        """The student."""
+
+    @property
+    def method(self) -> str:
+        """The method."""
+
+
+def pair(entry: OfPair) -> str:
     """Return `teacher → student`."""
-    student = str(entry["student"])
-    return f"{entry['teacher']} → {student}" if entry["teacher"] else student
+    return pair_text(entry.teacher, entry.student)
 
 
-def slot_of(gain: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """Return what a gain is of, its configuration apart."""
-    return gain["teacher"], gain["student"], gain["method"]
+def pair_text(teacher: str | None, student: str) -> str:
+    """Return the same of two names."""
+    return f"{teacher} → {student}" if teacher else student
+
+
+def slot_of(entry: OfPair) -> tuple[str | None, str, str]:
+    """Return what a gain or a tuning is of, its configuration apart."""
+    return entry.teacher, entry.student, entry.method
 
 
 def configuration(parameters: Mapping[str, Any]) -> str:
@@ -58,22 +79,21 @@ def configuration(parameters: Mapping[str, Any]) -> str:
     return ", ".join(shown)
 
 
-def level_text(row: Mapping[str, Any]) -> str | None:
-    """Return the mean of an arm with its standard deviation; None where there is no arm."""
-    return mean_and_std(row["mean_pp"], row["std_pp"]) if row.get("mean_pp") is not None else None
+def level_text(mean: float | None, std: float | None) -> str | None:
+    """Return the mean of an arm with its standard deviation; None where there is no mean."""
+    return None if mean is None else mean_and_std(mean, std)
 
 
-def difference(value: float | None, entry: Mapping[str, Any], star: str = "") -> str | None:
+def difference(value: float | None, bounds: Interval | None, star: str = "") -> str | None:
     """Return a difference in points with its interval, and with a star where it has one."""
     if value is None:
         return None
-    bounds = entry["ci95_pp"]
     return f"{signed(value)}{star} {interval(bounds) if bounds else '(no interval)'}"
 
 
-def star(p_holm: float | None, settings: Mapping[str, Any]) -> str:
+def star(p_holm: float | None, settings: Settings) -> str:
     """Return a star for what holds after correction, and nothing for anything else."""
-    return STAR if p_holm is not None and p_holm <= settings["alpha"] else ""
+    return STAR if p_holm is not None and p_holm <= settings.alpha else ""
 
 
 def counts(ns: Sequence[int]) -> str:
@@ -81,12 +101,13 @@ def counts(ns: Sequence[int]) -> str:
     return str(ns[0]) if len(set(ns)) == 1 else " / ".join(map(str, ns))
 
 
-def needed(entry: Mapping[str, Any]) -> str | None:
+def needed(entry: Numbers) -> str | None:
     """Return the seeds an arm that an open gain or claim needs; None where seeds are no answer."""
-    settled = entry.get("outcome", entry["verdict"]) not in UNSETTLED
-    if settled or not entry["ci95_pp"]:
+    said, seeds = entry.verdict, entry.seeds_needed
+    if isinstance(entry, ClaimResult):
+        said, seeds = entry.outcome, entry.seeds_needed_claim
+    if said not in UNSETTLED or not entry.ci95_pp:
         return None
-    seeds = entry.get("seeds_needed_claim", entry["seeds_needed"])
     return "too many" if seeds is None else str(seeds)
 
 
@@ -95,12 +116,12 @@ def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def measured(measure: Mapping[str, Any] | None, scale: float, digits: int) -> str | None:
+def measured(measure: Measure | None, scale: float, digits: int) -> str | None:
     """Return the mean of a measure over seeds with its interval."""
     if not measure:
         return None
-    bounds = measure["ci95"]
-    text = f"{scale * measure['mean']:.{digits}f}"
+    bounds = measure.ci95
+    text = f"{scale * measure.mean:.{digits}f}"
     if not bounds:
         return text
     return f"{text} [{', '.join(f'{scale * bound:.{digits}f}' for bound in bounds)}]"
@@ -109,29 +130,29 @@ def measured(measure: Mapping[str, Any] | None, scale: float, digits: int) -> st
 # What a caption says ----------------------------------------------------------------------------
 
 
-def interval_head(what: str, settings: Mapping[str, Any]) -> str:
+def interval_head(what: str, settings: Settings) -> str:
     """Return the head of a column of differences."""
-    return f"{what} in pp [{level(settings['confidence'])}]"
+    return f"{what} in pp [{level(settings.confidence)}]"
 
 
-def test_name(settings: Mapping[str, Any]) -> str:
+def test_name(settings: Settings) -> str:
     """Return how arms are compared."""
-    return "Welch" if settings["test"] == "welch" else "paired"
+    return "Welch" if settings.test == "welch" else "paired"
 
 
-def star_note(settings: Mapping[str, Any], family: int, what: str) -> str:
+def star_note(settings: Settings, family: int, what: str) -> str:
     """Return what Holm p and a star mean in a table."""
     return (
         f"Holm p: corrected for {counted(family, what)}; the interval and p are not. {STAR}"
-        f" Holm p ≤ {settings['alpha']:g}."
+        f" Holm p ≤ {settings.alpha:g}."
     )
 
 
-def seeds_note(settings: Mapping[str, Any]) -> str:
+def seeds_note(settings: Settings) -> str:
     """Return what the seeds needed are for."""
     return (
-        f"Seeds needed: in each arm, to find {settings['smallest_effect_pp']:g} pp with"
-        f" {level(settings['power'])} power after correction."
+        f"Seeds needed: in each arm, to find {settings.smallest_effect_pp:g} pp with"
+        f" {level(settings.power)} power after correction."
     )
 
 
@@ -151,12 +172,17 @@ def bounds_of(name: str, bounds: Sequence[float] | None) -> dict[str, Value]:
     return {f"{name}_low_pp": low, f"{name}_high_pp": high}
 
 
-def numbers(entry: Mapping[str, Any]) -> dict[str, Value]:
+def fields(entry: object, names: Iterable[str]) -> dict[str, Any]:
+    """Return some fields of an entry, by name."""
+    return {name: getattr(entry, name) for name in names}
+
+
+def numbers(entry: Numbers) -> dict[str, Value]:
     """Return the fields that gains, claims and ablations share."""
     return {
-        **{key: entry[key] for key in _BEFORE},
-        **bounds_of("ci95", entry["ci95_pp"]),
-        **bounds_of("ci95_simultaneous", entry["ci95_simultaneous_pp"]),
-        **{key: entry[key] for key in _TESTS},
-        "flags": "; ".join(dict.fromkeys(flag["code"] for flag in entry["flags"])),
+        **fields(entry, _BEFORE),
+        **bounds_of("ci95", entry.ci95_pp),
+        **bounds_of("ci95_simultaneous", entry.ci95_simultaneous_pp),
+        **fields(entry, _TESTS),
+        "flags": "; ".join(dict.fromkeys(flag.code for flag in entry.flags)),
     }

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from kdgap.files import make_folder, write_atomic
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
-from kdgap.report.tables.cells import Analysis
 from kdgap.report.tables.forms import (
     LATEX_HEAD,
     Table,

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from kdgap.errors import BadInputError
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
-from kdgap.report.tables.cells import Analysis
 from kdgap.report.tables.forms import Table
 from kdgap.report.tables.judged import gains
 from kdgap.report.tables.measured import runs

@@ -1,13 +1,28 @@
 """Tables of what was judged: gains, claims, ablations, and the same seen in other ways."""
 
-from typing import Any
+from functools import partial
 
+from kdgap.judge.analysis import (
+    Ablation,
+    Analysis,
+    ClaimGlance,
+    ClaimResult,
+    Gain,
+    GainGlance,
+    Glance,
+    Level,
+    Settings,
+)
 from kdgap.judge.words import counted, level, p_value
 from kdgap.report.tables import cells
-from kdgap.report.tables.cells import Analysis, Line
+from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import STAR, Table, Value
 
 _OWN = ("estimate_pp", "p_claim", "p_claim_holm", "seeds_needed_claim")
+_LEVELS = (
+    *("tried", "n", "n_baseline", "mean_pp", "std_pp", "baseline_mean_pp", "baseline_std_pp"),
+    "gain_pp",
+)
 _PAIRED = ("n", "gain_pp", "se_pp", "df", "p", "p_permutation", "p_permutation_exact")
 _TEACHERS = (
     *("teachers", "seeds", "teacher_std_pp", "seed_std_pp", "residual_std_pp", "teacher_share"),
@@ -17,140 +32,135 @@ _TEACHERS = (
 
 def gains(analysis: Analysis) -> Table:
     """Return the gain of every method over the plainly trained student, with its verdict."""
-    settings, entries = analysis["settings"], analysis["gains"]
+    settings, entries = analysis.settings, analysis.gains
     # A pair and method with several configurations needs them told apart.
     several = len({cells.slot_of(gain) for gain in entries}) < len(entries)
 
-    def line(gain: dict[str, Any]) -> Line:
-        base = {key: gain[f"baseline_{key}"] for key in ("mean_pp", "std_pp")}
-        configuration = cells.configuration(gain["parameters"])
-        star = cells.star(gain["p_holm"], settings)
+    def line(gain: Gain) -> Line:
+        configuration = cells.configuration(gain.parameters)
+        star = cells.star(gain.p_holm, settings)
         shown = [
             cells.pair(gain),
-            gain["label"],
+            gain.label,
             *([configuration] if several else []),
-            f"{gain['n']} / {gain['n_baseline']}",
-            cells.level_text(gain),
-            cells.level_text(base),
-            cells.difference(gain["gain_pp"], gain, star),
-            p_value(gain["p"]),
-            p_value(gain["p_holm"]),
-            gain["verdict"],
+            f"{gain.n} / {gain.n_baseline}",
+            cells.level_text(gain.mean_pp, gain.std_pp),
+            cells.level_text(gain.baseline_mean_pp, gain.baseline_std_pp),
+            cells.difference(gain.gain_pp, gain.ci95_pp, star),
+            p_value(gain.p),
+            p_value(gain.p_holm),
+            gain.verdict,
             cells.needed(gain),
         ]
         values = {
-            **{key: gain[key] for key in ("teacher", "student", "method", "slot", "cell")},
+            **cells.fields(gain, ("teacher", "student", "method", "slot", "cell")),
             "parameters": configuration,
-            **{key: gain[key] for key in ("tried", "n", "n_baseline", "mean_pp", "std_pp")},
-            "baseline_mean_pp": gain["baseline_mean_pp"],
-            "baseline_std_pp": gain["baseline_std_pp"],
-            "gain_pp": gain["gain_pp"],
+            **cells.fields(gain, _LEVELS),
             **cells.numbers(gain),
-            **_part("paired", gain["paired"], _PAIRED, "ci95"),
-            **_part("teachers", gain["teachers"], _TEACHERS, "ci95_over_teachers"),
+            **_part("paired", gain.paired, _PAIRED, "ci95"),
+            **_part("teachers", gain.teachers, _TEACHERS, "ci95_over_teachers"),
         }
         return shown, values
 
     names = ["Pair", "Method", *(["Settings"] if several else []), "n", "Accuracy", "Baseline"]
     names += [cells.interval_head("Gain", settings), "p", "Holm p", "Verdict", "Seeds needed"]
     caption = (
-        f"Test accuracy in % of the {settings['primary']} weights, mean ± std over seeds, and its"
+        f"Test accuracy in % of the {settings.primary} weights, mean ± std over seeds, and its"
         " gain over the baseline of the same student in percentage points, with a"
         f" {cells.test_name(settings)} interval. n: seeds of the method / of the baseline."
-        f" {cells.star_note(settings, settings['gains_in_family'], 'gain')} Equivalent: any effect"
-        f" is smaller than {settings['smallest_effect_pp']:g} pp (TOST)."
+        f" {cells.star_note(settings, settings.gains_in_family, 'gain')} Equivalent: any effect"
+        f" is smaller than {settings.smallest_effect_pp:g} pp (TOST)."
         f" {cells.seeds_note(settings)}"
     )
     return cells.table("gains", "Gains over plain training", names, map(line, entries), caption)
 
 
 def _part(
-    name: str, entry: dict[str, Any] | None, keys: tuple[str, ...], interval: str
+    name: str, entry: object | None, keys: tuple[str, ...], interval: str
 ) -> dict[str, Value]:
     """Return a part of an entry, with its interval, under its name; nothing known where None."""
-    known = entry or {}
-    values = {key: known.get(key) for key in keys}
-    values |= cells.bounds_of(interval, known.get(f"{interval}_pp"))
+    values: dict[str, Value] = {key: getattr(entry, key, None) for key in keys}
+    values |= cells.bounds_of(interval, getattr(entry, f"{interval}_pp", None))
     return {f"{name}_{key}": value for key, value in values.items()}
 
 
 def contrasts(analysis: Analysis) -> Table:
     """Return every claim with what became of it."""
-    settings = analysis["settings"]
+    settings = analysis.settings
 
-    def line(claim: dict[str, Any]) -> Line:
-        adjusted = claim["p_claim_holm"]
+    def line(claim: ClaimResult) -> Line:
+        adjusted = claim.p_claim_holm
         shown = [
-            claim["text"],
-            claim["outcome"],
-            cells.difference(claim["estimate_pp"], claim),
-            cells.counts([term["n"] for term in claim["terms"]]),
-            p_value(claim["p_claim"]),
+            claim.text,
+            claim.outcome,
+            cells.difference(claim.estimate_pp, claim.ci95_pp),
+            cells.counts([term.n for term in claim.terms]),
+            p_value(claim.p_claim),
             p_value(adjusted) + cells.star(adjusted, settings),
-            claim["verdict"],
-            "yes" if claim["post_hoc"] else "no",
+            claim.verdict,
+            "yes" if claim.post_hoc else "no",
             cells.needed(claim),
         ]
         kept = ("name", "text", "says", "measure", "outcome", "post_hoc", "n_smallest")
         values = {
-            **{key: claim[key] for key in kept},
-            "terms": "; ".join(f"{term['slot']} ({term['weight']:g})" for term in claim["terms"]),
-            **{key: claim[key] for key in _OWN},
+            **cells.fields(claim, kept),
+            "terms": "; ".join(f"{term.slot} ({term.weight:g})" for term in claim.terms),
+            **cells.fields(claim, _OWN),
             **cells.numbers(claim),
         }
         return shown, values
 
     names = ["Claim", "Outcome", cells.interval_head("Estimate", settings), "n", "p", "Holm p"]
     names += ["Verdict", "Post hoc", "Seeds needed"]
-    margin = f"{settings['smallest_effect_pp']:g} pp"
+    margin = f"{settings.smallest_effect_pp:g} pp"
     caption = (
         f"Each claim as a difference in percentage points, with a {cells.test_name(settings)}"
         " interval. n: seeds of each arm. p: of the test that the claim needs, which is of a"
         f" difference from zero, of being no worse by {margin}, or of being smaller than {margin}"
-        f" either way. {cells.star_note(settings, settings['claims_in_family'], 'claim')}"
+        f" either way. {cells.star_note(settings, settings.claims_in_family, 'claim')}"
         " Verdict: of the difference itself. Post hoc: not registered before the first test. Seeds"
-        f" needed: in each arm, to show the claim with {level(settings['power'])} power where it"
+        f" needed: in each arm, to show the claim with {level(settings.power)} power where it"
         f" is true by {margin}, or where there is no difference for a claim of none or of no loss."
     )
-    entries = map(line, analysis["contrasts"])
+    entries = map(line, analysis.contrasts)
     return cells.table("contrasts", "Claims", names, entries, caption)
 
 
 def ablations(analysis: Analysis) -> Table:
     """Return what each ablation changed."""
-    settings, entries = analysis["settings"], analysis["ablations"]
+    settings, entries = analysis.settings, analysis.ablations
 
-    def line(entry: dict[str, Any]) -> Line:
-        base, changed = entry["base"] or {}, entry["changed"] or {}
-        star = cells.star(entry["p_holm"], settings)
+    def line(entry: Ablation) -> Line:
+        base, changed = (_level(side) for side in (entry.base, entry.changed))
+        star = cells.star(entry.p_holm, settings)
         shown = [
-            entry["name"],
-            entry["slot"],
-            entry["change"],
-            f"{entry['n']} / {entry['n_baseline']}",
-            cells.level_text(changed),
-            cells.level_text(base),
-            cells.difference(entry["effect_pp"], entry, star),
-            p_value(entry["p"]),
-            p_value(entry["p_holm"]),
-            entry["verdict"],
+            entry.name,
+            entry.slot,
+            entry.change,
+            f"{entry.n} / {entry.n_baseline}",
+            cells.level_text(*changed),
+            cells.level_text(*base),
+            cells.difference(entry.effect_pp, entry.ci95_pp, star),
+            p_value(entry.p),
+            p_value(entry.p_holm),
+            entry.verdict,
         ]
         values = {
-            **{key: entry[key] for key in ("name", "slot", "change", "n", "n_baseline")},
-            "changed_mean_pp": changed.get("mean_pp"),
-            "changed_std_pp": changed.get("std_pp"),
-            "base_mean_pp": base.get("mean_pp"),
-            "base_std_pp": base.get("std_pp"),
-            "effect_pp": entry["effect_pp"],
+            **cells.fields(entry, ("name", "slot", "change", "n", "n_baseline")),
+            "changed_mean_pp": changed[0],
+            "changed_std_pp": changed[1],
+            "base_mean_pp": base[0],
+            "base_std_pp": base[1],
+            "effect_pp": entry.effect_pp,
             **cells.numbers(entry),
         }
         return shown, values
 
     names = ["Ablation", "Of", "What changes", "n", "Changed", "Unchanged"]
     names += [cells.interval_head("Effect", settings), "p", "Holm p", "Verdict"]
-    family = max((entry["family"] for entry in entries), default=0)
+    family = max((entry.family for entry in entries), default=0)
     caption = (
-        f"Test accuracy in % of the {settings['primary']} weights, mean ± std over seeds. Effect:"
+        f"Test accuracy in % of the {settings.primary} weights, mean ± std over seeds. Effect:"
         f" changed minus unchanged in percentage points, with a {cells.test_name(settings)}"
         f" interval. n: seeds changed / unchanged. {cells.star_note(settings, family, 'ablation')}"
     )
@@ -159,58 +169,78 @@ def ablations(analysis: Analysis) -> Table:
 
 def sensitivity(analysis: Analysis) -> Table:
     """Return gains and claims under every other way of looking, beside the declared one."""
-    settings = analysis["settings"]
+    settings = analysis.settings
     lines = [
-        _seen(view["name"], one, declared, settings)
-        for view in analysis["sensitivity"]
-        for kind in ("gains", "contrasts")
-        for one, declared in zip(view[kind], analysis[kind], strict=True)
+        line
+        for view in analysis.sensitivity
+        for line in (
+            *map(partial(_seen_gain, view.name, settings), view.gains, analysis.gains),
+            *map(partial(_seen_claim, view.name, settings), view.contrasts, analysis.contrasts),
+        )
     ]
     names = ["Seen", "Gain or claim", "n", cells.interval_head("Estimate", settings), "Holm p"]
     names += ["Outcome", "As declared"]
     caption = (
-        f"As declared: {settings['primary']} weights, {cells.test_name(settings)} test,"
-        f" {level(settings['confidence'])} intervals; n: seeds of each arm. {STAR} Holm p ≤"
-        f" {settings['alpha']:g}, corrected for"
-        f" {counted(settings['gains_in_family'], 'gain')} or"
-        f" {counted(settings['claims_in_family'], 'claim')}."
+        f"As declared: {settings.primary} weights, {cells.test_name(settings)} test,"
+        f" {level(settings.confidence)} intervals; n: seeds of each arm. {STAR} Holm p ≤"
+        f" {settings.alpha:g}, corrected for"
+        f" {counted(settings.gains_in_family, 'gain')} or"
+        f" {counted(settings.claims_in_family, 'claim')}."
     )
     return cells.table("sensitivity", "Other ways of looking", names, lines, caption)
 
 
+def _seen_gain(view: str, settings: Settings, one: GainGlance, declared: Gain) -> Line:
+    """Return a gain as one other way of looking has it."""
+    text = f"{cells.pair(one)} {one.label}"
+    named = cells.fields(one, ("teacher", "student", "method", "cell"))
+    said = (one.verdict, declared.verdict)
+    return _seen(view, "gain", text, one, settings, (one.gain_pp, one.p_holm), said, named)
+
+
+def _seen_claim(view: str, settings: Settings, one: ClaimGlance, declared: ClaimResult) -> Line:
+    """Return a claim as one other way of looking has it."""
+    named = {"claim": one.name, **cells.fields(one, ("p_claim", "p_claim_holm"))}
+    said = (one.outcome, declared.outcome)
+    numbers = (one.estimate_pp, one.p_claim_holm)
+    return _seen(view, "claim", declared.text, one, settings, numbers, said, named)
+
+
 def _seen(
-    view: str, one: dict[str, Any], declared: dict[str, Any], settings: dict[str, Any]
+    view: str,
+    kind: str,
+    text: str,
+    one: Glance,
+    settings: Settings,
+    numbers: tuple[float | None, float | None],
+    said: tuple[str, str],
+    named: dict[str, Value],
 ) -> Line:
-    """Return a gain or a claim as one other way of looking has it."""
-    claimed = "outcome" in one
-    slot = ("teacher", "student", "method", "cell")
-    point, adjusted, said = (
-        (one["estimate_pp"], one["p_claim_holm"], "outcome")
-        if claimed
-        else (one["gain_pp"], one["p_holm"], "verdict")
-    )
-    text = declared["text"] if claimed else f"{cells.pair(one)} {one['label']}"
+    """Return a line; `numbers` are value and corrected p, `said` is what it is now and declared."""
+    point, adjusted = numbers
     shown = [
         view,
         text,
-        cells.counts(one["n"]),
-        cells.difference(point, one),
+        cells.counts(one.n),
+        cells.difference(point, one.ci95_pp),
         p_value(adjusted) + cells.star(adjusted, settings),
-        one[said],
-        declared[said],
+        *said,
     ]
     values = {
         "view": view,
-        "kind": "claim" if claimed else "gain",
-        **{key: one.get(key) for key in slot},
-        "claim": one.get("name"),
-        "n": " / ".join(map(str, one["n"])),
+        "kind": kind,
+        **{key: named.get(key) for key in ("teacher", "student", "method", "cell", "claim")},
+        "n": " / ".join(map(str, one.n)),
         "estimate_pp": point,
-        **cells.bounds_of("ci95", one["ci95_pp"]),
-        **{key: one[key] for key in ("p", "p_holm", "p_tost")},
-        **{key: one.get(key) for key in ("p_claim", "p_claim_holm")},
-        **{key: one[key] for key in ("verdict", "seeds_needed")},
-        "outcome": one[said],
-        "outcome_as_declared": declared[said],
+        **cells.bounds_of("ci95", one.ci95_pp),
+        **cells.fields(one, ("p", "p_holm", "p_tost")),
+        **{key: named.get(key) for key in ("p_claim", "p_claim_holm")},
+        **cells.fields(one, ("verdict", "seeds_needed")),
+        "outcome": said[0],
+        "outcome_as_declared": said[1],
     }
     return shown, values
+
+
+def _level(side: Level | None) -> tuple[float | None, float | None]:
+    return (None, None) if side is None else (side.mean_pp, side.std_pp)

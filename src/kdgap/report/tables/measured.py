@@ -1,52 +1,60 @@
 """Tables of what was measured: levels, fidelity, selection, and every run."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.analysis import Analysis, Gain, Level
+from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning
 from kdgap.judge.fidelity import MEASURES
+from kdgap.judge.measures import (
+    Difference,
+    Differences,
+    Fidelity,
+    Measure,
+    Measures,
+)
 from kdgap.judge.words import level, signed
 from kdgap.report.tables import cells
-from kdgap.report.tables.cells import Analysis, Line
+from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import Table, Value
 
 
 def levels(analysis: Analysis) -> Table:
     """Return the accuracy of teachers and of plainly trained students."""
-    settings = analysis["settings"]
-    other = "last" if settings["primary"] == "best" else "best"
+    settings = analysis.settings
+    other = "last" if settings.primary == "best" else "best"
 
-    def line(role: str, row: dict[str, Any]) -> Line:
-        bounds, missing = row["ci95_pp"], "; ".join(row["missing"])
+    def line(role: str, row: Level) -> Line:
+        bounds, missing = row.ci95_pp, "; ".join(row.missing)
+        others = row.mean_last_pp if other == "last" else row.mean_best_pp
         shown = [
             role,
-            row["name"],
-            str(row["n"]),
-            cells.level_text(row),
+            row.name,
+            str(row.n),
+            cells.level_text(row.mean_pp, row.std_pp),
             f"[{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else None,
-            _two_digits(row[f"mean_{other}_pp"]),
-            None if row["epochs"] is None else str(row["epochs"]),
+            _two_digits(others),
+            None if row.epochs is None else str(row.epochs),
             missing or None,
         ]
         values = {
             "role": role,
-            **{key: row[key] for key in ("name", "slot", "cell", "n", "mean_pp", "std_pp")},
+            **cells.fields(row, ("name", "slot", "cell", "n", "mean_pp", "std_pp")),
             **cells.bounds_of("ci95", bounds),
-            f"mean_{other}_pp": row[f"mean_{other}_pp"],
-            "epochs": row["epochs"],
+            f"mean_{other}_pp": others,
+            "epochs": row.epochs,
             "missing": missing,
         }
         return shown, values
 
     lines = [
         line(role, row)
-        for role, rows in (("teacher", "teachers"), ("baseline", "baselines"))
-        for row in analysis[rows]
+        for role, rows in (("teacher", analysis.teachers), ("baseline", analysis.baselines))
+        for row in rows
     ]
-    names = ["Role", "Network", "n", "Accuracy", f"{level(settings['confidence'])} interval"]
+    names = ["Role", "Network", "n", "Accuracy", f"{level(settings.confidence)} interval"]
     names += [f"{other.capitalize()} weights", "Epochs", "Missing"]
     caption = (
-        f"Test accuracy in % of the {settings['primary']} weights, mean ± std over n seeds, with a"
+        f"Test accuracy in % of the {settings.primary} weights, mean ± std over n seeds, with a"
         f" t interval of the mean; beside it the mean of the {other} weights."
     )
     return cells.table("levels", "Teachers and baselines", names, lines, caption)
@@ -58,99 +66,106 @@ def _two_digits(value: float | None) -> str | None:
 
 def fidelity(analysis: Analysis) -> Table:
     """Return how closely each student follows its teacher, beside its baseline."""
-    settings = analysis["settings"]
+    settings = analysis.settings
 
-    def line(gain: dict[str, Any]) -> Line:
-        found = gain["fidelity"]
-        base, between = found["baseline"] or {}, found["difference"] or {}
-        ns = sorted({found[name]["n"] for name in MEASURES if found[name]})
+    def line(gain: Gain, found: Fidelity) -> Line:
+        base, between = found.baseline, found.difference
+        ns = sorted({one.n for name in MEASURES if (one := found.named(name))})
         shown = [
             cells.pair(gain),
-            gain["label"],
+            gain.label,
             cells.counts(ns),
-            cells.measured(found["top1_agreement"], 100, 2),
-            cells.measured(base.get("top1_agreement"), 100, 2),
-            difference(between.get("top1_agreement"), 100, 2),
-            cells.measured(found["kl_t1"], 1, 4),
-            cells.measured(found["kl_t4"], 1, 4),
-            difference(between.get("kl_t4"), 1, 4),
-            cells.measured(found["ece"], 100, 2),
-            _two_digits(cells.percent(found["teacher_accuracy"])),
+            cells.measured(found.top1_agreement, 100, 2),
+            cells.measured(_measure(base, "top1_agreement"), 100, 2),
+            difference(_difference(between, "top1_agreement"), 100, 2),
+            cells.measured(found.kl_t1, 1, 4),
+            cells.measured(found.kl_t4, 1, 4),
+            difference(_difference(between, "kl_t4"), 1, 4),
+            cells.measured(found.ece, 100, 2),
+            _two_digits(cells.percent(found.teacher_accuracy)),
         ]
-        values: dict[str, Value] = {
-            key: gain[key] for key in ("teacher", "student", "method", "cell")
-        }
-        values["teacher_accuracy"] = found["teacher_accuracy"]
+        values: dict[str, Value] = cells.fields(gain, ("teacher", "student", "method", "cell"))
+        values["teacher_accuracy"] = found.teacher_accuracy
         for prefix, part in (("", found), ("baseline_", base)):
             for name in MEASURES:
-                measure, field = part.get(name) or {}, f"{prefix}{name}"
-                low, high = measure.get("ci95") or (None, None)
-                values |= {f"{field}_{key}": measure.get(key) for key in ("n", "mean", "std")}
-                values |= {f"{field}_ci95_low": low, f"{field}_ci95_high": high}
+                measure, field = _measure(part, name), f"{prefix}{name}"
+                values |= {f"{field}_{key}": getattr(measure, key, None)
+                           for key in ("n", "mean", "std")}  # fmt: skip
+                values |= _ends(field, measure)
         for name in MEASURES:
-            measure, field = between.get(name) or {}, f"difference_{name}"
-            low, high = measure.get("ci95") or (None, None)
-            values[field] = measure.get("difference")
-            values |= {f"{field}_ci95_low": low, f"{field}_ci95_high": high}
+            own, field = _difference(between, name), f"difference_{name}"
+            values[field] = None if own is None else own.difference
+            values |= _ends(field, own)
         return shown, values
 
     names = ["Pair", "Method", "n", "Agreement", "of the baseline", "Difference in pp"]
     names += ["KL, T = 1", "KL, T = 4", "T = 4, difference", "ECE", "Teacher"]
     caption = (
-        f"On the test images, {settings['primary']} weights: top-1 agreement with the teacher in"
+        f"On the test images, {settings.primary} weights: top-1 agreement with the teacher in"
         " %, of the student and of the plainly trained one; KL(teacher‖student) in nats; expected"
         " calibration error and the teacher's accuracy in %. Means over n seeds with"
-        f" {level(settings['confidence'])} t intervals, differences with Welch's, none of them"
+        f" {level(settings.confidence)} t intervals, differences with Welch's, none of them"
         " corrected for their number. Following the teacher is no accuracy."
     )
-    lines = (line(gain) for gain in analysis["gains"] if gain["fidelity"])
+    lines = (line(gain, gain.fidelity) for gain in analysis.gains if gain.fidelity)
     return cells.table("fidelity", "Fidelity to the teacher", names, lines, caption)
 
 
-def difference(measure: Mapping[str, Any] | None, scale: float, digits: int) -> str | None:
+def _measure(measures: Measures | None, name: str) -> Measure | None:
+    return None if measures is None else measures.named(name)
+
+
+def _difference(differences: Differences | None, name: str) -> Difference | None:
+    return None if differences is None else differences.named(name)
+
+
+def _ends(field: str, measured: Measure | Difference | None) -> dict[str, Value]:
+    low, high = (measured.ci95 if measured else None) or (None, None)
+    return {f"{field}_ci95_low": low, f"{field}_ci95_high": high}
+
+
+def difference(measure: Difference | None, scale: float, digits: int) -> str | None:
     """Return a measure's difference to the baseline with its interval, all signed."""
     if not measure:
         return None
-    numbers = [signed(scale * end, digits) for end in measure["ci95"] or ()]
-    text = signed(scale * measure["difference"], digits)
+    numbers = [signed(scale * end, digits) for end in measure.ci95 or ()]
+    text = signed(scale * measure.difference, digits)
     return f"{text} [{', '.join(numbers)}]" if numbers else text
 
 
 def selection(analysis: Analysis) -> Table:
     """Return every configuration that was tried, one line each."""
 
-    def line(tuning: dict[str, Any], candidate: dict[str, Any]) -> Line:
-        parameters, score = candidate["parameters"], candidate.get("score")
-        chosen = parameters == tuning["winner"]
-        seeds = ", ".join(map(str, tuning["seeds"]))
+    def line(tuning: Tuning, candidate: Candidate) -> Line:
+        parameters, score = candidate.parameters, candidate.score
+        chosen = parameters == tuning.winner
+        seeds = ", ".join(map(str, tuning.seeds))
         shown = [
             cells.pair(tuning),
-            tuning["label"],
+            tuning.label,
             cells.configuration(parameters),
             _two_digits(cells.percent(score)),
             "yes" if chosen else "",
             seeds,
-            tuning["split"],
+            tuning.split,
         ]
         values = {
-            **{key: tuning[key] for key in ("teacher", "student", "method")},
+            **cells.fields(tuning, ("teacher", "student", "method")),
             "parameters": cells.configuration(parameters),
             **_parameters(parameters),
-            "metric": tuning["metric"],
+            "metric": tuning.metric,
             "score": score,
             "chosen": chosen,
             "seeds": seeds,
-            "split": tuning["split"],
-            "runs": " ".join(candidate.get("runs") or ()),
+            "split": tuning.split,
+            "runs": " ".join(candidate.runs),
         }
         return shown, values
 
     # In the order of the gains; what has none yet comes last.
-    order = {cells.slot_of(gain): number for number, gain in enumerate(analysis["gains"])}
-    tunings = sorted(
-        analysis["selection"], key=lambda one: order.get(cells.slot_of(one), len(order))
-    )
-    lines = (line(one, candidate) for one in tunings for candidate in one["candidates"])
+    order = {cells.slot_of(gain): number for number, gain in enumerate(analysis.gains)}
+    tunings = sorted(analysis.selection, key=lambda one: order.get(cells.slot_of(one), len(order)))
+    lines = (line(one, candidate) for one in tunings for candidate in one.candidates)
     names = ["Pair", "Method", "Settings", "Score", "Chosen", "Seeds", "Split"]
     caption = (
         "Every configuration that was tried, with its mean accuracy in % over the selection seeds"
@@ -182,7 +197,7 @@ def runs(evidence: Evidence) -> Table:
 def _run_line(run: Run, evidence: Evidence) -> Line:
     slot = run.slots[0] if run.slots else None
     roles = ", ".join(dict.fromkeys(slot.role for slot in run.slots))
-    pair = None if slot is None else cells.pair(vars(slot))
+    pair = None if slot is None else cells.pair(slot)
     shown = [
         roles or None,
         pair,

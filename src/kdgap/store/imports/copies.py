@@ -13,8 +13,9 @@ from typing import Any
 
 from kdgap.errors import BadInputError
 from kdgap.spec.identity import canonical_json
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.foreign import ForeignFile
-from kdgap.store.imports.roles import Finding, ImportedRun
+from kdgap.store.imports.roles import ImportedRun
 
 _MOST_SCHEMES = 20
 """Sets of keys that histories of one curve may have; files of one study have two or three."""

@@ -5,7 +5,7 @@ Apart from what judges, so that `kdgap import` can say them without loading stat
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 FINDINGS = {
     "failed": "runs that diverged, are unfinished or were repeated",
@@ -26,10 +26,18 @@ EACH_PATH = ("fidelity", "passed")
 """Kinds of findings of which each path is one."""
 
 
-def count_findings(findings: Iterable[dict[str, Any]]) -> Counter[str]:
+@dataclass(frozen=True)
+class Finding:
+    """Something odd about the files: its kind, of `FINDINGS`, what it is, and where it is seen."""
+
+    kind: str
+    text: str
+    paths: list[str]
+
+
+def count_findings(findings: Iterable[Finding]) -> Counter[str]:
     """Return how many there are of each kind; what several files lack is counted by files."""
     counts: Counter[str] = Counter()
     for finding in findings:
-        each = finding["kind"] in EACH_PATH
-        counts[finding["kind"]] += len(finding["paths"]) if each else 1
+        counts[finding.kind] += len(finding.paths) if finding.kind in EACH_PATH else 1
     return counts

@@ -18,6 +18,7 @@ from kdgap.store.imports.bookkeeping import (
     set_aside,
 )
 from kdgap.store.imports.copies import name_copies
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.foreign import (
     ForeignFile,
     read_foreign,
@@ -25,7 +26,7 @@ from kdgap.store.imports.foreign import (
 )
 from kdgap.store.imports.found import PassedOver, text_of
 from kdgap.store.imports.merging import merged
-from kdgap.store.imports.roles import Finding, ImportedRun, models_of, pair_ablations, place
+from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, place
 from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import is_study, own
 from kdgap.store.manifest import MANIFEST

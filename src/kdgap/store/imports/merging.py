@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 
 from kdgap.spec.identity import canonical_json
 from kdgap.store.imports.copies import curve_of
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.foreign import ForeignFile, same_history, settings_of
 from kdgap.store.imports.gate import OUTCOMES
-from kdgap.store.imports.roles import Finding, ImportedRun
+from kdgap.store.imports.roles import ImportedRun
 
 _MOST_ALIKE = 10
 """Runs of one seed and one course of accuracies that a file of other settings may tell of; beyond

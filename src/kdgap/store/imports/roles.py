@@ -7,6 +7,7 @@ from typing import Any
 from kdgap.models import MODELS
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.foreign import (
     ALWAYS_SAID,
     ForeignFile,
@@ -26,19 +27,6 @@ _ROLES = {
     "stem_ablation": "ablation",
     "ablation": "ablation",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something odd about the files, with the paths that it is seen in.
-
-    `kind` is one of: unreadable, passed, failed, duplicate, conflict, copy, split, aside, overlap,
-    contradiction, fidelity, role, ablation.
-    """
-
-    kind: str
-    text: str
-    paths: list[str]
 
 
 @dataclass

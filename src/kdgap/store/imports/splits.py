@@ -15,8 +15,9 @@ from typing import Any
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
 from kdgap.store.imports.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
+from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.recipe import recipe_of
-from kdgap.store.imports.roles import Finding, ImportedRun
+from kdgap.store.imports.roles import ImportedRun
 
 # What tells two configurations of one slot apart, where both say it, besides hyper-parameters; the
 # last are digests of ours.
