@@ -27,6 +27,7 @@ FLOORS = {
     "addressing": 1,
     "files": 1,
     "leftovers": 1,
+    "notice": 1,
     "staging": 1,
     "terminal": 1,
     "text": 1,

@@ -32,6 +32,10 @@ class BadInputError(KdgapError, ValueError):
         self.key = key
 
 
+class ClaimError(BadInputError):
+    """A claim does not fit the runs that it is about."""
+
+
 class TeacherError(BadInputError):
     """The teacher's weights are missing, unreadable, or not what they claim to be."""
 

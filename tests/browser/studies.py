@@ -187,6 +187,6 @@ def hostile_study(folder: Path) -> Path:
     plan = directory.plan()
     plan["study"]["description"] = IMAGE  # a name is letters and digits, or the plan is refused
     plan["study"]["claims"][0]["text"] = SCRIPT
-    plan["warnings"] = plan["marks"] = [SCRIPT]
+    plan["notices"] = [{"code": SCRIPT, "text": SCRIPT, "short": SCRIPT}]
     directory.write("plan.json", plan)
     return directory.path

@@ -45,7 +45,7 @@ def test_a_study_that_failed_in_part_leads_to_what_failed(visitor: Visitor, fail
     expect(ablation).to_contain_text("no result")
     done = page.get_by_role("progressbar").first.evaluate(SHARE)
     assert done == pytest.approx(5 / 7)
-    main.get_by_role("link", name="named in Live").click()
+    main.get_by_role("link", name="see Live").click()
     drawn(page, "live")
     assert page.get_by_role("progressbar").first.evaluate(SHARE) == done
     failures = main.get_by_role("table", name=re.compile("^Runs that failed"))

@@ -73,7 +73,7 @@ def study(workdir: Path) -> Path:
     start_study(open_study(workdir / "study.yaml", {}, path), lambda _: None)
     plan = json.loads((path / "plan.json").read_text())
     plan["study"]["name"] = plan["study"]["description"] = LINE
-    plan["warnings"], plan["marks"] = [LINE], [HOSTILE]
+    plan["notices"] = [{"code": HOSTILE, "text": LINE, "short": HOSTILE}]
     for run in plan["runs"]:
         run["slots"][0]["student"] = HOSTILE
     (path / "plan.json").write_text(json.dumps(plan))

@@ -27,8 +27,8 @@ from kdgap.running.config import resolve
 from kdgap.running.door import open_door
 from kdgap.running.single import train_single
 from kdgap.running.stop import Stopper
-from kdgap.running.training import ELSEWHERE_FLAG
 from kdgap.spec import read_flat
+from kdgap.store.notices import ELSEWHERE
 from kdgap.store.record import RunDirectory
 from kdgap.store.state import StateFiles
 from tests.cli.conftest import TINY
@@ -410,10 +410,10 @@ def test_a_run_resumed_with_other_threads_is_flagged_for_good(
     assert train(threads=2).returncode == 130
     signalled(None)
     assert train(threads=1).returncode == 0  # back home, but not the same bits any more
-    assert read_json(stopped / "run.json")["flags"] == [ELSEWHERE_FLAG]
+    assert read_json(stopped / "run.json")["flags"] == [ELSEWHERE.text]
     shown = kdgap("show", stopped)
     assert shown.returncode == 0
-    assert ELSEWHERE_FLAG in " ".join((shown.stdout + shown.stderr).split())
+    assert ELSEWHERE.text in " ".join((shown.stdout + shown.stderr).split())
 
 
 @pytest.mark.usefixtures("_threads_restored")

@@ -174,7 +174,9 @@ def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
     printed: Printed, columns: int, table: str
 ) -> None:
     made = analysis(LOGIT, FEATURE, LOST)
-    out, err = printed(made, columns, seconds=61, said=["said before"])
+    out, err = printed(
+        made, columns, seconds=61, said=[SimpleNamespace(code="protocol", text="said before")]
+    )
     assert out == [HEAD, *table.strip().splitlines(), *REST.strip().splitlines()]
     assert err == REMARKS.strip().splitlines()
 

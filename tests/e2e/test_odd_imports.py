@@ -105,7 +105,7 @@ def odd_everywhere(data: st.DataObject) -> None:
         except KdgapError:
             return
         about, lines = out.read()
-        denied = [path for f in about["findings"] if f["kind"] == "conflict" for path in f["paths"]]
+        denied = [path for f in about["findings"] if f["code"] == "conflict" for path in f["paths"]]
         # Nobody touched these two files, so they count, unless another file now claims their seed.
         for path in (f"runs/final/{name}/seed2/results.json" for name in ACCURACIES):
             (line,) = (line for line in lines if path in line["paths"])
@@ -141,6 +141,6 @@ def test_every_odd_value_at_once_leaves_the_good_files_alone(tmp_path: Path) -> 
         write(tmp_path / "theirs", f"runs/final/odd/seed{seed}", **changes)
     out, analysis, page = shown(tmp_path)
     assert any({0, 1, 2} <= set(gain.seeds[0]) for gain in analysis.gains)
-    kinds = {finding["kind"] for finding in out.read()[0]["findings"]}
+    kinds = {finding["code"] for finding in out.read()[0]["findings"]}
     assert {"unreadable", "failed", "contradiction", "split"} <= kinds
     assert "final/odd/seed" in page

@@ -72,7 +72,7 @@ def test_a_change_of_the_study_is_seen_and_an_unreadable_one_is_not(path: Path) 
     watch._cost = watch._looked = -1e9
     before = watch.look().version
     plan = json.loads((path / "plan.json").read_text())
-    plan["marks"] = ["smoke run"]
+    plan["notices"] = [{"code": "smoke-run", "text": "smoke run", "short": "smoke run"}]
     StudyDirectory(path).write("plan.json", plan)
     watch._looked = -1e9
     after = watch.look()

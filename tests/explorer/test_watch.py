@@ -94,7 +94,7 @@ def test_another_import_in_its_place_is_seen(tmp_path: Path) -> None:
 
 def test_a_file_that_is_replaced_within_one_tick_of_the_clock_is_seen(path: Path) -> None:
     watch, then = Watch(path), (path / PLAN).stat().st_mtime_ns
-    planned(path, lambda plan: plan.update(marks=["smoke run"]))
+    planned(path, lambda plan: plan.update(notices=[{"code": "smoke-run", "text": "smoke run"}]))
     os.utime(path / PLAN, ns=(then, then))
     assert "smoke run" in watch.look().evidence.marks
 
@@ -111,7 +111,7 @@ def test_what_did_not_change_is_not_read_again(path: Path, monkeypatch: pytest.M
     for _ in range(3):
         watch.look()
     assert len(read) == 1
-    planned(path, lambda plan: plan.update(marks=["smoke run"]))
+    planned(path, lambda plan: plan.update(notices=[{"code": "smoke-run", "text": "smoke run"}]))
     for _ in range(3):
         watch.look()
     assert len(read) == 2
@@ -122,7 +122,7 @@ def test_what_did_not_change_is_not_read_again(path: Path, monkeypatch: pytest.M
     [
         lambda plan: plan["study"]["finals"].update(primary="last"),
         lambda plan: plan["study"].update(description="another"),
-        lambda plan: plan["warnings"].append("another"),
+        lambda plan: plan.update(notices=[{"code": "another", "text": "another"}]),
         lambda plan: plan["models"]["big"].update(parameters=7),
         lambda plan: plan.update(open_runs=3),
     ],
@@ -169,7 +169,7 @@ def test_a_plan_that_cannot_be_read_leaves_what_was_shown(
 def test_nobody_waits_while_another_visitor_has_the_study_read(path: Path) -> None:
     watch = Watch(path)
     before = watch.look()
-    planned(path, lambda plan: plan.update(marks=["smoke run"]))
+    planned(path, lambda plan: plan.update(notices=[{"code": "smoke-run", "text": "smoke run"}]))
     with watch._lock:
         assert watch.look() is before
     assert watch.look() is not before

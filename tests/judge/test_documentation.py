@@ -5,21 +5,24 @@ from pathlib import Path
 
 import pytest
 
-import kdgap.judge
+import kdgap
 from kdgap.judge.document import to_json
 from kdgap.spec.study import Slot
 from tests.conftest import ROOT
 from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
 
 PAGE = (ROOT / "docs" / "statistics.md").read_text()
-SOURCES = sorted(Path(kdgap.judge.__file__).parent.rglob("*.py"))
+ROOMS = ("judge", "planning", "running", "store", "study")
+SOURCES = [path for room in ROOMS for path in Path(kdgap.__file__).with_name(room).rglob("*.py")]
 
 
 def test_every_flag_is_described() -> None:
     codes = {
-        code for path in SOURCES for code in re.findall(r'Flag\(\s*"([a-z-]+)"', path.read_text())
+        code
+        for path in SOURCES
+        for code in re.findall(r'\b(?:Notice|serious)\(\s*"([a-z-]+)"', path.read_text())
     }
-    assert len(codes) > 20
+    assert len(codes) > 40
     assert {code for code in codes if f"`{code}`" not in PAGE} == set()
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.notice import FileNotice, Notice
 from kdgap.spec.study import Slot, Statistics
-from kdgap.store.imports.findings import Finding
 from tests.judge.made import (
     Values,
     analyse,
@@ -118,7 +118,7 @@ def open_run(state: str) -> Evidence:
 
 
 def finding(kind: str, path: str = "a/b") -> Evidence:
-    return made(findings=(Finding(kind, "odd", [path]),))
+    return made(findings=(FileNotice(kind, "odd", paths=(path,)),))
 
 
 WIDE = Statistics(smallest_effect_pp=1)
@@ -128,6 +128,7 @@ STUDY, GAIN, CLAIM, ABLATION = "study", "gain", "claim", "ablation"
 MORE = claim("more", [{"weight": 1, "teacher": "big", "student": "little", "method": "logit"}])
 SPLIT = {0.3: 0.94, 0.5: 0.95}
 ELSEWHERE = {"environment": "cuda"}
+SMOKE_RUN = Notice("smoke-run", "smoke run")
 Case = tuple[str, str, Evidence, Evidence]
 
 # A code, whose flag it is, runs that are flagged so, and runs like them that are not.
@@ -145,8 +146,6 @@ CASES: list[Case] = [
     ("chosen-on-test", CLAIM, replace(grid(SPLIT, split="test"), claims=(MORE,)),
      replace(grid(SPLIT), claims=(MORE,))),
     ("unequal-tuning", STUDY, tuned(logit=2, feature=3), tuned(logit=1, feature=1)),
-    ("unequal-tuning", STUDY, tuned(logit=2, feature=3),
-     replace(tuned(logit=2, feature=3), warnings=("unequal tuning budgets: logit 2",))),
     ("unequal-epochs", GAIN, arms({"epochs": 6}), arms({"epochs": 6}, {"epochs": 6})),
     ("unequal-seeds", GAIN, arms({"first_seed": 1}), arms({"first_seed": 1}, {"first_seed": 1})),
     ("one-teacher", GAIN, taught("t0"), taught("t0", "t1")),
@@ -186,11 +185,10 @@ CASES: list[Case] = [
     ("sensitive", CLAIM, selected(ONE_CHOICE, claims=(MORE,)),
      made(ONE_CHOICE, claims=(MORE,))),
     ("spread-guessed", GAIN, made(METHOD[:1], BASELINE[:1]), made(METHOD[:2], BASELINE[:2])),
-    ("run", GAIN, arms({"flags": ("smoke run",)}), arms({})),
-    ("run", GAIN, arms({}, {"flags": ("smoke run",)}), arms({})),
-    ("protocol", STUDY, made(warnings=("a warning",)), made()),
-    ("protocol", STUDY, made(marks=("holds smoke runs",), origin="import"),
-     made(marks=("post hoc: claims",))),
+    ("run", GAIN, arms({"notices": (SMOKE_RUN,)}), arms({})),
+    ("run", GAIN, arms({}, {"notices": (SMOKE_RUN,)}), arms({})),
+    ("protocol", STUDY, made(notices=(Notice("protocol", "a warning"),)), made()),
+    ("smoke-run", STUDY, made(notices=(SMOKE_RUN,), origin="import"), made(origin="import")),
     ("failures", STUDY, made([*METHOD, None]), made()),
     ("failures", STUDY, open_run("damaged"), open_run("new")),
     ("open", STUDY, open_run("interrupted"), open_run("failed")),
@@ -205,6 +203,12 @@ def codes_of(place: str, analysis: Any) -> list[set[str]]:
     holders = {STUDY: [analysis], GAIN: analysis.gains, CLAIM: analysis.contrasts}
     holders |= {ABLATION: analysis.ablations}
     return [{flag.code for flag in holder.flags} for holder in holders[place]]
+
+
+def test_what_a_plan_says_is_not_said_again() -> None:
+    planned = Notice("unequal-tuning", "unequal tuning budgets, in configurations: as planned")
+    said = analyse(replace(tuned(logit=2, feature=3), notices=(planned,))).flags
+    assert [one for one in said if one.code == "unequal-tuning"] == [planned]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +226,7 @@ def test_what_is_odd_is_flagged_where_it_belongs_and_nothing_else_is(
 
 
 def test_every_flag_that_the_documentation_names_has_a_case_here() -> None:
-    section = DOCUMENT.read_text().split("## What is flagged")[1].split("\n## ")[0]
+    section = DOCUMENT.read_text().split("## What is flagged")[1].split("\n**Codes of")[0]
     verdicts = DOCUMENT.read_text().split("## Verdicts")[1].split("\n## ")[0]
     named = set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`", section)) - {"sensitivity", "flags"}
     named |= set(re.findall(r"flag(?:ged)?\s`([a-z-]+)`", verdicts))
@@ -232,7 +236,7 @@ def test_every_flag_that_the_documentation_names_has_a_case_here() -> None:
 
 def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
     runs = runs_of(plain("little"), BASELINE) + runs_of(plain("other"), BASELINE)
-    runs += runs_of(LOGIT, METHOD, flags=("smoke run",))
+    runs += runs_of(LOGIT, METHOD, notices=(SMOKE_RUN,))
     runs += runs_of(final("big", "other", "logit"), METHOD)
     analysis = analyse(evidence(runs))
     flagged = [gain.student for gain in analysis.gains if "run" in
@@ -248,7 +252,7 @@ def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
         (grid(SPLIT, split="test"), GAIN, "chosen on the test images"),
         (tuned(logit=2, feature=3), STUDY, "Feature-KD 3, Logit-KD 2; baselines 1"),
         (arms({"epochs": 6}), GAIN, "epochs [6] against [3]"),
-        (arms({"flags": ("smoke run",)}), GAIN, "5 of 10 runs: smoke run"),
+        (arms({"notices": (SMOKE_RUN,)}), GAIN, "5 of 10 runs: smoke run"),
         (made([*METHOD[:4], None]), GAIN, "1 of 5 runs have no result: seed 4: failed (diverged"),
         (siblings(NEARLY, [NOISY]), GAIN, "p = 0.039 alone, but 0.077 corrected for 2 comparisons"),
     ],

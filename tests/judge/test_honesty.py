@@ -10,9 +10,9 @@ from scipy import stats
 from kdgap.errors import BadInputError
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.judging import judged_by, with_claims
+from kdgap.notice import FileNotice
 from kdgap.spec.study import ClaimsFile, Slot, Statistics
 from kdgap.stats import power
-from kdgap.store.imports.findings import Finding
 from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
@@ -57,7 +57,7 @@ def test_other_weights_are_post_hoc_for_a_study_that_declared_them(origin: str) 
 
 def test_judging_as_declared_leaves_no_mark() -> None:
     made = with_claims(locked(), ClaimsFile(claims=[MORE], statistics=Statistics(), primary="best"))
-    assert made.marks == made.warnings == ()
+    assert made.notices == ()
     assert not analyse(made).contrasts[0].post_hoc
 
 
@@ -274,10 +274,10 @@ def test_a_file_that_could_not_be_read_is_missed_where_it_belongs() -> None:
     torn = "runs/baseline/little/9/results.json"
     made = pair_of(BASELINE, METHOD)
     runs = [replace(run, paths=(f"{run.paths[0]}/results.json",)) for run in made.runs]
-    finding = Finding("unreadable", "no JSON", [torn])
+    finding = FileNotice("unreadable", "no JSON", paths=(torn,))
     (gain,) = analyse(evidence(runs, findings=(finding,))).gains
     assert f"a file of one more seed could not be read: {torn}" in {f.text for f in gain.flags}
-    elsewhere = replace(finding, paths=["runs/baseline/other/9/results.json"])
+    elsewhere = replace(finding, paths=("runs/baseline/other/9/results.json",))
     (gain,) = analyse(evidence(runs, findings=(elsewhere,))).gains
     assert not [f for f in gain.flags if "could not be read" in f.text]
 

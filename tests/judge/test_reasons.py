@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from kdgap.judge.analysis import ClaimResult
-from kdgap.judge.evidence import Flag
 from kdgap.judge.reasons import reasons
+from kdgap.notice import Notice
 from tests.judge.made import analyse, claim, pair_of
 
 MADE = analyse(
@@ -130,11 +130,11 @@ def test_without_power_or_more_seeds_nothing_is_said_of_them() -> None:
 
 
 def test_what_could_not_be_judged_says_why() -> None:
-    missing = Flag("no-runs", "final of r18: there are no runs of it")
+    missing = Notice("no-runs", "final of r18: there are no runs of it")
     assert told(estimate_pp=None, flags=[missing]) == (
         "It cannot be judged: final of r18: there are no runs of it."
     )
-    lone = Flag("one-seed", "an arm has one seed: no interval")
+    lone = Notice("one-seed", "an arm has one seed: no interval")
     settings = replace(SETTINGS, expected_std_pp=0.15)
     assert reasons(contrast(ci95_pp=None, flags=[lone], seeds_needed_claim=19), settings) == [
         "Nothing can be tested: an arm has one seed: no interval.",
@@ -143,7 +143,7 @@ def test_what_could_not_be_judged_says_why() -> None:
 
 
 def test_a_claim_that_falls_when_looked_at_otherwise_says_so_at_last() -> None:
-    falls = Flag("sensitive", "but not established with last weights")
+    falls = Notice("sensitive", "but not established with last weights")
     text = reasons(contrast(outcome="established", flags=[falls]), SETTINGS)
     assert text[-1] == "But not established with last weights."
 

@@ -14,11 +14,11 @@ import pytest
 from kdgap.judge.evidence import Candidate, Evidence, Run
 from kdgap.judge.judging import with_claims
 from kdgap.judge.load import load
+from kdgap.notice import FileNotice, Notice
 from kdgap.report.page.document import report_html
 from kdgap.spec import read_claims
 from kdgap.spec.study import Slot
 from kdgap.store.imports.directory import ImportedDirectory
-from kdgap.store.imports.findings import Finding
 from kdgap.store.imports.imported import import_runs
 from kdgap.yamlio import load as load_yaml
 from tests.conftest import ROOT, SHARED_DATA
@@ -189,7 +189,7 @@ def whole(**changes: Any) -> Evidence:
         slot = Slot("ablation", None, "little", "none", f"stem: {side}")
         runs += runs_of(slot, percents, cell=f"ablation {side}")
     grid = tuning({"alpha": 0.5}, {0.3: 0.94, 0.5: 0.95, 0.9: None})
-    finding = Finding("duplicate", "the same run", ["a/results.json", "b.json"])
+    finding = FileNotice("duplicate", "the same run", paths=("a/results.json", "b.json"))
     known: dict[str, Any] = {
         "claims": (
             claim("more", [{"weight": 1, **TERM}]),
@@ -199,8 +199,7 @@ def whole(**changes: Any) -> Evidence:
         "findings": (finding,),
         "images": 1000,
         "provenance": {"data": {"name": "digits"}, "environments": ["cpu"]},
-        "marks": ("one teacher",),
-        "warnings": ("unequal tuning",),
+        "notices": (Notice("one-teacher", "unequal tuning", "one teacher", "serious"),),
     }
     return evidence(runs, **(known | changes))
 
@@ -271,7 +270,9 @@ def test_hostile_names_of_models_and_methods_are_shown_and_nothing_more() -> Non
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script> $x$", "'\"><svg onload=alert(1)>"])
 def test_whatever_else_a_study_says_is_shown_and_nothing_more(name: str) -> None:
-    runs = runs_of(plain("little"), BASELINE, flags=(name,), environment=name, paths=(name,))
+    runs = runs_of(
+        plain("little"), BASELINE, notices=(Notice(name, name),), environment=name, paths=(name,)
+    )
     runs += runs_of(final("big", "little", "logit"), ALIKE, parameters={name: 1.0}, teacher=name)
     runs += runs_of(
         final("big", "little", "logit"), [None], first_seed=9, remark=name, parameters={name: 1.0}
@@ -291,9 +292,8 @@ def test_whatever_else_a_study_says_is_shown_and_nothing_more(name: str) -> None
             path=name,
             description=name,
             methods={"none": {}, "logit": {"summary": name, "citation": name}},
-            marks=(name,),
-            warnings=(name,),
-            findings=(Finding(name, name, [name]),),
+            notices=(Notice(name, name, name),),
+            findings=(FileNotice(name, name, paths=(name,)),),
             provenance={name: {name: [name, {name: name}]}},
             tunings=(tried,),
         )

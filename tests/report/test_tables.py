@@ -19,6 +19,7 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.judging import with_claims
 from kdgap.judge.load import load
+from kdgap.notice import serious
 from kdgap.report.tables import files, forms, frames, judged, measured
 from kdgap.report.tables.forms import LATEX_HEAD, Table
 from kdgap.spec.study import ClaimsFile, Slot
@@ -210,7 +211,9 @@ def test_there_is_a_line_for_every_run_also_one_that_failed() -> None:
 
 
 def test_what_is_odd_of_the_protocol_is_in_every_caption() -> None:
-    made = replace(whole(), marks=("chosen on the test images",))
+    made = replace(
+        whole(), notices=(serious("chosen-on-test", "they are", "chosen on the test images"),)
+    )
     for shown in files.all_tables(made, analyse(made)):
         assert shown.caption.endswith("Mind: chosen on the test images.")
 

@@ -83,4 +83,4 @@ def write_pair(folder: Path) -> None:
 
 
 def findings(about: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return [finding for finding in about["findings"] if finding["kind"] == kind]
+    return [finding for finding in about["findings"] if finding["code"] == kind]

@@ -315,7 +315,7 @@ def test_an_import_refuses_a_folder_that_holds_something_else(tmp_path: Path) ->
 def test_the_published_runs(tmp_path: Path) -> None:
     about, runs = import_runs(PUBLISHED, "published")
     assert (about["files"], len(runs)) == (126, 111)
-    assert Counter(f["kind"] for f in about["findings"]) == {"duplicate": 15, "overlap": 8}
+    assert Counter(f["code"] for f in about["findings"]) == {"duplicate": 15, "overlap": 8}
     assert all(run["state"] == "done" for run in runs)
     roles = Counter(slot["role"] for run in runs for slot in run["slots"])
     assert roles == {

@@ -124,7 +124,7 @@ def test_an_older_file_that_says_less_of_its_settings_is_the_same_run(
     assert run["state"] == "done"
     assert run["settings"]["lr"] == 0.1  # of the file that says more
     assert {slot["role"] for slot in run["slots"]} == {"final", "selection"}
-    assert [f["kind"] for f in about["findings"]] == ["duplicate", "overlap", "fidelity"]
+    assert [f["code"] for f in about["findings"]] == ["duplicate", "overlap", "fidelity"]
 
 
 def test_a_later_file_joins_a_run_by_either_of_its_settings(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.report.collect import best_configurations, collect
-from kdgap.store.flags import TEST_CHOSEN
 from kdgap.store.imports.imported import import_runs
+from kdgap.store.notices import TEST_CHOSEN
 from tests.judge.made import analyse
 from tests.store.foreign_files import FINAL, history, write
 
@@ -121,7 +121,7 @@ def test_a_parameter_of_another_method_is_no_recipe(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_what_chose_on_the_test_images_says_so_everywhere(split: str, tmp_path: Path) -> None:
-    flags = [TEST_CHOSEN] if split == "test" else ["the teacher's accuracy was never measured"]
+    flags = [TEST_CHOSEN.text] if split == "test" else ["the teacher's accuracy was never measured"]
     candidate(tmp_path, 0.5, 0, 0.5)
     candidate(tmp_path, 0.7, 0, 0.6)
     for seed in range(2):

@@ -111,7 +111,7 @@ def test_a_survey_reads_how_much_of_a_run_is_trained(tmp_path: Any) -> None:
         {**planned, "id": run_id(spec), "path": path, "seed": spec.seed}
         for spec, path in zip(specs, paths, strict=True)
     ]
-    keys = {"selection_complete": True, "winners": [], "warnings": [], "marks": []}
+    keys = {"selection_complete": True, "winners": [], "notices": []}
     plan = {"study": small.asked(), "runs": runs, "open_runs": 0, "open_flops": 0, **keys}
     directory.write(PLAN, plan)
     for spec, path in zip(specs[:2], paths[:2], strict=True):

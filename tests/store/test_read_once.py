@@ -64,8 +64,7 @@ def study(tmp_path: Path) -> StudyDirectory:
         "runs": runs,
         "open_runs": 0,
         "open_flops": 0.0,
-        "warnings": [],
-        "marks": [],
+        "notices": [],
     }
     directory.write(PLAN, plan)
     protocol = {**preregistered(StudySpec.model_validate(plan["study"])), "winners": []}
@@ -163,5 +162,5 @@ def test_a_look_at_a_study_whose_plan_did_not_change_does_not_read_it(
     before = watch.look()
     assert watch.look() is before
     assert opened[study.path / PLAN] == 0
-    study.write(PLAN, study.plan() | {"marks": ["smoke run"]})
+    study.write(PLAN, study.plan() | {"notices": [{"code": "smoke-run", "text": "smoke run"}]})
     assert watch.look().evidence.marks == ("smoke run",)

@@ -10,6 +10,7 @@ import pytest
 from kdgap import disk
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.store.manifest import verified
+from kdgap.store.notices import ELSEWHERE, SMOKE, in_record
 from kdgap.store.record import (
     ATTEMPTS,
     BEST,
@@ -483,22 +484,22 @@ def test_a_run_directory_that_is_a_symbolic_link_is_no_record(
         RunDirectory(link).refuse_other(HEADER["id"])
 
 
-# Flags
+# Notices
 
 
-def test_a_flag_is_added_once_behind_the_others(tmp_path: Path) -> None:
+def test_a_notice_is_added_once_behind_the_others(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
-    directory.start({**HEADER, "flags": ["smoke run"]})
-    for text in ("elsewhere", "smoke run", "elsewhere"):
-        directory.flag(text)
-    assert directory.header() == {**HEADER, "flags": ["smoke run", "elsewhere"]}
+    directory.start({**HEADER, **in_record([SMOKE])})
+    for one in (ELSEWHERE, SMOKE, ELSEWHERE):
+        directory.add_notice(one)
+    assert directory.header() == {**HEADER, **in_record([SMOKE, ELSEWHERE])}
 
 
-def test_a_flag_that_is_there_is_not_written_again(tmp_path: Path) -> None:
+def test_a_notice_that_is_there_is_not_written_again(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
-    directory.start({**HEADER, "flags": ["smoke run"]})
+    directory.start({**HEADER, **in_record([SMOKE])})
     before = (directory.path / RUN).stat().st_ino
-    directory.flag("smoke run")
+    directory.add_notice(SMOKE)
     assert (directory.path / RUN).stat().st_ino == before
 
 

@@ -38,8 +38,7 @@ PLANNED: dict[str, Any] = {
     ],
     "open_runs": 0,
     "open_flops": 0.0,
-    "warnings": [],
-    "marks": [],
+    "notices": [],
 }
 HEADER = small.header(SPEC)
 SHAPE = {"train": 9, "test": 3, "classes": 2, "channels": 1, "image_size": [8, 8]}

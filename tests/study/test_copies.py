@@ -17,6 +17,7 @@ from kdgap.data.copies import Copies, count_copies
 from kdgap.judge.imported_evidence import imported_evidence
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.methods import hyperparameter_names
+from kdgap.notice import Notice, shorts
 from kdgap.report.collect import collect
 from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import all_tables
@@ -24,9 +25,9 @@ from kdgap.running.config import resolve
 from kdgap.running.evaluation import evaluate_weights
 from kdgap.running.single import train_single
 from kdgap.spec import read_flat
-from kdgap.store.flags import copied_flag, copied_marks
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
+from kdgap.store.notices import SMOKE, TEST_CHOSEN, chosen_on, copied, in_record, recorded
 from kdgap.store.reference import export_study
 from tests.judge.made import analyse
 from tests.study.conftest import Work
@@ -161,7 +162,7 @@ def test_a_run_without_copies_has_no_flag(train: Train) -> None:
 def test_a_run_says_how_many_of_its_test_images_it_was_trained_on(train: Train, root: Path) -> None:
     leak(root, 3)
     run, said = train()
-    expected = copied_flag("test", 3, 11)
+    expected = copied("test", 3, 11).text
     assert flags_in(run) == [expected]
     assert expected in said  # before hours of training, not after
     scored = evaluate_weights(run / "checkpoint_best.safetensors", None, "test", root, "cpu")
@@ -198,7 +199,7 @@ def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
     mark = "3 of 11 test images are training images too"
     evidence = study_evidence(directory)
     assert evidence.marks == (mark,)
-    assert any(mark in warning for warning in evidence.warnings)
+    assert any(mark in one.text for one in evidence.notices)
     analysis = analyse(evidence)
     assert analysis.study.marks == (mark,)
     assert all(mark in table.caption for table in all_tables(evidence, analysis))
@@ -213,17 +214,24 @@ def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
 
 
 @pytest.mark.parametrize(
-    ("flags", "marks"),
+    ("said", "marks"),
     [
-        ([], []),
-        (["smoke run: the data was limited, so these numbers are no result"], []),
-        (["epochs were chosen on the test images: the accuracies are optimistic"], []),
-        (
-            [copied_flag("test", 1234, 10_000)],
-            ["1,234 of 10,000 test images are training images too"],
-        ),
-        (["<b>3 of 11 test images are training images too: x"], []),
+        ([], ()),
+        ([SMOKE, TEST_CHOSEN], ()),
+        ([copied("test", 1234, 10_000)], ("1,234 of 10,000 test images are training images too",)),
     ],
 )
-def test_marks_are_made_of_these_flags_alone(flags: list[str], marks: list[str]) -> None:
-    assert copied_marks(flags) == marks
+def test_what_stands_under_tables_goes_through_a_record(
+    said: list[Notice], marks: tuple[str, ...]
+) -> None:
+    record = in_record(said)
+    assert record["flags"] == [one.text for one in said]
+    assert ("notices" in record) is bool(said)
+    assert recorded(record) == tuple(said)
+    assert shorts(recorded(record)) == marks
+
+
+def test_a_record_of_before_says_who_chose_in_a_sentence() -> None:
+    before = recorded({"flags": [TEST_CHOSEN.text, "what we never said"]})
+    assert before == (TEST_CHOSEN, Notice("recorded", "what we never said"))
+    assert (chosen_on(before), chosen_on(before[1:])) == ("test", "val")

@@ -10,10 +10,10 @@ import torch
 from kdgap.data import Request, load_dataset
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.running import teacher as rules
-from kdgap.running.results import OTHER_IMAGES_FLAG
 from kdgap.running.single import train_single
 from kdgap.running.teacher import TeacherWeights, check_teacher
 from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.notices import OTHER_IMAGES
 from kdgap.store.weights import read_weights, write_weights
 from tests.study.conftest import Work, runs
 
@@ -65,7 +65,7 @@ def test_a_study_records_its_teacher_s_view_and_refuses_another(
     assert (len(headers), len(taught)) == (4, 2)
     for header in taught:
         assert header["teacher"]["mean"] == [0.45]
-        assert OTHER_IMAGES_FLAG in header["flags"]
+        assert OTHER_IMAGES.text in header["flags"]
     rewrite(teacher, mean=(0.46,))
     with pytest.raises(BadInputError, match=r"normalised with mean \[0\.45\]"):
         worked(**given(teacher, finals={"seeds": [0, 1, 2]}))

@@ -631,7 +631,7 @@ def test_an_ablation_to_what_the_winner_has_already_is_noted_and_left_out() -> N
     assert arm(planned(changes, {key: other}), "changed")
     noted = planned(changes, {key: same})
     assert not arm(noted, "changed")
-    assert "nothing to compare" in noted.notes[0]
+    assert "nothing to compare" in noted.notices[0].text
 
 
 # --- teachers
@@ -952,7 +952,7 @@ def test_a_choice_whose_every_candidate_failed_is_impossible_and_ends_the_select
 def warned(overrides: Overrides, tmp_path: Path) -> list[str]:
     study, where = read_study(yamlio.parse(BASE, "s.yaml"), overrides)
     workspace = Workspace(study, where, StudyDirectory(tmp_path / "s"))
-    return [caution.text for caution in workspace.cautions(workspace.plan()[0])]
+    return [one.text for one in workspace.notices(workspace.plan()[0])]
 
 
 QUIET: dict[str, object] = {
@@ -1012,7 +1012,7 @@ def test_the_reference_study_is_the_published_second_protocol(tmp_path: Path) ->
     assert {role: len(full.of_role(role)) for role in counts} == counts
     assert len(full.runs) == 9 + 48 + 10 + 40 + (5 + 3 + 3 + 1)  # each base arm is there already
     assert {r.run.data.val_size for r in full.runs.values()} == {5000}
-    warnings = [caution.text for caution in workspace.cautions(bare)]
+    warnings = [one.text for one in workspace.notices(bare)]
     assert not any("test images" in w or "among the final" in w for w in warnings)
 
 
@@ -1021,7 +1021,7 @@ def test_the_first_protocol_is_flagged_for_what_it_is(tmp_path: Path) -> None:
     assert {(r.run.data.choose_on, r.run.data.val_size) for r in plan.runs.values()} == {
         ("test", 0)
     }
-    warnings = " ".join(caution.text for caution in workspace.cautions(plan))
+    warnings = " ".join(one.text for one in workspace.notices(plan))
     for words in ("chosen on the test images", "among the final seeds", "unequal tuning budgets"):
         assert words in warnings
 

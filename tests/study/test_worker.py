@@ -21,11 +21,13 @@ from kdgap.errors import (
 )
 from kdgap.files import TEMPORARY_PREFIX
 from kdgap.judge.study_evidence import study_evidence
+from kdgap.notice import shorts
 from kdgap.planning.cost import staged_cohorts
 from kdgap.planning.fit import check_trainable
 from kdgap.running.evaluation import open_recorded
 from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec import run_id
+from kdgap.store.notices import of_plan
 from kdgap.store.progress import removable, survey
 from kdgap.store.record import BEST, LAST
 from kdgap.store.seal import read_sealed, write_sealed
@@ -424,8 +426,8 @@ def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worke
     assert directory.status(victim["path"]).state == "damaged"
     analysis = analyse(study_evidence(directory))
     (failure,) = analysis.failures
-    assert failure["state"] == "damaged"
-    assert "results.json" in failure["remark"]
+    assert failure.state == "damaged"
+    assert "results.json" in failure.remark
     assert sorted(gain.n for gain in analysis.gains) == [1, 2]
     said = [flag.text for gain in analysis.gains for flag in gain.flags]
     assert any("1 of 2 runs have no result" in text for text in said)
@@ -467,8 +469,8 @@ def test_a_study_directory_can_be_moved(worked: Work, opened: Open, tmp_path: Pa
 
 def post_hoc(workspace: Workspace) -> list[str]:
     known = ("post hoc", "optional stopping", "the pre-registration")
-    found = workspace.cautions(workspace.plan()[0])
-    return [caution.text for caution in found if caution.text.startswith(known)]
+    found = workspace.notices(workspace.plan()[0])
+    return [one.text for one in found if one.text.startswith(known)]
 
 
 def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) -> None:
@@ -540,7 +542,7 @@ def test_a_winner_whose_record_is_damaged_later_stays_the_winner(
     worked()
     plan = directory.plan()
     assert not plan["selection_complete"]
-    assert (plan["winners"], plan["marks"]) == (winners, ["smoke run"])
+    assert (plan["winners"], shorts(of_plan(plan))) == (winners, ("smoke run",))
     after = analyse(study_evidence(directory)).gains
     assert [g.gain_pp for g in after] == [g.gain_pp for g in gains]
     shutil.rmtree(damaged)
@@ -558,7 +560,7 @@ def test_the_declared_overlap_tests_its_shared_run_in_its_second_role(worked: Wo
         assert record.test is not None
         assert record.test["role"] == "final"
         assert (directory.path / run["path"] / LAST).exists()
-    assert any("selection seed 0 is among" in text for text in directory.plan()["warnings"])
+    assert any("selection seed 0 is among" in one.text for one in of_plan(directory.plan()))
 
 
 def test_the_first_published_protocol_is_flagged_everywhere(worked: Work) -> None:
@@ -566,8 +568,8 @@ def test_the_first_published_protocol_is_flagged_everywhere(worked: Work) -> Non
         data={"name": "digits", "limit": 256, "val_size": 0},
         selection={"seeds": [0], "split": "test", "allow_test": True, "allow_overlap": True},
     )
-    assert any("chosen on the test images" in text for text in directory.plan()["warnings"])
-    assert directory.plan()["marks"] == [
+    assert any("chosen on the test images" in one.text for one in of_plan(directory.plan()))
+    assert list(shorts(of_plan(directory.plan()))) == [
         "smoke run",
         "chosen on the test images",
         "selection seed 0 is a final seed",

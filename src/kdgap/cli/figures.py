@@ -46,7 +46,7 @@ def make_figures(
         for missing in arm.missing(evidence.primary) if arm.slot.role in _NEEDED else ():
             say(f"note: {arm.slot.text}: not in the figures: {missing}")
     for finding in evidence.findings:
-        if finding.kind in ("unreadable", "conflict", "copy"):
+        if finding.code in ("unreadable", "conflict", "copy"):
             say(f"note: {finding.text}: {', '.join(finding.paths)}")
     for path in paths:
         say(f"Figure: {path}")

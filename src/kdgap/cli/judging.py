@@ -87,7 +87,7 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     from collections import Counter
 
     from kdgap.cli.printing import print_table, say
-    from kdgap.store.imports.findings import FINDINGS, Finding, count_findings
+    from kdgap.store.imports.findings import FINDINGS, count_findings, read_findings
 
     played = [(run["state"], dict.fromkeys(slot["role"] for slot in run["slots"])) for run in runs]
     roles = Counter(role for _, own in played for role in own)
@@ -95,9 +95,9 @@ def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
     rows = [[role, str(roles[role]), str(done[role])] for role in roles]
     caption = f"{about['files']} result files, {about['runs']} runs; a run may play several roles"
     print_table(f"import: {about['source']['path']}", ["role", "runs", "usable"], rows, caption)
-    findings = [Finding(**one) for one in about["findings"]]
+    findings = read_findings(about)
     for kind, count in count_findings(findings).items():
-        found = [finding for finding in findings if finding.kind == kind]
+        found = [finding for finding in findings if finding.code == kind]
         say(f"{kind}: {FINDINGS[kind]}: {count}")
         for finding in found[:SHOWN]:
             more = f" and {len(finding.paths) - 2} more" if len(finding.paths) > 2 else ""
@@ -162,14 +162,14 @@ def analyze(
 @contextmanager
 def _naming(claims: Path | None) -> Iterator[None]:
     """Name the file that a claim stands in, where the claim does not fit the runs."""
-    from kdgap.errors import BadInputError
+    from kdgap.errors import ClaimError
 
     try:
         yield
-    except BadInputError as error:
-        if claims is None or not str(error).startswith("claim "):
+    except ClaimError as error:
+        if claims is None:
             raise
-        raise BadInputError(f"{claims}: {error}") from None
+        raise ClaimError(f"{claims}: {error}") from None
 
 
 def refuse_damaged(evidence: "Evidence") -> None:
@@ -188,9 +188,10 @@ def refuse_damaged(evidence: "Evidence") -> None:
             f"{evidence.path}: {len(damaged)} damaged, left out of every number:"
             f" {', '.join(damaged[:3])}{more}"
         )
-    for mark in {CHANGED_BY_HAND, LOST}.intersection(evidence.marks):
+    grave = {CHANGED_BY_HAND.code, LOST.code}
+    for notice in (one for one in evidence.notices if one.code in grave):
         raise StoreDamagedError(
-            f"{evidence.path}/locked/preregistration.json: {mark}, so that no claim is"
+            f"{evidence.path}/locked/preregistration.json: {notice.short}, so that no claim is"
             " confirmatory; bring it back from a copy"
         )
 

@@ -74,10 +74,11 @@ def _print(
     stale: list[str],
 ) -> None:
     from kdgap.cli.printing import answer, print_table, say
+    from kdgap.store.notices import of_plan
 
     study = workspace.study
-    for warning in data["warnings"]:
-        say(f"note: {warning}")
+    for one in of_plan(data):
+        say(f"note: {one.text}")
     answer(f"{study.name}: {study.description}")
     rows: dict[tuple[str, str], list[Any]] = {}
     for run in planned.runs.values():
@@ -137,8 +138,8 @@ def _print_forecast(ahead: dict[str, Any]) -> None:
             f" speed {ahead['rate_source']} ({ahead['flops_per_second'] / 1e9:.3g} GFLOP/s)."
         )
         answer(f"Disk: about {ahead['disk_bytes'] / 2**30:.2g} GiB, states of one cohort included.")
-    for warning in ahead["warnings"]:
-        say(f"note: {warning}")
+    for notice in ahead["notices"]:
+        say(f"note: {notice['text']}")
     for line in ahead["floors_text"]:
         answer(line)
 

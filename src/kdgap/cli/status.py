@@ -54,6 +54,8 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
     """Show how far a study is: by stage, what is going on now, what failed and why."""
     from kdgap.cli.printing import answer, print_json, print_table, say
     from kdgap.errors import StoreDamagedError
+    from kdgap.notice import shorts
+    from kdgap.store.notices import of_plan
     from kdgap.store.progress import live, survey
 
     directory = _directory(study, out)
@@ -74,8 +76,9 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
             }
         )
     else:
-        for warning in plan["warnings"]:
-            say(f"note: {warning}")
+        notices = of_plan(plan)
+        for one in notices:
+            say(f"note: {one.text}")
         stages = seen.by_stage()
         if seen.open_runs:
             stages["open finals"] = Counter({"new": seen.open_runs})
@@ -86,7 +89,7 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         ]
         total = len(seen.rows) + seen.open_runs
         chosen = "selection is over" if plan["selection_complete"] else "selection goes on"
-        mind = "".join(f"; {mark}" for mark in plan["marks"])
+        mind = "".join(f"; {short}" for short in shorts(notices))
         caption = (
             f"{seen.count('done')} of {total} runs done; {chosen}; {len(seen.stale)} stale{mind}"
         )

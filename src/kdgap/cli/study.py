@@ -10,6 +10,7 @@ from kdgap.advice import command
 from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
+    from kdgap.notice import Notice
     from kdgap.spec.complaints import Where
     from kdgap.spec.study import Claim
     from kdgap.store.study import StudyDirectory
@@ -89,6 +90,7 @@ def run(
     )
     from kdgap.running.places import Places, options
     from kdgap.spec.study import STAGES
+    from kdgap.store.notices import of_plan
     from kdgap.study.supervise import Supervisor
 
     overrides = refuse_early(study, assignments)
@@ -110,7 +112,7 @@ def run(
     if workspace.directory.exists():
         tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
-    said = directory.plan()["warnings"]
+    said = of_plan(directory.plan())
     crowded = crowding(workspace, workers)
     if crowded:
         say(f"note: {crowded}")
@@ -146,7 +148,7 @@ def run(
 
 
 def _judge(
-    directory: "StudyDirectory", seconds: float, *, said: Collection[str], as_json: bool
+    directory: "StudyDirectory", seconds: float, *, said: Collection["Notice"], as_json: bool
 ) -> None:
     """Print the verdicts so far, and leave analysis and report in the study's directory."""
     from kdgap.cli.judging import write_report

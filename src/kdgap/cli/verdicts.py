@@ -7,6 +7,7 @@ from kdgap.judge.words import counted, interval, level, p_value, signed, spread
 
 if TYPE_CHECKING:
     from kdgap.judge.analysis import Analysis, Gain, Settings
+    from kdgap.notice import Notice
 
 LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed"),
@@ -18,14 +19,14 @@ LAYOUTS = (
 
 
 def print_verdicts(
-    analysis: "Analysis", seconds: float | None = None, *, said: Collection[str] = ()
+    analysis: "Analysis", seconds: float | None = None, *, said: Collection["Notice"] = ()
 ) -> None:
     """Print an analysis, the answer first.
 
     Args:
         analysis: what `analyse` returned.
         seconds: how long the study was worked on, if it was.
-        said: warnings that were printed before.
+        said: what was printed before.
     """
     from kdgap.cli.printing import answer, print_table, say, width
 
@@ -51,7 +52,7 @@ def print_verdicts(
             text += f" No affordable number of seeds {found}."
         answer(text)
     for flag in analysis.flags:
-        if flag.text not in said:
+        if flag not in said:
             say(f"note: {flag.text}")
     for failure in analysis.failures:
         say(f"{failure.state}: {failure.path}: {failure.remark}")

@@ -24,6 +24,7 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
+from kdgap.notice import written
 from kdgap.spec.study import Slot
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
@@ -56,7 +57,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "states": dict(Counter(run.state for run in evidence.runs)),
         "open_runs": evidence.open_runs,
         "marks": list(evidence.marks),
-        "warnings": list(evidence.warnings),
+        "notices": written(evidence.notices),
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
         "claims": claim_entries(snapshot),
         "models": evidence.models,

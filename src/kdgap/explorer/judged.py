@@ -12,7 +12,7 @@ from kdgap.judge.evidence import Arm
 from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.kinds import kind_of
-from kdgap.judge.reasons import reasons
+from kdgap.judge.reasons import found_of_claim, reasons
 
 _ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
 """Flags that say why there is no interval, or speak of seeds needed, which are not shown here."""
@@ -79,6 +79,7 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
         return []
     context, evidence = snapshot.context, snapshot.evidence
     margin, found = evidence.statistics.smallest_effect_pp, []
+    settings = snapshot.analysis.settings
     parts = zip(snapshot.analysis.contrasts, evidence.claims, claim_questions(context), strict=True)
     for contrast, claim, question in parts:
         seeds = contrast.n_smallest
@@ -90,7 +91,8 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "power": power,
                 "words": kind_of(claim.says).words(margin),
                 "tests_difference": kind_of(claim.says).tests_difference,
-                "reasons": reasons(contrast, snapshot.analysis.settings, power),
+                "found": found_of_claim(contrast, settings),
+                "reasons": reasons(contrast, settings, power),
             }
         )
     return found

@@ -14,6 +14,7 @@ from kdgap.explorer.repeat import repeat
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.files import entries
 from kdgap.judge.evidence import Run
+from kdgap.notice import written
 from kdgap.store.manifest import read_manifest
 from kdgap.store.record import ATTEMPTS, FAILURE, HISTORY, MANIFEST, RUN, TIMING
 from kdgap.store.study import StudyDirectory
@@ -47,7 +48,7 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "validation": run.validation,
         "test": run.test,
         "history": run.history,
-        "flags": list(run.flags),
+        "notices": written(run.notices),
         "environment": run.environment,
         "paths": list(run.paths),
     }

@@ -9,9 +9,9 @@ share of one, a count, nats (KL) or a p-value.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from kdgap.judge.evidence import Flag, Tuning
+from kdgap.judge.evidence import Tuning
 from kdgap.judge.measures import Fidelity, Interval
-from kdgap.store.imports.findings import Finding
+from kdgap.notice import FileNotice, Notice
 
 FORMAT = 2
 """Rises with every change of the document that a reader of it could notice."""
@@ -107,7 +107,7 @@ class Numbers:
     seeds_needed_uncorrected: int | None
     seeds_needed_equivalence: int | None
     spread_guessed: bool
-    flags: tuple[Flag, ...]
+    flags: tuple[Notice, ...]
     n_smallest: int
     seeds: tuple[tuple[int, ...], ...]
 
@@ -294,8 +294,9 @@ class ClaimGlance(ClaimOutcome, Glance):
 
 @dataclass(frozen=True, kw_only=True)
 class OtherView:
-    """Every gain and claim, in the analysis's order, under another way of looking."""
+    """All seen otherwise, in the analysis's order; `code` is `unshared`, weights, or a test."""
 
+    code: str
     name: str
     gains: tuple[GainGlance, ...]
     contrasts: tuple[ClaimGlance, ...]
@@ -342,7 +343,7 @@ class Analysis:
     ablations: tuple[Ablation, ...]
     selection: tuple[Tuning, ...]
     sensitivity: tuple[OtherView, ...]
-    flags: tuple[Flag, ...]
-    findings: tuple[Finding, ...]
+    flags: tuple[Notice, ...]
+    findings: tuple[FileNotice, ...]
     failures: tuple[Failure, ...]
     provenance: dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from kdgap.errors import BadInputError, nearest
+from kdgap.errors import ClaimError, nearest
 from kdgap.judge.evidence import Arm, Evidence, ids
 from kdgap.spec.study import Claim, Slot, Term
 
@@ -29,7 +29,7 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
     runs are one arm under two names, as what an ablation starts from often is.
 
     Raises:
-        BadInputError: a term names no cell of these runs, or one that has several configurations.
+        ClaimError: a term names no cell of these runs, or one that has several configurations.
     """
     parts: dict[Hashable, Weighted] = {}
 
@@ -48,7 +48,7 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
             add(weighted_baseline(arm, slot.student, -term.weight, arms))
     left = [part for part in parts.values() if abs(part.weight) > 1e-9]
     if not left:
-        raise BadInputError(f"claim {claim.name!r}: its terms cancel, so it compares nothing")
+        raise ClaimError(f"claim {claim.name!r}: its terms cancel, so it compares nothing")
     return left
 
 
@@ -95,7 +95,7 @@ def baselines_of(arm: Arm, arms: Iterable[Arm]) -> list[Arm]:
 def _only(found: list[Arm], place: str) -> Arm | None:
     if len(found) > 1:
         configurations = "; ".join(str(arm.parameters) for arm in found[:4])
-        raise BadInputError(
+        raise ClaimError(
             f"{place}: {found[0].slot.text} has {len(found)} unlike configurations"
             f" ({configurations}); runs are never averaged over unlike ones"
         )
@@ -108,14 +108,14 @@ def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
         variants = {slot.variant: slot for slot in evidence.slots if slot.role == "ablation"}
         if wanted not in variants:
             known = sorted({variant.partition(": ")[0] for variant in variants})
-            raise BadInputError(
+            raise ClaimError(
                 f"{place}: unknown ablation {term.ablation!r}{nearest(term.ablation, known)};"
                 f" these runs have {', '.join(known) or 'none'}"
             )
         return variants[wanted]
     plain = term.method in (None, "none") and term.teacher is None
     if plain and measure == "gain":
-        raise BadInputError(f"{place}: a gain needs teacher, student and method")
+        raise ClaimError(f"{place}: a gain needs teacher, student and method")
     role = "baseline" if plain else "final"
     asked = (term.teacher, term.student, "none" if plain else term.method)
     slots = [slot for slot in evidence.slots if slot.role == role]
@@ -127,7 +127,7 @@ def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
             return slot
     text = Slot(role, asked[0], str(asked[1]), str(asked[2])).text
     known = [slot.text for slot in slots]
-    raise BadInputError(
+    raise ClaimError(
         f"{place}: {text} is no cell of these runs{nearest(text, known)};"
         f" they have {'; '.join(known[:8]) or f'no {role}'}{'; …' if len(known) > 8 else ''}"
     )

@@ -7,7 +7,8 @@ from itertools import combinations
 from typing import Any
 
 from kdgap.judge.claims import Weighted
-from kdgap.judge.evidence import Evidence, Flag, ids
+from kdgap.judge.evidence import Evidence, ids
+from kdgap.notice import Notice
 from kdgap.stats import contrast, permutation
 from kdgap.stats.contrast import Estimate, mean_and_std, varying_std
 
@@ -53,7 +54,7 @@ class Comparison:
     spread: tuple[tuple[float, ...], tuple[float, ...]]
     guessed: bool
     paired: bool
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[Notice, ...] = ()
 
     @property
     def signed_key(self) -> tuple[Any, ...]:
@@ -93,11 +94,11 @@ def compare(terms: Sequence[Weighted], evidence: Evidence, view: View) -> Compar
         if any(len(arm) > len(common) for arm in values):
             text = "seeds that not every arm has are left out"
             text += "" if common or not all(values) else ", and none is left"
-            flags.append(Flag("unpaired-seeds", text))
+            flags.append(Notice("unpaired-seeds", text))
         values = [{seed: arm[seed] for seed in sorted(common)} for arm in values]
     elif len({tuple(arm) for arm in values if arm}) > 1:
         listed = " against ".join(_seeds(arm) for arm in values)
-        flags.append(Flag("unequal-seeds", f"the arms have different seeds: {listed}"))
+        flags.append(Notice("unequal-seeds", f"the arms have different seeds: {listed}"))
     arms = [list(arm.values()) for arm in values]
     if not paired:
         flags = [*_shared_runs(terms), *flags]
@@ -108,14 +109,14 @@ def compare(terms: Sequence[Weighted], evidence: Evidence, view: View) -> Compar
         if estimate is None:
             few = min(len(arm) for arm in arms) < 2
             text = "an arm has one seed" if few else "nothing varies over the seeds"
-            flags.append(Flag("one-seed" if few else "no-variance", f"{text}: no interval"))
+            flags.append(Notice("one-seed" if few else "no-variance", f"{text}: no interval"))
     if estimate is not None and not paired and _rests_on_few(arms, weights):
         text = (
             f"an arm of {FEW} seeds or fewer carries most of the error: its interval holds less"
             " often than it says, and p-values that many comparisons were corrected for are too"
             " small"
         )
-        flags.append(Flag("few-seeds", text))
+        flags.append(Notice("few-seeds", text))
     p, exact = (
         _permutation(arms, weights, paired=paired) if whole and view.permute else (None, False)
     )
@@ -139,7 +140,7 @@ def compare(terms: Sequence[Weighted], evidence: Evidence, view: View) -> Compar
 
 def _values(
     terms: Sequence[Weighted], evidence: Evidence, view: View
-) -> tuple[list[dict[int, float]], list[Flag]]:
+) -> tuple[list[dict[int, float]], list[Notice]]:
     """Return accuracy in percent by seed of each arm, and a flag for each that lacks some.
 
     Those that lack all come first: they are why nothing can be said.
@@ -149,28 +150,28 @@ def _values(
         for term in terms:
             shared |= set(evidence.shared_seeds(term.arm)) if term.arm else set()
     found: list[dict[int, float]] = []
-    empty: list[Flag] = []
-    some: list[Flag] = []
+    empty: list[Notice] = []
+    some: list[Notice] = []
     for term in terms:
         values = {} if term.arm is None else term.arm.by_seed(view.weights, shared)
         found.append(values)
         if term.arm is None:
-            empty.append(Flag("no-runs", f"{term.text}: {term.lack}"))
+            empty.append(Notice("no-runs", f"{term.text}: {term.lack}"))
             continue
         missing = term.arm.missing(view.weights)
         if missing:
             listed = "; ".join(missing[:3]) + ("; …" if len(missing) > 3 else "")
             count = f"{len(missing)} of {len(term.arm.runs)} runs have no result"
-            flag = Flag("missing-runs", f"{term.text}: {count}: {listed}")
+            flag = Notice("missing-runs", f"{term.text}: {count}: {listed}")
             (some if values else empty).append(flag)
     return found, [*empty, *some]
 
 
-def _shared_runs(terms: Sequence[Weighted]) -> list[Flag]:
+def _shared_runs(terms: Sequence[Weighted]) -> list[Notice]:
     """Return a flag for every two arms with runs in common: they are not independent."""
     members = [(term.text, set(ids(term.arm))) for term in terms]
     return [
-        Flag("shared-runs", f"{one} and {other} share runs, so they are not independent")
+        Notice("shared-runs", f"{one} and {other} share runs, so they are not independent")
         for (one, first), (other, second) in combinations(members, 2)
         if first & second
     ]

@@ -8,13 +8,15 @@ from kdgap.judge.analysis import Ablation, ClaimOutcome, ClaimResult, Term
 from kdgap.judge.claims import Weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, View, compare
 from kdgap.judge.context import Context
-from kdgap.judge.evidence import PRIMARY, STATISTICS, ids
+from kdgap.judge.evidence import ids
 from kdgap.judge.family import Judged, judge, small_flag, with_flags
 from kdgap.judge.flags import arm_flags
 from kdgap.judge.kinds import ClaimKind, kind_of
+from kdgap.notice import codes
 from kdgap.spec.study import Claim, Statistics
 from kdgap.stats.contrast import Estimate
 from kdgap.stats.multiple import holm
+from kdgap.store.preregistration import judged_otherwise
 
 if TYPE_CHECKING:
     from kdgap.judge.evidence import Arm
@@ -147,10 +149,11 @@ def _fewest(made: Comparison, sign: int) -> int | None:
 
 def _is_post_hoc(claim: Claim, context: Context) -> bool:
     """Whether a claim, or how it is judged, was not locked before the first test."""
-    locked, marks = context.evidence.locked_claims, context.evidence.marks
+    locked = context.evidence.locked_claims
     if locked is None or claim.model_dump(mode="json") not in locked:
         return True
-    return STATISTICS in marks or PRIMARY in marks
+    otherwise = {judged_otherwise(what).code for what in ("statistics", "primary")}
+    return not otherwise.isdisjoint(codes(context.evidence.notices))
 
 
 def ablation_entries(context: Context) -> list[Ablation]:

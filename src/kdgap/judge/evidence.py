@@ -9,21 +9,11 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kdgap.notice import FileNotice, Notice, shorts
 from kdgap.spec.study import Claim, Slot, Statistics
-from kdgap.store.imports.findings import Finding
 
 SHOWN = ("teacher", "baseline", "final", "ablation")
 """Roles whose test accuracy is judged."""
-STATISTICS, PRIMARY = "post hoc: statistics", "post hoc: primary"
-"""Marks of evidence that is judged in another way than was locked."""
-
-
-@dataclass(frozen=True)
-class Flag:
-    """Something a reader has to know of a number: a short code, and a sentence."""
-
-    code: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -47,7 +37,7 @@ class Run:
         teacher_accuracy: the teacher's test accuracy.
         history: its epochs.
         paths: where its files are, relative to the study or the import.
-        flags: what a reader must know before believing its numbers.
+        notices: what a reader must know before believing its numbers.
         environment: what hardware and libraries it was trained on, in one string.
     """
 
@@ -67,7 +57,7 @@ class Run:
     teacher_accuracy: float | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     paths: tuple[str, ...] = ()
-    flags: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     environment: str = ""
 
     def accuracy(self, weights: str) -> float | None:
@@ -203,7 +193,7 @@ class Evidence:
         paired: whether runs of one seed share initialisation and batches.
         claims: the declared claims; `locked_claims` are those registered before the first test.
         locked_claims: claims as they were locked; None if nothing was ever locked.
-        warnings, marks: what the plan or the import says of the protocol, at length and in brief.
+        notices: what the plan or the import says of the protocol.
         findings: what an import found odd.
         provenance: code, libraries and data that it comes from.
         slots: every slot that is planned, also of runs that are still open.
@@ -225,9 +215,8 @@ class Evidence:
     tunings: tuple[Tuning, ...] = ()
     claims: tuple[Claim, ...] = ()
     locked_claims: tuple[dict[str, Any], ...] | None = None
-    warnings: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()
-    findings: tuple[Finding, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    findings: tuple[FileNotice, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
     changes: dict[str, str] = field(default_factory=dict)
@@ -246,6 +235,11 @@ class Evidence:
             Arm(slot, cell, tuple(sorted(runs, key=lambda run: (run.seed, run.teacher or ""))))
             for (slot, cell), runs in members.items()
         ]
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What stands under every table: the few words of its gravest notices."""
+        return shorts(self.notices)
 
     def label(self, method: str) -> str:
         """Return what people call a method; its name where nothing is known of it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from kdgap.judge.analysis import Numbers
 from kdgap.judge.comparison import Comparison
-from kdgap.judge.evidence import Flag
+from kdgap.notice import Notice
 from kdgap.spec.study import Statistics
 from kdgap.stats import power
 from kdgap.stats.multiple import bonferroni_confidence, holm
@@ -21,7 +21,7 @@ class Judged:
     p_holm: float | None
     p_tost_holm: float | None
     verdict: Verdict
-    flags: tuple[Flag, ...] = ()
+    flags: tuple[Notice, ...] = ()
 
     def numbers(self, statistics: Statistics) -> Numbers:
         """Return what gains, contrasts and ablations share."""
@@ -79,7 +79,7 @@ def judge(comparisons: Sequence[Comparison], statistics: Statistics) -> list[Jud
     return judged
 
 
-def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> list[Flag]:
+def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> list[Notice]:
     """Return what a reader has to know of a verdict."""
     made, family, alpha = judged.comparison, judged.family, 1 - statistics.confidence
     margin, flags = statistics.smallest_effect_pp, []
@@ -93,20 +93,20 @@ def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> li
                 f"equivalence rests on this one test (p = {p_tost:.2g}); {together} it is not"
                 f" shown (p = {judged.p_tost_holm:.2g})"
             )
-            flags.append(Flag("equivalence-uncorrected", text))
+            flags.append(Notice("equivalence-uncorrected", text))
         if judged.verdict == "inconclusive" and p <= alpha:
             text = f"p = {p:.2g} alone, but {judged.p_holm:.2g} {together}"
-            flags.append(Flag("only-uncorrected", text))
+            flags.append(Notice("only-uncorrected", text))
     if made.guessed:
         guess = f"the guess of {statistics.expected_std_pp:g} pp"
         text = f"too few seeds to see a spread: seeds needed rest on {guess}"
-        flags.append(Flag("spread-guessed", text))
+        flags.append(Notice("spread-guessed", text))
     return flags
 
 
-def small_flag(margin: float) -> Flag:
+def small_flag(margin: float) -> Notice:
     """Return what is said of an effect that is real and does not matter."""
-    return Flag("small", f"real, but smaller than the smallest effect of interest, {margin:g} pp")
+    return Notice("small", f"real, but smaller than the smallest effect of interest, {margin:g} pp")
 
 
 def _needed(
@@ -136,6 +136,6 @@ def _needed(
     )
 
 
-def with_flags(judged: Judged, flags: Sequence[Flag]) -> Judged:
+def with_flags(judged: Judged, flags: Sequence[Notice]) -> Judged:
     """Return a judgement with more flags, each code and text once."""
     return replace(judged, flags=tuple(dict.fromkeys([*judged.flags, *flags])))

@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 
 from kdgap.judge.analysis import SeveralTeachers
 from kdgap.judge.claims import baselines_of
-from kdgap.judge.evidence import Arm, Evidence, Flag, Run, Tuning
+from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.judge.words import counted, interval, signed
+from kdgap.notice import Notice, codes
 from kdgap.store.imports.findings import FINDINGS, count_findings
 
 
@@ -17,14 +18,14 @@ def tuning_of(arm: Arm, evidence: Evidence) -> Tuning | None:
     return next((t for t in evidence.tunings if (t.teacher, t.student, t.method) == key), None)
 
 
-def arm_flags(arm: Arm, evidence: Evidence) -> list[Flag]:
+def arm_flags(arm: Arm, evidence: Evidence) -> list[Notice]:
     """Return what a reader must know of one method's arm."""
     flags = []
     shared = evidence.shared_seeds(arm)
     if shared:
         listed = ", ".join(map(str, shared))
         flags.append(
-            Flag(
+            Notice(
                 "shared-selection-seed",
                 f"seed {listed} chose the hyper-parameters and is in the mean",
             )
@@ -35,44 +36,46 @@ def arm_flags(arm: Arm, evidence: Evidence) -> list[Flag]:
     teachers = {run.teacher for run in arm.runs if run.teacher}
     if arm.slot.teacher is not None and len(teachers) < 2:
         flags.append(
-            Flag(
+            Notice(
                 "one-teacher", "conditional on one teacher checkpoint, not on teachers of its kind"
             )
         )
     paths = {path for run in arm.runs for path in run.paths}
-    splits = (one for one in evidence.findings if one.kind == "split")
+    splits = (one for one in evidence.findings if one.code == "split")
     texts = dict.fromkeys(one.text for one in splits if not paths.isdisjoint(one.paths))
-    return flags + [Flag("split", text) for text in list(texts)[:_SPLITS]]
+    return flags + [Notice("split", text) for text in list(texts)[:_SPLITS]]
 
 
 _SPLITS = 2
 """Splits that are said of one arm."""
 
 
-def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Flag]:
+def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Notice]:
     flags = []
     scores = [c.score for c in tuning.candidates if c.score is not None]
     own = [c.score for c in tuning.candidates if c.parameters == arm.parameters]
     if scores and not own:
-        flags.append(Flag("untried", "its hyper-parameters are not in the selection grid"))
+        flags.append(Notice("untried", "its hyper-parameters are not in the selection grid"))
     elif scores and own[0] is not None and own[0] < max(scores):
         flags.append(
-            Flag(
+            Notice(
                 "not-the-winner",
                 f"its hyper-parameters were not the best on validation ({100 * own[0]:.2f} %"
                 f" against {100 * max(scores):.2f} %)",
             )
         )
     elif scores and own[0] is not None and scores.count(max(scores)) > 1:
-        flags.append(Flag("tied", f"{scores.count(max(scores))} configurations tied on validation"))
+        flags.append(
+            Notice("tied", f"{scores.count(max(scores))} configurations tied on validation")
+        )
     if len(tuning.seeds) == 1:
-        flags.append(Flag("one-selection-seed", f"tuned on a single seed ({tuning.seeds[0]})"))
+        flags.append(Notice("one-selection-seed", f"tuned on a single seed ({tuning.seeds[0]})"))
     if tuning.split == "test":
-        flags.append(Flag("chosen-on-test", "hyper-parameters were chosen on the test images"))
+        flags.append(Notice("chosen-on-test", "hyper-parameters were chosen on the test images"))
     return flags
 
 
-def teachers_flags(several: SeveralTeachers | None) -> list[Flag]:
+def teachers_flags(several: SeveralTeachers | None) -> list[Notice]:
     """Return that a gain is one of these teachers, and what it is over teachers of their kind."""
     if several is None:
         return []
@@ -80,25 +83,27 @@ def teachers_flags(several: SeveralTeachers | None) -> list[Flag]:
     gain, bounds = several.gain_over_teachers_pp, several.ci95_over_teachers_pp
     if gain is not None and bounds is not None:
         text += f"; over teachers of their kind the gain is {signed(gain)} pp {interval(bounds)}"
-    return [Flag("these-teachers", text)]
+    return [Notice("these-teachers", text)]
 
 
-def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list[Flag]:
+def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list[Notice]:
     """Return what is unlike between a method's arm and its baseline, out of all baselines."""
     if baseline is None:
-        return [Flag("no-baseline", "no baseline with the same data, recipe and epochs")]
+        return [Notice("no-baseline", "no baseline with the same data, recipe and epochs")]
     epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
     flags = []
     others = [one for one in baselines_of(arm, baselines) if one.cell != baseline.cell]
     if others:
         left = sum(len(one.runs) for one in others)
         text = f"{counted(left, 'run')} of plain training in other settings left out"
-        flags.append(Flag("other-baselines", text))
+        flags.append(Notice("other-baselines", text))
     if epochs[0] and epochs[1] and epochs[0] != epochs[1]:
-        flags.append(Flag("unequal-epochs", f"epochs {epochs[0]} against {epochs[1]}"))
+        flags.append(Notice("unequal-epochs", f"epochs {epochs[0]} against {epochs[1]}"))
     environments = {run.environment for side in (arm, baseline) for run in side.runs}
     if len(environments - {""}) > 1:
-        flags.append(Flag("mixed-environments", f"runs of {len(environments - {''})} environments"))
+        flags.append(
+            Notice("mixed-environments", f"runs of {len(environments - {''})} environments")
+        )
     return flags + _run_flags([*arm.runs, *baseline.runs])
 
 
@@ -108,7 +113,7 @@ _MISSING = {
 }
 
 
-def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Flag]:
+def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Notice]:
     """Return a flag for each file or folder that was not read beside an arm's other seeds."""
     folders = {
         PurePosixPath(path).parent.parent
@@ -118,48 +123,44 @@ def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Flag]:
         for path in run.paths
     }
     return [
-        Flag("missing-runs", f"{_MISSING[finding.kind]}: {path}")
+        Notice("missing-runs", f"{_MISSING[finding.code]}: {path}")
         for finding in evidence.findings
-        if finding.kind in _MISSING
+        if finding.code in _MISSING
         for path in finding.paths
         if {PurePosixPath(path).parent, PurePosixPath(path).parent.parent} & folders
     ]
 
 
-def _run_flags(runs: Sequence[Run]) -> list[Flag]:
-    counts = Counter(flag for run in runs for flag in run.flags)
+def _run_flags(runs: Sequence[Run]) -> list[Notice]:
+    counts = Counter(one.text for run in runs for one in run.notices)
     return [
-        Flag("run", f"{count} of {len(runs)} runs: {text}")
+        Notice("run", f"{count} of {len(runs)} runs: {text}")
         for text, count in sorted(counts.items())
     ]
 
 
-UNEQUAL = "unequal tuning budgets"
 UNSETTLED = ("inconclusive", "not established")
 
 
-def sensitive(found: str, elsewhere: dict[str, str]) -> tuple[Flag, ...]:
+def sensitive(found: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
     """Return a flag where a settled verdict or outcome is another one under another way of looking.
 
     Args:
         found: the verdict of a gain, or the outcome of a claim.
-        elsewhere: way of looking → the same there.
+        elsewhere: way of looking, as it is said after "but" → the same there.
     """
     ways: dict[str, list[str]] = {}
     for view, other in elsewhere.items():
         if other != found and found not in UNSETTLED:
-            ways.setdefault(other, []).append(
-                view if view.startswith("without") else f"with {view}"
-            )
+            ways.setdefault(other, []).append(view)
     told = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
-    return (Flag("sensitive", f"but {', '.join(told)}"),) if told else ()
+    return (Notice("sensitive", f"but {', '.join(told)}"),) if told else ()
 
 
-def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
+def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Notice]:
     """Return what holds for the whole study or import."""
-    flags = [Flag("protocol", text) for text in evidence.warnings]
-    flags += [Flag("protocol", text) for text in evidence.marks if evidence.origin == "import"]
-    said, judged = " ".join(evidence.warnings), [a for a in arms if a.slot.role == "final"]
+    flags = list(evidence.notices)
+    said, judged = codes(flags), [arm for arm in arms if arm.slot.role == "final"]
     tried: dict[str, set[int]] = {}
     for tuning in evidence.tunings:
         tried.setdefault(tuning.method, set()).add(len(tuning.candidates))
@@ -167,17 +168,19 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
         if tuning_of(arm, evidence) is None:
             tried.setdefault(arm.slot.method, set()).add(1)
     # A baseline is one configuration, too.
-    if {count for counts in tried.values() for count in counts} - {1} and UNEQUAL not in said:
+    if {count for counts in tried.values() for count in counts} - {
+        1
+    } and "unequal-tuning" not in said:
         listed = ", ".join(
             f"{evidence.label(name)} {'/'.join(map(str, sorted(n)))}"
             for name, n in sorted(tried.items())
         )
-        text = f"{UNEQUAL}, in configurations: {listed}; baselines 1"
-        flags.append(Flag("unequal-tuning", text))
+        text = f"unequal tuning budgets, in configurations: {listed}; baselines 1"
+        flags.append(Notice("unequal-tuning", text))
     shared = sorted({seed for arm in judged for seed in evidence.shared_seeds(arm)})
     if shared and evidence.origin == "import":
         flags.append(
-            Flag(
+            Notice(
                 "shared-selection-seed",
                 f"selection and finals share seed {', '.join(map(str, shared))}: final means"
                 " contain the runs that they were selected by",
@@ -188,32 +191,32 @@ def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Flag]:
         text = (
             "one teacher checkpoint a pair: conclusions hold for it, not for teachers of its kind"
         )
-        flags.append(Flag("one-teacher", text))
+        flags.append(Notice("one-teacher", text))
     environments = {run.environment for run in evidence.runs} - {""}
     if len(environments) > 1:
         flags.append(
-            Flag("mixed-environments", f"the runs come from {len(environments)} environments")
+            Notice("mixed-environments", f"the runs come from {len(environments)} environments")
         )
     counts = Counter(run.state for run in evidence.runs if run.state in ("failed", "damaged"))
     flags += [
-        Flag("failures", f"runs that are {state}, left out of every mean and named below: {n}")
+        Notice("failures", f"runs that are {state}, left out of every mean: {n}")
         for state, n in counts.items()
     ]
     if evidence.open_runs:
         flags.append(
-            Flag("open", f"runs that are open until selection has ended: {evidence.open_runs}")
+            Notice("open", f"runs that are open until selection has ended: {evidence.open_runs}")
         )
     undone = sum(run.state in ("new", "running", "interrupted") for run in evidence.runs)
     if undone:
-        flags.append(Flag("open", f"runs that are not finished yet: {undone}"))
+        flags.append(Notice("open", f"runs that are not finished yet: {undone}"))
     flags += _finding_flags(evidence)
     return flags
 
 
-def _finding_flags(evidence: Evidence) -> list[Flag]:
+def _finding_flags(evidence: Evidence) -> list[Notice]:
     counts = count_findings(evidence.findings)
     return [
-        Flag(f"import-{kind}", f"{text}: {counts[kind]}{_told(kind, evidence)}")
+        Notice(f"import-{kind}", f"{text}: {counts[kind]}{_told(kind, evidence)}")
         for kind, text in FINDINGS.items()
         if counts[kind] and kind not in ("failed", "overlap")  # flagged on their own
     ]
@@ -223,6 +226,6 @@ def _told(kind: str, evidence: Evidence) -> str:
     """Return what is said of keys that split configurations or are averaged over: the first two."""
     if kind not in ("split", "aside"):
         return ""
-    texts = list(dict.fromkeys(one.text for one in evidence.findings if one.kind == kind))
+    texts = list(dict.fromkeys(one.text for one in evidence.findings if one.code == kind))
     more = f" … {len(texts) - 2} more" if len(texts) > 2 else ""
     return f" ({'; '.join(texts[:2])}{more})"

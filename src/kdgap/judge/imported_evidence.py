@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, label_of
+from kdgap.notice import Notice, codes, serious
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot, Statistics
-from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.directory import ImportedDirectory
-from kdgap.store.imports.findings import Finding
+from kdgap.store.imports.findings import read_findings
 from kdgap.store.imports.recipe import order_of, recipe_of
+from kdgap.store.notices import SMOKE, TEST_CHOSEN, chosen_on, of_runs, recorded
 
 
 def imported_evidence(directory: ImportedDirectory) -> Evidence:
@@ -28,7 +29,7 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
     further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
     runs = tuple(_run(line, further) for line in lines)
     methods = _methods(runs, about.get("methods", {}))
-    chosen = chosen_on(flag for run in runs for flag in run.flags)
+    chosen = chosen_on(one for run in runs for one in run.notices)
     return Evidence(
         name=about["name"],
         path=path,
@@ -41,11 +42,11 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
         description=f"imported from {about['source']['path']}",
         methods=methods,
         tunings=tuple(_tunings(runs, chosen, methods)),
-        marks=tuple(_marks(runs, chosen)),
+        notices=_notices(runs, chosen, smoke=any(line["settings"].get("smoke") for line in lines)),
         chosen_on=chosen,
         slots=tuple(dict.fromkeys(slot for run in runs for slot in run.slots)),
         changes=_changes(lines),
-        findings=tuple(Finding(**one) for one in about["findings"]),
+        findings=read_findings(about),
         provenance={"source": about["source"], "files": about["files"], **_choices(about)},
     )
 
@@ -81,7 +82,7 @@ def _run(line: dict[str, Any], hyperparameters: Collection[str]) -> Run:
         teacher_accuracy=fidelity.get("teacher_test_acc"),
         history=line["history"],
         paths=tuple(line["paths"]),
-        flags=tuple(line["flags"]),
+        notices=recorded(line),
     )
 
 
@@ -159,11 +160,15 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _marks(runs: Iterable[Run], chosen: Literal["val", "test"]) -> list[str]:
-    marks = []
-    flags = {flag for run in runs for flag in run.flags}
-    if any("smoke" in flag for flag in flags):
-        marks.append("holds smoke runs")
+def _notices(
+    runs: Iterable[Run], chosen: Literal["val", "test"], *, smoke: bool
+) -> tuple[Notice, ...]:
+    """Return what holds for all of it because of what single runs say."""
+    said = [one for run in runs for one in run.notices]
+    found = []
+    if smoke or SMOKE.code in codes(said):
+        found.append(serious(SMOKE.code, "holds smoke runs", "holds smoke runs"))
     if chosen == "test":
-        marks.append("chosen on the test images")
-    return marks + copied_marks(flags)
+        words = "chosen on the test images"
+        found.append(serious(TEST_CHOSEN.code, words, words))
+    return (*found, *of_runs(said))

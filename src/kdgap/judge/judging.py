@@ -22,7 +22,7 @@ from kdgap.judge.analysis import (
 from kdgap.judge.comparison import View
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
-from kdgap.judge.evidence import PRIMARY, STATISTICS, Evidence
+from kdgap.judge.evidence import Evidence
 from kdgap.judge.family import Judged
 from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
@@ -31,6 +31,7 @@ from kdgap.judge.words import gain_sentence
 from kdgap.spec.study import ClaimsFile, Statistics
 from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
+from kdgap.store.preregistration import judged_otherwise
 
 
 def with_claims(
@@ -61,21 +62,22 @@ def judged_by(
     """
     statistics, primary = statistics or evidence.statistics, primary or evidence.primary
     before, after = evidence.statistics.model_dump(), statistics.model_dump()
-    told = [f"{name} {after[name]} in place of {before[name]}"
-            for name in after if after[name] != before[name]]  # fmt: skip
-    marks = [STATISTICS] if told else []
-    if primary != evidence.primary:
-        told.append(f"{primary} weights in place of {evidence.primary}")
-        marks.append(PRIMARY)
+    told = {
+        "statistics": [f"{name} {after[name]} in place of {before[name]}"
+                       for name in after if after[name] != before[name]],
+        "primary": [f"{primary} weights in place of {evidence.primary}"]
+        if primary != evidence.primary else [],
+    }  # fmt: skip
     evidence = replace(evidence, statistics=statistics, primary=primary)
-    if not told or evidence.origin == "import":  # an import declares nothing
+    if evidence.origin == "import":  # it declares nothing
         return evidence
-    text = f"post hoc: judged otherwise than the study declares: {', '.join(told)}"
-    return replace(
-        evidence,
-        warnings=(*evidence.warnings, text),
-        marks=tuple(dict.fromkeys((*evidence.marks, *marks))),
-    )
+    said = "post hoc: judged otherwise than the study declares"
+    more = [
+        replace(judged_otherwise(what), text=f"{said}: {', '.join(changes)}")
+        for what, changes in told.items()
+        if changes
+    ]
+    return replace(evidence, notices=(*evidence.notices, *more))
 
 
 def analyse(evidence: Evidence) -> Analysis:
@@ -122,7 +124,7 @@ def analyse(evidence: Evidence) -> Analysis:
 
 def _said_of_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: Settings) -> Gain:
     """Return a gain with what other ways of looking make of it, and its sentence."""
-    elsewhere = {view.name: view.gains[index].verdict for view in views}
+    elsewhere = {_under(view): view.gains[index].verdict for view in views}
     gain = replace(gain, flags=(*gain.flags, *sensitive(gain.verdict, elsewhere)))
     return replace(gain, sentence=gain_sentence(gain, settings))
 
@@ -130,9 +132,13 @@ def _said_of_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: 
 def _said_of_claim(
     index: int, claim: ClaimResult, views: Iterable[OtherView], settings: Settings
 ) -> ClaimResult:
-    elsewhere = {view.name: view.contrasts[index].outcome for view in views}
+    elsewhere = {_under(view): view.contrasts[index].outcome for view in views}
     claim = replace(claim, flags=(*claim.flags, *sensitive(claim.outcome, elsewhere)))
     return replace(claim, sentence=contrast_sentence(claim, settings))
+
+
+def _under(view: OtherView) -> str:
+    return view.name if view.code == "unshared" else f"with {view.name}"
 
 
 def _study(evidence: Evidence) -> StudyFacts:
@@ -182,19 +188,22 @@ def _views(context: Context) -> tuple[OtherView, ...]:
     """Return gains and claims under every other way of looking that the runs allow."""
     evidence = context.evidence
     primary = context.unpermuted
-    views: list[tuple[str, View]] = []
+    views: list[tuple[str, str, View]] = []
     if any(evidence.shared_seeds(arm) for arm in context.finals):
-        views.append(("without shared selection seeds", replace(primary, drop_shared=True)))
+        views.append(
+            ("unshared", "without shared selection seeds", replace(primary, drop_shared=True))
+        )
     other = "last" if primary.weights == "best" else "best"
-    views.append((f"{other} weights", replace(primary, weights=other)))
+    views.append((other, f"{other} weights", replace(primary, weights=other)))
     if evidence.paired:
         test = "paired" if primary.test == "welch" else "welch"
-        views.append((f"{test} test", replace(primary, test=test)))
-    return tuple(_view(context, name, view) for name, view in views)
+        views.append((test, f"{test} test", replace(primary, test=test)))
+    return tuple(_view(context, *one) for one in views)
 
 
-def _view(context: Context, name: str, view: View) -> OtherView:
+def _view(context: Context, code: str, name: str, view: View) -> OtherView:
     return OtherView(
+        code=code,
         name=name,
         gains=tuple(
             GainGlance(

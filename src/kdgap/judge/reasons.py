@@ -7,13 +7,16 @@ from kdgap.judge.words import counted, elsewhere, equals, found, guessed_seeds, 
 
 def contrast_sentence(contrast: ClaimResult, settings: Settings, *, named: bool = True) -> str:
     """Return a claim with what became of it; not `named` where the outcome stands beside it."""
-    text = f"“{contrast.text.rstrip('.')}”"
+    outcome = f"{contrast.outcome}; " if named and contrast.estimate_pp is not None else ""
+    return f"“{contrast.text.rstrip('.')}”: {outcome}{found_of_claim(contrast, settings)}"
+
+
+def found_of_claim(contrast: ClaimResult, settings: Settings) -> str:
+    """Return a claim's numbers and what stands behind its outcome, beside which they are shown."""
     if contrast.estimate_pp is None:
-        return f"{text}: cannot be judged, {lack_words(contrast)}."
-    outcome = f"{contrast.outcome}; " if named else ""
-    numbers = found(contrast, contrast.estimate_pp)
+        return f"cannot be judged, {lack_words(contrast)}."
     why = _outcome_words(contrast, settings) + elsewhere(contrast)
-    return f"{text}: {outcome}{numbers}; {why}."
+    return f"{found(contrast, contrast.estimate_pp)}; {why}."
 
 
 def _outcome_words(contrast: ClaimResult, settings: Settings) -> str:

@@ -1,5 +1,6 @@
 """Evidence from a study of ours: `plan.json`, `selection.json` and verified records."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,18 +10,17 @@ from kdgap import bulk
 from kdgap.advice import command
 from kdgap.errors import KdgapError, StoreDamagedError, one_line
 from kdgap.judge.evidence import (
-    PRIMARY,
-    STATISTICS,
     Candidate,
     Evidence,
     Run,
     Tuning,
     label_of,
 )
+from kdgap.notice import Notice, shorts
 from kdgap.spec.study import Claim, Slot, Statistics
 from kdgap.store.audit import plan_faults, selection_faults
-from kdgap.store.flags import copied_marks
-from kdgap.store.preregistration import CHANGED_BY_HAND, LOST, is_whole
+from kdgap.store.notices import of_plan, of_runs, recorded
+from kdgap.store.preregistration import CHANGED_BY_HAND, LOST, is_whole, judged_otherwise
 from kdgap.store.progress import standing
 from kdgap.store.record import Record
 from kdgap.store.study import PLAN, StudyDirectory
@@ -55,8 +55,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
     if faults:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise StoreDamagedError(f"{faults[0]}{more}")
-    claims, marks = _registered(directory, study)
-    marks += copied_marks(flag for run in runs for flag in run.flags)
+    claims, notices = _registered(directory, study)
     return Evidence(
         name=study["name"],
         path=str(directory.path),
@@ -71,8 +70,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
         tunings=_tunings(directory, plan),
         claims=tuple(Claim.model_validate(claim) for claim in study["claims"]),
         locked_claims=claims,
-        warnings=(*plan["warnings"], *(mark for mark in marks if mark not in plan["marks"])),
-        marks=tuple(dict.fromkeys((*plan["marks"], *marks))),
+        notices=_notices(plan, notices, runs),
         provenance=_provenance(directory, plan, runs, records),
         slots=_slots(plan),
         changes={
@@ -87,21 +85,32 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
     )
 
 
+def _notices(
+    plan: dict[str, Any], registered: Iterable[Notice], runs: Iterable[Run]
+) -> tuple[Notice, ...]:
+    """Return what the plan says, and of the rest what it has no words for yet."""
+    planned = of_plan(plan)
+    known = set(shorts(planned))
+    said = of_runs(one for run in runs for one in run.notices)
+    more = [one for one in (*registered, *said) if one.short not in known]
+    return (*planned, *dict.fromkeys(more))
+
+
 def _registered(
     directory: StudyDirectory, study: dict[str, Any]
-) -> tuple[tuple[dict[str, Any], ...] | None, list[str]]:
-    """Return the claims as locked before the first test, and marks of what is judged otherwise."""
+) -> tuple[tuple[dict[str, Any], ...] | None, list[Notice]]:
+    """Return the claims as locked before the first test, and what is judged otherwise."""
     locked = directory.locked("preregistration")
     if locked is None:
         return None, [LOST] if directory.tested() else []
     if not is_whole(locked):
         return None, [CHANGED_BY_HAND]
-    content, marks = locked["content"], []
+    content, found = locked["content"], list[Notice]()
     if content.get("statistics", study["statistics"]) != study["statistics"]:
-        marks.append(STATISTICS)
+        found.append(judged_otherwise("statistics"))
     if content.get("finals", study["finals"])["primary"] != study["finals"]["primary"]:
-        marks.append(PRIMARY)
-    return tuple(content.get("claims", ())), marks
+        found.append(judged_otherwise("primary"))
+    return tuple(content.get("claims", ())), found
 
 
 class _Records:
@@ -165,7 +174,7 @@ def _run(directory: StudyDirectory, planned: dict[str, Any], records: _Records) 
             },
             teacher_accuracy=test.get("teacher", {}).get("accuracy"),
             history=results["history"],
-            flags=tuple(results.get("flags", ())),
+            notices=recorded(results),
             environment=", ".join(f"{key} {value}" for key, value in environment.items()),
         )
     except (KdgapError, KeyError, TypeError, AttributeError) as error:

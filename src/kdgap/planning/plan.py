@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from kdgap.notice import Notice
 from kdgap.spec import DataSpec, RunSpec, StudySpec
 from kdgap.spec.study import Slot
 from kdgap.spec.validation import Scalar
@@ -54,7 +55,7 @@ class Plan:
     choices: list[Choice] = field(default_factory=list)
     winners: dict[SlotKey, Parameters] = field(default_factory=dict)
     open_slots: dict[Slot, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
     def of_role(self, role: str) -> list[PlannedRun]:
         """Return the planned runs that play a role."""

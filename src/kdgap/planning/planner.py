@@ -11,6 +11,7 @@ from kdgap.errors import BadInputError
 from kdgap.methods import METHODS, build_method
 from kdgap.models import MODELS
 from kdgap.models.build import check_model
+from kdgap.notice import Notice
 from kdgap.planning.changes import applicable, changed_run, check_amounts, placed
 from kdgap.planning.fit import check_stages
 from kdgap.planning.plan import (
@@ -316,10 +317,11 @@ class _Planner:
                     place = self._where(("ablations", name, "change"))
                     raise BadInputError(f"{place}: ablation {name!r} changes nothing")
                 if not open_winner:  # a winner that is known just happens to have it
-                    self.plan.notes.append(
-                        f"ablation {name}: the winner has these values already; there is nothing"
-                        " to compare"
+                    text = (
+                        f"ablation {name}: the winner has these values already; there is nothing to"
+                        " compare"
                     )
+                    self.plan.notices.append(Notice("nothing-changed", text, severity="info"))
                     return
             for arm, run in arms.items():
                 named = replace(slot, variant=f"{name}: {arm}")

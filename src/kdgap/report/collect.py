@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, one_line
+from kdgap.notice import shorts
 from kdgap.report.tables.forms import csv_text
 from kdgap.stats.contrast import mean_and_std
-from kdgap.store.flags import chosen_on, copied_marks
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.imports.found import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import OddFileError, read_finite
 from kdgap.store.imports.recipe import order_of
 from kdgap.store.imports.sources import members
+from kdgap.store.notices import chosen_on, recorded
 
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
 
@@ -57,10 +58,9 @@ class Group:
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
         marks += [f"{key['epochs']} epochs"]
         marks += ["smoke"] if key.get("smoke") else []
-        flags = {flag for run in self.runs.values() for flag in run.get("flags", [])}
-        chosen = chosen_on(flags) == "test"
-        marks += ["epochs chosen on test"] if chosen else []
-        marks += copied_marks(flags)
+        notices = [one for run in self.runs.values() for one in recorded(run)]
+        marks += ["epochs chosen on test"] if chosen_on(notices) == "test" else []
+        marks += sorted(shorts(notices))
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
 
 

@@ -18,12 +18,13 @@ from kdgap.engine.student import State
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.running.door import Answers, open_door
 from kdgap.running.places import Origin
-from kdgap.running.results import Prepared, copied_flags, results_of
+from kdgap.running.results import Prepared, copied_images, results_of
 from kdgap.running.single import prepare
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.spec import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
+from kdgap.store.notices import in_record, recorded
 from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
 from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
@@ -133,7 +134,7 @@ def open_recorded(
     test |= {name: value for name, value in (record.test or {}).items() if name in _SEEN}
     hashes = {key: record.results[_HASH[key]] for key in _HASH}
     history = record.results["history"]  # as it was verified: the file may not be readable now
-    results = results_of(prepared.run, history, hashes, test, list(record.run["flags"]))
+    results = results_of(prepared.run, history, hashes, test, recorded(record.run))
     directory.finish(results, test)
 
 
@@ -228,7 +229,7 @@ def evaluate_weights(
         "split": split,
         "images": len(images),
         "smoke": setting.conditions["limit"] is not None,
-        "flags": copied_flags(setting.parts),
+        **in_record(copied_images(setting.parts)),
         **scores(logits, images.labels, dataset.classes),
     }
     if other is not None:

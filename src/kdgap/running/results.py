@@ -1,6 +1,7 @@
 """What a run's files say: the header, the weights' cards, and the results."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -13,15 +14,20 @@ from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
 from kdgap.models.build import model_cost
+from kdgap.notice import Notice
 from kdgap.spec import RunSpec, canonical_json, identity, run_id
 from kdgap.store.card import Card, MeasuredAccuracy
-from kdgap.store.flags import TEST_CHOSEN, copied_flag
+from kdgap.store.notices import (
+    OTHER_IMAGES,
+    SMOKE,
+    SMOKE_TEACHER,
+    TEST_CHOSEN,
+    UNMEASURED,
+    copied,
+    in_record,
+)
 from kdgap.store.provenance import provenance
 from kdgap.store.weights import weight_hash
-
-SMOKE_FLAG = "smoke run: the data was limited, so these numbers are no result"
-
-OTHER_IMAGES_FLAG = "the teacher was trained on other images: it may know some of the validation's"
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
         },
         "model": {"parameters": parameters, "flops": flops},
         "teacher": None if card is None else card.model_dump(mode="json"),
-        "flags": flags_of(prepared),
+        **in_record(notices_of(prepared)),
     }
 
 
@@ -129,30 +135,30 @@ def _provenance() -> dict[str, Any]:
     return provenance()  # it asks git, which takes longer than starting a small run
 
 
-def copied_flags(parts: Parts) -> list[str]:
-    """Return a flag for each part some of whose images are trained on."""
+def copied_images(parts: Parts) -> list[Notice]:
+    """Return a notice for each part some of whose images are trained on."""
     counts = (
         ("validation", parts.copies.val, len(parts.val)),
         ("test", parts.copies.test, len(parts.test)),
     )
-    return [copied_flag(part, copies, images) for part, copies, images in counts if copies]
+    return [copied(part, copies, images) for part, copies, images in counts if copies]
 
 
-def flags_of(prepared: Prepared) -> list[str]:
+def notices_of(prepared: Prepared) -> list[Notice]:
     """Return what a reader of the numbers has to know before believing them."""
-    run, card, flags = prepared.run, prepared.card, []
+    run, card, found = prepared.run, prepared.card, list[Notice]()
     if run.smoke:
-        flags.append(SMOKE_FLAG)
+        found.append(SMOKE)
     if run.data.choose_on == "test":
-        flags.append(TEST_CHOSEN)
-    flags += copied_flags(prepared.parts)
+        found.append(TEST_CHOSEN)
+    found += copied_images(prepared.parts)
     if card is not None and card.accuracy is None:
-        flags.append("the teacher's accuracy was never measured")
+        found.append(UNMEASURED)
     if card is not None and card.accuracy is not None and card.accuracy.limit is not None:
-        flags.append("the teacher comes from a smoke run")
+        found.append(SMOKE_TEACHER)
     if card is not None and card.fingerprint not in (None, prepared.dataset.fingerprint):
-        flags.append(OTHER_IMAGES_FLAG)
-    return flags
+        found.append(OTHER_IMAGES)
+    return found
 
 
 def results_of(
@@ -160,7 +166,7 @@ def results_of(
     history: list[dict[str, Any]],
     hashes: dict[str, str | None],
     test: dict[str, Any] | None,
-    flags: list[str],
+    notices: Iterable[Notice],
 ) -> dict[str, Any]:
     """Return what `results.json` holds: the reference's keys first, then ours.
 
@@ -171,7 +177,7 @@ def results_of(
         history: its epochs.
         hashes: weight hashes of `best`, `last` and `teacher` (None without one).
         test: the test record, if the door was opened.
-        flags: what a reader has to know before believing the numbers.
+        notices: what a reader has to know before believing the numbers.
     """
     settings = {key: value for key, value in identity(run).items() if key != "seed"}
     best = max(history, key=lambda entry: (entry["val_acc"], -entry["epoch"]))
@@ -212,6 +218,6 @@ def results_of(
         "weight_hash_last": hashes["last"],
         "teacher_weight_hash": hashes["teacher"],
         "settings": hashlib.sha256(canonical_json(settings).encode()).hexdigest(),
-        "flags": flags,
+        **in_record(notices),
         "history": history,
     }

@@ -14,12 +14,13 @@ from kdgap.errors import BadInputError
 from kdgap.models.build import check_model
 from kdgap.planning.fit import check_trainable
 from kdgap.running.door import open_door
-from kdgap.running.results import SMOKE_FLAG, Prepared, copied_flags
+from kdgap.running.results import Prepared, copied_images
 from kdgap.running.stop import Stopper
 from kdgap.running.teacher import TeacherWeights, check_teacher
 from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec import RunSpec, run_id
 from kdgap.store.locks import holder
+from kdgap.store.notices import SMOKE
 from kdgap.store.record import LOCK, Record, RunDirectory
 from kdgap.store.state import StateFiles
 
@@ -109,9 +110,9 @@ def _train(
     open_test: bool,
 ) -> Record:
     if prepared.run.smoke:
-        say(SMOKE_FLAG)
-    for flag in copied_flags(prepared.parts):
-        say(flag)
+        say(SMOKE.text)
+    for one in copied_images(prepared.parts):
+        say(one.text)
     attempt = Attempt(prepared, directory, watchers, say)
     if prepared.dataset.left_out:
         say(remark(prepared.dataset.left_out))

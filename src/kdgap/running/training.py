@@ -21,13 +21,12 @@ from kdgap.engine.meter import DivergedError
 from kdgap.engine.student import Student
 from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, one_line
-from kdgap.running.results import Prepared, flags_of, make_card, results_of, run_header
+from kdgap.running.results import Prepared, make_card, notices_of, results_of, run_header
 from kdgap.spec import run_id
+from kdgap.store.notices import ELSEWHERE
 from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash, write_weights
-
-ELSEWHERE_FLAG = "resumed in another environment: not the bits of an uninterrupted run"
 
 TestDoor = Callable[[Prepared, dict[str, Any]], dict[str, Any] | None]
 
@@ -142,11 +141,11 @@ class Attempt:
             "last": weight_hash(last),
             "teacher": None if teacher is None else teacher.weight_hash,
         }
-        flags = flags_of(self.prepared)
+        notices = notices_of(self.prepared)
         if self._elsewhere:
-            self.directory.flag(ELSEWHERE_FLAG)
-            flags.append(ELSEWHERE_FLAG)
-        results = results_of(run, member.history, hashes, test, flags)
+            self.directory.add_notice(ELSEWHERE)
+            notices.append(ELSEWHERE)
+        results = results_of(run, member.history, hashes, test, notices)
         # Before the manifest: a kill in between must not leave a finished run without its times.
         attempts = len(self.directory.attempts())
         self.directory.write_timing(self._clock.timing(attempts, opened=test is not None))

@@ -13,10 +13,12 @@ from typing import Any
 from kdgap.advice import command
 from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, read_bytes
+from kdgap.notice import codes
 from kdgap.spec.identity import cell_id, cell_taught_by, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.spec.study import Selection, Slot, StudySpec, preregistered
-from kdgap.store.preregistration import is_whole
+from kdgap.store.notices import of_plan
+from kdgap.store.preregistration import POST_HOC, is_whole
 from kdgap.store.seal import is_sealed
 from kdgap.store.study import (
     LOCKED,
@@ -279,7 +281,7 @@ def _registration(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[s
     if not plan.get("open"):
         now["winners"] = plan["winners"]
     for key, value in now.items():
-        if locked["content"].get(key) != value and f"post hoc: {key}" not in plan["marks"]:
+        if locked["content"].get(key) != value and f"{POST_HOC}{key}" not in codes(of_plan(plan)):
             yield (
                 f"{path}: says another {key} than {PLAN}, which does not say post hoc"
                 f"{directory.again()}"

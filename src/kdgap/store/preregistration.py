@@ -2,12 +2,23 @@
 
 from typing import Any
 
+from kdgap.notice import Notice, serious
 from kdgap.store.seal import digest
 
-CHANGED_BY_HAND = "pre-registration changed by hand"
-"""Mark of a study whose pre-registration is not what was locked."""
-LOST = "pre-registration lost"
-"""Mark of a study whose finals were tested, and whose pre-registration is gone."""
+POST_HOC = "post-hoc-"
+"""What codes of what was changed after the first test begin with; its name follows."""
+CHANGED_BY_HAND = serious(
+    "pre-registration-changed-by-hand",
+    "pre-registration changed by hand",
+    "pre-registration changed by hand",
+)
+LOST = serious("pre-registration-lost", "pre-registration lost", "pre-registration lost")
+"""Finals were tested, and the pre-registration is gone."""
+
+
+def judged_otherwise(what: str) -> Notice:
+    """Return that `statistics` or `primary` is another one than was locked."""
+    return serious(f"{POST_HOC}{what}", f"post hoc: {what}", f"post hoc: {what}")
 
 
 def content_hash(content: dict[str, Any]) -> str:

@@ -43,6 +43,7 @@ from kdgap.files import (
     write_atomic,
     write_json,
 )
+from kdgap.notice import Notice
 from kdgap.staging import replace_together
 from kdgap.store.instead import instead
 from kdgap.store.locks import Lock, try_lock
@@ -62,6 +63,7 @@ from kdgap.store.manifest import MANIFEST as MANIFEST
 from kdgap.store.manifest import RESULTS as RESULTS
 from kdgap.store.manifest import RUN as RUN
 from kdgap.store.manifest import TEST as TEST
+from kdgap.store.notices import in_record, recorded
 from kdgap.store.run_files import ATTEMPTS as ATTEMPTS
 from kdgap.store.run_files import FAILURE as FAILURE
 from kdgap.store.run_files import LOCK as LOCK
@@ -205,12 +207,13 @@ class RunDirectory(RunFiles):
         self._make_way(ATTEMPTS)
         append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
 
-    def flag(self, text: str) -> None:
-        """Add a flag to `run.json`: something a reader must know before believing the numbers."""
+    def add_notice(self, one: Notice) -> None:
+        """Add to `run.json` something that a reader must know before believing the numbers."""
         written = self._written.get(RUN)
         run = self.header() if written is None else parse_json(written)
-        if text not in run["flags"]:
-            self._written[RUN] = sealed_bytes({**run, "flags": [*run["flags"], text]})
+        known = recorded(run)
+        if one not in known:
+            self._written[RUN] = sealed_bytes({**run, **in_record([*known, one])})
             self._settle(RUN)
 
     def append_history(self, entry: dict[str, Any]) -> None:

@@ -8,7 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from typing_extensions import TypedDict  # pydantic refuses that of `typing` before Python 3.12
 
 from kdgap.errors import StoreDamagedError
@@ -138,6 +146,15 @@ class Winner(_Loose):
     parameters: dict[str, Any]
 
 
+class NoticeEntry(_Loose):
+    """Something that a reader has to know."""
+
+    code: str
+    text: str
+    short: str = ""
+    severity: str = "warning"
+
+
 class PlanFile(_Loose):
     """`plan.json`."""
 
@@ -147,8 +164,9 @@ class PlanFile(_Loose):
     runs: list[RunEntry]
     open_runs: Count
     open_flops: Amount
-    warnings: list[str]
-    marks: list[str]
+    # Plans of before have sentences in `warnings`, and a few words of some in `marks`.
+    notices: list[NoticeEntry | str] = Field(validation_alias=AliasChoices("notices", "warnings"))
+    marks: list[str] = Field(default_factory=list)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     open: list[dict[str, Any]] = Field(default_factory=list)
@@ -252,10 +270,10 @@ class Source(_Loose):
     sha256: str
 
 
-class FindingEntry(_Loose):
-    """What was found odd."""
+class FileNoticeEntry(_Loose):
+    """What was found odd; its code is its `kind` in imports of before."""
 
-    kind: str
+    code: str = Field(validation_alias=AliasChoices("code", "kind"))
     text: str
     paths: list[str]
 
@@ -267,7 +285,7 @@ class ImportFile(_Loose):
     source: Source
     files: Count
     runs: Count
-    findings: list[FindingEntry]
+    findings: list[FileNoticeEntry]
     models: dict[str, dict[str, Any]]
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from kdgap.notice import Notice, written
 from kdgap.planning.cost import disk_bytes, known_rate, staged_cohorts, total_flops
 from kdgap.planning.plan import Plan
 from kdgap.stats.power import (
@@ -34,7 +35,7 @@ def forecast(
         "seconds": None,
         "seconds_alone": None,
         "disk_bytes": None,
-        "warnings": [],
+        "notices": [],
         **_floors(workspace, plan),
     }
     if shape is None:
@@ -58,11 +59,11 @@ def forecast(
     budgets = study.budgets
     hours, gib = found["seconds"] / 3600, found["disk_bytes"] / 2**30
     if budgets.hours is not None and hours > budgets.hours:
-        found["warnings"].append(
-            f"about {hours:.3g} hours are left to do, the budget is {budgets.hours:g}"
-        )
+        text = f"about {hours:.3g} hours are left to do, the budget is {budgets.hours:g}"
+        found["notices"] += written([Notice("over-budget-hours", text)])
     if budgets.gib is not None and gib > budgets.gib:
-        found["warnings"].append(f"about {gib:.3g} GiB of disk, the budget is {budgets.gib:g}")
+        text = f"about {gib:.3g} GiB of disk, the budget is {budgets.gib:g}"
+        found["notices"] += written([Notice("over-budget-disk", text)])
     return found
 
 

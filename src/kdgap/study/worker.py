@@ -24,7 +24,7 @@ from kdgap.errors import (
 )
 from kdgap.planning.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.planning.plan import ROLES, Plan, PlannedRun
-from kdgap.running.results import copied_flags
+from kdgap.running.results import copied_images
 from kdgap.running.training import Attempt, note_failure, train_attempts
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
@@ -37,6 +37,7 @@ from kdgap.study.selection import Selected
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
+    from kdgap.notice import Notice
     from kdgap.running.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
@@ -78,7 +79,7 @@ class Worker:
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
         self._waiting: list[str] = []
-        self._told: set[str] = set()
+        self._told: set[Notice] = set()
         self._live = Live(self._directory.path)
         self._doors = Doors(
             workspace, self._inputs, self._live, self._teacher, self._damaged, pause
@@ -250,9 +251,9 @@ class Worker:
             watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
             try:
                 prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
-                for flag in set(copied_flags(prepared.parts)) - self._told:
-                    self._told.add(flag)
-                    self._say(f"note: {flag}")
+                for one in set(copied_images(prepared.parts)) - self._told:
+                    self._told.add(one)
+                    self._say(f"note: {one.text}")
                 if attempts and attempts[0].prepared.teacher and planned.run.teacher:
                     prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
                 attempt = Attempt(prepared, directory, [watcher], self._say)

@@ -15,8 +15,9 @@ from kdgap.errors import BadInputError, StoreDamagedError, one_line
 from kdgap.files import json_text, make_folder, read_text, write_atomic
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
-from kdgap.planning.cautions import Caution, cautions_of, post_hoc
+from kdgap.notice import Notice, written
 from kdgap.planning.cost import Cost, run_cost, staged_cohorts
+from kdgap.planning.notices import post_hoc, protocol_notices
 from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
@@ -24,6 +25,7 @@ from kdgap.spec import StudySpec, read_study
 from kdgap.spec.complaints import Where
 from kdgap.spec.study import Slot, preregistered, protocol
 from kdgap.store.locks import probe_locks, wait_for_lock
+from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.inventory import Inventory
@@ -97,11 +99,11 @@ class Workspace:
         content = {**preregistered(self.study), "winners": winners_of(plan)}
         return {"sha256": content_hash(content), "content": content}
 
-    def cautions(self, plan: Plan) -> list[Caution]:
+    def notices(self, plan: Plan) -> list[Notice]:
         """Return what a reader must know before believing the study's numbers."""
         locked = self.directory.locked("preregistration")
         changed = [] if locked is None else post_hoc(locked, self.preregistration(plan), plan)
-        return cautions_of(self.study, plan) + changed
+        return protocol_notices(self.study, plan) + changed
 
 
 def winners_of(plan: Plan) -> list[dict[str, Any]]:
@@ -201,8 +203,8 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
     _refuse_other_teachers(directory, plan)
     replace = workspace.text is not None
-    for warning in write_plan(workspace, plan, selected, replace=replace)["warnings"]:
-        say(f"note: {warning}")
+    for one in of_plan(write_plan(workspace, plan, selected, replace=replace)):
+        say(f"note: {one.text}")
     return directory
 
 
@@ -269,7 +271,7 @@ def write_plan(
 
 def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str, Any]:
     """Return what `plan.json` holds: all that reading a study needs of the training wing."""
-    shape, cautions = workspace.shape(), workspace.cautions(plan)
+    shape = workspace.shape()
     full = stand_in(workspace, plan) if plan.open_slots else plan
     costs = {} if shape is None else costs_of(full, shape)
     open_flops = sum(
@@ -308,8 +310,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
             for name, model in workspace.study.models.items()
         },
         "cohorts": len(staged_cohorts(full)),
-        "warnings": [caution.text for caution in cautions],
-        "marks": list(dict.fromkeys(caution.mark for caution in cautions if caution.mark)),
+        "notices": written(workspace.notices(plan)),
     }
 
 

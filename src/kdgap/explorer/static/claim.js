@@ -27,7 +27,7 @@ kdgap.views.claim = {
           " ",
           postHoc(claim),
           " ",
-          capital(claimRest(claim)),
+          capital(own.found),
         ),
       ),
       section(

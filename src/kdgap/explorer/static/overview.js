@@ -82,10 +82,7 @@ const warningsButton = (count) =>
   );
 
 function beforeBelieving(analysis) {
-  const words = ({ code, text }) => {
-    const [before, after] = text.split("named below");
-    return code === "failures" && after !== undefined ? [before, link("named in Live", "live"), after] : text;
-  };
+  const words = ({ code, text }) => (code === "failures" ? [text, " (", link("see Live", "live"), ")"] : text);
   const part = mind("Before believing it", analysis.flags.map(words));
   part?.setAttribute("id", "before");
   part?.querySelector("h2").setAttribute("tabindex", "-1");
@@ -103,7 +100,7 @@ function waitingParts(study) {
   const elsewhere = [link("See the runs", "runs"), " or ", link(undoneWords(study), "live"), "."];
   return [
     section("Nothing to judge yet", el("p", {}, `${capital(study.reason)}. `, elsewhere)),
-    mind("Before it begins", study.warnings),
+    mind("Before it begins", study.notices.map((notice) => notice.text)),
   ];
 }
 
@@ -123,13 +120,6 @@ const claimLine = (claim) => ({
   verdict: claim.outcome,
 });
 
-/** The part of a claim's sentence that follows the claim and its outcome, which stand beside it. */
-function claimRest(claim) {
-  const quoted = `“${claim.text.replace(/\.$/, "")}”: `;
-  const rest = claim.sentence.startsWith(quoted) ? claim.sentence.slice(quoted.length) : claim.sentence;
-  return rest.startsWith(`${claim.outcome}; `) ? rest.slice(claim.outcome.length + 2) : rest;
-}
-
 function claimsSection(study) {
   const claims = study.analysis.contrasts;
   if (!claims.length) {
@@ -142,7 +132,7 @@ function claimsSection(study) {
       ),
     );
   }
-  const line = (claim) =>
+  const line = (claim, index) =>
     el(
       "li",
       {},
@@ -151,7 +141,7 @@ function claimsSection(study) {
       postHoc(claim),
       " ",
       link(claim.text, "claim", { name: claim.name }),
-      `: ${claimRest(claim)}`,
+      `: ${study.claims[index].found}`,
     );
   const { settings } = study.analysis;
   const corrected = `outcomes are corrected for ${counted(settings.claims_in_family, "claim")}.`;

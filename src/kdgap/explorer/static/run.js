@@ -92,7 +92,7 @@ function runFacts(study, run, rows, at) {
           ]),
         ]
       : null,
-    run.flags.length ? ["mind", run.flags.join("; ")] : null,
+    run.notices.length ? ["mind", run.notices.map((notice) => notice.text).join("; ")] : null,
   ]);
 }
 

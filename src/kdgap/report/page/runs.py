@@ -13,9 +13,10 @@ from markupsafe import Markup, escape
 
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.notice import FileNotice
 from kdgap.report.tables.cells import configuration
 from kdgap.spec.study import Slot
-from kdgap.store.imports.findings import EACH_PATH, Finding
+from kdgap.store.imports.findings import EACH_PATH
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
 _KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}
@@ -158,8 +159,9 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
     agreement = test.get(weights, {}).get("top1_agreement")
     where = "<br>".join(str(escape(path)) for path in run.paths[:3])
     notes = f"<br><small>also {escape(', '.join(also))}</small>" if also else ""
-    if run.flags:
-        notes += f"<br><small>note: {escape('; '.join(run.flags))}</small>"
+    if run.notices:
+        said = "; ".join(one.text for one in run.notices)
+        notes += f"<br><small>note: {escape(said)}</small>"
     if show:
         notes += f"<br><small>{escape(configuration(run.parameters))}</small>"
     return (
@@ -199,11 +201,11 @@ Said = list[tuple[str, list[list[str]]]]
 """What findings say, and the paths of each finding that says so."""
 
 
-def findings_by_kind(findings: Iterable[Finding]) -> dict[str, tuple[int, Said]]:
+def findings_by_kind(findings: Iterable[FileNotice]) -> dict[str, tuple[int, Said]]:
     """Return kind → (how many, what they say), in the import's order."""
     found: dict[str, dict[str, list[list[str]]]] = {}
     for finding in findings:
-        by_text = found.setdefault(finding.kind, {})
+        by_text = found.setdefault(finding.code, {})
         by_text.setdefault(finding.text, []).append(list(finding.paths))
     return {kind: (_count(kind, said), list(said.items())) for kind, said in found.items()}
 

@@ -235,7 +235,7 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
             found = tests.get(weights, {})
             values |= {f"{prefix}{name}_{weights}": found.get(name) for name in MEASURES}
     values |= {
-        "flags": "; ".join(run.flags),
+        "flags": "; ".join(one.text for one in run.notices),
         "environment": run.environment,
         "recipe": run.recipe,
         "paths": "; ".join(run.paths),

@@ -12,8 +12,9 @@ from collections.abc import Hashable, Iterable
 from typing import Any
 
 from kdgap.errors import BadInputError
+from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
-from kdgap.store.imports.findings import Finding
+from kdgap.store.imports.findings import finding
 from kdgap.store.imports.foreign import ForeignFile
 from kdgap.store.imports.roles import ImportedRun
 
@@ -31,7 +32,7 @@ def curve_of(file: ForeignFile) -> str:
     return canonical_json(curve) if recorded else ""
 
 
-def name_copies(runs: Iterable[ImportedRun], findings: list[Finding]) -> None:
+def name_copies(runs: Iterable[ImportedRun], findings: list[FileNotice]) -> None:
     """Name runs of one history, and mark those of them that do not count.
 
     Raises:
@@ -110,7 +111,7 @@ def _fixed(value: Any) -> Hashable:
     return tuple(sorted(value.items())) if isinstance(value, dict) else value
 
 
-def _name_group(members: list[tuple[ImportedRun, ForeignFile]], findings: list[Finding]) -> None:
+def _name_group(members: list[tuple[ImportedRun, ForeignFile]], findings: list[FileNotice]) -> None:
     """Name runs of one history, in the order of their paths, and say which of them count."""
     first, others = members[0], members[1:]
     unlike = sorted(
@@ -128,4 +129,4 @@ def _name_group(members: list[tuple[ImportedRun, ForeignFile]], findings: list[F
         else:
             text = f"the history of seed {first[0].seed} under seed {run.seed}; counted once"
             run.copied = f"a copy: has the history of {first[1].path}, seed {first[0].seed}"
-        findings.append(Finding("copy", text, paths))
+        findings.append(finding("copy", text, paths))

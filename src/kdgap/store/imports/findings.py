@@ -4,8 +4,10 @@ Apart from what judges, so that `kdgap import` can say them without loading stat
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kdgap.notice import FileNotice
 
 FINDINGS = {
     "failed": "runs that diverged, are unfinished or were repeated",
@@ -26,18 +28,27 @@ EACH_PATH = ("fidelity", "passed")
 """Kinds of findings of which each path is one."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """Something odd about the files: its kind, of `FINDINGS`, what it is, and where it is seen."""
-
-    kind: str
-    text: str
-    paths: list[str]
+def finding(code: str, text: str, paths: Iterable[str]) -> FileNotice:
+    """Return something odd about files: one of `FINDINGS`, what it is, and where it is seen."""
+    return FileNotice(code, text, paths=tuple(paths))
 
 
-def count_findings(findings: Iterable[Finding]) -> Counter[str]:
+def write_findings(findings: Iterable[FileNotice]) -> list[dict[str, Any]]:
+    """Return what `import.json` says of them."""
+    return [{"code": one.code, "text": one.text, "paths": list(one.paths)} for one in findings]
+
+
+def read_findings(about: Mapping[str, Any]) -> tuple[FileNotice, ...]:
+    """Return what `import.json` says was found; imports of before call the code a kind."""
+    return tuple(
+        finding(one.get("code") or one["kind"], one["text"], one["paths"])
+        for one in about["findings"]
+    )
+
+
+def count_findings(findings: Iterable[FileNotice]) -> Counter[str]:
     """Return how many there are of each kind; what several files lack is counted by files."""
     counts: Counter[str] = Counter()
-    for finding in findings:
-        counts[finding.kind] += len(finding.paths) if finding.kind in EACH_PATH else 1
+    for one in findings:
+        counts[one.code] += len(one.paths) if one.code in EACH_PATH else 1
     return counts

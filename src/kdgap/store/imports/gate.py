@@ -30,6 +30,7 @@ from typing import Any, TypeGuard
 
 from kdgap.errors import one_line
 from kdgap.files import decode_text
+from kdgap.notice import are_written
 from kdgap.placeholder import HEAD_BYTES, placeholder
 
 LARGEST = 1e30
@@ -44,7 +45,7 @@ _NORMS = ("grad_norm_max_overall", "proj_grad_norm_max_overall")
 OUTCOMES = {
     "seed", "history", "run_id", "source", "role", "study", *_NORMS, *SHARES,
     "best_val_epoch", "last_val_acc", "weight_hash_best", "weight_hash_last", "dropped", "flags",
-    "selection_metric", "selection_winner",
+    "notices", "selection_metric", "selection_winner",
 }  # fmt: skip
 """What a run came to, or what tells one run of a cell from another; all the rest is settings."""
 
@@ -185,6 +186,7 @@ _OUTCOME_TYPES: _Types = {
     **dict.fromkeys(_NORMS, (is_number, "number")),
     **dict.fromkeys(("role", "run_id"), (_is_text, "text")),
     "flags": (_are_texts, "list of texts"),
+    "notices": (are_written, "list of notices"),
 }
 """What something reads, and what it must be; None stands for what is not there."""
 

@@ -1,7 +1,6 @@
 """An import in the making: runs of others, read, merged, placed and named."""
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from kdgap.files import (
     json_text,
 )
 from kdgap.methods import METHODS
+from kdgap.notice import FileNotice
 from kdgap.store.imports.bookkeeping import (
     AS_TOLD,
     Choices,
@@ -18,7 +18,7 @@ from kdgap.store.imports.bookkeeping import (
     set_aside,
 )
 from kdgap.store.imports.copies import name_copies
-from kdgap.store.imports.findings import Finding
+from kdgap.store.imports.findings import finding, write_findings
 from kdgap.store.imports.foreign import (
     ForeignFile,
     read_foreign,
@@ -30,6 +30,7 @@ from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, pl
 from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import is_study, own
 from kdgap.store.manifest import MANIFEST
+from kdgap.store.notices import in_record, recorded
 
 NO_CHOICES = Choices()
 _SHOWN = 12
@@ -59,7 +60,7 @@ def import_runs(
     good, bad = read_foreign(source, passed, percent=choices.percent)
     samples = [Sample(f.results["kd_type"], f.results["seed"], leaves(f.results)) for f in good]
     aside = set_aside(samples, choices)
-    findings = [Finding("unreadable", file.why, [file.path]) for file in bad]
+    findings = [finding("unreadable", file.why, [file.path]) for file in bad]
     findings += _passed(passed)
     runs = merged(good, findings, aside.__contains__)
     name_copies(runs, findings)
@@ -77,7 +78,7 @@ def import_runs(
         "files": len(good) + len(bad),
         "other_files": dict(sorted(passed.others.items())),
         "runs": len(runs),
-        "findings": [asdict(finding) for finding in findings],
+        "findings": write_findings(findings),
         "models": models_of(runs),
         "methods": {
             name: METHODS[name].about() if name in METHODS else {}
@@ -88,18 +89,18 @@ def import_runs(
     return about, [_line(run) for run in runs]
 
 
-def _passed(passed: PassedOver) -> list[Finding]:
+def _passed(passed: PassedOver) -> list[FileNotice]:
     found = []
     for reason, count in passed.counts.items():
         paths = passed.paths[reason]
         all_of = f" ({count:,} in all)" if count > len(paths) else ""
-        found.append(Finding("passed", reason + all_of, paths))
+        found.append(finding("passed", reason + all_of, paths))
     return found
 
 
 def _set_aside(
     files: list[ForeignFile], samples: list[Sample], aside: dict[str, str]
-) -> list[Finding]:
+) -> list[FileNotice]:
     """Name the keys that differ between runs but keep none apart, and two files of each."""
     first: dict[str, tuple[str, str]] = {}
     differ: dict[str, list[str]] = {}
@@ -116,31 +117,31 @@ def _set_aside(
             text = f"{why}: {', '.join(keys[:_SHOWN])}{more}"
             if why != AS_TOLD:
                 text += "; if one is a setting, import with --setting KEY"
-            found.append(Finding("aside", text, differ[keys[0]]))
+            found.append(finding("aside", text, differ[keys[0]]))
     return found
 
 
-def _survey(runs: list[ImportedRun], findings: list[Finding]) -> None:
+def _survey(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
     """Name what else a reader of the runs has to know."""
     for run in runs:
         file, roles = run.files[0], {slot.role for slot in run.slots}
         if not run.slots:
-            findings.append(Finding("role", "an ablation that changes nothing known", run.paths))
+            findings.append(finding("role", "an ablation that changes nothing known", run.paths))
         if file.problem:
-            findings.append(Finding("failed", file.problem, run.paths))
+            findings.append(finding("failed", file.problem, run.paths))
         findings += [
-            Finding("contradiction", text, [one.path]) for one in run.files for text in one.remarks
+            finding("contradiction", text, [one.path]) for one in run.files for text in one.remarks
         ]
         if "selection" in roles and roles & {"final", "ablation"}:
             text = f"seed {run.seed} chose the hyper-parameters and is in the final mean"
-            findings.append(Finding("overlap", text, run.paths))
+            findings.append(finding("overlap", text, run.paths))
     without = [
         run.paths[0]
         for run in runs
         if any(slot.role == "final" for slot in run.slots) and not _fidelity(run)
     ]
     if without:
-        findings.append(Finding("fidelity", "final runs without fidelity", without))
+        findings.append(finding("fidelity", "final runs without fidelity", without))
 
 
 def _fidelity(run: ImportedRun) -> dict[str, Any] | None:
@@ -178,7 +179,7 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         # The reference writes 0.0 where it did not record the projections' norm.
         "proj_grad_norm_max": projections or None,
         "history": history,
-        "flags": results.get("flags") or [],
+        **in_record(recorded(results)),
         "paths": run.paths,
         "sha256": [member.sha256 for member in run.files],
     }

@@ -8,9 +8,10 @@ run, though: an older file under another path is merged with the run it tells of
 import hashlib
 from collections.abc import Callable, Iterable
 
+from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
 from kdgap.store.imports.copies import curve_of
-from kdgap.store.imports.findings import Finding
+from kdgap.store.imports.findings import finding
 from kdgap.store.imports.foreign import ForeignFile, same_history, settings_of
 from kdgap.store.imports.gate import OUTCOMES
 from kdgap.store.imports.roles import ImportedRun
@@ -21,7 +22,7 @@ them it is one of several runs with one history, of which none counts."""
 
 
 def merged(
-    files: Iterable[ForeignFile], findings: list[Finding], is_aside: Callable[[str], bool]
+    files: Iterable[ForeignFile], findings: list[FileNotice], is_aside: Callable[[str], bool]
 ) -> list[ImportedRun]:
     """Return one entry a run; the same run under two paths is merged, the richer file leads."""
     runs: dict[tuple[str, int], ImportedRun] = {}
@@ -46,23 +47,23 @@ def merged(
     for run in merged:
         if run.conflict:
             text = f"different runs of seed {run.seed} under the same settings; none counts"
-            findings.append(Finding("conflict", text, run.paths))
+            findings.append(finding("conflict", text, run.paths))
         elif len(run.files) > 1:
-            findings.append(Finding("duplicate", "the same run; counted once", run.paths))
+            findings.append(finding("duplicate", "the same run; counted once", run.paths))
     return merged
 
 
-def _add(run: ImportedRun, file: ForeignFile, findings: list[Finding]) -> None:
+def _add(run: ImportedRun, file: ForeignFile, findings: list[FileNotice]) -> None:
     """Give a run one more file of its seed and settings: of itself, its repetition, or another."""
     lead = run.files[0]
     if same_history(lead.history, file.history) and _same_outcomes(lead, file):
         richer = (not file.problem, len(file.results)) > (not lead.problem, len(lead.results))
         run.files = [file, *run.files] if richer else [*run.files, file]
     elif lead.problem and not file.problem:
-        findings.append(Finding("failed", f"{lead.problem}; it was repeated", [lead.path]))
+        findings.append(finding("failed", f"{lead.problem}; it was repeated", [lead.path]))
         run.files = [file]
     elif file.problem:
-        findings.append(Finding("failed", f"{file.problem}; it was repeated", [file.path]))
+        findings.append(finding("failed", f"{file.problem}; it was repeated", [file.path]))
     else:
         run.conflict = True
         run.files.append(file)

@@ -5,9 +5,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from kdgap.models import MODELS
+from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
-from kdgap.store.imports.findings import Finding
+from kdgap.store.imports.findings import finding
 from kdgap.store.imports.foreign import (
     ALWAYS_SAID,
     ForeignFile,
@@ -81,7 +82,7 @@ def _role(settings: dict[str, Any], file: ForeignFile, source: str) -> str | Non
     return "baseline" if role in (None, "final") and settings["kd_type"] == "none" else role
 
 
-def place(runs: list[ImportedRun], source: str, findings: list[Finding]) -> dict[str, list[str]]:
+def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> dict[str, list[str]]:
     """Give each run the slots that its files' folders, or files of our own export, name.
 
     Args:
@@ -108,7 +109,7 @@ def place(runs: list[ImportedRun], source: str, findings: list[Finding]) -> dict
         if role is None:
             role = "final"
             text = "stands in no folder of the reference's layout: taken as a final run"
-            findings.append(Finding("role", text, [file.path]))
+            findings.append(finding("role", text, [file.path]))
         if role == "ablation":
             continue  # its arms are known when all runs are
         method, teacher = str(run.settings["kd_type"]), run.settings.get("teacher")
@@ -130,7 +131,7 @@ def place(runs: list[ImportedRun], source: str, findings: list[Finding]) -> dict
     return {method: list(keys) for method, keys in sorted(own.items())}
 
 
-def pair_ablations(runs: list[ImportedRun], findings: list[Finding]) -> None:
+def pair_ablations(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
     """Give both arms of every ablation their slots: the changed one, and what it is compared with.
 
     An ablation changes one thing: the projections go unclipped, or the stem is ImageNet's.
@@ -155,7 +156,7 @@ def pair_ablations(runs: list[ImportedRun], findings: list[Finding]) -> None:
                 run.add_slot(slot)
         if not other:
             paths = [run.paths[0] for run in by_settings[key]]
-            findings.append(Finding("ablation", f"{name} has nothing to compare with", paths))
+            findings.append(finding("ablation", f"{name} has nothing to compare with", paths))
 
 
 def models_of(runs: list[ImportedRun]) -> dict[str, dict[str, Any]]:

@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.study import Slot
 from kdgap.store.imports.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
-from kdgap.store.imports.findings import Finding
+from kdgap.store.imports.findings import finding
 from kdgap.store.imports.recipe import recipe_of
 from kdgap.store.imports.roles import ImportedRun
 
@@ -69,7 +70,7 @@ def _digests(said: Said) -> dict[str, int]:
 
 def name_splits(
     runs: Iterable[ImportedRun],
-    findings: list[Finding],
+    findings: list[FileNotice],
     aside: Collection[str] = (),
     hyperparameters: Collection[str] = (),
 ) -> None:
@@ -88,10 +89,10 @@ def name_splits(
     told: set[tuple[str, ...]] = set()  # runs with two roles are named once
     for slot, cells in slots.items():
         if len(cells) > 1:
-            for finding in _within(slot, list(cells.values()), aside):
-                if (known := tuple(finding.paths)) not in told:
-                    told.add(known)
-                    findings.append(finding)
+            for one in _within(slot, list(cells.values()), aside):
+                if one.paths not in told:
+                    told.add(one.paths)
+                    findings.append(one)
     firsts: dict[tuple[str, str], list[ImportedRun]] = {}
     for slot, cells in slots.items():
         firsts.setdefault((slot.role, slot.student), []).extend(run for run, *_ in cells.values())
@@ -103,7 +104,7 @@ def name_splits(
 
 def _within(
     slot: Slot, cells: list[list[ImportedRun]], aside: Collection[str]
-) -> Iterator[Finding]:
+) -> Iterator[FileNotice]:
     """Return what tells the cells of one slot apart."""
     runs = [members[0] for members in cells]
     seeds = [{run.seed for run in members} for members in cells]
@@ -120,7 +121,7 @@ def _within(
                 continue
             if (named := named + 1) > _MOST_NAMED:
                 text = f"more than {_MOST_NAMED} groups of cells of {slot.text} differ"
-                yield Finding("split", f"{text}; no more are named", [runs[group[0]].paths[0]])
+                yield finding("split", f"{text}; no more are named", [runs[group[0]].paths[0]])
                 return
             told.append(members)
             yield _split("cells that differ only in", names, [runs[index] for index in group])
@@ -149,7 +150,7 @@ def _from_baselines(
     plain: list[ImportedRun],
     aside: Collection[str],
     hyperparameters: Collection[str],
-) -> Iterator[Finding]:
+) -> Iterator[FileNotice]:
     """Return what keeps the runs of methods from all baselines of their student."""
     known = _Cells([_recipe(run, aside, hyperparameters) for run in plain])
     recipes = {canonical_json(said) for said in known.said}
@@ -175,13 +176,13 @@ def _unlike(said: Sequence[Said]) -> tuple[str, ...]:
     return tuple(key for key in keys if any(one.get(key) != said[0].get(key) for one in said))
 
 
-def _split(what: str, names: Sequence[str], runs: Iterable[ImportedRun]) -> Finding:
+def _split(what: str, names: Sequence[str], runs: Iterable[ImportedRun]) -> FileNotice:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     text = f"{what} {', '.join(names[:_SHOWN])}{more}"
     if not CANNOT_BE_CHOSEN.intersection(names) and not more:
         options = " ".join(f"--ignore {name}" for name in names)
         text += f"; to average them all the same, import with {options}"
-    return Finding("split", text, sorted({run.paths[0] for run in runs}))
+    return finding("split", text, sorted({run.paths[0] for run in runs}))
 
 
 def _said(run: ImportedRun, aside: Collection[str]) -> Said:

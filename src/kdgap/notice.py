@@ -1,0 +1,78 @@
+"""One form for everything that a reader has to know before believing a number or a file.
+
+Decisions are taken by a notice's code, never by its words. Plans, records and analyses write all
+four fields down (`docs/statistics.md` lists the codes), so that whoever reads them need not guess.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+Severity = Literal["info", "warning", "serious"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to know.
+
+    Attributes:
+        code: which kind of thing, in lower case with hyphens; the same for all of a kind.
+        text: a sentence, without its full stop.
+        short: the few words that stand under every table; empty where it does not weigh that much.
+        severity: `serious` where it weighs on every number, `info` where nothing is wrong.
+    """
+
+    code: str
+    text: str
+    short: str = ""
+    severity: Severity = "warning"
+
+
+@dataclass(frozen=True)
+class FileNotice(Notice):
+    """The same of files: `paths` are where it is seen."""
+
+    paths: tuple[str, ...] = ()
+
+
+def serious(code: str, text: str, short: str) -> Notice:
+    """Return a notice that stands under every table."""
+    return Notice(code, text, short, "serious")
+
+
+def shorts(notices: Iterable[Notice]) -> tuple[str, ...]:
+    """Return the few words of those that have them, each once."""
+    return tuple(dict.fromkeys(one.short for one in notices if one.short))
+
+
+def codes(notices: Iterable[Notice]) -> set[str]:
+    """Return which kinds there are."""
+    return {one.code for one in notices}
+
+
+def written(notices: Iterable[Notice]) -> list[dict[str, Any]]:
+    """Return notices as a file holds them."""
+    return [asdict(one) for one in notices]
+
+
+def read(entries: Iterable[Mapping[str, Any]]) -> tuple[Notice, ...]:
+    """Return the notices that a file holds; keys of later versions are passed over."""
+    return tuple(
+        Notice(one["code"], one["text"], one.get("short", ""), _severity(one.get("severity")))
+        for one in entries
+    )
+
+
+def are_written(value: object) -> bool:
+    """Whether something is what `written` returns, as far as `read` reads it."""
+    return isinstance(value, list) and all(
+        isinstance(one, dict)
+        and {"code", "text"} <= one.keys()
+        and all(isinstance(said, str) for said in one.values())
+        for one in value
+    )
+
+
+def _severity(value: object) -> Severity:
+    return next((one for one in SEVERITIES if one == value), "warning")

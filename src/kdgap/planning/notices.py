@@ -1,0 +1,77 @@
+"""What a reader must know before believing a study's numbers, by its protocol."""
+
+from typing import Any
+
+from kdgap.notice import Notice, serious
+from kdgap.planning.plan import Plan
+from kdgap.spec import StudySpec
+from kdgap.spec.study_file import tested_seeds
+from kdgap.store.preregistration import CHANGED_BY_HAND, POST_HOC, is_whole
+
+
+def protocol_notices(study: StudySpec, plan: Plan) -> list[Notice]:
+    """Return what follows from the protocol itself."""
+    found, selection = [], study.selection
+    if study.smoke:
+        text = "smoke run: the data is limited, so no number is a result"
+        found.append(serious("smoke-run", text, "smoke run"))
+    if selection is not None and selection.split == "test":
+        text = (
+            "epochs and hyper-parameters are chosen on the test images (declared): every accuracy"
+            " and gain is optimistic"
+        )
+        found.append(serious("chosen-on-test", text, "chosen on the test images"))
+    if selection is not None:
+        shared = sorted(set(selection.seeds) & tested_seeds(study))
+        if shared:
+            seeds = ", ".join(map(str, shared))
+            text = (
+                f"selection seed {seeds} is among the final seeds (declared): their means contain"
+                " the runs that they were selected by"
+            )
+            short = f"selection seed {seeds} is a final seed"
+            found.append(serious("shared-selection-seed", text, short))
+    tried = {choice.key[2]: len(choice.candidates) for choice in plan.choices}
+    if len(set(tried.values())) > 1:
+        counts = ", ".join(f"{method} {count}" for method, count in tried.items())
+        text = f"unequal tuning budgets, in configurations: {counts}"
+        found.append(Notice("unequal-tuning", text))
+    if len(study.teachers.teach) == 1:
+        text = (
+            "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
+            " of its kind"
+        )
+        found.append(Notice("one-teacher", text))
+    return found + plan.notices
+
+
+def post_hoc(locked: Any, now: dict[str, Any], plan: Plan) -> list[Notice]:
+    """Return what was changed of the protocol after the first final was tested.
+
+    Args:
+        locked: the pre-registration as it was locked.
+        now: what would be locked today.
+        plan: the plan of today.
+    """
+    if not is_whole(locked):
+        text = "the pre-registration was changed by hand: nothing here is confirmatory"
+        return [serious(CHANGED_BY_HAND.code, text, CHANGED_BY_HAND.short)]
+    before, content = locked["content"], dict(now["content"])
+    if plan.open_slots:
+        content["winners"] = before["winners"]  # not chosen yet, so not yet changed
+    changed = [key for key in content if before.get(key) != content[key]]
+    found = [
+        serious(
+            f"{POST_HOC}{key}",
+            f"post hoc: {key} was changed after the first final was tested",
+            f"post hoc: {key}",
+        )
+        for key in changed
+    ]
+    if "finals" in changed and set(content["finals"]["seeds"]) > set(before["finals"]["seeds"]):
+        text = (
+            "optional stopping: final seeds were added after results were seen, so p-values and"
+            " intervals are too narrow"
+        )
+        found.append(serious("optional-stopping", text, "optional stopping"))
+    return found
