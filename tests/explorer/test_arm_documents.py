@@ -123,7 +123,7 @@ def test_two_without_a_common_seed_are_not_compared_seed_by_seed() -> None:
 def test_both_sides_of_an_ablation_say_what_it_changes() -> None:
     runs = several_teachers([90.0, 92.0])
     for side, values in (("base", [90.0, 91.0]), ("changed", [None, None])):
-        runs += runs_of(Slot("ablation", "big", "little", "logit", f"hot: {side}"), values)
+        runs += runs_of(Slot("ablation", "big", "little", "logit", "", "hot", side), values)
     arms = study_document(snapshot_of(runs, changes={"hot": "recipe.lr becomes 1000"}))["arms"]
     assert {arm["change"] for arm in arms if arm["role"] == "ablation"} == {
         "recipe.lr becomes 1000"

@@ -233,7 +233,7 @@ def test_students_are_blocked_where_their_teacher_failed() -> None:
 
 def test_arms_that_share_runs_are_not_compared(made: Snapshot) -> None:
     base = [run for run in made.evidence.runs if run.has_role("baseline")]
-    slot = Slot("ablation", None, "little", "none", "stem: base")
+    slot = Slot("ablation", None, "little", "none", "", "stem", "base")
     twice = [replace(run, slots=(*run.slots, slot)) for run in base]
     rest = [run for run in made.evidence.runs if run not in base]
     snapshot = replace(made, evidence=replace(made.evidence, runs=(*twice, *rest)))

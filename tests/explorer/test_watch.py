@@ -94,7 +94,12 @@ def test_another_import_in_its_place_is_seen(tmp_path: Path) -> None:
 
 def test_a_file_that_is_replaced_within_one_tick_of_the_clock_is_seen(path: Path) -> None:
     watch, then = Watch(path), (path / PLAN).stat().st_mtime_ns
-    planned(path, lambda plan: plan.update(notices=[{"code": "smoke-run", "text": "smoke run"}]))
+    planned(
+        path,
+        lambda plan: plan.update(
+            notices=[{"code": "smoke-run", "text": "smoke run", "short": "smoke run"}]
+        ),
+    )
     os.utime(path / PLAN, ns=(then, then))
     assert "smoke run" in watch.look().evidence.marks
 

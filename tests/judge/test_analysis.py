@@ -336,7 +336,7 @@ def test_several_teachers_are_a_sample_too() -> None:
 def test_ablations_compare_the_changed_arm_with_its_base() -> None:
     runs = list(pair_of(BASELINE, METHOD).runs)
     for arm, values in (("base", METHOD), ("changed", BASELINE)):
-        slot = Slot("ablation", "big", "little", "logit", f"clip: {arm}")
+        slot = Slot("ablation", "big", "little", "logit", "", "clip", arm)
         runs += runs_of(slot, values)
     (found,) = analyse(evidence(runs)).ablations
     assert found.effect_pp == pytest.approx(-0.3)

@@ -31,7 +31,7 @@ def test_every_field_is_described(part: str) -> None:
     values = [94.9, 95.1, 94.8]
     runs = runs_of(plain("little"), values) + runs_of(final("big", "little", "logit"), values)
     for side in ("base", "changed"):
-        runs += runs_of(Slot("ablation", "big", "little", "logit", f"clip: {side}"), values)
+        runs += runs_of(Slot("ablation", "big", "little", "logit", "", "clip", side), values)
     term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
     analysis = to_json(analyse(evidence(runs, claims=(claim("more", [term]),))))
     assert {key for key in analysis if f"`{key}`" not in PAGE} == set()

@@ -52,7 +52,7 @@ def grid(scores: dict[float, float], **changes: Any) -> Evidence:
 def ablation(shared: int) -> Evidence:
     """An ablation so many of whose runs stand on both of its sides."""
     sides = [
-        replace(LOGIT, role="ablation", variant=f"clip: {side}") for side in ("base", "changed")
+        replace(LOGIT, role="ablation", ablation="clip", arm=side) for side in ("base", "changed")
     ]
     base, changed = (runs_of(slot, METHOD, cell=slot.variant) for slot in sides)
     both = [replace(run, slots=tuple(sides)) for run in base[:shared]]

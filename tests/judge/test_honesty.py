@@ -215,10 +215,10 @@ def test_a_baseline_that_does_not_vary_adds_no_error_over_teachers() -> None:
 
 def test_an_ablation_of_finals_carries_what_makes_them_doubtful() -> None:
     made = selected(METHOD)
-    base = Slot("ablation", "big", "little", "logit", "clip: base")
+    base = Slot("ablation", "big", "little", "logit", "", "clip", "base")
     runs = [replace(run, slots=(*run.slots, base)) if run.has_role("final") else run
             for run in made.runs]  # fmt: skip
-    runs += runs_of(Slot("ablation", "big", "little", "logit", "clip: changed"), BASELINE)
+    runs += runs_of(Slot("ablation", "big", "little", "logit", "", "clip", "changed"), BASELINE)
     terms = [{"weight": 1, "ablation": "clip", "arm": "base"}, {"weight": -1, "ablation": "clip"}]
     analysis = analyse(evidence(runs, claims=(claim("clip", terms, measure="accuracy"),)))
     for entry in (analysis.ablations[0], analysis.contrasts[0]):
@@ -285,6 +285,6 @@ def test_a_file_that_could_not_be_read_is_missed_where_it_belongs() -> None:
 def test_an_ablation_says_what_it_changed() -> None:
     runs = list(pair_of(BASELINE, METHOD).runs)
     for arm, values in (("base", METHOD), ("changed", BASELINE)):
-        runs += runs_of(Slot("ablation", "big", "little", "logit", f"clip: {arm}"), values)
+        runs += runs_of(Slot("ablation", "big", "little", "logit", "", "clip", arm), values)
     (found,) = analyse(evidence(runs, changes={"clip": "clip_scope becomes none"})).ablations
     assert found.change == "clip_scope becomes none"

@@ -20,13 +20,13 @@ TERM: dict[str, Any] = {"teacher": "big", "student": "little", "method": "logit"
 BASE: dict[str, Any] = {"ablation": "clip", "arm": "base"}
 FINAL, ABLATED = (
     final("big", "little", "logit"),
-    Slot("ablation", "big", "little", "logit", "clip: base"),
+    Slot("ablation", "big", "little", "logit", "", "clip", "base"),
 )
 
 
 def ablated(base: list[Run], *claims: Any, **changes: Any) -> Evidence:
     """A study of one pair with an ablation, whose base is of these runs."""
-    slot = replace(ABLATED, variant="clip: changed")
+    slot = replace(ABLATED, arm="changed")
     runs = [*runs_of(plain("little"), BASELINE), *base, *runs_of(slot, CHANGED, cell="other")]
     return evidence(runs, claims=claims, **changes)
 

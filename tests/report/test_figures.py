@@ -196,8 +196,7 @@ def clipping(name: str = "clip") -> Evidence:
     """A study whose unclipped runs alone recorded the norms of their projections."""
     runs = runs_of(plain("little"), BASELINE)
     base, changed = (
-        Slot("ablation", "big", "little", "feature", f"{name}: {side}")
-        for side in ("base", "changed")
+        Slot("ablation", "big", "little", "feature", "", name, side) for side in ("base", "changed")
     )
     clipped = runs_of(final("big", "little", "feature"), ALIKE, parameters={"beta": 0.5})
     runs += [replace(run, slots=(*run.slots, base)) for run in clipped]

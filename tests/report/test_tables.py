@@ -55,7 +55,7 @@ def whole() -> Evidence:
     runs += runs_of(Slot("teacher", None, "big", "none"), [96.0, 96.2])
     runs = [run if run.slots[0].method == "none" else _measured(run) for run in runs]
     for side, percents in (("base", BASELINE), ("changed", WORSE)):
-        slot = Slot("ablation", None, "little", "none", f"stem: {side}")
+        slot = Slot("ablation", None, "little", "none", "", "stem", side)
         runs += runs_of(slot, percents, cell=f"ablation {side}")
     return evidence(
         runs,

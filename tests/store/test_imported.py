@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.spec.study import Slot
 from kdgap.store.imports import found
 from kdgap.store.imports.directory import RUNS, ImportedDirectory
 from kdgap.store.imports.imported import import_runs
@@ -219,7 +220,7 @@ def test_roles_follow_the_folders_and_ablations_find_their_base(tmp_path: Path) 
     write(tmp_path, "runs/stem_ablation/resnet18_imagenet/seed0", **stem)
     about, runs = import_runs(tmp_path, "x")
     roles = {
-        run["paths"][0].split("/")[1]: [(s["role"], s["variant"]) for s in run["slots"]]
+        run["paths"][0].split("/")[1]: [(s["role"], Slot.read(s).variant) for s in run["slots"]]
         for run in runs
         if "baseline" not in run["paths"][0]
     }
@@ -231,7 +232,7 @@ def test_roles_follow_the_folders_and_ablations_find_their_base(tmp_path: Path) 
         "stem_ablation": [("ablation", "stem_resnet18: changed")],
     }
     (plain,) = (run for run in runs if "baseline" in run["paths"][0])
-    assert ("baseline", "") in [(s["role"], s["variant"]) for s in plain["slots"]]
+    assert ("baseline", "") in [(s["role"], Slot.read(s).variant) for s in plain["slots"]]
     assert about["models"]["resnet50"]["parameters"] == 23_520_842
 
 

@@ -27,6 +27,7 @@ from kdgap.planning.fit import check_trainable
 from kdgap.running.evaluation import open_recorded
 from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec import run_id
+from kdgap.spec.study import Slot
 from kdgap.store.notices import of_plan
 from kdgap.store.progress import removable, survey
 from kdgap.store.record import BEST, LAST
@@ -595,7 +596,9 @@ def test_only_some_stages(worked: Work) -> None:
     }
     directory = worked(stages=("clip",), ablations=ablations)
     done = [run for run in runs(directory) if directory.status(run["path"]).state == "done"]
-    variants = sorted(slot["variant"] for run in done for slot in run["slots"] if slot["variant"])
+    variants = sorted(
+        Slot.read(slot).variant for run in done for slot in run["slots"] if "ablation" in slot
+    )
     assert [text for text in variants if text.startswith("clip")] == ["clip: base", "clip: changed"]
     assert not any(text.startswith("narrow") for text in variants)
 

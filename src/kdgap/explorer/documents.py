@@ -116,7 +116,7 @@ def _epoch(arm: Arm, evidence: Evidence) -> str:
 
 def _change(arm: Arm, evidence: Evidence) -> str:
     """Return what the ablation of an arm changes; nothing for other arms."""
-    name = arm.slot.variant.partition(": ")[0] if arm.slot.role == "ablation" else ""
+    name = arm.slot.ablation
     return evidence.changes.get(name, "")
 
 
@@ -144,8 +144,8 @@ def _teaches(teacher: Arm, arm: Arm) -> bool:
 
 def slot_names(slot: Slot) -> dict[str, Any]:
     """Return a slot by its names."""
-    return {"slot": slot.text, **{key: getattr(slot, key) for key in
-            ("role", "teacher", "student", "method", "variant")}}  # fmt: skip
+    names = ("role", "teacher", "student", "method", "variant", "ablation", "arm")
+    return {"slot": slot.text, **{name: getattr(slot, name) for name in names}}
 
 
 def runs_document(snapshot: Snapshot) -> dict[str, Any]:

@@ -104,15 +104,15 @@ def _only(found: list[Arm], place: str) -> Arm | None:
 
 def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
     if term.ablation is not None:
-        wanted = f"{term.ablation}: {term.arm}"
-        variants = {slot.variant: slot for slot in evidence.slots if slot.role == "ablation"}
-        if wanted not in variants:
-            known = sorted({variant.partition(": ")[0] for variant in variants})
+        wanted = (term.ablation, term.arm)
+        arms = {(s.ablation, s.arm): s for s in evidence.slots if s.role == "ablation"}
+        if wanted not in arms:
+            known = sorted({name for name, _ in arms})
             raise ClaimError(
                 f"{place}: unknown ablation {term.ablation!r}{nearest(term.ablation, known)};"
                 f" these runs have {', '.join(known) or 'none'}"
             )
-        return variants[wanted]
+        return arms[wanted]
     plain = term.method in (None, "none") and term.teacher is None
     if plain and measure == "gain":
         raise ClaimError(f"{place}: a gain needs teacher, student and method")

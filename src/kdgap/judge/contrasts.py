@@ -160,8 +160,7 @@ def ablation_entries(context: Context) -> list[Ablation]:
     """Return `ablations[]` of the analysis: the changed arm minus what it was changed from."""
     arms: dict[str, dict[str, Arm]] = {}
     for arm in context.of("ablation"):
-        name, _, side = arm.slot.variant.partition(": ")
-        arms.setdefault(name, {})[side] = arm
+        arms.setdefault(arm.slot.ablation, {})[arm.slot.arm] = arm
     made = {}
     for name, sides in arms.items():
         terms = [
@@ -178,7 +177,7 @@ def ablation_entries(context: Context) -> list[Ablation]:
         entries.append(
             Ablation(
                 name=name,
-                slot=replace(slot, variant="").text,
+                slot=slot.whole.text,
                 change=context.evidence.changes.get(name, ""),
                 base=context.level(sides["base"]) if "base" in sides else None,
                 changed=context.level(sides["changed"]) if "changed" in sides else None,

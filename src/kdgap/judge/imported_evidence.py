@@ -71,7 +71,7 @@ def _run(line: dict[str, Any], hyperparameters: Collection[str]) -> Run:
         id=line["id"],
         cell=line["cell"],
         seed=line["seed"],
-        slots=tuple(Slot(**slot) for slot in line["slots"]),
+        slots=tuple(Slot.read(slot) for slot in line["slots"]),
         state=line["state"],
         remark=line["remark"],
         parameters=line["parameters"],
@@ -140,10 +140,9 @@ def _changes(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
     """Return what the two arms of each ablation have different in their settings."""
     arms: dict[str, dict[str, dict[str, Any]]] = {}
     for line in lines:
-        for slot in line["slots"]:
-            if slot["role"] == "ablation":
-                name, _, side = slot["variant"].partition(": ")
-                arms.setdefault(name, {})[side] = line["settings"]
+        for slot in map(Slot.read, line["slots"]):
+            if slot.role == "ablation":
+                arms.setdefault(slot.ablation, {})[slot.arm] = line["settings"]
     found = {}
     for name, sides in arms.items():
         before, after = sides.get("base", {}), sides.get("changed", {})

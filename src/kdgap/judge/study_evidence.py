@@ -139,7 +139,7 @@ class _Records:
 
 
 def _run(directory: StudyDirectory, planned: dict[str, Any], records: _Records) -> Run:
-    slots = tuple(Slot(**slot) for slot in planned["slots"])
+    slots = tuple(Slot.read(slot) for slot in planned["slots"])
     known: dict[str, Any] = {
         "id": planned["id"],
         "cell": planned["cell"],
@@ -194,7 +194,7 @@ def _standing(runs: list[Run]) -> tuple[Run, ...]:
 def _slots(plan: dict[str, Any]) -> tuple[Slot, ...]:
     planned = [slot for run in plan["runs"] for slot in run["slots"]]
     still_open = [{k: v for k, v in slot.items() if k != "runs"} for slot in plan.get("open", ())]
-    return tuple(dict.fromkeys(Slot(**slot) for slot in [*planned, *still_open]))
+    return tuple(dict.fromkeys(Slot.read(slot) for slot in [*planned, *still_open]))
 
 
 def _tunings(directory: StudyDirectory, plan: dict[str, Any]) -> tuple[Tuning, ...]:

@@ -324,7 +324,7 @@ class _Planner:
                     self.plan.notices.append(Notice("nothing-changed", text, severity="info"))
                     return
             for arm, run in arms.items():
-                named = replace(slot, variant=f"{name}: {arm}")
+                named = replace(slot, ablation=name, arm=arm)
                 if open_winner:
                     self.plan.open_slots[named] = len(ablation.seeds)
                 else:

@@ -96,9 +96,9 @@ class _Expected:
             self._names[role] = _asked(role, self._study)
         return self._names[role]
 
-    def seeds(self, role: str, variant: str) -> set[int]:
+    def seeds(self, role: str, ablation: str) -> set[int]:
         """Return the seeds that the study has in a role; none in a role that there is not."""
-        key = role, variant.partition(": ")[0] if role == "ablation" else ""
+        key = role, ablation
         if key not in self._seeds:
             self._seeds[key] = set(_seeds(*key, self._study))
         return self._seeds[key]
@@ -120,7 +120,7 @@ def _unlike(planned: dict[str, Any], spec: RunSpec, expected: _Expected) -> Iter
     if set(planned["roles"]) != {slot["role"] for slot in planned["slots"]}:
         yield "role"
     for slot in planned["slots"]:
-        yield from _misplaced(Slot(**slot), spec, expected)
+        yield from _misplaced(Slot.read(slot), spec, expected)
 
 
 def _misplaced(slot: Slot, spec: RunSpec, expected: _Expected) -> Iterator[str]:
@@ -131,13 +131,13 @@ def _misplaced(slot: Slot, spec: RunSpec, expected: _Expected) -> Iterator[str]:
     teaches = spec.teacher.model.model_dump() if spec.teacher else None
     if (models.get(slot.teacher) if slot.teacher else None) != teaches:
         yield f"teacher ({slot.teacher})"
-    changed = slot.role == "ablation" and slot.variant.endswith(": changed")
+    changed = slot.role == "ablation" and slot.arm == "changed"
     if slot.student not in models or (
         models[slot.student] != spec.model.model_dump() and not changed
     ):
         yield f"student ({slot.student})"
     named = (slot.teacher, slot.student) in expected.names(slot.role)
-    if not named or spec.seed not in expected.seeds(slot.role, slot.variant):
+    if not named or spec.seed not in expected.seeds(slot.role, slot.ablation):
         yield f"role ({slot.role})"
 
 

@@ -120,7 +120,7 @@ def survey(
                 id=planned["id"],
                 path=str(directory.path / planned["path"]),
                 roles=planned["roles"],
-                slot=Slot(**planned["slots"][0]).text,
+                slot=Slot.read(planned["slots"][0]).text,
                 seed=planned["seed"],
                 state=state,
                 remark=remark,

@@ -15,6 +15,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import entries, json_text, read_json, remove
+from kdgap.spec.study import Slot
 from kdgap.staging import Staging
 from kdgap.store.instead import FIDELITY
 from kdgap.store.record import BEST, MANIFEST, RESULTS, Record
@@ -146,7 +147,8 @@ def _place(study: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any])
         return Path("final", "baseline", student, seed)
     if slot["role"] == "final":
         return Path("final", f"{pair}_{method}", seed)
-    name, _, arm = slot["variant"].partition(": ")
+    own = Slot.read(slot)
+    name, arm = own.ablation, own.arm
     change = study["ablations"][name]["change"]
     if set(change) == {"recipe.clip_scope"} and slot["teacher"]:
         kind = f"{method}_bugged" if arm == "changed" else method

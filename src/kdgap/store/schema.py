@@ -119,7 +119,10 @@ class SlotEntry(TypedDict):
     teacher: str | None
     student: str
     method: str
-    variant: NotRequired[str]
+    candidate: NotRequired[str]
+    ablation: NotRequired[str]
+    arm: NotRequired[str]
+    variant: NotRequired[str]  # of plans before these
 
 
 @with_config(ConfigDict(**_ENTRY, extra="allow"))

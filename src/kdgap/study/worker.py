@@ -131,8 +131,7 @@ class Worker:
         """Whether this runner was asked to do a run, in one of some roles."""
         for slot in planned.slots:
             stage = next(stage for stage, roles_ in STAGES.items() if slot.role in roles_)
-            named = slot.variant.partition(": ")[0] if slot.role == "ablation" else ""
-            if slot.role in roles and self._only & {stage, named}:
+            if slot.role in roles and self._only & {stage, slot.ablation}:
                 return True
         return False
 

@@ -23,7 +23,7 @@ from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
 from kdgap.spec import StudySpec, read_study
 from kdgap.spec.complaints import Where
-from kdgap.spec.study import Slot, preregistered, protocol
+from kdgap.spec.study import preregistered, protocol
 from kdgap.store.locks import probe_locks, wait_for_lock
 from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole
@@ -291,13 +291,13 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
                 "seed": planned.run.seed,
                 "teacher": planned.teacher,
                 "roles": planned.roles,
-                "slots": [_slot(slot) for slot in planned.slots],
+                "slots": [slot.written() for slot in planned.slots],
                 "parameters": dict(planned.run.method.parameters),
                 "flops": costs[planned.id].train_flops if costs else None,
             }
             for planned in plan.runs.values()
         ],
-        "open": [{**_slot(slot), "runs": count} for slot, count in plan.open_slots.items()],
+        "open": [{**slot.written(), "runs": count} for slot, count in plan.open_slots.items()],
         "open_runs": len(full.runs) - len(plan.runs),
         "open_flops": open_flops,
         "methods": {name: METHODS[name].about() for name in ("none", *workspace.study.methods)},
@@ -311,12 +311,6 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         },
         "cohorts": len(staged_cohorts(full)),
         "notices": written(workspace.notices(plan)),
-    }
-
-
-def _slot(slot: Slot) -> dict[str, Any]:
-    return {
-        name: getattr(slot, name) for name in ("role", "teacher", "student", "method", "variant")
     }
 
 

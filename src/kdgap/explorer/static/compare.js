@@ -167,7 +167,7 @@ function settingsBeside(study, one, two) {
 /** What an arm of an ablation is. */
 function ablationSide(arm) {
   if (arm.role !== "ablation") return "none";
-  return arm.variant.endsWith(": changed") && arm.change ? `${arm.variant}: ${arm.change}` : arm.variant;
+  return arm.arm === "changed" && arm.change ? `${arm.variant}: ${arm.change}` : arm.variant;
 }
 
 function seedsBeside(one, two, weights) {

@@ -196,7 +196,7 @@ const armFacts = (study, arm) =>
         : arm.role,
     ],
     arm.change
-      ? ["changed", arm.variant.endsWith(": base") ? `nothing; on the other side ${arm.change}` : arm.change]
+      ? ["changed", arm.arm === "base" ? `nothing; on the other side ${arm.change}` : arm.change]
       : null,
     known(arm.mean)
       ? ["test accuracy", `${spread(arm.mean, arm.std)} % (n = ${arm.n}), ${study.primary} weights`]

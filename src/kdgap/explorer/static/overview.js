@@ -250,7 +250,7 @@ const unsettled = (gain) => OPEN.includes(gain.verdict) && Boolean(gain.ci95_pp)
 /** Leads to both sides of an ablation, compared. */
 function ablationLink(study, name) {
   const side = (which) =>
-    study.arms.find((arm) => arm.role === "ablation" && arm.variant === `${name}: ${which}`);
+    study.arms.find((arm) => arm.ablation === name && arm.arm === which);
   const [a, b] = [side("changed"), side("base")];
   return a
     ? el("a", { href: kdgap.address("compare", compareState(a, b)) }, breakable(name))

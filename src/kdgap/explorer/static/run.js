@@ -105,10 +105,8 @@ function teacherFact(run, rows, at) {
 /** What an ablation changed, and on which side of it the run is. */
 function ablationFact(study, run) {
   const said = run.slots.flatMap((slot) => {
-    const [, name, side] =
-      slot.role === "ablation" ? (slot.variant.match(/^(.*): (base|changed)$/) ?? []) : [];
-    const found = study.analysis?.ablations.find((one) => one.name === name);
-    return found ? [`${name}, ${side === "base" ? "before" : "after"} the change: ${found.change}`] : [];
+    const found = study.analysis?.ablations.find((one) => one.name === slot.ablation);
+    return found ? [`${found.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${found.change}`] : [];
   });
   return said.length ? ["ablation", said.join("; ")] : null;
 }

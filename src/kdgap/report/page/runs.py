@@ -6,7 +6,6 @@ The table is written here and not in a template: a study may have ten thousand r
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -132,7 +131,7 @@ def _group(run: Run, evidence: Evidence) -> tuple[int, str, str]:
     slot = run.slots[0]
     place = _place(slot.role)
     if slot.role == "selection":
-        return place, f"selection: {slot_words(replace(slot, variant=''), evidence)}", ""
+        return place, f"selection: {slot_words(slot.whole, evidence)}", ""
     return place, _role_words(slot, evidence), run.cell
 
 

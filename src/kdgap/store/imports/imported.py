@@ -162,7 +162,7 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         "run_id": results.get("run_id"),
         "cell": run.cell,
         "seed": run.seed,
-        "slots": [vars(slot) for slot in run.slots],
+        "slots": [slot.written() for slot in run.slots],
         "settings": run.settings,
         "parameters": run.parameters,
         "epochs": results["epochs"],

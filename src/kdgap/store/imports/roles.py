@@ -115,9 +115,9 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
         method, teacher = str(run.settings["kd_type"]), run.settings.get("teacher")
         # What a grid's other axes are stays out of a slot: `splits.py` compares what is in one.
         declared = hyperparameters(run.settings)
-        variant = parameters_text(declared) if role == "selection" else ""
+        candidate = parameters_text(declared) if role == "selection" else ""
         given = None if method == "none" else teacher
-        run.add_slot(Slot(role, given, _student(run.settings), method, variant))
+        run.add_slot(Slot(role, given, _student(run.settings), method, candidate))
     plain = [run.settings for run in runs if run.settings["kd_type"] == "none"]
     said = {key for settings in plain for key, value in settings.items() if value is not None}
     said |= ALWAYS_SAID
@@ -151,7 +151,7 @@ def pair_ablations(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
             continue
         other = by_settings.get(canonical_json(base), [])
         for arm, members in (("changed", changed), ("base", other)):
-            slot = Slot("ablation", teacher, student, str(settings["kd_type"]), f"{name}: {arm}")
+            slot = Slot("ablation", teacher, student, str(settings["kd_type"]), "", name, arm)
             for run in members:
                 run.add_slot(slot)
         if not other:
