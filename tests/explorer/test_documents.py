@@ -19,7 +19,7 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Run
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.study import StudyDirectory
 from tests.judge.made import analyse, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study

@@ -11,7 +11,7 @@ from kdgap.judge.document import from_json, json_schema, to_json
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.judging import analyse
 from kdgap.judge.load import load
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.conftest import ROOT, SHARED_DATA

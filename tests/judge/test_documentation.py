@@ -7,7 +7,7 @@ import pytest
 
 import kdgap
 from kdgap.judge.document import to_json
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from tests.conftest import ROOT
 from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
 

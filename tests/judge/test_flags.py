@@ -10,7 +10,8 @@ import pytest
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.notice import FileNotice, Notice
-from kdgap.spec.study import Slot, Statistics
+from kdgap.spec.slot import Slot
+from kdgap.spec.study import Statistics
 from tests.judge.made import (
     Values,
     analyse,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 
 NAMED: dict[str, str] = {"teacher": "big", "student": "little", "method": "logit"}
 PAIR = ("big", "little", "logit")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.imports import found
 from kdgap.store.imports.directory import RUNS, ImportedDirectory
 from kdgap.store.imports.imported import import_runs

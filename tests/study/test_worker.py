@@ -27,7 +27,7 @@ from kdgap.planning.fit import check_trainable
 from kdgap.running.evaluation import open_recorded
 from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec import run_id
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.notices import of_plan
 from kdgap.store.progress import removable, survey
 from kdgap.store.record import BEST, LAST

@@ -25,7 +25,7 @@ from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
 from kdgap.notice import written
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
 from kdgap.store.study import StudyDirectory

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from kdgap.errors import ClaimError, nearest
 from kdgap.judge.evidence import Arm, Evidence, ids
-from kdgap.spec.study import Claim, Slot, Term
+from kdgap.spec.slot import Slot
+from kdgap.spec.study import Claim, Term
 
 
 @dataclass(frozen=True)

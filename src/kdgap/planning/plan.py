@@ -10,7 +10,7 @@ from math import prod
 
 from kdgap.notice import Notice
 from kdgap.spec import DataSpec, RunSpec, StudySpec
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.spec.validation import Scalar
 
 ROLES = ("teacher", "selection", "baseline", "final", "ablation")

@@ -37,7 +37,8 @@ from kdgap.spec import (
     slot_name,
 )
 from kdgap.spec.complaints import Where
-from kdgap.spec.study import Ablation, Slot
+from kdgap.spec.slot import Slot
+from kdgap.spec.study import Ablation
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST

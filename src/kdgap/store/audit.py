@@ -16,7 +16,8 @@ from kdgap.files import entries, read_bytes
 from kdgap.notice import codes
 from kdgap.spec.identity import cell_id, cell_taught_by, slot_name
 from kdgap.spec.run import RunSpec
-from kdgap.spec.study import Selection, Slot, StudySpec, preregistered
+from kdgap.spec.slot import Slot
+from kdgap.spec.study import Selection, StudySpec, preregistered
 from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import POST_HOC, is_whole
 from kdgap.store.seal import is_sealed

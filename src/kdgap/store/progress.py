@@ -11,7 +11,7 @@ from typing import Any, Literal
 from kdgap import bulk
 from kdgap.errors import KdgapError, UnreadableError
 from kdgap.files import entries, read_json
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.audit import audit
 from kdgap.store.record import TEST
 from kdgap.store.schema import Live, fits

@@ -15,7 +15,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import entries, json_text, read_json, remove
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.staging import Staging
 from kdgap.store.instead import FIDELITY
 from kdgap.store.record import BEST, MANIFEST, RESULTS, Record

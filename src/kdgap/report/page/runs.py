@@ -14,7 +14,7 @@ from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.notice import FileNotice
 from kdgap.report.tables.cells import configuration
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.imports.findings import EACH_PATH
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")

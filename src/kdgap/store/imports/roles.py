@@ -7,7 +7,7 @@ from typing import Any
 from kdgap.models import MODELS
 from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.imports.findings import finding
 from kdgap.store.imports.foreign import (
     ALWAYS_SAID,

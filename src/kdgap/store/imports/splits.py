@@ -14,7 +14,7 @@ from typing import Any
 
 from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
-from kdgap.spec.study import Slot
+from kdgap.spec.slot import Slot
 from kdgap.store.imports.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
 from kdgap.store.imports.findings import finding
 from kdgap.store.imports.recipe import recipe_of
