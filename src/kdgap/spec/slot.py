@@ -1,0 +1,58 @@
+"""What a run is for, as plans, imports and claims name it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a run is for: its role, and the names that pairs and claims use.
+
+    Attributes:
+        candidate: of a selection, the hyper-parameters that are tried, in words.
+        ablation, arm: of an ablation, its name, and `base` or `changed`.
+    """
+
+    role: str
+    teacher: str | None
+    student: str
+    method: str
+    candidate: str = ""
+    ablation: str = ""
+    arm: str = ""
+
+    @property
+    def variant(self) -> str:
+        """What tells it from others of its role, pair and method, to be shown."""
+        return f"{self.ablation}: {self.arm}" if self.ablation else self.candidate
+
+    @property
+    def text(self) -> str:
+        """A readable name, such as `r50 → r18 logit`."""
+        pair = f"{self.teacher} → {self.student}" if self.teacher else self.student
+        method = "" if self.method == "none" else f" {self.method}"
+        return pair + method + (f" ({self.variant})" if self.variant else "")
+
+    @property
+    def whole(self) -> "Slot":
+        """The role of a pair and method, whichever candidate or arm."""
+        return Slot(self.role, self.teacher, self.student, self.method)
+
+    def written(self) -> dict[str, Any]:
+        """Return it as plans and imports hold it."""
+        further = ("candidate", "ablation", "arm")
+        said = {name: getattr(self, name) for name in further if getattr(self, name)}
+        named = ("role", "teacher", "student", "method")
+        return {**{name: getattr(self, name) for name in named}, **said}
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any]) -> "Slot":
+        """Return what a plan or an import holds; those of before have one `variant`."""
+        known = {key: value for key, value in entry.items() if key != "variant"}
+        variant = entry.get("variant", "")
+        if variant and entry["role"] == "ablation":
+            known["ablation"], _, known["arm"] = variant.rpartition(": ")
+        elif variant:
+            known["candidate"] = variant
+        return cls(**known)
