@@ -15,6 +15,9 @@ from kdgap.stats.contrast import Estimate, mean_and_std, varying_std
 FEW = 4
 """Seeds of an arm up to which Welch's degrees of freedom may be too many; see `statistics.md`."""
 
+BySeed = dict[int, float]
+"""Accuracy in percent by seed."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -86,41 +89,16 @@ class Comparison:
 
 def compare(terms: Sequence[Weighted], evidence: Evidence, view: View) -> Comparison:
     """Compute a weighted sum of arms; what is missing or odd becomes a flag."""
-    values, flags = _values(terms, evidence, view)
-    weights = [term.weight for term in terms]
-    paired = view.test == "paired"
-    if paired:
-        common = set.intersection(*(set(arm) for arm in values)) if values else set()
-        if any(len(arm) > len(common) for arm in values):
-            text = "seeds that not every arm has are left out"
-            text += "" if common or not all(values) else ", and none is left"
-            flags.append(Notice("unpaired-seeds", text))
-        values = [{seed: arm[seed] for seed in sorted(common)} for arm in values]
-    elif len({tuple(arm) for arm in values if arm}) > 1:
-        listed = " against ".join(_seeds(arm) for arm in values)
-        flags.append(Notice("unequal-seeds", f"the arms have different seeds: {listed}"))
-    arms = [list(arm.values()) for arm in values]
-    if not paired:
-        flags = [*_shared_runs(terms), *flags]
-    whole = bool(arms) and all(arms) and not any(flag.code == "shared-runs" for flag in flags)
-    estimate = None
-    if whole:
-        estimate = (contrast.paired if paired else contrast.welch)(arms, weights)
-        if estimate is None:
-            few = min(len(arm) for arm in arms) < 2
-            text = "an arm has one seed" if few else "nothing varies over the seeds"
-            flags.append(Notice("one-seed" if few else "no-variance", f"{text}: no interval"))
-    if estimate is not None and not paired and _rests_on_few(arms, weights):
-        text = (
-            f"an arm of {FEW} seeds or fewer carries most of the error: its interval holds less"
-            " often than it says, and p-values that many comparisons were corrected for are too"
-            " small"
-        )
-        flags.append(Notice("few-seeds", text))
+    paired, guess = view.test == "paired", evidence.statistics.expected_std_pp
+    values, lacking = _values(terms, evidence, view)
+    shared = [] if paired else _shared_runs(terms)
+    values, unlike = _common_seeds(values) if paired else (values, _unequal_seeds(values))
+    arms, weights = [list(arm.values()) for arm in values], [term.weight for term in terms]
+    whole = bool(arms) and all(arms) and not shared
+    estimate, of_estimate = _estimate(arms, weights, paired=paired) if whole else (None, [])
     p, exact = (
         _permutation(arms, weights, paired=paired) if whole and view.permute else (None, False)
     )
-    guess = evidence.statistics.expected_std_pp
     spread, guessed = (
         _paired_spread(estimate, weights, guess) if paired else _spread(arms, weights, guess)
     )
@@ -134,13 +112,49 @@ def compare(terms: Sequence[Weighted], evidence: Evidence, view: View) -> Compar
         spread=spread,
         guessed=guessed,
         paired=paired,
-        flags=tuple(flags),
+        flags=(*shared, *lacking, *unlike, *of_estimate),
     )
+
+
+def _common_seeds(values: list[BySeed]) -> tuple[list[BySeed], list[Notice]]:
+    """Return the values of seeds that every arm has, and a flag where some have more."""
+    common = set.intersection(*(set(arm) for arm in values)) if values else set()
+    flags = []
+    if any(len(arm) > len(common) for arm in values):
+        text = "seeds that not every arm has are left out"
+        text += "" if common or not all(values) else ", and none is left"
+        flags.append(Notice("unpaired-seeds", text))
+    return [{seed: arm[seed] for seed in sorted(common)} for arm in values], flags
+
+
+def _unequal_seeds(values: list[BySeed]) -> list[Notice]:
+    if len({tuple(arm) for arm in values if arm}) < 2:
+        return []
+    listed = " against ".join(_seeds(arm) for arm in values)
+    return [Notice("unequal-seeds", f"the arms have different seeds: {listed}")]
+
+
+def _estimate(
+    arms: list[list[float]], weights: list[float], *, paired: bool
+) -> tuple[Estimate | None, list[Notice]]:
+    """Return the sum with its standard error, and what is to be known of its interval."""
+    made = (contrast.paired if paired else contrast.welch)(arms, weights)
+    if made is None:
+        if min(len(arm) for arm in arms) < 2:
+            return None, [Notice("one-seed", "an arm has one seed: no interval")]
+        return None, [Notice("no-variance", "nothing varies over the seeds: no interval")]
+    if paired or not _rests_on_few(arms, weights):
+        return made, []
+    text = (
+        f"an arm of {FEW} seeds or fewer carries most of the error: its interval holds less often"
+        " than it says, and p-values that many comparisons were corrected for are too small"
+    )
+    return made, [Notice("few-seeds", text)]
 
 
 def _values(
     terms: Sequence[Weighted], evidence: Evidence, view: View
-) -> tuple[list[dict[int, float]], list[Notice]]:
+) -> tuple[list[BySeed], list[Notice]]:
     """Return accuracy in percent by seed of each arm, and a flag for each that lacks some.
 
     Those that lack all come first: they are why nothing can be said.
@@ -149,7 +163,7 @@ def _values(
     if view.drop_shared:
         for term in terms:
             shared |= set(evidence.shared_seeds(term.arm)) if term.arm else set()
-    found: list[dict[int, float]] = []
+    found: list[BySeed] = []
     empty: list[Notice] = []
     some: list[Notice] = []
     for term in terms:
@@ -187,7 +201,7 @@ def _rests_on_few(arms: list[list[float]], weights: list[float]) -> bool:
     return any(len(arm) <= FEW and s > total / 2 for arm, s in zip(arms, shares, strict=True))
 
 
-def _seeds(arm: dict[int, float]) -> str:
+def _seeds(arm: BySeed) -> str:
     listed = ", ".join(map(str, list(arm)[:6])) + (", …" if len(arm) > 6 else "")
     return f"{{{listed}}}"
 

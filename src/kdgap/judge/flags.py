@@ -159,57 +159,70 @@ def sensitive(found: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
 
 def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Notice]:
     """Return what holds for the whole study or import."""
-    flags = list(evidence.notices)
-    said, judged = codes(flags), [arm for arm in arms if arm.slot.role == "final"]
+    judged = [arm for arm in arms if arm.slot.role == "final"]
+    unequal = [] if "unequal-tuning" in codes(evidence.notices) else _budget_flags(evidence, judged)
+    return [
+        *evidence.notices,
+        *unequal,
+        *(_import_flags(evidence, judged) if evidence.origin == "import" else []),
+        *_state_flags(evidence),
+        *_finding_flags(evidence),
+    ]
+
+
+def _budget_flags(evidence: Evidence, judged: Iterable[Arm]) -> list[Notice]:
+    """Return that methods were tuned over unlike numbers of configurations, a baseline over one."""
     tried: dict[str, set[int]] = {}
     for tuning in evidence.tunings:
         tried.setdefault(tuning.method, set()).add(len(tuning.candidates))
     for arm in judged:
         if tuning_of(arm, evidence) is None:
             tried.setdefault(arm.slot.method, set()).add(1)
-    # A baseline is one configuration, too.
-    if {count for counts in tried.values() for count in counts} - {
-        1
-    } and "unequal-tuning" not in said:
-        listed = ", ".join(
-            f"{evidence.label(name)} {'/'.join(map(str, sorted(n)))}"
-            for name, n in sorted(tried.items())
-        )
-        text = f"unequal tuning budgets, in configurations: {listed}; baselines 1"
-        flags.append(Notice("unequal-tuning", text))
+    if not {count for counts in tried.values() for count in counts} - {1}:
+        return []
+    listed = ", ".join(
+        f"{evidence.label(name)} {'/'.join(map(str, sorted(n)))}"
+        for name, n in sorted(tried.items())
+    )
+    text = f"unequal tuning budgets, in configurations: {listed}; baselines 1"
+    return [Notice("unequal-tuning", text)]
+
+
+def _import_flags(evidence: Evidence, judged: list[Arm]) -> list[Notice]:
+    """Return what a plan would say of the protocol."""
+    flags = []
     shared = sorted({seed for arm in judged for seed in evidence.shared_seeds(arm)})
-    if shared and evidence.origin == "import":
-        flags.append(
-            Notice(
-                "shared-selection-seed",
-                f"selection and finals share seed {', '.join(map(str, shared))}: final means"
-                " contain the runs that they were selected by",
-            )
+    if shared:
+        text = (
+            f"selection and finals share seed {', '.join(map(str, shared))}: final means contain"
+            " the runs that they were selected by"
         )
-    one = [arm for arm in judged if len({run.teacher for run in arm.runs if run.teacher}) < 2]
-    if one and evidence.origin == "import":
+        flags.append(Notice("shared-selection-seed", text))
+    if any(len({run.teacher for run in arm.runs if run.teacher}) < 2 for arm in judged):
         text = (
             "one teacher checkpoint a pair: conclusions hold for it, not for teachers of its kind"
         )
         flags.append(Notice("one-teacher", text))
+    return flags
+
+
+def _state_flags(evidence: Evidence) -> list[Notice]:
+    """Return where the runs come from, and which are in no mean."""
+    flags = []
     environments = {run.environment for run in evidence.runs} - {""}
     if len(environments) > 1:
-        flags.append(
-            Notice("mixed-environments", f"the runs come from {len(environments)} environments")
-        )
-    counts = Counter(run.state for run in evidence.runs if run.state in ("failed", "damaged"))
-    flags += [
-        Notice("failures", f"runs that are {state}, left out of every mean: {n}")
-        for state, n in counts.items()
-    ]
+        text = f"the runs come from {len(environments)} environments"
+        flags.append(Notice("mixed-environments", text))
+    states = Counter(run.state for run in evidence.runs)
+    for state in dict.fromkeys(run.state for run in evidence.runs):
+        if state in ("failed", "damaged"):
+            text = f"runs that are {state}, left out of every mean: {states[state]}"
+            flags.append(Notice("failures", text))
     if evidence.open_runs:
-        flags.append(
-            Notice("open", f"runs that are open until selection has ended: {evidence.open_runs}")
-        )
-    undone = sum(run.state in ("new", "running", "interrupted") for run in evidence.runs)
-    if undone:
+        text = f"runs that are open until selection has ended: {evidence.open_runs}"
+        flags.append(Notice("open", text))
+    if undone := sum(states[state] for state in ("new", "running", "interrupted")):
         flags.append(Notice("open", f"runs that are not finished yet: {undone}"))
-    flags += _finding_flags(evidence)
     return flags
 
 
