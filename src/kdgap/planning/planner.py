@@ -66,13 +66,13 @@ def plan_study(
             f"{where(())}: the study asks for {sum(counts.values()):,} runs ({parts});"
             f" the most is {MOST_RUNS:,}; shorten the grids or the seeds"
         )
-    return _Planner(study, where, dict(winners or {})).plan
+    return _Planner(study, where).make(dict(winners or {}))
 
 
 class _Planner:
     """Builds the plan in the order of work."""
 
-    def __init__(self, study: StudySpec, where: Where, winners: dict[SlotKey, Parameters]) -> None:
+    def __init__(self, study: StudySpec, where: Where) -> None:
         self._study, self._where = study, where
         self.plan = Plan(study, self._data())
         self._models = {name: self._model(name) for name in study.models}
@@ -82,28 +82,33 @@ class _Planner:
         )
         for method in study.methods:
             self._check_method(method)
-        candidates = {method: list(self._candidates(method)) for method in study.methods}
+        self._configurations = {method: list(self._candidates(method)) for method in study.methods}
         self._teachers = {
             name: self._teacher(name) for name in dict.fromkeys(p.teacher for p in study.pairs)
         }
+
+    def make(self, winners: dict[SlotKey, Parameters]) -> Plan:
+        """Return the plan, with what selection has chosen so far."""
+        study = self._study
+        seeds = (study.finals.seeds[0], study.teachers.teach[0])
         for index, pair in enumerate(study.pairs):
-            for method, configurations in candidates.items():
-                with placed(where(("pairs", index))):
-                    seeds = (study.finals.seeds[0], study.teachers.teach[0])
-                    key = (pair.teacher, pair.student, method)
+            for method, configurations in self._configurations.items():
+                key = (pair.teacher, pair.student, method)
+                with placed(self._where(("pairs", index))):
                     check_stages(self._distilled(key, configurations[0], *seeds))
-                self._choose((pair.teacher, pair.student, method), configurations, winners)
+                self._choose(key, configurations, winners)
         for student in dict.fromkeys(pair.student for pair in study.pairs):
             for seed in study.finals.seeds:
                 self._add(self._plain(student, seed), Slot("baseline", None, student, "none"))
         for pair in study.pairs:
-            for method in candidates:
+            for method in self._configurations:
                 self._finals((pair.teacher, pair.student, method))
         for name, ablation in study.ablations.items():
             self._ablate(name, ablation)
-        with placed(where(("data", "val_size"))):
+        with placed(self._where(("data", "val_size"))):
             for planned in self.plan.runs.values():
                 check_amounts(planned.run, self._shape())
+        return self.plan
 
     # What runs are made of
 
@@ -319,8 +324,7 @@ class _Planner:
                     raise BadInputError(f"{place}: ablation {name!r} changes nothing")
                 if not open_winner:  # a winner that is known just happens to have it
                     text = (
-                        f"ablation {name}: the winner has these values already; there is nothing to"
-                        " compare"
+                        f"ablation {name}: the winner has these values; there is nothing to compare"
                     )
                     self.plan.notices.append(Notice("nothing-changed", text, severity="info"))
                     return

@@ -234,39 +234,23 @@ class Worker:
         self._say(f"damaged: {planned.path}: {error}")
 
     def _train(self, plan: Plan, taken: list[tuple[PlannedRun, Lock]]) -> None:
-        first = taken[0][0]
-        self._live.write({"phase": "preparing", "runs": [planned.id for planned, _ in taken]})
-        owner = next((p for p, _ in taken if p.run.teacher is not None), None)
-        weights = None
-        if owner is not None:
-            weights = self._teacher(plan, owner)
-            if weights is None:
-                return
-        attempts: list[Attempt] = []
-        held: dict[int, tuple[PlannedRun, Lock]] = {}
+        """Train runs whose locks are held, as one cohort; each lock is given back at its end."""
+        group = [planned for planned, _ in taken]
+        self._live.write({"phase": "preparing", "runs": [planned.id for planned in group]})
+        owner = next((planned for planned in group if planned.run.teacher is not None), None)
+        weights = None if owner is None else self._teacher(plan, owner)
+        if owner is not None and weights is None:
+            return
         begun = time.monotonic()
+        held: dict[int, tuple[PlannedRun, Lock]] = {}
+        attempts: list[Attempt] = []
         for planned, lock in taken:
-            directory = self._directory.run(planned.path)
-            watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
-            try:
-                prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
-                for one in set(copied_images(prepared.parts)) - self._told:
-                    self._told.add(one)
-                    self._say(f"note: {one.text}")
-                if attempts and attempts[0].prepared.teacher and planned.run.teacher:
-                    prepared = replace(prepared, teacher=attempts[0].prepared.teacher)
-                attempt = Attempt(prepared, directory, [watcher], self._say)
-            except TeacherError:
-                raise  # it would teach nobody
-            except (BadInputError, RuntimeError, MemoryError) as error:
-                # The run does not fit the data, or there is no memory for one more member.
-                kind = "" if isinstance(error, BadInputError) else f"{type(error).__name__}: "
-                note_failure(directory, f"{kind}{error}")
-                self._say(f"failed: {planned.path}: {one_line(error)}")
+            attempt = self._attempt(planned, weights, attempts)
+            if attempt is None:
                 lock.release()
-                continue
-            attempts.append(attempt)
-            held[id(attempt)] = (planned, lock)
+            else:
+                attempts.append(attempt)
+                held[id(attempt)] = (planned, lock)
 
         def ended(attempt: Attempt) -> None:
             planned, lock = held[id(attempt)]
@@ -279,12 +263,41 @@ class Worker:
         resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
         train_attempts(attempts, pause=self._pause, open_test=lambda *_: None, ended=ended)
         failed = any(attempt.member.failure for attempt in attempts)
-        if not (resumed or failed or first.run.smoke):
-            group = [planned for planned, _ in taken]
-            costs = costs_of(_only(plan, group), self._inputs.dataset(first).shape)
-            flops = total_flops([group], costs)
-            seconds = time.monotonic() - begun
-            store_rate(self._inputs.device, torch.get_num_threads(), first.run, flops, seconds)
+        if not (resumed or failed or group[0].run.smoke):
+            self._keep_rate(plan, group, time.monotonic() - begun)
+
+    def _attempt(
+        self, planned: PlannedRun, weights: "TeacherWeights | None", beside: Sequence[Attempt]
+    ) -> Attempt | None:
+        """Return a run ready to train; None where it cannot be, which is noted as its failure.
+
+        The teacher in memory is that of the first of those `beside` it.
+        """
+        directory = self._directory.run(planned.path)
+        watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
+        try:
+            prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
+            for one in set(copied_images(prepared.parts)) - self._told:
+                self._told.add(one)
+                self._say(f"note: {one.text}")
+            if beside and beside[0].prepared.teacher and planned.run.teacher:
+                prepared = replace(prepared, teacher=beside[0].prepared.teacher)
+            return Attempt(prepared, directory, [watcher], self._say)
+        except TeacherError:
+            raise  # it would teach nobody
+        except (BadInputError, RuntimeError, MemoryError) as error:
+            # The run does not fit the data, or there is no memory for one more member.
+            kind = "" if isinstance(error, BadInputError) else f"{type(error).__name__}: "
+            note_failure(directory, f"{kind}{error}")
+            self._say(f"failed: {planned.path}: {one_line(error)}")
+            return None
+
+    def _keep_rate(self, plan: Plan, group: list[PlannedRun], seconds: float) -> None:
+        """Keep how fast this machine trained a cohort: estimates rest on it."""
+        costs = costs_of(_only(plan, group), self._inputs.dataset(group[0]).shape)
+        flops = total_flops([group], costs)
+        device, threads = self._inputs.device, torch.get_num_threads()
+        store_rate(device, threads, group[0].run, flops, seconds)
 
     def _teacher(self, plan: Plan, student: PlannedRun) -> "TeacherWeights | None":
         """Open a student's teacher; None if its record is damaged, which is then noted."""
