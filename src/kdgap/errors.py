@@ -5,7 +5,8 @@ stderr and exits with its code. Anything else is a defect of ours and keeps its 
 """
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 from kdgap.text import one_line as one_line
@@ -30,6 +31,23 @@ class BadInputError(KdgapError, ValueError):
     def __init__(self, text: str, key: str | None = None) -> None:
         super().__init__(text)
         self.key = key
+
+
+@contextmanager
+def placed(where: str | Callable[[str], str], key: str = "") -> Iterator[None]:
+    """Say in the text of a `BadInputError` where what is at fault was given.
+
+    Args:
+        where: file and line, or what returns them for a key.
+        key: a key to name in the text, where the error does not know a better one.
+    """
+    try:
+        yield
+    except BadInputError as error:
+        fault = error.key or key
+        place = where if isinstance(where, str) else where(fault)
+        named = f"{fault}: " if key else ""
+        raise type(error)(f"{place}: {named}{error}", fault or None) from None
 
 
 class ClaimError(BadInputError):

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 HIDDEN = re.compile(
@@ -39,6 +40,21 @@ def one_line(text: object, limit: int = 300) -> str:
     """Fold any text to one visible line of at most `limit` characters."""
     folded = visible(" ".join(str(text).split()), one_line=True)
     return folded if len(folded) <= limit else folded[: limit - 1] + "…"
+
+
+def value_text(value: object) -> str:
+    """Return a setting as people write it: 2.0 is 2."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Return settings in words, such as `alpha 0.5, temperature 4`."""
+    return ", ".join(f"{name} {value_text(value)}" for name, value in settings.items())
+
+
+def sized(name: object, width: object) -> str:
+    """Return a network's name with its width factor, where it has one: `resnet8x0.5`."""
+    return str(name) if width == 1 else f"{name}x{value_text(width)}"
 
 
 def shown(path: Path | str) -> str:

@@ -8,6 +8,7 @@ duplicate keys, anchors and aliases, tags, and deep nesting.
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -162,3 +163,27 @@ def _plain(text: str, where: str) -> object:
     if _FLOAT.fullmatch(text):
         return float(text)
     return text
+
+
+def parse_assignments(words: Iterable[str], *, nested: bool = False) -> dict[str, object]:
+    """Parse the words after `--set`, with the same rules for values as in a file.
+
+    Args:
+        words: each `key=value`.
+        nested: whether a key is a path, such as `recipe.epochs`; otherwise a hyphen in it is an
+            underscore.
+
+    Raises:
+        BadInputError: a word is no assignment, or a key is given twice.
+    """
+    parsed: dict[str, object] = {}
+    for text in words:
+        key, sign, value = text.partition("=")
+        key = key.strip() if nested else key.strip().replace("-", "_")
+        if not sign or not (all(key.split(".")) if nested else key):
+            form = "key.path=value" if nested else "key=value"
+            raise BadInputError(f"--set {one_line(text, 60)}: expected {form}")
+        if key in parsed:
+            raise BadInputError(f"--set {key}: given twice")
+        parsed[key] = scalar(value, f"--set {key}")
+    return parsed

@@ -10,7 +10,7 @@ import pytest
 
 from kdgap import yamlio
 from kdgap.spec import read_study
-from kdgap.spec.study_file import parse_overrides
+from kdgap.yamlio import parse_assignments
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "configs" / "studies" / "reference.yaml"
@@ -51,7 +51,7 @@ class Door:
 def overrides(words: list[str]) -> dict[str, object]:
     """The `--set` words of a `kdgap run`, checked by reading the study with them."""
     given = [value for flag, value in pairwise(words) if flag == "--set"]
-    changes = parse_overrides(given)
+    changes = parse_assignments(given, nested=True)
     read_study(yamlio.load(REFERENCE), changes)
     return changes
 

@@ -15,9 +15,10 @@ from kdgap.methods import hyperparameter_names
 from kdgap.models.build import build_model
 from kdgap.running.config import resolve
 from kdgap.spec import ModelSpec, RunSpec, read_flat, run_id
-from kdgap.spec.flat import FlatConfig, parse_assignments
+from kdgap.spec.flat import FlatConfig
 from kdgap.store.card import Card
 from kdgap.store.weights import copy_state, weight_hash, write_weights
+from kdgap.yamlio import parse_assignments
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -12,7 +12,7 @@ from kdgap import yamlio
 from kdgap.errors import BadInputError
 from kdgap.spec import StudySpec, read_claims, read_study
 from kdgap.spec.study import Claim, preregistered
-from kdgap.spec.study_file import parse_overrides
+from kdgap.yamlio import parse_assignments
 
 STUDIES = Path(__file__).resolve().parents[2] / "configs" / "studies"
 
@@ -403,7 +403,7 @@ def test_a_bad_value_of_the_file_is_not_blamed_on_an_override_beside_it() -> Non
 
 def test_override_words_are_read_with_the_rules_of_a_file() -> None:
     words = ["finals.seeds=[0, 1]", " recipe.lr = 1e-3", "name=a=b", "selection=null", "data.root="]
-    assert parse_overrides(words) == {
+    assert parse_assignments(words, nested=True) == {
         "finals.seeds": [0, 1],
         "recipe.lr": 0.001,
         "name": "a=b",
@@ -429,7 +429,7 @@ def test_override_words_are_read_with_the_rules_of_a_file() -> None:
 )
 def test_a_bad_override_word_is_refused(words: list[str], expected: str) -> None:
     with pytest.raises(BadInputError) as caught:
-        parse_overrides(words)
+        parse_assignments(words, nested=True)
     assert str(caught.value).startswith(expected)
     assert len(str(caught.value)) < 150
 

@@ -107,6 +107,7 @@ def _print(
 
 def _print_models(data: dict[str, Any]) -> None:
     from kdgap.cli.printing import print_table
+    from kdgap.text import sized
 
     rows = []
     for name, model in data["models"].items():
@@ -114,7 +115,7 @@ def _print_models(data: dict[str, Any]) -> None:
         rows.append(
             [
                 name,
-                model["name"] + ("" if model["width"] == 1 else f" x{model['width']:g}"),
+                sized(model["name"], model["width"]),
                 f"{model['parameters']:,}" if known else None,
                 f"{model['flops'] / 1e6:,.2f}" if known else None,
             ]

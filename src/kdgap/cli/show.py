@@ -99,8 +99,9 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
 
 def _what(row: dict[str, Any]) -> str:
     from kdgap.methods import METHODS
+    from kdgap.text import sized
 
-    model = row["model"] + (f" x{row['width']:g}" if row["width"] != 1 else "")
+    model = sized(row["model"], row["width"])
     method = METHODS[row["kd_type"]].label if row["kd_type"] in METHODS else row["kd_type"]
     method = "baseline" if row["kd_type"] == "none" else method
     return f"{model}, {method}" + (f" from {row['teacher']}" if row["teacher"] else "")

@@ -53,9 +53,9 @@ def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object
     from kdgap import yamlio
     from kdgap.planning.early import check_study
     from kdgap.spec import read_study
-    from kdgap.spec.study_file import parse_overrides
+    from kdgap.yamlio import parse_assignments
 
-    overrides = parse_overrides(assignments or [])
+    overrides = parse_assignments(assignments or [], nested=True)
     if study.is_file():  # what comes through a pipe can be read once
         spec, where = read_study(yamlio.load(study), overrides)
         check_study(spec, where)

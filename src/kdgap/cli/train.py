@@ -38,7 +38,7 @@ def train(
     """Train a teacher, a baseline or a student, evaluate it, and keep a verified record."""
     document = yamlio.load(config)
     # pydantic, and torch within `train_flat`, take time to import; --help should not.
-    from kdgap.spec.flat import parse_assignments
+    from kdgap.yamlio import parse_assignments
 
     overrides = parse_assignments(assignments or [])
     if seed is not None:

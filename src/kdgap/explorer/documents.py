@@ -29,6 +29,7 @@ from kdgap.spec.slot import Slot
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
 from kdgap.store.study import StudyDirectory
+from kdgap.text import settings_text
 
 CURVES = (
     *("val_acc", "train_acc", "val_loss", "loss_total", "loss_ce", "loss_kd"),
@@ -158,10 +159,6 @@ def runs_document(snapshot: Snapshot) -> dict[str, Any]:
 def _row(run: Run, primary: str) -> list[Any]:
     slot = run.slots[0] if run.slots else Slot("single", None, "", "")
     test = run.test if run.state == "done" else {}
-    parameters = ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in run.parameters.items()
-    )
     return [
         run.id,
         " ".join(dict.fromkeys(one.role for one in run.slots)),
@@ -169,7 +166,7 @@ def _row(run: Run, primary: str) -> list[Any]:
         slot.student,
         slot.method,
         slot.variant,
-        parameters,
+        settings_text(run.parameters),
         run.seed,
         run.state,
         run.validation.get("best"),

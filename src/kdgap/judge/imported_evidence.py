@@ -12,6 +12,7 @@ from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.findings import read_findings
 from kdgap.store.imports.recipe import order_of, recipe_of
 from kdgap.store.notices import SMOKE, TEST_CHOSEN, chosen_on, of_runs, recorded
+from kdgap.text import value_text
 
 
 def imported_evidence(directory: ImportedDirectory) -> Evidence:
@@ -148,16 +149,11 @@ def _changes(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
     for name, sides in arms.items():
         before, after = sides.get("base", {}), sides.get("changed", {})
         found[name] = ", ".join(
-            f"{key} {_shown(before[key])} becomes {_shown(after[key])}"
+            f"{key} {value_text(before[key])} becomes {value_text(after[key])}"
             for key in before
             if key in after and before[key] != after[key]
         )
     return found
-
-
-def _shown(value: Any) -> str:
-    """Return a setting in words; whole numbers are floats there and look like whole numbers."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _notices(

@@ -1,12 +1,11 @@
 """Runs with something changed: what an ablation does, and what does not apply to a run."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from kdgap.data import Shape, smaller_val_size
-from kdgap.errors import BadInputError, nearest
+from kdgap.errors import BadInputError, nearest, placed
 from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
 from kdgap.planning.cost import images
@@ -20,15 +19,6 @@ CHANGEABLE = {
     "model": tuple(ModelSpec.model_fields),
     "recipe": tuple(RecipeSpec.model_fields),
 }
-
-
-@contextmanager
-def placed(place: str) -> Iterator[None]:
-    """Say in an error's text where the key at fault was given."""
-    try:
-        yield
-    except BadInputError as error:
-        raise type(error)(f"{place}: {error}", error.key) from None
 
 
 def changed_run(

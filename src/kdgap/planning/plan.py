@@ -12,6 +12,7 @@ from kdgap.notice import Notice
 from kdgap.spec import DataSpec, RunSpec, StudySpec
 from kdgap.spec.slot import Slot
 from kdgap.spec.validation import Scalar
+from kdgap.text import settings_text
 
 ROLES = ("teacher", "selection", "baseline", "final", "ablation")
 Parameters = dict[str, Scalar]
@@ -65,8 +66,7 @@ class Plan:
 def variant_text(parameters: Parameters, grid: Mapping[str, object]) -> str:
     """Return what distinguishes a candidate, such as `alpha 0.5, temperature 4`."""
     varied = [name for name, values in grid.items() if isinstance(values, list)]
-    shown = {name: parameters[name] for name in varied}
-    return ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shown.items())
+    return settings_text({name: parameters[name] for name in varied})
 
 
 def count_runs(study: StudySpec) -> dict[str, int]:

@@ -7,12 +7,12 @@ from itertools import product
 from pathlib import Path
 
 from kdgap.data import DATASETS, Shape
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, placed
 from kdgap.methods import METHODS, build_method
 from kdgap.models import MODELS
 from kdgap.models.build import check_model
 from kdgap.notice import Notice
-from kdgap.planning.changes import applicable, changed_run, check_amounts, placed
+from kdgap.planning.changes import applicable, changed_run, check_amounts
 from kdgap.planning.fit import check_stages
 from kdgap.planning.plan import (
     Choice,

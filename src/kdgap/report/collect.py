@@ -18,6 +18,7 @@ from kdgap.store.imports.gate import OddFileError, read_finite
 from kdgap.store.imports.recipe import order_of
 from kdgap.store.imports.sources import members
 from kdgap.store.notices import chosen_on, recorded
+from kdgap.text import settings_text
 
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
 
@@ -52,7 +53,7 @@ class Group:
         key, model = self.key, model_text(self.key)
         pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
         settings = hyperparameters(key)
-        shown = ", ".join(f"{name} {_shown(value)}" for name, value in settings.items())
+        shown = settings_text(settings)
         method = "baseline" if key["kd_type"] == "none" else str(key["kd_type"])
         marks = [f"{key['stem']} stem"] if key.get("stem", "cifar") != "cifar" else []
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
@@ -62,10 +63,6 @@ class Group:
         marks += ["epochs chosen on test"] if chosen_on(notices) == "test" else []
         marks += sorted(shorts(notices))
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
-
-
-def _shown(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def collect(folder: Path) -> tuple[list[Group], list[str]]:

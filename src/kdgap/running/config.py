@@ -4,14 +4,13 @@ Everything that can be wrong with the request itself, the teacher's weights incl
 here: before any data is touched and before anything is written.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kdgap.data import DATASETS
 from kdgap.engine.device import native_bf16, pick_device
-from kdgap.errors import BadInputError, TeacherError
+from kdgap.errors import BadInputError, TeacherError, placed
 from kdgap.methods import METHODS, build_method
 from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
@@ -51,7 +50,7 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         TeacherError: the teacher's weights are missing, unreadable or of another architecture.
     """
     for registry, key in ((DATASETS, "data"), (MODELS, "model"), (METHODS, "kd_type")):
-        with _place(places, key):
+        with placed(places, key):
             registry[getattr(config, key)]  # unknown names are refused with the nearest one
     data = _data(config, places)
     model = build(
@@ -60,11 +59,11 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         places,
         ModelSpec.model_fields,
     )
-    with _place(places, "model"):
+    with placed(places, "model"):
         check_model(model)
     method, dropped = _method(config, places)
     recipe = _recipe(config, places, dropped)
-    with _place(places, "device"):
+    with placed(places, "device"):
         device = pick_device(config.device)
     precision: Precision = "fp32"
     if config.precision == "bf16" or (config.precision == "auto" and native_bf16(device)):
@@ -79,7 +78,7 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
     }
     teacher, weights = None, None
     if METHODS[method.name].needs_teacher:
-        with _place(places, "teacher_weights"):
+        with placed(places, "teacher_weights"):
             teacher, weights = _teacher(config)
     else:
         given = {"teacher": config.teacher, "teacher_weights": config.teacher_weights}
@@ -95,7 +94,7 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
     )
     place |= {"dropped": dropped, "output_dir": _output_dir(config, run)}
     run = run.model_copy(update={"place": build(Placement, place, places, Placement.model_fields)})
-    with _place(places, "teacher"):
+    with placed(places, "teacher"):
         check_stages(run)
     return run, weights
 
@@ -130,16 +129,6 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
     method = build_method(config.kd_type, values, places)
     parameters = {field: getattr(method, field) for field in own.values()}
     return MethodSpec(name=config.kd_type, parameters=parameters), dropped
-
-
-@contextmanager
-def _place(places: Places, key: str) -> Iterator[None]:
-    """Say in an error's text which key was at fault and where it was given."""
-    try:
-        yield
-    except BadInputError as error:
-        key = error.key or key
-        raise type(error)(f"{places(key)}: {key}: {error}", key) from None
 
 
 def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> RecipeSpec:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import nearest, one_line
 from kdgap.spec.study import StudySpec
-from kdgap.spec.validation import problems
+from kdgap.spec.validation import got, message_of, problems
 from kdgap.yamlio import Key
 
 Where = Callable[[Key], str]
@@ -68,13 +68,11 @@ def complaints(
         if item["type"] == "extra_forbidden":
             yield f"{place}: unknown key {key!r}{nearest(str(path[-1]), _known_keys(path, root))}"
             continue
-        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        given = item.get("input")
+        message = message_of(item)
         if item["loc"][-1:] == ("[key]",) or item["type"] == "string_pattern_mismatch":
             message = "a name is 1 to 60 letters, digits, dots, dashes or underscores"
         elif len(path) < len(item["loc"]):
             message = "expected true or false, a finite number or a text"
             if path[0] == "methods":
                 message += ", or a list of them"
-        got = "" if isinstance(given, dict | BaseModel) else f", got {one_line(repr(given), 60)}"
-        yield f"{place}: {key}: {message}{got}" if key else f"{place}: {message}"
+        yield f"{place}: {key}: {message}{got(item)}" if key else f"{place}: {message}"

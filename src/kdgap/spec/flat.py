@@ -14,7 +14,7 @@ from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.paths import user_path
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
-from kdgap.yamlio import Document, scalar
+from kdgap.yamlio import Document
 
 
 class FlatConfig(Strict):
@@ -116,17 +116,3 @@ def read_flat(
 
 
 _PATHS = ("teacher_weights", "data_root", "output_dir")
-
-
-def parse_assignments(assignments: Collection[str]) -> dict[str, object]:
-    """Parse `--set key=value` words, with the same rules for values as in a file."""
-    parsed: dict[str, object] = {}
-    for text in assignments:
-        key, sign, value = text.partition("=")
-        key = key.strip().replace("-", "_")
-        if not sign or not key:
-            raise BadInputError(f"--set {one_line(text, 60)}: expected key=value")
-        if key in parsed:
-            raise BadInputError(f"--set {key}: given twice")
-        parsed[key] = scalar(value, f"--set {key}")
-    return parsed

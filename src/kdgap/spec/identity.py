@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.text import sized
 
 
 def identity(spec: BaseModel) -> dict[str, Any]:
@@ -77,8 +78,7 @@ def slot_name(run: RunSpec) -> str:
 
 
 def _model_name(model: ModelSpec) -> str:
-    width = "" if model.width == 1 else f"x{model.width:g}"
-    return f"{model.name}{width}" + ("" if model.stem == "cifar" else f"-{model.stem}")
+    return sized(model.name, model.width) + ("" if model.stem == "cifar" else f"-{model.stem}")
 
 
 def cell_id(run: RunSpec, teacher: RunSpec | None) -> str:

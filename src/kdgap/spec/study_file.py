@@ -2,16 +2,16 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.errors import BadInputError, nearest
 from kdgap.paths import user_path
 from kdgap.spec.complaints import Where, complaints
 from kdgap.spec.study import Ablation, Claim, ClaimsFile, StudySpec, Term
-from kdgap.yamlio import Document, Key, scalar
+from kdgap.yamlio import Document, Key
 
 _ABLATION_ALONE = "an ablation stands alone, with measure: accuracy"
 
@@ -87,20 +87,6 @@ def read_claims(document: Document) -> ClaimsFile:
                 raise BadInputError(f"{place}: {_ABLATION_ALONE}")
         _check_sum(claim, document.where(("claims", index)))
     return claims
-
-
-def parse_overrides(assignments: Iterable[str]) -> dict[str, object]:
-    """Parse `--set key.path=value` words, with the same rules for values as in a file."""
-    parsed: dict[str, object] = {}
-    for text in assignments:
-        key, sign, value = text.partition("=")
-        key = key.strip()
-        if not sign or not all(key.split(".")):
-            raise BadInputError(f"--set {one_line(text, 60)}: expected key.path=value")
-        if key in parsed:
-            raise BadInputError(f"--set {key}: given twice")
-        parsed[key] = scalar(value, f"--set {key}")
-    return parsed
 
 
 def _copied(value: Any) -> Any:

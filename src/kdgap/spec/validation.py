@@ -55,6 +55,17 @@ def problems(error: ValidationError) -> list[Any]:
     return [item for item in found if item["type"] != "default_factory_not_called"]
 
 
+def message_of(item: Mapping[str, Any]) -> str:
+    """Return what pydantic says is wrong, without the words that it begins every message with."""
+    return str(item["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+
+
+def got(item: Mapping[str, Any]) -> str:
+    """Return what was given, as the end of a message; nothing of a whole group of keys."""
+    given = item.get("input")
+    return "" if isinstance(given, dict | BaseModel) else f", got {one_line(repr(given), 60)}"
+
+
 def _complaints(
     error: ValidationError,
     where: Callable[[str], str],
@@ -68,11 +79,9 @@ def _complaints(
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             yield f"{place}: unknown key {one_line(key, 80)!r}{nearest(key, known)}"
             continue
-        given = item.get("input")
-        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        hint = ""
+        given, hint = item.get("input"), ""
         if item["type"] == "literal_error" and isinstance(given, str):
             choices = str(item.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
             hint = nearest(given, [c.strip(" '") for c in choices.split(",")])
-        got = "" if isinstance(given, dict) else f", got {one_line(repr(given), 60)}"
-        yield f"{place}: {key}: {message}{got}{hint}" if key else f"{place}: {message}"
+        message = message_of(item)
+        yield f"{place}: {key}: {message}{got(item)}{hint}" if key else f"{place}: {message}"

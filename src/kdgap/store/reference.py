@@ -20,6 +20,7 @@ from kdgap.staging import Staging
 from kdgap.store.instead import FIDELITY
 from kdgap.store.record import BEST, MANIFEST, RESULTS, Record
 from kdgap.store.study import StudyDirectory
+from kdgap.text import sized
 
 TOP = ("select", "final", "bug_ablation", "stem_ablation", "teachers", "ablation")
 
@@ -132,9 +133,7 @@ def fidelity_of(record: Record) -> dict[str, Any]:
 
 def _place(study: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any]) -> Path:
     def model(name: str) -> str:
-        about = study["models"][name]
-        width = "" if about["width"] == 1 else f"x{about['width']:g}"
-        return f"{about['name']}{width}"
+        return sized(study["models"][name]["name"], study["models"][name]["width"])
 
     seed = f"seed{planned['seed']}"
     student, method = model(slot["student"]), slot["method"]

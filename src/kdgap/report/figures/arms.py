@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from kdgap.judge.analysis import Ablation, Analysis, Gain, Level
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.report.figures.style import DASHES, INK, Look, looks, shorten
-from kdgap.report.tables.cells import configuration, slot_of
+from kdgap.report.tables.cells import slot_of
 from kdgap.stats.proportion import mean_interval
+from kdgap.text import settings_text
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def drawn_arms(
         if len(teachers) > 1:
             label += f" from {gain.teacher}"
         if alike[gain.teacher, gain.method] > 1:
-            label += f" ({configuration(gain.parameters)})"
+            label += f" ({settings_text(gain.parameters)})"
         dash = DASHES[teachers.index(gain.teacher) % len(DASHES)]
         found.append(_drawn(by_id, gain.runs, gain, (label, own, dash), gain.teacher,
                             evidence))  # fmt: skip

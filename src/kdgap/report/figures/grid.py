@@ -18,7 +18,8 @@ from kdgap.report.figures.style import (
     styled,
     title,
 )
-from kdgap.report.tables.cells import configuration, pair
+from kdgap.report.tables.cells import pair
+from kdgap.text import settings_text
 
 MOST_RANKED = 24
 # A scale of its own: the colours of methods mean methods everywhere.
@@ -134,7 +135,7 @@ def _ranked(tuning: Tuning, varied: list[str]) -> Figure:
     for y, one in enumerate(tried):
         chosen, score = one.parameters == tuning.winner, one.score
         shown = {name: one.parameters.get(name) for name in varied or one.parameters}
-        names.append(shorten(configuration(shown), 22))
+        names.append(shorten(settings_text(shown), 22))
         if score is None:
             axes.annotate("failed", (low, y), (4, 0), textcoords="offset points", va="center",
                           fontsize=8)  # fmt: skip

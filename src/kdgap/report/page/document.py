@@ -38,6 +38,7 @@ from kdgap.report.page.runs import (
 from kdgap.report.tables import cells
 from kdgap.report.tables.measured import difference
 from kdgap.store.imports.findings import FINDINGS
+from kdgap.text import settings_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARKS = {
@@ -152,7 +153,7 @@ def _environment() -> Environment:
     )
     made.filters |= {
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
-        "configuration": cells.configuration,
+        "configuration": settings_text,
         "counted": _counted,
         "interval": interval,
         "largest_difference": _largest,

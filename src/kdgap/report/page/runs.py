@@ -13,9 +13,9 @@ from markupsafe import Markup, escape
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.notice import FileNotice
-from kdgap.report.tables.cells import configuration
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.findings import EACH_PATH
+from kdgap.text import settings_text
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
 _KINDS = {"teacher": "the teachers", "baseline": "the baselines", "selection": "selection"}
@@ -87,7 +87,7 @@ def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
     parts = []
     # Roles in their usual order; within a role, slots in the order of the study.
     for (_, words, cell), runs in sorted(groups.items(), key=lambda group: group[0][0]):
-        about = configuration(runs[0].parameters) if cell else ""
+        about = settings_text(runs[0].parameters) if cell else ""
         head = escape(words + (f" · {about}" if about else ""))
         done = sum(run.state == "done" for run in runs)
         count = f"{done} of {len(runs)}" if done < len(runs) else f"{done}"
@@ -162,7 +162,7 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
         said = "; ".join(one.text for one in run.notices)
         notes += f"<br><small>note: {escape(said)}</small>"
     if show:
-        notes += f"<br><small>{escape(configuration(run.parameters))}</small>"
+        notes += f"<br><small>{escape(settings_text(run.parameters))}</small>"
     return (
         f'<tr id="{anchors[run.id]}"><th scope="row" class="n">{run.seed}</th>'
         f'<td class="n">{"–" if run.epochs is None else escape(run.epochs)}</td>'

@@ -70,15 +70,6 @@ def slot_of(entry: OfPair) -> tuple[str | None, str, str]:
     return entry.teacher, entry.student, entry.method
 
 
-def configuration(parameters: Mapping[str, Any]) -> str:
-    """Return hyper-parameters in words."""
-    shown = (
-        f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}"
-        for key, value in parameters.items()
-    )
-    return ", ".join(shown)
-
-
 def level_text(mean: float | None, std: float | None) -> str | None:
     """Return the mean of an arm with its standard deviation; None where there is no mean."""
     return None if mean is None else mean_and_std(mean, std)

@@ -17,6 +17,7 @@ from kdgap.judge.words import counted, level, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import STAR, Table, Value
+from kdgap.text import settings_text
 
 _OWN = ("estimate_pp", "p_claim", "p_claim_holm", "seeds_needed_claim")
 _LEVELS = (
@@ -37,7 +38,7 @@ def gains(analysis: Analysis) -> Table:
     several = len({cells.slot_of(gain) for gain in entries}) < len(entries)
 
     def line(gain: Gain) -> Line:
-        configuration = cells.configuration(gain.parameters)
+        configuration = settings_text(gain.parameters)
         star = cells.star(gain.p_holm, settings)
         shown = [
             cells.pair(gain),

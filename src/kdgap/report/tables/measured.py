@@ -16,6 +16,7 @@ from kdgap.judge.words import level, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import Table, Value
+from kdgap.text import settings_text
 
 
 def levels(analysis: Analysis) -> Table:
@@ -143,7 +144,7 @@ def selection(analysis: Analysis) -> Table:
         shown = [
             cells.pair(tuning),
             tuning.label,
-            cells.configuration(parameters),
+            settings_text(parameters),
             _two_digits(cells.percent(score)),
             "yes" if chosen else "",
             seeds,
@@ -151,7 +152,7 @@ def selection(analysis: Analysis) -> Table:
         ]
         values = {
             **cells.fields(tuning, ("teacher", "student", "method")),
-            "parameters": cells.configuration(parameters),
+            "parameters": settings_text(parameters),
             **_parameters(parameters),
             "metric": tuning.metric,
             "score": score,
@@ -202,7 +203,7 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
         roles or None,
         pair,
         None if slot is None else evidence.label(slot.method),
-        cells.configuration(run.parameters),
+        settings_text(run.parameters),
         str(run.seed),
         None if run.epochs is None else str(run.epochs),
         _two_digits(cells.percent(run.validation.get("best"))),

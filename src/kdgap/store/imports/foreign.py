@@ -35,6 +35,7 @@ from kdgap.store.imports.percent import from_percent
 from kdgap.store.imports.recipe import DIGESTS, OF_ALL
 from kdgap.store.imports.sources import members
 from kdgap.store.instead import own
+from kdgap.text import sized
 
 _FIELDS = {name: flat_fields(cls) for name, cls in METHODS.items()}
 """Method → flat key of each of its hyper-parameters → field."""
@@ -332,7 +333,4 @@ def same_history(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> b
 
 def model_text(settings: dict[str, Any]) -> str:
     """Return a network's name with its width factor."""
-    width = settings.get("width", 1)
-    if not isinstance(width, int | float):
-        return f"{settings['model']}x{width}"
-    return str(settings["model"]) + ("" if width == 1 else f"x{width:g}")
+    return sized(settings["model"], settings.get("width", 1))
