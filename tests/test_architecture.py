@@ -228,7 +228,7 @@ def _reaches_for_files(path: Path) -> list[str]:
     return found
 
 
-def test_files_are_touched_through_the_door_alone() -> None:
+def test_files_are_touched_in_one_place_alone() -> None:
     beside = [
         call
         for name, path in modules().items()
@@ -238,7 +238,7 @@ def test_files_are_touched_through_the_door_alone() -> None:
     assert beside == []
 
 
-def test_all_that_is_printed_passes_one_door() -> None:
+def test_all_that_is_printed_goes_one_way() -> None:
     """No module prints by itself: `kdgap.cli.printing` and `kdgap.terminal` neutralise all text."""
     doors = {"kdgap.terminal", "kdgap.cli.printing"}
     forbidden = re.compile(

@@ -1,4 +1,4 @@
-# Where every door keeps things (sourced, not run), relative to the repository, which it enters.
+# Where every command of the reference keeps things (sourced, not run), relative to the repository, which it enters.
 #   RUNS=runs CHECKPOINTS=checkpoints BEST=best_configs.json PYTHON=python
 # A smoke run (LIMIT is set) keeps to RUNS=runs-smoke, its teachers and best configurations in there,
 # so that no real result is overwritten. CHECKPOINTS=checkpoints gives it the real teachers.

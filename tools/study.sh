@@ -1,4 +1,4 @@
-# Shared by the study's doors (sourced, not run): the environment becomes options of `kdgap run`.
+# Shared by the study's commands (sourced, not run): the environment becomes options of `kdgap run`.
 #   EPOCHS=100 BS=128 LR=0.1 DEVICE=auto       as in the reference study
 #   SEEDS="0 1 2 3 4" SELECT_SEEDS="1000" STEM_SEEDS="0 1 2" DATA_ROOT=data WORKERS=1
 #   STUDY=configs/studies/reference.yaml; tools/places.sh has RUNS, CHECKPOINTS, BEST and PYTHON

@@ -1,7 +1,7 @@
-"""The door to the disk: every system call that reads, lists or changes files, one method each.
+"""The disk layer: every system call that reads, lists or changes files, one method each.
 
 The product calls the system through `current` and nothing else, so that a test can put another
-door in its place that counts the calls and lets any one of them fail, fall short or be the last
+one in its place that counts the calls and lets any one of them fail, fall short or be the last
 (`tests/faults/`). `kdgap.files` builds on it what the rest of the house uses.
 """
 
@@ -76,11 +76,11 @@ class Disk:
 
 
 current = Disk()
-"""The door in use."""
+"""The layer in use."""
 
 
 def call(operation: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
-    """Do an operation of the door, again if a signal interrupted it.
+    """Do an operation of the layer, again if a signal interrupted it.
 
     Python itself repeats reads and writes, but not the calls that change folders.
     """
@@ -132,7 +132,7 @@ def read_whole(path: Path) -> bytes:
 
 
 class Reader(io.RawIOBase):
-    """A file that is read through the door."""
+    """A file that is read through the layer."""
 
     _handle = -1  # where it could not be opened there is nothing to close
 

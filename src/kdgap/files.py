@@ -2,7 +2,7 @@
 
 A write goes to a temporary file in the same directory, is synced, renamed over the target, and the
 directory is synced. So a reader sees the old content or the new, never a torn file. Everything
-here goes through the door in `kdgap.disk`; no other module opens, lists, makes or removes files
+here goes through `kdgap.disk`; no other module opens, lists, makes or removes files
 (`tests/test_architecture.py`).
 """
 

@@ -1,4 +1,4 @@
-"""The door to the terminal: everything that is shown, on a terminal, in a pipe or in a log.
+"""The one way to the terminal: everything that is shown, on a terminal, in a pipe or in a log.
 
 The rule, for every command:
 
@@ -16,7 +16,7 @@ The rule, for every command:
    shown as escapes such as `\\x1b`. JSON escapes them as JSON does, so that it is the same value.
 
 Whoever prints does so through `kdgap.cli.printing` or `tell`; while `guarded` is in force, all that
-libraries print goes through this door as well.
+libraries print goes this way as well.
 """
 
 import codecs
@@ -174,7 +174,7 @@ class Guarded(io.TextIOBase):
 
 @contextmanager
 def guarded() -> Iterator[_Outlet]:
-    """Send everything that this process prints through the door; yield where answers leave."""
+    """Send everything that this process prints this way; yield where answers leave."""
     before = sys.stdout, sys.stderr
     install()
     try:
@@ -184,7 +184,7 @@ def guarded() -> Iterator[_Outlet]:
 
 
 def install() -> None:
-    """Send everything that this process prints from here on through the door."""
+    """Send everything that this process prints from here on this way."""
     if not isinstance(sys.stdout, Guarded):
         sys.stdout = cast("TextIO", Guarded(_Outlet(sys.stdout, patient=False)))
     if not isinstance(sys.stderr, Guarded):

@@ -82,13 +82,13 @@ def kdgap(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
 
 
 @pytest.fixture
-def train_door(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
+def train_script(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
     """`python tools/train.py WORDS...` in this process."""
     return lambda *words: _run(reference.train_app, "train.py", words)
 
 
 @pytest.fixture
-def eval_door(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
+def eval_script(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
     """`python tools/eval.py WORDS...` in this process."""
     return lambda *words: _run(reference.eval_app, "eval.py", words)
 

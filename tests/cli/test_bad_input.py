@@ -1,6 +1,6 @@
 """Bad input: exit code 2, one line on stderr, nothing written, and for a teacher no data touched.
 
-Everything that a configuration can get wrong is asked of both training doors.
+Everything that a configuration can get wrong is asked of both training scripts.
 """
 
 import re
@@ -31,11 +31,11 @@ DISTIL: dict[str, object] = {"kd_type": "logit", "teacher": "resnet8"}
 
 
 @pytest.fixture(params=["kdgap train", "tools/train.py"])
-def door(request: pytest.FixtureRequest, kdgap: Command, train_door: Command) -> Command:
-    """Train from a configuration file, through either door."""
+def script(request: pytest.FixtureRequest, kdgap: Command, train_script: Command) -> Command:
+    """Train from a configuration file, through either script."""
     if request.param == "kdgap train":
         return lambda path, *words: kdgap("train", path, *words)
-    return lambda path, *words: train_door("--config", path, *words)
+    return lambda path, *words: train_script("--config", path, *words)
 
 
 # Teacher weights, before any data is touched
@@ -74,11 +74,11 @@ def bad_teacher(request: pytest.FixtureRequest, teacher_weights: Path) -> tuple[
 
 @pytest.mark.usefixtures("no_data")
 def test_bad_teacher_weights_stop_the_run_before_any_data_is_touched(
-    door: Command, refused: Refused, config: Config, bad_teacher: tuple[Path, str]
+    script: Command, refused: Refused, config: Config, bad_teacher: tuple[Path, str]
 ) -> None:
     path, reason = bad_teacher
     keys = {key: value for key, value in DISTIL.items() if key != "teacher"}
-    error = refused(door, config(**keys, teacher_weights=str(path)))
+    error = refused(script, config(**keys, teacher_weights=str(path)))
     assert str(path) in error
     assert reason in error
 
@@ -96,10 +96,10 @@ def test_bad_teacher_weights_are_a_value_error_as_in_the_reference(
 
 @pytest.mark.usefixtures("no_data")
 def test_a_teacher_of_another_architecture_is_refused(
-    door: Command, refused: Refused, config: Config, teacher_weights: Path
+    script: Command, refused: Refused, config: Config, teacher_weights: Path
 ) -> None:
     path = config(kd_type="logit", teacher="resnet14", teacher_weights=str(teacher_weights))
-    error = refused(door, path)
+    error = refused(script, path)
     assert "wrong architecture" in error
     assert "resnet8" in error
     assert "resnet14" in error
@@ -107,46 +107,46 @@ def test_a_teacher_of_another_architecture_is_refused(
 
 @pytest.mark.usefixtures("no_data")
 def test_a_student_without_teacher_weights_is_refused(
-    door: Command, refused: Refused, config: Config
+    script: Command, refused: Refused, config: Config
 ) -> None:
-    assert "teacher_weights" in refused(door, config(**DISTIL))
+    assert "teacher_weights" in refused(script, config(**DISTIL))
 
 
 @pytest.mark.usefixtures("no_data")
 @pytest.mark.parametrize("name", ["teacher.pth", "teacher.pt", "teacher.safetensors"])
 def test_a_pickle_for_a_teacher_is_refused_with_the_way_out(
-    door: Command, refused: Refused, config: Config, workdir: Path, name: str
+    script: Command, refused: Refused, config: Config, workdir: Path, name: str
 ) -> None:
     torch.save({"model_state_dict": {"model.conv1.weight": torch.zeros(1)}}, workdir / name)
-    error = refused(door, config(**DISTIL, teacher_weights=name))
+    error = refused(script, config(**DISTIL, teacher_weights=name))
     assert f"kdgap convert {name}" in error
 
 
 @pytest.mark.usefixtures("no_data")
 def test_a_missing_teacher_points_to_its_unconverted_twin(
-    door: Command, refused: Refused, config: Config, workdir: Path
+    script: Command, refused: Refused, config: Config, workdir: Path
 ) -> None:
     (workdir / "teacher.pth").write_bytes(b"\x80")
-    error = refused(door, config(**DISTIL, teacher_weights="teacher.safetensors"))
+    error = refused(script, config(**DISTIL, teacher_weights="teacher.safetensors"))
     assert "kdgap convert teacher.pth" in error
 
 
 @pytest.mark.usefixtures("no_data")
 def test_an_unmeasured_teacher_is_refused(
-    door: Command, refused: Refused, config: Config, rewrite_card: Callable[..., Path]
+    script: Command, refused: Refused, config: Config, rewrite_card: Callable[..., Path]
 ) -> None:
     path = rewrite_card(accuracy=None, fingerprint=None, checkpoint="converted")
-    error = refused(door, config(**DISTIL, teacher_weights=str(path)))
+    error = refused(script, config(**DISTIL, teacher_weights=str(path)))
     assert "kdgap evaluate" in error
     assert "allow_unmeasured_teacher" in error
 
 
 def test_an_unmeasured_teacher_is_used_on_demand_and_flagged(
-    door: Command, config: Config, rewrite_card: Callable[..., Path], workdir: Path
+    script: Command, config: Config, rewrite_card: Callable[..., Path], workdir: Path
 ) -> None:
     path = rewrite_card(accuracy=None, fingerprint=None, checkpoint="converted")
     keys = {**DISTIL, "teacher_weights": str(path), "allow_unmeasured_teacher": True}
-    done = door(config(**keys, output_dir="run"))
+    done = script(config(**keys, output_dir="run"))
     assert done.returncode == 0, done.stderr
     assert "never measured" in done.stderr
     run: dict[str, Any] = yamlio.load(workdir / "run" / "run.json").value
@@ -165,7 +165,7 @@ def test_an_unmeasured_teacher_is_used_on_demand_and_flagged(
     ],
 )
 def test_a_teacher_of_other_data_is_refused(
-    door: Command,
+    script: Command,
     refused: Refused,
     config: Config,
     rewrite_card: Callable[..., Path],
@@ -173,18 +173,18 @@ def test_a_teacher_of_other_data_is_refused(
     reason: str,
 ) -> None:
     path = rewrite_card(**changes)
-    error = refused(door, config(**DISTIL, teacher_weights=str(path)))
+    error = refused(script, config(**DISTIL, teacher_weights=str(path)))
     assert str(path) in error
     assert reason in error
 
 
 def test_a_teacher_of_fewer_classes_is_refused(
-    door: Command, refused: Refused, config: Config, teacher_weights: Path
+    script: Command, refused: Refused, config: Config, teacher_weights: Path
 ) -> None:
     state, card = read_weights(teacher_weights)
     state = {name: t[:9].clone() if name.startswith("fc.") else t for name, t in state.items()}
     _write(teacher_weights, state, card.model_copy(update={"classes": card.classes[:9]}))
-    error = refused(door, config(**DISTIL, teacher_weights=str(teacher_weights)))
+    error = refused(script, config(**DISTIL, teacher_weights=str(teacher_weights)))
     assert "9 against 10" in error
 
 
@@ -193,14 +193,14 @@ def _write(path: Path, state: dict[str, torch.Tensor], card: Any) -> None:
 
 
 def test_a_card_with_another_accuracy_than_measured_is_refused(
-    door: Command, refused: Refused, config: Config, rewrite_card: Callable[..., Path]
+    script: Command, refused: Refused, config: Config, rewrite_card: Callable[..., Path]
 ) -> None:
     _, card = read_weights(rewrite_card())
     assert card.accuracy is not None
     one_image = 1 / card.accuracy.val_size
     better = card.accuracy.model_copy(update={"value": card.accuracy.value + one_image})
     path = rewrite_card(accuracy=better)
-    error = refused(door, config(**DISTIL, teacher_weights=str(path)))
+    error = refused(script, config(**DISTIL, teacher_weights=str(path)))
     assert f"{better.value:.2%}" in error
     assert f"{card.accuracy.value:.2%}" in error
 
@@ -222,7 +222,7 @@ def test_in_another_environment_half_a_point_is_allowed(
 
 
 def test_random_weights_with_a_good_teachers_card_are_refused(
-    door: Command, refused: Refused, config: Config, teacher_weights: Path
+    script: Command, refused: Refused, config: Config, teacher_weights: Path
 ) -> None:
     state, card = read_weights(teacher_weights)
     generator = torch.Generator().manual_seed(0)
@@ -231,7 +231,7 @@ def test_random_weights_with_a_good_teachers_card_are_refused(
         for name, t in state.items()
     }
     _write(teacher_weights, noise, card)
-    error = refused(door, config(**DISTIL, teacher_weights=str(teacher_weights)))
+    error = refused(script, config(**DISTIL, teacher_weights=str(teacher_weights)))
     assert "measured" in error
 
 
@@ -266,9 +266,9 @@ def test_random_weights_with_a_good_teachers_card_are_refused(
     ],
 )
 def test_a_bad_value_is_refused_with_file_line_and_key(
-    door: Command, refused: Refused, config: Config, key: str, value: object, says: str
+    script: Command, refused: Refused, config: Config, key: str, value: object, says: str
 ) -> None:
-    error = refused(door, config(**{key: value}))
+    error = refused(script, config(**{key: value}))
     assert re.search(rf"config\.yaml:\d+: {key}: ", error)
     assert says in error
 
@@ -284,9 +284,9 @@ def test_a_bad_value_is_refused_with_file_line_and_key(
     ],
 )
 def test_an_unknown_name_is_refused_with_file_line_and_the_nearest_name(
-    door: Command, refused: Refused, config: Config, key: str, value: object, says: str
+    script: Command, refused: Refused, config: Config, key: str, value: object, says: str
 ) -> None:
-    error = refused(door, config(**{key: value}))
+    error = refused(script, config(**{key: value}))
     assert says in error
     assert re.search(r"config\.yaml:\d+: ", error)
 
@@ -305,20 +305,20 @@ def test_an_unknown_name_is_refused_with_file_line_and_the_nearest_name(
     ],
 )
 def test_a_request_that_cannot_be_built_is_refused(
-    door: Command, refused: Refused, config: Config, changes: dict[str, object], says: str
+    script: Command, refused: Refused, config: Config, changes: dict[str, object], says: str
 ) -> None:
-    assert says in refused(door, config(**changes))
+    assert says in refused(script, config(**changes))
 
 
 @pytest.mark.usefixtures("no_data")
 @pytest.mark.parametrize("number", [".nan", ".inf", "-.inf", "1e999"])
 @pytest.mark.parametrize("key", ["alpha", "temperature", "lr"])
 def test_a_number_that_is_not_finite_is_refused(
-    door: Command, refused: Refused, config: Config, key: str, number: str
+    script: Command, refused: Refused, config: Config, key: str, number: str
 ) -> None:
     path = config()
     path.write_text(path.read_text() + f"{key}: {number}\n")
-    error = refused(door, path)
+    error = refused(script, path)
     assert re.search(rf"config\.yaml:6: {key}: ", error)
     assert "finite" in error
 
@@ -337,11 +337,11 @@ def test_a_number_that_is_not_finite_is_refused(
     ],
 )
 def test_yaml_that_is_not_strict_is_refused(
-    door: Command, refused: Refused, config: Config, text: str
+    script: Command, refused: Refused, config: Config, text: str
 ) -> None:
     path = config()
     path.write_text(text)
-    assert "config.yaml" in refused(door, path)
+    assert "config.yaml" in refused(script, path)
 
 
 @pytest.mark.parametrize(
@@ -364,9 +364,9 @@ def test_yaml_that_is_not_strict_is_refused(
 )
 @pytest.mark.usefixtures("no_data")
 def test_a_bad_flag_of_the_references_door_is_refused(
-    train_door: Command, refused: Refused, config: Config, words: tuple[str, ...]
+    train_script: Command, refused: Refused, config: Config, words: tuple[str, ...]
 ) -> None:
-    refused(train_door, "--config", config(), *words)
+    refused(train_script, "--config", config(), *words)
 
 
 @pytest.mark.parametrize(
@@ -439,38 +439,38 @@ def test_a_path_longer_than_file_systems_take_is_refused_by_evaluate(
 
 @pytest.mark.parametrize("val_size", [1297, 10**6])
 def test_validation_must_leave_training_images(
-    door: Command, refused: Refused, config: Config, val_size: int
+    script: Command, refused: Refused, config: Config, val_size: int
 ) -> None:
-    error = refused(door, config(val_size=val_size))
+    error = refused(script, config(val_size=val_size))
     assert "val_size" in error
     assert "1,297" in error
 
 
 def test_a_single_training_image_is_refused(
-    door: Command, refused: Refused, config: Config
+    script: Command, refused: Refused, config: Config
 ) -> None:
-    assert "val_size 1,296 leaves 1 training image" in refused(door, config(val_size=1296))
+    assert "val_size 1,296 leaves 1 training image" in refused(script, config(val_size=1296))
 
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_a_batch_of_less_than_two_images_is_refused(
-    door: Command, refused: Refused, config: Config, size: int
+    script: Command, refused: Refused, config: Config, size: int
 ) -> None:
-    assert "batch_size" in refused(door, config(batch_size=size))
+    assert "batch_size" in refused(script, config(batch_size=size))
 
 
 def test_images_too_small_for_the_network_are_refused(
-    door: Command, refused: Refused, config: Config
+    script: Command, refused: Refused, config: Config
 ) -> None:
     path = config(model="resnet18", width=None, stem="imagenet", limit=16)
-    assert "8x8" in refused(door, path)
+    assert "8x8" in refused(script, path)
 
 
 @pytest.mark.parametrize("data", ["cifar10", "cifar100"])
 def test_missing_cifar_says_what_was_looked_for_and_how_to_get_it(
-    door: Command, refused: Refused, config: Config, data: str
+    script: Command, refused: Refused, config: Config, data: str
 ) -> None:
-    error = refused(door, config(data=data, data_root="nowhere"))
+    error = refused(script, config(data=data, data_root="nowhere"))
     assert "train-*.parquet" in error
     assert {"cifar10": "cifar-10-batches-bin", "cifar100": "cifar-100-binary"}[data] in error
     assert f"kdgap data {data} --download --data-root nowhere" in error
@@ -489,50 +489,50 @@ def _folder(root: Path, *, broken: str | None = None) -> Path:
 
 @pytest.mark.parametrize("broken", ["train/b/2.png", "test/a/3.png"])
 def test_a_broken_image_is_named(
-    door: Command, refused: Refused, config: Config, workdir: Path, broken: str
+    script: Command, refused: Refused, config: Config, workdir: Path, broken: str
 ) -> None:
     _folder(workdir / "flowers", broken=broken)
     keys = {"data": "imagefolder", "data_root": "flowers", "image_size": 8, "val_size": 2}
-    assert f"flowers/{broken}" in refused(door, config(**keys))
+    assert f"flowers/{broken}" in refused(script, config(**keys))
 
 
 def test_a_folder_whose_parts_differ_in_classes_is_refused(
-    door: Command, refused: Refused, config: Config, workdir: Path
+    script: Command, refused: Refused, config: Config, workdir: Path
 ) -> None:
     _folder(workdir / "flowers")
     (workdir / "flowers" / "test" / "b").rename(workdir / "flowers" / "test" / "c")
     keys = {"data": "imagefolder", "data_root": "flowers", "image_size": 8, "val_size": 2}
-    assert "class 'b' is in train/ only" in refused(door, config(**keys))
+    assert "class 'b' is in train/ only" in refused(script, config(**keys))
 
 
 # The output directory
 
 
 def test_an_output_directory_with_another_run_is_refused(
-    door: Command, refused: Refused, config: Config
+    script: Command, refused: Refused, config: Config
 ) -> None:
-    assert door(config(output_dir="run")).returncode == 0
-    assert "another run" in refused(door, config(output_dir="run", seed=1))
+    assert script(config(output_dir="run")).returncode == 0
+    assert "another run" in refused(script, config(output_dir="run", seed=1))
 
 
 def test_an_output_directory_with_somebody_elses_files_is_refused(
-    door: Command, refused: Refused, config: Config, workdir: Path
+    script: Command, refused: Refused, config: Config, workdir: Path
 ) -> None:
     (workdir / "run").mkdir()
     (workdir / "run" / "thesis.tex").write_text("years of work")
-    assert "thesis.tex" in refused(door, config(output_dir="run"))
+    assert "thesis.tex" in refused(script, config(output_dir="run"))
 
 
 def test_an_output_directory_that_is_a_file_is_refused(
-    door: Command, refused: Refused, config: Config, workdir: Path
+    script: Command, refused: Refused, config: Config, workdir: Path
 ) -> None:
     (workdir / "run").write_text("a file")
-    assert "is a file" in refused(door, config(output_dir="run"))
+    assert "is a file" in refused(script, config(output_dir="run"))
 
 
 @pytest.mark.parametrize("limit", [None, 64])
 def test_an_output_directory_that_cannot_be_written_is_refused_before_training(
-    door: Command,
+    script: Command,
     refused: Refused,
     config: Config,
     workdir: Path,
@@ -543,7 +543,7 @@ def test_an_output_directory_that_cannot_be_written_is_refused_before_training(
     monkeypatch.setattr(
         "kdgap.running.training.train_cohort", lambda *_, **__: pytest.fail("it trained")
     )
-    assert "file/run" in refused(door, config(output_dir="file/run", limit=limit))
+    assert "file/run" in refused(script, config(output_dir="file/run", limit=limit))
 
 
 # As a real process

@@ -164,11 +164,11 @@ def test_no_command_lets_text_from_elsewhere_steer_the_terminal(
 
 
 def test_the_references_doors_are_as_safe(
-    kdgap: Command, train_door: Command, eval_door: Command, archive: Path
+    kdgap: Command, train_script: Command, eval_script: Command, archive: Path
 ) -> None:
-    for door in (train_door, eval_door):
-        silent(door(f"--{HOSTILE}", LINE))
-    silent(train_door("--config", HOSTILE))
+    for script in (train_script, eval_script):
+        silent(script(f"--{HOSTILE}", LINE))
+    silent(train_script("--config", HOSTILE))
 
 
 def test_json_holds_the_same_value(kdgap: Command, images: Path) -> None:

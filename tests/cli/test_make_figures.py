@@ -36,7 +36,7 @@ METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]
 
 
 @pytest.fixture
-def figures_door(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
+def figures_script(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
     """`python tools/make_figures.py WORDS...` in this process."""
     return lambda *words: _run(figures_app, "make_figures.py", words)
 
@@ -48,16 +48,16 @@ def runs(workdir: Path) -> Path:
     return workdir / "runs"
 
 
-def drawn(door: Command, *words: object, out: str = "figures") -> dict[str, bytes]:
-    done = door(*words, "--out", out)
+def drawn(command: Command, *words: object, out: str = "figures") -> dict[str, bytes]:
+    done = command(*words, "--out", out)
     assert done.returncode == 0, done.stderr
     return {path.name: path.read_bytes() for path in Path(out).iterdir()}
 
 
 def test_both_figures_come_in_three_formats_from_the_doors_runs(
-    runs: Path, figures_door: Command
+    runs: Path, figures_script: Command
 ) -> None:
-    done = figures_door()
+    done = figures_script()
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in Path("figures").iterdir()) == NAMES
     for name in ("figure1_gains.png", "figure2_convergence.png"):
@@ -68,10 +68,10 @@ def test_both_figures_come_in_three_formats_from_the_doors_runs(
     assert svg.count(f"n = {len(SEEDS)}") == 3  # two methods and the baseline
 
 
-def test_it_says_which_runs_went_in(runs: Path, figures_door: Command) -> None:
+def test_it_says_which_runs_went_in(runs: Path, figures_script: Command) -> None:
     shutil.rmtree(runs / "final/resnet50_to_resnet18_logit/seed3")
     lines = [
-        re.sub(r"[^\w →,-]+", " ", line).split() for line in figures_door().stdout.splitlines()
+        re.sub(r"[^\w →,-]+", " ", line).split() for line in figures_script().stdout.splitlines()
     ]
     rows = [" ".join(line) for line in lines]
     assert "resnet18 baseline 4 0, 1, 2, 3" in rows
@@ -80,46 +80,48 @@ def test_it_says_which_runs_went_in(runs: Path, figures_door: Command) -> None:
 
 
 def test_the_same_runs_give_the_same_bytes_without_a_date(
-    runs: Path, figures_door: Command
+    runs: Path, figures_script: Command
 ) -> None:
-    first = drawn(figures_door, out="one")
-    assert first == drawn(figures_door, out="two")
+    first = drawn(figures_script, out="one")
+    assert first == drawn(figures_script, out="two")
     for name, content in first.items():
         assert not re.search(rb"CreationDate|<dc:date>|20\d\d-\d\d-\d\d", content), name
 
 
 def test_an_import_and_a_zip_give_the_same_figures(
-    runs: Path, figures_door: Command, tmp_path: Path
+    runs: Path, figures_script: Command, tmp_path: Path
 ) -> None:
-    expected = drawn(figures_door)
+    expected = drawn(figures_script)
     directory = ImportedDirectory(tmp_path / "imported")
     directory.write(*import_runs(runs, "runs"))
     archive = shutil.make_archive(str(tmp_path / "packed"), "zip", runs.parent, "runs")
     for source in (directory.path, archive, runs / "final"):
-        assert drawn(figures_door, "--runs", source, out="again") == expected
+        assert drawn(figures_script, "--runs", source, out="again") == expected
 
 
-def test_a_study_beside_the_doors_files_does_not_count(runs: Path, figures_door: Command) -> None:
-    expected = drawn(figures_door)
+def test_a_study_beside_the_doors_files_does_not_count(runs: Path, figures_script: Command) -> None:
+    expected = drawn(figures_script)
     write_run(runs, "reference_doors/runs/baseline-resnet18", 9, 0.5)
     (runs / "digits").mkdir()
     (runs / "digits" / "plan.json").write_text("{}")
-    assert drawn(figures_door, out="again") == expected
+    assert drawn(figures_script, out="again") == expected
 
 
-def test_selection_runs_are_in_no_figure(runs: Path, figures_door: Command) -> None:
-    expected = drawn(figures_door)
+def test_selection_runs_are_in_no_figure(runs: Path, figures_script: Command) -> None:
+    expected = drawn(figures_script)
     settings = {"teacher": "resnet50", "kd_type": "logit", "alpha": 0.3, "temperature": 2.0}
     write_run(runs, "select/resnet50_to_resnet18/logit/a0.3_t2", 1000, 0.9, **settings)
-    assert drawn(figures_door, out="again") == expected
+    assert drawn(figures_script, out="again") == expected
 
 
 def test_no_runs_are_one_line_with_what_to_run(
-    workdir: Path, figures_door: Command, refused: Callable[..., str]
+    workdir: Path, figures_script: Command, refused: Callable[..., str]
 ) -> None:
-    assert refused(figures_door) == "runs: no such folder; runs come from: bash tools/run_final.sh"
+    assert (
+        refused(figures_script) == "runs: no such folder; runs come from: bash tools/run_final.sh"
+    )
     (workdir / "runs").mkdir()
-    said = refused(figures_door)
+    said = refused(figures_script)
     assert said == (
         "runs: holds no results.json (each run's stands in a folder of its own, at any depth);"
         " runs come from: bash tools/run_final.sh"
@@ -127,29 +129,29 @@ def test_no_runs_are_one_line_with_what_to_run(
 
 
 def test_a_missing_baseline_is_named_and_nothing_is_drawn(
-    runs: Path, figures_door: Command, refused: Callable[..., str]
+    runs: Path, figures_script: Command, refused: Callable[..., str]
 ) -> None:
     shutil.rmtree(runs / "final/baseline")
-    said = refused(figures_door)
+    said = refused(figures_script)
     assert said.startswith("runs: no finished runs of baseline of resnet18; they come from: bash")
 
 
 def test_a_baseline_of_other_epochs_is_none(
-    runs: Path, figures_door: Command, refused: Callable[..., str]
+    runs: Path, figures_script: Command, refused: Callable[..., str]
 ) -> None:
     for path in (runs / "final/baseline").rglob("results.json"):
         run = json.loads(path.read_text())
         path.write_text(json.dumps(run | {"epochs": 4, "history": run["history"][:4]}))
-    said = refused(figures_door)
+    said = refused(figures_script)
     assert "baseline of resnet18 with the recipe of resnet50 → resnet18" in said
 
 
 def test_methods_without_finals_are_named(
-    runs: Path, figures_door: Command, refused: Callable[..., str]
+    runs: Path, figures_script: Command, refused: Callable[..., str]
 ) -> None:
     for method in ("logit", "feature"):
         shutil.rmtree(runs / f"final/resnet50_to_resnet18_{method}")
-    assert "no finished runs of finals" in refused(figures_door)
+    assert "no finished runs of finals" in refused(figures_script)
 
 
 def unfinished(state: str) -> Evidence:
@@ -173,11 +175,11 @@ def test_an_arm_whose_runs_all_failed_does_not_keep_the_others_from_being_drawn(
     gain_figure(made, analyse(made))
 
 
-def test_a_failed_seed_is_named(runs: Path, figures_door: Command) -> None:
+def test_a_failed_seed_is_named(runs: Path, figures_script: Command) -> None:
     path = runs / "final/resnet50_to_resnet18_logit/seed1/results.json"
     run = json.loads(path.read_text())
     path.write_text(json.dumps(run | {"history": run["history"][:2]}))
-    done = figures_door()
+    done = figures_script()
     assert done.returncode == 0
     assert "not in the figures: seed 1: failed (unfinished: 2 of 5 epochs)" in done.stderr
 
@@ -218,10 +220,10 @@ def test_reading_leaves_nothing_behind_and_names_the_folder_it_was_given(runs: P
 def test_the_door_itself_works_and_never_needs_torch(runs: Path) -> None:
     code = (
         "import runpy, sys\n"
-        "sys.argv = ['make_figures.py', '--out', 'door']\n"
+        "sys.argv = ['make_figures.py', '--out', 'drawn']\n"
         f"try: runpy.run_path({str(ROOT / 'tools' / 'make_figures.py')!r}, run_name='__main__')\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=runs.parent)
-    assert sorted(path.name for path in (runs.parent / "door").iterdir()) == NAMES
+    assert sorted(path.name for path in (runs.parent / "drawn").iterdir()) == NAMES

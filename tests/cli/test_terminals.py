@@ -259,11 +259,11 @@ def test_a_signal_between_imports_is_one_line_too(workdir: Path) -> None:
     code = (
         "import os, sys\nfrom kdgap import disk\nfrom kdgap.cli import main\n"
         "number = int(sys.argv.pop())\n"
-        "class Door(disk.Disk):\n"
+        "class Full(disk.Disk):\n"
         "    def rename(self, *given):\n"
         "        os.kill(os.getpid(), number)\n"
         "        super().rename(*given)\n"
-        "disk.current = Door()\nmain()\n"
+        "disk.current = Full()\nmain()\n"
     )
     write(workdir / "theirs", "final/plain/seed0", **PLAIN)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -40,13 +40,13 @@ def start() -> Iterator[Start]:
     with ExitStack() as stack:
 
         def begin(served: object = app, *, seconds: float = SECONDS, most: int = 200) -> object:
-            door = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
+            listener = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0))))
             server = make_server(served, seconds=seconds, most=most)  # type: ignore[arg-type]
-            thread = threading.Thread(target=server.run, args=([door],))
+            thread = threading.Thread(target=server.run, args=([listener],))
             thread.start()
             stack.callback(thread.join)
             stack.callback(setattr, server, "should_exit", True)
-            return door.getsockname()
+            return listener.getsockname()
 
         yield begin  # type: ignore[misc]
 

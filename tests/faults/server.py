@@ -33,7 +33,7 @@ from kdgap.models.build import model_cost
 from kdgap.report.page.document import _environment
 from kdgap.running.results import _provenance
 from kdgap.spec import ModelSpec
-from tests.faults.door import CountingDisk
+from tests.faults.counting_disk import CountingDisk
 
 SECONDS = 1200
 """Many times what any trial takes: longer is a hang."""

@@ -1,6 +1,7 @@
 """Every call to the disk fails once: commands end in one line, and go on as if nothing had been.
 
-For each command the N-th call fails, N = 1, 2, … to its last one, with each fault of `door.py`.
+For each command the N-th call fails, N = 1, 2, … to its last one, with each fault of
+`counting_disk.py`.
 Then: an exit code of the README's table and one line of error, nothing unsaid, and the same command
 without faults ends in the bytes of a run that never failed, with nothing left over.
 
@@ -17,7 +18,7 @@ from functools import cache
 import pytest
 
 from tests.faults.commands import COMMANDS
-from tests.faults.door import APPLIES, FULL
+from tests.faults.counting_disk import APPLIES, FULL
 from tests.faults.trial import Bench, Server, server
 
 FAULTS = [*APPLIES, FULL]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.faults.door import APPLIES, FULL, lose_power
+from tests.faults.counting_disk import APPLIES, FULL, lose_power
 
 CODES = {0, 2, 3, 4, 130, 143}
 KILLED = -9

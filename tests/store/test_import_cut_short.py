@@ -24,7 +24,7 @@ class KilledError(BaseException):
 
 
 class Faulty(Disk):
-    """A door whose n-th call fails, falls short, or is the last one."""
+    """A layer whose n-th call fails, falls short, or is the last one."""
 
     def __init__(self, at: int, how: str) -> None:
         self.at, self.how, self.calls, self.dead = at, how, 0, False
@@ -86,9 +86,9 @@ def test_an_import_fails_at_every_call_in_turn_and_is_repeated(
         if again:
             brought_in(other, out)
         before = contents(out)
-        door = Faulty(number, how)
+        layer = Faulty(number, how)
         with monkeypatch.context() as patch:
-            patch.setattr(disk, "current", door)
+            patch.setattr(disk, "current", layer)
             failed = attempt(source, out)
         left = contents(out)
         if failed and not how.startswith("kill"):
@@ -96,7 +96,7 @@ def test_an_import_fails_at_every_call_in_turn_and_is_repeated(
             assert again or not left or left == wanted
             if not left:
                 assert not out.parent.exists()  # nothing was written
-        elif not failed and door.calls < number:
+        elif not failed and layer.calls < number:
             assert left == wanted
             break
         brought_in(source, out)

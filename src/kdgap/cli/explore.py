@@ -84,22 +84,22 @@ def _serve(
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a page that nobody can stop any more may go
     watch = Watch(source, claims)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            door.bind((host, port))
+            listener.bind((host, port))
             # Before the address is told: who asks from here on waits, and is not refused.
-            door.listen()
+            listener.listen()
         except OSError as error:
             raise BadInputError(
                 f"--host {host} --port {port}: {error.strerror}; --port 0 takes any that is free"
             ) from None
-        used = door.getsockname()[1]
+        used = listener.getsockname()[1]
         app = application(watch, _names(host, used), token)
         shown = f"[{host}]" if ":" in host else host
         query = f"?token={token}" if token else ""
         say(f"Explore: http://{shown}:{used}/{query}   (Ctrl-C ends it)")
-        make_server(app).run(sockets=[door])
+        make_server(app).run(sockets=[listener])
 
 
 def _names(host: str, port: int) -> list[str]:

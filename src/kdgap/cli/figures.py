@@ -1,4 +1,4 @@
-"""The reference study's figure door, `tools/make_figures.py`."""
+"""The reference study's figure command, `tools/make_figures.py`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

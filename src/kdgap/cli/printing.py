@@ -1,6 +1,6 @@
 """Tables, JSON and remarks: the answer goes to stdout, everything else to stderr.
 
-All printing of the command line is here and leaves by the door in `kdgap.terminal`, whose docstring
+All printing of the command line is here and leaves by `kdgap.terminal`, whose docstring
 has the rule: no failure to show anything stops or fails the work.
 """
 

@@ -49,7 +49,7 @@ class Bars(NoTracker):
             expand=not wide,
             console=err,
             transient=True,
-            redirect_stdout=False,  # what others print passes the door in `kdgap.terminal`
+            redirect_stdout=False,  # what others print passes `kdgap.terminal`
             redirect_stderr=False,
         )
         self._task = self._progress.add_task(

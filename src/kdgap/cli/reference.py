@@ -58,7 +58,7 @@ def train(
     document = flags.pop("config")
     # A flag that is absent leaves the file's value alone, and so does an absent --no-proj-clip.
     given = {key: value for key, value in flags.items() if value is not None and value is not False}
-    # The reference fetches missing data by itself, and so does its door.
+    # The reference fetches missing data by itself, and so do its commands here.
     train_flat(None if document is None else yamlio.load(document), given, download=True)
 
 

@@ -58,7 +58,7 @@ def train_flat(
     download: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Train one run and print its result table; the common way of every training door."""
+    """Train one run and print its result table; the common way of every training command."""
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.progress import progress
     from kdgap.cli.show import print_records

@@ -67,8 +67,8 @@ class _Connection(H11Protocol):
         """End the connection at once, whatever is still to be sent, by the system as well."""
         self._stop()
         with suppress(OSError):
-            door = self.transport.get_extra_info("socket")
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection = self.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
     def _wait(self) -> None:

@@ -1,4 +1,4 @@
-"""One door to evidence: a study of ours or an import, whichever a folder holds."""
+"""The one way to evidence: a study of ours or an import, whichever a folder holds."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,8 +1,8 @@
 """What a user asks for: typed, validated, and with an identity.
 
 `RunSpec` states one run completely; `run_id` is the digest of everything in it that can change
-the result. `FlatConfig` is the flat YAML file of the reference study's door. Nothing here knows of
-torch, so both wings of the house can read a specification.
+the result. `FlatConfig` is the flat YAML file of the reference study's commands. Nothing here knows
+of torch, so both wings of the house can read a specification.
 """
 
 from kdgap.spec.flat import FlatConfig, read_flat

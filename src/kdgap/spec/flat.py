@@ -1,4 +1,4 @@
-"""The flat YAML file of the reference study's door, plus our further keys.
+"""The flat YAML file of the reference study's commands, plus our further keys.
 
 Every key is optional but `model`. Hyper-parameters of the methods (`alpha`, `temperature`,
 `feat_beta`, …) are flat keys too; which ones exist is the methods' business, so the caller names

@@ -49,7 +49,7 @@ FLAGS: dict[str, object] = {
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, train_door: Command) -> Callable[..., dict[str, Any]]:
+def asked(monkeypatch: pytest.MonkeyPatch, train_script: Command) -> Callable[..., dict[str, Any]]:
     """Return the flat keys that a `tools/train.py` command asks for, without training."""
     seen: list[dict[str, Any]] = []
 
@@ -60,7 +60,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, train_door: Command) -> Callable[...,
     monkeypatch.setattr(reference, "train_flat", take)
 
     def ask(*words: object) -> dict[str, Any]:
-        done = train_door(*words)
+        done = train_script(*words)
         assert done.returncode == 0, done.stderr
         return seen.pop()
 
@@ -135,13 +135,13 @@ def test_there_are_eight_configurations_of_the_reference() -> None:
 
 
 def test_train_py_and_kdgap_train_make_one_run(
-    kdgap: Command, train_door: Command, config: Config, teacher_weights: Path, workdir: Path
+    kdgap: Command, train_script: Command, config: Config, teacher_weights: Path, workdir: Path
 ) -> None:
     keys = {"kd_type": "feature", "teacher_weights": str(teacher_weights), "no_proj_clip": True}
     assert kdgap("train", config(**keys, output_dir="one")).returncode == 0
     plain = config(teacher_weights=str(teacher_weights))
     words = ("--kd-type", "feature", "--no-proj-clip", "--output-dir", "two")
-    assert train_door("--config", plain, *words).returncode == 0
+    assert train_script("--config", plain, *words).returncode == 0
     results = [(workdir / name / "results.json").read_bytes() for name in ("one", "two")]
     assert results[0] == results[1]
     assert json.loads(results[0])["no_proj_clip"] is True
@@ -160,9 +160,9 @@ def compared(teacher_weights: Path) -> list[object]:
 
 
 def test_eval_prints_the_references_fidelity(
-    eval_door: Command, compared: list[object], digits_teacher: Path, teacher_weights: Path
+    eval_script: Command, compared: list[object], digits_teacher: Path, teacher_weights: Path
 ) -> None:
-    fidelity = json.loads(eval_door(*compared).stdout)
+    fidelity = json.loads(eval_script(*compared).stdout)
     tested = json.loads((digits_teacher / "test.json").read_text())["best"]
     assert fidelity["student_test_acc"] == fidelity["teacher_test_acc"] == tested["accuracy"]
     assert fidelity["per_class_acc"] == tested["per_class_acc"]
@@ -173,36 +173,36 @@ def test_eval_prints_the_references_fidelity(
 
 
 def test_eval_agrees_with_the_record_of_the_run(
-    kdgap: Command, eval_door: Command, config: Config, teacher_weights: Path
+    kdgap: Command, eval_script: Command, config: Config, teacher_weights: Path
 ) -> None:
     path = config(kd_type="logit", teacher_weights=str(teacher_weights), output_dir="run")
     assert kdgap("train", path, "--seed", 1).returncode == 0
     words = ("--student-arch", "resnet8", "--student-weights", "run/checkpoint_best.safetensors")
     others = ("--teacher-arch", "resnet8", "--teacher-weights", teacher_weights)
-    fidelity = json.loads(eval_door(*words, *others).stdout)
+    fidelity = json.loads(eval_script(*words, *others).stdout)
     tested = json.loads(Path("run/test.json").read_text())["best"]
     for key in ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece"):
         assert fidelity[key] == tested[key], key
 
 
 def test_eval_writes_what_it_prints(
-    eval_door: Command, compared: list[object], workdir: Path
+    eval_script: Command, compared: list[object], workdir: Path
 ) -> None:
-    done = eval_door(*compared, "--out", "runs/x/fidelity.json")
+    done = eval_script(*compared, "--out", "runs/x/fidelity.json")
     assert json.loads((workdir / "runs/x/fidelity.json").read_text()) == json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("who", ["student", "teacher"])
 def test_eval_refuses_another_architecture(
-    eval_door: Command, refused: Callable[..., str], compared: list[object], who: str
+    eval_script: Command, refused: Callable[..., str], compared: list[object], who: str
 ) -> None:
-    assert "wrong architecture" in refused(eval_door, *compared, f"--{who}-arch", "resnet20")
+    assert "wrong architecture" in refused(eval_script, *compared, f"--{who}-arch", "resnet20")
 
 
 def test_eval_refuses_a_missing_flag(
-    eval_door: Command, refused: Callable[..., str], compared: list[object]
+    eval_script: Command, refused: Callable[..., str], compared: list[object]
 ) -> None:
-    assert "--teacher-weights" in refused(eval_door, *compared[:-2])
+    assert "--teacher-weights" in refused(eval_script, *compared[:-2])
 
 
 # tools/train_teachers.sh

@@ -1,4 +1,4 @@
-"""The reference's shell doors: what they ask of kdgap, whatever the environment and the folder."""
+"""The reference's shell scripts: what they ask of kdgap, whatever environment and folder."""
 
 import os
 import shutil
@@ -18,12 +18,12 @@ DOORS = ("run_ablation.sh", "run_final.sh", "run_bug_ablation.sh", "run_stem_abl
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> "Door":
-    return Door(tmp_path)
+def asked(tmp_path: Path) -> "Script":
+    return Script(tmp_path)
 
 
-class Door:
-    """Runs a copy of a door, away from real results, with a python that notes what it is asked."""
+class Script:
+    """Runs a copy of a script, away from real results; its python notes what it is asked."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._log = folder, folder / "asked.txt"
@@ -35,11 +35,11 @@ class Door:
         for script in (ROOT / "tools").glob("*.sh"):
             shutil.copy(script, self._tools)
 
-    def __call__(self, door: str, **environment: str) -> list[list[str]]:
+    def __call__(self, script: str, **environment: str) -> list[list[str]]:
         self._log.unlink(missing_ok=True)
         kept = {"PATH": os.environ["PATH"], "PYTHON": str(self._python)}
         subprocess.run(
-            ["bash", str(self._tools / door)],
+            ["bash", str(self._tools / script)],
             env=kept | environment,
             cwd=self._folder,
             check=True,
@@ -57,7 +57,7 @@ def overrides(words: list[str]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("door", "stages"),
+    ("script", "stages"),
     [
         ("run_ablation.sh", ["selection"]),
         ("run_final.sh", ["finals"]),
@@ -65,8 +65,10 @@ def overrides(words: list[str]) -> dict[str, object]:
         ("run_stem_ablation.sh", ["stem_r18", "stem_r34", "stem_r50"]),
     ],
 )
-def test_a_door_runs_its_stages_and_exports(asked: Door, door: str, stages: list[str]) -> None:
-    run, export = asked(door)
+def test_a_script_runs_its_stages_and_exports(
+    asked: Script, script: str, stages: list[str]
+) -> None:
+    run, export = asked(script)
     assert run[:4] == ["-m", "kdgap", "run", "configs/studies/reference.yaml"]
     assert [b for a, b in pairwise(run) if a == "--only"] == stages
     assert export[:3] == ["-m", "kdgap", "export"]
@@ -77,7 +79,7 @@ def test_a_door_runs_its_stages_and_exports(asked: Door, door: str, stages: list
     }
 
 
-def test_the_environment_becomes_overrides(asked: Door) -> None:
+def test_the_environment_becomes_overrides(asked: Script) -> None:
     run, _ = asked(
         "run_ablation.sh",
         EPOCHS="3",
@@ -110,9 +112,9 @@ def test_the_environment_becomes_overrides(asked: Door) -> None:
     assert "data.limit" not in changes
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Door, door: str) -> None:
-    run, export = asked(door, LIMIT="64")
+@pytest.mark.parametrize("script", DOORS)
+def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Script, script: str) -> None:
+    run, export = asked(script, LIMIT="64")
     changes = overrides(run)
     assert changes["data.limit"] == 64
     assert changes["teachers.weights.r34"] == "runs-smoke/checkpoints/teacher_r34.safetensors"
@@ -120,7 +122,7 @@ def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Door, door: str) -> Non
     assert export[-1] == "runs-smoke"
 
 
-def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Door) -> None:
+def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Script) -> None:
     lines = asked("run_all.sh", LIMIT="64")
     flags = [dict(pairwise(words)) for words in lines]
     trained = {f["--output-dir"] for f in flags if "--output-dir" in f}
@@ -136,7 +138,7 @@ def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Door) -> None
     ]
 
 
-def test_the_finals_refuse_a_best_file_that_selection_does_not_say(asked: Door) -> None:
+def test_the_finals_refuse_a_best_file_that_selection_does_not_say(asked: Script) -> None:
     best = asked._folder / "best.json"
     best.write_text("{}")
     check, run, _ = asked("run_final.sh", BEST=str(best))
@@ -145,7 +147,7 @@ def test_the_finals_refuse_a_best_file_that_selection_does_not_say(asked: Door) 
     assert run[2] == "run"
 
 
-def test_everything_in_order(asked: Door) -> None:
+def test_everything_in_order(asked: Script) -> None:
     lines = asked("run_all.sh", TEACHER_SEEDS="0")
     done = [
         " ".join(b for a, b in pairwise(words) if a == "--only")

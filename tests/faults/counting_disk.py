@@ -1,4 +1,4 @@
-"""A door to the disk that counts every call and lets one of them go wrong.
+"""A disk layer that counts every call and lets one of them go wrong.
 
 The count is shared by all processes of a trial: each call adds a byte to one file. A journal keeps
 what a power cut would undo, in hard links and sizes, so that `lose_power` can take it back.
