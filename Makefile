@@ -7,7 +7,7 @@ JOBS ?= 2
 WORKERS ?= 2
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow test-browser faults fuzz bench schema clean
+.PHONY: help setup demo test lint types format test-slow test-browser faults fuzz bench docs clean
 
 help:
 	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
@@ -17,7 +17,7 @@ help:
 	@echo "make faults     every call to the disk fails once, bit rot, mutants: an hour; EVERY=1: all"
 	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
-	@echo "make schema     docs/analysis.schema.json anew"
+	@echo "make docs       docs/analysis.schema.json and docs/glossary.md from the code"
 	@echo "make format     put the sources in form"
 	@echo "make clean      remove the environment and caches; runs are kept"
 
@@ -74,10 +74,12 @@ fuzz: $(READY)
 bench: $(READY)
 	$(RUN) bench
 
-# What docs/analysis.schema.json says of analysis.json, from the classes that it is made of.
-schema: $(READY)
+# What is written from the code: the schema of analysis.json, and the glossary.
+docs: $(READY)
 	$(BIN)/python -c 'import json; from kdgap.judge.document import json_schema; \
 	  print(json.dumps(json_schema(), indent=1, ensure_ascii=False))' > docs/analysis.schema.json
+	$(BIN)/python -c 'from kdgap.glossary import as_markdown; print(as_markdown(), end="")' \
+	  > docs/glossary.md
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

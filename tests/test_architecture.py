@@ -26,6 +26,7 @@ FLOORS = {
     "stats": 1,
     "addressing": 1,
     "files": 1,
+    "glossary": 1,
     "leftovers": 1,
     "notice": 1,
     "staging": 1,

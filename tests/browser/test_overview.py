@@ -36,6 +36,16 @@ def test_it_says_what_was_measured_before_any_verdict(visitor: Visitor, digits: 
     assert focused(page).startswith("h2 Before believing it")
 
 
+def test_a_term_is_explained_where_it_is_first_met(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits)
+    terms = page.locator("main dfn")
+    words = [text.lower().removesuffix("s") for text in terms.all_text_contents()]
+    assert {"gain", "baseline", "holm p"} & set(words)
+    assert len(words) == len(set(words))
+    assert all(terms.nth(n).get_attribute("title") for n in range(len(words)))
+    assert page.locator("main :is(h1, h2, a, code, button, svg) dfn").count() == 0
+
+
 def test_a_study_that_failed_in_part_leads_to_what_failed(visitor: Visitor, failing: Shown) -> None:
     page = visitor.open(failing)
     main = page.get_by_role("main")

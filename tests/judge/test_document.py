@@ -89,6 +89,6 @@ def test_the_schema_in_the_docs_is_the_documents() -> None:
     made = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
     assert SCHEMA.read_text() == made, (
         f"{SCHEMA} is of another analysis: write it anew with"
-        " `make schema`, and let FORMAT rise if a"
+        " `make docs`, and let FORMAT rise if a"
         " reader of analysis.json could notice"
     )

@@ -19,6 +19,7 @@ from typing import Any
 from kdgap.advice import quoted
 from kdgap.explorer.judged import claim_entries
 from kdgap.explorer.snapshot import Snapshot
+from kdgap.glossary import TERMS
 from kdgap.judge.curves import over_runs
 from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm, Evidence, Run
@@ -61,6 +62,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "notices": written(evidence.notices),
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
         "claims": claim_entries(snapshot),
+        "glossary": TERMS,
         "models": evidence.models,
         "methods": {
             name: {

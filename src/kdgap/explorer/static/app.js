@@ -130,6 +130,7 @@ function show(main, view, parts, { focus, keep, scroll }) {
   const place = keep ? window.scrollY : scroll;
   const hold = held(main);
   main.replaceChildren(...parts);
+  explainTerms(main, kdgap.study?.glossary ?? {});
   main.dataset.view = view;
   document.title = `${main.querySelector("h1").textContent} · ${kdgap.study?.name ?? "kdgap"}`;
   const kept = keep && hold();

@@ -112,3 +112,30 @@ const duration = (seconds) => {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 };
+
+/** Elements whose words are names, or are pressed: no term is explained in them. */
+const UNEXPLAINED = "svg, code, a, dfn, h1, h2, h3, button, select, input, label, summary, nav";
+
+/** Explains each term of the glossary where it is first met below an element. */
+function explainTerms(root, glossary) {
+  const names = Object.keys(glossary).sort((a, b) => b.length - a.length);
+  if (!names.length) return;
+  const keys = new Map(names.map((name) => [name.toLowerCase(), name]));
+  const quoted = names.map((name) => name.replace(/[^\w\s]/g, "\\$&")).join("|");
+  const pattern = new RegExp(`(?<![\\w-])(${quoted})s?(?![\\w-])`, "i");
+  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node && keys.size; node = walker.nextNode()) {
+    if (node.parentElement.closest(UNEXPLAINED)) continue;
+    for (let found = pattern.exec(node.data); found; found = null) {
+      const name = keys.get(found[1].toLowerCase());
+      if (!name) break;
+      keys.delete(found[1].toLowerCase());
+      const word = node.splitText(found.index);
+      word.splitText(found[0].length);
+      const explained = el("dfn", { title: glossary[name] });
+      word.replaceWith(explained);
+      explained.append(word);
+      walker.currentNode = word;
+    }
+  }
+}

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from kdgap.files import read_text
+from kdgap.glossary import explained
 from kdgap.judge.analysis import Analysis, Gain, GainGlance
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
@@ -73,6 +74,7 @@ def report_html(evidence: Evidence, analysis: Analysis) -> str:
         analysis: what `analyse` made of them.
     """
     page = _environment().get_template("report.html").render(_shown(evidence, analysis))
+    page = explained(page)
     # A path of somebody's disk may hold half a character: it is shown escaped.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
