@@ -42,7 +42,7 @@ def test_plurals_and_capitals_are_the_same_word(text: str) -> None:
         '<a href="#x">seed</a>',
         "<svg><text>seed</text></svg>",
         '<p title="seed">x</p>',
-        "<p>seedling, re-seed, seed-1</p>",
+        "<p>seedling, re-seed, seed-1, a/seed, seed.zip, seed/1</p>",
         "<svg><g><a>x</a>seed</g></svg>",
     ],
 )

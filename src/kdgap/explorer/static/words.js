@@ -122,7 +122,7 @@ function explainTerms(root, glossary) {
   if (!names.length) return;
   const keys = new Map(names.map((name) => [name.toLowerCase(), name]));
   const quoted = names.map((name) => name.replace(/[^\w\s]/g, "\\$&")).join("|");
-  const pattern = new RegExp(`(?<![\\w-])(${quoted})s?(?![\\w-])`, "i");
+  const pattern = new RegExp(`(?<![\\w/.-])(${quoted})s?(?![\\w/-]|\\.\\w)`, "i");
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node && keys.size; node = walker.nextNode()) {
     if (node.parentElement.closest(UNEXPLAINED)) continue;
