@@ -53,7 +53,8 @@ LIST = "<!-- words of this page -->"
 _TAG = re.compile(r"(<[^>]+>)")
 _SILENT = ("svg", "style", "code", "a", "dfn", "title", "h1", "h2", "h3", "nav", "header")
 _NAMES = sorted(TERMS, key=len, reverse=True)
-_WORD = re.compile(rf"(?<![\w/.-])({'|'.join(map(re.escape, _NAMES))})s?(?![\w/-]|\.\w)", re.IGNORECASE)
+_ANY = "|".join(map(re.escape, _NAMES))
+_WORD = re.compile(rf"(?<![\w/.-])({_ANY})s?(?![\w/-]|\.\w)", re.IGNORECASE)
 _KEYS = {name.lower(): name for name in TERMS}
 
 

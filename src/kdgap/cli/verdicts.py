@@ -65,7 +65,7 @@ def print_verdicts(
 
 
 MOST_NOTES = 4
-"""Of one kind: what is so of dozens of gains is no news of the fifth."""
+"""Notes of one kind that are printed; the rest are counted."""
 # Said once for the whole study, in its own flags.
 _EVERYWHERE = ("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied")
 

@@ -231,7 +231,7 @@ def _advance(
             pixels, labels = stream.pixels(epoch, step)
             images = stream.normalised(pixels)
             target = _answer(teacher, due, _seen(teacher, stream, pixels, images))
-        except (RuntimeError, MemoryError) as error:  # what all of them need is not to be had
+        except (RuntimeError, MemoryError) as error:  # what all members share cannot be computed
             for member in due:
                 member.failure = RunFailedError(f"{type(error).__name__}: {error}")
             return

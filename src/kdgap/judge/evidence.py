@@ -23,7 +23,7 @@ class Run:
 
     Attributes:
         id: its id, or a digest of what an imported file says.
-        cell: what it may be averaged with; see `decisions.md`, Words.
+        cell: digest of its configuration: what it may be averaged with (`docs/glossary.md`).
         seed: its seed.
         slots: the roles that it plays.
         state: `done`, or what it is instead (`failed`, `new`, `damaged`, …); never averaged then.

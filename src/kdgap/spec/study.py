@@ -62,7 +62,7 @@ class Teachers(Strict):
 
     Attributes:
         seeds: seeds on which each teacher is trained.
-        teach: which of them teach students; with more than one, the teacher is a factor.
+        teach: seeds of teachers that students learn from; with several, the teacher is a factor.
         recipe: what differs from the study's recipe.
         weights: model name → a weights file, for teachers that are given and not trained.
     """

@@ -165,7 +165,7 @@ function sensitivitySection(study, claim) {
   const views = study.analysis.sensitivity.filter(own).map((view) => ({ view: view.name, ...own(view) }));
   if (!views.length) return null;
   return section(
-    "Looked at otherwise",
+    "With other weights or another test",
     table(
       [
         col("view", "way of looking", (one) => one.view),
