@@ -162,5 +162,9 @@ def test_a_look_at_a_study_whose_plan_did_not_change_does_not_read_it(
     before = watch.look()
     assert watch.look() is before
     assert opened[study.path / PLAN] == 0
-    study.write(PLAN, study.plan() | {"notices": [{"code": "smoke-run", "text": "smoke run"}]})
+    study.write(
+        PLAN,
+        study.plan()
+        | {"notices": [{"code": "smoke-run", "text": "smoke run", "short": "smoke run"}]},
+    )
     assert watch.look().evidence.marks == ("smoke run",)
