@@ -14,7 +14,7 @@ help:
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
-	@echo "make faults     every call to the disk fails once, bit rot, mutants: an hour; EVERY=1: all"
+	@echo "make faults     every call to the disk fails once, bit rot, mutants; EVERY=1: all, an hour"
 	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
 	@echo "make docs       docs/analysis.schema.json and docs/glossary.md from the code"
@@ -60,7 +60,7 @@ test-browser: $(READY)
 	$(BIN)/pytest -m browser -n $(JOBS) --dist loadfile
 
 # Of a whole study every EVERY-th call fails, of the other commands every one.
-EVERY ?= 20
+EVERY ?= 10
 faults: $(READY)
 	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal
 

@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant("the absolute search paths of children", "child.py",
            "if absolute := [entry for entry in entries if os.path.isabs(entry)]:",
            "if absolute := entries:", ("tests/cli/test_isolation.py", "tests/test_child.py")),
-    Mutant("the escaping of what is printed", "terminal.py",
+    Mutant("the escaping of what is printed", "text.py",
            "return HIDDEN.sub(lambda found: _escape(ord(found[0])), text)", "return text",
            ("tests/test_terminal.py", "tests/cli/test_hostile_text.py")),
 )  # fmt: skip
