@@ -1,6 +1,7 @@
 """The training page keeps its promises: semantics of the reference, determinism, honesty."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -298,7 +299,7 @@ def test_a_tie_in_validation_keeps_the_earliest_epoch(
     states: list[str] = []
 
     class Keep(NoTracker):
-        def on_epoch(self, entry: dict[str, Any]) -> None:
+        def on_epoch(self, entry: Mapping[str, Any]) -> None:
             states.append(weight_hash(student[0].network.state_dict()))
 
     student: list[Student] = []
@@ -315,7 +316,7 @@ def test_watchers_see_every_step_and_epoch(lab: Lab) -> None:
         def on_step(self, epoch: int, step: int, steps: int) -> None:
             seen.append((epoch, step, steps))
 
-        def on_epoch(self, entry: dict[str, Any]) -> None:
+        def on_epoch(self, entry: Mapping[str, Any]) -> None:
             seen.append(entry["epoch"])
 
     lab.train(lab.spec(), (Watch(),))

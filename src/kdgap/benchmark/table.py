@@ -37,8 +37,8 @@ def run_cases(
     found: dict[str, Any] = {
         "format": 1,
         "precision": chosen,
-        "environment": environment(device)
-        | {
+        "environment": {
+            **environment(device),
             "machine": platform.machine(),
             "system": platform.system(),
             "cores": psutil.cpu_count(logical=False),

@@ -1,5 +1,6 @@
 """`kdgap bench`: the engine beside the reference-style loop, on this machine."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,7 +59,7 @@ def bench(
         say(f"written: {out}")
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(found: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import answer, print_table
 
     rows = found["cases"]
@@ -73,7 +74,7 @@ SPEED = ("", "s a step", "reference", "its bf16", "times faster", "than its bf16
 COST = ("", "GFLOP/s", "batches", "saving", "peak memory", "reference's")
 
 
-def _title(found: dict[str, Any]) -> str:
+def _title(found: Mapping[str, Any]) -> str:
     env = found["environment"]
     rates = ", ".join(
         f"{precision} {rate / 1e9:.0f}"
@@ -85,7 +86,7 @@ def _title(found: dict[str, Any]) -> str:
     )
 
 
-def _caption(found: dict[str, Any]) -> str:
+def _caption(found: Mapping[str, Any]) -> str:
     rounds = found["cases"][0]["rounds"]
     return (
         f"Median of {rounds} round{'s' * (rounds > 1)} in turns [least, most]; a step of every run"
@@ -93,7 +94,7 @@ def _caption(found: dict[str, Any]) -> str:
     )
 
 
-def _speed(case: dict[str, Any]) -> list[str | None]:
+def _speed(case: Mapping[str, Any]) -> list[str | None]:
     from kdgap.benchmark.arm_process import ENGINE, REFERENCE, VARIANT
 
     def ratio(arm: str) -> str:
@@ -105,7 +106,7 @@ def _speed(case: dict[str, Any]) -> list[str | None]:
     return [case["case"], *times, ratio(REFERENCE), ratio(VARIANT)]
 
 
-def _cost(case: dict[str, Any]) -> list[str | None]:
+def _cost(case: Mapping[str, Any]) -> list[str | None]:
     from kdgap.benchmark.arm_process import ENGINE, REFERENCE
 
     memory = case["peak_memory_bytes"]

@@ -1,5 +1,6 @@
 """`kdgap evaluate`: a finished run's test record, or any weights file on validation images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,7 +75,7 @@ def evaluate(
         print_scores(scored)
 
 
-def print_scores(scored: dict[str, Any]) -> None:
+def print_scores(scored: Mapping[str, Any]) -> None:
     """Print what `evaluate_weights` returned."""
     from kdgap.cli.printing import number, percent, print_table, say
 

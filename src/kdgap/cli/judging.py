@@ -1,6 +1,6 @@
 """`kdgap import`, `analyze` and `report`: from result files, ours or others', to verdicts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +82,7 @@ def import_(
     say(f"Next: {command('analyze', directory.path)}")
 
 
-def print_import(about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+def print_import(about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
     """Print how many runs there are of each role, and every finding with its files."""
     from collections import Counter
 

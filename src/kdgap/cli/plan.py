@@ -69,7 +69,7 @@ def _done(states: Mapping[str, str]) -> list[str]:
 def _print(
     workspace: "Workspace",
     planned: "Plan",
-    data: dict[str, Any],
+    data: Mapping[str, Any],
     states: Mapping[str, str],
     stale: list[str],
 ) -> None:
@@ -105,7 +105,7 @@ def _print(
     print_table("", ["role", "what", "runs", "done", "ids"], lines, caption)
 
 
-def _print_models(data: dict[str, Any]) -> None:
+def _print_models(data: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import print_table
     from kdgap.text import sized
 
@@ -123,7 +123,7 @@ def _print_models(data: dict[str, Any]) -> None:
     print_table("", ["model", "network", "parameters", "MFLOPs an image"], rows)
 
 
-def _print_forecast(ahead: dict[str, Any]) -> None:
+def _print_forecast(ahead: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import answer, duration, say
 
     if ahead["seconds"] is None:

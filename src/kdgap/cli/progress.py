@@ -1,6 +1,7 @@
 """Progress: bars on a terminal; elsewhere a plain line now and then."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -20,14 +21,14 @@ def progress(epochs: int, label: str) -> Tracker:
 WIDE = 110
 
 
-def _summary(entry: dict[str, Any]) -> str:
+def _summary(entry: Mapping[str, Any]) -> str:
     return (
         f"loss {entry['loss_total']:.4f}, train {entry['train_acc']:.2%},"
         f" validation {entry['val_acc']:.2%}"
     )
 
 
-def _short(entry: dict[str, Any]) -> str:
+def _short(entry: Mapping[str, Any]) -> str:
     return f"loss {entry['loss_total']:.3f}, val {entry['val_acc']:.2%}"
 
 
@@ -56,7 +57,7 @@ class Bars(NoTracker):
             markup(label), total=None, epoch=f"1/{epochs}", numbers="", start=False
         )
 
-    def on_start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, Any]) -> None:
         """Show the bar."""
         self._progress.start()
 
@@ -71,11 +72,11 @@ class Bars(NoTracker):
             epoch=f"{epoch}/{self._epochs}",
         )
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """Show the epoch's numbers."""
         self._progress.update(self._task, numbers=self._summary(entry))
 
-    def on_finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, Any] | None) -> None:
         """Take the bar away."""
         self._progress.stop()
 
@@ -87,11 +88,11 @@ class PlainLines(NoTracker):
         self._epochs, self._label = epochs, label
         self._started = self._said = time.monotonic()
 
-    def on_start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, Any]) -> None:
         """Start the clock."""
         self._started = self._said = time.monotonic()
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """Say where the run is."""
         now, epoch = time.monotonic(), entry["epoch"]
         if epoch < self._epochs and now - self._said < PLAIN_SECONDS:

@@ -1,5 +1,6 @@
 """`kdgap show`: finished runs side by side, each verified before it is shown."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,7 +98,7 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
     }
 
 
-def _what(row: dict[str, Any]) -> str:
+def _what(row: Mapping[str, Any]) -> str:
     from kdgap.methods import METHODS
     from kdgap.text import sized
 
@@ -146,7 +147,7 @@ def print_records(records: "list[Record]") -> None:
         answer(f"{row['run_id'][:12]}  {row['path']}")
 
 
-def _caption(rows: list[dict[str, Any]]) -> str:
+def _caption(rows: Sequence[Mapping[str, Any]]) -> str:
     if any(row["gain"] is not None for row in rows):
         return "gain: test accuracy minus the baseline's, one seed each: no interval, no verdict"
     return ""

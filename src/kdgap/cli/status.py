@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,7 +112,7 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         raise StoreDamagedError(seen.faults[0])
 
 
-def _doing(runner: dict[str, Any], seen: "Survey") -> str:
+def _doing(runner: Mapping[str, Any], seen: "Survey") -> str:
     slots = {row.id: row.slot for row in seen.rows}
     who = f"process {runner['pid']} on {runner['host']}: {runner.get('phase', '')}"
     runs = runner.get("runs")
@@ -172,7 +173,7 @@ def verify(
 
 @bulk.kept()
 def _hash_all(
-    directory: "StudyDirectory", plan: dict[str, Any]
+    directory: "StudyDirectory", plan: Mapping[str, Any]
 ) -> tuple[list[str], list[str], list[str]]:
     """Return the paths of the runs that are whole, what is wrong, and what nothing vouches for."""
     from kdgap.cli.printing import say

@@ -1,6 +1,7 @@
 """The progress of a whole study on stderr: one bar on a terminal, a plain line now and then."""
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -89,7 +90,7 @@ class StudyProgress:
             self._said = now
             say(f"{text}{', ' if left else ''}{left}")
 
-    def _text(self, seen: Survey, runners: list[dict[str, Any]]) -> str:
+    def _text(self, seen: Survey, runners: Sequence[Mapping[str, Any]]) -> str:
         total = len(seen.rows) + seen.open_runs
         failed = seen.count("failed")
         parts = [f"{seen.count('done')} of {total} runs"]

@@ -1,5 +1,6 @@
 """`kdgap train`: one run from a flat configuration."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,7 +53,7 @@ def train(
 
 def train_flat(
     document: yamlio.Document | None,
-    overrides: dict[str, Any],
+    overrides: Mapping[str, Any],
     *,
     no_test: bool = False,
     download: bool = False,

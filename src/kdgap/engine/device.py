@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ def native_bf16(device: torch.device) -> bool:
     return True
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device) -> Mapping[str, Any]:
     """Return all that bit equality is promised for: device, threads, libraries."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {

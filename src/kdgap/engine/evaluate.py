@@ -1,6 +1,6 @@
 """Predictions, accuracy, calibration, and fidelity of a student to its teacher."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -74,7 +74,7 @@ def per_class_accuracy(
     return shares
 
 
-def scores(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> dict[str, Any]:
+def scores(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Mapping[str, Any]:
     """Return accuracy, negative log-likelihood (nats), calibration error, accuracy by class."""
     return {
         "accuracy": accuracy(logits, labels),

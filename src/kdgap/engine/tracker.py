@@ -1,5 +1,6 @@
 """Trackers watch a run and cannot change it; `history.jsonl` is always the truth."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,32 +11,32 @@ if TYPE_CHECKING:
 class Tracker(Protocol):
     """Four calls that a tracker gets, in this order; `epoch` and `step` count from 1."""
 
-    def on_start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, Any]) -> None:
         """A run begins; `run` is what `run.json` holds."""
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A training step is done."""
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """An epoch is done; `entry` is its line of the history."""
 
-    def on_finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, Any] | None) -> None:
         """The run is over; None means it failed."""
 
 
 class NoTracker:
     """Watches nothing; the base of trackers that need only some of the calls."""
 
-    def on_start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, Any]) -> None:
         """Ignore."""
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Ignore."""
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """Ignore."""
 
-    def on_finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, Any] | None) -> None:
         """Ignore."""
 
 
@@ -46,7 +47,7 @@ class TensorBoard(NoTracker):
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """Write one epoch's scalars: `train/...`, `val/...`, `lr`."""
         if self._writer is None:
             # Imported late: it takes a second, which would come before the first step.
@@ -56,14 +57,14 @@ class TensorBoard(NoTracker):
         for name, value in scalars(entry).items():
             self._writer.add_scalar(name, value, entry["epoch"])
 
-    def on_finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, Any] | None) -> None:
         """Flush and close."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
-def scalars(entry: dict[str, Any]) -> dict[str, float]:
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
     """Return a history entry as flat scalar names."""
     named: dict[str, float] = {"lr": entry["lr"]}
     for key, value in entry.items():

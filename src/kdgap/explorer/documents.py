@@ -13,6 +13,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from statistics import fmean
 from typing import Any
 
@@ -261,7 +262,7 @@ def live_document(snapshot: Snapshot, pace: Pace | None = None) -> dict[str, Any
     return document
 
 
-def _runner(snapshot: Snapshot, about: dict[str, Any]) -> dict[str, Any]:
+def _runner(snapshot: Snapshot, about: Mapping[str, Any]) -> dict[str, Any]:
     runs = about.get("runs")
     return {
         "host": str(about.get("host", "")),

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +143,7 @@ def _files(snapshot: Snapshot, odd: list[str]) -> Iterator[tuple[str, bytes]]:
         yield _script(f"run/{number}", document)
 
 
-def _script(name: str, document: dict[str, Any]) -> tuple[str, bytes]:
+def _script(name: str, document: Mapping[str, Any]) -> tuple[str, bytes]:
     content = b"kdgap.receive(" + as_json(name) + b"," + as_json(document) + b");\n"
     return f"data/{name}.js", content
 

@@ -1,6 +1,6 @@
 """What n seeds can show of every gain and claim, by the spread that was seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,7 +115,7 @@ def _entry(analysis: Analysis, kind: str, index: int, question: Question) -> dic
     }
 
 
-def _seeds(entries: list[dict[str, Any]]) -> list[int]:
+def _seeds(entries: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the seeds that power is shown for: what is promised of 33 seeds can be looked at."""
     own = {entry[key] for entry in entries for key in ("now", "needed")} - {None}
     return sorted({*SEEDS, *(n for n in own if 2 <= n <= MOST_NEEDED)})

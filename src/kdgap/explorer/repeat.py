@@ -146,7 +146,7 @@ def _described(teacher: TeacherSpec) -> str:
     return f"{teacher.model.name}, width {teacher.model.width}, {teacher.model.stem} stem, {known}"
 
 
-def _check(text: str, keys: dict[str, Any], parameters: dict[str, Any]) -> None:
+def _check(text: str, keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
     """Read the file as `kdgap train` will.
 
     Raises:

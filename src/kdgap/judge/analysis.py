@@ -6,6 +6,7 @@ Endings of names say the unit: `_pp` is percentage points of test accuracy; what
 share of one, a count, nats (KL) or a p-value.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -170,7 +171,7 @@ class Gain(Numbers):
     label: str
     slot: str
     cell: str
-    parameters: dict[str, Any]
+    parameters: Mapping[str, Any]
     tried: int
     n: int
     n_baseline: int
@@ -334,8 +335,8 @@ class Analysis:
     made_with: str
     study: StudyFacts
     settings: Settings
-    models: dict[str, dict[str, Any]]
-    methods: dict[str, dict[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
+    methods: Mapping[str, Mapping[str, Any]]
     teachers: tuple[Level, ...]
     baselines: tuple[Level, ...]
     gains: tuple[Gain, ...]
@@ -346,4 +347,4 @@ class Analysis:
     flags: tuple[Notice, ...]
     findings: tuple[FileNotice, ...]
     failures: tuple[Failure, ...]
-    provenance: dict[str, Any]
+    provenance: Mapping[str, Any]

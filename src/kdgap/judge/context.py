@@ -1,5 +1,6 @@
 """What all parts of one analysis look at: the runs in their arms, and how they are judged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -76,7 +77,7 @@ class Context:
         """Return test accuracy in percent over seeds, by the primary weights."""
         return [] if arm is None else list(arm.by_seed(self.primary.weights).values())
 
-    def numbers(self, judged: Judged) -> dict[str, Any]:
+    def numbers(self, judged: Judged) -> Mapping[str, Any]:
         """Return the fields that gains, contrasts and ablations share, by name."""
         return vars(judged.numbers(self.evidence.statistics))
 

@@ -5,7 +5,7 @@ runs came from.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,15 +48,15 @@ class Run:
     slots: tuple[Slot, ...]
     state: str
     remark: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     teacher: str | None = None
     recipe: str = ""
     epochs: int | None = None
-    validation: dict[str, Any] = field(default_factory=dict)
-    test: dict[str, dict[str, Any]] = field(default_factory=dict)
-    baseline_test: dict[str, dict[str, Any]] = field(default_factory=dict)
+    validation: Mapping[str, Any] = field(default_factory=dict)
+    test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baseline_test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     teacher_accuracy: float | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: Sequence[Mapping[str, Any]] = field(default_factory=list)
     paths: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
     environment: str = ""
@@ -82,7 +82,7 @@ class Arm:
     runs: tuple[Run, ...]
 
     @property
-    def parameters(self) -> dict[str, Any]:
+    def parameters(self) -> Mapping[str, Any]:
         """Its method's hyper-parameters."""
         return self.runs[0].parameters
 
@@ -142,7 +142,7 @@ class Candidate:
         score: mean validation score in [0, 1]; None where a run failed.
     """
 
-    parameters: dict[str, Any]
+    parameters: Mapping[str, Any]
     runs: tuple[str, ...] = ()
     score: float | None = None
 
@@ -165,7 +165,7 @@ class Tuning:
     student: str
     method: str
     candidates: tuple[Candidate, ...]
-    winner: dict[str, Any] | None
+    winner: Mapping[str, Any] | None
     seeds: tuple[int, ...]
     split: str
     metric: str
@@ -207,18 +207,18 @@ class Evidence:
     path: str
     origin: str
     runs: tuple[Run, ...]
-    models: dict[str, dict[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
     primary: str
     statistics: Statistics
     paired: bool
     description: str = ""
-    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
     claims: tuple[Claim, ...] = ()
-    locked_claims: tuple[dict[str, Any], ...] | None = None
+    locked_claims: tuple[Mapping[str, Any], ...] | None = None
     notices: tuple[Notice, ...] = ()
     findings: tuple[FileNotice, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
     changes: dict[str, str] = field(default_factory=dict)
     chosen_on: Literal["val", "test"] = "val"

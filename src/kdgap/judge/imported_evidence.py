@@ -1,6 +1,6 @@
 """Evidence from imported files: their roles, their tuning grids, and what was found odd."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, label_of
@@ -25,7 +25,9 @@ def imported_evidence(directory: ImportedDirectory) -> Evidence:
     return evidence_of(*directory.read(), str(directory.path))
 
 
-def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -> Evidence:
+def evidence_of(
+    about: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], path: str
+) -> Evidence:
     """Return evidence of an import at hand, as `import_runs` returns it."""
     # Imports of before do not say which keys are hyper-parameters of methods that are not ours.
     further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
@@ -53,13 +55,13 @@ def evidence_of(about: dict[str, Any], lines: list[dict[str, Any]], path: str) -
     )
 
 
-def _choices(about: dict[str, Any]) -> dict[str, Any]:
+def _choices(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the import was told of keys and units, where it was told something."""
     told = about.get("choices") or {}
     return {"choices": told} if any(told.values()) else {}
 
 
-def _run(line: dict[str, Any], hyperparameters: Collection[str]) -> Run:
+def _run(line: Mapping[str, Any], hyperparameters: Collection[str]) -> Run:
     settings, fidelity = line["settings"], line["fidelity"] or {}
     test = {
         weights: {"accuracy": accuracy}
@@ -88,7 +90,9 @@ def _run(line: dict[str, Any], hyperparameters: Collection[str]) -> Run:
     )
 
 
-def _methods(runs: Iterable[Run], about: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _methods(
+    runs: Iterable[Run], about: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
     """Return the methods that runs are of, as they are drawn: by their place, then by name."""
     found = {slot.method: about.get(slot.method, {}) for run in runs for slot in run.slots}
 
@@ -104,7 +108,7 @@ def _tunings(
 ) -> Iterable[Tuning]:
     """Return the grids that the files show; the winner is what the finals used, if they agree."""
     grids: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
-    finals: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    finals: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for run in runs:
         for slot in run.slots:
             key = (slot.teacher or "", slot.student, slot.method)
@@ -138,7 +142,7 @@ def _mean_validation(runs: list[Run]) -> float | None:
     return sum(scores) / len(scores) if len(scores) == len(runs) else None
 
 
-def _changes(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
+def _changes(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return what the two arms of each ablation have different in their settings."""
     arms: dict[str, dict[str, dict[str, Any]]] = {}
     for line in lines:

@@ -1,6 +1,6 @@
 """Evidence from a study of ours: `plan.json`, `selection.json` and verified records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +46,7 @@ def study_evidence(directory: StudyDirectory) -> Evidence:
         ) from None
 
 
-def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
+def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
     study, records = plan["study"], _Records(directory)
     runs = _standing([_run(directory, planned, records) for planned in plan["runs"]])
     faults = [
@@ -87,7 +87,7 @@ def _evidence(directory: StudyDirectory, plan: dict[str, Any]) -> Evidence:
 
 
 def _notices(
-    plan: dict[str, Any], registered: Iterable[Notice], runs: Iterable[Run]
+    plan: Mapping[str, Any], registered: Iterable[Notice], runs: Iterable[Run]
 ) -> tuple[Notice, ...]:
     """Return what the plan says, and of the rest what it has no words for yet."""
     planned = of_plan(plan)
@@ -98,7 +98,7 @@ def _notices(
 
 
 def _registered(
-    directory: StudyDirectory, study: dict[str, Any]
+    directory: StudyDirectory, study: Mapping[str, Any]
 ) -> tuple[tuple[dict[str, Any], ...] | None, list[Notice]]:
     """Return the claims as locked before the first test, and what is judged otherwise."""
     locked = directory.locked("preregistration")
@@ -123,7 +123,7 @@ class _Records:
         self.images: int | None = None
         self.code: dict[str, Any] | None = None
 
-    def read(self, planned: dict[str, Any]) -> Record:
+    def read(self, planned: Mapping[str, Any]) -> Record:
         """Return a verified record.
 
         Raises:
@@ -139,7 +139,7 @@ class _Records:
         return record
 
 
-def _run(directory: StudyDirectory, planned: dict[str, Any], records: _Records) -> Run:
+def _run(directory: StudyDirectory, planned: Mapping[str, Any], records: _Records) -> Run:
     slots = tuple(Slot.read(slot) for slot in planned["slots"])
     known: dict[str, Any] = {
         "id": planned["id"],
@@ -192,13 +192,13 @@ def _standing(runs: list[Run]) -> tuple[Run, ...]:
     return tuple(found)
 
 
-def _slots(plan: dict[str, Any]) -> tuple[Slot, ...]:
+def _slots(plan: Mapping[str, Any]) -> tuple[Slot, ...]:
     planned = [slot for run in plan["runs"] for slot in run["slots"]]
     still_open = [{k: v for k, v in slot.items() if k != "runs"} for slot in plan.get("open", ())]
     return tuple(dict.fromkeys(Slot.read(slot) for slot in [*planned, *still_open]))
 
 
-def _tunings(directory: StudyDirectory, plan: dict[str, Any]) -> tuple[Tuning, ...]:
+def _tunings(directory: StudyDirectory, plan: Mapping[str, Any]) -> tuple[Tuning, ...]:
     selection = directory.selection() or {"choices": []}
     asked = plan["study"]["selection"] or {}
     return tuple(
@@ -218,12 +218,12 @@ def _tunings(directory: StudyDirectory, plan: dict[str, Any]) -> tuple[Tuning, .
     )
 
 
-def _candidate(tried: dict[str, Any]) -> Candidate:
+def _candidate(tried: Mapping[str, Any]) -> Candidate:
     return Candidate(tried["parameters"], tuple(tried.get("runs") or ()), tried.get("score"))
 
 
 def _provenance(
-    directory: StudyDirectory, plan: dict[str, Any], runs: tuple[Run, ...], records: _Records
+    directory: StudyDirectory, plan: Mapping[str, Any], runs: tuple[Run, ...], records: _Records
 ) -> dict[str, Any]:
     """Return code, libraries and data of the study, from one of its records.
 

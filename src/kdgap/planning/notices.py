@@ -1,5 +1,6 @@
 """What a reader must know before believing a study's numbers, by its protocol."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdgap.notice import Notice, serious
@@ -45,7 +46,7 @@ def protocol_notices(study: StudySpec, plan: Plan) -> list[Notice]:
     return found + plan.notices
 
 
-def post_hoc(locked: Any, now: dict[str, Any], plan: Plan) -> list[Notice]:
+def post_hoc(locked: Any, now: Mapping[str, Any], plan: Plan) -> list[Notice]:
     """Return what was changed of the protocol after the first final was tested.
 
     Args:

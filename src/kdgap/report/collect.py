@@ -3,6 +3,7 @@
 Reads the reference study's own files too: they have fewer keys, and some stand under two paths.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -27,8 +28,8 @@ _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters c
 class Group:
     """Runs that differ in their seed alone."""
 
-    key: dict[str, Any]
-    runs: dict[int, dict[str, Any]] = field(default_factory=dict)
+    key: Mapping[str, Any]
+    runs: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
 
     def values(self, name: str) -> list[float]:
@@ -124,7 +125,7 @@ def _splits(groups: list[Group]) -> list[str]:
     return said
 
 
-def best_configurations(groups: list[Group]) -> dict[str, dict[str, Any]]:
+def best_configurations(groups: list[Group]) -> dict[str, Mapping[str, Any]]:
     """Return the best configuration of each pair and method, by mean validation accuracy.
 
     Where a study's export says what the study chose, that is the best: its finals use it. Of other

@@ -1,6 +1,6 @@
 """The test door: the only place that reads test images for a record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ def open_door(
     role: str,
     states: dict[str, State],
     *,
-    baseline: dict[str, Any] | None = None,
+    baseline: Mapping[str, Any] | None = None,
     known: Answers | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:

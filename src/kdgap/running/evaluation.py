@@ -1,6 +1,6 @@
 """Evaluation after training: a run's closed test door, or a weights file on its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,7 +112,7 @@ def open_recorded(
     role: str,
     by: str,
     *,
-    baseline: dict[str, Any] | None = None,
+    baseline: Mapping[str, Any] | None = None,
     known: Answers | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> None:
@@ -209,7 +209,7 @@ def evaluate_weights(
     architecture: str | None = None,
     teacher_architecture: str | None = None,
     val_size: int | None = None,
-) -> dict[str, Any]:
+) -> Mapping[str, Any]:
     """Return accuracy, calibration and, with a teacher, fidelity of a weights file.
 
     A look at the test images by way of a run's weights file is noted in that run's `timing.json`.

@@ -1,7 +1,7 @@
 """What a run's files say: the header, the weights' cards, and the results."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -41,7 +41,7 @@ class Prepared:
     teacher: Teacher | None
     card: Card | None
 
-    def refuse_other_view(self, recorded: dict[str, Any] | None, place: str) -> None:
+    def refuse_other_view(self, recorded: Mapping[str, Any] | None, place: str) -> None:
         """Refuse a teacher that sees images otherwise than the recorded one did.
 
         Raises:
@@ -63,7 +63,7 @@ def make_card(
     state: State,
     checkpoint: Literal["best", "last"],
     epoch: int,
-    history: list[dict[str, Any]],
+    history: Sequence[Mapping[str, Any]],
 ) -> Card:
     """Return the card of weights taken after `epoch` (from 1)."""
     run, dataset = prepared.run, prepared.dataset
@@ -163,9 +163,9 @@ def notices_of(prepared: Prepared) -> list[Notice]:
 
 def results_of(
     run: RunSpec,
-    history: list[dict[str, Any]],
+    history: Sequence[Mapping[str, Any]],
     hashes: dict[str, str | None],
-    test: dict[str, Any] | None,
+    test: Mapping[str, Any] | None,
     notices: Iterable[Notice],
 ) -> dict[str, Any]:
     """Return what `results.json` holds: the reference's keys first, then ours.

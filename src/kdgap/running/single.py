@@ -8,6 +8,7 @@ from kdgap.advice import command
 from kdgap.data import Request, load_dataset, split_dataset
 from kdgap.data.listing import remark
 from kdgap.engine.device import make_deterministic, pick_device
+from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.errors import BadInputError
@@ -118,7 +119,7 @@ def _train(
         say(remark(prepared.dataset.left_out))
     with Stopper() as pause:
 
-        def door(prepared: Prepared, states: dict[str, Any]) -> dict[str, Any] | None:
+        def door(prepared: Prepared, states: dict[str, State]) -> dict[str, Any] | None:
             return open_door(prepared, "single", states, pause=pause) if open_test else None
 
         train_attempts([attempt], pause=pause, open_test=door)

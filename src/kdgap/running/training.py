@@ -7,7 +7,7 @@ import resource
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from os import getpid
@@ -254,7 +254,7 @@ class _History(NoTracker):
     def __init__(self, directory: RunDirectory) -> None:
         self._directory = directory
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         self._directory.append_history(entry)
 
 
@@ -268,7 +268,7 @@ class Stopwatch(NoTracker):
         self._epochs: list[float] = []
         self._mark = self._begun
 
-    def on_start(self, run: dict[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, Any]) -> None:
         """Set-up is over."""
         self._mark = time.perf_counter()
 
@@ -277,7 +277,7 @@ class Stopwatch(NoTracker):
         if self._first_step is None:
             self._first_step = time.perf_counter() - self._begun
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """Note how long the epoch took."""
         now = time.perf_counter()
         self._epochs.append(round(now - self._mark, 3))

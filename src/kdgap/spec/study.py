@@ -3,6 +3,7 @@
 A study file says what is compared and how it is judged. `planning/plan.py` turns it into runs.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -300,13 +301,13 @@ _NOT_PROTOCOL = {
 }
 
 
-def protocol(study: StudySpec) -> dict[str, Any]:
+def protocol(study: StudySpec) -> Mapping[str, Any]:
     """Return the study without what says only where and how comfortably it is run."""
     kept = {k: v for k, v in study.model_dump(mode="json").items() if k not in _NOT_PROTOCOL}
     return {**kept, "data": {k: v for k, v in kept["data"].items() if k != "root"}}
 
 
-def preregistered(study: StudySpec) -> dict[str, Any]:
+def preregistered(study: StudySpec) -> Mapping[str, Any]:
     """Return what is locked when the first final opens the test door.
 
     The whole protocol: data, recipes, models, teachers, seeds, grids, claims and statistics.

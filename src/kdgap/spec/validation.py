@@ -28,7 +28,7 @@ Text = Annotated[str, AfterValidator(_printable)]
 
 def build(
     make: Callable[..., T],
-    values: dict[str, Any],
+    values: Mapping[str, Any],
     where: Callable[[str], str],
     known: Iterable[str],
     spelling: Mapping[str, str] | None = None,

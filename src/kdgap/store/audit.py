@@ -6,7 +6,7 @@ too, and it is all that there is to hold files of before seals to.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import fsum
 from typing import Any
 
@@ -33,7 +33,7 @@ from kdgap.store.witness import Witnesses, as_recorded, recorded_facts
 
 
 def audit(
-    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+    directory: StudyDirectory, plan: Mapping[str, Any], witnesses: Witnesses
 ) -> tuple[list[str], list[str]]:
     """Look at all of a study's own files.
 
@@ -53,7 +53,7 @@ def audit(
 
 
 def plan_faults(
-    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+    directory: StudyDirectory, plan: Mapping[str, Any], witnesses: Witnesses
 ) -> Iterator[str]:
     """Name each run of whom the plan and its record say different things."""
     expected = _Expected(StudySpec.model_validate(plan["study"]), witnesses)
@@ -105,7 +105,7 @@ class _Expected:
         return self._seeds[key]
 
 
-def _unlike(planned: dict[str, Any], spec: RunSpec, expected: _Expected) -> Iterator[str]:
+def _unlike(planned: Mapping[str, Any], spec: RunSpec, expected: _Expected) -> Iterator[str]:
     """Name what a plan says of a finished run that its record does not."""
     trains = spec.teacher.run if spec.teacher else None
     if planned["seed"] != spec.seed:
@@ -166,7 +166,7 @@ def _seeds(role: str, ablation_name: str, study: StudySpec) -> list[int]:
     }.get(role, [])
 
 
-def _study_file(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str]:
+def _study_file(directory: StudyDirectory, plan: Mapping[str, Any]) -> Iterator[str]:
     path, expected = directory.path / STUDY, plan.get("study_file")
     if expected is None:
         return
@@ -183,7 +183,7 @@ def _study_file(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str
 
 
 def selection_faults(
-    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+    directory: StudyDirectory, plan: Mapping[str, Any], witnesses: Witnesses
 ) -> Iterator[str]:
     """Choose again from the records, and name what `selection.json` says otherwise.
 
@@ -213,12 +213,12 @@ def selection_faults(
             yield f"{path}: its winners are not those of {PLAN}{again}"
 
 
-def _key(entry: dict[str, Any]) -> tuple[Any, ...]:
+def _key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
     return (entry.get("teacher"), entry.get("student"), entry.get("method"))
 
 
 def _unlike_scores(
-    choice: dict[str, Any], asked: Selection | None, witnesses: Witnesses
+    choice: Mapping[str, Any], asked: Selection | None, witnesses: Witnesses
 ) -> Iterator[str]:
     """Name what a choice says that follows otherwise from the records of its candidates."""
     candidates, metric = choice.get("candidates", []), asked.metric if asked else "best_val_acc"
@@ -245,7 +245,7 @@ def _unlike_scores(
 
 
 def _locked_faults(
-    directory: StudyDirectory, plan: dict[str, Any], witnesses: Witnesses
+    directory: StudyDirectory, plan: Mapping[str, Any], witnesses: Witnesses
 ) -> Iterator[str]:
     folder = directory.path / LOCKED
     locked: dict[str, Any] = {}
@@ -268,7 +268,7 @@ def _locked_faults(
             yield f"{folder / name}.json: is not what the records of the runs say"
 
 
-def _registration(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[str]:
+def _registration(directory: StudyDirectory, plan: Mapping[str, Any]) -> Iterator[str]:
     path = directory.path / LOCKED / f"{PREREGISTRATION}.json"
     locked = directory.locked(PREREGISTRATION)
     if locked is None:
@@ -278,7 +278,7 @@ def _registration(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[s
     if not is_whole(locked):
         yield f"{path}: is not what was locked before the first final was tested"
         return
-    now = preregistered(StudySpec.model_validate(plan["study"]))
+    now = dict(preregistered(StudySpec.model_validate(plan["study"])))
     if not plan.get("open"):
         now["winners"] = plan["winners"]
     for key, value in now.items():
@@ -289,7 +289,7 @@ def _registration(directory: StudyDirectory, plan: dict[str, Any]) -> Iterator[s
             )
 
 
-def _unsealed(directory: StudyDirectory, plan: dict[str, Any]) -> list[str]:
+def _unsealed(directory: StudyDirectory, plan: Mapping[str, Any]) -> list[str]:
     """Name files of before seals: what only they say could have been changed without a trace."""
     old = [] if is_sealed(plan) else [PLAN]
     try:

@@ -1,6 +1,7 @@
 """A tensor found in a foreign file: where its numbers lie, before any of them is read."""
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -30,13 +31,13 @@ class FoundTensor:
     room: int
     content: bytes | None = None
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Mapping[str, Any]:
         """Return it as JSON values."""
         encoded = None if self.content is None else b64encode(self.content).decode()
         return {**vars(self), "content": encoded}
 
     @classmethod
-    def of(cls, row: dict[str, Any]) -> "FoundTensor":
+    def of(cls, row: Mapping[str, Any]) -> "FoundTensor":
         """Return what `row` made JSON of."""
         lists = {key: tuple(row[key]) for key in ("path", "shape", "stride")}
         content = None if row["content"] is None else b64decode(row["content"])

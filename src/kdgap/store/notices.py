@@ -47,7 +47,7 @@ def recorded(document: Mapping[str, Any]) -> tuple[Notice, ...]:
     )
 
 
-def in_record(notices: Iterable[Notice]) -> dict[str, Any]:
+def in_record(notices: Iterable[Notice]) -> Mapping[str, Any]:
     """Return what a record says of notices: `flags` in words, as ever, and `notices`, if any."""
     said = notice.written(notices)
     return {"flags": [one["text"] for one in said], **({"notices": said} if said else {})}

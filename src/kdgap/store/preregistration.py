@@ -1,5 +1,6 @@
 """What was locked before the first final was tested: its hash, and whether it is still that."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdgap.notice import Notice, serious
@@ -21,7 +22,7 @@ def judged_otherwise(what: str) -> Notice:
     return serious(f"{POST_HOC}{what}", f"post hoc: {what}", f"post hoc: {what}")
 
 
-def content_hash(content: dict[str, Any]) -> str:
+def content_hash(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of what is pre-registered."""
     return digest(content)
 

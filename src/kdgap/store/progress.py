@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,7 +62,7 @@ class Survey:
     open_flops: float
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, state: str) -> int:
         """Return how many runs are in a state."""
@@ -195,12 +195,12 @@ def removable(directory: StudyDirectory) -> Removable:
     return found
 
 
-def live(study: Path) -> list[dict[str, Any]]:
+def live(study: Path) -> list[Mapping[str, Any]]:
     """Return what each runner says it is doing; silent ones and odd files are left out."""
     return _live_files(study)[0]
 
 
-def _live_files(study: Path) -> tuple[list[dict[str, Any]], list[str]]:
+def _live_files(study: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Return what the runners say, and a line for each file that is not what one of them writes."""
     said, odd = [], []
     for path in entries(study / "live", "*.json"):
@@ -244,7 +244,7 @@ class Work:
         return self.done / total if total else 1.0
 
 
-def work_of(seen: Survey, runners: Sequence[dict[str, Any]]) -> Work:
+def work_of(seen: Survey, runners: Sequence[Mapping[str, Any]]) -> Work:
     """Add up what is trained and what is left.
 
     Args:
@@ -265,7 +265,7 @@ def work_of(seen: Survey, runners: Sequence[dict[str, Any]]) -> Work:
     return Work(done, left, "FLOPs" if known else "runs", active)
 
 
-def _parts(runners: Sequence[dict[str, Any]]) -> dict[str, float]:
+def _parts(runners: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return the share of each run's steps that is done, as whoever spoke last says."""
     parts: dict[str, float] = {}
     for runner in sorted(runners, key=lambda runner: float(runner["when"])):

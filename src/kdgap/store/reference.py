@@ -9,7 +9,7 @@ Each file carries the id of the run it comes from, so it can be traced and is ne
 itself. The runs stay where the study keeps them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def _stage(
 
 
 def _as_selected(
-    plan: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any]
+    plan: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what the file of a selection run says otherwise: no test, but whether it was chosen.
 
@@ -131,7 +131,7 @@ def fidelity_of(record: Record) -> dict[str, Any]:
     return found
 
 
-def _place(study: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any]) -> Path:
+def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[str, Any]) -> Path:
     def model(name: str) -> str:
         return sized(study["models"][name]["name"], study["models"][name]["width"])
 
@@ -158,7 +158,7 @@ def _place(study: dict[str, Any], planned: dict[str, Any], slot: dict[str, Any])
     return Path("ablation", name, arm, seed)
 
 
-def parameters_text(parameters: dict[str, Any]) -> str:
+def parameters_text(parameters: Mapping[str, Any]) -> str:
     """Return a configuration as the reference names its folders, such as `a0.5_t4`."""
     parts = []
     if "alpha" in parameters:

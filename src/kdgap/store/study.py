@@ -15,7 +15,7 @@ What nothing guards is outside every promise: it is passed over where it is odd,
 the rest agrees with the records of the runs is looked at in `audit.py`.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,7 +164,7 @@ class StudyDirectory:
         checked(SelectionFile, selection, path, again)
         return selection
 
-    def write(self, name: str, value: dict[str, Any]) -> None:
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
         """Write one of the study's own files, sealed, unless it says this already."""
         path, content = self.path / name, sealed_bytes(value)
         if path.exists() and read_bytes(path) == content:

@@ -9,6 +9,7 @@ import json
 import math
 import struct
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, BinaryIO, NoReturn
@@ -118,7 +119,7 @@ def _checked(fields: dict[str, Any], start: int, size: int) -> Header:
     return Header(metadata, {name: entry for name, (entry, _) in tensors.items()})
 
 
-def _entry(name: str, field: dict[str, Any], start: int) -> tuple[Entry, int]:
+def _entry(name: str, field: Mapping[str, Any], start: int) -> tuple[Entry, int]:
     dtype, shape, (begin, end) = field["dtype"], field["shape"], field["data_offsets"]
     if dtype not in BYTES:
         raise NotSafetensorsError(f"{name[:80]!r} is of the unknown type {str(dtype)[:20]!r}")

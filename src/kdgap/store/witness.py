@@ -40,7 +40,7 @@ Witnesses = Mapping[str, Witness]
 """By run id, of the runs that are finished and whole."""
 
 
-def recorded_facts(plan: dict[str, Any], witnesses: Witnesses) -> dict[str, set[Any]]:
+def recorded_facts(plan: Mapping[str, Any], witnesses: Witnesses) -> dict[str, set[Any]]:
     """Return what records say of the facts that a study locks: one value each if all is well.
 
     Of the data it is the fingerprint.

@@ -1,6 +1,6 @@
 """What is on disk of a plan: done, failed, held by others, ready to be trained, still closed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kdgap.errors import KdgapError
@@ -13,7 +13,7 @@ from kdgap.store.study import StudyDirectory
 
 
 def spent_attempts(
-    lines: list[dict[str, Any]], *, held: bool = False, place: list[int] | None = None
+    lines: Sequence[Mapping[str, Any]], *, held: bool = False, place: list[int] | None = None
 ) -> int:
     """Return how many attempts in a row have failed or died without getting any further.
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ class Live:
 
     def __init__(self, study: Path) -> None:
         self._path = study / "live" / f"{machine()}-{os.getpid()}.json"
-        self._now: dict[str, Any] = {}
+        self._now: Mapping[str, Any] = {}
         self._written = 0.0
 
-    def write(self, now: dict[str, Any]) -> None:
+    def write(self, now: Mapping[str, Any]) -> None:
         """Say what is going on."""
         self._now = now
         self._flush()
@@ -31,7 +32,7 @@ class Live:
         """Return a watcher that reports a run's progress."""
         return _Watch(self, run, epochs)
 
-    def progress(self, run: str, step: dict[str, Any]) -> None:
+    def progress(self, run: str, step: Mapping[str, Any]) -> None:
         """Note a run's progress; written now and then."""
         self._now = {"phase": "training", "runs": {**self._runs(), run: step}}
         if time.monotonic() - self._written >= EVERY_SECONDS:
@@ -69,8 +70,8 @@ class _Watch(NoTracker):
         about = {"epoch": epoch, "epochs": self._epochs, "step": step, "steps": steps}
         self._live.progress(self._run, {**about, "val_acc": self._accuracy})
 
-    def on_epoch(self, entry: dict[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, Any]) -> None:
         self._accuracy = entry["val_acc"]
 
-    def on_finish(self, results: dict[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, Any] | None) -> None:
         self._live.over(self._run)

@@ -161,7 +161,7 @@ def followed(arm: Drawn, methods: Sequence[Drawn], weights: str) -> list[tuple[f
             if _whole(test := run.test.get(weights, {}))
         ]
     plain = {run.seed: run for run in arm.runs}
-    measured: dict[int, dict[str | None, dict[str, Any]]] = {}
+    measured: dict[int, dict[str | None, Mapping[str, Any]]] = {}
     for run in (run for method in methods for run in method.runs):
         if run.seed in plain and _whole(test := run.baseline_test.get(weights, {})):
             measured.setdefault(run.seed, {})[run.teacher] = test

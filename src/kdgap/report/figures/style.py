@@ -6,7 +6,7 @@ is, and is no formula.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -81,7 +81,7 @@ class Look:
 
 def looks(analysis: Analysis) -> dict[str, Look]:
     """Return how each method is drawn; the same in every figure of an analysis."""
-    known: dict[str, dict[str, Any]] = {"none": {}} | analysis.methods
+    known: dict[str, Mapping[str, Any]] = {"none": {}, **analysis.methods}
     known["none"] = {"colour": 0, **known["none"]}
     names = dict.fromkeys([*known, *(gain.method for gain in analysis.gains)])
     declared = {name: known.get(name, {}).get("colour") for name in names}

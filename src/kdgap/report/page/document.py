@@ -1,7 +1,7 @@
 """The report: one HTML file that holds everything it shows, runs nothing and fetches nothing."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,7 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
     return {**shown, "contents": _contents(shown)}
 
 
-def _contents(shown: dict[str, Any]) -> list[tuple[str, str]]:
+def _contents(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return (id, words) of every section that the page has."""
     analysis, gains, galleries = shown["analysis"], shown["gains"], shown["galleries"]
     wanted = [
@@ -192,7 +192,7 @@ def _counted(measures: Measures) -> int:
     return max((one.n for name in MEASURES if (one := measures.named(name))), default=0)
 
 
-def _largest(rows: list[dict[str, Any]]) -> float:
+def _largest(rows: Sequence[Mapping[str, Any]]) -> float:
     return max(
         (abs(float(one["value"])) for row in rows for one in row["cells"].values()), default=0.0
     )

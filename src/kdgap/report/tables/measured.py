@@ -1,5 +1,6 @@
 """Tables of what was measured: levels, fidelity, selection, and every run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdgap.judge.analysis import Analysis, Gain, Level
@@ -176,7 +177,7 @@ def selection(analysis: Analysis) -> Table:
     return cells.table("selection", "Selection", names, lines, caption)
 
 
-def _parameters(parameters: dict[str, Any]) -> dict[str, Value]:
+def _parameters(parameters: Mapping[str, Any]) -> dict[str, Value]:
     return {f"parameter_{key}": value for key, value in parameters.items()}
 
 

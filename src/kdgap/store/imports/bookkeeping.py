@@ -116,7 +116,7 @@ class Choices:
     setting: tuple[str, ...] = ()
     percent: bool = False
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> Mapping[str, Any]:
         """Return them as `import.json` holds them."""
         return {
             "ignore": sorted(set(self.ignore)),

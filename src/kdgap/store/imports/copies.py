@@ -8,7 +8,7 @@ All numbers that two files have must agree: a few epochs of a small data set may
 same accuracies, but no two seeds have one loss.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from kdgap.errors import BadInputError
@@ -100,7 +100,7 @@ def _common(one: _Scheme, other: _Scheme) -> _Scheme:
     return tuple(a & b for a, b in zip(one, other, strict=True))
 
 
-def _numbers(history: list[dict[str, Any]], keys: _Scheme) -> Hashable:
+def _numbers(history: Sequence[Mapping[str, Any]], keys: _Scheme) -> Hashable:
     return tuple(
         tuple(_fixed(entry[key]) for key in sorted(names))
         for entry, names in zip(history, keys, strict=True)

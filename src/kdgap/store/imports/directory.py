@@ -9,6 +9,7 @@ An import that is cut short leaves the one before it, or what the next one tidie
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class ImportedDirectory:
             return False
         return isinstance(first, dict) and {"cell", "slots", "sha256"} <= first.keys()
 
-    def differs(self, about: dict[str, Any]) -> bool:
+    def differs(self, about: Mapping[str, Any]) -> bool:
         """Whether an import of other files is here, or by other options, or an unreadable one."""
         from kdgap.store.imports.bookkeeping import Choices
 
@@ -89,7 +90,7 @@ class ImportedDirectory:
         """Return what `analyze` and `report` left here."""
         return [path for name in ("report.html", "analysis") if (path := self.path / name).exists()]
 
-    def write(self, about: dict[str, Any], runs: list[dict[str, Any]]) -> None:
+    def write(self, about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
         """Write an import, and tidy what one that was cut short has left.
 
         Raises:

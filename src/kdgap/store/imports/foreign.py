@@ -6,7 +6,7 @@ unlike its neighbours is named with the reason, and never averaged in silence.
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -61,7 +61,7 @@ class ForeignFile:
     sha256: str
     results: dict[str, Any]
     history: list[dict[str, Any]]
-    fidelity: dict[str, Any] | None = None
+    fidelity: Mapping[str, Any] | None = None
     problem: str = ""
     remarks: list[str] = field(default_factory=list)
 
@@ -173,14 +173,14 @@ def _results(name: str, results: dict[str, Any], digest: str) -> ForeignFile:
     return found
 
 
-def _problem(results: dict[str, Any], history: list[dict[str, Any]]) -> str:
+def _problem(results: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
     """Return why a run is no result."""
     if len(history) < results["epochs"]:
         return f"unfinished: {len(history)} of {results['epochs']} epochs"
     return "has no validation accuracy" if results["best_val_acc"] is None else ""
 
 
-def _contradictions(results: dict[str, Any], history: list[dict[str, Any]]) -> list[str]:
+def _contradictions(results: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
     said = []
     if len(history) > results["epochs"]:
         said.append(f"its history has {len(history)} epochs, but epochs is {results['epochs']}")
@@ -195,7 +195,7 @@ def _contradictions(results: dict[str, Any], history: list[dict[str, Any]]) -> l
     return said
 
 
-def _give_fidelity(fidelity: dict[str, Any], owner: ForeignFile | None) -> None:
+def _give_fidelity(fidelity: Mapping[str, Any], owner: ForeignFile | None) -> None:
     if owner is None:
         raise OddFileError(f"there is no readable {RESULTS} beside it")
     ours = {"student_arch": "model", "teacher_arch": "teacher", "student_test_acc": "test_acc_best"}
@@ -223,8 +223,8 @@ ALWAYS_SAID = {*_NEUTRAL, *_LATER}
 
 
 def settings_of(
-    results: dict[str, Any], is_aside: Callable[[str], bool] = is_bookkeeping
-) -> dict[str, Any]:
+    results: Mapping[str, Any], is_aside: Callable[[str], bool] = is_bookkeeping
+) -> Mapping[str, Any]:
     """Return everything that makes runs alike; runs that differ here are never averaged.
 
     Numbers are floats, the epochs apart: a temperature of 4 is one of 4.0.
@@ -269,7 +269,7 @@ def _normal(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def hyperparameters(settings: dict[str, Any], axes: Collection[str] = ()) -> dict[str, Any]:
+def hyperparameters(settings: Mapping[str, Any], axes: Collection[str] = ()) -> Mapping[str, Any]:
     """Return the hyper-parameters that mean something for the method, those it declares first.
 
     Args:
@@ -286,7 +286,7 @@ def hyperparameters(settings: dict[str, Any], axes: Collection[str] = ()) -> dic
     return {k: canonical_json(v) if isinstance(v, list) else v for k, v in found.items()}
 
 
-def _said(settings: dict[str, Any]) -> dict[str, Any]:
+def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `method_parameters` of a study of ours, which says all of them."""
     text = settings.get("method_parameters")
     with suppress(ValueError, RecursionError):
@@ -305,13 +305,13 @@ def declared_keys(method: str) -> Collection[str]:
     return _FIELDS.get(method, {}).keys()
 
 
-def axes_of(group: Iterable[tuple[int, dict[str, Any]]]) -> set[str]:
+def axes_of(group: Iterable[tuple[int, Mapping[str, Any]]]) -> set[str]:
     """Return the keys in which configurations differ that were tried of one method.
 
     Args:
         group: seed and settings of each run. What differs from seed to seed alone was not tried.
     """
-    by_seed: dict[int, list[dict[str, Any]]] = {}
+    by_seed: dict[int, list[Mapping[str, Any]]] = {}
     for seed, settings in group:
         by_seed.setdefault(seed, []).append(settings)
     differ = {
@@ -324,13 +324,13 @@ def axes_of(group: Iterable[tuple[int, dict[str, Any]]]) -> set[str]:
     return differ - DIGESTS
 
 
-def same_history(first: list[dict[str, Any]], second: list[dict[str, Any]]) -> bool:
+def same_history(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> bool:
     """Whether two histories are equal on the keys that both have: an older file has fewer."""
     return len(first) == len(second) > 0 and all(
         a[key] == b[key] for a, b in zip(first, second, strict=True) for key in a.keys() & b.keys()
     )
 
 
-def model_text(settings: dict[str, Any]) -> str:
+def model_text(settings: Mapping[str, Any]) -> str:
     """Return a network's name with its width factor."""
     return sized(settings["model"], settings.get("width", 1))

@@ -25,7 +25,7 @@ Reading a file takes time and memory in proportion to its bytes, which `sources.
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from kdgap.errors import one_line
@@ -117,7 +117,7 @@ def read_object(content: bytes) -> dict[str, Any]:
     return value
 
 
-def read_finite(content: bytes) -> dict[str, Any]:
+def read_finite(content: bytes) -> Mapping[str, Any]:
     """Parse a JSON object as `read_object` does, of finite numbers alone.
 
     Raises:
@@ -260,7 +260,7 @@ def _percent_hint(value: object) -> str:
 
 
 def check_history(
-    history: list[dict[str, Any]],
+    history: Sequence[Mapping[str, Any]],
 ) -> tuple[list[dict[str, Any]], list[str], str]:
     """Return a history of numbers alone, what was dropped, and why the run failed, if it did."""
     kept: list[dict[str, Any]] = []
@@ -327,7 +327,7 @@ def _epoch_value(key: str, value: Any) -> Any:
     return value if is_number(value) and least <= value <= most else None
 
 
-def check_fidelity(fidelity: dict[str, Any]) -> None:
+def check_fidelity(fidelity: Mapping[str, Any]) -> None:
     """Check what is judged of a `fidelity.json`.
 
     Raises:

@@ -1,6 +1,7 @@
 """An import in the making: runs of others, read, merged, placed and named."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ def _survey(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
         findings.append(finding("fidelity", "final runs without fidelity", without))
 
 
-def _fidelity(run: ImportedRun) -> dict[str, Any] | None:
+def _fidelity(run: ImportedRun) -> Mapping[str, Any] | None:
     return next((file.fidelity for file in run.files if file.fidelity), None)
 
 

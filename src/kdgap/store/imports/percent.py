@@ -1,12 +1,13 @@
 """Result files of others whose accuracies are in percent."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kdgap.errors import one_line
 from kdgap.store.imports.gate import SHARES, OddFileError, is_number
 
 
-def from_percent(results: dict[str, Any]) -> None:
+def from_percent(results: Mapping[str, Any]) -> None:
     """Make shares of one of a file's accuracies in percent, in place.
 
     These are the accuracies of a run and of its epochs; of fidelity, agreement as well.

@@ -1,5 +1,6 @@
 """What imported runs are for: roles from folders, ablations from settings, sizes of networks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -45,12 +46,12 @@ class ImportedRun:
     """
 
     files: list[ForeignFile]
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     cell: str
     slots: list[Slot] = field(default_factory=list)
     conflict: bool = False
     copied: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -68,12 +69,12 @@ class ImportedRun:
             self.slots.append(slot)
 
 
-def _student(settings: dict[str, Any]) -> str:
+def _student(settings: Mapping[str, Any]) -> str:
     stem = settings.get("stem", "cifar")
     return model_text(settings) + ("" if stem == "cifar" else f"-{stem}")
 
 
-def _role(settings: dict[str, Any], file: ForeignFile, source: str) -> str | None:
+def _role(settings: Mapping[str, Any], file: ForeignFile, source: str) -> str | None:
     """Return what a file's folder, or a file of our own export, says that a run is for."""
     folders = [part.lower() for part in (source, *PurePosixPath(file.path).parts[:-1])]
     role = next((_ROLES[part] for part in folders if part in _ROLES), None)
@@ -95,7 +96,7 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
         those in which the configurations differ that were tried of it, unless baselines say them.
     """
     roles = [(run, file, _role(run.settings, file, source)) for run in runs for file in run.files]
-    grids: dict[tuple[Any, ...], list[tuple[int, dict[str, Any]]]] = {}
+    grids: dict[tuple[Any, ...], list[tuple[int, Mapping[str, Any]]]] = {}
     for run, _, role in roles:
         if role == "selection":
             key = (run.settings.get("teacher"), _student(run.settings), run.settings["kd_type"])
