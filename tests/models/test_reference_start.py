@@ -1,6 +1,8 @@
 """ResNet-18/34/50/101 start as the reference study's, tensor by tensor."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -8,9 +10,13 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+import kdgap
 from kdgap.engine.device import make_deterministic
 from kdgap.models.build import build_model
 from kdgap.spec import ModelSpec
+from kdgap.study.worker import Worker
+from kdgap.study.workspace import open_study, start_study
+from tests.e2e.study import study_text
 
 SEED = 5
 NAMES = ("resnet18", "resnet34", "resnet50", "resnet101")
@@ -84,3 +90,44 @@ def test_cudnn_is_told_what_the_reference_tells_it(monkeypatch: pytest.MonkeyPat
     assert torch.backends.cudnn.deterministic
     assert not torch.backends.cudnn.benchmark
     assert torch.are_deterministic_algorithms_enabled()
+
+
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, bool]]:
+    """Set torch otherwise than the reference does; return a look at what it is told now."""
+    cudnn = torch.backends.cudnn
+    for name, value in (("deterministic", False), ("benchmark", True), ("allow_tf32", True)):
+        monkeypatch.setattr(cudnn, name, value)
+    torch.use_deterministic_algorithms(False)
+    return lambda: {
+        "deterministic": cudnn.deterministic,
+        "benchmark": cudnn.benchmark,
+        "allow_tf32": cudnn.allow_tf32,
+        "algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+AS_THE_REFERENCE = {
+    "deterministic": True, "benchmark": False, "allow_tf32": False, "algorithms": True,
+}  # fmt: skip
+
+
+def test_every_single_run_begins_with_these_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    look = told(monkeypatch)
+    kdgap.train(model="resnet8", width=0.0625, data="digits", epochs=1, limit=32, val_size=16,
+                batch_size=16, threads=1, tracker="none", output_dir="run")  # fmt: skip
+    assert look() == AS_THE_REFERENCE
+
+
+def test_every_runner_of_a_study_begins_with_these_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(study_text(data={"name": "digits", "limit": 64}, recipe={"epochs": 1}))
+    workspace = open_study(file, {}, tmp_path / "study")
+    start_study(workspace, lambda _: None)
+    look = told(monkeypatch)
+    Worker(workspace, "cpu", ("teachers",)).work()
+    assert look() == AS_THE_REFERENCE
