@@ -83,7 +83,7 @@ def _print(
     rows: dict[tuple[str, str], list[Any]] = {}
     for run in planned.runs.values():
         for slot in run.slots[:1]:
-            name = slot.text if slot.role != "selection" else slot.text.partition(" (")[0]
+            name = slot.whole.text if slot.role == "selection" else slot.text
             row = rows.setdefault((run.roles[0], name), [0, 0, []])
             row[0] += 1
             row[1] += states[run.id] == "done"

@@ -1,7 +1,7 @@
 """The base of every specification class, and pydantic's complaints turned into one line."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -45,8 +45,22 @@ def build(
     try:
         return make(**values)
     except ValidationError as error:
-        complaints = _complaints(error, where, list(known), spelling or {})
-        raise BadInputError("; ".join(complaints)) from None
+        said = _complaints(error, where, list(known), spelling or {}, _choices(make))
+        raise BadInputError("; ".join(said)) from None
+
+
+def _choices(make: object) -> dict[str, list[str]]:
+    """Return the texts that each field of a model takes, where only some texts are."""
+    fields: Mapping[str, Any] = getattr(make, "__pydantic_fields__", {})
+    return {name: _literals(field.annotation) for name, field in fields.items()}
+
+
+def _literals(annotation: Any) -> list[str]:
+    return [
+        text
+        for part in get_args(annotation)
+        for text in ([part] if isinstance(part, str) else _literals(part))
+    ]
 
 
 def problems(error: ValidationError) -> list[Any]:
@@ -71,6 +85,7 @@ def _complaints(
     where: Callable[[str], str],
     known: list[str],
     spelling: Mapping[str, str],
+    choices: Mapping[str, Sequence[str]],
 ) -> Iterable[str]:
     for item in problems(error):
         field = str(item["loc"][0]) if item["loc"] else ""
@@ -81,7 +96,6 @@ def _complaints(
             continue
         given, hint = item.get("input"), ""
         if item["type"] == "literal_error" and isinstance(given, str):
-            choices = str(item.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
-            hint = nearest(given, [c.strip(" '") for c in choices.split(",")])
+            hint = nearest(given, choices.get(field, ()))
         message = message_of(item)
         yield f"{place}: {key}: {message}{got(item)}{hint}" if key else f"{place}: {message}"

@@ -163,10 +163,10 @@ def _results(name: str, results: dict[str, Any], digest: str) -> ForeignFile:
     remarks = check_settings(results)
     leaves(results)  # refuses too many
     odd, not_finite = check_outcomes(results)
-    epochs, dropped, failure = check_history(history)
+    epochs, dropped, diverged, odd_numbers = check_history(history)
     found = ForeignFile(name, digest, results, epochs, remarks=remarks + odd + dropped)
-    found.problem = failure if failure.startswith("diverged") else _problem(results, epochs)
-    if not found.problem and (failure or not_finite):
+    found.problem = f"diverged: {diverged}" if diverged else _problem(results, epochs)
+    if not found.problem and (odd_numbers or not_finite):
         found.problem = f"holds numbers that are {UNUSABLE}"
     if not found.problem:
         found.remarks += _contradictions(results, epochs)

@@ -36,7 +36,7 @@ from kdgap.placeholder import HEAD_BYTES, placeholder
 LARGEST = 1e30
 """No loss, norm or divergence of use is beyond it, and its fourth power is still a float."""
 UNUSABLE = "not finite or too large"
-MOST_EPOCHS = 10**7
+MOST_EPOCHS, _UNQUOTED = 10**7, "; write it without quotation marks"
 MOST_VALUES, MOST_SETTINGS, MOST_REMARKS = 1_000_000, 1000, 20
 _DEEPEST = 16
 SHARES = ("best_val_acc", "test_acc_best", "test_acc_final")
@@ -175,8 +175,9 @@ def _are_texts(value: object) -> bool:
 
 
 _Types = dict[str, tuple[Callable[[object], bool], str]]
+_NUMBERS = ("alpha", "temperature", "feat_beta", "width")
 _SETTING_TYPES: _Types = {
-    **dict.fromkeys(("alpha", "temperature", "feat_beta"), (is_number, "number")),
+    **dict.fromkeys(_NUMBERS, (is_number, "number")),
     "width": (lambda value: is_number(value) and value > 0, "number above zero"),
     **dict.fromkeys(("stem", "data", "teacher"), (_is_text, "text")),
     "no_proj_clip": (lambda value: isinstance(value, bool), "truth value"),
@@ -189,6 +190,7 @@ _OUTCOME_TYPES: _Types = {
     "notices": (are_written, "list of notices"),
 }
 """What something reads, and what it must be; None stands for what is not there."""
+Epochs = list[dict[str, Any]]
 
 
 def check_settings(results: dict[str, Any]) -> list[str]:
@@ -205,14 +207,14 @@ def check_settings(results: dict[str, Any]) -> list[str]:
         number = whole(results.get(key))
         if number is None or (key == "epochs" and not 1 <= number <= MOST_EPOCHS):
             kind = "whole number" if key == "seed" else "number of epochs"
-            hint = "; write it without quotation marks" if _is_text(results.get(key)) else ""
+            hint = _UNQUOTED if _is_text(results.get(key)) else ""
             raise OddFileError(f"{key} is {_shown(results.get(key))}, no {kind}{hint}")
         results[key] = number
     for key, (fits, kind) in _SETTING_TYPES.items():
         value = results.get(key)
         if value is not None and not fits(value):
-            hint = "; write it without quotation marks" if kind.startswith("number") else ""
-            hint *= _is_text(value)
+            quoted = key in _NUMBERS and _is_text(value)
+            hint = _UNQUOTED if quoted else ""
             raise OddFileError(f"{key} is {_shown(value)}, no {kind}{hint}")
     if results["kd_type"] != "none" and not results.get("teacher"):
         raise OddFileError(f"{one_line(results['kd_type'], 40)} without a teacher")
@@ -256,17 +258,15 @@ def _percent_hint(value: object) -> str:
     """Return what to do about an accuracy that is no share of one."""
     if is_number(value) and 1 < value <= 100:
         return "; if accuracies are in percent, import with --percent"
-    return "; write it without quotation marks" if _is_text(value) else ""
+    return _UNQUOTED if _is_text(value) else ""
 
 
-def check_history(
-    history: Sequence[Mapping[str, Any]],
-) -> tuple[list[dict[str, Any]], list[str], str]:
-    """Return a history of numbers alone, what was dropped, and why the run failed, if it did."""
-    kept: list[dict[str, Any]] = []
+def check_history(history: Sequence[Mapping[str, Any]]) -> tuple[Epochs, list[str], str, bool]:
+    """Return numbers alone, what was dropped, where it diverged, and if others are infinite."""
+    kept: Epochs = []
     odd: dict[str, str] = {}
     ranges: dict[str, tuple[float, float]] = {}
-    diverged = not_finite = ""
+    diverged, not_finite = "", False
     for number, entry in enumerate(history, 1):
         good: dict[str, Any] = {}
         for key, value in entry.items():
@@ -284,14 +284,14 @@ def check_history(
                 where = entry.get("epoch") if is_number(entry.get("epoch")) else number
                 diverged = diverged or f"epoch {where} has no finite loss or accuracy"
             elif any(map(_not_finite, _numbers(value))):
-                not_finite = f"holds numbers that are {UNUSABLE}"
+                not_finite = True
             elif _is_read(key) and (value is not None or key == "epoch"):
                 odd.setdefault(key, f"epoch {number} of its history has {key} {_shown(value)}")
         kept.append(good)
     named = [f"{text}: left out, there and wherever it is no number" for text in odd.values()]
     if len(named) > MOST_REMARKS:
         named[MOST_REMARKS:] = [f"so has it {len(named) - MOST_REMARKS} more keys: left out"]
-    return kept, named, f"diverged: {diverged}" if diverged else not_finite
+    return kept, named, diverged, not_finite
 
 
 def _measures(key: str) -> bool:
