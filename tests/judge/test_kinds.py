@@ -7,10 +7,14 @@ import pytest
 
 from kdgap import yamlio
 from kdgap.errors import BadInputError
+from kdgap.judge.analysis import ClaimResult
 from kdgap.judge.kinds import KINDS, kind_of
+from kdgap.judge.kinds.kind import Finds
 from kdgap.judge.load import check_kinds, load_claims
+from kdgap.judge.reasons import reasons
 from kdgap.spec import read_study
 from kdgap.stats.contrast import welch
+from tests.judge.made import analyse, claim, pair_of
 
 SPREAD = ((1.0, -1.0), (0.2, 0.1))
 CLAIM = """\
@@ -55,20 +59,76 @@ def test_power_rises_with_seeds_and_seeds_needed_have_it(name: str, level: float
     assert kind.smallest(SPREAD, needed, 0.8, level) <= 0.2 + 1e-6
 
 
+def judged(name: str, shift: float, spread: float = 0.01) -> ClaimResult:
+    """Judge a claim of a kind about a gain that is truly `shift` points, seen over eight seeds."""
+    steps = [spread * step for step in range(8)]
+    term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
+    made = pair_of([95 + step for step in steps], [95 + shift + step for step in steps],
+                   claims=(claim("it", [term], says=name),))  # fmt: skip
+    (found,) = analyse(made).contrasts
+    assert isinstance(found, ClaimResult)
+    return found
+
+
+SETTINGS = analyse(pair_of([95.0, 95.1], [95.2, 95.3])).settings
+MARGIN = SETTINGS.smallest_effect_pp
+
+
 @pytest.mark.parametrize("name", list(KINDS))
-def test_what_shows_a_claim_does_not_refute_it(name: str) -> None:
-    """Far on one side it is shown or refuted, never both; and each kind can be either."""
-    kind, seen = kind_of(name), set()
-    for shift in (-1.0, 0.0, 1.0):
-        arm = [shift + step / 100 for step in range(8)]
-        estimate = welch([arm, [step / 100 for step in range(8)]], [1.0, -1.0])
-        assert estimate is not None
-        may_hold, may_fail = kind.allows(estimate.value)
-        holds = may_hold and kind.p(estimate, 0.2) < 0.01
-        fails = may_fail and kind.p_against(estimate, 0.2) < 0.01
-        assert not (holds and fails)
-        seen |= {"shown"} if holds else {"refuted"} if fails else set()
-    assert seen == {"shown", "refuted"}
+def test_what_shows_a_claim_establishes_it_and_what_refutes_it_contradicts_it(name: str) -> None:
+    kind = kind_of(name)
+    shown, refuted = (judged(name, at * MARGIN) for at in (kind.shown_by, kind.refuted_by))
+    assert (shown.outcome, refuted.outcome) == ("established", "contradicted")
+    words = kind.words(MARGIN)
+    assert words["opposite"] in refuted.sentence
+    assert words["opposite"] not in shown.sentence
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_every_outcome_has_its_words_and_its_reasons(name: str) -> None:
+    kind = kind_of(name)
+    open_one = judged(name, kind.shown_by * MARGIN, spread=1.0)
+    assert open_one.outcome == "not established"
+    found = [judged(name, at * MARGIN) for at in (kind.shown_by, kind.refuted_by)] + [open_one]
+    said = [tuple(reasons(one, SETTINGS, 0.5)) for one in found]
+    assert len(set(said)) == 3
+    assert all(text[0].isupper() and text.endswith(".") for texts in said for text in texts)
+    assert all(kind.outcome_words(one, SETTINGS) for one in (found[0], open_one))
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_the_other_sum_is_the_opposite_claim_where_one_test_decides(name: str) -> None:
+    kind = kind_of(name)
+    steps = [step / 100 for step in range(8)]
+    value, other = (
+        welch([[shift + step for step in steps], steps], [1.0, -1.0])
+        for shift in (kind.shown_by * MARGIN, kind.refuted_by * MARGIN)
+    )
+    assert value is not None
+    assert other is not None
+    assert kind.p(value, MARGIN) < 0.01 or not kind.allows(value.value)[0]
+    assert kind.p_against(other, MARGIN) < 0.01
+    holds, fails = kind.allows(value.value), kind.allows(other.value)
+    assert holds[0]
+    assert fails[1]
+
+
+def test_opposite_claims_of_one_sum_are_one_of_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Below(Finds):
+        """Shown by a difference below zero."""
+
+        name = "below"
+        direction = -1
+        shown_by, refuted_by = -5.0, 5.0
+
+    monkeypatch.setitem(KINDS._entries, "below", Below())
+    term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
+    claims = tuple(claim(says, [term], says=says) for says in ("above", "below"))
+    values = [95.0, 95.1, 94.9, 95.05]
+    up, down = analyse(pair_of(values, [v + 1 for v in values], claims=claims)).contrasts
+    assert (up.outcome, down.outcome) == ("established", "contradicted")
+    assert up.claims_in_family == down.claims_in_family == 1
+    assert "below zero" in kind_of("below").words(0.2)["says"]
 
 
 def test_a_kind_that_there_is_not_is_named_with_its_line(tmp_path: Path) -> None:

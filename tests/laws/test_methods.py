@@ -1,13 +1,14 @@
 """Laws that every registered method obeys; a new method is picked up by itself."""
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from kdgap.methods import METHODS, Method, build_method
+from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
 from tests.laws.numpy_reference import REFERENCES
 
@@ -168,7 +169,8 @@ def test_vanishes_when_student_and_teacher_agree(name: str, parameters: dict[str
             weight.copy_(torch.eye(weight.shape[0])[:, :, None, None])
     assert loss(method, same, same, labels, projections).item() == pytest.approx(0, abs=1e-12)
     other = Output(same.logits.flip(0), {k: v.flip(0) for k, v in same.features.items()})
-    assert loss(method, other, same, labels, projections).item() > 1e-3
+    differs = loss(method, other, same, labels, projections).item()
+    assert differs > 1e-3, f"{name}: with the example {parameters} its loss vanishes everywhere"
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
@@ -224,3 +226,22 @@ def test_soft_targets_gradient_keeps_its_size_over_temperatures() -> None:
         sizes.append(float(logits.grad.norm()))
     assert sizes[2] == pytest.approx(sizes[1], rel=0.02)
     assert sizes[1] == pytest.approx(sizes[0], rel=0.04)
+
+
+def test_a_hyperparameter_takes_no_key_of_a_run() -> None:
+    @dataclass(frozen=True)
+    class Odd(Method):
+        """A method whose width would be taken for the student's."""
+
+        name: ClassVar[str] = "odd"
+        label: ClassVar[str] = "Odd"
+        summary: ClassVar[str] = "odd"
+        citation: ClassVar[str] = "nobody"
+        width: float = 1.0
+
+    with pytest.raises(ValueError, match="width is a key of every run"):
+        registered(Odd)
+    assert "odd" not in METHODS
+    Odd.flat_names = {"odd_width": "width"}
+    registered(Odd)
+    METHODS._entries.pop("odd")

@@ -1,6 +1,5 @@
 """Claims as contrasts, and ablations: differences that were declared, each judged in its family."""
 
-from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,18 +34,21 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, Cla
     ]
     judged = judge(made, evidence.statistics)
     # Claims of one and the same test are one claim of the family.
-    keys = [_test(claim, one.comparison) for claim, one in zip(claims, judged, strict=True)]
+    kinds = [kind_of(claim.says) for claim in claims]
+    keys = [kind.test_of(one.comparison) for kind, one in zip(kinds, judged, strict=True)]
     margin = evidence.statistics.smallest_effect_pp
     tests = {
-        key: _own_p(kind_of(claim.says), one.comparison.estimate, margin)
-        for key, claim, one in zip(keys, claims, judged, strict=True)
+        key: _own_p(kind, one.comparison.estimate, margin)
+        for key, kind, one in zip(keys, kinds, judged, strict=True)
     }
     shown, refuted = (
         dict(zip(tests, holm([pair[side] for pair in tests.values()]), strict=True))
         for side in (0, 1)
     )
     # A difference below zero is found by the very test that looks for one above: one p decides.
-    refuted |= {key: shown[key] for key in tests if kind_of(key[0]).tests_difference}
+    refuted |= {
+        key: shown[key] for key, kind in zip(keys, kinds, strict=True) if kind.tests_difference
+    }
     alpha, found = context.settings.alpha, []
     for claim, one, key in zip(claims, judged, keys, strict=True):
         outcome = ClaimOutcome(
@@ -59,11 +61,6 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, Cla
         )
         found.append((claim, one, outcome))
     return found
-
-
-def _test(claim: Claim, made: Comparison) -> tuple[str, Hashable]:
-    """Return what makes the tests of two claims the same."""
-    return claim.says, kind_of(claim.says).test_of(made)
 
 
 def _own_p(

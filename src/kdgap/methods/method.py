@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from kdgap.deferred import nn, torch
 from kdgap.errors import BadInputError
 from kdgap.registry import Registry
+from kdgap.spec.flat import FlatConfig
 from kdgap.spec.validation import Scalar, build
 
 if TYPE_CHECKING:
@@ -51,14 +52,17 @@ class Method:
         name: what it is called in configurations.
         label: what people call it, in tables and figures.
         colour: its place among the colours of figures; None = the next that is free.
-        examples: hyper-parameters that its laws are tried with.
+        examples: hyper-parameters that its laws are tried with: each field but `alpha` at two
+            values. With `zero_at_equality`, none of them may make the loss vanish altogether.
         summary: one line for listings.
         citation: the paper.
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
             trained parts, if any, are the identity).
-        flat_names: flat configuration key → field, where they differ.
+        flat_names: flat configuration key → field, where they differ. All methods' keys stand in
+            one flat file beside those of a run, so a key of one method's own begins with its name
+            (`feat_beta`), and keys that several share mean the same (`alpha`).
     """
 
     name: ClassVar[str]
@@ -135,7 +139,17 @@ C = TypeVar("C", bound=type[Any])
 
 
 def method(cls: C) -> C:
-    """Enter a method class in the registry under its `name`."""
+    """Enter a method class in the registry under its `name`.
+
+    Raises:
+        ValueError: a hyper-parameter is called as a key of every run is, and would take its values.
+    """
+    taken = sorted(flat_fields(cls).keys() & FlatConfig.model_fields.keys())
+    if taken:
+        raise ValueError(
+            f"method {cls.name!r}: {taken[0]} is a key of every run; give the hyper-parameter"
+            " another flat key in flat_names"
+        )
     METHODS.register(cls.name)(cls)
     return cls
 

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import ClassVar, TypeVar
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
 from kdgap.judge.measures import Interval
-from kdgap.judge.words import counted, equals, verdict_words
+from kdgap.judge.words import counted, equals, own_seeds_words, signed, verdict_words
 from kdgap.registry import Registry
 from kdgap.stats import power
 from kdgap.stats.contrast import Estimate
@@ -21,6 +22,8 @@ class ClaimKind(ABC):
         tests_difference: whether its test is that of a difference from zero: it finds something
             and rules nothing out, the remarks of that test are its own, and the same p refutes it
             where the sign is the other one.
+        shown_by, refuted_by: a true sum that shows it, and one that refutes it, in margins: what
+            tests try it with.
 
     Every `margin` and effect is in percentage points, every `level` an error rate after
     correction, and `spread` the weights and standard deviations of `Comparison.spread`.
@@ -28,10 +31,12 @@ class ClaimKind(ABC):
 
     name: ClassVar[str]
     tests_difference: ClassVar[bool] = False
+    shown_by: ClassVar[float]
+    refuted_by: ClassVar[float]
 
     def test_of(self, made: Comparison) -> Hashable:
-        """Return what makes the tests of two claims of this kind the same test."""
-        return made.key
+        """Return what makes the tests of two claims, of any kinds, the same test."""
+        return self.name, made.key
 
     @abstractmethod
     def p(self, estimate: Estimate, margin: float) -> float:
@@ -127,6 +132,105 @@ def tested(contrast: ClaimResult) -> tuple[float, float, Interval]:
     return value, p, interval
 
 
+class Finds(ClaimKind):
+    """A claim that the sum is on one side of zero: one two-sided test decides, and its sign.
+
+    So opposite claims are one of the family.
+
+    Class attributes:
+        direction: 1 for above zero, −1 for below.
+    """
+
+    tests_difference: ClassVar[bool] = True
+    direction: ClassVar[int]
+
+    @property
+    def _side(self) -> str:
+        return "above" if self.direction > 0 else "below"
+
+    def test_of(self, made: Comparison) -> Hashable:
+        """Return the sum up to its sign: whichever side is claimed, it is one test."""
+        return "difference", made.key
+
+    def p(self, estimate: Estimate, margin: float) -> float:
+        """Return the two-sided p of a difference."""
+        return estimate.p()
+
+    def p_against(self, estimate: Estimate, margin: float) -> float:
+        """Return the same p: the test that looks for one side finds the other."""
+        return estimate.p()
+
+    def allows(self, value: float) -> tuple[bool, bool]:
+        """Return what the sign of the sum allows."""
+        return self.direction * value > 0, self.direction * value < 0
+
+    def words(self, margin: float) -> dict[str, str]:
+        """See `ClaimKind.words`."""
+        return {
+            "says": f"that it is {self._side} zero",
+            "says_briefly": f"this is {self._side} zero",
+            "opposite": "the opposite is shown",
+            "truly": "",
+            "event": f"a true difference of {margin:g} pp is found",
+            "least": "a true difference of",
+            "test": "p, two-sided; the sign decides",
+            "chart": "true difference found",
+            "truth": f"a true difference of {margin:g} pp would be found",
+            "shown": f"the difference is {self._side} zero",
+        }
+
+    def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
+        """Judged by the claims' family; the verdict of its difference is that of the contrasts'."""
+        if contrast.p_claim_holm is None:
+            return verdict_words(contrast, settings)
+        verdict = "gain" if contrast.outcome == "established" else "inconclusive"
+        if verdict == "inconclusive" and contrast.verdict == "equivalent":
+            verdict = "equivalent"
+        own = replace(
+            contrast,
+            verdict=verdict,
+            p_holm=contrast.p_claim_holm,
+            seeds_needed=contrast.seeds_needed_claim,
+        )
+        return verdict_words(own, settings)
+
+    def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
+        """See `ClaimKind.reasons`."""
+        value, p, (low, high) = tested(contrast)
+        other = "below" if self.direction > 0 else "above"
+        also = corrected(contrast, contrast.p_claim_holm)
+        if contrast.outcome == "established":
+            return [f"The difference is {self._side} zero, also {also}."]
+        if contrast.outcome == "contradicted":
+            return [f"The difference is {other} zero, also {also}."]
+        if p <= settings.alpha:
+            side = "above" if value > 0 else "below"
+            own = f"By itself the difference is {side} zero (p {equals(p)})"
+            return [f"{own}, but not {also}."]
+        first = (
+            f"To be shown, the difference would have to be {self._side} zero. Its interval reaches"
+            f" from {signed(low)} to {signed(high)} pp: there may be no difference at all."
+        )
+        return [first, _absence(contrast, settings)]
+
+
+def _absence(contrast: ClaimResult, settings: Settings) -> str:
+    """Return whether the runs show that there is nothing, which is more than not finding it."""
+    _, _, (low, high) = tested(contrast)
+    margin, p, adjusted = settings.smallest_effect_pp, contrast.p_tost, contrast.p_tost_holm
+    if p is not None and p <= settings.alpha:
+        own = f"ny difference is smaller than {margin:g} pp in either direction"
+        if adjusted is not None and adjusted <= settings.alpha:
+            return f"A{own} (TOST p {equals(p)})."
+        family = f"{counted(contrast.family, 'comparison')} (Holm p {equals(adjusted)})"
+        return f"By itself a{own} (TOST p {equals(p)}), but not when corrected for {family}."
+    return (
+        f"Nor is it shown that there is none: it may be as much as"
+        f" {signed(high if high >= -low else low)} pp, and {margin:g} pp is the smallest effect of"
+        " interest."
+    )
+
+
 class RulesOut(ClaimKind):
     """A claim that something of at least the margin is not there.
 
@@ -138,8 +242,6 @@ class RulesOut(ClaimKind):
 
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """See `ClaimKind.outcome_words`."""
-        from kdgap.judge.words import own_seeds_words
-
         p = contrast.p_claim_holm
         if p is None:
             return verdict_words(contrast, settings, finds=self.tests_difference)
@@ -155,8 +257,6 @@ class RulesOut(ClaimKind):
 
     def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
         """See `ClaimKind.reasons`."""
-        from kdgap.judge.words import signed
-
         shown, refuted, wanted = self._sentences(f"{settings.smallest_effect_pp:g} pp")
         if contrast.outcome == "established":
             return [f"{shown}, also {corrected(contrast, contrast.p_claim_holm)}."]

@@ -14,10 +14,12 @@ class NotBelow(RulesOut):
 
     name: ClassVar[str] = "not_below"
     statistic: ClassVar[str] = "one-sided"
+    shown_by: ClassVar[float] = 0.0
+    refuted_by: ClassVar[float] = -5.0
 
     def test_of(self, made: Comparison) -> Hashable:
         """Return the sum with its sign: only "no worse" has a direction."""
-        return made.signed_key
+        return self.name, made.signed_key
 
     def p(self, estimate: Estimate, margin: float) -> float:
         """Return the one-sided p that the sum is above minus the margin."""

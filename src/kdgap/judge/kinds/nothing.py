@@ -14,6 +14,8 @@ class Nothing(RulesOut):
 
     name: ClassVar[str] = "nothing"
     statistic: ClassVar[str] = "TOST"
+    shown_by: ClassVar[float] = 0.0
+    refuted_by: ClassVar[float] = 5.0
 
     def p(self, estimate: Estimate, margin: float) -> float:
         """Return the larger p of the two one-sided tests."""
