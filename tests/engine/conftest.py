@@ -1,7 +1,7 @@
 """A tiny run on the digits, and everything it needs in memory."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import State, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
+from kdgap.methods import METHODS, build_method
 from kdgap.models.build import build_model
 from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
 
@@ -50,7 +51,10 @@ class Lab:
             "logit": {"alpha": 0.5, "temperature": 4.0},
             "feature": {"alpha": 0.5, "beta": 0.5, "norm": "none"},
         }
-        parameters = defaults[method]
+        parameters = defaults.get(method)
+        if parameters is None:
+            example: Any = build_method(method, METHODS[method].examples[0])
+            parameters = asdict(example)
         recipe = {"epochs": 2, "batch_size": 64, **fields.pop("recipe", {})}
         teacher = TeacherSpec(model=TEACHER, weight_hash="0" * 64, weights="none")
         known: dict[str, Any] = {

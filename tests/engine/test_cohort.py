@@ -9,6 +9,7 @@ import torch
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.errors import StoppedError
+from kdgap.methods import METHODS
 from kdgap.spec import ModelSpec, RunSpec, canonical_json, run_id
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash
@@ -87,7 +88,7 @@ def test_stopped_anywhere_and_resumed_from_disk_the_bits_are_the_same(
     precision: str, chances: int, images: int, tmp_path: Path
 ) -> None:
     lab = Lab(images)
-    runs = [lab.spec(method, precision=precision) for method in ("none", "logit", "feature")]
+    runs = [lab.spec(method, precision=precision) for method in METHODS]
     runs[2] = runs[2].model_copy(update={"model": WIDE})
     expected = [outcome(lab.train(run)) for run in runs]
     files = {run_id(run): StateFiles(tmp_path / run.method.name, run_id(run)) for run in runs}

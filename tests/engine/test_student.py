@@ -14,6 +14,7 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.meter import DivergedError
 from kdgap.engine.optimise import clip_gradients, cosine_lr
 from kdgap.engine.tracker import NoTracker
+from kdgap.methods import METHODS
 from kdgap.spec import RecipeSpec, RunSpec
 from kdgap.store.weights import weight_hash
 from tests.engine.conftest import Lab, Trained
@@ -21,14 +22,12 @@ from tests.engine.conftest import Lab, Trained
 if TYPE_CHECKING:
     from kdgap.engine.student import Student
 
-METHODS = ["none", "logit", "feature"]
-
 
 def hashes(trained: Trained) -> tuple[str, str, list[dict[str, Any]]]:
     return weight_hash(trained.best), weight_hash(trained.last), trained.history
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_one_spec_gives_one_result(lab: Lab, method: str, precision: str) -> None:
     run = lab.spec(method, precision=precision)
@@ -42,7 +41,7 @@ def test_precision_changes_the_result(lab: Lab) -> None:
     assert hashes(lab.train(lab.spec())) != hashes(lab.train(lab.spec(precision="bf16")))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(METHODS))
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_measuring_gradients_of_terms_disturbs_nothing(
     lab: Lab, method: str, precision: str
@@ -109,7 +108,7 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("images", [200, 129])  # of 129 in batches of 64, one is left over
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(METHODS))
 def test_trains_like_a_plain_torch_loop(method: str, images: int) -> None:
     lab = Lab(images)
     run = lab.spec(method, recipe={"epochs": 3, "clip_norm": 0.5})
