@@ -171,11 +171,11 @@ def _study_file(directory: StudyDirectory, plan: Mapping[str, Any]) -> Iterator[
     if expected is None:
         return
     try:
-        found = hashlib.sha256(read_bytes(path)).hexdigest()
+        digest = hashlib.sha256(read_bytes(path)).hexdigest()
     except OSError as error:
         yield f"{path}: {error.strerror}{directory.again(own=False)}"
         return
-    if found != expected:
+    if digest != expected:
         yield f"{path}: is not what {PLAN} was made from{directory.again(own=False)}"
 
 
@@ -207,9 +207,9 @@ def selection_faults(
                 f" {what}{again}"
             )
     if complete:
-        chosen = {_key(one): one.get("winner") for one in selection["choices"]}
-        winners = {_key(one): one.get("parameters") for one in plan["winners"]}
-        if {key: one for key, one in chosen.items() if one is not None} != winners:
+        chosen = {_key(entry): entry.get("winner") for entry in selection["choices"]}
+        winners = {_key(winner): winner.get("parameters") for winner in plan["winners"]}
+        if {key: winner for key, winner in chosen.items() if winner is not None} != winners:
             yield f"{path}: its winners are not those of {PLAN}{again}"
 
 
@@ -229,14 +229,14 @@ def _unlike_scores(
         if not known or len(known) < len(candidate["runs"]):
             continue  # not finished, or damaged: there is nothing to hold it to
         parameters = candidate["parameters"]
-        if any(dict(one.spec.method.parameters) != parameters for one in known):
+        if any(dict(witness.spec.method.parameters) != parameters for witness in known):
             yield "a candidate's parameters are not those of its runs"
-        scores = [one.scores[metric] for one in known]
+        scores = [witness.scores[metric] for witness in known]
         if None in scores or candidate["score"] != fsum(s or 0.0 for s in scores) / len(scores):
             yield "a candidate's score is not that of its runs"
-    rated = [one["score"] for one in candidates if one["score"] is not None]
-    if rated and any(one["runs"] for one in candidates):
-        best = next(one for one in candidates if one["score"] == max(rated))
+    rated = [entry["score"] for entry in candidates if entry["score"] is not None]
+    if rated and any(entry["runs"] for entry in candidates):
+        best = next(entry for entry in candidates if entry["score"] == max(rated))
         if choice.get("winner") != best["parameters"]:
             yield "its winner is not the best candidate"
 

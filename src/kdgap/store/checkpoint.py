@@ -169,26 +169,26 @@ def tensors_in(loaded: Loaded) -> Iterator[FoundTensor]:
     waiting: list[tuple[tuple[str, ...], Any]] = [((), loaded.root)]
     while waiting:
         path, value = waiting.pop()
-        found = _tensor(loaded, path, value) or _array(path, value)
-        if found is not None:
+        tensor = _tensor(loaded, path, value) or _array(path, value)
+        if tensor is not None:
             count += 1
-            encoded += len(found.content or b"")
+            encoded += len(tensor.content or b"")
             if encoded > _MAX_ENCODED:
                 raise NotReadableError(f"encodes more than {_MAX_ENCODED:,} bytes of tensors")
             if count > MAX_TENSORS:
                 raise NotReadableError(f"holds more than {MAX_TENSORS:,} tensors")
-            yield found
+            yield tensor
         elif isinstance(value, _BRANCHES) and id(value) not in seen:
             seen.add(id(value))  # what is shared is looked at once, and no circle is followed
             parts = []
-            for key, one in _parts(value):
+            for key, part in _parts(value):
                 looked_at += 1
-                if isinstance(one, _BRANCHES) and id(one) not in seen:
-                    parts.append((key, one))
+                if isinstance(part, _BRANCHES) and id(part) not in seen:
+                    parts.append((key, part))
             if looked_at > _MAX_PARTS:
                 raise NotReadableError(f"its objects have more than {_MAX_PARTS:,} parts")
-            below = [(_step(path, key), one) for key, one in reversed(parts)]
-            waiting += [(way, one) for way, one in below if way is not None]
+            below = [(_step(path, key), part) for key, part in reversed(parts)]
+            waiting += [(way, part) for way, part in below if way is not None]
 
 
 def _step(path: tuple[str, ...], key: Any) -> tuple[str, ...] | None:
@@ -271,11 +271,11 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
             begin, length = places.get(key, (0, 0))
             skipped = (offset + shift) * BYTES[dtype]
             start, room = begin + skipped, max(0, length - skipped)
-            found = FoundTensor(path, dtype, shape, stride, start, room)
+            tensor = FoundTensor(path, dtype, shape, stride, start, room)
             if content is not None:
-                content = content[start : start + min(room, found.extent)]
-                return replace(found, start=0, room=len(content), content=content)
-            return found
+                content = content[start : start + min(room, tensor.extent)]
+                return replace(tensor, start=0, room=len(content), content=content)
+            return tensor
     return None
 
 
@@ -308,9 +308,9 @@ def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
         return None
     axes = range(len(shape))
     stride = tuple(prod(shape[:axis] if turned else shape[axis + 1 :]) for axis in axes)
-    found = FoundTensor(path, dtype, shape, stride, 0, 0)
-    content = _bytes(data, found.extent)
-    return None if content is None else replace(found, room=len(content), content=content)
+    tensor = FoundTensor(path, dtype, shape, stride, 0, 0)
+    content = _bytes(data, tensor.extent)
+    return None if content is None else replace(tensor, room=len(content), content=content)
 
 
 def _bytes(value: Any, most: int | None = None) -> bytes | None:

@@ -55,14 +55,14 @@ def holds_results(folder: Path) -> bool:
     level, listed = [folder] if folder.is_dir() else [], 0
     while level and listed < MOST_LOOKED_AT:
         below: list[Path] = []
-        for one in level:
+        for parent in level:
             try:
-                names = names_in(one)
+                names = names_in(parent)
             except OSError:
                 continue
             if RESULTS in names:
                 return True
             listed += len(names)
-            below += [one / name for name in names if not name.startswith(".")]
+            below += [parent / name for name in names if not name.startswith(".")]
         level = [path for path in below if path.is_dir() and not path.is_symlink()]
     return False

@@ -39,7 +39,7 @@ def tidy_study(directory: StudyDirectory) -> int:
 
 def _folders(path: Path) -> list[Path]:
     try:
-        return [one for one in entries(path) if one.is_dir() and not one.is_symlink()]
+        return [entry for entry in entries(path) if entry.is_dir() and not entry.is_symlink()]
     except OSError:
         return []
 

@@ -77,12 +77,12 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
             continue
         try:
             if name in WEIGHTS:
-                found = file_hash(path)
+                digest = file_hash(path)
             else:
                 contents[name] = read_bytes(path)
-                found = hashlib.sha256(contents[name]).hexdigest()
+                digest = hashlib.sha256(contents[name]).hexdigest()
         except OSError as error:
             raise not_read(path, error) from None
-        if found not in (expected, manifest.before.get(name)):
+        if digest not in (expected, manifest.before.get(name)):
             raise StoreDamagedError(f"{path}: changed after the run was finished")
     return contents

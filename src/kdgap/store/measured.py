@@ -29,7 +29,7 @@ def keep_measured(path: Path, values: dict[str, float]) -> None:
 def read_measured(path: Path) -> dict[str, float] | None:
     """Return what was measured before; None if nothing was that can be believed."""
     with suppress(StoreDamagedError):
-        found = read_sealed(path)
-        if is_sealed(found) and fits(Measured, found) and found["of"] == path.name:
-            return dict(found["values"])
+        content = read_sealed(path)
+        if is_sealed(content) and fits(Measured, content) and content["of"] == path.name:
+            return dict(content["values"])
     return None

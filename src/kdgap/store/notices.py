@@ -25,8 +25,8 @@ ELSEWHERE = Notice(
     "resumed-elsewhere", "resumed in another environment: not the bits of an uninterrupted run"
 )
 _BEFORE = {
-    one.text: one
-    for one in (SMOKE, TEST_CHOSEN, OTHER_IMAGES, UNMEASURED, SMOKE_TEACHER, ELSEWHERE)
+    entry.text: entry
+    for entry in (SMOKE, TEST_CHOSEN, OTHER_IMAGES, UNMEASURED, SMOKE_TEACHER, ELSEWHERE)
 }
 """Records that were written before notices had codes have their sentences alone."""
 
@@ -49,8 +49,11 @@ def recorded(document: Mapping[str, Any]) -> tuple[Notice, ...]:
 
 def in_record(notices: Iterable[Notice]) -> Mapping[str, Any]:
     """Return what a record says of notices: `flags` in words, as ever, and `notices`, if any."""
-    said = notice.written(notices)
-    return {"flags": [one["text"] for one in said], **({"notices": said} if said else {})}
+    entries = notice.written(notices)
+    return {
+        "flags": [entry["text"] for entry in entries],
+        **({"notices": entries} if entries else {}),
+    }
 
 
 def of_plan(plan: Mapping[str, Any]) -> tuple[Notice, ...]:

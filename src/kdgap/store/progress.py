@@ -93,12 +93,12 @@ def survey(
     """
     plan = directory.plan()
     known = set(known_done)
-    found: dict[str, RunStatus] = {}
+    statuses: dict[str, RunStatus] = {}
     witnesses: dict[str, Witness] = {}
     notes: list[str] = []
     for planned in plan["runs"]:
         if planned["id"] in known:
-            found[planned["id"]] = RunStatus("done")
+            statuses[planned["id"]] = RunStatus("done")
             continue
         status = directory.status(planned["path"], verify=verify)
         record = status.record
@@ -109,11 +109,11 @@ def survey(
             status = RunStatus("done")  # a study's records together take much memory
         if verify:
             notes += directory.run(planned["path"]).passed_over()
-        found[planned["id"]] = status
+        statuses[planned["id"]] = status
     rows = []
     for planned in plan["runs"]:
-        status = found[planned["id"]]
-        teacher = found.get(planned["teacher"] or "", RunStatus("done"))
+        status = statuses[planned["id"]]
+        teacher = statuses.get(planned["teacher"] or "", RunStatus("done"))
         state, remark = standing(status.state, status.remark, teacher.state)
         rows.append(
             Row(
@@ -174,25 +174,25 @@ def removable(directory: StudyDirectory) -> Removable:
     Damage is looked for in the weights too. A file that cannot be read is no proof of it.
     """
     seen = survey(directory)
-    found = Removable()
+    removals = Removable()
     for path in seen.stale:
         if seen.open_runs and (directory.path / path / TEST).exists():
-            found.tested += 1
+            removals.tested += 1
         else:
-            found.doomed[str(directory.path / path)] = "stale"
+            removals.doomed[str(directory.path / path)] = "stale"
     for row in seen.rows:
         if row.unreadable:
-            found.unreadable.append(row.remark)
+            removals.unreadable.append(row.remark)
         elif row.state in ("failed", "damaged"):
-            found.doomed[row.path] = f"{row.state}: {row.remark}"
+            removals.doomed[row.path] = f"{row.state}: {row.remark}"
         elif row.state == "done":
             try:
                 directory.record(str(Path(row.path).relative_to(directory.path)), hash_weights=True)
             except UnreadableError as error:
-                found.unreadable.append(str(error))
+                removals.unreadable.append(str(error))
             except KdgapError as error:
-                found.doomed[row.path] = f"damaged: {error}"
-    return found
+                removals.doomed[row.path] = f"damaged: {error}"
+    return removals
 
 
 def live(study: Path) -> list[Mapping[str, Any]]:
@@ -202,7 +202,7 @@ def live(study: Path) -> list[Mapping[str, Any]]:
 
 def _live_files(study: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Return what the runners say, and a line for each file that is not what one of them writes."""
-    said, odd = [], []
+    reports, odd = [], []
     for path in entries(study / "live", "*.json"):
         try:
             about = read_json(path)
@@ -215,8 +215,8 @@ def _live_files(study: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
         elif (age := time.time() - about["when"]) < -SILENT_SECONDS:
             odd.append(f"{path}: dated in the future; its age cannot be told; passed over")
         elif age < SILENT_SECONDS:
-            said.append(about)
-    return said, odd
+            reports.append(about)
+    return reports, odd
 
 
 @dataclass(frozen=True)

@@ -182,15 +182,15 @@ class RunDirectory(RunFiles):
     def _before(self, run: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         """Return `run.json` as it was when training began, as far as it can be believed."""
         try:
-            found = self.header()
+            header = self.header()
         except StoreDamagedError as error:
             return run, str(error)
-        if found["id"] != run["id"]:
-            return run, f"{self.path / RUN}: is of run {str(found['id'])[:12]}"
-        if is_sealed(found):
-            return found, ""
+        if header["id"] != run["id"]:
+            return run, f"{self.path / RUN}: is of run {str(header['id'])[:12]}"
+        if is_sealed(header):
+            return header, ""
         # Written before seals: only what today cannot tell is taken from it.
-        return {**run, **{key: found[key] for key in _OF_THE_BEGINNING if key in found}}, ""
+        return {**run, **{key: header[key] for key in _OF_THE_BEGINNING if key in header}}, ""
 
     def _settle(self, name: str) -> None:
         """See to it that a file of a run in training is what this process wrote."""

@@ -112,7 +112,7 @@ def fidelity_of(record: Record) -> dict[str, Any]:
     test = record.test or {}
     best = test["best"]
     kept = ("top1_agreement", "kl_t1", "kl_t4", "per_class_acc", "ece")
-    found = {
+    fidelity = {
         "student_arch": record.results["model"],
         "student_weights": str(record.path / BEST),
         "teacher_arch": record.results["teacher"],
@@ -123,12 +123,12 @@ def fidelity_of(record: Record) -> dict[str, Any]:
     }
     if "baseline" in test:
         plain = test["baseline"]["best"]
-        found["baseline"] = {
+        fidelity["baseline"] = {
             "run_id": test["baseline"]["run_id"],
             "test_acc": plain["accuracy"],
             **{key: plain[key] for key in kept},
         }
-    return found
+    return fidelity
 
 
 def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[str, Any]) -> Path:

@@ -149,13 +149,13 @@ class RunFiles:
 
     def passed_over(self) -> list[str]:
         """Return a line for each file outside every promise that is not as we write it."""
-        found: list[str] = []
-        self.attempts(found)
+        odd: list[str] = []
+        self.attempts(odd)
         if self._has(TIMING):
-            self.timing(found)
+            self.timing(odd)
         if self._has(TENSORBOARD) and not (self.path / TENSORBOARD).is_dir():
-            found.append(f"{self.path / TENSORBOARD}: is no folder; passed over")
-        return found
+            odd.append(f"{self.path / TENSORBOARD}: is no folder; passed over")
+        return odd
 
 
 def _lines(path: Path, odd: list[str] | None, *models: type[BaseModel]) -> list[dict[str, Any]]:

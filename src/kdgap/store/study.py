@@ -233,14 +233,14 @@ class StudyDirectory:
             if self.run(run["path"]).is_done():
                 with suppress(KdgapError):  # damaged: named elsewhere
                     witnesses[run["id"]] = Witness.of(self.record(run["path"]))
-        said = recorded_facts(plan, witnesses).get(name, set()) if witnesses else set()
-        if len(said) != 1 or said == {as_recorded(value)}:
+        facts = recorded_facts(plan, witnesses).get(name, set()) if witnesses else set()
+        if len(facts) != 1 or facts == {as_recorded(value)}:
             return value
         if not isinstance(value, dict):
-            return said.pop()
+            return facts.pop()
         raise BadInputError(
             f"{self._lock_path(name)}: is gone, and the data is not what the finished runs had"
-            f" (fingerprint {as_recorded(value)[:12]}, theirs {str(said.pop())[:12]}); bring back"
+            f" (fingerprint {as_recorded(value)[:12]}, theirs {str(facts.pop())[:12]}); bring back"
             " the data, or use another --out"
         )
 
@@ -293,12 +293,12 @@ class StudyDirectory:
         folder = self.path / "runs"
         if not folder.is_dir():
             return []
-        found = []
+        paths = []
         for slot in entries(folder):
             if slot.is_symlink():
-                found.append(f"runs/{slot.name}")
+                paths.append(f"runs/{slot.name}")
             elif slot.is_dir():
-                found += [
+                paths += [
                     f"runs/{slot.name}/{run.name}"
                     for run in entries(slot)
                     if not run.name.startswith(TEMPORARY_PREFIX)  # being removed
@@ -306,7 +306,7 @@ class StudyDirectory:
                     if run.is_symlink()
                     or any((run / name).exists() for name in (RUN, MANIFEST, LOCK))
                 ]
-        return found
+        return paths
 
     def record(self, path: str, *, hash_weights: bool = False) -> Record:
         """Read a finished run; its weights only have to be there, unless they are hashed.

@@ -51,11 +51,11 @@ def _read_archive(stream: BinaryIO) -> Loaded:
 
 def _of_archive(stream: BinaryIO, archive: ZipFile) -> Loaded:
     records = {record.filename: record for record in archive.infolist()}
-    found = [name for name in records if name.rpartition("/")[2] == "data.pkl"]
-    if len(found) != 1:
+    pickles = [name for name in records if name.rpartition("/")[2] == "data.pkl"]
+    if len(pickles) != 1:
         raise NotReadableError("is a zip archive, but none that torch writes")
-    folder = found[0].removesuffix("data.pkl")
-    pickle, order = records[found[0]], records.get(f"{folder}byteorder")
+    folder = pickles[0].removesuffix("data.pkl")
+    pickle, order = records[pickles[0]], records.get(f"{folder}byteorder")
     # torch compresses none of these; so nothing is longer than the file.
     if any(r.compress_type != ZIP_STORED for r in (pickle, order) if r is not None):
         raise NotReadableError("its records are compressed, which torch never does")

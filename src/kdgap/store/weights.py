@@ -121,10 +121,10 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], Card]:
         card = card_of(path, header)
         require_free(path, header.size)
         state = read_tensors(stream, header)
-    found = weight_hash(state)
-    if found != card.weight_hash:
+    digest = weight_hash(state)
+    if digest != card.weight_hash:
         raise TeacherError(
-            f"weights {path}: they hash to {found[:12]}, but the card says"
+            f"weights {path}: they hash to {digest[:12]}, but the card says"
             f" {card.weight_hash[:12]}; the file was changed after it was written"
         )
     return state, card

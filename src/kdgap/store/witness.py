@@ -61,7 +61,7 @@ def recorded_facts(plan: Mapping[str, Any], witnesses: Witnesses) -> dict[str, s
             facts.setdefault(name, set()).add(witness.teacher_hash)
             if teacher.run is None:
                 facts.setdefault(f"normalisation-{given}", set()).add(witness.teacher_view)
-    return {name: said - {None} for name, said in facts.items() if said - {None}}
+    return {name: values - {None} for name, values in facts.items() if values - {None}}
 
 
 def as_recorded(fact: Any) -> Any:

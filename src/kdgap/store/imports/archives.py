@@ -138,10 +138,10 @@ def _refuse_lost(source: Path, stream: BinaryIO, archive: zipfile.ZipFile) -> No
     """Refuse a list of members that is shorter than its end says: `zipfile` does not compare."""
     stream.seek(-22 - len(archive.comment), os.SEEK_END)
     end = stream.read(22)
-    said, found = int.from_bytes(end[10:12], "little"), len(archive.infolist())
-    if end.startswith(b"PK\5\6") and said not in (0xFFFF, found & 0xFFFF):
+    expected, count = int.from_bytes(end[10:12], "little"), len(archive.infolist())
+    if end.startswith(b"PK\5\6") and expected not in (0xFFFF, count & 0xFFFF):
         raise BadInputError(
-            f"{source}: no readable zip (its list is damaged: {found} members of {said})"
+            f"{source}: no readable zip (its list is damaged: {count} members of {expected})"
         )
 
 

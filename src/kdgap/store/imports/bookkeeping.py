@@ -192,11 +192,11 @@ def leaves(results: Mapping[str, Any]) -> dict[str, str]:
     Raises:
         OddFileError: there are more than a result file has, or a key is too long.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, value in results.items():
         if key not in OUTCOMES:
-            _gather(_joined("", key), value, found)
-    return found
+            _gather(_joined("", key), value, texts)
+    return texts
 
 
 def _gather(key: str, value: Any, found: dict[str, str]) -> None:
@@ -289,29 +289,31 @@ def _always_different(
     for members in loose.values():
         shared = sorted(key for key in free if _is_shared(key, members))
         finer: dict[str, list[Sample]] = {}
-        for one in members:
-            finer.setdefault(canonical_json([one.said.get(k) for k in shared]), []).append(one)
+        for member in members:
+            finer.setdefault(canonical_json([member.said.get(k) for k in shared]), []).append(
+                member
+            )
         groups += finer.values()
     methods = {sample.method for sample in samples}
-    found = []
+    keys = []
     for key in free:
-        told = {sample.method for sample in samples if key in sample.said}
+        key_methods = {sample.method for sample in samples if key in sample.said}
         each = [_seeds_apart(key, members) for members in groups]
-        if told == methods and -1 not in each and max(each, default=0) >= FEWEST:
-            found.append(key)
-    return found
+        if key_methods == methods and -1 not in each and max(each, default=0) >= FEWEST:
+            keys.append(key)
+    return keys
 
 
 def _is_shared(key: str, members: list[Sample]) -> bool:
     """Whether two seeds of a group have one value of a key, and others another."""
     seeds: dict[str | None, set[int]] = {}
-    for one in members:
-        seeds.setdefault(one.said.get(key), set()).add(one.seed)
+    for member in members:
+        seeds.setdefault(member.said.get(key), set()).add(member.seed)
     return any(len(same) > 1 for value, same in seeds.items() if value is not None)
 
 
 def _seeds_apart(key: str, members: list[Sample]) -> int:
     """Return how many seeds a key tells apart in a group; -1 if it does not tell them apart."""
-    pairs = {(one.seed, one.said[key]) for one in members if key in one.said}
+    pairs = {(member.seed, member.said[key]) for member in members if key in member.said}
     seeds, values = {seed for seed, _ in pairs}, {value for _, value in pairs}
     return len(seeds) if len(pairs) == len(seeds) == len(values) else -1

@@ -40,7 +40,7 @@ def name_copies(runs: Iterable[ImportedRun], findings: list[FileNotice]) -> None
     """
     by_curve: dict[str, _Alike] = {}
     each = [(run, file) for run in runs for file in run.files if not file.problem]
-    for run, file in sorted(each, key=lambda one: one[1].path):
+    for run, file in sorted(each, key=lambda member: member[1].path):
         if curve := curve_of(file):
             by_curve.setdefault(curve, _Alike()).add((run, file))
     for group in (group for alike in by_curve.values() for group in alike.groups):

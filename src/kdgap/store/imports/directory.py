@@ -81,8 +81,8 @@ class ImportedDirectory:
 
         try:
             known = self.read()[0] if self.exists() else about
-            told = known.get("choices", Choices().as_json())
-            return bool(known["source"] != about["source"] or told != about["choices"])
+            choices = known.get("choices", Choices().as_json())
+            return bool(known["source"] != about["source"] or choices != about["choices"])
         except (StoreDamagedError, KeyError, ValueError):
             return True
 
@@ -100,24 +100,24 @@ class ImportedDirectory:
         head = {**about, "runs_sha256": hashlib.sha256(content).hexdigest()}
         new = {RUNS: content, IMPORT: sealed_bytes(head)}
         old = self._kept() if self.exists() else {}
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        folders = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         before = changes()
         try:
             make_folder(self.path)
             replace_together({self.path / name: content for name, content in new.items()})
         except BaseException:
             with suppress(OSError):
-                self._restore(old, new, made)
+                self._restore(old, new, folders)
                 take_back(before)
             raise
 
     def _kept(self) -> dict[str, bytes]:
         """Return what is here and can be read; what cannot is lost already."""
-        found = {}
+        contents = {}
         for name in (RUNS, IMPORT):
             with suppress(OSError):
-                found[name] = read_bytes(self.path / name)
-        return found
+                contents[name] = read_bytes(self.path / name)
+        return contents
 
     def _restore(self, old: dict[str, bytes], new: dict[str, bytes], made: list[Path]) -> None:
         """Bring back what was here; of a new import, leave neither files nor folders."""

@@ -35,20 +35,23 @@ def finding(code: str, text: str, paths: Iterable[str]) -> FileNotice:
 
 def write_findings(findings: Iterable[FileNotice]) -> list[dict[str, Any]]:
     """Return what `import.json` says of them."""
-    return [{"code": one.code, "text": one.text, "paths": list(one.paths)} for one in findings]
+    return [
+        {"code": notice.code, "text": notice.text, "paths": list(notice.paths)}
+        for notice in findings
+    ]
 
 
 def read_findings(about: Mapping[str, Any]) -> tuple[FileNotice, ...]:
     """Return what `import.json` says was found; imports of before call the code a kind."""
     return tuple(
-        finding(one.get("code") or one["kind"], one["text"], one["paths"])
-        for one in about["findings"]
+        finding(entry.get("code") or entry["kind"], entry["text"], entry["paths"])
+        for entry in about["findings"]
     )
 
 
 def count_findings(findings: Iterable[FileNotice]) -> Counter[str]:
     """Return how many there are of each kind; what several files lack is counted by files."""
     counts: Counter[str] = Counter()
-    for one in findings:
-        counts[one.code] += len(one.paths) if one.code in EACH_PATH else 1
+    for notice in findings:
+        counts[notice.code] += len(notice.paths) if notice.code in EACH_PATH else 1
     return counts

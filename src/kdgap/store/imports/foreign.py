@@ -92,9 +92,9 @@ def read_foreign(
             read[name] = Unreadable(name, digests[name], why)
         elif name not in read:
             read[name] = _read(name, content, digest, percent)
-    good = [one for _, one in sorted(read.items()) if isinstance(one, ForeignFile)]
-    bad = [one for _, one in sorted(read.items()) if isinstance(one, Unreadable)]
-    by_folder = {str(PurePosixPath(found.path).parent): found for found in good}
+    good = [file for _, file in sorted(read.items()) if isinstance(file, ForeignFile)]
+    bad = [file for _, file in sorted(read.items()) if isinstance(file, Unreadable)]
+    by_folder = {str(PurePosixPath(file.path).parent): file for file in good}
     for name, fidelity in sorted(read.items()):
         if isinstance(fidelity, dict):
             owner = by_folder.get(str(PurePosixPath(name).parent))
@@ -113,31 +113,33 @@ def _read(
 ) -> ForeignFile | dict[str, Any] | Unreadable:
     """Return a result file, what a `fidelity.json` holds, or why it is neither."""
     try:
-        found = read_object(content)
+        document = read_object(content)
         if percent:
-            from_percent(found)
+            from_percent(document)
         if PurePosixPath(name).name == RESULTS:
-            return _results(name, found, digest)
-        check_fidelity(found)
+            return _results(name, document, digest)
+        check_fidelity(document)
     except OddFileError as error:
         return Unreadable(name, digest, one_line(error, 200))
-    return found
+    return document
 
 
 def _nothing(bad: list[Unreadable], passed: PassedOver) -> str:
     """Return that nothing was read, why, and what was passed over: one line."""
     why: dict[str, list[Unreadable]] = {}
-    for one in bad:  # texts that differ in their numbers alone are one reason
-        why.setdefault(re.sub(r"[0-9][0-9.]*", "#", one.why), []).append(one)
-    parts = [f"{alike[0].why} ({_first([one.path for one in alike])})" for alike in why.values()]
+    for file in bad:  # texts that differ in their numbers alone are one reason
+        why.setdefault(re.sub(r"[0-9][0-9.]*", "#", file.why), []).append(file)
+    parts = [
+        f"{alike[0].why} ({_first([entry.path for entry in alike])})" for alike in why.values()
+    ]
     if len(parts) > _REASONS:
         parts[_REASONS:] = [f"and {len(parts) - _REASONS} other reasons"]
     over = [f"{reason} ({_first(passed.paths[reason], n)})" for reason, n in passed.counts.items()]
     start = "no file could be read" if bad else f"holds no {RESULTS}"
     if not bad and not over:
         start += " (each run's stands in a folder of its own, at any depth)"
-    said = [f"{start}: {'; '.join(parts)}" if parts else start]
-    return "; ".join([*said, *(["passed over: " + "; ".join(over)] if over else [])])
+    clauses = [f"{start}: {'; '.join(parts)}" if parts else start]
+    return "; ".join([*clauses, *(["passed over: " + "; ".join(over)] if over else [])])
 
 
 def _first(paths: list[str], count: int = 0) -> str:
@@ -164,13 +166,13 @@ def _results(name: str, results: dict[str, Any], digest: str) -> ForeignFile:
     leaves(results)  # refuses too many
     odd, not_finite = check_outcomes(results)
     epochs, dropped, diverged, odd_numbers = check_history(history)
-    found = ForeignFile(name, digest, results, epochs, remarks=remarks + odd + dropped)
-    found.problem = f"diverged: {diverged}" if diverged else _problem(results, epochs)
-    if not found.problem and (odd_numbers or not_finite):
-        found.problem = f"holds numbers that are {UNUSABLE}"
-    if not found.problem:
-        found.remarks += _contradictions(results, epochs)
-    return found
+    file = ForeignFile(name, digest, results, epochs, remarks=remarks + odd + dropped)
+    file.problem = f"diverged: {diverged}" if diverged else _problem(results, epochs)
+    if not file.problem and (odd_numbers or not_finite):
+        file.problem = f"holds numbers that are {UNUSABLE}"
+    if not file.problem:
+        file.remarks += _contradictions(results, epochs)
+    return file
 
 
 def _problem(results: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
@@ -181,18 +183,18 @@ def _problem(results: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -
 
 
 def _contradictions(results: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
-    said = []
+    remarks = []
     if len(history) > results["epochs"]:
-        said.append(f"its history has {len(history)} epochs, but epochs is {results['epochs']}")
+        remarks.append(f"its history has {len(history)} epochs, but epochs is {results['epochs']}")
     scores = [float(entry["val_acc"]) for entry in history if "val_acc" in entry]
     if len(scores) < len(history) or not scores:
-        return [*said, "its history lacks validation accuracies"]
+        return [*remarks, "its history lacks validation accuracies"]
     best, epoch = max(scores), results.get("best_val_epoch")
     if best != results["best_val_acc"]:
-        said.append(f"best_val_acc is {results['best_val_acc']}, its history's best is {best}")
+        remarks.append(f"best_val_acc is {results['best_val_acc']}, its history's best is {best}")
     elif isinstance(epoch, int) and 1 <= epoch <= len(scores) and scores[epoch - 1] != best:
-        said.append(f"best_val_epoch is {epoch}, but the best epoch is {scores.index(best) + 1}")
-    return said
+        remarks.append(f"best_val_epoch is {epoch}, but the best epoch is {scores.index(best) + 1}")
+    return remarks
 
 
 def _give_fidelity(fidelity: Mapping[str, Any], owner: ForeignFile | None) -> None:
@@ -239,8 +241,8 @@ def settings_of(
     """
     method = results["kd_type"]
     unused = OF_ALL.difference(_FIELDS[method]) if method in _FIELDS else ()
-    said = {key: v for key, v in results.items() if key not in OUTCOMES and key not in unused}
-    stated = without(said, is_aside).items()
+    settings = {key: v for key, v in results.items() if key not in OUTCOMES and key not in unused}
+    stated = without(settings, is_aside).items()
     kept = {key: _normal(value) for key, value in stated if value is not None or key in _NEUTRAL}
     kept["model"], epochs = results["model"], whole(results["epochs"])
     kept["epochs"] = results["epochs"] if epochs is None else epochs
@@ -278,21 +280,21 @@ def hyperparameters(settings: Mapping[str, Any], axes: Collection[str] = ()) -> 
     """
     method = settings["kd_type"]
     flat = {name: key for key, name in _FIELDS.get(method, {}).items()}
-    said = {flat.get(name, name): v for name, v in _said(settings).items() if _is_value(v)}
-    found = {key: settings.get(key, said.get(key)) for key in _FIELDS.get(method, ())}
-    found = {key: value for key, value in found.items() if _is_value(value)}
-    found |= {key: said[key] for key in sorted(said.keys() - found.keys())}
-    found |= {key: settings[key] for key in sorted(axes) if settings.get(key) is not None}
-    return {k: canonical_json(v) if isinstance(v, list) else v for k, v in found.items()}
+    parameters = {flat.get(name, name): v for name, v in _said(settings).items() if _is_value(v)}
+    values = {key: settings.get(key, parameters.get(key)) for key in _FIELDS.get(method, ())}
+    values = {key: value for key, value in values.items() if _is_value(value)}
+    values |= {key: parameters[key] for key in sorted(parameters.keys() - values.keys())}
+    values |= {key: settings[key] for key in sorted(axes) if settings.get(key) is not None}
+    return {k: canonical_json(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `method_parameters` of a study of ours, which says all of them."""
     text = settings.get("method_parameters")
     with suppress(ValueError, RecursionError):
-        said = parse_json(text) if isinstance(text, str) else None
-        if isinstance(said, dict):
-            return {name: _normal(value) for name, value in said.items()}
+        parameters = parse_json(text) if isinstance(text, str) else None
+        if isinstance(parameters, dict):
+            return {name: _normal(value) for name, value in parameters.items()}
     return {}
 
 

@@ -134,12 +134,12 @@ def _integer(text: str) -> int | float:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         counts = Counter(name for name, _ in pairs)
         twice = next(name for name, count in counts.items() if count > 1)
         raise OddFileError(f"holds {one_line(twice, 40)} twice")
-    return found
+    return entries
 
 
 def _refuse_deep(value: Any) -> None:
@@ -250,7 +250,7 @@ def check_outcomes(results: dict[str, Any]) -> tuple[list[str], bool]:
         if value is not None and not fits(value):
             odd.append(f"{key} is {_shown(value)}, no {kind}: left out")
             good = value if key == "flags" and isinstance(value, list) else []
-            results[key] = [one for one in good if isinstance(one, str)] or None
+            results[key] = [flag for flag in good if isinstance(flag, str)] or None
     return odd, not_finite
 
 

@@ -91,12 +91,12 @@ def import_runs(
 
 
 def _passed(passed: PassedOver) -> list[FileNotice]:
-    found = []
+    findings = []
     for reason, count in passed.counts.items():
         paths = passed.paths[reason]
         all_of = f" ({count:,} in all)" if count > len(paths) else ""
-        found.append(finding("passed", reason + all_of, paths))
-    return found
+        findings.append(finding("passed", reason + all_of, paths))
+    return findings
 
 
 def _set_aside(
@@ -110,7 +110,7 @@ def _set_aside(
             value, path = first.setdefault(key, (sample.said[key], file.path))
             if value != sample.said[key]:
                 differ.setdefault(key, [path, file.path])
-    found = []
+    findings = []
     for why in dict.fromkeys(aside.values()):
         keys = sorted(key for key in differ if aside[key] == why)
         if keys:
@@ -118,8 +118,8 @@ def _set_aside(
             text = f"{why}: {', '.join(keys[:_SHOWN])}{more}"
             if why != AS_TOLD:
                 text += "; if one is a setting, import with --setting KEY"
-            found.append(finding("aside", text, differ[keys[0]]))
-    return found
+            findings.append(finding("aside", text, differ[keys[0]]))
+    return findings
 
 
 def _survey(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
@@ -131,7 +131,9 @@ def _survey(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
         if file.problem:
             findings.append(finding("failed", file.problem, run.paths))
         findings += [
-            finding("contradiction", text, [one.path]) for one in run.files for text in one.remarks
+            finding("contradiction", text, [run_file.path])
+            for run_file in run.files
+            for text in run_file.remarks
         ]
         if "selection" in roles and roles & {"final", "ablation"}:
             text = f"seed {run.seed} chose the hyper-parameters and is in the final mean"

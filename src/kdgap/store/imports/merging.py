@@ -78,11 +78,14 @@ def _same_outcomes(one: ForeignFile, other: ForeignFile) -> bool:
 def _tells_of(file: ForeignFile, run: ImportedRun, is_aside: Callable[[str], bool]) -> bool:
     """Whether a file with a run's curve and seed has its settings, as far as both say them."""
     lead = run.files[0]
-    said = [{k for k, v in one.results.items() if v is not None} - OUTCOMES for one in (file, lead)]
+    keys = [
+        {k for k, v in foreign.results.items() if v is not None} - OUTCOMES
+        for foreign in (file, lead)
+    ]
     if not (same_history(lead.history, file.history) and _same_outcomes(lead, file)):
         return False
-    one, other = (
-        settings_of({key: f.results[key] for key in said[0] & said[1]}, is_aside)
+    settings, other = (
+        settings_of({key: f.results[key] for key in keys[0] & keys[1]}, is_aside)
         for f in (file, lead)
     )
-    return one == other
+    return settings == other

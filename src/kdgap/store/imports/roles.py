@@ -120,12 +120,12 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
         given = None if method == "none" else teacher
         run.add_slot(Slot(role, given, _student(run.settings), method, candidate))
     plain = [run.settings for run in runs if run.settings["kd_type"] == "none"]
-    said = {key for settings in plain for key, value in settings.items() if value is not None}
-    said |= ALWAYS_SAID
+    plain_keys = {key for settings in plain for key, value in settings.items() if value is not None}
+    plain_keys |= ALWAYS_SAID
     own: dict[str, dict[str, None]] = {}
     for run in runs:
         method = run.settings["kd_type"]
-        tried = (key for key in run.parameters if key in run.settings and key not in said)
+        tried = (key for key in run.parameters if key in run.settings and key not in plain_keys)
         kept = [key for key in run.parameters if key in declared_keys(method)]
         kept += [key for key in tried if key not in kept]
         own.setdefault(method, {}).update(dict.fromkeys(kept))
@@ -162,7 +162,7 @@ def pair_ablations(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
 
 def models_of(runs: list[ImportedRun]) -> dict[str, dict[str, Any]]:
     """Return name → architecture, and parameters and FLOPs where they are known."""
-    found: dict[str, dict[str, Any]] = {}
+    models: dict[str, dict[str, Any]] = {}
     for run in runs:
         settings = run.settings
         names = {_student(settings): (str(settings["model"]), str(settings.get("stem", "cifar")))}
@@ -174,5 +174,5 @@ def models_of(runs: list[ImportedRun]) -> dict[str, dict[str, Any]]:
             known = MODELS[key[0]].cifar10_cost.get(key[1]) if key[0] in MODELS else None
             if known and settings.get("width", 1) == 1 and data == "cifar10":
                 about["parameters"], about["flops"] = known
-            found.setdefault(name, about)
-    return dict(sorted(found.items()))
+            models.setdefault(name, about)
+    return dict(sorted(models.items()))

@@ -83,16 +83,16 @@ def _in_folder(
                 passed.folders.discard(name)
                 continue
             seen.add(identity)
-            found = names_in(path)
+            names = names_in(path)
         except OSError as error:
             passed.folders.discard(name)
             yield name, Unreadable(name or ".", "", f"a folder: {error.strerror}")
             continue
-        listed += len(found)
+        listed += len(names)
         if listed > MOST_NAMES:
             raise BadInputError(f"{source}: more than {MOST_NAMES:,} names; import it in parts")
-        for one in found:
-            inner, place = path / one, text_of(f"{name}/{one}" if name else one)
+        for child in names:
+            inner, place = path / child, text_of(f"{name}/{child}" if name else child)
             try:
                 mode, link = _kind(inner)
             except OSError as error:
@@ -100,14 +100,14 @@ def _in_folder(
                 continue
             if mode is None:
                 passed.note(BROKEN, place)
-            elif stat.S_ISDIR(mode) and one.startswith("."):
+            elif stat.S_ISDIR(mode) and child.startswith("."):
                 passed.note(HIDDEN, place)
             elif stat.S_ISDIR(mode):
                 (links if link else folders).append((inner, place))
                 passed.folders.add(place)
             elif not stat.S_ISREG(mode):
                 passed.note(ODD, place)
-            elif one in WANTED:
+            elif child in WANTED:
                 yield place, _whole_file(inner, place, total)
             else:
                 passed.file(place)

@@ -40,19 +40,19 @@ class _Cells:
 
     def __init__(self, said: Sequence[Said]) -> None:
         self.said = said
-        self._digests = [_digests(one) for one in said]
-        self._sums = [sum(one.values()) for one in self._digests]
-        self._schemes = {tuple(sorted(one)) for one in said}
+        self._digests = [_digests(settings) for settings in said]
+        self._sums = [sum(digests.values()) for digests in self._digests]
+        self._schemes = {tuple(sorted(settings)) for settings in said}
         self._alike: dict[tuple[str, ...], dict[int, list[int]]] = {}
 
     def alike(self, names: tuple[str, ...]) -> dict[int, list[int]]:
         """Return the cells by what they say without these keys."""
         if names not in self._alike:
-            found: dict[int, list[int]] = {}
+            cells: dict[int, list[int]] = {}
             for index, digests in enumerate(self._digests):
                 rest = self._sums[index] - sum(digests.get(name, 0) for name in names)
-                found.setdefault(rest, []).append(index)
-            self._alike[names] = found
+                cells.setdefault(rest, []).append(index)
+            self._alike[names] = cells
         return self._alike[names]
 
     def ways(self, other: Said | None = None) -> Iterator[tuple[str, ...]]:
@@ -86,13 +86,13 @@ def name_splits(
     for run in runs:
         for slot in run.slots:
             slots.setdefault(slot, {}).setdefault(run.cell, []).append(run)
-    told: set[tuple[str, ...]] = set()  # runs with two roles are named once
+    named_paths: set[tuple[str, ...]] = set()  # runs with two roles are named once
     for slot, cells in slots.items():
         if len(cells) > 1:
-            for one in _within(slot, list(cells.values()), aside):
-                if one.paths not in told:
-                    told.add(one.paths)
-                    findings.append(one)
+            for notice in _within(slot, list(cells.values()), aside):
+                if notice.paths not in named_paths:
+                    named_paths.add(notice.paths)
+                    findings.append(notice)
     firsts: dict[tuple[str, str], list[ImportedRun]] = {}
     for slot, cells in slots.items():
         firsts.setdefault((slot.role, slot.student), []).extend(run for run, *_ in cells.values())
@@ -109,13 +109,17 @@ def _within(
     runs = [members[0] for members in cells]
     seeds = [{run.seed for run in members} for members in cells]
     known, named = _Cells([_said(run, aside) for run in runs]), 0
-    told: list[set[int]] = []
+    groups: list[set[int]] = []
     for names in known.ways():
         for group in known.alike(names).values():
             members = set(group)
             unsaid = any(name not in known.said[index] for index in group for name in names)
             chosen = len(names) > 1 or _is_chosen(names[0])
-            if len(group) < 2 or (chosen and not unsaid) or any(members <= one for one in told):
+            if (
+                len(group) < 2
+                or (chosen and not unsaid)
+                or any(members <= indices for indices in groups)
+            ):
                 continue
             if slot.role == "selection" and _is_grid(names, group, seeds):
                 continue
@@ -123,9 +127,9 @@ def _within(
                 text = f"more than {_MOST_NAMED} groups of cells of {slot.text} differ"
                 yield finding("split", f"{text}; no more are named", [runs[group[0]].paths[0]])
                 return
-            told.append(members)
+            groups.append(members)
             yield _split("cells that differ only in", names, [runs[index] for index in group])
-    rest = [index for index in range(len(runs)) if not any(index in one for one in told)]
+    rest = [index for index in range(len(runs)) if not any(index in indices for indices in groups)]
     group = sorted({0, *rest}) if rest else []
     names = _unlike([known.said[index] for index in group])
     strange = [name for name in names if not (_is_chosen(name) or is_hyperparameter(name))]
@@ -153,27 +157,29 @@ def _from_baselines(
 ) -> Iterator[FileNotice]:
     """Return what keeps the runs of methods from all baselines of their student."""
     known = _Cells([_recipe(run, aside, hyperparameters) for run in plain])
-    recipes = {canonical_json(said) for said in known.said}
+    recipes = {canonical_json(recipe) for recipe in known.said}
     asked = [(run, _recipe(run, aside, hyperparameters)) for run in finals]
-    apart = [(run, said) for run, said in asked if canonical_json(said) not in recipes]
-    for run, said in apart[:_MOST_NAMED]:
-        digests, told = _digests(said), set[int]()
-        for names in known.ways(said):
+    apart = [(run, recipe) for run, recipe in asked if canonical_json(recipe) not in recipes]
+    for run, recipe in apart[:_MOST_NAMED]:
+        digests, indices = _digests(recipe), set[int]()
+        for names in known.ways(recipe):
             rest = sum(value for name, value in digests.items() if name not in names)
             group = set(known.alike(names).get(rest, ()))
-            if not group <= told:
-                told |= group
+            if not group <= indices:
+                indices |= group
                 members = [run, *(plain[index] for index in sorted(group)[:_MOST_NAMED])]
                 yield _split("a method and its baseline that differ only in", names, members)
-        if not told:
-            names = _unlike([said, known.said[0]])
+        if not indices:
+            names = _unlike([recipe, known.said[0]])
             yield _split("a method and its baseline that differ in", names, [run, plain[0]])
 
 
 def _unlike(said: Sequence[Said]) -> tuple[str, ...]:
     """Return the keys that not all say the same of."""
     keys = sorted(set().union(*said))
-    return tuple(key for key in keys if any(one.get(key) != said[0].get(key) for one in said))
+    return tuple(
+        key for key in keys if any(settings.get(key) != said[0].get(key) for settings in said)
+    )
 
 
 def _split(what: str, names: Sequence[str], runs: Iterable[ImportedRun]) -> FileNotice:
@@ -187,14 +193,14 @@ def _split(what: str, names: Sequence[str], runs: Iterable[ImportedRun]) -> File
 
 def _said(run: ImportedRun, aside: Collection[str]) -> Said:
     """Return a run's settings by key, those in objects by keys with dots."""
-    found: Said = {}
+    settings: Said = {}
     for key, value in run.settings.items():
         inner = run.files[0].results.get(key)
         if isinstance(inner, dict) and inner:
-            found |= {k: v for k, v in leaves({key: inner}).items() if k not in aside}
+            settings |= {k: v for k, v in leaves({key: inner}).items() if k not in aside}
         elif value is not None:
-            found[key] = value
-    return found
+            settings[key] = value
+    return settings
 
 
 def _recipe(run: ImportedRun, aside: Collection[str], hyperparameters: Collection[str]) -> Said:
