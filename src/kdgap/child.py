@@ -38,8 +38,8 @@ def isolate() -> None:
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     # Python has made them absolute by now.
     relative = {os.path.abspath(entry) for entry in given if not os.path.isabs(entry)}
-    found = [entry for entry in sys.path if os.path.isabs(entry)]
-    sys.path[:] = [entry for entry in found if entry not in relative or entry in given]
+    entries = [entry for entry in sys.path if os.path.isabs(entry)]
+    sys.path[:] = [entry for entry in entries if entry not in relative or entry in given]
     kept = environment()
     for name in os.environ.keys() - kept.keys():
         del os.environ[name]

@@ -31,8 +31,8 @@ _LIVE = re.compile(r"(.+)-([0-9]+)\.(?:json|new)")
 
 def remove_temporaries(folder: Path) -> int:
     """Remove the temporary files that nobody owns from a folder; return how many there were."""
-    found = _matching(folder, _TEMPORARY)
-    return sum(_gone(path, is_here=owner == machine(), pid=pid) for path, owner, pid in found)
+    temporaries = _matching(folder, _TEMPORARY)
+    return sum(_gone(path, is_here=owner == machine(), pid=pid) for path, owner, pid in temporaries)
 
 
 def remove_live(folder: Path) -> int:
@@ -40,8 +40,8 @@ def remove_live(folder: Path) -> int:
 
     `HOST-PID.json` and `.new` are an older version's: a host's name alone says nothing of where.
     """
-    found = _matching(folder, _LIVE)
-    return sum(_gone(path, is_here=owner == machine(), pid=pid) for path, owner, pid in found)
+    entries = _matching(folder, _LIVE)
+    return sum(_gone(path, is_here=owner == machine(), pid=pid) for path, owner, pid in entries)
 
 
 def scratch_prefix(purpose: str) -> str:
@@ -56,10 +56,10 @@ def scratch_prefix(purpose: str) -> str:
 def remove_scratch() -> int:
     """Remove this user's temporary folders that nobody owns; return how many there were."""
     parent = Path(tempfile.gettempdir())
-    found = [*_matching(parent, _SCRATCH), *_matching(parent, _OLD_SCRATCH)]
+    folders = [*_matching(parent, _SCRATCH), *_matching(parent, _OLD_SCRATCH)]
     return sum(
         _gone(path, is_here=owner == machine(), pid=pid)
-        for path, owner, pid in found
+        for path, owner, pid in folders
         if _is_private(path)
     )
 
@@ -76,10 +76,10 @@ def _is_private(path: Path) -> bool:
 def _matching(folder: Path, names: re.Pattern[str]) -> list[tuple[Path, str, str]]:
     """Return what bears such names in a folder that can be read, each with its owner's parts."""
     try:
-        found = [(folder / name, names.fullmatch(name)) for name in names_in(folder)]
+        matches = [(folder / name, names.fullmatch(name)) for name in names_in(folder)]
     except OSError:
         return []
-    return [(path, match[1] or "", match[2] or "") for path, match in found if match]
+    return [(path, match[1] or "", match[2] or "") for path, match in matches if match]
 
 
 def _gone(path: Path, *, is_here: bool, pid: str) -> bool:

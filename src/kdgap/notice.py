@@ -43,36 +43,38 @@ def serious(code: str, text: str, short: str) -> Notice:
 
 def shorts(notices: Iterable[Notice]) -> tuple[str, ...]:
     """Return the few words of those that have them, each once."""
-    return tuple(dict.fromkeys(one.short for one in notices if one.short))
+    return tuple(dict.fromkeys(notice.short for notice in notices if notice.short))
 
 
 def codes(notices: Iterable[Notice]) -> set[str]:
     """Return which kinds there are."""
-    return {one.code for one in notices}
+    return {notice.code for notice in notices}
 
 
 def written(notices: Iterable[Notice]) -> list[dict[str, Any]]:
     """Return notices as a file holds them."""
-    return [asdict(one) for one in notices]
+    return [asdict(notice) for notice in notices]
 
 
 def read(entries: Iterable[Mapping[str, Any]]) -> tuple[Notice, ...]:
     """Return the notices that a file holds; keys of later versions are passed over."""
     return tuple(
-        Notice(one["code"], one["text"], one.get("short", ""), _severity(one.get("severity")))
-        for one in entries
+        Notice(
+            entry["code"], entry["text"], entry.get("short", ""), _severity(entry.get("severity"))
+        )
+        for entry in entries
     )
 
 
 def are_written(value: object) -> bool:
     """Whether something is what `written` returns, as far as `read` reads it."""
     return isinstance(value, list) and all(
-        isinstance(one, dict)
-        and {"code", "text"} <= one.keys()
-        and all(isinstance(said, str) for said in one.values())
-        for one in value
+        isinstance(entry, dict)
+        and {"code", "text"} <= entry.keys()
+        and all(isinstance(text, str) for text in entry.values())
+        for entry in value
     )
 
 
 def _severity(value: object) -> Severity:
-    return next((one for one in SEVERITIES if one == value), "warning")
+    return next((severity for severity in SEVERITIES if severity == value), "warning")

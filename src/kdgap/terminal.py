@@ -52,7 +52,7 @@ def escaped_json(text: str) -> str:
     """Return JSON with what `HIDDEN` names as JSON's own escapes; it holds the same value."""
     if text.isascii() and "\x7f" not in text:
         return text  # JSON has escaped the others itself
-    return HIDDEN.sub(lambda found: _json_escape(found[0]), text)
+    return HIDDEN.sub(lambda match: _json_escape(match[0]), text)
 
 
 def _json_escape(sign: str) -> str:

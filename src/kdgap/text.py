@@ -28,7 +28,7 @@ def visible(text: str, *, one_line: bool = False) -> str:
         return text
     for sign in _LINES if one_line else ():
         text = text.replace(sign, _LINES[sign])
-    return HIDDEN.sub(lambda found: _escape(ord(found[0])), text)
+    return HIDDEN.sub(lambda match: _escape(ord(match[0])), text)
 
 
 def _escape(code: int) -> str:

@@ -65,8 +65,8 @@ class ArmProcess:
 
     def account(self) -> dict[str, Any]:
         """Return the largest resident memory so far, and what else the arm knows of itself."""
-        found: dict[str, Any] = self._ask("account")
-        return found
+        answer: dict[str, Any] = self._ask("account")
+        return answer
 
     def _ask(self, what: str) -> Any:
         assert self._process.stdin is not None

@@ -34,7 +34,7 @@ def run_cases(
     make_deterministic(0, threads)
     used = torch.get_num_threads()
     chosen: Precision = precision or ("bf16" if native_bf16(device) else "fp32")
-    found: dict[str, Any] = {
+    timings: dict[str, Any] = {
         "format": 1,
         "precision": chosen,
         "environment": {
@@ -47,8 +47,8 @@ def run_cases(
         "matrix_flops_per_second": {},
         "cases": [],
     }
-    found["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
+    timings["matrix_flops_per_second"] = {p: matrix_rate(p) for p in ("fp32", chosen)}
     for case in cases:
         say(f"{case.key}: {case.title}")
-        found["cases"].append(measure(case, rounds, chosen, used))
-    return found
+        timings["cases"].append(measure(case, rounds, chosen, used))
+    return timings

@@ -43,7 +43,7 @@ def bench(
             raise BadInputError(f"no case {key!r}; there are {', '.join(CASES)}")
     if precision not in ("auto", "fp32", "bf16"):
         raise BadInputError(f"--precision {precision}: choose fp32, bf16 or auto")
-    found = run_cases(
+    timings = run_cases(
         [CASES[key] for key in cases] if cases else QUICK if quick else list(CASES.values()),
         1 if quick else rounds,
         None if precision == "auto" else precision,  # type: ignore[arg-type]
@@ -51,11 +51,11 @@ def bench(
         say=say,
     )
     if as_json:
-        print_json(found)
+        print_json(timings)
     else:
-        _print(found)
+        _print(timings)
     if out is not None:  # last: what took minutes to find is shown whatever the disk does
-        export_bytes(out, (json_text(found) + "\n").encode())
+        export_bytes(out, (json_text(timings) + "\n").encode())
         say(f"written: {out}")
 
 

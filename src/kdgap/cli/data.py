@@ -79,8 +79,8 @@ def data(
         print_json(about)
         return
     hidden = ("classes", "class_counts", "name", "left_out")
-    told = {key: v for key, v in about.items() if key not in hidden and v is not None}
-    rows = [(key.replace("_", " "), _text(v)) for key, v in told.items()]
+    facts = {key: v for key, v in about.items() if key not in hidden and v is not None}
+    rows = [(key.replace("_", " "), _text(v)) for key, v in facts.items()]
     if left_out is not None:
         rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)

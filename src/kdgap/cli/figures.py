@@ -34,11 +34,11 @@ def make_figures(
     evidence, remedy = read_runs(runs)
     refuse_missing(evidence, runs, remedy)
     analysis = analyse(evidence)
-    made = {
+    figures = {
         "figure1_gains": gain_figure(evidence, analysis),
         "figure2_convergence": convergence_figure(evidence, analysis),
     }
-    paths = save_figures(made.items(), out, DPI)
+    paths = save_figures(figures.items(), out, DPI)
     caption = f"Runs in the figures of {runs}; n: seeds with a test accuracy."
     rows = [[name, method, str(n), seeds] for name, method, n, seeds in arms_of(evidence, analysis)]
     print_table("", ["", "method", "n", "seeds"], rows, caption)
@@ -87,8 +87,8 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
         try:
             about, lines = import_runs(source or path, path.resolve().name)
         except BadInputError as error:
-            said = str(error).replace(str(source), str(path))
-            raise BadInputError(f"{said}; runs come from: {doors}") from None
+            reason = str(error).replace(str(source), str(path))
+            raise BadInputError(f"{reason}; runs come from: {doors}") from None
         return evidence_of(about, lines, str(path)), doors
 
 
@@ -131,14 +131,14 @@ def refuse_missing(evidence: "Evidence", path: Path, remedy: str) -> None:
     for arm in finals:
         plain = baseline_of(arm, arms)
         if plain is None:
-            like = (one.slot for one in arms if one.slot.role == "baseline")
+            like = (candidate.slot for candidate in arms if candidate.slot.role == "baseline")
             other = any(slot.student == arm.slot.student for slot in like)
             same = f" with the recipe of {arm.slot.text}" if other else ""
             missing.append(f"baseline of {arm.slot.student}{same}")
         missing += [
-            f"baseline of {one.slot.student}" if one.slot.role == "baseline" else one.slot.text
-            for one in (arm, plain)
-            if one is not None and _unfinished(one.runs, evidence.primary)
+            f"baseline of {side.slot.student}" if side.slot.role == "baseline" else side.slot.text
+            for side in (arm, plain)
+            if side is not None and _unfinished(side.runs, evidence.primary)
         ]
     if not finals and not missing:
         missing = ["finals"]

@@ -97,13 +97,13 @@ def print_import(about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) ->
     print_table(f"import: {about['source']['path']}", ["role", "runs", "usable"], rows, caption)
     findings = read_findings(about)
     for kind, count in count_findings(findings).items():
-        found = [finding for finding in findings if finding.code == kind]
+        matches = [finding for finding in findings if finding.code == kind]
         say(f"{kind}: {FINDINGS[kind]}: {count}")
-        for finding in found[:SHOWN]:
+        for finding in matches[:SHOWN]:
             more = f" and {len(finding.paths) - 2} more" if len(finding.paths) > 2 else ""
             say(f"  {finding.text}: {', '.join(finding.paths[:2])}{more}")
-        if len(found) > SHOWN:
-            say(f"  … {len(found) - SHOWN} more in import.json")
+        if len(matches) > SHOWN:
+            say(f"  … {len(matches) - SHOWN} more in import.json")
     if about["other_files"]:
         listed = ", ".join(f"{count} {suffix}" for suffix, count in about["other_files"].items())
         say(f"files that are no results: {listed}")
@@ -189,7 +189,7 @@ def refuse_damaged(evidence: "Evidence") -> None:
             f" {', '.join(damaged[:3])}{more}"
         )
     grave = {CHANGED_BY_HAND.code, LOST.code}
-    for notice in (one for one in evidence.notices if one.code in grave):
+    for notice in (candidate for candidate in evidence.notices if candidate.code in grave):
         raise StoreDamagedError(
             f"{evidence.path}/locked/preregistration.json: {notice.short}, so that no claim is"
             " confirmatory; bring it back from a copy"

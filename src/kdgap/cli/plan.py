@@ -77,8 +77,8 @@ def _print(
     from kdgap.store.notices import of_plan
 
     study = workspace.study
-    for one in of_plan(data):
-        say(f"note: {one.text}")
+    for notice in of_plan(data):
+        say(f"note: {notice.text}")
     answer(f"{study.name}: {study.description}")
     rows: dict[tuple[str, str], list[Any]] = {}
     for run in planned.runs.values():

@@ -130,10 +130,12 @@ def _aside(text: str, style: str, *, wrap: bool) -> None:
 
 def _fitted(columns: list[list[str]], room: int) -> list[int] | None:
     """Return a width for each column of texts so that no word breaks; None if that cannot be."""
-    wanted = [max(cell_len(line) for text in one for line in text.split("\n")) for one in columns]
+    wanted = [
+        max(cell_len(line) for text in column for line in text.split("\n")) for column in columns
+    ]
     widths = [
-        max(cell_len(word) for text in one for word in _WORD.findall(text) or [""])
-        for one in columns
+        max(cell_len(word) for text in column for word in _WORD.findall(text) or [""])
+        for column in columns
     ]
     left = room - sum(widths)
     if left < 0:
@@ -170,8 +172,8 @@ def _print_lists(columns: Sequence[str], rows: list[list[str]]) -> None:
         for name, cell in zip(columns[1:], others, strict=True):
             text = "\n".join(line.strip() for line in cell.split("\n"))
             if text:
-                said = escape(f"{name}: {text}" if name else text)
-                out.print(Padding(said, (0, 0, 0, 2), expand=False))
+                escaped = escape(f"{name}: {text}" if name else text)
+                out.print(Padding(escaped, (0, 0, 0, 2), expand=False))
 
 
 def percent(share: float | None) -> str | None:

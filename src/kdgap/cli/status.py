@@ -78,8 +78,8 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         )
     else:
         notices = of_plan(plan)
-        for one in notices:
-            say(f"note: {one.text}")
+        for notice in notices:
+            say(f"note: {notice.text}")
         stages = seen.by_stage()
         if seen.open_runs:
             stages["open finals"] = Counter({"new": seen.open_runs})
@@ -229,20 +229,20 @@ def _named(workspace: "Workspace", plan: "Plan", named: str) -> "PlannedRun":
 
     directory = workspace.directory
     place = f"--run {one_line(named, 70)}: {directory.path}"
-    found = [p for p in plan.runs.values() if named and p.id.startswith(named.lower())]
-    if not found:
+    runs = [p for p in plan.runs.values() if named and p.id.startswith(named.lower())]
+    if not runs:
         raise BadInputError(
             f"{place} plans no run whose id begins so;"
             f" `{command('status', directory.path, '--json')}` lists them"
         )
-    if len(found) > 1:
+    if len(runs) > 1:
         raise BadInputError(
-            f"{place} has {len(found)} runs whose ids begin so, such as {found[0].id[:16]} and"
-            f" {found[1].id[:16]}; give more of the id"
+            f"{place} has {len(runs)} runs whose ids begin so, such as {runs[0].id[:16]} and"
+            f" {runs[1].id[:16]}; give more of the id"
         )
-    if not directory.run(found[0].path).is_done():
-        raise BadInputError(f"{place}/{found[0].path} is not finished: nothing to compare with")
-    return found[0]
+    if not directory.run(runs[0].path).is_done():
+        raise BadInputError(f"{place}/{runs[0].path} is not finished: nothing to compare with")
+    return runs[0]
 
 
 def _rerun(workspace: "Workspace", chosen: list["PlannedRun"], device: str) -> list[dict[str, Any]]:
@@ -281,13 +281,13 @@ def clean(
     directory = _directory(study, out)
     directory.plan()  # nothing is tidied in a folder that is no study
     tidied = tidy(directory)
-    found = removable(directory)
-    doomed = found.doomed
-    if found.tested:
-        say(f"kept: {found.tested} tested runs, which may still count: selection is not over")
+    removal = removable(directory)
+    doomed = removal.doomed
+    if removal.tested:
+        say(f"kept: {removal.tested} tested runs, which may still count: selection is not over")
     if not doomed:
         answer("no runs to remove" if tidied else "nothing to remove")
-        _refuse_unreadable(found.unreadable)
+        _refuse_unreadable(removal.unreadable)
         return
     for path, why in doomed.items():
         answer(f"{path}  {why}")
@@ -296,7 +296,7 @@ def clean(
             raise BadInputError(f"{len(doomed)} directories would be removed; say --yes to do it")
         typer.confirm(f"Remove these {len(doomed)} directories?", abort=True)
     removed = 0
-    planned = {str(directory.path / one["path"]) for one in directory.plan()["runs"]}
+    planned = {str(directory.path / entry["path"]) for entry in directory.plan()["runs"]}
     for path, why in doomed.items():
         run = directory.run(str(Path(path).relative_to(directory.path)))
         if link := run.link():
@@ -317,7 +317,7 @@ def clean(
             remove_at_once(run.path)
             removed += 1
     answer(f"{removed} removed")
-    _refuse_unreadable(found.unreadable)
+    _refuse_unreadable(removal.unreadable)
 
 
 def _is_whole(directory: "StudyDirectory", run: "RunDirectory") -> bool:

@@ -112,7 +112,7 @@ def run(
     if workspace.directory.exists():
         tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
-    said = of_plan(directory.plan())
+    notices = of_plan(directory.plan())
     crowded = crowding(workspace, workers)
     if crowded:
         say(f"note: {crowded}")
@@ -134,7 +134,7 @@ def run(
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
     unwritten = ""
     try:
-        _judge(directory, display.seconds, said=said, as_json=as_json)
+        _judge(directory, display.seconds, said=notices, as_json=as_json)
     except OSError as error:  # what was trained is kept, and what became of it is told all the same
         unwritten = f"{error.filename or directory.path}: {error.strerror or error}"
         say(f"note: the report is not written: {unwritten}")
@@ -180,25 +180,25 @@ def _report(directory: "StudyDirectory", stages: Collection[str]) -> None:
     from kdgap.spec.study import STAGES
     from kdgap.store.progress import survey
 
-    found = survey(directory)
-    for row in found.rows:
+    seen = survey(directory)
+    for row in seen.rows:
         if row.state in ("failed", "blocked", "damaged"):
             say(f"{row.state}: {row.path}: {row.remark}")
-    damaged, failed = found.count("damaged"), found.count("failed") + found.count("blocked")
+    damaged, failed = seen.count("damaged"), seen.count("failed") + seen.count("blocked")
     if damaged:
         raise StoreDamagedError(
             f"{directory.path}: {damaged} damaged, left out of every number;"
             f" `{command('clean', directory.path)}` removes them so that they are trained again"
         )
-    if found.faults:
-        raise StoreDamagedError(found.faults[0])
+    if seen.faults:
+        raise StoreDamagedError(seen.faults[0])
     if failed:
         raise RunFailedError(
             f"{directory.path}: {failed} runs failed or are blocked by one that did; the rest is"
             f" done. `{command('clean', directory.path)}` lets them be tried again"
         )
-    left = [row for row in found.rows if row.state in ("new", "interrupted")]
-    undone = len(left) + found.open_runs
+    left = [row for row in seen.rows if row.state in ("new", "interrupted")]
+    undone = len(left) + seen.open_runs
     if set(stages) >= set(STAGES) and undone:
         raise RunFailedError(f"{directory.path}: {undone} runs are not done; start it again")
     if "teachers" not in stages and any(row.roles == ["teacher"] for row in left):

@@ -42,14 +42,14 @@ def print_verdicts(
         answer(f"Claim {contrast.sentence}{mark}", wrap=True)
     seeds = [gain for gain in analysis.gains if gain.verdict == "inconclusive"]
     if seeds:
-        found = f"would find {settings.smallest_effect_pp:g} pp"
+        phrase = f"would find {settings.smallest_effect_pp:g} pp"
         needed = sorted({gain.seeds_needed for gain in seeds if gain.seeds_needed})
         text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
         if needed:
             span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
-            text += f" {span} seeds a side {found} with {level(settings.power)} power."
+            text += f" {span} seeds a side {phrase} with {level(settings.power)} power."
         elif all(gain.gain_pp is not None for gain in seeds):
-            text += f" No affordable number of seeds {found}."
+            text += f" No affordable number of seeds {phrase}."
         answer(text)
     for flag in analysis.flags:
         if flag not in said:
@@ -72,13 +72,13 @@ _EVERYWHERE = ("one-teacher", "shared-selection-seed", "one-selection-seed", "ru
 
 def _notes(gains: Iterable["Gain"]) -> dict[str, list[str]]:
     """Return what has to be known of single gains, by the code of the flag."""
-    found: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
     for gain in gains:
         for flag in gain.flags:
             if flag.code not in _EVERYWHERE:
                 note = f"{gain.label}, {_pair(gain)}: {flag.text}"
-                found.setdefault(flag.code, []).append(note)
-    return found
+                notes.setdefault(flag.code, []).append(note)
+    return notes
 
 
 def _headline(analysis: "Analysis", seconds: float | None) -> str:
@@ -147,7 +147,7 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
     for kept in LAYOUTS:
         head, rows = (
             [titles[key] for key in kept],
-            [[one.get(k, "") for k in kept] for one in lines],
+            [[line.get(k, "") for k in kept] for line in lines],
         )
         columns = zip(head, *rows, strict=True)
         if 1 + sum(3 + max(len(cell or "") for cell in column) for column in columns) <= width:

@@ -31,12 +31,12 @@ def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
     problems = []
     for path in files:
         try:
-            found = file_hash(path)
+            file_digest = file_hash(path)
         except OSError as error:
             problems.append((shown(path), error.strerror or str(error)))
             continue
         name = str(path.relative_to(root)).encode("utf-8", "surrogateescape")
-        digest.update(name + f"\0{found}\0".encode())
+        digest.update(name + f"\0{file_digest}\0".encode())
     if problems:
         raise BadInputError(unusable(problems, "files", "repair or remove"))
     return digest.hexdigest()
@@ -88,5 +88,5 @@ def _read(path: Path) -> Decoded | None:
         )
     except (SafetensorError, OSError, KeyError):
         return None
-    found = fingerprint(decoded)
-    return replace(decoded, fingerprint=found) if found == metadata.get("fingerprint") else None
+    actual = fingerprint(decoded)
+    return replace(decoded, fingerprint=actual) if actual == metadata.get("fingerprint") else None

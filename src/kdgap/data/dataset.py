@@ -223,12 +223,12 @@ _MOST_COPIES = 0.01
 
 def _unlike_published(entry: DatasetEntry, dataset: Dataset) -> str:
     """Return in what a data set is not the one that everybody has under this name."""
-    shape, found = entry.shape, dataset.shape
+    shape, own = entry.shape, dataset.shape
     if shape is None:
         return ""
-    if (found.train, found.test) != (shape.train, shape.test):
+    if (own.train, own.test) != (shape.train, shape.test):
         return (
-            f"has {found.train:,} training and {found.test:,} test images, not {shape.train:,} and"
+            f"has {own.train:,} training and {own.test:,} test images, not {shape.train:,} and"
             f" {shape.test:,}"
         )
     if entry.balanced:

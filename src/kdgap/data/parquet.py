@@ -45,10 +45,10 @@ def described(shards: list[Path], label_column: str) -> list[Described]:
     lines = done.stdout.splitlines()
     if done.returncode:
         raise _refusal(shards[min(len(lines), len(shards) - 1)], done)
-    found = [parse_json(line) for line in lines]
+    entries = [parse_json(line) for line in lines]
     return [
-        Described(one["rows"], None if one["classes"] is None else tuple(one["classes"]))
-        for one in found
+        Described(entry["rows"], None if entry["classes"] is None else tuple(entry["classes"]))
+        for entry in entries
     ]
 
 

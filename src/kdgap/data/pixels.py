@@ -87,8 +87,8 @@ def decoder_version() -> str:
     codecs = ("libjpeg_turbo", "zlib", "libtiff", "webp")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an older Pillow does not know every name
-        found = [f"{name} {features.version(name)}" for name in codecs]
-    return " ".join([_CONVERSION, "Pillow", __version__, *found])
+        versions = [f"{name} {features.version(name)}" for name in codecs]
+    return " ".join([_CONVERSION, "Pillow", __version__, *versions])
 
 
 def is_image(path: Path) -> bool:
@@ -191,8 +191,8 @@ def _refuse_costly(stream: BinaryIO, image: Image.Image) -> None:
 def _scans(content: bytes) -> int:
     """Return the number of scans of a JPEG, up to one beyond the bound."""
     count = place = 0
-    while count <= SCANS_AT_MOST and (found := _MARKER.search(content, place)):
-        kind, place = found[1][0], found.end()
+    while count <= SCANS_AT_MOST and (marker := _MARKER.search(content, place)):
+        kind, place = marker[1][0], marker.end()
         if kind == 0xD9:
             break
         count += kind == 0xDA

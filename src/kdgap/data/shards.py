@@ -17,7 +17,7 @@ def find_shards(folder: Path, part: str) -> list[Path]:
         BadInputError: shards are missing, there twice or of two releases, or a name does not say
             which shard it is.
     """
-    found: dict[int, Path] = {}
+    shards: dict[int, Path] = {}
     total = 0
     try:
         paths = entries(folder, f"{part}-*-of-*.parquet")
@@ -37,16 +37,16 @@ def find_shards(folder: Path, part: str) -> list[Path]:
                 f"{folder}: {paths[0].name} and {path.name} are of two releases, whose numbers of"
                 " shards differ; remove the files of one"
             )
-        if number in found:
+        if number in shards:
             raise BadInputError(
-                f"{folder}: {found[number].name} and {path.name} are the same shard, of two"
+                f"{folder}: {shards[number].name} and {path.name} are the same shard, of two"
                 " releases or twice; remove one of them"
             )
-        found[number] = path
-    if len(found) != total:
-        missing = next(number for number in range(total) if number not in found)
+        shards[number] = path
+    if len(shards) != total:
+        missing = next(number for number in range(total) if number not in shards)
         raise BadInputError(
-            f"{folder}: {len(found)} of {total} {part} parquet files are here, number"
+            f"{folder}: {len(shards)} of {total} {part} parquet files are here, number"
             f" {missing:05} is missing; bring back the release's own files"
         )
-    return [found[number] for number in range(total)]
+    return [shards[number] for number in range(total)]

@@ -59,13 +59,15 @@ def weighted_baseline(
     """Return the baseline that an arm's gain is measured from, or why none of those fits."""
     text = f"baseline of {student}"
     plain = None if arm is None else baseline_of(arm, arms)
-    others = [one for one in arms if one.slot.role == "baseline" and one.slot.student == student]
+    others = [
+        other for other in arms if other.slot.role == "baseline" and other.slot.student == student
+    ]
     if plain is not None or arm is None or not others:
         return Weighted(plain, weight, text)
-    epochs = [" or ".join(sorted({str(run.epochs) for one in side for run in one.runs}))
+    epochs = [" or ".join(sorted({str(run.epochs) for member in side for run in member.runs}))
               for side in ([arm], others)]  # fmt: skip
     what = f"epochs ({epochs[1]} against {epochs[0]})" if epochs[0] != epochs[1] else "settings"
-    count = sum(len(one.runs) for one in others)
+    count = sum(len(other.runs) for other in others)
     return Weighted(None, weight, text, f"its {count} runs have other {what} than the method's")
 
 
@@ -74,8 +76,8 @@ def baseline_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:
 
     Of several that differ in what a method alone uses, it is the one of the most seeds.
     """
-    found = baselines_of(arm, arms)
-    return max(found, key=_finished, default=None)
+    baselines = baselines_of(arm, arms)
+    return max(baselines, key=_finished, default=None)
 
 
 def _finished(arm: Arm) -> int:

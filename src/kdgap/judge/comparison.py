@@ -138,18 +138,18 @@ def _estimate(
     arms: list[list[float]], weights: list[float], *, paired: bool
 ) -> tuple[Estimate | None, list[Notice]]:
     """Return the sum with its standard error, and what is to be known of its interval."""
-    made = (contrast.paired if paired else contrast.welch)(arms, weights)
-    if made is None:
+    estimate = (contrast.paired if paired else contrast.welch)(arms, weights)
+    if estimate is None:
         if min(len(arm) for arm in arms) < 2:
             return None, [Notice("one-seed", "an arm has one seed: no interval")]
         return None, [Notice("no-variance", "nothing varies over the seeds: no interval")]
     if paired or not _rests_on_few(arms, weights):
-        return made, []
+        return estimate, []
     text = (
         f"an arm of {FEW} seeds or fewer carries most of the error: its interval holds less often"
         " than it says, and p-values that many comparisons were corrected for are too small"
     )
-    return made, [Notice("few-seeds", text)]
+    return estimate, [Notice("few-seeds", text)]
 
 
 def _values(
@@ -163,12 +163,12 @@ def _values(
     if view.drop_shared:
         for term in terms:
             shared |= set(evidence.shared_seeds(term.arm)) if term.arm else set()
-    found: list[BySeed] = []
+    accuracies: list[BySeed] = []
     empty: list[Notice] = []
     some: list[Notice] = []
     for term in terms:
         values = {} if term.arm is None else term.arm.by_seed(view.weights, shared)
-        found.append(values)
+        accuracies.append(values)
         if term.arm is None:
             empty.append(Notice("no-runs", f"{term.text}: {term.lack}"))
             continue
@@ -178,15 +178,15 @@ def _values(
             count = f"{len(missing)} of {len(term.arm.runs)} runs have no result"
             flag = Notice("missing-runs", f"{term.text}: {count}: {listed}")
             (some if values else empty).append(flag)
-    return found, [*empty, *some]
+    return accuracies, [*empty, *some]
 
 
 def _shared_runs(terms: Sequence[Weighted]) -> list[Notice]:
     """Return a flag for every two arms with runs in common: they are not independent."""
     members = [(term.text, set(ids(term.arm))) for term in terms]
     return [
-        Notice("shared-runs", f"{one} and {other} share runs, so they are not independent")
-        for (one, first), (other, second) in combinations(members, 2)
+        Notice("shared-runs", f"{text} and {other} share runs, so they are not independent")
+        for (text, first), (other, second) in combinations(members, 2)
         if first & second
     ]
 

@@ -29,17 +29,19 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, Cla
     """Return every claim under one way of looking, with what became of it."""
     evidence = context.evidence
     claims = evidence.claims
-    made = [
+    comparisons = [
         compare(weighted_arms(claim, evidence, context.arms), evidence, view) for claim in claims
     ]
-    judged = judge(made, evidence.statistics)
+    judged = judge(comparisons, evidence.statistics)
     # Claims of one and the same test are one claim of the family.
     kinds = [kind_of(claim.says) for claim in claims]
-    keys = [kind.test_of(one.comparison) for kind, one in zip(kinds, judged, strict=True)]
+    keys = [
+        kind.test_of(judgement.comparison) for kind, judgement in zip(kinds, judged, strict=True)
+    ]
     margin = evidence.statistics.smallest_effect_pp
     tests = {
-        key: _own_p(kind, one.comparison.estimate, margin)
-        for key, kind, one in zip(keys, kinds, judged, strict=True)
+        key: _own_p(kind, judgement.comparison.estimate, margin)
+        for key, kind, judgement in zip(keys, kinds, judged, strict=True)
     }
     shown, refuted = (
         dict(zip(tests, holm([pair[side] for pair in tests.values()]), strict=True))
@@ -49,18 +51,20 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, Cla
     refuted |= {
         key: shown[key] for key, kind in zip(keys, kinds, strict=True) if kind.tests_difference
     }
-    alpha, found = context.settings.alpha, []
-    for claim, one, key in zip(claims, judged, keys, strict=True):
+    alpha, outcomes = context.settings.alpha, []
+    for claim, judgement, key in zip(claims, judged, keys, strict=True):
         outcome = ClaimOutcome(
             p_claim=tests[key][0],
             p_claim_holm=shown[key],
             p_against_holm=refuted[key],
             claims_in_family=len(tests),
-            outcome=_outcome(claim, one, shown[key], refuted[key], alpha),
-            seeds_needed_claim=_own_seeds(claim, one, evidence.statistics, alpha / len(tests)),
+            outcome=_outcome(claim, judgement, shown[key], refuted[key], alpha),
+            seeds_needed_claim=_own_seeds(
+                claim, judgement, evidence.statistics, alpha / len(tests)
+            ),
         )
-        found.append((claim, one, outcome))
-    return found
+        outcomes.append((claim, judgement, outcome))
+    return outcomes
 
 
 def _own_p(
@@ -74,10 +78,10 @@ def _own_p(
 
 def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: float) -> int | None:
     """Return how many seeds an arm give the test of a claim its power."""
-    made, margin, target = judged.comparison, statistics.smallest_effect_pp, statistics.power
-    if made.point is None:  # more seeds are not what is missing
+    comparison, margin, target = judged.comparison, statistics.smallest_effect_pp, statistics.power
+    if comparison.point is None:  # more seeds are not what is missing
         return None
-    return kind_of(claim.says).seeds_needed(margin, made.spread, target, level)
+    return kind_of(claim.says).seeds_needed(margin, comparison.spread, target, level)
 
 
 def _outcome(
@@ -102,7 +106,7 @@ def contrast_entries(context: Context) -> list[ClaimResult]:
 
 
 def _entry(context: Context, claim: Claim, judged: Judged, outcome: ClaimOutcome) -> ClaimResult:
-    made = judged.comparison
+    comparison = judged.comparison
     if not kind_of(claim.says).tests_difference:
         kept = tuple(flag for flag in judged.flags if flag.code not in _OF_DIFFERENCE)
         judged = replace(judged, flags=kept)
@@ -110,7 +114,7 @@ def _entry(context: Context, claim: Claim, judged: Judged, outcome: ClaimOutcome
         judged = with_flags(judged, [small_flag(context.evidence.statistics.smallest_effect_pp)])
     flags = [
         flag
-        for term in made.terms
+        for term in comparison.terms
         if term.arm is not None and term.arm.slot.teacher is not None
         for flag in arm_flags(term.arm, context.evidence)
         if flag.code in _GRAVE
@@ -120,15 +124,15 @@ def _entry(context: Context, claim: Claim, judged: Judged, outcome: ClaimOutcome
         text=claim.text,
         says=claim.says,
         measure=claim.measure,
-        estimate_pp=made.point,
-        n=_fewest(made, 1),
-        n_baseline=_fewest(made, -1),
+        estimate_pp=comparison.point,
+        n=_fewest(comparison, 1),
+        n_baseline=_fewest(comparison, -1),
         **context.numbers(with_flags(judged, flags)),
         **vars(outcome),
         post_hoc=_is_post_hoc(claim, context),
         terms=tuple(
             Term(slot=term.text, weight=term.weight, n=n, runs=ids(term.arm))
-            for term, n in zip(made.terms, made.ns, strict=True)
+            for term, n in zip(comparison.terms, comparison.ns, strict=True)
         ),
     )
 
@@ -158,16 +162,16 @@ def ablation_entries(context: Context) -> list[Ablation]:
     arms: dict[str, dict[str, Arm]] = {}
     for arm in context.of("ablation"):
         arms.setdefault(arm.slot.ablation, {})[arm.slot.arm] = arm
-    made = {}
+    comparisons = {}
     for name, sides in arms.items():
         terms = [
             Weighted(sides.get(side), weight, f"{name}: {side}")
             for side, weight in (("changed", 1.0), ("base", -1.0))
         ]
-        made[name] = compare(terms, context.evidence, context.primary)
-    judged = judge(list(made.values()), context.evidence.statistics)
+        comparisons[name] = compare(terms, context.evidence, context.primary)
+    judged = judge(list(comparisons.values()), context.evidence.statistics)
     entries = []
-    for name, one in zip(made, judged, strict=True):
+    for name, judgement in zip(comparisons, judged, strict=True):
         sides, slot = arms[name], next(iter(arms[name].values())).slot
         flags = [flag for arm in sides.values() if slot.teacher is not None
                  for flag in arm_flags(arm, context.evidence) if flag.code in _GRAVE]  # fmt: skip
@@ -178,10 +182,10 @@ def ablation_entries(context: Context) -> list[Ablation]:
                 change=context.evidence.changes.get(name, ""),
                 base=context.level(sides["base"]) if "base" in sides else None,
                 changed=context.level(sides["changed"]) if "changed" in sides else None,
-                n=one.comparison.ns[0],
-                n_baseline=one.comparison.ns[1],
-                effect_pp=one.comparison.point,
-                **context.numbers(with_flags(one, flags)),
+                n=judgement.comparison.ns[0],
+                n_baseline=judgement.comparison.ns[1],
+                effect_pp=judgement.comparison.point,
+                **context.numbers(with_flags(judgement, flags)),
             )
         )
     return entries

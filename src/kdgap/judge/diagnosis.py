@@ -40,7 +40,7 @@ def diagnose(
     runs = [run for run in arm.runs if run.state == "done"]
     if not runs:
         return ()
-    found = [
+    facts = [
         _gradients(arm, runs, evidence),
         _teacher(gain),
         _fitting(runs),
@@ -50,7 +50,7 @@ def diagnose(
         _tuning(arm, evidence),
         _power(arm, plain, gain, settings),
     ]
-    return tuple(fact for fact in found if fact is not None)
+    return tuple(fact for fact in facts if fact is not None)
 
 
 def _fact(
@@ -81,13 +81,13 @@ def _beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str | N
             scores += [] if score is None else [score]
     if not tried or chosen is None or max(scores, default=0.0) >= chosen:
         return None
-    told = f"{'larger' if larger else 'smaller'} {name}s were tried"
+    words = f"{'larger' if larger else 'smaller'} {name}s were tried"
     listed = ", ".join(f"{value:g}" for value in sorted(tried))
     if not scores:
-        return f"{told}, and no run of them has a score ({listed})"
+        return f"{words}, and no run of them has a score ({listed})"
     images = "validation" if tuning.split == "val" else tuning.split
     return (
-        f"{told} and scored lower on {images} images ({listed}: {100 * max(scores):.2f} % at best,"
+        f"{words} and scored lower on {images} images ({listed}: {100 * max(scores):.2f} % at best,"
         f" against {100 * chosen:.2f} %)"
     )
 
@@ -188,18 +188,18 @@ def _fitting(runs: list[Run]) -> Fact | None:
 def _following(gain: Gain, settings: Settings) -> Fact | None:
     """Whether it is closer to the teacher than the plainly trained student: by intervals alone."""
     fidelity = gain.fidelity
-    told = [] if fidelity is None else _beside_the_plain(fidelity)
-    if fidelity is None or not told:
+    texts = [] if fidelity is None else _beside_the_plain(fidelity)
+    if fidelity is None or not texts:
         return None
-    text = f"on the test images, against the teacher: {'; '.join(told)}"
+    text = f"on the test images, against the teacher: {'; '.join(texts)}"
     if not fidelity.difference:
         return _fact("fidelity", f"{text}; the baseline's was not recorded")
-    found = closeness(fidelity)
-    if not found:
+    signs = closeness(fidelity)
+    if not signs:
         return _fact("fidelity", f"{text}; without a spread over seeds there is no interval")
-    closer = " and ".join(WORDS[name] for name, sign in found.items() if sign > 0)
-    further = " and ".join(WORDS[name] for name, sign in found.items() if sign < 0)
-    kinds = list(dict.fromkeys(WORDS[name].split()[0] for name in found))
+    closer = " and ".join(WORDS[name] for name, sign in signs.items() if sign > 0)
+    further = " and ".join(WORDS[name] for name, sign in signs.items() if sign < 0)
+    kinds = list(dict.fromkeys(WORDS[name].split()[0] for name in signs))
     none = f"neither {' nor '.join(kinds)} shows a" if len(kinds) > 1 else f"{kinds[0]} shows no"
     shown = [f"closer to the teacher by {closer}"] if closer else []
     shown += [f"further from the teacher by {further}"] if further else []
@@ -219,7 +219,7 @@ def _following(gain: Gain, settings: Settings) -> Fact | None:
 
 def _beside_the_plain(fidelity: Fidelity) -> list[str]:
     """Return each measure of the student, of the plainly trained one, and their difference."""
-    told = []
+    texts = []
     for name in TOWARDS:
         own = fidelity.named(name)
         if own is None:
@@ -234,8 +234,8 @@ def _beside_the_plain(fidelity: Fidelity) -> list[str]:
             text += f" {signed(scale * between.difference, digits)}{' pp' if share else ''}"
             if between.ci95:
                 text += f" [{', '.join(signed(scale * end, digits) for end in between.ci95)}]"
-        told.append(text)
-    return told
+        texts.append(text)
+    return texts
 
 
 def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:

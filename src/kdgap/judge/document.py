@@ -16,16 +16,16 @@ def to_json(value: Any) -> Any:
         kind: Any = type(value)
         return {name: to_json(getattr(value, name)) for name in _order(kind)}
     if isinstance(value, Mapping):
-        return {str(key): to_json(one) for key, one in value.items()}
+        return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, tuple | list):
-        return [to_json(one) for one in value]
+        return [to_json(part) for part in value]
     return value
 
 
 @cache
 def _order(cls: Any) -> tuple[str, ...]:
     """Return the fields of a class; what it shares with others where it says, else first."""
-    names = [one.name for one in fields(cls)]
+    names = [field.name for field in fields(cls)]
     after = cls.__dict__.get("inherited_after")
     if after is None:
         return tuple(names)
@@ -46,25 +46,25 @@ def from_json(document: Mapping[str, Any]) -> Analysis:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON schema of `analysis.json`."""
-    made: dict[str, Any] = _untitled(_adapter().json_schema(mode="serialization"))
-    made["properties"]["format"] = {"const": FORMAT}
+    schema: dict[str, Any] = _untitled(_adapter().json_schema(mode="serialization"))
+    schema["properties"]["format"] = {"const": FORMAT}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"kdgap's analysis.json, format {FORMAT}",
-        **made,
+        **schema,
     }
 
 
 def _untitled(schema: Any) -> Any:
     """Return a schema without titles, which only repeat names."""
     if isinstance(schema, list):
-        return [_untitled(one) for one in schema]
+        return [_untitled(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        key: _untitled(one)
-        for key, one in schema.items()
-        if key != "title" or not isinstance(one, str)
+        key: _untitled(part)
+        for key, part in schema.items()
+        if key != "title" or not isinstance(part, str)
     }
 
 

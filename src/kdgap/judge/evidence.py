@@ -96,26 +96,26 @@ class Arm:
             weights: `best` or `last`.
             without: seeds to leave out.
         """
-        left_out, found = set(without), dict[int, dict[str, float]]()
+        left_out, accuracies = set(without), dict[int, dict[str, float]]()
         for run in self.runs:
             value = run.accuracy(weights)
             if value is not None and run.seed not in left_out:
-                found.setdefault(run.seed, {})[run.teacher or ""] = 100 * value
-        teachers = {teacher for values in found.values() for teacher in values}
+                accuracies.setdefault(run.seed, {})[run.teacher or ""] = 100 * value
+        teachers = {teacher for values in accuracies.values() for teacher in values}
         return {
             seed: math.fsum(values.values()) / len(values)
-            for seed, values in sorted(found.items())
+            for seed, values in sorted(accuracies.items())
             if len(values) == len(teachers)
         }
 
     def table(self, weights: str) -> dict[str, dict[int, float]]:
         """Return test accuracy in percent by teacher and seed; empty with fewer than two."""
-        found: dict[str, dict[int, float]] = {}
+        accuracies: dict[str, dict[int, float]] = {}
         for run in self.runs:
             value = run.accuracy(weights)
             if value is not None and run.teacher is not None:
-                found.setdefault(run.teacher, {})[run.seed] = 100 * value
-        return found if len(found) > 1 else {}
+                accuracies.setdefault(run.teacher, {})[run.seed] = 100 * value
+        return accuracies if len(accuracies) > 1 else {}
 
     def missing(self, weights: str) -> list[str]:
         """Return a line for each run that has no accuracy, and why."""

@@ -25,30 +25,30 @@ class Judged:
 
     def numbers(self, statistics: Statistics) -> Numbers:
         """Return what gains, contrasts and ablations share."""
-        made, estimate = self.comparison, self.comparison.estimate
+        comparison, estimate = self.comparison, self.comparison.estimate
         confidence, margin = statistics.confidence, statistics.smallest_effect_pp
         simultaneous = bonferroni_confidence(confidence, self.family)
-        needed = _needed(made, statistics, self.family)
+        needed = _needed(comparison, statistics, self.family)
         return Numbers(
             se_pp=None if estimate is None else estimate.se,
             df=None if estimate is None else estimate.df,
             ci95_pp=None if estimate is None else estimate.interval(confidence),
-            p=made.p,
+            p=comparison.p,
             p_holm=self.p_holm,
             family=self.family,
             ci95_simultaneous_pp=None if estimate is None else estimate.interval(simultaneous),
-            p_permutation=made.p_permutation,
-            p_permutation_exact=made.exact,
-            p_tost=made.p_tost(margin),
+            p_permutation=comparison.p_permutation,
+            p_permutation_exact=comparison.exact,
+            p_tost=comparison.p_tost(margin),
             p_tost_holm=self.p_tost_holm,
             verdict=self.verdict,
             seeds_needed=needed[0],
             seeds_needed_uncorrected=needed[1],
             seeds_needed_equivalence=needed[2],
-            spread_guessed=made.guessed,
+            spread_guessed=comparison.guessed,
             flags=self.flags,
-            n_smallest=min(made.ns, default=0),
-            seeds=made.seeds,
+            n_smallest=min(comparison.ns, default=0),
+            seeds=comparison.seeds,
         )
 
 
@@ -60,33 +60,37 @@ def judge(comparisons: Sequence[Comparison], statistics: Statistics) -> list[Jud
     claims about one and the same sum are one comparison of the family.
     """
     margin, alpha = statistics.smallest_effect_pp, 1 - statistics.confidence
-    distinct = {made.key: made for made in comparisons}
-    raw = [made.p for made in distinct.values()]
-    tost = [made.p_tost(margin) for made in distinct.values()]
+    distinct = {comparison.key: comparison for comparison in comparisons}
+    raw = [comparison.p for comparison in distinct.values()]
+    tost = [comparison.p_tost(margin) for comparison in distinct.values()]
     adjusted = dict(zip(distinct, zip(holm(raw), holm(tost), strict=True), strict=True))
     family, judged = len(distinct), []
-    for made in comparisons:
-        p_holm, p_tost_holm = adjusted[made.key]
-        verdict, small = decide(made.point or 0.0, p_holm, made.p_tost(margin), alpha)
-        one = Judged(
-            comparison=made,
+    for comparison in comparisons:
+        p_holm, p_tost_holm = adjusted[comparison.key]
+        verdict, small = decide(comparison.point or 0.0, p_holm, comparison.p_tost(margin), alpha)
+        judgement = Judged(
+            comparison=comparison,
             family=family,
             p_holm=p_holm,
             p_tost_holm=p_tost_holm,
             verdict=verdict,
         )
-        judged.append(with_flags(one, [*made.flags, *_verdict_flags(one, statistics, small=small)]))
+        judged.append(
+            with_flags(
+                judgement, [*comparison.flags, *_verdict_flags(judgement, statistics, small=small)]
+            )
+        )
     return judged
 
 
 def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> list[Notice]:
     """Return what a reader has to know of a verdict."""
-    made, family, alpha = judged.comparison, judged.family, 1 - statistics.confidence
+    comparison, family, alpha = judged.comparison, judged.family, 1 - statistics.confidence
     margin, flags = statistics.smallest_effect_pp, []
     if small:
         flags.append(small_flag(margin))
-    if made.estimate is not None:
-        p, p_tost = made.estimate.p(), made.estimate.p_equivalent(margin)
+    if comparison.estimate is not None:
+        p, p_tost = comparison.estimate.p(), comparison.estimate.p_equivalent(margin)
         together = f"corrected for {family} comparisons"
         if judged.verdict == "equivalent" and (judged.p_tost_holm or 0) > alpha:
             text = (
@@ -97,7 +101,7 @@ def _verdict_flags(judged: Judged, statistics: Statistics, *, small: bool) -> li
         if judged.verdict == "inconclusive" and p <= alpha:
             text = f"p = {p:.2g} alone, but {judged.p_holm:.2g} {together}"
             flags.append(Notice("only-uncorrected", text))
-    if made.guessed:
+    if comparison.guessed:
         guess = f"the guess of {statistics.expected_std_pp:g} pp"
         text = f"too few seeds to see a spread: seeds needed rest on {guess}"
         flags.append(Notice("spread-guessed", text))

@@ -66,7 +66,7 @@ def class_differences(
     arm: Arm, other: Arm, evidence: Evidence
 ) -> dict[str, ClassDifference] | None:
     """Return an arm's accuracy by class minus another's, each with its intervals; None without."""
-    sides = [_by_class(_counted(one, evidence.primary), evidence.primary) for one in (arm, other)]
+    sides = [_by_class(_counted(side, evidence.primary), evidence.primary) for side in (arm, other)]
     return _class_differences(sides[0], sides[1], evidence.statistics.confidence)
 
 
@@ -79,8 +79,8 @@ def _counted(arm: Arm | None, weights: str) -> list[Run]:
 
 
 def _measures(tests: Mapping[str, Mapping[str, Any]], weights: str) -> dict[str, Any]:
-    found = tests.get(weights, {})
-    return {name: found.get(name) for name in MEASURES}
+    test = tests.get(weights, {})
+    return {name: test.get(name) for name in MEASURES}
 
 
 def _by_class(runs: Iterable[Run], weights: str) -> Values:
@@ -91,12 +91,12 @@ def _by_class(runs: Iterable[Run], weights: str) -> Values:
 
 def _by_seed(measured: Iterable[tuple[int, Mapping[str, Any]]]) -> Values:
     """Return the values of each name that has any; a seed's is the mean over its teachers."""
-    found: dict[str, dict[int, list[float]]] = {}
+    by_name: dict[str, dict[int, list[float]]] = {}
     for seed, values in measured:
         for name, value in values.items():
             if value is not None:
-                found.setdefault(name, {}).setdefault(seed, []).append(float(value))
-    return {name: [fmean(many) for many in seeds.values()] for name, seeds in found.items()}
+                by_name.setdefault(name, {}).setdefault(seed, []).append(float(value))
+    return {name: [fmean(many) for many in seeds.values()] for name, seeds in by_name.items()}
 
 
 def _measured(values: Values, confidence: float) -> dict[str, Measure | None]:
@@ -130,11 +130,11 @@ def _differences(own: Values, plain: Values, confidence: float) -> Differences |
     both = {name: [own[name], plain[name]] for name in MEASURES if name in own and name in plain}
     if not both:
         return None
-    found = dict[str, Difference | None].fromkeys(MEASURES)
+    differences = dict[str, Difference | None].fromkeys(MEASURES)
     for name, arms in both.items():
         ends = _interval(welch(arms, (1, -1)), confidence, share=name in SHARES)
-        found[name] = Difference(difference=point(arms, (1, -1)), ci95=ends)
-    return Differences(**found)
+        differences[name] = Difference(difference=point(arms, (1, -1)), ci95=ends)
+    return Differences(**differences)
 
 
 def closeness(fidelity: Fidelity) -> dict[str, int]:
@@ -143,13 +143,13 @@ def closeness(fidelity: Fidelity) -> dict[str, int]:
     By each measure whose difference has an interval: 1 closer and -1 further where the interval
     excludes zero, 0 where it does not.
     """
-    found = {}
+    signs = {}
     for name, towards in TOWARDS.items():
         between = fidelity.difference and fidelity.difference.named(name)
         if between and between.ci95:
             low, high = between.ci95
-            found[name] = towards * ((low > 0) - (high < 0))
-    return found
+            signs[name] = towards * ((low > 0) - (high < 0))
+    return signs
 
 
 def _class_differences(
@@ -161,16 +161,16 @@ def _class_differences(
     classes, five intervals of 95 % miss zero where nothing differs.
     """
     both = {name: [values, plain[name]] for name, values in own.items() if name in plain}
-    found = {}
+    differences = {}
     for name, arms in both.items():
         estimate = welch(arms, (1, -1))
         together = bonferroni_confidence(confidence, len(both))
-        found[name] = ClassDifference(
+        differences[name] = ClassDifference(
             difference=point(arms, (1, -1)),
             ci95=_interval(estimate, confidence, share=True),
             ci95_simultaneous=_interval(estimate, together, share=True),
         )
-    return found or None
+    return differences or None
 
 
 def _interval(estimate: Estimate | None, confidence: float, *, share: bool) -> Interval | None:

@@ -41,8 +41,8 @@ def arm_flags(arm: Arm, evidence: Evidence) -> list[Notice]:
             )
         )
     paths = {path for run in arm.runs for path in run.paths}
-    splits = (one for one in evidence.findings if one.code == "split")
-    texts = dict.fromkeys(one.text for one in splits if not paths.isdisjoint(one.paths))
+    splits = (finding for finding in evidence.findings if finding.code == "split")
+    texts = dict.fromkeys(finding.text for finding in splits if not paths.isdisjoint(finding.paths))
     return flags + [Notice("split", text) for text in list(texts)[:_SPLITS]]
 
 
@@ -92,9 +92,9 @@ def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list
         return [Notice("no-baseline", "no baseline with the same data, recipe and epochs")]
     epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
     flags = []
-    others = [one for one in baselines_of(arm, baselines) if one.cell != baseline.cell]
+    others = [other for other in baselines_of(arm, baselines) if other.cell != baseline.cell]
     if others:
-        left = sum(len(one.runs) for one in others)
+        left = sum(len(other.runs) for other in others)
         text = f"{counted(left, 'run')} of plain training in other settings left out"
         flags.append(Notice("other-baselines", text))
     if epochs[0] and epochs[1] and epochs[0] != epochs[1]:
@@ -132,7 +132,7 @@ def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Notice]:
 
 
 def _run_flags(runs: Sequence[Run]) -> list[Notice]:
-    counts = Counter(one.text for run in runs for one in run.notices)
+    counts = Counter(notice.text for run in runs for notice in run.notices)
     return [
         Notice("run", f"{count} of {len(runs)} runs: {text}")
         for text, count in sorted(counts.items())
@@ -153,8 +153,8 @@ def sensitive(found: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
     for view, other in elsewhere.items():
         if other != found and found not in UNSETTLED:
             ways.setdefault(other, []).append(view)
-    told = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
-    return (Notice("sensitive", f"but {', '.join(told)}"),) if told else ()
+    clauses = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
+    return (Notice("sensitive", f"but {', '.join(clauses)}"),) if clauses else ()
 
 
 def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Notice]:
@@ -239,6 +239,8 @@ def _told(kind: str, evidence: Evidence) -> str:
     """Return what is said of keys that split configurations or are averaged over: the first two."""
     if kind not in ("split", "aside"):
         return ""
-    texts = list(dict.fromkeys(one.text for one in evidence.findings if one.code == kind))
+    texts = list(
+        dict.fromkeys(finding.text for finding in evidence.findings if finding.code == kind)
+    )
     more = f" … {len(texts) - 2} more" if len(texts) > 2 else ""
     return f" ({'; '.join(texts[:2])}{more})"

@@ -16,8 +16,10 @@ from kdgap.stats.contrast import mean_and_std, plus, welch
 
 def judged_gains(context: Context, view: View) -> list[tuple[Arm, Judged]]:
     """Return every gain under one way of looking."""
-    made = [compare(context.gain_terms(arm), context.evidence, view) for arm in context.finals]
-    return list(zip(context.finals, judge(made, context.evidence.statistics), strict=True))
+    comparisons = [
+        compare(context.gain_terms(arm), context.evidence, view) for arm in context.finals
+    ]
+    return list(zip(context.finals, judge(comparisons, context.evidence.statistics), strict=True))
 
 
 def gain_entries(context: Context) -> list[Gain]:
@@ -31,8 +33,8 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
     lost = lost_flags((arm, plain), evidence)
     # Of a paired test, those of the seeds that both sides have: what the gain is the difference of.
     values, control = (
-        _values(context, one, seeds)
-        for one, seeds in zip((arm, plain), judged.comparison.seeds, strict=True)
+        _values(context, side, seeds)
+        for side, seeds in zip((arm, plain), judged.comparison.seeds, strict=True)
     )
     several = _several_teachers(context, arm, context.values(plain))
     flags = [*pair_flags(arm, plain, context.baselines), *arm_flags(arm, evidence), *lost]
@@ -76,18 +78,18 @@ def _paired(context: Context, arm: Arm) -> PairedGain | None:
     if not context.evidence.paired or context.primary.test == "paired":
         return None
     view = replace(context.primary, test="paired")
-    made = compare(context.gain_terms(arm), context.evidence, view)
-    if made.estimate is None:
+    comparison = compare(context.gain_terms(arm), context.evidence, view)
+    if comparison.estimate is None:
         return None
     return PairedGain(
-        n=made.ns[0],
-        gain_pp=made.point,
-        se_pp=made.estimate.se,
-        df=made.estimate.df,
-        ci95_pp=made.estimate.interval(context.evidence.statistics.confidence),
-        p=made.p,
-        p_permutation=made.p_permutation,
-        p_permutation_exact=made.exact,
+        n=comparison.ns[0],
+        gain_pp=comparison.point,
+        se_pp=comparison.estimate.se,
+        df=comparison.estimate.df,
+        ci95_pp=comparison.estimate.interval(context.evidence.statistics.confidence),
+        p=comparison.p,
+        p_permutation=comparison.p_permutation,
+        p_permutation_exact=comparison.exact,
     )
 
 

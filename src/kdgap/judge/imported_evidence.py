@@ -33,7 +33,7 @@ def evidence_of(
     further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
     runs = tuple(_run(line, further) for line in lines)
     methods = _methods(runs, about.get("methods", {}))
-    chosen = chosen_on(one for run in runs for one in run.notices)
+    chosen = chosen_on(notice for run in runs for notice in run.notices)
     return Evidence(
         name=about["name"],
         path=path,
@@ -57,8 +57,8 @@ def evidence_of(
 
 def _choices(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the import was told of keys and units, where it was told something."""
-    told = about.get("choices") or {}
-    return {"choices": told} if any(told.values()) else {}
+    choices = about.get("choices") or {}
+    return {"choices": choices} if any(choices.values()) else {}
 
 
 def _run(line: Mapping[str, Any], hyperparameters: Collection[str]) -> Run:
@@ -94,13 +94,13 @@ def _methods(
     runs: Iterable[Run], about: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
     """Return the methods that runs are of, as they are drawn: by their place, then by name."""
-    found = {slot.method: about.get(slot.method, {}) for run in runs for slot in run.slots}
+    methods = {slot.method: about.get(slot.method, {}) for run in runs for slot in run.slots}
 
     def place(name: str) -> tuple[bool, int, str]:
-        colour = found[name].get("colour")
+        colour = methods[name].get("colour")
         return colour is None, colour or 0, name
 
-    return {name: found[name] for name in sorted(found, key=place)}
+    return {name: methods[name] for name in sorted(methods, key=place)}
 
 
 def _tunings(
@@ -149,26 +149,26 @@ def _changes(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         for slot in map(Slot.read, line["slots"]):
             if slot.role == "ablation":
                 arms.setdefault(slot.ablation, {})[slot.arm] = line["settings"]
-    found = {}
+    changes = {}
     for name, sides in arms.items():
         before, after = sides.get("base", {}), sides.get("changed", {})
-        found[name] = ", ".join(
+        changes[name] = ", ".join(
             f"{key} {value_text(before[key])} becomes {value_text(after[key])}"
             for key in before
             if key in after and before[key] != after[key]
         )
-    return found
+    return changes
 
 
 def _notices(
     runs: Iterable[Run], chosen: Literal["val", "test"], *, smoke: bool
 ) -> tuple[Notice, ...]:
     """Return what holds for all of it because of what single runs say."""
-    said = [one for run in runs for one in run.notices]
-    found = []
-    if smoke or SMOKE.code in codes(said):
-        found.append(serious(SMOKE.code, "holds smoke runs", "holds smoke runs"))
+    notices = [notice for run in runs for notice in run.notices]
+    general = []
+    if smoke or SMOKE.code in codes(notices):
+        general.append(serious(SMOKE.code, "holds smoke runs", "holds smoke runs"))
     if chosen == "test":
         words = "chosen on the test images"
-        found.append(serious(TEST_CHOSEN.code, words, words))
-    return (*found, *of_runs(said))
+        general.append(serious(TEST_CHOSEN.code, words, words))
+    return (*general, *of_runs(notices))

@@ -62,7 +62,7 @@ def judged_by(
     """
     statistics, primary = statistics or evidence.statistics, primary or evidence.primary
     before, after = evidence.statistics.model_dump(), statistics.model_dump()
-    told = {
+    differences = {
         "statistics": [f"{name} {after[name]} in place of {before[name]}"
                        for name in after if after[name] != before[name]],
         "primary": [f"{primary} weights in place of {evidence.primary}"]
@@ -71,10 +71,10 @@ def judged_by(
     evidence = replace(evidence, statistics=statistics, primary=primary)
     if evidence.origin == "import":  # it declares nothing
         return evidence
-    said = "post hoc: judged otherwise than the study declares"
+    prefix = "post hoc: judged otherwise than the study declares"
     more = [
-        replace(judged_otherwise(what), text=f"{said}: {', '.join(changes)}")
-        for what, changes in told.items()
+        replace(judged_otherwise(what), text=f"{prefix}: {', '.join(changes)}")
+        for what, changes in differences.items()
         if changes
     ]
     return replace(evidence, notices=(*evidence.notices, *more))
@@ -110,8 +110,10 @@ def analyse(evidence: Evidence) -> Analysis:
         methods=evidence.methods,
         teachers=tuple(context.level(arm) for arm in context.of("teacher")),
         baselines=tuple(context.level(arm) for arm in context.of("baseline")),
-        gains=tuple(_said_of_gain(*one, views, settings) for one in enumerate(gains)),
-        contrasts=tuple(_said_of_claim(*one, views, settings) for one in enumerate(claims)),
+        gains=tuple(_said_of_gain(*numbered, views, settings) for numbered in enumerate(gains)),
+        contrasts=tuple(
+            _said_of_claim(*numbered, views, settings) for numbered in enumerate(claims)
+        ),
         ablations=tuple(ablation_entries(context)),
         selection=evidence.tunings,
         sensitivity=views,
@@ -171,7 +173,7 @@ def _failures(evidence: Evidence) -> tuple[Failure, ...]:
 
 def _smallest_p(context: Context) -> float | None:
     """Return the smallest p that a permutation test of any gain could reach, uncorrected."""
-    found = []
+    smallest = []
     for arm in context.finals:
         n, other = len(context.values(arm)), len(context.values(context.baseline(arm)))
         if min(n, other) == 0:
@@ -180,8 +182,8 @@ def _smallest_p(context: Context) -> float | None:
         splits = 2 ** min(n, other) if paired else math.comb(n + other, n)
         exact = smallest_sign_flip_p(min(n, other)) if paired else smallest_permutation_p(n, other)
         # A sampled test counts the labels that were seen among those that it drew.
-        found.append(exact if splits <= MOST_SPLITS else 1 / (RESAMPLES + 1))
-    return min(found, default=None)
+        smallest.append(exact if splits <= MOST_SPLITS else 1 / (RESAMPLES + 1))
+    return min(smallest, default=None)
 
 
 def _views(context: Context) -> tuple[OtherView, ...]:
@@ -198,7 +200,7 @@ def _views(context: Context) -> tuple[OtherView, ...]:
     if evidence.paired:
         test = "paired" if primary.test == "welch" else "welch"
         views.append((test, f"{test} test", replace(primary, test=test)))
-    return tuple(_view(context, *one) for one in views)
+    return tuple(_view(context, *way) for way in views)
 
 
 def _view(context: Context, code: str, name: str, view: View) -> OtherView:

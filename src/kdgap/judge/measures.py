@@ -33,8 +33,8 @@ class Measures:
 
     def named(self, name: str) -> Measure | None:
         """Return one of `fidelity.MEASURES` by its name."""
-        found: Measure | None = getattr(self, name)
-        return found
+        measure: Measure | None = getattr(self, name)
+        return measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +63,8 @@ class Differences:
 
     def named(self, name: str) -> Difference | None:
         """Return one of `fidelity.MEASURES` by its name."""
-        found: Difference | None = getattr(self, name)
-        return found
+        difference: Difference | None = getattr(self, name)
+        return difference
 
 
 @dataclass(frozen=True, kw_only=True)

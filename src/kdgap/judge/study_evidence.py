@@ -92,8 +92,8 @@ def _notices(
     """Return what the plan says, and of the rest what it has no words for yet."""
     planned = of_plan(plan)
     known = set(shorts(planned))
-    said = of_runs(one for run in runs for one in run.notices)
-    more = [one for one in (*registered, *said) if one.short not in known]
+    run_notices = of_runs(notice for run in runs for notice in run.notices)
+    more = [notice for notice in (*registered, *run_notices) if notice.short not in known]
     return (*planned, *dict.fromkeys(more))
 
 
@@ -106,12 +106,12 @@ def _registered(
         return None, [LOST] if directory.tested() else []
     if not is_whole(locked):
         return None, [CHANGED_BY_HAND]
-    content, found = locked["content"], list[Notice]()
+    content, notices = locked["content"], list[Notice]()
     if content.get("statistics", study["statistics"]) != study["statistics"]:
-        found.append(judged_otherwise("statistics"))
+        notices.append(judged_otherwise("statistics"))
     if content.get("finals", study["finals"])["primary"] != study["finals"]["primary"]:
-        found.append(judged_otherwise("primary"))
-    return tuple(content.get("claims", ())), found
+        notices.append(judged_otherwise("primary"))
+    return tuple(content.get("claims", ())), notices
 
 
 class _Records:
@@ -185,11 +185,11 @@ def _run(directory: StudyDirectory, planned: Mapping[str, Any], records: _Record
 def _standing(runs: list[Run]) -> tuple[Run, ...]:
     """Return the runs; those whose teacher failed as blocked."""
     states = {run.id: run.state for run in runs}
-    found = []
+    updated = []
     for run in runs:
         state, remark = standing(run.state, run.remark, states.get(run.teacher or "", "done"))
-        found.append(replace(run, state=state, remark=remark) if state != run.state else run)
-    return tuple(found)
+        updated.append(replace(run, state=state, remark=remark) if state != run.state else run)
+    return tuple(updated)
 
 
 def _slots(plan: Mapping[str, Any]) -> tuple[Slot, ...]:
@@ -231,12 +231,12 @@ def _provenance(
         StoreDamagedError: what is locked of the data is damaged, or not what the records say.
     """
     study, data = plan["study"], directory.locked("data")
-    said = recorded_facts(plan, records.witnesses).get("data", set())
-    if said and said != {as_recorded(data)}:
+    facts = recorded_facts(plan, records.witnesses).get("data", set())
+    if facts and facts != {as_recorded(data)}:
         how = "is gone" if data is None else "is not what the records say; remove it"
         again = f"`{command('run', directory.path)}` locks it again"
         raise StoreDamagedError(f"{directory.path}/locked/data.json: {how}: {again}")
-    found: dict[str, Any] = {
+    provenance: dict[str, Any] = {
         "environments": sorted({run.environment for run in runs if run.environment}),
         "data": study["data"],
         "precision": study["precision"],
@@ -246,5 +246,5 @@ def _provenance(
         "preregistration": (directory.locked("preregistration") or {}).get("sha256"),
     }
     if records.code is not None:
-        found["code"] = records.code
-    return found
+        provenance["code"] = records.code
+    return provenance

@@ -171,8 +171,8 @@ def flat_fields(cls: type[Method]) -> dict[str, str]:
 
 def field_types(cls: type[Method]) -> dict[str, Any]:
     """Return field name → its annotation with range, for every hyper-parameter of a method."""
-    found = cls.__pydantic_fields__  # type: ignore[attr-defined]  # of a pydantic dataclass
-    return {name: _annotation(found[name]) for name in _fields(cls)}
+    declared = cls.__pydantic_fields__  # type: ignore[attr-defined]  # of a pydantic dataclass
+    return {name: _annotation(declared[name]) for name in _fields(cls)}
 
 
 def _annotation(field: FieldInfo) -> Any:

@@ -91,13 +91,13 @@ def staged_cohorts(plan: Plan) -> list[list[PlannedRun]]:
 
     A baseline is ready from the start, so it may join the cohorts of an earlier stage.
     """
-    made: list[list[PlannedRun]] = []
+    groups: list[list[PlannedRun]] = []
     left = list(plan.runs.values())
     for roles in STAGES.values():
-        made += joined([p for p in left if set(p.roles) & set(roles)], left)
-        done = {planned.id for group in made for planned in group}
+        groups += joined([p for p in left if set(p.roles) & set(roles)], left)
+        done = {planned.id for group in groups for planned in group}
         left = [planned for planned in left if planned.id not in done]
-    return made
+    return groups
 
 
 def members_that_fit(runs: Sequence[PlannedRun], costs: dict[str, Cost], free_bytes: int) -> int:

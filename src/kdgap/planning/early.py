@@ -74,8 +74,8 @@ def check_study(study: StudySpec, where: Where) -> None:
 
 
 def _given(config: FlatConfig, keys: tuple[str, ...]) -> dict[str, Any]:
-    found = {key: getattr(config, key, None) for key in keys}
-    return {key: value for key, value in found.items() if value is not None}
+    values = {key: getattr(config, key, None) for key in keys}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _check_values(

@@ -12,16 +12,16 @@ from kdgap.store.preregistration import CHANGED_BY_HAND, POST_HOC, is_whole
 
 def protocol_notices(study: StudySpec, plan: Plan) -> list[Notice]:
     """Return what follows from the protocol itself."""
-    found, selection = [], study.selection
+    notices, selection = [], study.selection
     if study.smoke:
         text = "smoke run: the data is limited, so no number is a result"
-        found.append(serious("smoke-run", text, "smoke run"))
+        notices.append(serious("smoke-run", text, "smoke run"))
     if selection is not None and selection.split == "test":
         text = (
             "epochs and hyper-parameters are chosen on the test images (declared): every accuracy"
             " and gain is optimistic"
         )
-        found.append(serious("chosen-on-test", text, "chosen on the test images"))
+        notices.append(serious("chosen-on-test", text, "chosen on the test images"))
     if selection is not None:
         shared = sorted(set(selection.seeds) & tested_seeds(study))
         if shared:
@@ -31,19 +31,19 @@ def protocol_notices(study: StudySpec, plan: Plan) -> list[Notice]:
                 " the runs that they were selected by"
             )
             short = f"selection seed {seeds} is a final seed"
-            found.append(serious("shared-selection-seed", text, short))
+            notices.append(serious("shared-selection-seed", text, short))
     tried = {choice.key[2]: len(choice.candidates) for choice in plan.choices}
     if len(set(tried.values())) > 1:
         counts = ", ".join(f"{method} {count}" for method, count in tried.items())
         text = f"unequal tuning budgets, in configurations: {counts}"
-        found.append(Notice("unequal-tuning", text))
+        notices.append(Notice("unequal-tuning", text))
     if len(study.teachers.teach) == 1:
         text = (
             "one teacher checkpoint a pair: conclusions hold for that checkpoint, not for teachers"
             " of its kind"
         )
-        found.append(Notice("one-teacher", text))
-    return found + plan.notices
+        notices.append(Notice("one-teacher", text))
+    return notices + plan.notices
 
 
 def post_hoc(locked: Any, now: Mapping[str, Any], plan: Plan) -> list[Notice]:
@@ -61,7 +61,7 @@ def post_hoc(locked: Any, now: Mapping[str, Any], plan: Plan) -> list[Notice]:
     if plan.open_slots:
         content["winners"] = before["winners"]  # not chosen yet, so not yet changed
     changed = [key for key in content if before.get(key) != content[key]]
-    found = [
+    notices = [
         serious(
             f"{POST_HOC}{key}",
             f"post hoc: {key} was changed after the first final was tested",
@@ -74,5 +74,5 @@ def post_hoc(locked: Any, now: Mapping[str, Any], plan: Plan) -> list[Notice]:
             "optional stopping: final seeds were added after results were seen, so p-values and"
             " intervals are too narrow"
         )
-        found.append(serious("optional-stopping", text, "optional stopping"))
-    return found
+        notices.append(serious("optional-stopping", text, "optional stopping"))
+    return notices

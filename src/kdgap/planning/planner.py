@@ -278,11 +278,11 @@ class _Planner:
         runs = []
         for parameters in candidates:
             slot = Slot("selection", *key, variant_text(parameters, study.methods[key[2]]))
-            made = [
+            added = [
                 self._add(self._distilled(key, parameters, seed, study.teachers.teach[0]), slot)
                 for seed in study.selection.seeds
             ]
-            runs.append([planned.id for planned in made])
+            runs.append([planned.id for planned in added])
         self.plan.choices.append(Choice(key, candidates, runs))
         if key in winners:
             self.plan.winners[key] = winners[key]

@@ -76,8 +76,8 @@ def convert_checkpoint(
     )
     export_bytes(target, safetensors_bytes(state, card))
     types = {name: tensor.dtype for name, tensor in own.items()}
-    said = [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
-    return Converted(target, said, measuring_command(target, on.data_root, on.data))
+    notes = [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
+    return Converted(target, notes, measuring_command(target, on.data_root, on.data))
 
 
 # What is in the file
@@ -163,11 +163,11 @@ def _read(
     require_free(source, needed)
     state = {}
     for name, like in own.items():
-        found = chosen.tensors.get(name)
-        if found is None:
+        stored = chosen.tensors.get(name)
+        if stored is None:
             state[name] = torch.zeros_like(like)
             continue
-        tensor = _tensor(source, stream, length, found)
+        tensor = _tensor(source, stream, length, stored)
         if tensor.is_floating_point() and not like.is_floating_point():
             tensor = tensor.nan_to_num().round()  # a counter that was averaged
         state[name] = tensor.to(like.dtype)

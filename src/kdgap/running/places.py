@@ -35,24 +35,24 @@ class Places:
         Raises:
             BadInputError: a teacher is none that is given as a file, or its path is none.
         """
-        told: dict[str, str] = {}
+        files: dict[str, str] = {}
         given = study.teachers.weights
         for words in self.teachers:
             name, sign, file = words.partition("=")
             if not sign or (name not in given and len(given) == 1 and user_path(words).exists()):
                 name, file = (next(iter(given)) if len(given) == 1 else ""), words
-            if name not in given or name in told:
+            if name not in given or name in files:
                 known = ", ".join(given) or "none: it trains its own"
                 raise BadInputError(
                     f"--teacher-weights {one_line(words, 120)}: expected NAME=FILE, each NAME once;"
                     f" the study's given teachers are {known}{nearest(name, given)}"
                 )
             try:
-                told[name] = str(user_path(file))
+                files[name] = str(user_path(file))
             except BadInputError as error:
                 raise BadInputError(f"--teacher-weights {name}: {error}") from None
         root = study.data.root if self.data_root is None else str(self.data_root)
-        return moved(study, root, given | told)
+        return moved(study, root, given | files)
 
     def said(self, asked: StudySpec, applied: StudySpec) -> dict[str, str]:
         """Return what was said as overrides of the study's file: `key.path` → value.
@@ -61,11 +61,11 @@ class Places:
             asked: the study as its file has it.
             applied: what `applied` made of it.
         """
-        found = {} if self.data_root is None else {"data.root": applied.data.root}
+        overrides = {} if self.data_root is None else {"data.root": applied.data.root}
         for name, file in applied.teachers.weights.items():
             if asked.teachers.weights[name] != file:
-                found[f"teachers.weights.{name}"] = file
-        return found
+                overrides[f"teachers.weights.{name}"] = file
+        return overrides
 
 
 def moved(study: StudySpec, root: str, weights: Mapping[str, str]) -> StudySpec:

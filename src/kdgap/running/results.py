@@ -146,19 +146,19 @@ def copied_images(parts: Parts) -> list[Notice]:
 
 def notices_of(prepared: Prepared) -> list[Notice]:
     """Return what a reader of the numbers has to know before believing them."""
-    run, card, found = prepared.run, prepared.card, list[Notice]()
+    run, card, notices = prepared.run, prepared.card, list[Notice]()
     if run.smoke:
-        found.append(SMOKE)
+        notices.append(SMOKE)
     if run.data.choose_on == "test":
-        found.append(TEST_CHOSEN)
-    found += copied_images(prepared.parts)
+        notices.append(TEST_CHOSEN)
+    notices += copied_images(prepared.parts)
     if card is not None and card.accuracy is None:
-        found.append(UNMEASURED)
+        notices.append(UNMEASURED)
     if card is not None and card.accuracy is not None and card.accuracy.limit is not None:
-        found.append(SMOKE_TEACHER)
+        notices.append(SMOKE_TEACHER)
     if card is not None and card.fingerprint not in (None, prepared.dataset.fingerprint):
-        found.append(OTHER_IMAGES)
-    return found
+        notices.append(OTHER_IMAGES)
+    return notices
 
 
 def results_of(

@@ -112,8 +112,8 @@ def _train(
 ) -> Record:
     if prepared.run.smoke:
         say(SMOKE.text)
-    for one in copied_images(prepared.parts):
-        say(one.text)
+    for notice in copied_images(prepared.parts):
+        say(notice.text)
     attempt = Attempt(prepared, directory, watchers, say)
     if prepared.dataset.left_out:
         say(remark(prepared.dataset.left_out))

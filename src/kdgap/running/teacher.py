@@ -154,18 +154,18 @@ def _check_accuracy(
     same_environment = claimed.environment == environment_digest(device)
     allowed = 0.0 if same_environment else TOLERANCE
     lower, where = claimed.value - measured, "an equal" if same_environment else "another"
-    found = f"in {where} environment"
+    basis = f"in {where} environment"
     if teacher.card.measured_data not in (None, dataset.fingerprint):
         # Two samples of images: higher is no sign of other weights, for it may know these images.
         share = (claimed.value + measured) / 2
         allowed = TOLERANCE + CHANCE * sqrt(2 * share * (1 - share) / _images(claimed, dataset))
-        wrong, found = lower > allowed, "on other images than then"
+        wrong, basis = lower > allowed, "on other images than then"
     else:
         wrong = abs(lower) > allowed
     if wrong:
         raise TeacherError(
             f"teacher {teacher.path}: its card says {claimed.value:.2%} validation accuracy,"
-            f" measured {measured:.2%} ({found}, {allowed * 100:.2g} pp allowed); if these weights"
+            f" measured {measured:.2%} ({basis}, {allowed * 100:.2g} pp allowed); if these weights"
             " are meant, copy the file and measure the copy:"
             f" `{measuring_command(Path('COPY'), teacher.data_root)}`"
         )

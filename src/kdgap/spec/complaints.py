@@ -25,8 +25,8 @@ def _known_keys(path: Sequence[Any], root: type[BaseModel]) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((cls for cls in found if cls is not None), None)
+    models = (_model_in(argument) for argument in get_args(annotation))
+    return next((cls for cls in models if cls is not None), None)
 
 
 def _is_alternative(part: object) -> bool:
@@ -57,12 +57,12 @@ def complaints(
         value: what was given.
         root: what it should be.
     """
-    said: set[tuple[Any, ...]] = set()
+    paths: set[tuple[Any, ...]] = set()
     for item in problems(error):
         path = tuple(_keys_in(item["loc"], value))
-        if path in said:
+        if path in paths:
             continue
-        said.add(path)
+        paths.add(path)
         key = ".".join(one_line(part, 40) for part in path)
         place = where(path)
         if item["type"] == "extra_forbidden":

@@ -42,9 +42,9 @@ class Slot:
     def written(self) -> Mapping[str, Any]:
         """Return it as plans and imports hold it."""
         further = ("candidate", "ablation", "arm")
-        said = {name: getattr(self, name) for name in further if getattr(self, name)}
+        details = {name: getattr(self, name) for name in further if getattr(self, name)}
         named = ("role", "teacher", "student", "method")
-        return {**{name: getattr(self, name) for name in named}, **said}
+        return {**{name: getattr(self, name) for name in named}, **details}
 
     @classmethod
     def read(cls, entry: Mapping[str, Any]) -> "Slot":

@@ -77,8 +77,8 @@ def read_claims(document: Document) -> ClaimsFile:
     try:
         claims = ClaimsFile.model_validate(document.value)
     except ValidationError as error:
-        said = complaints(error, document.where, document.value, ClaimsFile)
-        raise BadInputError("; ".join(said)) from None
+        texts = complaints(error, document.where, document.value, ClaimsFile)
+        raise BadInputError("; ".join(texts)) from None
     _check_twins("claims", [claim.name for claim in claims.claims], document.where)
     for index, claim in enumerate(claims.claims):
         for number, term in enumerate(claim.terms):

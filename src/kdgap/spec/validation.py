@@ -45,8 +45,8 @@ def build(
     try:
         return make(**values)
     except ValidationError as error:
-        said = _complaints(error, where, list(known), spelling or {}, _choices(make))
-        raise BadInputError("; ".join(said)) from None
+        texts = _complaints(error, where, list(known), spelling or {}, _choices(make))
+        raise BadInputError("; ".join(texts)) from None
 
 
 def _choices(make: object) -> dict[str, list[str]]:
@@ -65,8 +65,8 @@ def _literals(annotation: Any) -> list[str]:
 
 def problems(error: ValidationError) -> list[Any]:
     """Return what pydantic found, without what it could not look at because of that."""
-    found = error.errors(include_url=False)
-    return [item for item in found if item["type"] != "default_factory_not_called"]
+    errors = error.errors(include_url=False)
+    return [item for item in errors if item["type"] != "default_factory_not_called"]
 
 
 def message_of(item: Mapping[str, Any]) -> str:

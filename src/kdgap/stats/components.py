@@ -48,10 +48,10 @@ def crossed(table: Sequence[Sequence[float]]) -> Components | None:
     Raises:
         ValueError: rows differ in length, or a value is not finite.
     """
-    found = _mean_squares(table)
-    if found is None:
+    mean_squares = _mean_squares(table)
+    if mean_squares is None:
         return None
-    _, by_teacher, by_seed, error = found
+    _, by_teacher, by_seed, error = mean_squares
     teachers, seeds = len(table), len(table[0])
     return Components(
         teachers,
@@ -87,10 +87,10 @@ def over_teachers(table: Sequence[Sequence[float]]) -> Estimate | None:
     Raises:
         ValueError: rows differ in length, or a value is not finite.
     """
-    found = _mean_squares(table)
-    if found is None:
+    mean_squares = _mean_squares(table)
+    if mean_squares is None:
         return None
-    mean, by_teacher, by_seed, error = found
+    mean, by_teacher, by_seed, error = mean_squares
     teachers, seeds = len(table), len(table[0])
     square = by_teacher + by_seed - error
     largest, df = max((by_teacher, teachers - 1.0), (by_seed, seeds - 1.0))

@@ -89,10 +89,10 @@ class Doors:
         teacher = planned.run.teacher
         key = str(teacher and (teacher.run or teacher.weight_hash))
         if teacher is not None and key not in weights:
-            found = self._teacher(plan, planned)
-            if found is None:
+            loaded = self._teacher(plan, planned)
+            if loaded is None:
                 return False
-            weights[key] = found
+            weights[key] = loaded
         try:
             record = self._directory.record(planned.path, hash_weights=True)
             if role in ("final", "ablation"):

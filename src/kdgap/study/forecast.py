@@ -30,7 +30,7 @@ def forecast(
         done: ids of finished runs, which cost nothing any more.
     """
     study, shape = workspace.study, workspace.shape()
-    found: dict[str, Any] = {
+    estimates: dict[str, Any] = {
         "device": str(device),
         "seconds": None,
         "seconds_alone": None,
@@ -39,7 +39,7 @@ def forecast(
         **_floors(workspace, plan),
     }
     if shape is None:
-        return found
+        return estimates
     full = stand_in(workspace, plan)
     costs = costs_of(full, shape)
     left = [[p for p in group if p.id not in done] for group in staged_cohorts(full)]
@@ -48,7 +48,7 @@ def forecast(
     any_run = next(iter(full.runs.values())).run
     rate, source = known_rate(device, threads, any_run)
     alone = [[planned] for group in groups for planned in group]
-    found |= {
+    estimates |= {
         "flops": total_flops(groups, costs),
         "flops_per_second": rate,
         "rate_source": source,
@@ -57,14 +57,14 @@ def forecast(
         "disk_bytes": disk_bytes(full, costs),
     }
     budgets = study.budgets
-    hours, gib = found["seconds"] / 3600, found["disk_bytes"] / 2**30
+    hours, gib = estimates["seconds"] / 3600, estimates["disk_bytes"] / 2**30
     if budgets.hours is not None and hours > budgets.hours:
         text = f"about {hours:.3g} hours are left to do, the budget is {budgets.hours:g}"
-        found["notices"] += written([Notice("over-budget-hours", text)])
+        estimates["notices"] += written([Notice("over-budget-hours", text)])
     if budgets.gib is not None and gib > budgets.gib:
         text = f"about {gib:.3g} GiB of disk, the budget is {budgets.gib:g}"
-        found["notices"] += written([Notice("over-budget-disk", text)])
-    return found
+        estimates["notices"] += written([Notice("over-budget-disk", text)])
+    return estimates
 
 
 def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:

@@ -57,11 +57,11 @@ def rerun(
         train_attempts([attempt], pause=pause, open_test=lambda *_: None)
         if attempt.member.failure is not None:
             raise attempt.member.failure
-        found = again.read()
-        differs = [key for key in _HASHES if found.results[key] != record.results[key]]
+        repeated = again.read()
+        differs = [key for key in _HASHES if repeated.results[key] != record.results[key]]
         if read_bytes(again.path / HISTORY) != read_bytes(directory.path / HISTORY):
             differs.append("history")
-        if _untested(found) != _untested(record):
+        if _untested(repeated) != _untested(record):
             differs.append("results")
     same = environment(device) == record.run["environment"]
     return Rerun(planned.path, differs, same)

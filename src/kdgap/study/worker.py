@@ -277,9 +277,9 @@ class Worker:
         watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
         try:
             prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
-            for one in set(copied_images(prepared.parts)) - self._told:
-                self._told.add(one)
-                self._say(f"note: {one.text}")
+            for notice in set(copied_images(prepared.parts)) - self._told:
+                self._told.add(notice)
+                self._say(f"note: {notice.text}")
             if beside and beside[0].prepared.teacher and planned.run.teacher:
                 prepared = replace(prepared, teacher=beside[0].prepared.teacher)
             return Attempt(prepared, directory, [watcher], self._say)

@@ -165,9 +165,9 @@ def _reopened(path: Path, places: Places) -> Workspace:
     named = begun.get("as", f"runs/{recorded.name}")  # as it is by default
     origin = Origin(path, str(named), begun.get("in"))
     weights = {name: origin.find(file) for name, file in recorded.teachers.weights.items()}
-    found = moved(recorded, origin.find(recorded.data.root), weights)
+    relocated = moved(recorded, origin.find(recorded.data.root), weights)
     return Workspace(
-        places.applied(found), lambda _: str(path), directory, recorded=recorded, begun=begun
+        places.applied(relocated), lambda _: str(path), directory, recorded=recorded, begun=begun
     )
 
 
@@ -203,8 +203,8 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
     _refuse_other_teachers(directory, plan)
     replace = workspace.text is not None
-    for one in of_plan(write_plan(workspace, plan, selected, replace=replace)):
-        say(f"note: {one.text}")
+    for notice in of_plan(write_plan(workspace, plan, selected, replace=replace)):
+        say(f"note: {notice.text}")
     return directory
 
 

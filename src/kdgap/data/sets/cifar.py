@@ -141,15 +141,15 @@ def _from_parquet(layout: _Layout, folder: Path, train: list[Path], test: list[P
         # pyarrow is imported only where something has to be decoded.
         from kdgap.data.parquet import decode_shards, described
 
-        said = described([*train, *test], layout.label_column)
-        require_memory(layout.name, sum(one.rows for one in said), _BYTES)
-        classes = said[0].classes
+        descriptions = described([*train, *test], layout.label_column)
+        require_memory(layout.name, sum(shard.rows for shard in descriptions), _BYTES)
+        classes = descriptions[0].classes
         if classes is None or len(classes) != layout.classes:
             raise BadInputError(
                 f"{train[0]}: its schema names no {layout.classes} classes for a column"
                 f" {layout.label_column!r}; is this {layout.name}?"
             )
-        named = said[len(train)].classes
+        named = descriptions[len(train)].classes
         if named not in (classes, None) and len(set(classes)) == len(classes):
             raise BadInputError(f"{test[0]}: its classes are not those of {train[0].name}")
         columns = (layout.image_column, layout.label_column)
