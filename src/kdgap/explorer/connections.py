@@ -34,8 +34,14 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.most:
-            others = [one for one in self.connections if isinstance(one, _Connection)]
-            waited = [one for one in others if one is not self and one._clock is not None]  # noqa: SLF001
+            others = [
+                connection for connection in self.connections if isinstance(connection, _Connection)
+            ]
+            waited = [
+                connection
+                for connection in others
+                if connection is not self and connection._clock is not None  # noqa: SLF001
+            ]
             min(waited, key=_Connection._due, default=self).drop()
         if not transport.is_closing():
             self._wait()

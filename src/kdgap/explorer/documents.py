@@ -104,10 +104,12 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
         "epochs": sorted({run.epochs for run in arm.runs if run.epochs is not None}),
         "change": _change(arm, snapshot.evidence),
         "chosen": _chosen(arm, snapshot) if role == "selection" else None,
-        "gain": next((place for place, one in enumerate(finals) if one is arm), None),
+        "gain": next((place for place, final in enumerate(finals) if final is arm), None),
         "baseline": snapshot.arm_number(context.baseline(arm)) if role == "final" else None,
         "teachers": [
-            snapshot.arm_number(one) for one in context.of("teacher") if _teaches(one, arm)
+            snapshot.arm_number(teacher)
+            for teacher in context.of("teacher")
+            if _teaches(teacher, arm)
         ],
     }
 
@@ -129,11 +131,11 @@ def _chosen(arm: Arm, snapshot: Snapshot) -> bool | None:
     tuning, slot = tuning_of(arm, snapshot.evidence), arm.slot
     pair = (slot.teacher, slot.student, slot.method)
     finals = [
-        one
-        for one in snapshot.context.finals
-        if (one.slot.teacher, one.slot.student, one.slot.method) == pair
+        final
+        for final in snapshot.context.finals
+        if (final.slot.teacher, final.slot.student, final.slot.method) == pair
     ]
-    winners = [one.parameters for one in finals]
+    winners = [final.parameters for final in finals]
     if tuning is not None and tuning.winner is not None:
         winners.append(tuning.winner)
     return arm.parameters in winners if winners else None
@@ -164,7 +166,7 @@ def _row(run: Run, primary: str) -> list[Any]:
     test = run.test if run.state == "done" else {}
     return [
         run.id,
-        " ".join(dict.fromkeys(one.role for one in run.slots)),
+        " ".join(dict.fromkeys(run_slot.role for run_slot in run.slots)),
         slot.teacher,
         slot.student,
         slot.method,
@@ -195,9 +197,9 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     arm = snapshot.arms[number]
     curves: dict[str, dict[str, Any]] = {}
     for key in CURVES:
-        found = over_runs(arm.runs, key)
-        if found is not None:
-            epochs, mean, low, high, runs = found
+        curve = over_runs(arm.runs, key)
+        if curve is not None:
+            epochs, mean, low, high, runs = curve
             parts = {"epoch": epochs, "mean": mean, "low": low, "high": high}
             curves[key] = {name: part.tolist() for name, part in parts.items()} | {"runs": runs}
     return {

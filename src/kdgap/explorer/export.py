@@ -107,21 +107,21 @@ def _write_part(snapshot: Snapshot, folder: Path, odd: list[str]) -> tuple[str, 
 
     What is passed over of the runs' files is added to `odd`.
     """
-    made = temporary_beside(folder / "part")
+    staging = temporary_beside(folder / "part")
     try:
         count = 0
         for name, content in _files(snapshot, odd):
-            make_folder((made / name).parent)
+            make_folder((staging / name).parent)
             with disk.naming(folder / name):
-                write_new(made / name, content, durable=False)
+                write_new(staging / name, content, durable=False)
             count += 1
         names = names_in(folder)
         part = next(f"page-{n}" for n in itertools.count(1) if f"page-{n}" not in names)
-        disk.call(disk.current.rename, made, folder / part)
+        disk.call(disk.current.rename, staging, folder / part)
         note_change()
     except BaseException:
         with suppress(OSError):
-            remove_tree(made)
+            remove_tree(staging)
         raise
     return part, count
 

@@ -105,8 +105,8 @@ def _port(host: str) -> str:
 
 def _host_of(origin: str) -> str | None:
     """Return the host and port of an origin; None of what is none, such as `null`."""
-    found = re.fullmatch(r"https?://([^/?#@\\\s]+)", origin.lower())
-    return found and found[1]
+    match = re.fullmatch(r"https?://([^/?#@\\\s]+)", origin.lower())
+    return match and match[1]
 
 
 def is_loopback(host: str) -> bool:
@@ -115,10 +115,10 @@ def is_loopback(host: str) -> bool:
     These are `localhost` and what ends so (RFC 6761), 127.0.0.0/8 in four plain numbers, and
     `[::1]`. Browsers send them so, however they were typed.
     """
-    found = re.fullmatch(r"(\[[0-9a-f:]+\]|[0-9a-z.-]+)(?::([0-9]{1,5}))?", host)
-    if found is None or int(found[2] or 0) > 65535:
+    match = re.fullmatch(r"(\[[0-9a-f:]+\]|[0-9a-z.-]+)(?::([0-9]{1,5}))?", host)
+    if match is None or int(match[2] or 0) > 65535:
         return False
-    name = found[1]
+    name = match[1]
     if re.fullmatch(r"(?:[0-9a-z](?:[0-9a-z-]*[0-9a-z])?\.)*localhost\.?", name):
         return True
     with suppress(ValueError):

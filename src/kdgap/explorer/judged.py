@@ -44,16 +44,20 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
     terms = [Weighted(own, 1.0, own.slot.text), Weighted(other, -1.0, other.slot.text)]
     statistics = context.evidence.statistics
     (judged,) = judge([compare(terms, context.evidence, context.unpermuted)], statistics)
-    made = judged.comparison
-    bounds = None if made.estimate is None else list(made.estimate.interval(statistics.confidence))
+    comparison = judged.comparison
+    bounds = (
+        None
+        if comparison.estimate is None
+        else list(comparison.estimate.interval(statistics.confidence))
+    )
     return {
-        "value": made.point,
+        "value": comparison.point,
         "ci95": bounds,
-        "no_interval": _no_interval(made),
-        "p": made.p,
-        "p_tost": made.p_tost(statistics.smallest_effect_pp),
+        "no_interval": _no_interval(comparison),
+        "p": comparison.p,
+        "p_tost": comparison.p_tost(statistics.smallest_effect_pp),
         "verdict": judged.verdict,
-        "n": list(made.ns),
+        "n": list(comparison.ns),
         "flags": [flag.text for flag in judged.flags if flag.code not in _ELSEWHERE],
         "classes": to_json(class_differences(own, other, context.evidence)),
     }
@@ -78,14 +82,14 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
     if snapshot.analysis is None:
         return []
     context, evidence = snapshot.context, snapshot.evidence
-    margin, found = evidence.statistics.smallest_effect_pp, []
+    margin, entries = evidence.statistics.smallest_effect_pp, []
     settings = snapshot.analysis.settings
     parts = zip(snapshot.analysis.contrasts, evidence.claims, claim_questions(context), strict=True)
     for contrast, claim, question in parts:
         seeds = contrast.n_smallest
         power = question.power(margin, seeds) if question is not None and seeds > 1 else None
         terms = weighted_arms(claim, evidence, context.arms)
-        found.append(
+        entries.append(
             {
                 "arms": [snapshot.arm_number(term.arm) for term in terms],
                 "power": power,
@@ -95,4 +99,4 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "reasons": reasons(contrast, settings, power),
             }
         )
-    return found
+    return entries

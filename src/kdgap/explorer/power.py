@@ -45,8 +45,8 @@ class Question:
 
 
 def _question(judged: Judged, says: str, level: float) -> Question | None:
-    made = judged.comparison
-    return None if made.point is None else Question(says, made.spread, level)
+    comparison = judged.comparison
+    return None if comparison.point is None else Question(says, comparison.spread, level)
 
 
 def claim_questions(context: Context) -> list[Question | None]:
@@ -82,12 +82,12 @@ def power_document(snapshot: Snapshot) -> dict[str, Any]:
     if snapshot.analysis is None:
         return document
     asked = [
-        *(("claim", *one) for one in enumerate(claim_questions(snapshot.context))),
-        *(("gain", *one) for one in enumerate(gain_questions(snapshot.context))),
+        *(("claim", *pair) for pair in enumerate(claim_questions(snapshot.context))),
+        *(("gain", *pair) for pair in enumerate(gain_questions(snapshot.context))),
     ]
     judged = [(kind, index, question) for kind, index, question in asked if question is not None]
     shown = judged[:MOST]
-    entries = [_entry(snapshot.analysis, *one) for one in shown]
+    entries = [_entry(snapshot.analysis, *query) for query in shown]
     seeds = _seeds(entries)
     statistics = snapshot.evidence.statistics
     for entry, (_, _, question) in zip(entries, shown, strict=True):
@@ -98,20 +98,20 @@ def power_document(snapshot: Snapshot) -> dict[str, Any]:
 
 def _entry(analysis: Analysis, kind: str, index: int, question: Question) -> dict[str, Any]:
     """Return what is asked, and how many seeds there are and would have to be."""
-    found: Gain | ClaimResult
+    judgement: Gain | ClaimResult
     if kind == "gain":
-        found = analysis.gains[index]
-        needed = found.seeds_needed
+        judgement = analysis.gains[index]
+        needed = judgement.seeds_needed
     else:
-        found = analysis.contrasts[index]
-        needed = found.seeds_needed_claim
+        judgement = analysis.contrasts[index]
+        needed = judgement.seeds_needed_claim
     return {
         "kind": kind,
         "index": index,
         "words": kind_of(question.says).words(analysis.settings.smallest_effect_pp),
         "needed": needed,
-        "now": found.n_smallest,
-        "guessed": found.spread_guessed,
+        "now": judgement.n_smallest,
+        "guessed": judgement.spread_guessed,
     }
 
 

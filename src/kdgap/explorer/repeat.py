@@ -122,8 +122,8 @@ def _hashed(run: RunSpec, otherwise: str) -> dict[str, Any]:
             raise BadInputError(f"{key} is {value!r}, and this kdgap trains with {only!r}")
     unsaid = sorted(keys.keys() - FlatConfig.model_fields.keys())
     if unsaid:
-        said = ", ".join(f"{key} {keys[key]!r}" for key in unsaid)
-        raise BadInputError(f"a flat file cannot say {said}; `{otherwise}` trains the run again")
+        values = ", ".join(f"{key} {keys[key]!r}" for key in unsaid)
+        raise BadInputError(f"a flat file cannot say {values}; `{otherwise}` trains the run again")
     return keys
 
 
@@ -153,6 +153,6 @@ def _check(text: str, keys: Mapping[str, Any], parameters: Mapping[str, Any]) ->
         BadInputError: it does not say what it was meant to say.
     """
     config, _ = read_flat(yamlio.parse(text, "flat file"), {}, set(parameters))
-    said = config.model_dump()
-    if said.pop("hyperparameters") != parameters or {key: said[key] for key in keys} != keys:
+    values = config.model_dump()
+    if values.pop("hyperparameters") != parameters or {key: values[key] for key in keys} != keys:
         raise BadInputError("its names cannot be written in a flat file")

@@ -33,7 +33,7 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     if number < 0:
         raise IndexError(number)
     run = snapshot.evidence.runs[number]
-    found = {
+    document = {
         "version": snapshot.version,
         "number": number,
         "id": run.id,
@@ -53,8 +53,8 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "paths": list(run.paths),
     }
     if snapshot.evidence.origin == "study" and run.paths:
-        found |= _on_disk(snapshot, run)
-    return found
+        document |= _on_disk(snapshot, run)
+    return document
 
 
 def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
@@ -62,29 +62,29 @@ def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     place = StudyDirectory(snapshot.path).run(run.paths[0])
     files = {} if place.link() else _files(place.path)
     odd: list[str] = []
-    found: dict[str, Any] = {"history": run.history}
+    contents: dict[str, Any] = {"history": run.history}
     if not run.history and HISTORY in files:
-        found["history"] = place.history(odd)
-    found["asked"] = _read(place.header) if RUN in files else None
-    found["timing"] = place.timing(odd) if TIMING in files else None
-    found["failure"] = place.failed() if FAILURE in files else None
-    if FAILURE in files and found["failure"] is None:
+        contents["history"] = place.history(odd)
+    contents["asked"] = _read(place.header) if RUN in files else None
+    contents["timing"] = place.timing(odd) if TIMING in files else None
+    contents["failure"] = place.failed() if FAILURE in files else None
+    if FAILURE in files and contents["failure"] is None:
         odd.append(f"{place.path / FAILURE}: is damaged or cannot be read; passed over")
-    found["repeat"] = _repeat(snapshot, run, found["asked"])
+    contents["repeat"] = _repeat(snapshot, run, contents["asked"])
     manifest = _read(partial(read_manifest, place.path)) if MANIFEST in files else None
-    found["hashes"] = manifest.files if manifest else {}
+    contents["hashes"] = manifest.files if manifest else {}
     attempts = place.attempts(odd)[-MOST_ATTEMPTS:] if ATTEMPTS in files else []
     # Where on somebody's disk a run was begun is nothing for a page that is sent around.
-    found["attempts"] = [{k: v for k, v in line.items() if k != "in"} for line in attempts]
+    contents["attempts"] = [{k: v for k, v in line.items() if k != "in"} for line in attempts]
     # The study's own place is as little anybody's business.
-    found["passed_over"] = [text.replace(str(place.path), run.paths[0], 1) for text in odd]
-    found["files"] = [{"name": name, "bytes": size} for name, size in files.items()]
-    return found
+    contents["passed_over"] = [text.replace(str(place.path), run.paths[0], 1) for text in odd]
+    contents["files"] = [{"name": name, "bytes": size} for name, size in files.items()]
+    return contents
 
 
 def _files(folder: Path) -> dict[str, int]:
     """Return the names and sizes of a folder's own files; training replaces some while we look."""
-    found = {}
+    sizes = {}
     try:
         listed = entries(folder)
     except OSError as error:
@@ -94,8 +94,8 @@ def _files(folder: Path) -> dict[str, int]:
             with suppress(OSError):
                 about = entry.lstat()
                 if stat.S_ISREG(about.st_mode):
-                    found[entry.name] = about.st_size
-    return found
+                    sizes[entry.name] = about.st_size
+    return sizes
 
 
 def _read(reader: Callable[[], T]) -> T | None:

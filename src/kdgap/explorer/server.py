@@ -60,10 +60,10 @@ def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASG
         return _answer(watch.live)
 
     def file(request: Request) -> Response:
-        found = study_file(watch.snapshot.path, request.path_params["path"])
-        if found is None:
+        path = study_file(watch.snapshot.path, request.path_params["path"])
+        if path is None:
             return _missing()
-        return FileResponse(found, media_type="application/octet-stream", headers=INERT)
+        return FileResponse(path, media_type="application/octet-stream", headers=INERT)
 
     routes = [
         Route("/", _page),

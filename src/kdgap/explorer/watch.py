@@ -91,8 +91,8 @@ class Watch:
         snapshot = self.look()
         with self._timing:
             if snapshot is not self._lived[0] or time.monotonic() - self._lived[1] > LOOK_SECONDS:
-                made = as_json(live_document(snapshot, self._pace))
-                self._lived = (snapshot, time.monotonic(), made)
+                document = as_json(live_document(snapshot, self._pace))
+                self._lived = (snapshot, time.monotonic(), document)
             return self._lived[2]
 
     def _sign(self) -> tuple[Stamp, ...]:

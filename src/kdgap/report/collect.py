@@ -34,8 +34,8 @@ class Group:
 
     def values(self, name: str) -> list[float]:
         """Return a metric over seeds; empty if some run lacks it."""
-        found = [run.get(name) for run in self.runs.values()]
-        return [] if None in found else [float(value) for value in found if value is not None]
+        values = [run.get(name) for run in self.runs.values()]
+        return [] if None in values else [float(value) for value in values if value is not None]
 
     @property
     def selection_metric(self) -> str | None:
@@ -60,7 +60,7 @@ class Group:
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
         marks += [f"{key['epochs']} epochs"]
         marks += ["smoke"] if key.get("smoke") else []
-        notices = [one for run in self.runs.values() for one in recorded(run)]
+        notices = [notice for run in self.runs.values() for notice in recorded(run)]
         marks += ["epochs chosen on test"] if chosen_on(notices) == "test" else []
         marks += sorted(shorts(notices))
         return f"{pair} {method}" + (f" ({shown})" if shown else "") + f", {', '.join(marks)}"
@@ -81,7 +81,7 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
     passed = PassedOver()
     if not folder.is_dir():
         raise BadInputError(f"{folder}: no {RESULTS} found there")
-    for name, content in sorted(members(folder, passed), key=lambda one: one[0]):
+    for name, content in sorted(members(folder, passed), key=lambda member: member[0]):
         path = folder / name
         if path.name == FIDELITY:
             continue
@@ -92,8 +92,8 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
             key = settings_of(run)
             seed = int(run["seed"])
         except (OddFileError, KeyError, TypeError, ValueError) as error:
-            said = f"({type(error).__name__}: {one_line(error)})"
-            remarks.append(f"{path}: left out: no result file {said}")
+            problem = f"({type(error).__name__}: {one_line(error)})"
+            remarks.append(f"{path}: left out: no result file {problem}")
             continue
         group = groups.setdefault(repr(sorted(key.items(), key=str)), Group(key))
         if seed in group.runs:
@@ -110,19 +110,21 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
     for reason, paths in passed.paths.items():
         more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
         remarks.append(f"{folder / paths[0]}{more}: not read: {reason}")
-    found = sorted(groups.values(), key=lambda group: group.title)
-    return found, remarks + _splits(found)
+    sorted_groups = sorted(groups.values(), key=lambda group: group.title)
+    return sorted_groups, remarks + _splits(sorted_groups)
 
 
 def _splits(groups: list[Group]) -> list[str]:
     """Return a line for each two groups of one name, in their order, and what they differ in."""
-    said = []
-    for one, other in pairwise(groups):
-        if one.title == other.title:
-            keys = one.key.keys() | other.key.keys()
-            names = sorted(key for key in keys if one.key.get(key) != other.key.get(key))
-            said.append(f"{one.title}: groups that are not averaged differ in {', '.join(names)}")
-    return said
+    lines = []
+    for group, other in pairwise(groups):
+        if group.title == other.title:
+            keys = group.key.keys() | other.key.keys()
+            names = sorted(key for key in keys if group.key.get(key) != other.key.get(key))
+            lines.append(
+                f"{group.title}: groups that are not averaged differ in {', '.join(names)}"
+            )
+    return lines
 
 
 def best_configurations(groups: list[Group]) -> dict[str, Mapping[str, Any]]:

@@ -67,7 +67,7 @@ def pairs(analysis: Analysis) -> list[tuple[str | None, str]]:
 def tunings(analysis: Analysis) -> list[Tuning]:
     """Return every selection, in the order of the gains that it was for."""
     place = {slot_of(gain): number for number, gain in enumerate(analysis.gains)}
-    return sorted(analysis.selection, key=lambda one: place.get(slot_of(one), len(place)))
+    return sorted(analysis.selection, key=lambda tuning: place.get(slot_of(tuning), len(place)))
 
 
 def drawn_arms(
@@ -77,10 +77,10 @@ def drawn_arms(
     by_id = {run.id: run for run in evidence.runs}
     look, shown = looks(analysis), analysis.gains
     plain = [level for level in analysis.baselines if level.name == student]
-    found = []
+    arms = []
     for level in plain:
         label = "baseline" if len(plain) == 1 else f"baseline, {level.epochs} epochs"
-        found.append(_drawn(by_id, level.runs, level, (label, look["none"], "-"), None))
+        arms.append(_drawn(by_id, level.runs, level, (label, look["none"], "-"), None))
     gains = [g for g in shown if g.student == student and teacher in (None, g.teacher)]
     teachers = list(dict.fromkeys(gain.teacher for gain in gains))
     alike = Counter((gain.teacher, gain.method) for gain in gains)
@@ -92,9 +92,9 @@ def drawn_arms(
         if alike[gain.teacher, gain.method] > 1:
             label += f" ({settings_text(gain.parameters)})"
         dash = DASHES[teachers.index(gain.teacher) % len(DASHES)]
-        found.append(_drawn(by_id, gain.runs, gain, (label, own, dash), gain.teacher,
+        arms.append(_drawn(by_id, gain.runs, gain, (label, own, dash), gain.teacher,
                             evidence))  # fmt: skip
-    return found
+    return arms
 
 
 def ablation_sides(evidence: Evidence, analysis: Analysis, ablation: Ablation) -> list[Drawn]:
@@ -104,18 +104,18 @@ def ablation_sides(evidence: Evidence, analysis: Analysis, ablation: Ablation) -
     does nothing, the two lie on each other, and both must be seen.
     """
     by_id, look = {run.id: run for run in evidence.runs}, looks(analysis)
-    found = []
+    arms = []
     for side, dash in (("base", "-"), ("changed", "--")):
         level = ablation.base if side == "base" else ablation.changed
         if level is None:
             continue
-        slots = [slot for one in level.runs for slot in by_id[one].slots]
+        slots = [slot for identifier in level.runs for slot in by_id[identifier].slots]
         slot = next(slot for slot in slots if slot.text == level.slot)
         own = look.get(slot.method, look["none"])
         shown = own if side == "base" else Look(own.name, INK, own.marker)
         words = (f"{shorten(ablation.name, 26)}: {side}", shown, dash)
-        found.append(_drawn(by_id, level.runs, level, words, slot.teacher))
-    return found
+        arms.append(_drawn(by_id, level.runs, level, words, slot.teacher))
+    return arms
 
 
 def _drawn(
@@ -127,7 +127,11 @@ def _drawn(
     evidence: Evidence | None = None,
 ) -> Drawn:
     """Return an arm; where the analysis has no interval of its mean, compute it from the runs."""
-    runs = tuple(by_id[one] for one in ids if one in by_id and by_id[one].state == "done")
+    runs = tuple(
+        by_id[identifier]
+        for identifier in ids
+        if identifier in by_id and by_id[identifier].state == "done"
+    )
     interval = numbers.ci95_pp if evidence is None else _interval(runs, evidence)
     return Drawn(
         *looks_like,

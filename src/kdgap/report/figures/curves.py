@@ -147,13 +147,13 @@ def _unlike(sides: Iterable[Drawn], curves: Iterable[Shown]) -> str:
 
 def recorded_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
     """Return the curve of each arm that recorded a key; of each loss term for `term_grad_norm`."""
-    found = []
+    curves = []
     for arm in arms:
         if key != "term_grad_norm":
             curve = over_runs(arm.runs, key)
             # An imported run writes 0 where it recorded nothing.
             if curve is not None and (curve[2] > 0).any():
-                found.append((arm, curve))
+                curves.append((arm, curve))
             continue
         terms = dict.fromkeys(
             name
@@ -163,8 +163,8 @@ def recorded_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
         for index, term in enumerate(terms):
             curve = over_runs(arm.runs, key, term)
             if arm.teacher is not None and curve is not None and (curve[2] > 0).any():
-                found.append((_named(arm, term, DASHES[index % len(DASHES)]), curve))
-    return found
+                curves.append((_named(arm, term, DASHES[index % len(DASHES)]), curve))
+    return curves
 
 
 def _named(arm: Drawn, term: str, dash: str) -> Drawn:

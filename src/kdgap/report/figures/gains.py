@@ -92,9 +92,9 @@ def _interval_row(axes: Axes, y: float, gain: Gain, look: Look) -> None:
         ls="none",
     )
     side_text(axes, 0, y + 0.36, shorten(look.name, 18), "left")
-    found = signed(value_of(gain)) + (f" {interval(gain.ci95_pp)}" if gain.ci95_pp else "")
+    estimate = signed(value_of(gain)) + (f" {interval(gain.ci95_pp)}" if gain.ci95_pp else "")
     n = f"n = {gain.n}, {gain.n_baseline}"
-    side_text(axes, 1, y + 0.36, f"{found} · {gain.verdict} · {n}", "right")
+    side_text(axes, 1, y + 0.36, f"{estimate} · {gain.verdict} · {n}", "right")
 
 
 def _interval_legend(gains: Sequence[Gain], settings: Settings) -> list[Line2D | Patch]:
@@ -124,9 +124,9 @@ def capacity_plot(analysis: Analysis, against: str | None = None) -> Figure:
         ValueError: neither is known of any gain.
     """
     places = {
-        name: found
+        name: points
         for name in ("parameters", "gap")
-        if against in (None, name) and (found := capacity_points(analysis, name))
+        if against in (None, name) and (points := capacity_points(analysis, name))
     }
     if not places:
         raise ValueError("neither parameters nor teacher accuracies are known")
@@ -138,8 +138,8 @@ def capacity_plot(analysis: Analysis, against: str | None = None) -> Figure:
     ]
     room = legend_height(len(handles)) + 0.44
     figure, all_axes = stack(WIDTH, [2.1 + room] * len(places), (0.6, 0.12, room, 0.1))
-    for axes, (name, found) in zip(all_axes, places.items(), strict=True):
-        _capacity(axes, name, found, analysis)
+    for axes, (name, points) in zip(all_axes, places.items(), strict=True):
+        _capacity(axes, name, points, analysis)
     legend(all_axes[-1], handles)
     return figure
 
@@ -147,7 +147,7 @@ def capacity_plot(analysis: Analysis, against: str | None = None) -> Figure:
 def capacity_points(analysis: Analysis, against: str) -> list[tuple[float, Gain]]:
     """Return (place, gain) of every gain with a value: parameters, or percentage points ahead."""
     trained = {level.name: level.mean_pp for level in analysis.teachers}
-    found = []
+    points = []
     for gain in analysis.gains:
         if against == "parameters":
             x = analysis.models.get(gain.student, {}).get("parameters")
@@ -157,8 +157,8 @@ def capacity_points(analysis: Analysis, against: str) -> list[tuple[float, Gain]
             plain = gain.baseline_mean_pp
             x = None if ahead is None or plain is None else ahead - plain
         if x is not None and gain.gain_pp is not None:
-            found.append((float(x), gain))
-    return found
+            points.append((float(x), gain))
+    return points
 
 
 def _capacity(
@@ -183,7 +183,7 @@ def _capacity(
     axes.set_xlim(low, high)
     axes.set_ylabel("gain (pp)")
     if log:
-        ticks = list(dict.fromkeys(x for x, _ in sorted(found, key=lambda one: one[0])))
+        ticks = list(dict.fromkeys(x for x, _ in sorted(found, key=lambda point: point[0])))
         _size_ticks(axes, ticks, high - low)
         axes.set_xlabel("student's parameters (log scale)")
     elif name == "parameters":

@@ -45,17 +45,18 @@ def selection_grid(tuning: Tuning) -> Figure:
 
 def varied_parameters(tuning: Tuning) -> list[str]:
     """Return the hyper-parameters that differ between the candidates."""
-    names = dict.fromkeys(name for one in tuning.candidates for name in one.parameters)
+    names = dict.fromkeys(name for candidate in tuning.candidates for name in candidate.parameters)
     return [
         name
         for name in names
-        if len({str(one.parameters.get(name)) for one in tuning.candidates}) > 1
+        if len({str(candidate.parameters.get(name)) for candidate in tuning.candidates}) > 1
     ]
 
 
 def _cells(tuning: Tuning, varied: list[str]) -> dict[tuple[str, ...], Candidate]:
     return {
-        tuple(str(one.parameters.get(name)) for name in varied): one for one in tuning.candidates
+        tuple(str(candidate.parameters.get(name)) for name in varied): candidate
+        for candidate in tuning.candidates
     }
 
 
@@ -73,12 +74,12 @@ def _heat_map(tuning: Tuning, down: str, across: str) -> Figure:
     width = 0.75 + 0.62 * max(len(columns), 3) + 0.1
     height = 0.3 * max(len(rows), 2) + 0.75
     figure, axes = panel(width, height, (0.75, 0.1, 0.45, 0.3))
-    scores = [one.score for one in tuning.candidates if one.score is not None]
+    scores = [candidate.score for candidate in tuning.candidates if candidate.score is not None]
     low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
-    for (row, column), one in cells.items():
+    for (row, column), candidate in cells.items():
         x, y = columns.index(column), rows.index(row)
-        chosen = one.parameters == tuning.winner
-        _cell(axes, x, y, one.score, _shade(one.score, low, high), chosen=chosen)
+        chosen = candidate.parameters == tuning.winner
+        _cell(axes, x, y, candidate.score, _shade(candidate.score, low, high), chosen=chosen)
     axes.set_xlim(-0.52, len(columns) - 0.48)
     axes.set_ylim(len(rows) - 0.48, -0.52)
     axes.set_xticks(range(len(columns)), labels=[shorten(_plain(c), 9) for c in columns])
@@ -93,7 +94,7 @@ def _heat_map(tuning: Tuning, down: str, across: str) -> Figure:
 
 def _in_order(tuning: Tuning, name: str) -> list[str]:
     """Return the values of a hyper-parameter, numbers by size."""
-    values: list[Any] = [one.parameters.get(name) for one in tuning.candidates]
+    values: list[Any] = [candidate.parameters.get(name) for candidate in tuning.candidates]
     numbers = all(isinstance(value, int | float) for value in values)
     ordered = sorted(values) if numbers else sorted(values, key=str)
     return list(dict.fromkeys(map(str, ordered)))
@@ -127,14 +128,16 @@ def _cell(
 
 def _ranked(tuning: Tuning, varied: list[str]) -> Figure:
     """Return one point a configuration, the best first; bars would need an axis from zero."""
-    tried = sorted(tuning.candidates, key=lambda one: -(one.score or -1.0))[:MOST_RANKED]
-    scores = [100 * one.score for one in tried if one.score is not None]
+    tried = sorted(tuning.candidates, key=lambda candidate: -(candidate.score or -1.0))[
+        :MOST_RANKED
+    ]
+    scores = [100 * candidate.score for candidate in tried if candidate.score is not None]
     figure, axes = panel(WIDTH, 0.26 * len(tried) + 0.8, (1.3, 0.95, 0.42, 0.3))
     low, high = padded(scores or [0.0, 1.0], 0.15)
     names = []
-    for y, one in enumerate(tried):
-        chosen, score = one.parameters == tuning.winner, one.score
-        shown = {name: one.parameters.get(name) for name in varied or one.parameters}
+    for y, candidate in enumerate(tried):
+        chosen, score = candidate.parameters == tuning.winner, candidate.score
+        shown = {name: candidate.parameters.get(name) for name in varied or candidate.parameters}
         names.append(shorten(settings_text(shown), 22))
         if score is None:
             axes.annotate("failed", (low, y), (4, 0), textcoords="offset points", va="center",

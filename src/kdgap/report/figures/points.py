@@ -125,10 +125,10 @@ def fidelity_plot(
     arms = drawn_arms(evidence, analysis, student, teacher)
     handles, shown = [], []
     for arm in arms:
-        found = followed(arm, [a for a in arms if a.teacher is not None], evidence.primary)
-        if found:
-            shown.append((arm, found))
-            words, look = shorten(f"{arm.label}, {len(found)} runs", 40), arm.look
+        dots = followed(arm, [a for a in arms if a.teacher is not None], evidence.primary)
+        if dots:
+            shown.append((arm, dots))
+            words, look = shorten(f"{arm.label}, {len(dots)} runs", 40), arm.look
             handles.append(
                 Line2D([], [], color=look.colour, marker=look.marker, ls="none", label=words)
             )
@@ -136,9 +136,9 @@ def fidelity_plot(
         raise ValueError("no run recorded its agreement with the teacher")
     room = legend_height(len(handles), 1) + 0.42
     figure, axes = panel(WIDTH, 2.05 + room, (0.6, 0.12, room, 0.26))
-    few = sum(len(found) for _, found in shown) <= MOST_LINKS
-    for arm, found in shown:
-        x, y, runs = zip(*found, strict=True)
+    few = sum(len(dots) for _, dots in shown) <= MOST_LINKS
+    for arm, dots in shown:
+        x, y, runs = zip(*dots, strict=True)
         points(axes, x, y, runs, arm.look, (anchors or {}) if few else {})
     axes.set_xlabel("agreement with the teacher (% of test images)")
     axes.set_ylabel("test accuracy (%)")

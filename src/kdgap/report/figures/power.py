@@ -35,17 +35,17 @@ def observed_spreads(analysis: Analysis) -> list[Noise]:
 
     Two arms for Welch, the differences by seed for the paired test: what `seeds_needed` rests on.
     """
-    found: list[Noise] = []
+    spreads: list[Noise] = []
     for gain in analysis.gains:
         if not gain.se_pp:
             continue
         if analysis.settings.test == "paired":
-            found.append(((1.0,), (gain.se_pp * math.sqrt(gain.n),)))
+            spreads.append(((1.0,), (gain.se_pp * math.sqrt(gain.n),)))
             continue
         own, other = gain.std_pp, gain.baseline_std_pp
         if own is not None and other is not None and own + other > 0:
-            found.append(((1.0, -1.0), (own, other)))
-    return sorted(found, key=lambda one: math.hypot(*one[1]))
+            spreads.append(((1.0, -1.0), (own, other)))
+    return sorted(spreads, key=lambda spread: math.hypot(*spread[1]))
 
 
 @styled
@@ -70,7 +70,7 @@ def power_curve(evidence: Evidence, analysis: Analysis) -> Figure:
     kinds = ((alpha / family, INK, "-"), (alpha, FAINT, "--"))
     for index, (at, colour, dash) in enumerate(kinds):
         least, median, most = (
-            [100 * contrast_power(margin, *one, n, at) for n in seeds] for one in three
+            [100 * contrast_power(margin, *spread, n, at) for n in seeds] for spread in three
         )
         if index == 0:
             axes.fill_between(seeds, least, most, color=colour, alpha=0.12, lw=0)
@@ -107,7 +107,7 @@ def _seeds(
     """Return the seeds to compute: up to where even the widest spread has the power wanted."""
     most = max(2 * have, 8)
     while most < _MOST and any(
-        contrast_power(margin, *one, most, alpha) < target for one in spreads
+        contrast_power(margin, *spread, most, alpha) < target for spread in spreads
     ):
         most = math.ceil(1.3 * most)
     step = max(1, most // 40)

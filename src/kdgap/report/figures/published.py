@@ -97,8 +97,10 @@ def seed_gains(gain: Gain, evidence: Evidence, analysis: Analysis) -> dict[int, 
     """Return a gain in percentage points by seed; their mean is the gain."""
     runs = {run.id: run for run in evidence.runs}
     counted, plain_counted = gain.seeds
-    own = _by_seed([runs[one] for one in gain.runs], evidence.primary, counted)
-    plain = _by_seed([runs[one] for one in gain.baseline_runs], evidence.primary, plain_counted)
+    own = _by_seed([runs[identifier] for identifier in gain.runs], evidence.primary, counted)
+    plain = _by_seed(
+        [runs[identifier] for identifier in gain.baseline_runs], evidence.primary, plain_counted
+    )
     if analysis.settings.test == "paired":
         return {seed: value - plain[seed] for seed, value in own.items()}
     mean = sum(plain.values()) / len(plain)
@@ -107,12 +109,12 @@ def seed_gains(gain: Gain, evidence: Evidence, analysis: Analysis) -> dict[int, 
 
 def _by_seed(runs: Iterable[Run], weights: str, seeds: Iterable[int]) -> dict[int, float]:
     """Return accuracy in percent by seed, as the mean over teachers."""
-    found: dict[int, list[float]] = {seed: [] for seed in seeds}
+    by_seed: dict[int, list[float]] = {seed: [] for seed in seeds}
     for run in runs:
         value = run.accuracy(weights)
-        if value is not None and run.seed in found:
-            found[run.seed].append(100 * value)
-    return {seed: sum(values) / len(values) for seed, values in found.items()}
+        if value is not None and run.seed in by_seed:
+            by_seed[run.seed].append(100 * value)
+    return {seed: sum(values) / len(values) for seed, values in by_seed.items()}
 
 
 def _pair_label(name: tuple[str | None, str], gains: Iterable[Gain]) -> str:
@@ -129,20 +131,20 @@ def _gain_legend(gains: Iterable[Gain], analysis: Analysis) -> list[Line2D | Pat
     kind = "Welch" if settings.test == "welch" else "paired"
     sure = f"mean, {level(settings.confidence)} {kind} interval"
     against = "the baseline's mean" if kind == "Welch" else "its baseline"
-    found: list[Line2D | Patch] = [
+    handles: list[Line2D | Patch] = [
         Line2D([], [], color=look[m].colour, marker=look[m].marker, label=f"{look[m].name}: {sure}")
         for m in look
         if m in methods
     ]
-    found += [
+    handles += [
         Line2D([], [], color=FAINT, marker="o", ls="none", ms=3.5, alpha=0.6,
                label=f"one seed minus {against}"),
         Patch(color=BAND, label=f"smaller than ±{settings.smallest_effect_pp:g} pp"),
     ]  # fmt: skip
     if any(star(gain.p_holm, settings) for gain in gains):
         words = f"Holm p ≤ {settings.alpha:g} over {settings.gains_in_family} gains"
-        found.append(Line2D([], [], color=INK, marker="$*$", ls="none", label=words))
-    return found
+        handles.append(Line2D([], [], color=INK, marker="$*$", ls="none", label=words))
+    return handles
 
 
 @styled
@@ -197,7 +199,7 @@ def _curves(axes: Axes, curves: Iterable[tuple[Drawn, Curve]], start: float) -> 
     lows, highs = [], []
     for arm, (epochs, *values, _) in curves:
         kept = epochs >= start * epochs[-1]
-        mean, low, high = (100 * one[kept] for one in values)
+        mean, low, high = (100 * series[kept] for series in values)
         marker = arm.look.marker if kept.sum() == 1 else ""
         axes.fill_between(epochs[kept], low, high, color=arm.look.colour, alpha=0.13, lw=0)
         axes.plot(epochs[kept], mean, color=arm.look.colour, ls=arm.dash, marker=marker, lw=1.1)
@@ -213,10 +215,10 @@ def _curves(axes: Axes, curves: Iterable[tuple[Drawn, Curve]], start: float) -> 
 
 def arms_of(evidence: Evidence, analysis: Analysis) -> list[tuple[str, str, int, str]]:
     """Return (student or pair, method, n, seeds) of every arm that the figures are made of."""
-    found = []
+    rows = []
     for student in students(analysis):
         for arm in drawn_arms(evidence, analysis, student):
             name = pair_text(arm.teacher, student)
             seeds = sorted({run.seed for run in arm.runs if run.accuracy(evidence.primary)})
-            found.append((name, arm.look.name, arm.n, ", ".join(map(str, seeds))))
-    return found
+            rows.append((name, arm.look.name, arm.n, ", ".join(map(str, seeds))))
+    return rows

@@ -89,12 +89,12 @@ def looks(analysis: Analysis) -> dict[str, Look]:
     free = [place for place in range(1, len(_LOOKS)) if place not in places.values()]
     for number, name in enumerate(name for name in names if name not in places):
         places[name] = free[number % len(free)] if free else number
-    found = {}
+    by_method = {}
     for name in sorted(names, key=lambda name: (declared[name] is None, places[name])):
         label = str(known.get(name, {}).get("label") or name)
         colour, marker = _LOOKS[places[name] % len(_LOOKS)]
-        found[name] = Look("baseline" if name == "none" else label, colour, marker)
-    return found
+        by_method[name] = Look("baseline" if name == "none" else label, colour, marker)
+    return by_method
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -136,7 +136,7 @@ def stack(
     total = head + sum(heights) + foot
     figure = Figure(figsize=(width, total))
     left, right, below, above = edges
-    made, top = [], total - head
+    all_axes, top = [], total - head
     for height in heights:
         top -= height
         box = (left, top + below, width - left - right, height - below - above)
@@ -149,8 +149,8 @@ def stack(
         axes.set_axisbelow(True)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        made.append(axes)
-    return figure, made
+        all_axes.append(axes)
+    return figure, all_axes
 
 
 def panel(

@@ -48,7 +48,7 @@ def inline_svg(
     drawn = stream.getvalue()
     width, height = (float(size) * 72 for size in figure.get_size_inches())
     body = _compact(drawn[drawn.index('<g id="figure_1">') : drawn.rindex("</svg>")], key)
-    body = _LINK.sub(lambda found: _link(found[1], tips or {}), body)
+    body = _LINK.sub(lambda match: _link(match[1], tips or {}), body)
     role = "group" if "<a " in body else "img"
     natural = width * _POINTS_TO_PIXELS
     least = natural * _NARROWEST

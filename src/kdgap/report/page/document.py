@@ -98,8 +98,8 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
         "methods": {name: about for name, about in analysis.methods.items() if about},
         "claims": analysis.contrasts,
         "levels": [
-            *(("teacher", one) for one in analysis.teachers),
-            *(("baseline", one) for one in analysis.baselines),
+            *(("teacher", teacher) for teacher in analysis.teachers),
+            *(("baseline", baseline) for baseline in analysis.baselines),
         ],
         "tally": Counter(gain.verdict for gain in gains),
         "outcomes": Counter(claim.outcome for claim in analysis.contrasts),
@@ -146,14 +146,14 @@ def _contents(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
 @cache
 def _environment() -> Environment:
     """Return the templates with what they may call; every value that they show is escaped."""
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "configuration": settings_text,
         "counted": _counted,
@@ -165,7 +165,7 @@ def _environment() -> Environment:
         "signed": lambda value: "–" if value is None else signed(value),
         "size": lambda count: "–" if count is None else size_text(count),
     }
-    made.globals |= {
+    environment.globals |= {
         "CAVEATS": CAVEATS,
         "FINDINGS": FINDINGS,
         "MARKS": MARKS,
@@ -184,17 +184,17 @@ def _environment() -> Environment:
         "star": cells.star,
         "tint": _tint,
     }
-    return made
+    return environment
 
 
 def _counted(measures: Measures) -> int:
     """Return the seeds behind a line of the fidelity table."""
-    return max((one.n for name in MEASURES if (one := measures.named(name))), default=0)
+    return max((measure.n for name in MEASURES if (measure := measures.named(name))), default=0)
 
 
 def _largest(rows: Sequence[Mapping[str, Any]]) -> float:
     return max(
-        (abs(float(one["value"])) for row in rows for one in row["cells"].values()), default=0.0
+        (abs(float(cell["value"])) for row in rows for cell in row["cells"].values()), default=0.0
     )
 
 
@@ -205,23 +205,23 @@ def _classes(gains: Iterable[Gain]) -> dict[str, Any]:
     `cells` by class: `value`, `ci` and, of a difference, whether it is `marked`: its interval,
     which holds for all classes of the row at once, excludes zero.
     """
-    found: dict[str, Any] = {"names": {}, "differences": [], "accuracies": []}
+    classes: dict[str, Any] = {"names": {}, "differences": [], "accuracies": []}
     for gain in gains:
         if gain.fidelity is None:
             continue
-        kind, made = "accuracies", {}
+        kind, by_class = "accuracies", {}
         for name, own in (gain.fidelity.per_class_accuracy or {}).items():
-            made[name] = _class_cell(own.mean, own.ci95, marked=False)
+            by_class[name] = _class_cell(own.mean, own.ci95, marked=False)
         if gain.fidelity.per_class_difference:
-            kind, made = "differences", {}
-            for name, one in gain.fidelity.per_class_difference.items():
-                ends = one.ci95_simultaneous
+            kind, by_class = "differences", {}
+            for name, class_difference in gain.fidelity.per_class_difference.items():
+                ends = class_difference.ci95_simultaneous
                 marked = ends is not None and (ends[0] > 0 or ends[1] < 0)
-                made[name] = _class_cell(one.difference, ends, marked=marked)
-        if made:
-            found["names"] |= dict.fromkeys(made)
-            found[kind].append({"gain": gain, "cells": made})
-    return {**found, "names": list(found["names"])}
+                by_class[name] = _class_cell(class_difference.difference, ends, marked=marked)
+        if by_class:
+            classes["names"] |= dict.fromkeys(by_class)
+            classes[kind].append({"gain": gain, "cells": by_class})
+    return {**classes, "names": list(classes["names"])}
 
 
 def _class_cell(value: float, ends: Interval | None, *, marked: bool) -> dict[str, Any]:
@@ -248,9 +248,9 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
             {
                 "text": f"{gain.label}, {cells.pair(gain)}",
                 "post_hoc": False,
-                "points": [one and one.gain_pp for one in seen],
-                "said": [one and one.verdict for one in seen],
-                "intervals": [one and one.ci95_pp for one in seen],
+                "points": [glance and glance.gain_pp for glance in seen],
+                "said": [glance and glance.verdict for glance in seen],
+                "intervals": [glance and glance.ci95_pp for glance in seen],
             }
         )
     for claim in analysis.contrasts:
@@ -259,9 +259,9 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
             {
                 "text": claim.text,
                 "post_hoc": claim.post_hoc,
-                "points": [one and one.estimate_pp for one in looked],
-                "said": [one and one.outcome for one in looked],
-                "intervals": [one and one.ci95_pp for one in looked],
+                "points": [glance and glance.estimate_pp for glance in looked],
+                "said": [glance and glance.outcome for glance in looked],
+                "intervals": [glance and glance.ci95_pp for glance in looked],
             }
         )
     return rows if views else []
@@ -276,7 +276,7 @@ def _flat(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
-    elif isinstance(value, list) and any(isinstance(one, dict | list) for one in value):
+    elif isinstance(value, list) and any(isinstance(element, dict | list) for element in value):
         for number, inner in enumerate(value, 1):
             yield from _flat(inner, f"{name} {number}")
     elif value is not None and value != []:

@@ -102,26 +102,26 @@ class Hang:
     def _one(
         self, key: str, name: str, words: str, draw: Callable[[], Figure], largest: float = 1.0
     ) -> Gallery:
-        found = Gallery()
+        gallery = Gallery()
         try:
-            found.panels.append(inline_svg(draw(), f"f-{key}", name, words, self.tips, largest))
+            gallery.panels.append(inline_svg(draw(), f"f-{key}", name, words, self.tips, largest))
         except ValueError:  # nothing of it was recorded
-            return found
+            return gallery
         count = len(self.analysis.gains)
         if key == "intervals" and count > MOST_ROWS:
-            found.left_out = f"The first {MOST_ROWS} of {count} gains; the table has them all."
-        return found
+            gallery.left_out = f"The first {MOST_ROWS} of {count} gains; the table has them all."
+        return gallery
 
     def _capacity(self) -> Gallery:
-        found = Gallery()
+        gallery = Gallery()
         for against, what in (
             ("parameters", "the student's parameters"),
             ("gap", "how far the teacher is ahead"),
         ):
             words, draw = _gain_words(self.analysis), partial(capacity_plot, self.analysis, against)
-            one = self._one(f"capacity-{against}", f"Gains against {what}", words, draw)
-            found.panels += one.panels
-        return found
+            part = self._one(f"capacity-{against}", f"Gains against {what}", words, draw)
+            gallery.panels += part.panels
+        return gallery
 
     def _each(
         self,
@@ -131,23 +131,23 @@ class Hang:
         kinds: Iterable[Callable[[Any], tuple[str, str, Figure]]],
     ) -> Gallery:
         """Return a panel of each kind for each of the first items."""
-        found, drawn, kinds = Gallery(), 0, list(kinds)
+        gallery, drawn, kinds = Gallery(), 0, list(kinds)
         for item in items[:most]:
-            before = len(found.panels)
+            before = len(gallery.panels)
             for kind in kinds:
                 try:
                     name, words, figure = kind(item)
                 except ValueError:  # nothing of it was recorded
                     continue
-                place = f"f-{key}-{len(found.panels) + 1}"
-                found.panels.append(inline_svg(figure, place, name, words, self.tips))
-            drawn += len(found.panels) > before
+                place = f"f-{key}-{len(gallery.panels) + 1}"
+                gallery.panels.append(inline_svg(figure, place, name, words, self.tips))
+            drawn += len(gallery.panels) > before
         if drawn and len(items) > most:
-            found.left_out = (
+            gallery.left_out = (
                 f"The first {most} of {len(items)} are drawn here; the numbers of all are in the"
                 " CSV files beside analysis.json, and `kdgap report --figures` draws every one."
             )
-        return found
+        return gallery
 
     def _seeds(self, student: str) -> tuple[str, str, Figure]:
         arms = drawn_arms(self.evidence, self.analysis, student)
@@ -183,9 +183,9 @@ class Hang:
 
     def _grid(self, tuning: Tuning) -> tuple[str, str, Figure]:
         tried = "; ".join(
-            f"{', '.join(f'{k} {v}' for k, v in one.parameters.items())}: "
-            + ("failed" if one.score is None else f"{100 * one.score:.2f} %")
-            for one in tuning.candidates[:12]
+            f"{', '.join(f'{k} {v}' for k, v in candidate.parameters.items())}: "
+            + ("failed" if candidate.score is None else f"{100 * candidate.score:.2f} %")
+            for candidate in tuning.candidates[:12]
         )
         return f"Selection of {grid_title(tuning)}", f"{tried}.", selection_grid(tuning)
 
@@ -215,7 +215,7 @@ def _arm_words(arms: Iterable[Drawn]) -> str:
 def recorded(evidence: Evidence) -> list[str]:
     """Return a sentence on each gradient norm: whose runs recorded it, and how large it became."""
     kinds = by_kind((run for run in evidence.runs if run.history), evidence)
-    found = []
+    sentences = []
     for key, words in NORMS.items():
         have = {kind: sum(_has(run, key) for run in runs) for kind, runs in kinds.items()}
         who = [
@@ -225,10 +225,10 @@ def recorded(evidence: Evidence) -> list[str]:
         ]
         text = f"recorded for {', '.join(who)}" if who else "not recorded by any run"
         values = (entry.get(key) for run in evidence.runs for entry in run.history if who)
-        known = [one for one in values if isinstance(one, int | float) and math.isfinite(one)]
+        known = [norm for norm in values if isinstance(norm, int | float) and math.isfinite(norm)]
         most = f"; at most {max(known):.3g}" if known else ""
-        found.append(f"{words[0].upper()}{words[1:]}: {text}{most}.")
-    return found
+        sentences.append(f"{words[0].upper()}{words[1:]}: {text}{most}.")
+    return sentences
 
 
 def _has(run: Run, key: str) -> bool:

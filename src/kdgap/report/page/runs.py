@@ -28,20 +28,20 @@ def anchors_of(evidence: Evidence) -> dict[str, str]:
     short = {run.id: re.sub(r"[^0-9A-Za-z]", "", run.id)[:10] for run in evidence.runs}
     counts = Counter(short.values())
     return {
-        one: f"run-{text}" if text and counts[text] == 1 else f"run-{text}-{number}"
-        for number, (one, text) in enumerate(short.items())
+        identifier: f"run-{text}" if text and counts[text] == 1 else f"run-{text}-{number}"
+        for number, (identifier, text) in enumerate(short.items())
     }
 
 
 def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
     """Return link → words that a point of a figure shows for its run."""
-    found = {}
+    tips = {}
     for run in evidence.runs:
         value = run.accuracy(evidence.primary)
         if value is not None:
             what = slot_words(run.slots[0], evidence) + ", " if run.slots else ""
-            found[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {100 * value:.2f} %"
-    return found
+            tips[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {100 * value:.2f} %"
+    return tips
 
 
 def slot_words(slot: Slot, evidence: Evidence) -> str:
@@ -53,7 +53,7 @@ def slot_words(slot: Slot, evidence: Evidence) -> str:
 
 def run_links(ids: Sequence[str], by_id: Mapping[str, Run], anchors: Mapping[str, str]) -> Markup:
     """Return links to runs by their seeds; by teacher as well where there are several."""
-    runs = [by_id[one] for one in ids if one in by_id]
+    runs = [by_id[identifier] for identifier in ids if identifier in by_id]
     if not runs:
         return Markup("none")
     by_teacher: dict[str | None, list[Run]] = {}
@@ -106,7 +106,7 @@ def by_kind(runs: Iterable[Run], evidence: Evidence) -> dict[str, list[Run]]:
 
     A run that plays several roles stands under the first of them.
     """
-    found: dict[tuple[int, str], list[Run]] = {}
+    groups: dict[tuple[int, str], list[Run]] = {}
     for run in runs:
         slot = min(run.slots, key=lambda slot: _place(slot.role), default=None)
         role = slot.role if slot else ""
@@ -115,8 +115,8 @@ def by_kind(runs: Iterable[Run], evidence: Evidence) -> dict[str, list[Run]]:
             kind = evidence.label(slot.method)
         elif slot and role == "ablation":
             kind = f"the ablation {slot.variant}"
-        found.setdefault((_place(role), kind), []).append(run)
-    ordered = sorted(found.items(), key=lambda one: one[0][0])
+        groups.setdefault((_place(role), kind), []).append(run)
+    ordered = sorted(groups.items(), key=lambda group: group[0][0])
     return {kind: members for (_, kind), members in ordered}
 
 
@@ -159,8 +159,8 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
     where = "<br>".join(str(escape(path)) for path in run.paths[:3])
     notes = f"<br><small>also {escape(', '.join(also))}</small>" if also else ""
     if run.notices:
-        said = "; ".join(one.text for one in run.notices)
-        notes += f"<br><small>note: {escape(said)}</small>"
+        words = "; ".join(notice.text for notice in run.notices)
+        notes += f"<br><small>note: {escape(words)}</small>"
     if show:
         notes += f"<br><small>{escape(settings_text(run.parameters))}</small>"
     return (
@@ -181,7 +181,7 @@ def _percent(share: Any) -> str:
 def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:
     """Return every run that has no result, failures first."""
     first = {failure.id: number for number, failure in enumerate(analysis.failures)}
-    found = [
+    rows = [
         {
             "id": run.id,
             "state": run.state,
@@ -193,7 +193,7 @@ def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:
         for run in evidence.runs
         if run.state != "done"
     ]
-    return sorted(found, key=lambda row: first.get(row["id"], len(first)))
+    return sorted(rows, key=lambda row: first.get(row["id"], len(first)))
 
 
 Said = list[tuple[str, list[list[str]]]]
@@ -202,11 +202,11 @@ Said = list[tuple[str, list[list[str]]]]
 
 def findings_by_kind(findings: Iterable[FileNotice]) -> dict[str, tuple[int, Said]]:
     """Return kind → (how many, what they say), in the import's order."""
-    found: dict[str, dict[str, list[list[str]]]] = {}
+    kinds: dict[str, dict[str, list[list[str]]]] = {}
     for finding in findings:
-        by_text = found.setdefault(finding.code, {})
+        by_text = kinds.setdefault(finding.code, {})
         by_text.setdefault(finding.text, []).append(list(finding.paths))
-    return {kind: (_count(kind, said), list(said.items())) for kind, said in found.items()}
+    return {kind: (_count(kind, texts), list(texts.items())) for kind, texts in kinds.items()}
 
 
 def _count(kind: str, said: Mapping[str, list[list[str]]]) -> int:

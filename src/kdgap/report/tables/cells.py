@@ -18,8 +18,8 @@ def table(
     name: str, title: str, columns: Sequence[str], lines: Iterable[Line], caption: str
 ) -> Table:
     """Return a table; its fields are those of all lines, each after the one that it follows."""
-    made, fields = list(lines), list[str]()
-    for _, values in made:
+    rows, fields = list(lines), list[str]()
+    for _, values in rows:
         at = 0
         for field in values if values.keys() - set(fields) else ():
             if field not in fields:
@@ -29,10 +29,10 @@ def table(
         name=name,
         title=title,
         columns=tuple(columns),
-        rows=tuple(tuple(shown) for shown, _ in made),
+        rows=tuple(tuple(shown) for shown, _ in rows),
         caption=caption,
         fields=tuple(fields),
-        values=tuple(tuple(values.get(field) for field in fields) for _, values in made),
+        values=tuple(tuple(values.get(field) for field in fields) for _, values in rows),
     )
 
 
@@ -94,10 +94,10 @@ def counts(ns: Sequence[int]) -> str:
 
 def needed(entry: Numbers) -> str | None:
     """Return the seeds an arm that an open gain or claim needs; None where seeds are no answer."""
-    said, seeds = entry.verdict, entry.seeds_needed
+    verdict, seeds = entry.verdict, entry.seeds_needed
     if isinstance(entry, ClaimResult):
-        said, seeds = entry.outcome, entry.seeds_needed_claim
-    if said not in UNSETTLED or not entry.ci95_pp:
+        verdict, seeds = entry.outcome, entry.seeds_needed_claim
+    if verdict not in UNSETTLED or not entry.ci95_pp:
         return None
     return "too many" if seeds is None else str(seeds)
 

@@ -30,7 +30,7 @@ MOST_READ = 1000
 
 def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
     """Return every table, also those without a row; what is odd of the protocol is in each."""
-    made = [
+    tables = [
         gains(analysis),
         contrasts(analysis),
         levels(analysis),
@@ -41,7 +41,7 @@ def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
         runs(evidence),
     ]
     mind = f" Mind: {'; '.join(evidence.marks)}." if evidence.marks else ""
-    return [replace(table, caption=table.caption + mind) for table in made]
+    return [replace(table, caption=table.caption + mind) for table in tables]
 
 
 def write_tables(
@@ -65,7 +65,7 @@ def write_tables(
     read = [table for table in tables if len(table.rows) <= MOST_READ]
     texts = {
         "tables.md": "\n".join([f"# {markdown_text(evidence.name)}\n", *map(as_markdown, read)]),
-        "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(one) for one in read if one.rows)]),
+        "tables.tex": "\n".join([LATEX_HEAD, *(as_latex(table) for table in read if table.rows)]),
         **{f"{table.name}.csv": as_csv(table) for table in tables},
     }
     make_folder(folder)

@@ -62,7 +62,7 @@ _MARKUP = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|(?<=\])[(\[:]|(?<=!)\[
 def markdown_text(text: str) -> str:
     """Return text that Markdown shows as it is, on one line: no markup, no HTML, no cell's end."""
     text = _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKUP.sub(lambda found: f"\\{found[0]}", text)
+    return _MARKUP.sub(lambda match: f"\\{match[0]}", text)
 
 
 def as_markdown(table: Table) -> str:

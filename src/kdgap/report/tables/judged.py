@@ -195,16 +195,16 @@ def _seen_gain(view: str, settings: Settings, one: GainGlance, declared: Gain) -
     """Return a gain as one other way of looking has it."""
     text = f"{cells.pair(one)} {one.label}"
     named = cells.fields(one, ("teacher", "student", "method", "cell"))
-    said = (one.verdict, declared.verdict)
-    return _seen(view, "gain", text, one, settings, (one.gain_pp, one.p_holm), said, named)
+    verdicts = (one.verdict, declared.verdict)
+    return _seen(view, "gain", text, one, settings, (one.gain_pp, one.p_holm), verdicts, named)
 
 
 def _seen_claim(view: str, settings: Settings, one: ClaimGlance, declared: ClaimResult) -> Line:
     """Return a claim as one other way of looking has it."""
     named = {"claim": one.name, **cells.fields(one, ("p_claim", "p_claim_holm"))}
-    said = (one.outcome, declared.outcome)
+    outcomes = (one.outcome, declared.outcome)
     numbers = (one.estimate_pp, one.p_claim_holm)
-    return _seen(view, "claim", declared.text, one, settings, numbers, said, named)
+    return _seen(view, "claim", declared.text, one, settings, numbers, outcomes, named)
 
 
 def _seen(

@@ -72,7 +72,7 @@ def fidelity(analysis: Analysis) -> Table:
 
     def line(gain: Gain, found: Fidelity) -> Line:
         base, between = found.baseline, found.difference
-        ns = sorted({one.n for name in MEASURES if (one := found.named(name))})
+        ns = sorted({measurement.n for name in MEASURES if (measurement := found.named(name))})
         shown = [
             cells.pair(gain),
             gain.label,
@@ -166,8 +166,10 @@ def selection(analysis: Analysis) -> Table:
 
     # In the order of the gains; what has none yet comes last.
     order = {cells.slot_of(gain): number for number, gain in enumerate(analysis.gains)}
-    tunings = sorted(analysis.selection, key=lambda one: order.get(cells.slot_of(one), len(order)))
-    lines = (line(one, candidate) for one in tunings for candidate in one.candidates)
+    tunings = sorted(
+        analysis.selection, key=lambda tuning: order.get(cells.slot_of(tuning), len(order))
+    )
+    lines = (line(tuning, candidate) for tuning in tunings for candidate in tuning.candidates)
     names = ["Pair", "Method", "Settings", "Score", "Chosen", "Seeds", "Split"]
     caption = (
         "Every configuration that was tried, with its mean accuracy in % over the selection seeds"
@@ -234,10 +236,10 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
     for weights in ("best", "last"):
         values[f"test_accuracy_{weights}"] = run.accuracy(weights)
         for prefix, tests in (("", run.test), ("baseline_", run.baseline_test)):
-            found = tests.get(weights, {})
-            values |= {f"{prefix}{name}_{weights}": found.get(name) for name in MEASURES}
+            measures = tests.get(weights, {})
+            values |= {f"{prefix}{name}_{weights}": measures.get(name) for name in MEASURES}
     values |= {
-        "flags": "; ".join(one.text for one in run.notices),
+        "flags": "; ".join(notice.text for notice in run.notices),
         "environment": run.environment,
         "recipe": run.recipe,
         "paths": "; ".join(run.paths),
