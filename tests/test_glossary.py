@@ -67,3 +67,15 @@ def test_the_words_of_a_page_are_listed_for_paper() -> None:
 def test_longer_terms_win() -> None:
     assert body("<p>the seeds needed</p>").count("<dfn") == 1
     assert TERMS["seeds needed"] in body("<p>the seeds needed</p>")
+
+
+@pytest.mark.parametrize("word", ["\u017ftudent", "pa\u0131r", "fam\u0131ly"])
+def test_letters_that_look_like_ours_end_no_page(word: str) -> None:
+    assert body(f"<p>{word} and a gain</p>").count("<dfn") == 1
+
+
+def test_a_long_page_is_no_slower_than_its_length() -> None:
+    rows = "<tr><td>run of a teacher, seed 1</td></tr>" * 20_000
+    page = body(f"<p>{' '.join(TERMS)}</p><table>{rows}</table>")
+    assert page.count("<dfn") > 30
+    assert rows in page  # nothing is left to be explained there

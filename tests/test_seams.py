@@ -17,10 +17,6 @@ DOCUMENTS = {
     "kdgap.store.imports.directory": {"ImportedDirectory.read"},
     "kdgap.store.seal": {"read_sealed"},
     "kdgap.store.state": {"Snapshot.facts"},
-    "kdgap.store.schema": {
-        "ImportFile.models",
-        *(f"ImportedLine.{name}" for name in ("settings", "parameters", "fidelity", "history")),
-    },
     # Documents in the making.
     "kdgap.study.workspace": {"Workspace.preregistration", "plan_data"},
     "kdgap.study.forecast": {"forecast"},

@@ -5,6 +5,7 @@ Report and explorer explain a word where it is first met on a page.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from html import escape
 
 TERMS = {
@@ -53,9 +54,6 @@ LIST = "<!-- words of this page -->"
 _TAG = re.compile(r"(<[^>]+>)")
 _SILENT = ("svg", "style", "code", "a", "dfn", "title", "h1", "h2", "h3", "nav", "header")
 _NAMES = sorted(TERMS, key=len, reverse=True)
-_ANY = "|".join(map(re.escape, _NAMES))
-_WORD = re.compile(rf"(?<![\w/.-])({_ANY})s?(?![\w/-]|\.\w)", re.IGNORECASE)
-_KEYS = {name.lower(): name for name in TERMS}
 
 
 def as_markdown() -> str:
@@ -81,14 +79,6 @@ def explained(page: str) -> str:
 
 def _explained(page: str, met: dict[str, None]) -> Iterator[str]:
     silent, body = list[str](), False
-
-    def mark(found: re.Match[str]) -> str:
-        name = _KEYS[found[1].lower()]
-        if name in met:
-            return found[0]
-        met[name] = None
-        return f'<dfn title="{escape(TERMS[name])}">{found[0]}</dfn>'
-
     for part in _TAG.split(page):
         if part.startswith("<"):
             name = re.split(r"[\s/>]", part.lstrip("</"), maxsplit=1)[0].lower()
@@ -99,5 +89,36 @@ def _explained(page: str, met: dict[str, None]) -> Iterator[str]:
                 elif silent and name in silent:
                     silent.pop()
             yield part
+        elif silent or not body or len(met) == len(TERMS) or not part.strip():
+            yield part
         else:
-            yield part if silent or not body or not part.strip() else _WORD.sub(mark, part)
+            yield from _marked(part, met)
+
+
+def _marked(text: str, met: dict[str, None]) -> Iterator[str]:
+    """Yield a text with the terms in it explained that were not met before."""
+    at = 0
+    while term := _pattern(tuple(met)).search(text, at):
+        name = next((key for key in TERMS if key.lower() == term[1].lower()), None)
+        yield text[at : term.start()]
+        at = term.end()
+        if name is None or name in met:  # None: Python takes a letter for another, as a long s
+            yield term[0]
+            continue
+        met[name] = None
+        yield f'<dfn title="{escape(TERMS[name])}">{term[0]}</dfn>'
+        if len(met) == len(TERMS):
+            break
+    yield text[at:]
+
+
+@lru_cache(maxsize=256)
+def _pattern(met: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds the terms that were not met yet, longer ones first.
+
+    A term that was met is found still where another is a part of it: no "run" in a "smoke run".
+    """
+    unmet = [name.lower() for name in TERMS if name not in met]
+    left = [name for name in _NAMES if any(other in name.lower() for other in unmet)]
+    words = "|".join(map(re.escape, left))
+    return re.compile(rf"(?<![\w/.-])({words})s?(?![\w/-]|\.\w)", re.IGNORECASE)

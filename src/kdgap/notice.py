@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 Severity = Literal["info", "warning", "serious"]
+_FIELDS = ("code", "text", "short", "severity")
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
@@ -71,7 +72,7 @@ def are_written(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(entry, dict)
         and {"code", "text"} <= entry.keys()
-        and all(isinstance(text, str) for text in entry.values())
+        and all(isinstance(entry.get(key, ""), str) for key in _FIELDS)
         for entry in value
     )
 

@@ -218,6 +218,22 @@ def test_a_plan_without_a_key_that_readers_need_is_damaged(
             study.plan()
 
 
+@pytest.mark.parametrize("odd", [["a"], [{}], [{"code": 3, "text": "x"}], [5], {"code": "x"}])
+def test_notices_that_are_none_are_damage(study: StudyDirectory, odd: object) -> None:
+    study.write(PLAN, PLANNED | {"notices": odd})
+    with pytest.raises(StoreDamagedError, match=f"{PLAN}: notices is missing or damaged"):
+        study.plan()
+
+
+def test_a_plan_of_before_notices_is_read(study: StudyDirectory) -> None:
+    old = {key: value for key, value in PLANNED.items() if key != "notices"}
+    study.write(PLAN, old | {"warnings": ["one teacher checkpoint a pair: x"], "marks": ["odd"]})
+    assert study.plan()["warnings"] == ["one teacher checkpoint a pair: x"]
+    study.write(PLAN, old | {"warnings": [{"code": "x"}], "marks": []})
+    with pytest.raises(StoreDamagedError, match=f"{PLAN}: warnings is missing or damaged"):
+        study.plan()
+
+
 @pytest.mark.parametrize("run", [PATH, {}, {"id": "a", "path": PATH}])
 def test_a_plan_with_a_run_that_is_none_is_damaged(study: StudyDirectory, run: object) -> None:
     study.write(PLAN, PLANNED | {"runs": [*PLANNED["runs"], run]})

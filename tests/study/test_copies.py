@@ -27,7 +27,17 @@ from kdgap.running.single import train_single
 from kdgap.spec import read_flat
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
-from kdgap.store.notices import SMOKE, TEST_CHOSEN, chosen_on, copied, in_record, recorded
+from kdgap.store.notices import (
+    ELSEWHERE,
+    SMOKE,
+    TEST_CHOSEN,
+    chosen_on,
+    copied,
+    in_record,
+    of_plan,
+    recorded,
+    trusted,
+)
 from kdgap.store.reference import export_study
 from tests.judge.made import analyse
 from tests.study.conftest import Work
@@ -235,3 +245,47 @@ def test_a_record_of_before_says_who_chose_in_a_sentence() -> None:
     before = recorded({"flags": [TEST_CHOSEN.text, "what we never said"]})
     assert before == (TEST_CHOSEN, Notice("recorded", "what we never said"))
     assert (chosen_on(before), chosen_on(before[1:])) == ("test", "val")
+
+
+def test_a_record_of_before_says_how_many_images_are_copied() -> None:
+    ours = copied("validation", 3, 1_000)
+    assert recorded({"flags": [ours.text]}) == (ours,)
+
+
+def test_what_stands_in_flags_alone_is_not_lost() -> None:
+    """An older kdgap that goes on with a run adds its sentences to `flags` alone."""
+    record = in_record([SMOKE])
+    both = recorded({**record, "flags": [*record["flags"], ELSEWHERE.text]})
+    assert both == (SMOKE, ELSEWHERE)
+
+
+def test_somebody_elses_notices_weigh_what_ours_do_and_no_more() -> None:
+    loud = Notice("copied-images", "anything", "x" * 20_000, "serious")
+    assert trusted([loud, SMOKE, copied("test", 3, 11)]) == [
+        Notice("recorded", "anything"),
+        SMOKE,
+        copied("test", 3, 11),
+    ]
+
+
+PLANS_OF_BEFORE = [
+    ("smoke run: the data is limited, so no number is a result", "smoke run", "smoke-run"),
+    ("epochs and hyper-parameters are chosen on the test images (declared): x",
+     "chosen on the test images", "chosen-on-test"),
+    ("selection seed 0 is among the final seeds (declared): x", "selection seed 0 is a final seed",
+     "shared-selection-seed"),
+    ("unequal tuning budgets, in configurations: logit 2", "", "unequal-tuning"),
+    ("post hoc: statistics was changed after the first final was tested", "post hoc: statistics",
+     "post-hoc-statistics"),
+    ("what nobody says any more", "", "protocol"),
+]  # fmt: skip
+
+
+def test_a_plan_of_before_says_each_thing_once() -> None:
+    plan = {
+        "warnings": [text for text, _, _ in PLANS_OF_BEFORE],
+        "marks": [mark for _, mark, _ in PLANS_OF_BEFORE if mark],
+    }
+    found = of_plan(plan)
+    assert [(one.text, one.short, one.code) for one in found] == PLANS_OF_BEFORE
+    assert of_plan({"warnings": [], "marks": ["pre-registration lost"]})[0].short

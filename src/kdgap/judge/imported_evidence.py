@@ -11,7 +11,7 @@ from kdgap.spec.study import Statistics
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.findings import read_findings
 from kdgap.store.imports.recipe import order_of, recipe_of
-from kdgap.store.notices import SMOKE, TEST_CHOSEN, chosen_on, of_runs, recorded
+from kdgap.store.notices import SMOKE, SMOKE_TEACHER, TEST_CHOSEN, chosen_on, of_runs, recorded
 from kdgap.text import value_text
 
 
@@ -166,7 +166,7 @@ def _notices(
     """Return what holds for all of it because of what single runs say."""
     notices = [notice for run in runs for notice in run.notices]
     general = []
-    if smoke or SMOKE.code in codes(notices):
+    if smoke or {SMOKE.code, SMOKE_TEACHER.code} & codes(notices):
         general.append(serious(SMOKE.code, "holds smoke runs", "holds smoke runs"))
     if chosen == "test":
         words = "chosen on the test images"

@@ -1,10 +1,12 @@
 """What records and plans say that a reader has to know, as notices: written once, read here."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from kdgap import notice
 from kdgap.notice import Notice, serious
+from kdgap.store.preregistration import CHANGED_BY_HAND, POST_HOC
 
 SMOKE = Notice(
     "smoke-run", "smoke run: the data was limited, so these numbers are no result", "", "serious"
@@ -29,6 +31,19 @@ _BEFORE = {
     for entry in (SMOKE, TEST_CHOSEN, OTHER_IMAGES, UNMEASURED, SMOKE_TEACHER, ELSEWHERE)
 }
 """Records that were written before notices had codes have their sentences alone."""
+_COPIED = re.compile(r"([\d,]+ of [\d,]+ (?:validation|test) images are training images too): .*")
+_PLANNED = (
+    ("smoke run", "smoke-run"),
+    ("epochs and hyper-parameters are chosen on the test", "chosen-on-test"),
+    ("chosen on the test", "chosen-on-test"),
+    ("selection seed", "shared-selection-seed"),
+    ("unequal tuning", "unequal-tuning"),
+    ("one teacher", "one-teacher"),
+    ("optional stopping", "optional-stopping"),
+    ("the pre-registration was changed", CHANGED_BY_HAND.code),
+    ("pre-registration changed", CHANGED_BY_HAND.code),
+)
+"""How the sentences and marks begin that plans had before there were notices, and their codes."""
 
 
 def copied(part: str, copies: int, images: int) -> Notice:
@@ -39,12 +54,27 @@ def copied(part: str, copies: int, images: int) -> Notice:
 
 def recorded(document: Mapping[str, Any]) -> tuple[Notice, ...]:
     """Return the notices of `run.json`, `results.json`, or a line of an import."""
-    entries = document.get("notices")
-    if entries is not None:
-        return notice.read(entries)
-    return tuple(
-        _BEFORE.get(text, Notice("recorded", text)) for text in document.get("flags") or ()
-    )
+    known = notice.read(document.get("notices") or ())
+    texts = {entry.text for entry in known}
+    return (*known, *(_before(text) for text in document.get("flags") or () if text not in texts))
+
+
+def _before(text: str) -> Notice:
+    counts = _COPIED.fullmatch(text)
+    if counts is not None:
+        return serious("copied-images", text, counts[1])
+    return _BEFORE.get(text, Notice("recorded", text))
+
+
+def trusted(notices: Iterable[Notice]) -> list[Notice]:
+    """Return notices of somebody else's files: none weighs more than what we know lets it.
+
+    What stands under every table, and how much it weighs, is said by codes of ours alone.
+    """
+    return [
+        ours if (ours := _before(entry.text)).code != "recorded" else Notice("recorded", entry.text)
+        for entry in notices
+    ]
 
 
 def in_record(notices: Iterable[Notice]) -> Mapping[str, Any]:
@@ -60,9 +90,20 @@ def of_plan(plan: Mapping[str, Any]) -> tuple[Notice, ...]:
     """Return the notices of `plan.json`; of one that was written before there were any, as well."""
     if "notices" in plan:
         return notice.read(plan["notices"])
-    marks = (serious(mark.replace(": ", "-").replace(" ", "-"), mark, mark)
-             for mark in plan.get("marks", ()))  # fmt: skip
-    return (*(Notice("protocol", text) for text in plan.get("warnings", ())), *marks)
+    marks = {_planned(mark): mark for mark in plan.get("marks", ())}
+    known = [(_planned(text), text) for text in plan.get("warnings", ())]
+    said = [
+        serious(code, text, marks.pop(code)) if code in marks else Notice(code, text)
+        for code, text in known
+    ]
+    return (*said, *(serious(code, mark, mark) for code, mark in marks.items()))
+
+
+def _planned(text: str) -> str:
+    """Return the code of what a plan of before says."""
+    if text.startswith("post hoc: "):
+        return f"{POST_HOC}{text.split()[2]}"
+    return next((code for start, code in _PLANNED if text.startswith(start)), "protocol")
 
 
 def of_runs(notices: Iterable[Notice]) -> list[Notice]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 from pydantic import (
-    AliasChoices,
     BaseModel,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
+    model_validator,
     with_config,
 )
 from typing_extensions import TypedDict  # pydantic refuses that of `typing` before Python 3.12
@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=0)]
 Number = bool | int | float | None
 
 
-class _Loose(BaseModel):
+class Loose(BaseModel):
     """Look-alike types, NaN and infinity are refused; further keys are let pass."""
 
     model_config = ConfigDict(
@@ -41,16 +41,25 @@ class _Loose(BaseModel):
     )
 
 
+class NoticeEntry(Loose):
+    """Something that a reader has to know."""
+
+    code: str
+    text: str
+    short: str = ""
+    severity: str = "warning"
+
+
 # A run directory
 
 
-class DataHeader(_Loose):
+class DataHeader(Loose):
     """What `run.json` says of the images."""
 
     fingerprint: str
 
 
-class RunHeader(_Loose):
+class RunHeader(Loose):
     """`run.json`."""
 
     id: Sha256
@@ -58,9 +67,10 @@ class RunHeader(_Loose):
     environment: dict[str, Any]
     data: DataHeader
     flags: list[str]
+    notices: list[NoticeEntry] = Field(default_factory=list)
 
 
-class Manifest(_Loose):
+class Manifest(Loose):
     """`manifest.json`: SHA-256 by file name."""
 
     files: dict[str, str]
@@ -68,7 +78,7 @@ class Manifest(_Loose):
     dropped: dict[str, str] = Field(default_factory=dict)
 
 
-class Failure(_Loose):
+class Failure(Loose):
     """`failure.json`."""
 
     reason: str
@@ -76,7 +86,7 @@ class Failure(_Loose):
     step: int | None = None
 
 
-class Timing(_Loose):
+class Timing(Loose):
     """`timing.json`."""
 
     seconds: Amount | None = None
@@ -84,20 +94,20 @@ class Timing(_Loose):
     test_openings: list[dict[str, Any]] = Field(default_factory=list)
 
 
-class Began(_Loose):
+class Began(Loose):
     """A line of `attempts.jsonl`: training began at an epoch and step."""
 
     began: str
     start: Annotated[list[Count], Field(alias="from", min_length=2, max_length=2)]
 
 
-class Ended(_Loose):
+class Ended(Loose):
     """A line of `attempts.jsonl`: training ended."""
 
     ended: Literal["finished", "failed", "stopped"]
 
 
-class Epoch(_Loose):
+class Epoch(Loose):
     """A line of `history.jsonl`: numbers by name, some by loss term."""
 
     __pydantic_extra__: dict[str, Number | dict[str, Number]] = Field(init=False)
@@ -140,7 +150,7 @@ class RunEntry(TypedDict):
     flops: NotRequired[Amount | None]
 
 
-class Winner(_Loose):
+class Winner(Loose):
     """The hyper-parameters that a pair and method was given."""
 
     teacher: str
@@ -149,16 +159,7 @@ class Winner(_Loose):
     parameters: dict[str, Any]
 
 
-class NoticeEntry(_Loose):
-    """Something that a reader has to know."""
-
-    code: str
-    text: str
-    short: str = ""
-    severity: str = "warning"
-
-
-class PlanFile(_Loose):
+class PlanFile(Loose):
     """`plan.json`."""
 
     study: StudySpec
@@ -167,16 +168,22 @@ class PlanFile(_Loose):
     runs: list[RunEntry]
     open_runs: Count
     open_flops: Amount
-    # Plans of before have sentences in `warnings`, and a few words of some in `marks`.
-    notices: list[NoticeEntry | str] = Field(validation_alias=AliasChoices("notices", "warnings"))
+    notices: list[NoticeEntry]
+    warnings: list[str] = Field(default_factory=list)  # of plans before notices, as are marks
     marks: list[str] = Field(default_factory=list)
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
     open: list[dict[str, Any]] = Field(default_factory=list)
     study_file: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, plan: Any) -> Any:
+        before = isinstance(plan, dict) and "warnings" in plan and "notices" not in plan
+        return {**plan, "notices": []} if before else plan
 
-class Candidate(_Loose):
+
+class Candidate(Loose):
     """What selection tried: hyper-parameters, run ids, and the mean score; None = failed."""
 
     parameters: dict[str, Any]
@@ -184,7 +191,7 @@ class Candidate(_Loose):
     score: float | None
 
 
-class ChoiceEntry(_Loose):
+class ChoiceEntry(Loose):
     """What selection chose for one pair and method."""
 
     teacher: str
@@ -195,13 +202,13 @@ class ChoiceEntry(_Loose):
     candidates: list[Candidate] = Field(default_factory=list)
 
 
-class SelectionFile(_Loose):
+class SelectionFile(Loose):
     """`selection.json`."""
 
     choices: list[ChoiceEntry]
 
 
-class ShapeFact(_Loose):
+class ShapeFact(Loose):
     """Numbers and sizes of the images."""
 
     train: Count
@@ -211,7 +218,7 @@ class ShapeFact(_Loose):
     image_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
 
 
-class DataFact(_Loose):
+class DataFact(Loose):
     """`locked/data.json`: the images that the study began with."""
 
     name: str
@@ -233,7 +240,7 @@ def _gate(name: str) -> TypeAdapter[Any]:
     return TypeAdapter(_FACTS[name])
 
 
-class LiveRun(_Loose):
+class LiveRun(Loose):
     """How far a runner is with one run."""
 
     epoch: Annotated[int, Field(ge=1)]
@@ -243,7 +250,7 @@ class LiveRun(_Loose):
     val_acc: float | None = None
 
 
-class Live(_Loose):
+class Live(Loose):
     """`live/MACHINE-PID.json`."""
 
     pid: int
@@ -256,7 +263,7 @@ class Live(_Loose):
 # The cache
 
 
-class Measured(_Loose):
+class Measured(Loose):
     """`measured/NAME.json` in the cache folder: numbers by name."""
 
     of: str
@@ -264,52 +271,6 @@ class Measured(_Loose):
 
 
 # An import
-
-
-class Source(_Loose):
-    """Where the files of an import were."""
-
-    path: str
-    sha256: str
-
-
-class FileNoticeEntry(_Loose):
-    """What was found odd; its code is its `kind` in imports of before."""
-
-    code: str = Field(validation_alias=AliasChoices("code", "kind"))
-    text: str
-    paths: list[str]
-
-
-class ImportFile(_Loose):
-    """`import.json`."""
-
-    name: str
-    source: Source
-    files: Count
-    runs: Count
-    findings: list[FileNoticeEntry]
-    models: dict[str, dict[str, Any]]
-
-
-class ImportedLine(_Loose):
-    """A line of `runs.jsonl`."""
-
-    id: str
-    cell: str
-    seed: int
-    slots: list[SlotEntry]
-    settings: dict[str, Any]
-    parameters: dict[str, Any]
-    epochs: Number
-    state: str
-    remark: str
-    validation: dict[str, Number]
-    test: dict[str, Number]
-    fidelity: dict[str, Any] | None
-    history: list[dict[str, Any]]
-    flags: list[str]
-    paths: list[str]
 
 
 def checked(model: type[Model], value: Any, path: Path, hint: str = "") -> Model:

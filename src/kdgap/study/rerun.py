@@ -68,5 +68,9 @@ def rerun(
 
 
 def _untested(record: Record) -> dict[str, Any]:
-    """Return results without the test metrics, which a rerun leaves behind the door."""
-    return {**record.results, "test_acc_best": None, "test_acc_final": None}
+    """Return results without the test metrics, which a rerun leaves behind the door.
+
+    Notices are compared as `flags`: records of before have nothing else.
+    """
+    results = {key: value for key, value in record.results.items() if key != "notices"}
+    return {**results, "test_acc_best": None, "test_acc_final": None}

@@ -119,23 +119,30 @@ const UNEXPLAINED = "svg, code, a, dfn, h1, h2, h3, button, select, input, label
 /** Explains each term of the glossary where it is first met below an element. */
 function explainTerms(root, glossary) {
   const names = Object.keys(glossary).sort((a, b) => b.length - a.length);
-  if (!names.length) return;
-  const keys = new Map(names.map((name) => [name.toLowerCase(), name]));
-  const quoted = names.map((name) => name.replace(/[^\w\s]/g, "\\$&")).join("|");
-  const pattern = new RegExp(`(?<![\\w/.-])(${quoted})s?(?![\\w/-]|\\.\\w)`, "i");
+  const unmet = new Map(names.map((name) => [name.toLowerCase(), name]));
+  // A term that was met is found still where another is a part of it: no "run" in a "smoke run".
+  const pattern = () => {
+    const left = names.filter((name) => [...unmet.keys()].some((other) => name.toLowerCase().includes(other)));
+    const words = left.map((name) => name.replace(/[^\w\s]/g, "\\$&")).join("|");
+    return new RegExp(`(?<![\\w/.-])(${words})s?(?![\\w/-]|\\.\\w)`, "gi");
+  };
   const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  for (let node = walker.nextNode(); node && keys.size; node = walker.nextNode()) {
+  let words = pattern();
+  for (let node = walker.nextNode(); node && unmet.size; node = walker.nextNode()) {
     if (node.parentElement.closest(UNEXPLAINED)) continue;
-    for (let found = pattern.exec(node.data); found; found = null) {
-      const name = keys.get(found[1].toLowerCase());
-      if (!name) break;
-      keys.delete(found[1].toLowerCase());
+    words.lastIndex = 0;
+    for (let found = words.exec(node.data); found; found = words.exec(node.data)) {
+      const name = unmet.get(found[1].toLowerCase());
+      if (!name) continue;
+      unmet.delete(found[1].toLowerCase());
+      words = pattern();
       const word = node.splitText(found.index);
       word.splitText(found[0].length);
       const explained = el("dfn", { title: glossary[name] });
       word.replaceWith(explained);
       explained.append(word);
       walker.currentNode = word;
+      break;
     }
   }
 }

@@ -29,8 +29,9 @@ from kdgap.files import (
     take_back,
 )
 from kdgap.staging import replace_together
+from kdgap.store.imports.schema import ImportedLine, ImportFile
 from kdgap.store.instead import IMPORT
-from kdgap.store.schema import ImportedLine, ImportFile, checked
+from kdgap.store.schema import checked
 from kdgap.store.seal import read_sealed, sealed_bytes
 
 RUNS = "runs.jsonl"

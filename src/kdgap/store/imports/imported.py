@@ -31,7 +31,7 @@ from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, pl
 from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import is_study, own
 from kdgap.store.manifest import MANIFEST
-from kdgap.store.notices import in_record, recorded
+from kdgap.store.notices import in_record, recorded, trusted
 
 NO_CHOICES = Choices()
 _SHOWN = 12
@@ -182,7 +182,7 @@ def _line(run: ImportedRun) -> dict[str, Any]:
         # The reference writes 0.0 where it did not record the projections' norm.
         "proj_grad_norm_max": projections or None,
         "history": history,
-        **in_record(recorded(results)),
+        **in_record(trusted(recorded(results))),
         "paths": run.paths,
         "sha256": [member.sha256 for member in run.files],
     }
