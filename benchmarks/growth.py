@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kdgap.spec import RunSpec
+    from kdgap.spec.run import RunSpec
 
 COHORTS = (1, 2, 4, 8, 13)
 SIZES = (32, 64)
@@ -151,7 +151,7 @@ def finish_all(file: Path, out: Path) -> int:
 
 def finish(folder: Path, run: "RunSpec", *, tested: bool) -> None:
     """Write the record of one run."""
-    from kdgap.spec import run_id
+    from kdgap.spec.identity import run_id
     from kdgap.store.record import BEST, LAST, RunDirectory
 
     directory = RunDirectory(folder)

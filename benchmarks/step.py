@@ -16,8 +16,7 @@ from kdgap.data import BatchStream
 from kdgap.engine.device import environment, make_deterministic, pick_device
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.student import NO_TEACHER, Student
-from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RunSpec
-from kdgap.spec.run import Precision
+from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, Precision, RunSpec
 
 
 def time_steps(precision: Precision, steps: int, device: torch.device) -> None:

@@ -8,7 +8,8 @@ import pytest
 from kdgap import yamlio
 from kdgap.errors import BadInputError
 from kdgap.paths import cache_folder, user_path
-from kdgap.spec import read_flat, read_study
+from kdgap.spec.flat import read_flat
+from kdgap.spec.study_file import read_study
 
 STUDY = """\
 name: tiny

@@ -12,7 +12,7 @@ from tests.test_architecture import modules, room
 
 OPEN = "dict[str, Any]"
 DOCUMENTS = {
-    # Files as they are read: `store/schema.py` has checked them.
+    # Files as they are read: `store/schema/` has checked them.
     "kdgap.store.study": {"StudyDirectory.plan", "StudyDirectory.selection"},
     "kdgap.store.imports.directory": {"ImportedDirectory.read"},
     "kdgap.store.seal": {"read_sealed"},
@@ -24,6 +24,7 @@ DOCUMENTS = {
     "kdgap.store.provenance": {"provenance"},
     "kdgap.benchmark.table": {"run_cases"},
     "kdgap.notice": {"written"},
+    "kdgap.spec.identity": {"identity"},
     # Fields and their types, for pydantic.
     "kdgap.methods.method": {"field_types", "hyperparameter_types"},
     "kdgap.spec.flat": {"FlatConfig.hyperparameters"},

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
 from kdgap.registry import Registry
-from kdgap.spec.study import ClaimsFile
+from kdgap.spec.claims import ClaimsFile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,7 +172,7 @@ def train(settings: str | Path | Mapping[str, Any] | None = None, **further: Any
     from kdgap.planning.early import check_flat
     from kdgap.running.config import resolve
     from kdgap.running.single import train_single
-    from kdgap.spec import read_flat
+    from kdgap.spec.flat import read_flat
 
     document = yamlio.load(Path(settings)) if isinstance(settings, str | Path) else None
     given = dict(settings) if isinstance(settings, Mapping) else {}

@@ -20,7 +20,7 @@ from kdgap.errors import RunFailedError
 from kdgap.methods import build_method
 from kdgap.methods.feature import stage_projections
 from kdgap.models.output import Output
-from kdgap.spec import ModelSpec, RunSpec
+from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.spec.validation import Scalar
 
 SMALL = ModelSpec(name="resnet8", width=0.125)

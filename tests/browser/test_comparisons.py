@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kdgap.files import remove_tree
-from kdgap.spec import RunSpec, cell_id, run_id, slot_name
+from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.run import RunSpec
 from kdgap.store.study import StudyDirectory
 from tests.browser.conftest import Serve
 from tests.browser.pages import Shown, Visitor, check_width, expect, narrow, unfold

@@ -22,7 +22,7 @@ from kdgap.errors import KdgapError
 from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
 from kdgap.running.single import train_single
-from kdgap.spec import read_flat
+from kdgap.spec.flat import read_flat
 
 Command = Callable[..., "CompletedProcess[str]"]
 

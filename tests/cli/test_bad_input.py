@@ -19,7 +19,8 @@ from kdgap import yamlio
 from kdgap.errors import TeacherError
 from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
-from kdgap.spec import ModelSpec, read_flat
+from kdgap.spec.flat import read_flat
+from kdgap.spec.run import ModelSpec
 from kdgap.store.weights import read_weights, weight_hash, write_weights
 
 Command = Callable[..., "CompletedProcess[str]"]

@@ -12,7 +12,7 @@ import typer
 from kdgap.cli import figures, reference
 from kdgap.cli.app import app
 from kdgap.cli.given import is_path
-from kdgap.spec import run_id
+from kdgap.spec.identity import run_id
 from kdgap.spec.run import RunSpec
 from kdgap.store.record import RunDirectory
 

@@ -18,7 +18,7 @@ from kdgap.cli.figures import figures_app, read_runs, refuse_missing
 from kdgap.errors import BadInputError
 from kdgap.judge.evidence import Evidence
 from kdgap.report.figures.published import arms_of, gain_figure, seed_gains
-from kdgap.spec.study import Statistics
+from kdgap.spec.claims import Statistics
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of

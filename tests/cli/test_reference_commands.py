@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kdgap import yamlio
-from kdgap.spec import read_study
+from kdgap.spec.study_file import read_study
 from kdgap.yamlio import parse_assignments
 
 ROOT = Path(__file__).parents[2]

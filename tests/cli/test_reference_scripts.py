@@ -16,7 +16,7 @@ import typer
 from kdgap import yamlio
 from kdgap.cli import reference
 from kdgap.methods import hyperparameter_names
-from kdgap.spec import read_flat
+from kdgap.spec.flat import read_flat
 from kdgap.store.weights import read_weights
 
 Command = Callable[..., "CompletedProcess[str]"]

@@ -27,7 +27,7 @@ from kdgap.running.config import resolve
 from kdgap.running.door import open_door
 from kdgap.running.single import train_single
 from kdgap.running.stop import Stopper
-from kdgap.spec import read_flat
+from kdgap.spec.flat import read_flat
 from kdgap.store.notices import ELSEWHERE
 from kdgap.store.record import RunDirectory
 from kdgap.store.state import StateFiles

@@ -15,7 +15,7 @@ from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.methods import METHODS, build_method
 from kdgap.models.build import build_model
-from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
 
 CPU = torch.device("cpu")
 TEACHER = ModelSpec(name="resnet8", width=0.25)

@@ -10,7 +10,8 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.errors import StoppedError
 from kdgap.methods import METHODS
-from kdgap.spec import ModelSpec, RunSpec, canonical_json, run_id
+from kdgap.spec.identity import canonical_json, run_id
+from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash
 from tests.engine.conftest import CPU, Lab, Trained, trained

@@ -14,7 +14,7 @@ from kdgap.engine.evaluate import (
     scores,
 )
 from kdgap.models.build import build_model
-from kdgap.spec import ModelSpec
+from kdgap.spec.run import ModelSpec
 from tests.engine.conftest import CPU, Lab
 
 

@@ -12,8 +12,7 @@ from kdgap.benchmark.case import FEATURE, LOGIT, Case, Students
 from kdgap.benchmark.engine_arm import EngineArm
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
-from kdgap.spec import ModelSpec
-from kdgap.spec.run import Precision
+from kdgap.spec.run import ModelSpec, Precision
 
 ELEMENTWISE = ("add", "mul", "sub", "div", "relu", "threshold", "clamp", "batch_norm", "copy_")
 

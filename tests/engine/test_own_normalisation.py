@@ -12,7 +12,7 @@ from kdgap.engine import cohort
 from kdgap.engine.cohort import train_cohort
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import StoppedError
-from kdgap.spec import RunSpec
+from kdgap.spec.run import RunSpec
 from kdgap.store.state import StateFiles
 from tests.engine.conftest import Lab, trained
 from tests.engine.test_cohort import StopAfter, grid, members, outcome

@@ -7,7 +7,7 @@ from torch import nn
 from kdgap.engine import precision
 from kdgap.engine.precision import compute
 from kdgap.models.build import build_model
-from kdgap.spec import ModelSpec
+from kdgap.spec.run import ModelSpec
 
 CPU = torch.device("cpu")
 

@@ -15,7 +15,7 @@ from kdgap.engine.meter import DivergedError
 from kdgap.engine.optimise import clip_gradients, cosine_lr
 from kdgap.engine.tracker import NoTracker
 from kdgap.methods import METHODS
-from kdgap.spec import RecipeSpec, RunSpec
+from kdgap.spec.run import RecipeSpec, RunSpec
 from kdgap.store.weights import weight_hash
 from tests.engine.conftest import Lab, Trained
 

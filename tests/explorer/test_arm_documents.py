@@ -10,8 +10,8 @@ from kdgap.explorer.documents import arm_document, runs_document, study_document
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.evidence import Run
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Statistics
 from tests.judge.made import Values, analyse, evidence, final, plain, runs_of, tuning
 
 

@@ -8,7 +8,7 @@ from scipy import stats
 from kdgap.explorer.power import SEEDS, Question, claim_questions, power_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.judge.evidence import Evidence
-from kdgap.spec.study import Statistics
+from kdgap.spec.claims import Statistics
 from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 

@@ -16,7 +16,8 @@ from kdgap.errors import BadInputError
 from kdgap.explorer.repeat import Repeat, repeat
 from kdgap.methods import METHODS
 from kdgap.paths import user_path
-from kdgap.spec import (
+from kdgap.spec.identity import identity, run_id
+from kdgap.spec.run import (
     DataSpec,
     MethodSpec,
     ModelSpec,
@@ -24,8 +25,6 @@ from kdgap.spec import (
     RecipeSpec,
     RunSpec,
     TeacherSpec,
-    identity,
-    run_id,
 )
 from kdgap.store.record import BEST, HISTORY, RunDirectory
 from kdgap.store.study import StudyDirectory

@@ -34,8 +34,9 @@ with atheris.instrument_imports(include=["kdgap"]):
     from kdgap.data.pixels import ImageError, fitted
     from kdgap.errors import KdgapError
     from kdgap.files import parse_json
+    from kdgap.spec.claims_file import read_claims
     from kdgap.spec.flat import read_flat
-    from kdgap.spec.study_file import read_claims, read_study
+    from kdgap.spec.study_file import read_study
     from kdgap.store.checkpoint import tensors_in
     from kdgap.store.imports.gate import OddFileError, read_object
     from kdgap.store.imports.imported import import_runs

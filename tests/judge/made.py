@@ -6,8 +6,8 @@ from typing import Any
 from kdgap.judge import judging
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning
 from kdgap.methods import METHODS
+from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Claim, Statistics
 
 Values = Sequence[float | None]
 

@@ -13,8 +13,8 @@ from statsmodels.stats.weightstats import ttost_ind
 from kdgap.errors import BadInputError
 from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Evidence
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Statistics
 from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]

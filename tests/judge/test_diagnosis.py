@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kdgap.judge.evidence import Candidate
-from kdgap.spec.study import Statistics
+from kdgap.spec.claims import Statistics
 from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]

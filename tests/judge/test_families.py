@@ -16,7 +16,7 @@ from kdgap.judge.claims import Weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.judging import with_claims
-from kdgap.spec.study import ClaimsFile, Statistics
+from kdgap.spec.claims import ClaimsFile, Statistics
 from tests.judge.made import Values, analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]

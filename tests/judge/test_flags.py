@@ -10,8 +10,8 @@ import pytest
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.notice import FileNotice, Notice
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Statistics
 from tests.judge.made import (
     Values,
     analyse,

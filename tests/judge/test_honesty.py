@@ -11,8 +11,8 @@ from kdgap.errors import BadInputError
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.judging import judged_by, with_claims
 from kdgap.notice import FileNotice
+from kdgap.spec.claims import ClaimsFile, Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import ClaimsFile, Statistics
 from kdgap.stats import power
 from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
 

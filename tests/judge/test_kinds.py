@@ -12,7 +12,7 @@ from kdgap.judge.kinds import KINDS, kind_of
 from kdgap.judge.kinds.kind import Finds
 from kdgap.judge.load import check_kinds, load_claims
 from kdgap.judge.reasons import reasons
-from kdgap.spec import read_study
+from kdgap.spec.study_file import read_study
 from kdgap.stats.contrast import welch
 from tests.judge.made import analyse, claim, pair_of
 

@@ -10,8 +10,8 @@ from scipy import stats
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.reasons import reasons
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Statistics
 from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]

@@ -8,7 +8,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.models.fold import folded
 from kdgap.models.output import Network
-from kdgap.spec import ModelSpec
+from kdgap.spec.run import ModelSpec
 
 
 def trained_looking(network: Network) -> Network:

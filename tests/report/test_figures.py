@@ -23,8 +23,8 @@ from kdgap.report.figures.power import observed_spreads, power_curve
 from kdgap.report.figures.style import Look, looks
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.figures import recorded
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Statistics
 from kdgap.stats.power import contrast_power
 from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_html import (

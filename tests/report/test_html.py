@@ -16,7 +16,7 @@ from kdgap.judge.judging import with_claims
 from kdgap.judge.load import load
 from kdgap.notice import FileNotice, Notice
 from kdgap.report.page.document import report_html
-from kdgap.spec import read_claims
+from kdgap.spec.claims_file import read_claims
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs

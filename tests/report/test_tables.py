@@ -22,8 +22,8 @@ from kdgap.judge.load import load
 from kdgap.notice import serious
 from kdgap.report.tables import files, forms, frames, judged, measured
 from kdgap.report.tables.forms import LATEX_HEAD, Table
+from kdgap.spec.claims import ClaimsFile
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import ClaimsFile
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.conftest import SHARED_DATA

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import BadInputError
-from kdgap.spec import (
+from kdgap.spec.identity import canonical_json, identity, run_id
+from kdgap.spec.run import (
     DataSpec,
     MethodSpec,
     ModelSpec,
@@ -19,9 +20,6 @@ from kdgap.spec import (
     RecipeSpec,
     RunSpec,
     TeacherSpec,
-    canonical_json,
-    identity,
-    run_id,
 )
 from kdgap.spec.validation import build
 

@@ -10,8 +10,10 @@ import pytest
 
 from kdgap import yamlio
 from kdgap.errors import BadInputError
-from kdgap.spec import StudySpec, read_claims, read_study
-from kdgap.spec.study import Claim, preregistered
+from kdgap.spec.claims import Claim
+from kdgap.spec.claims_file import read_claims
+from kdgap.spec.study import StudySpec, preregistered
+from kdgap.spec.study_file import read_study
 from kdgap.yamlio import parse_assignments
 
 STUDIES = Path(__file__).resolve().parents[2] / "configs" / "studies"

@@ -3,16 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from kdgap.spec import (
-    DataSpec,
-    MethodSpec,
-    ModelSpec,
-    RecipeSpec,
-    RunSpec,
-    StudySpec,
-    TeacherSpec,
-    run_id,
-)
+from kdgap.spec.identity import run_id
+from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+from kdgap.spec.study import StudySpec
 from kdgap.store.record import BEST, LAST, RunDirectory
 
 TEACHER = "f" * 64

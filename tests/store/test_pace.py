@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdgap.files import write_json
-from kdgap.spec import run_id
+from kdgap.spec.identity import run_id
 from kdgap.store.progress import (
     LEAST_SECONDS,
     PACE_SECONDS,

@@ -11,7 +11,8 @@ from kdgap import disk
 from kdgap.explorer import watch as watching
 from kdgap.explorer.watch import Watch
 from kdgap.files import write_json
-from kdgap.spec import RunSpec, cell_id, run_id, slot_name
+from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.run import RunSpec
 from kdgap.spec.study import StudyModel, StudySpec, preregistered
 from kdgap.store import audit
 from kdgap.store.preregistration import content_hash

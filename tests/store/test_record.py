@@ -25,7 +25,7 @@ from kdgap.store.record import (
     TIMING,
     RunDirectory,
 )
-from kdgap.store.schema import Manifest
+from kdgap.store.schema.gate import Manifest
 from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.state import StateFiles
 from tests.store import small

@@ -13,7 +13,7 @@ import pytest
 from kdgap import disk
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import write_json
-from kdgap.spec import cell_id, run_id, slot_name
+from kdgap.spec.identity import cell_id, run_id, slot_name
 from kdgap.store.record import BEST, FAILURE, HISTORY, LAST, RESULTS, RunDirectory
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory, study_of
 from tests.store import small

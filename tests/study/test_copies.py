@@ -24,7 +24,7 @@ from kdgap.report.tables.files import all_tables
 from kdgap.running.config import resolve
 from kdgap.running.evaluation import evaluate_weights
 from kdgap.running.single import train_single
-from kdgap.spec import read_flat
+from kdgap.spec.flat import read_flat
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from kdgap.store.notices import (

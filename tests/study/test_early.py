@@ -8,7 +8,8 @@ from pathlib import Path
 from kdgap import yamlio
 from kdgap.methods import hyperparameter_names
 from kdgap.planning.early import check_flat, check_study
-from kdgap.spec import read_flat, read_study
+from kdgap.spec.flat import read_flat
+from kdgap.spec.study_file import read_study
 
 RUN = "model: resnet8\ndata: digits\n"
 STUDY = """\

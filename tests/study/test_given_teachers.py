@@ -28,7 +28,7 @@ def teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from kdgap import yamlio
     from kdgap.methods import hyperparameter_names
     from kdgap.running.config import resolve
-    from kdgap.spec import read_flat
+    from kdgap.spec.flat import read_flat
 
     monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "cache"))
     keys = {"data": "digits", "model": "resnet8", "width": 0.5, "epochs": 1, "tracker": "none",

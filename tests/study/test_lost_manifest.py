@@ -14,7 +14,7 @@ from kdgap.files import remove_tree
 from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
 from kdgap.running.single import train_single
-from kdgap.spec import read_flat
+from kdgap.spec.flat import read_flat
 from kdgap.store.progress import removable
 from kdgap.store.record import MANIFEST, RESULTS
 from kdgap.store.study import StudyDirectory

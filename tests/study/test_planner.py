@@ -31,8 +31,10 @@ from kdgap.planning.cost import (
 )
 from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
-from kdgap.spec import ModelSpec, RecipeSpec, RunSpec, StudySpec, cell_id, read_study, run_id
-from kdgap.spec.study import StudyData, StudyModel
+from kdgap.spec.identity import cell_id, run_id
+from kdgap.spec.run import ModelSpec, RecipeSpec, RunSpec
+from kdgap.spec.study import StudyData, StudyModel, StudySpec
+from kdgap.spec.study_file import read_study
 from kdgap.store.card import Card
 from kdgap.store.study import StudyDirectory
 from kdgap.store.weights import copy_state, weight_hash, write_weights

@@ -18,7 +18,7 @@ from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
 from kdgap.running.single import train_single
 from kdgap.running.stop import CODES, Stopper, handling
-from kdgap.spec import read_flat
+from kdgap.spec.flat import read_flat
 from kdgap.spec.study import STAGES
 from kdgap.study.supervise import Supervisor
 from kdgap.study.workspace import start_study

@@ -26,7 +26,7 @@ from kdgap.planning.cost import staged_cohorts
 from kdgap.planning.fit import check_trainable
 from kdgap.running.evaluation import open_recorded
 from kdgap.running.training import Attempt, train_attempts
-from kdgap.spec import run_id
+from kdgap.spec.identity import run_id
 from kdgap.spec.slot import Slot
 from kdgap.store.notices import of_plan
 from kdgap.store.progress import removable, survey

@@ -7,8 +7,16 @@ from pathlib import Path
 import torch
 
 from kdgap.data import Dataset, Images, Request, load_dataset
-from kdgap.spec import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
-from kdgap.spec.run import Augmentation, Precision
+from kdgap.spec.run import (
+    Augmentation,
+    DataSpec,
+    MethodSpec,
+    ModelSpec,
+    Precision,
+    RecipeSpec,
+    RunSpec,
+    TeacherSpec,
+)
 from kdgap.spec.validation import Scalar
 
 TRAIN_PER_VAL = 9

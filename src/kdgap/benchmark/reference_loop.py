@@ -22,7 +22,7 @@ from kdgap.benchmark.case import Case
 from kdgap.data import Dataset, Images
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
-from kdgap.spec import ModelSpec, RunSpec
+from kdgap.spec.run import ModelSpec, RunSpec
 
 Batch = tuple[Tensor, Tensor]
 LONG = 10

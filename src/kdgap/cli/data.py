@@ -111,7 +111,7 @@ def _text(value: Any) -> str:
 def _duplicates(dataset: "Dataset", entry: "DatasetEntry") -> dict[str, int | None]:
     """Return how many images stand in a data set more than once, pixel for pixel."""
     from kdgap.data import split_dataset
-    from kdgap.spec import DataSpec
+    from kdgap.spec.run import DataSpec
 
     train, test = dataset.image_numbers
     val: int | None = None  # no such split of so few images

@@ -18,7 +18,7 @@ def models(
     from kdgap.errors import BadInputError
     from kdgap.models import MODELS
     from kdgap.models.build import model_cost
-    from kdgap.spec import ModelSpec
+    from kdgap.spec.run import ModelSpec
 
     rows: list[dict[str, Any]] = []
     for name, entry in MODELS.items():

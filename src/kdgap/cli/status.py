@@ -36,7 +36,7 @@ def _directory(study: Path, out: Path | None) -> "StudyDirectory":
     from kdgap import yamlio
     from kdgap.cli.printing import say
     from kdgap.errors import BadInputError
-    from kdgap.spec import read_study
+    from kdgap.spec.study_file import read_study
     from kdgap.store.study import StudyDirectory
 
     if study.is_dir():

@@ -11,8 +11,8 @@ from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
     from kdgap.notice import Notice
+    from kdgap.spec.claims import Claim
     from kdgap.spec.complaints import Where
-    from kdgap.spec.study import Claim
     from kdgap.store.study import StudyDirectory
 
 EXAMPLES = (
@@ -52,7 +52,7 @@ def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object
     """Refuse a study's file for what can be known without torch; return the parsed overrides."""
     from kdgap import yamlio
     from kdgap.planning.early import check_study
-    from kdgap.spec import read_study
+    from kdgap.spec.study_file import read_study
     from kdgap.yamlio import parse_assignments
 
     overrides = parse_assignments(assignments or [], nested=True)

@@ -65,7 +65,8 @@ def train_flat(
     from kdgap.cli.show import print_records
     from kdgap.methods import hyperparameter_names
     from kdgap.planning.early import check_flat
-    from kdgap.spec import read_flat, slot_name
+    from kdgap.spec.flat import read_flat
+    from kdgap.spec.identity import slot_name
 
     config, places = read_flat(document, overrides, hyperparameter_names())
     check_flat(config, places)

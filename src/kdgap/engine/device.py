@@ -13,7 +13,8 @@ import torch
 from kdgap.addressing import address
 from kdgap.engine.memory import hand_back
 from kdgap.errors import BadInputError
-from kdgap.spec import NUMERICS_VERSION, canonical_json
+from kdgap.spec.identity import canonical_json
+from kdgap.spec.run import NUMERICS_VERSION
 from kdgap.store.provenance import installed_version
 
 

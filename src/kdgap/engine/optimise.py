@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from kdgap.spec import RecipeSpec
-from kdgap.spec.run import ClipScope
+from kdgap.spec.run import ClipScope, RecipeSpec
 
 
 def cosine_lr(recipe: RecipeSpec, epoch: int) -> float:

@@ -20,7 +20,7 @@ from kdgap.methods import Method, Term, build_method
 from kdgap.methods.method import wide
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
-from kdgap.spec import RunSpec
+from kdgap.spec.run import RunSpec
 from kdgap.store.weights import copy_state
 
 State = dict[str, Tensor]

@@ -9,7 +9,7 @@ from kdgap.engine.layout import place
 from kdgap.engine.precision import BF16, compute
 from kdgap.models.fold import folded
 from kdgap.models.output import Network, Output
-from kdgap.spec import RunSpec
+from kdgap.spec.run import RunSpec
 
 
 class Teacher:

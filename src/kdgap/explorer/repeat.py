@@ -13,16 +13,9 @@ from kdgap import yamlio
 from kdgap.advice import command
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import json_text
-from kdgap.spec import (
-    FlatConfig,
-    RecipeSpec,
-    RunSpec,
-    TeacherSpec,
-    identity,
-    numerics_of,
-    read_flat,
-    run_id,
-)
+from kdgap.spec.flat import FlatConfig, read_flat
+from kdgap.spec.identity import identity, run_id
+from kdgap.spec.run import RecipeSpec, RunSpec, TeacherSpec, numerics_of
 
 Methods = Mapping[str, Mapping[str, Any]]
 """What a study's plan says of its methods (`Method.about`)."""

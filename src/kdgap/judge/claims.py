@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from kdgap.errors import ClaimError, nearest
 from kdgap.judge.evidence import Arm, Evidence, ids
+from kdgap.spec.claims import Claim, Term
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Claim, Term
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from kdgap.judge.family import Judged, judge, small_flag, with_flags
 from kdgap.judge.flags import arm_flags
 from kdgap.judge.kinds import ClaimKind, kind_of
 from kdgap.notice import codes
-from kdgap.spec.study import Claim, Statistics
+from kdgap.spec.claims import Claim, Statistics
 from kdgap.stats.contrast import Estimate
 from kdgap.stats.multiple import holm
 from kdgap.store.preregistration import judged_otherwise

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kdgap.notice import FileNotice, Notice, shorts
+from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Claim, Statistics
 
 SHOWN = ("teacher", "baseline", "final", "ablation")
 """Roles whose test accuracy is judged."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from kdgap.judge.analysis import Numbers
 from kdgap.judge.comparison import Comparison
 from kdgap.notice import Notice
-from kdgap.spec.study import Statistics
+from kdgap.spec.claims import Statistics
 from kdgap.stats import power
 from kdgap.stats.multiple import bonferroni_confidence, holm
 from kdgap.stats.verdict import Verdict, decide

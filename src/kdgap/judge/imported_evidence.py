@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, label_of
 from kdgap.notice import Notice, codes, serious
+from kdgap.spec.claims import Statistics
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Statistics
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.findings import read_findings
 from kdgap.store.imports.recipe import order_of, recipe_of

@@ -28,7 +28,7 @@ from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
 from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import gain_sentence
-from kdgap.spec.study import ClaimsFile, Statistics
+from kdgap.spec.claims import ClaimsFile, Statistics
 from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
 from kdgap.store.preregistration import judged_otherwise

@@ -9,12 +9,10 @@ from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.files import file_hash
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.kinds import KINDS
-from kdgap.spec import read_claims
+from kdgap.spec.claims import Claim, ClaimsFile
+from kdgap.spec.claims_file import read_claims
 from kdgap.spec.complaints import Where
-from kdgap.spec.study import Claim, ClaimsFile
-from kdgap.store.imports.directory import ImportedDirectory
-from kdgap.store.instead import instead
-from kdgap.store.study import StudyDirectory
+from kdgap.store.instead import instead, is_import, is_study
 
 
 def load(path: str | Path) -> Evidence:
@@ -24,13 +22,16 @@ def load(path: str | Path) -> Evidence:
         BadInputError: the folder holds neither, with what to do.
         StoreDamagedError: a file that everything rests on is damaged.
     """
-    from kdgap.judge.imported_evidence import imported_evidence
-    from kdgap.judge.study_evidence import study_evidence
-
     folder = Path(path)
-    if StudyDirectory(folder).exists():
+    if is_study(folder):
+        from kdgap.judge.study_evidence import study_evidence
+        from kdgap.store.study import StudyDirectory
+
         return study_evidence(StudyDirectory(folder))
-    if ImportedDirectory(folder).exists():
+    if is_import(folder):
+        from kdgap.judge.imported_evidence import imported_evidence
+        from kdgap.store.imports.directory import ImportedDirectory
+
         return imported_evidence(ImportedDirectory(folder))
     if not folder.exists():
         raise BadInputError(f"{folder}: no such folder")

@@ -17,8 +17,8 @@ from kdgap.judge.evidence import (
     label_of,
 )
 from kdgap.notice import Notice, shorts
+from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Claim, Statistics
 from kdgap.store.audit import plan_faults, selection_faults
 from kdgap.store.notices import of_plan, of_runs, recorded
 from kdgap.store.preregistration import CHANGED_BY_HAND, LOST, is_whole, judged_otherwise

@@ -8,7 +8,7 @@ from torch import Tensor
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.entry import MODELS, ModelEntry
 from kdgap.models.output import Network
-from kdgap.spec import ModelSpec
+from kdgap.spec.run import ModelSpec
 
 
 def build_model(

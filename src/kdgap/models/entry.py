@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kdgap.models.output import Network
-    from kdgap.spec import ModelSpec
+    from kdgap.spec.run import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
 from kdgap.planning.cost import images
 from kdgap.planning.fit import check_stages, check_trainable
-from kdgap.spec import DataSpec, ModelSpec, RecipeSpec, RunSpec
+from kdgap.spec.run import DataSpec, ModelSpec, RecipeSpec, RunSpec
 from kdgap.spec.validation import Scalar, build
 
 # What can be changed besides the method: which images there are is the study's, not a run's.

@@ -11,7 +11,7 @@ import torch
 from kdgap.data import Shape
 from kdgap.models.build import model_cost
 from kdgap.planning.plan import Plan, PlannedRun
-from kdgap.spec import ModelSpec, RunSpec
+from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
 from kdgap.store.measured import keep_measured, measured_folder, read_measured
 

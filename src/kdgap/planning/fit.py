@@ -4,7 +4,7 @@ from kdgap.errors import BadInputError
 from kdgap.methods import build_method
 from kdgap.methods.method import by_stage
 from kdgap.models import MODELS
-from kdgap.spec import RunSpec
+from kdgap.spec.run import RunSpec
 
 
 def check_stages(run: RunSpec) -> None:

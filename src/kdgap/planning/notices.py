@@ -5,7 +5,7 @@ from typing import Any
 
 from kdgap.notice import Notice, serious
 from kdgap.planning.plan import Plan
-from kdgap.spec import StudySpec
+from kdgap.spec.study import StudySpec
 from kdgap.spec.study_file import tested_seeds
 from kdgap.store.preregistration import CHANGED_BY_HAND, POST_HOC, is_whole
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from math import prod
 
 from kdgap.notice import Notice
-from kdgap.spec import DataSpec, RunSpec, StudySpec
+from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.spec.slot import Slot
+from kdgap.spec.study import StudySpec
 from kdgap.spec.validation import Scalar
 from kdgap.text import settings_text
 

@@ -23,22 +23,19 @@ from kdgap.planning.plan import (
     count_runs,
     variant_text,
 )
-from kdgap.spec import (
+from kdgap.spec.complaints import Where
+from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.run import (
     DataSpec,
     MethodSpec,
     ModelSpec,
     Placement,
     RecipeSpec,
     RunSpec,
-    StudySpec,
     TeacherSpec,
-    cell_id,
-    run_id,
-    slot_name,
 )
-from kdgap.spec.complaints import Where
 from kdgap.spec.slot import Slot
-from kdgap.spec.study import Ablation
+from kdgap.spec.study import Ablation, StudySpec
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST

@@ -18,17 +18,16 @@ from kdgap.models.build import check_model
 from kdgap.planning.early import RECIPE_KEYS
 from kdgap.planning.fit import check_stages
 from kdgap.running.teacher import TeacherWeights, open_teacher
-from kdgap.spec import (
+from kdgap.spec.flat import FlatConfig
+from kdgap.spec.identity import run_id, slot_name
+from kdgap.spec.run import (
     DataSpec,
-    FlatConfig,
     MethodSpec,
     ModelSpec,
     Placement,
     RecipeSpec,
     RunSpec,
     TeacherSpec,
-    run_id,
-    slot_name,
 )
 from kdgap.spec.validation import Scalar, build
 

@@ -16,7 +16,7 @@ from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.running.fitting import TensorSet, fit, remarks
 from kdgap.running.teacher import measuring_command
 from kdgap.running.trained_on import TrainedOn
-from kdgap.spec import ModelSpec
+from kdgap.spec.run import ModelSpec
 from kdgap.store.card import Card, is_pickle
 from kdgap.store.found_tensor import Contents, FoundTensor
 from kdgap.store.record import export_bytes

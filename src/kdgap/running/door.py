@@ -12,7 +12,8 @@ from kdgap.engine.student import State
 from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
 from kdgap.running.results import Prepared
-from kdgap.spec import DataSpec, run_id
+from kdgap.spec.identity import run_id
+from kdgap.spec.run import DataSpec
 from kdgap.store.weights import weight_hash
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]

@@ -21,7 +21,7 @@ from kdgap.running.places import Origin
 from kdgap.running.results import Prepared, copied_images, results_of
 from kdgap.running.single import prepare
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
-from kdgap.spec import DataSpec, RunSpec
+from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
 from kdgap.store.notices import in_record, recorded

@@ -14,7 +14,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.paths import user_path
-from kdgap.spec import StudySpec
+from kdgap.spec.study import StudySpec
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
 from kdgap.models.build import model_cost
 from kdgap.notice import Notice
-from kdgap.spec import RunSpec, canonical_json, identity, run_id
+from kdgap.spec.identity import canonical_json, identity, run_id
+from kdgap.spec.run import RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.notices import (
     OTHER_IMAGES,

@@ -19,7 +19,8 @@ from kdgap.running.results import Prepared, copied_images
 from kdgap.running.stop import Stopper
 from kdgap.running.teacher import TeacherWeights, check_teacher
 from kdgap.running.training import Attempt, train_attempts
-from kdgap.spec import RunSpec, run_id
+from kdgap.spec.identity import run_id
+from kdgap.spec.run import RunSpec
 from kdgap.store.locks import holder
 from kdgap.store.notices import SMOKE
 from kdgap.store.record import LOCK, Record, RunDirectory

@@ -17,7 +17,7 @@ from kdgap.engine.layout import place
 from kdgap.errors import TeacherError
 from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
-from kdgap.spec import canonical_json
+from kdgap.spec.identity import canonical_json
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.measured import keep_measured, measured_folder, read_measured
 from kdgap.store.record import BEST, RunDirectory

@@ -22,7 +22,7 @@ from kdgap.engine.student import Student
 from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, one_line
 from kdgap.running.results import Prepared, make_card, notices_of, results_of, run_header
-from kdgap.spec import run_id
+from kdgap.spec.identity import run_id
 from kdgap.store.notices import ELSEWHERE
 from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.state import StateFiles

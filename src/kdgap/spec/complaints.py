@@ -6,7 +6,6 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import nearest, one_line
-from kdgap.spec.study import StudySpec
 from kdgap.spec.validation import got, message_of, problems
 from kdgap.yamlio import Key
 
@@ -47,7 +46,7 @@ def _keys_in(place: Sequence[Any], value: Any) -> Sequence[Any]:
 
 
 def complaints(
-    error: ValidationError, where: Where, value: Any, root: type[BaseModel] = StudySpec
+    error: ValidationError, where: Where, value: Any, root: type[BaseModel]
 ) -> Iterable[str]:
     """Yield what is wrong with a file, a text for each key at fault.
 

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.text import sized
+
+if TYPE_CHECKING:
+    from kdgap.spec.run import ModelSpec, RunSpec
 
 
 def identity(spec: BaseModel) -> dict[str, Any]:
@@ -63,12 +65,12 @@ def _plus_zero(value: object) -> object:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def run_id(spec: RunSpec) -> str:
+def run_id(spec: "RunSpec") -> str:
     """Return a run's id: the SHA-256 of its identity's canonical JSON, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_json(identity(spec)).encode()).hexdigest()
 
 
-def slot_name(run: RunSpec) -> str:
+def slot_name(run: "RunSpec") -> str:
     """Return a readable name of what is trained, such as `cifar10_resnet50_to_resnet18_logit`."""
     model = _model_name(run.model)
     if run.teacher is not None:
@@ -77,11 +79,11 @@ def slot_name(run: RunSpec) -> str:
     return f"{run.data.name}_{model}_{method}"
 
 
-def _model_name(model: ModelSpec) -> str:
+def _model_name(model: "ModelSpec") -> str:
     return sized(model.name, model.width) + ("" if model.stem == "cifar" else f"-{model.stem}")
 
 
-def cell_id(run: RunSpec, teacher: RunSpec | None) -> str:
+def cell_id(run: "RunSpec", teacher: "RunSpec | None") -> str:
     """Return what is averaged over: a run's identity without its own and its teacher's seed.
 
     Args:
@@ -91,7 +93,7 @@ def cell_id(run: RunSpec, teacher: RunSpec | None) -> str:
     return cell_taught_by(run, None if teacher is None else cell_id(teacher, None))
 
 
-def cell_taught_by(run: RunSpec, teacher: str | None) -> str:
+def cell_taught_by(run: "RunSpec", teacher: str | None) -> str:
     """Return `cell_id` from the cell of the run that trains the teacher: many runs share it."""
     cell = identity(run)
     del cell["seed"]

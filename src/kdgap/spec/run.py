@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from kdgap.spec.validation import Scalar, Strict, Text
+from kdgap.spec.validation import Scalar, Sha256, Strict, Text
 
 NUMERICS_VERSION = 3
 """Raised whenever the engine's arithmetic changes, so that old and new results never mix.
@@ -26,7 +26,6 @@ _COSMETIC: dict[str, Any] = {"cosmetic": True}
 _NONE_IS_NEUTRAL: dict[str, Any] = {"neutral": None}
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DataSpec(Strict):

@@ -1,6 +1,5 @@
 """A study file becomes a `StudySpec`, or one line says what is wrong, where, and what to do."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +8,11 @@ from pydantic import ValidationError
 
 from kdgap.errors import BadInputError, nearest
 from kdgap.paths import user_path
+from kdgap.spec.claims import Term
+from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
-from kdgap.spec.study import Ablation, Claim, ClaimsFile, StudySpec, Term
+from kdgap.spec.study import Ablation, StudySpec
 from kdgap.yamlio import Document, Key
-
-_ABLATION_ALONE = "an ablation stands alone, with measure: accuracy"
 
 
 def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[StudySpec, Where]:
@@ -39,7 +38,7 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
     try:
         study = StudySpec.model_validate(value)
     except ValidationError as error:
-        raise BadInputError("; ".join(complaints(error, where, value))) from None
+        raise BadInputError("; ".join(complaints(error, where, value, StudySpec))) from None
     _check(study, where)
     return _expanded(study, where), where
 
@@ -64,29 +63,6 @@ def _expanded(study: StudySpec, where: Where) -> StudySpec:
             "teachers": study.teachers.model_copy(update={"weights": weights}),
         }
     )
-
-
-def read_claims(document: Document) -> ClaimsFile:
-    """Read a file of claims; which cells they name is checked against the runs, later.
-
-    Raises:
-        BadInputError: naming file, line, key and what was expected.
-    """
-    if not isinstance(document.value, dict):
-        raise BadInputError(f"{document.source}: expected `key: value` lines")
-    try:
-        claims = ClaimsFile.model_validate(document.value)
-    except ValidationError as error:
-        texts = complaints(error, document.where, document.value, ClaimsFile)
-        raise BadInputError("; ".join(texts)) from None
-    _check_twins("claims", [claim.name for claim in claims.claims], document.where)
-    for index, claim in enumerate(claims.claims):
-        for number, term in enumerate(claim.terms):
-            place = document.where(("claims", index, "terms", number))
-            if term.ablation is not None and claim.measure == "gain":
-                raise BadInputError(f"{place}: {_ABLATION_ALONE}")
-        _check_sum(claim, document.where(("claims", index)))
-    return claims
 
 
 def _copied(value: Any) -> Any:
@@ -136,7 +112,7 @@ def _check(study: StudySpec, where: Where) -> None:
         for number, term in enumerate(claim.terms):
             place = where(("claims", index, "terms", number))
             _check_term(study, term, claim.measure, f"{place}: claim {claim.name!r}")
-        _check_sum(claim, where(("claims", index)))
+        check_sum(claim, where(("claims", index)))
 
 
 def _alike(value: object) -> object:
@@ -151,17 +127,7 @@ def _check_names(study: StudySpec, where: Where) -> None:
         "claims": [claim.name for claim in study.claims],
     }
     for group, names in groups.items():
-        _check_twins(group, names, where)
-
-
-def _check_twins(group: str, names: list[str], where: Where) -> None:
-    folded = Counter(name.casefold() for name in names)
-    for name in names:
-        if folded[name.casefold()] > 1:
-            raise BadInputError(
-                f"{where((group,))}: {group}: {name!r} is there twice, or differs from"
-                " another name in case only"
-            )
+        check_twins(group, names, where)
 
 
 def _model(study: StudySpec, name: str, place: str) -> None:
@@ -259,19 +225,10 @@ def _check_slot(
         )
 
 
-def _check_sum(claim: Claim, place: str) -> None:
-    total = math.fsum(term.weight for term in claim.terms)
-    if claim.measure == "accuracy" and abs(total) > 1e-9:
-        raise BadInputError(
-            f"{place}: claim {claim.name!r}: the weights of accuracies have to sum to 0, as 1 and"
-            f" -1 do, got {total:g}: an accuracy alone compares nothing"
-        )
-
-
 def _check_term(study: StudySpec, term: Term, measure: str, place: str) -> None:
     if term.ablation is not None:
         if measure == "gain" or term.student or term.teacher or term.method:
-            raise BadInputError(f"{place}: {_ABLATION_ALONE}")
+            raise BadInputError(f"{place}: {ABLATION_ALONE}")
         if term.ablation not in study.ablations:
             raise BadInputError(
                 f"{place}: unknown ablation {term.ablation!r}"

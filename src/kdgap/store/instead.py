@@ -21,6 +21,11 @@ def is_study(path: Path) -> bool:
     return (path / PLAN).exists() or ((path / STUDY).exists() and (path / "runs").is_dir())
 
 
+def is_import(path: Path) -> bool:
+    """Whether an import is in a folder."""
+    return (path / IMPORT).exists()
+
+
 def own(path: Path) -> str:
     """Return the command for a study, a run or an import of ours; empty where there is none.
 
@@ -30,7 +35,7 @@ def own(path: Path) -> str:
         return f"; it is a study: `{command('analyze', path)}` judges it"
     if (path / MANIFEST).exists():
         return f"; it is a run: `{command('show', path)}` shows it"
-    if (path / IMPORT).exists():
+    if is_import(path):
         return f"; it is an import: `{command('analyze', path)}` judges it"
     return ""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kdgap.errors import StoreDamagedError, not_read
 from kdgap.files import file_hash, read_bytes, read_json
-from kdgap.store.schema import Manifest, checked
+from kdgap.store.schema.gate import Manifest, checked
 from kdgap.store.seal import opened, write_sealed
 
 RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"

@@ -10,7 +10,7 @@ from pathlib import Path
 from kdgap.errors import StoreDamagedError
 from kdgap.files import make_folder, write_volatile
 from kdgap.paths import cache_folder
-from kdgap.store.schema import Measured, fits
+from kdgap.store.schema.gate import Measured, fits
 from kdgap.store.seal import is_sealed, read_sealed, sealed_bytes
 
 

@@ -14,7 +14,8 @@ from kdgap.files import entries, read_json
 from kdgap.spec.slot import Slot
 from kdgap.store.audit import audit
 from kdgap.store.record import TEST
-from kdgap.store.schema import Live, fits
+from kdgap.store.schema.gate import fits
+from kdgap.store.schema.study import Live
 from kdgap.store.study import RunStatus, StudyDirectory
 from kdgap.store.witness import Witness
 

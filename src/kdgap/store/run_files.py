@@ -16,7 +16,8 @@ from kdgap.files import parse_json, read_bytes, read_json
 from kdgap.spec.identity import run_id
 from kdgap.spec.run import RunSpec
 from kdgap.store.manifest import HISTORY, MANIFEST, RESULTS, RUN, TEST
-from kdgap.store.schema import Began, Ended, Epoch, Failure, RunHeader, Timing, checked, fits
+from kdgap.store.schema.gate import checked, fits
+from kdgap.store.schema.run import Began, Ended, Epoch, Failure, RunHeader, Timing
 from kdgap.store.seal import read_sealed
 
 TIMING, FAILURE = "timing.json", "failure.json"

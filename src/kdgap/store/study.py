@@ -40,7 +40,8 @@ from kdgap.store.instead import STUDY as STUDY
 from kdgap.store.instead import instead, is_study
 from kdgap.store.locks import PROBE, holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN, TEST, Record, RunDirectory
-from kdgap.store.schema import PlanFile, SelectionFile, checked, is_fact
+from kdgap.store.schema.gate import checked
+from kdgap.store.schema.study import PlanFile, SelectionFile, is_fact
 from kdgap.store.seal import opened, read_sealed, sealed, sealed_bytes
 from kdgap.store.witness import Witness, as_recorded, recorded_facts
 

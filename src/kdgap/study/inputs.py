@@ -15,7 +15,7 @@ from kdgap.planning.fit import check_trainable
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.results import Prepared
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
-from kdgap.spec import DataSpec
+from kdgap.spec.run import DataSpec
 from kdgap.store.study import StudyDirectory
 
 

@@ -21,9 +21,9 @@ from kdgap.planning.notices import post_hoc, protocol_notices
 from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
-from kdgap.spec import StudySpec, read_study
 from kdgap.spec.complaints import Where
-from kdgap.spec.study import preregistered, protocol
+from kdgap.spec.study import StudySpec, preregistered, protocol
+from kdgap.spec.study_file import read_study
 from kdgap.store.locks import probe_locks, wait_for_lock
 from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole

@@ -9,7 +9,7 @@ from kdgap.models.entry import MODELS, ModelEntry
 
 if TYPE_CHECKING:
     from kdgap.models.output import Network
-    from kdgap.spec import ModelSpec
+    from kdgap.spec.run import ModelSpec
 
 _BASE_CHANNELS = 16
 _DEPTHS = (8, 14, 20, 32, 44, 56, 110)

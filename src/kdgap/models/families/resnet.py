@@ -9,7 +9,7 @@ from kdgap.models.entry import MODELS, ModelEntry
 
 if TYPE_CHECKING:
     from kdgap.models.output import Network
-    from kdgap.spec import ModelSpec
+    from kdgap.spec.run import ModelSpec
 
 _DEPTHS = {
     "resnet18": ("basic", [2, 2, 2, 2]),

@@ -30,8 +30,8 @@ from kdgap.files import (
 )
 from kdgap.staging import replace_together
 from kdgap.store.imports.schema import ImportedLine, ImportFile
-from kdgap.store.instead import IMPORT
-from kdgap.store.schema import checked
+from kdgap.store.instead import IMPORT, is_import
+from kdgap.store.schema.gate import checked
 from kdgap.store.seal import read_sealed, sealed_bytes
 
 RUNS = "runs.jsonl"
@@ -46,7 +46,7 @@ class ImportedDirectory:
 
     def exists(self) -> bool:
         """Whether an import is here."""
-        return (self.path / IMPORT).exists()
+        return is_import(self.path)
 
     def refuse_other(self) -> None:
         """Refuse a folder that holds something else.

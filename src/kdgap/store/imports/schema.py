@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from kdgap.store.schema import Count, Loose, NoticeEntry, Number, SlotEntry
+from kdgap.store.schema.gate import Count, Loose, NoticeEntry, Number, SlotEntry
 
 
 class Source(Loose):
