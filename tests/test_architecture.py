@@ -187,6 +187,19 @@ def test_listings_and_judgements_start_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_what_judges_an_import_loads_nothing_that_plans_or_trains() -> None:
+    code = (
+        "import sys, kdgap.judge.load, kdgap.judge.imported_evidence, kdgap.report.tables.files\n"
+        "import kdgap.judge.judging, kdgap.store.imports.directory\n"
+        "print(*(name for name in sys.modules if name.startswith('kdgap.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = done.stdout.split()
+    assert "kdgap.judge.judging" in loaded
+    unused = ("kdgap.spec.run", "kdgap.spec.study", "kdgap.planning", "kdgap.store.study")
+    assert [name for name in loaded if name.startswith(unused)] == []
+
+
 def test_files_stay_under_a_readable_length() -> None:
     long = {
         name: lines
