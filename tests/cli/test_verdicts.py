@@ -175,7 +175,7 @@ def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
 ) -> None:
     made = analysis(LOGIT, FEATURE, LOST)
     out, err = printed(
-        made, columns, seconds=61, said=[SimpleNamespace(code="protocol", text="said before")]
+        made, columns, seconds=61, shown=[SimpleNamespace(code="protocol", text="said before")]
     )
     assert out == [HEAD, *table.strip().splitlines(), *REST.strip().splitlines()]
     assert err == REMARKS.strip().splitlines()

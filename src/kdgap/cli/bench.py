@@ -59,14 +59,14 @@ def bench(
         say(f"written: {out}")
 
 
-def _print(found: Mapping[str, Any]) -> None:
+def _print(timings: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import answer, print_table
 
-    rows = found["cases"]
-    answer(_title(found))
+    rows = timings["cases"]
+    answer(_title(timings))
     for case in rows:
         answer(f"  {case['case']}  {case['title']}")
-    print_table("", SPEED, [_speed(case) for case in rows], _caption(found))
+    print_table("", SPEED, [_speed(case) for case in rows], _caption(timings))
     print_table("", COST, [_cost(case) for case in rows], "Shares are of the engine's time.")
 
 
@@ -74,20 +74,21 @@ SPEED = ("", "s a step", "reference", "its bf16", "times faster", "than its bf16
 COST = ("", "GFLOP/s", "batches", "saving", "peak memory", "reference's")
 
 
-def _title(found: Mapping[str, Any]) -> str:
-    env = found["environment"]
+def _title(timings: Mapping[str, Any]) -> str:
+    env = timings["environment"]
     rates = ", ".join(
         f"{precision} {rate / 1e9:.0f}"
-        for precision, rate in found["matrix_flops_per_second"].items()
+        for precision, rate in timings["matrix_flops_per_second"].items()
     )
     return (
-        f"Engine ({found['precision']}) beside the reference-style loop; {env['threads']} threads,"
-        f" {env['cpu_capability']}, torch {env['torch']}; a matrix product runs at {rates} GFLOP/s."
+        f"Engine ({timings['precision']}) beside the reference-style loop;"
+        f" {env['threads']} threads, {env['cpu_capability']}, torch {env['torch']};"
+        f" a matrix product runs at {rates} GFLOP/s."
     )
 
 
-def _caption(found: Mapping[str, Any]) -> str:
-    rounds = found["cases"][0]["rounds"]
+def _caption(timings: Mapping[str, Any]) -> str:
+    rounds = timings["cases"][0]["rounds"]
     return (
         f"Median of {rounds} round{'s' * (rounds > 1)} in turns [least, most]; a step of every run"
         " of the case, with its share of validation."

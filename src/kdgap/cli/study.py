@@ -134,7 +134,7 @@ def run(
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
     unwritten = ""
     try:
-        _judge(directory, display.seconds, said=notices, as_json=as_json)
+        _judge(directory, display.seconds, shown=notices, as_json=as_json)
     except OSError as error:  # what was trained is kept, and what became of it is told all the same
         unwritten = f"{error.filename or directory.path}: {error.strerror or error}"
         say(f"note: the report is not written: {unwritten}")
@@ -148,7 +148,7 @@ def run(
 
 
 def _judge(
-    directory: "StudyDirectory", seconds: float, *, said: Collection["Notice"], as_json: bool
+    directory: "StudyDirectory", seconds: float, *, shown: Collection["Notice"], as_json: bool
 ) -> None:
     """Print the verdicts so far, and leave analysis and report in the study's directory."""
     from kdgap.cli.judging import write_report
@@ -166,7 +166,7 @@ def _judge(
     if as_json:
         print_json(to_json(analysis))
     else:
-        print_verdicts(analysis, seconds, said=said)
+        print_verdicts(analysis, seconds, shown=shown)
     target = directory.path / "report.html"
     write_report(evidence, analysis, target)
     if not as_json:

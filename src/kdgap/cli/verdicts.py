@@ -19,14 +19,14 @@ LAYOUTS = (
 
 
 def print_verdicts(
-    analysis: "Analysis", seconds: float | None = None, *, said: Collection["Notice"] = ()
+    analysis: "Analysis", seconds: float | None = None, *, shown: Collection["Notice"] = ()
 ) -> None:
     """Print an analysis, the answer first.
 
     Args:
         analysis: what `analyse` returned.
         seconds: how long the study was worked on, if it was.
-        said: what was printed before.
+        shown: what was printed before.
     """
     from kdgap.cli.printing import answer, print_table, say, width
 
@@ -52,7 +52,7 @@ def print_verdicts(
             text += f" No affordable number of seeds {phrase}."
         answer(text)
     for flag in analysis.flags:
-        if flag not in said:
+        if flag not in shown:
             say(f"note: {flag.text}")
     for failure in analysis.failures:
         say(f"{failure.state}: {failure.path}: {failure.remark}")

@@ -63,17 +63,17 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
     }
 
 
-def _no_interval(made: Comparison) -> str | None:
+def _no_interval(comparison: Comparison) -> str | None:
     """Return why a difference of two arms has no interval; None where it has one."""
-    if made.estimate is not None:
+    if comparison.estimate is not None:
         return None
-    if made.point is None:
+    if comparison.point is None:
         return "they have no seed in common"
-    if min(made.ns) > 1:
+    if min(comparison.ns) > 1:
         return "nothing varies over the seeds"
-    if made.paired:
+    if comparison.paired:
         return "they have one seed in common"
-    few = [name for name, n in zip(("first", "second"), made.ns, strict=True) if n < 2]
+    few = [name for name, n in zip(("first", "second"), comparison.ns, strict=True) if n < 2]
     return "both have one seed" if len(few) == 2 else f"the {few[0]} has one seed"
 
 

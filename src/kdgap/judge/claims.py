@@ -95,14 +95,14 @@ def baselines_of(arm: Arm, arms: Iterable[Arm]) -> list[Arm]:
     ]
 
 
-def _only(found: list[Arm], place: str) -> Arm | None:
-    if len(found) > 1:
-        configurations = "; ".join(str(arm.parameters) for arm in found[:4])
+def _only(arms: list[Arm], place: str) -> Arm | None:
+    if len(arms) > 1:
+        configurations = "; ".join(str(arm.parameters) for arm in arms[:4])
         raise ClaimError(
-            f"{place}: {found[0].slot.text} has {len(found)} unlike configurations"
+            f"{place}: {arms[0].slot.text} has {len(arms)} unlike configurations"
             f" ({configurations}); runs are never averaged over unlike ones"
         )
-    return found[0] if found else None
+    return arms[0] if arms else None
 
 
 def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:

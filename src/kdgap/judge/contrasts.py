@@ -142,9 +142,9 @@ def _is_small(judged: Judged, context: Context) -> bool:
     return p is not None and p <= context.settings.alpha
 
 
-def _fewest(made: Comparison, sign: int) -> int | None:
+def _fewest(comparison: Comparison, sign: int) -> int | None:
     """Return the seeds of the smallest arm on the plus or the minus side; None without an arm."""
-    sides = zip(made.terms, made.ns, strict=True)
+    sides = zip(comparison.terms, comparison.ns, strict=True)
     return min((n for term, n in sides if term.weight * sign > 0), default=None)
 
 

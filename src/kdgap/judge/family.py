@@ -114,7 +114,7 @@ def small_flag(margin: float) -> Notice:
 
 
 def _needed(
-    made: Comparison, statistics: Statistics, family: int
+    comparison: Comparison, statistics: Statistics, family: int
 ) -> tuple[int | None, int | None, int | None]:
     """Return how many seeds an arm show the smallest effect, or that any effect is smaller.
 
@@ -122,11 +122,11 @@ def _needed(
     """
     margin, target = statistics.smallest_effect_pp, statistics.power
     alpha = 1 - statistics.confidence
-    if made.point is None:  # more seeds are not what is missing
+    if comparison.point is None:  # more seeds are not what is missing
         return None, None, None
-    weights, stds = made.spread
+    weights, stds = comparison.spread
     corrected = alpha / max(family, 1)
-    if made.paired:
+    if comparison.paired:
         (std,) = stds
         return (
             power.paired_contrast_seeds_needed(margin, std, target, corrected),

@@ -142,16 +142,16 @@ def _run_flags(runs: Sequence[Run]) -> list[Notice]:
 UNSETTLED = ("inconclusive", "not established")
 
 
-def sensitive(found: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
+def sensitive(settled: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
     """Return a flag where a settled verdict or outcome is another one under another way of looking.
 
     Args:
-        found: the verdict of a gain, or the outcome of a claim.
+        settled: the verdict of a gain, or the outcome of a claim.
         elsewhere: way of looking, as it is said after "but" → the same there.
     """
     ways: dict[str, list[str]] = {}
     for view, other in elsewhere.items():
-        if other != found and found not in UNSETTLED:
+        if other != settled and settled not in UNSETTLED:
             ways.setdefault(other, []).append(view)
     clauses = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
     return (Notice("sensitive", f"but {', '.join(clauses)}"),) if clauses else ()

@@ -174,14 +174,14 @@ def _read(
     return state
 
 
-def _tensor(source: Path, stream: BinaryIO, length: int, found: FoundTensor) -> Tensor:
-    dtype = DTYPES[found.dtype]
-    inside = found.content is not None or found.start + found.extent <= length
-    if found.extent > found.room or not inside:
-        raise BadInputError(f"{source}: {'.'.join(found.path)!r} is cut short; the file is damaged")
-    flat = torch.empty(found.extent // dtype.itemsize, dtype=dtype)
-    if found.content is None:
-        read_into(stream, found.start, flat)
-    elif found.extent:
-        flat = torch.frombuffer(bytearray(found.content[: found.extent]), dtype=dtype)
-    return flat.as_strided(found.shape, found.stride).clone(memory_format=torch.contiguous_format)
+def _tensor(source: Path, stream: BinaryIO, length: int, entry: FoundTensor) -> Tensor:
+    dtype = DTYPES[entry.dtype]
+    inside = entry.content is not None or entry.start + entry.extent <= length
+    if entry.extent > entry.room or not inside:
+        raise BadInputError(f"{source}: {'.'.join(entry.path)!r} is cut short; the file is damaged")
+    flat = torch.empty(entry.extent // dtype.itemsize, dtype=dtype)
+    if entry.content is None:
+        read_into(stream, entry.start, flat)
+    elif entry.extent:
+        flat = torch.frombuffer(bytearray(entry.content[: entry.extent]), dtype=dtype)
+    return flat.as_strided(entry.shape, entry.stride).clone(memory_format=torch.contiguous_format)

@@ -52,23 +52,23 @@ class Fitting:
     misfit: str
 
 
-def fit(found: Sequence[FoundTensor], wanted: Mapping[str, Shape]) -> Fitting:
+def fit(checkpoint: Sequence[FoundTensor], wanted: Mapping[str, Shape]) -> Fitting:
     """Return the sets of tensors that are the wanted network's.
 
     Args:
-        found: the tensors of a checkpoint.
+        checkpoint: the tensors of a checkpoint.
         wanted: shape by name of the network's own state.
     """
-    whole = [tuple(".".join(tensor.path).split(".")) for tensor in found]
+    whole = [tuple(".".join(tensor.path).split(".")) for tensor in checkpoint]
     kinds = {_kind(name.split(".")[0]) for name in wanted}
     sets: list[TensorSet] = []
     misfits: list[tuple[int, str]] = [(0, "wrong architecture: " + _nothing(wanted, whole))]
     # First with the wrappers in what stands before, for they may tell two sets apart; then without,
     # for one around a part of a network must not split it.
     for names in (whole, [_bare(name) for name in whole]):
-        for head, group in _candidates(found, names, wanted).items():
+        for head, group in _candidates(checkpoint, names, wanted).items():
             filled = tuple(n for n in wanted if n not in group and n.endswith(COUNTER))
-            problem = _problem(group, wanted) or _stranger(head, group, names, kinds, found)
+            problem = _problem(group, wanted) or _stranger(head, group, names, kinds, checkpoint)
             if problem is None:
                 chosen = {name: tensors[0] for name, tensors in group.items()}
                 sets.append(TensorSet(".".join(head) or TOP, chosen, filled))
@@ -82,12 +82,12 @@ def fit(found: Sequence[FoundTensor], wanted: Mapping[str, Shape]) -> Fitting:
 
 
 def _candidates(
-    found: Sequence[FoundTensor], names: Sequence[tuple[str, ...]], wanted: Mapping[str, Shape]
+    checkpoint: Sequence[FoundTensor], names: Sequence[tuple[str, ...]], wanted: Mapping[str, Shape]
 ) -> dict[tuple[str, ...], dict[str, list[FoundTensor]]]:
     """Return tensors by what stands before a wanted name, and by that name."""
     groups: dict[tuple[str, ...], dict[str, list[FoundTensor]]] = {}
     deepest = max(name.count(".") for name in wanted)
-    for tensor, parts in zip(found, names, strict=True):
+    for tensor, parts in zip(checkpoint, names, strict=True):
         name = ""
         for index in range(len(parts) - 1, -1, -1):
             if parts[index] in WRAPPERS:
@@ -131,11 +131,11 @@ def _stranger(
     group: Mapping[str, list[FoundTensor]],
     names: Sequence[tuple[str, ...]],
     kinds: set[str],
-    found: Sequence[FoundTensor],
+    checkpoint: Sequence[FoundTensor],
 ) -> str | None:
     """Return what says that a candidate is part of a larger network: `layer4` beside `layer1`."""
     own = {id(tensor) for tensors in group.values() for tensor in tensors}
-    for tensor, parts in zip(found, names, strict=True):
+    for tensor, parts in zip(checkpoint, names, strict=True):
         beside = parts[: len(head)] == head and len(parts) > len(head)
         if beside and id(tensor) not in own and _kind(parts[len(head)]) in kinds:
             name = ".".join(parts[len(head) :])

@@ -207,13 +207,13 @@ class RunDirectory(RunFiles):
         self._make_way(ATTEMPTS)
         append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
 
-    def add_notice(self, one: Notice) -> None:
+    def add_notice(self, notice: Notice) -> None:
         """Add to `run.json` something that a reader must know before believing the numbers."""
         written = self._written.get(RUN)
         run = self.header() if written is None else parse_json(written)
         known = recorded(run)
-        if one not in known:
-            self._written[RUN] = sealed_bytes({**run, **in_record([*known, one])})
+        if notice not in known:
+            self._written[RUN] = sealed_bytes({**run, **in_record([*known, notice])})
             self._settle(RUN)
 
     def append_history(self, entry: Mapping[str, Any]) -> None:

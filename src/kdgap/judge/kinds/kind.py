@@ -34,9 +34,9 @@ class ClaimKind(ABC):
     shown_by: ClassVar[float]
     refuted_by: ClassVar[float]
 
-    def test_of(self, made: Comparison) -> Hashable:
+    def test_of(self, comparison: Comparison) -> Hashable:
         """Return what makes the tests of two claims, of any kinds, the same test."""
-        return self.name, made.key
+        return self.name, comparison.key
 
     @abstractmethod
     def p(self, estimate: Estimate, margin: float) -> float:
@@ -148,9 +148,9 @@ class Finds(ClaimKind):
     def _side(self) -> str:
         return "above" if self.direction > 0 else "below"
 
-    def test_of(self, made: Comparison) -> Hashable:
+    def test_of(self, comparison: Comparison) -> Hashable:
         """Return the sum up to its sign: whichever side is claimed, it is one test."""
-        return "difference", made.key
+        return "difference", comparison.key
 
     def p(self, estimate: Estimate, margin: float) -> float:
         """Return the two-sided p of a difference."""

@@ -17,9 +17,9 @@ class NotBelow(RulesOut):
     shown_by: ClassVar[float] = 0.0
     refuted_by: ClassVar[float] = -5.0
 
-    def test_of(self, made: Comparison) -> Hashable:
+    def test_of(self, comparison: Comparison) -> Hashable:
         """Return the sum with its sign: only "no worse" has a direction."""
-        return self.name, made.signed_key
+        return self.name, comparison.signed_key
 
     def p(self, estimate: Estimate, margin: float) -> float:
         """Return the one-sided p that the sum is above minus the margin."""

@@ -162,17 +162,17 @@ def capacity_points(analysis: Analysis, against: str) -> list[tuple[float, Gain]
 
 
 def _capacity(
-    axes: Axes, name: str, found: Sequence[tuple[float, Gain]], analysis: Analysis
+    axes: Axes, name: str, points: Sequence[tuple[float, Gain]], analysis: Analysis
 ) -> None:
     look, margin = looks(analysis), analysis.settings.smallest_effect_pp
-    methods = list(dict.fromkeys(gain.method for _, gain in found))
-    log = name == "parameters" and len({x for x, _ in found}) > 1
-    low, high = padded([math.log10(x) if log else x for x, _ in found], 0.12)
+    methods = list(dict.fromkeys(gain.method for _, gain in points))
+    log = name == "parameters" and len({x for x, _ in points}) > 1
+    low, high = padded([math.log10(x) if log else x for x, _ in points], 0.12)
     step, taken = (high - low) / 70, Counter[float]()
     axes.axhspan(-margin, margin, color=BAND, lw=0, zorder=0)
     for y, colour, width in ((-margin, FAINT, 0.6), (margin, FAINT, 0.6), (0, INK, 0.8)):
         axes.axhline(y, color=colour, lw=width)
-    for x, gain in found:
+    for x, gain in points:
         # Side by side where several gains have one place, or their intervals hide each other.
         centre = (math.log10(x) if log else x) + step * (taken[x] - len(methods) / 2 + 0.5)
         taken[x] += 1
@@ -183,11 +183,11 @@ def _capacity(
     axes.set_xlim(low, high)
     axes.set_ylabel("gain (pp)")
     if log:
-        ticks = list(dict.fromkeys(x for x, _ in sorted(found, key=lambda point: point[0])))
+        ticks = list(dict.fromkeys(x for x, _ in sorted(points, key=lambda point: point[0])))
         _size_ticks(axes, ticks, high - low)
         axes.set_xlabel("student's parameters (log scale)")
     elif name == "parameters":
-        axes.set_xticks([found[0][0]], labels=[size_text(found[0][0])])
+        axes.set_xticks([points[0][0]], labels=[size_text(points[0][0])])
         axes.set_xlabel("student's parameters")
     else:
         axes.set_xlabel("teacher's accuracy minus the baseline's (pp)")

@@ -74,11 +74,11 @@ def _compact(drawn: str, key: str) -> str:
     names = dict.fromkeys(_USED.findall(drawn))
     used = {name: name if name in outward else f"{key}-{n}" for n, name in enumerate(names)}
 
-    def own(found: re.Match[str]) -> str:
-        return f' id="{used[found[1]]}"' if found[1] in used else ""
+    def own(match: re.Match[str]) -> str:
+        return f' id="{used[match[1]]}"' if match[1] in used else ""
 
-    def tag(found: re.Match[str]) -> str:
-        text = found[0].replace(" \n", " ").replace("\n", " ")
+    def tag(match: re.Match[str]) -> str:
+        text = match[0].replace(" \n", " ").replace("\n", " ")
         text = _FONT.sub("", _ID.sub(own, text))
         if "#" in text:
             text = _USED.sub(lambda at: at[0].replace(at[1], used[at[1]]), text)

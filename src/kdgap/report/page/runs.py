@@ -209,7 +209,7 @@ def findings_by_kind(findings: Iterable[FileNotice]) -> dict[str, tuple[int, Sai
     return {kind: (_count(kind, texts), list(texts.items())) for kind, texts in kinds.items()}
 
 
-def _count(kind: str, said: Mapping[str, list[list[str]]]) -> int:
+def _count(kind: str, texts: Mapping[str, list[list[str]]]) -> int:
     """Return how many findings there are; of some kinds each path is one."""
-    paths = [some for findings in said.values() for some in findings]
+    paths = [some for findings in texts.values() for some in findings]
     return sum(map(len, paths)) if kind in EACH_PATH else len(paths)

@@ -191,54 +191,56 @@ def sensitivity(analysis: Analysis) -> Table:
     return cells.table("sensitivity", "Other ways of looking", names, lines, caption)
 
 
-def _seen_gain(view: str, settings: Settings, one: GainGlance, declared: Gain) -> Line:
+def _seen_gain(view: str, settings: Settings, glance: GainGlance, declared: Gain) -> Line:
     """Return a gain as one other way of looking has it."""
-    text = f"{cells.pair(one)} {one.label}"
-    named = cells.fields(one, ("teacher", "student", "method", "cell"))
-    verdicts = (one.verdict, declared.verdict)
-    return _seen(view, "gain", text, one, settings, (one.gain_pp, one.p_holm), verdicts, named)
+    text = f"{cells.pair(glance)} {glance.label}"
+    named = cells.fields(glance, ("teacher", "student", "method", "cell"))
+    verdicts = (glance.verdict, declared.verdict)
+    return _seen(
+        view, "gain", text, glance, settings, (glance.gain_pp, glance.p_holm), verdicts, named
+    )
 
 
-def _seen_claim(view: str, settings: Settings, one: ClaimGlance, declared: ClaimResult) -> Line:
+def _seen_claim(view: str, settings: Settings, glance: ClaimGlance, declared: ClaimResult) -> Line:
     """Return a claim as one other way of looking has it."""
-    named = {"claim": one.name, **cells.fields(one, ("p_claim", "p_claim_holm"))}
-    outcomes = (one.outcome, declared.outcome)
-    numbers = (one.estimate_pp, one.p_claim_holm)
-    return _seen(view, "claim", declared.text, one, settings, numbers, outcomes, named)
+    named = {"claim": glance.name, **cells.fields(glance, ("p_claim", "p_claim_holm"))}
+    outcomes = (glance.outcome, declared.outcome)
+    numbers = (glance.estimate_pp, glance.p_claim_holm)
+    return _seen(view, "claim", declared.text, glance, settings, numbers, outcomes, named)
 
 
 def _seen(
     view: str,
     kind: str,
     text: str,
-    one: Glance,
+    glance: Glance,
     settings: Settings,
     numbers: tuple[float | None, float | None],
-    said: tuple[str, str],
+    outcomes: tuple[str, str],
     named: dict[str, Value],
 ) -> Line:
-    """Return a line; `numbers` are value and corrected p, `said` is what it is now and declared."""
+    """Return a line; `numbers` are value and corrected p, `outcomes` as seen and as declared."""
     point, adjusted = numbers
     shown = [
         view,
         text,
-        cells.counts(one.n),
-        cells.difference(point, one.ci95_pp),
+        cells.counts(glance.n),
+        cells.difference(point, glance.ci95_pp),
         p_value(adjusted) + cells.star(adjusted, settings),
-        *said,
+        *outcomes,
     ]
     values = {
         "view": view,
         "kind": kind,
         **{key: named.get(key) for key in ("teacher", "student", "method", "cell", "claim")},
-        "n": " / ".join(map(str, one.n)),
+        "n": " / ".join(map(str, glance.n)),
         "estimate_pp": point,
-        **cells.bounds_of("ci95", one.ci95_pp),
-        **cells.fields(one, ("p", "p_holm", "p_tost")),
+        **cells.bounds_of("ci95", glance.ci95_pp),
+        **cells.fields(glance, ("p", "p_holm", "p_tost")),
         **{key: named.get(key) for key in ("p_claim", "p_claim_holm")},
-        **cells.fields(one, ("verdict", "seeds_needed")),
-        "outcome": said[0],
-        "outcome_as_declared": said[1],
+        **cells.fields(glance, ("verdict", "seeds_needed")),
+        "outcome": outcomes[0],
+        "outcome_as_declared": outcomes[1],
     }
     return shown, values
 

@@ -70,25 +70,25 @@ def fidelity(analysis: Analysis) -> Table:
     """Return how closely each student follows its teacher, beside its baseline."""
     settings = analysis.settings
 
-    def line(gain: Gain, found: Fidelity) -> Line:
-        base, between = found.baseline, found.difference
-        ns = sorted({measurement.n for name in MEASURES if (measurement := found.named(name))})
+    def line(gain: Gain, fidelity: Fidelity) -> Line:
+        base, between = fidelity.baseline, fidelity.difference
+        ns = sorted({measurement.n for name in MEASURES if (measurement := fidelity.named(name))})
         shown = [
             cells.pair(gain),
             gain.label,
             cells.counts(ns),
-            cells.measured(found.top1_agreement, 100, 2),
+            cells.measured(fidelity.top1_agreement, 100, 2),
             cells.measured(_measure(base, "top1_agreement"), 100, 2),
             difference(_difference(between, "top1_agreement"), 100, 2),
-            cells.measured(found.kl_t1, 1, 4),
-            cells.measured(found.kl_t4, 1, 4),
+            cells.measured(fidelity.kl_t1, 1, 4),
+            cells.measured(fidelity.kl_t4, 1, 4),
             difference(_difference(between, "kl_t4"), 1, 4),
-            cells.measured(found.ece, 100, 2),
-            _two_digits(cells.percent(found.teacher_accuracy)),
+            cells.measured(fidelity.ece, 100, 2),
+            _two_digits(cells.percent(fidelity.teacher_accuracy)),
         ]
         values: dict[str, Value] = cells.fields(gain, ("teacher", "student", "method", "cell"))
-        values["teacher_accuracy"] = found.teacher_accuracy
-        for prefix, part in (("", found), ("baseline_", base)):
+        values["teacher_accuracy"] = fidelity.teacher_accuracy
+        for prefix, part in (("", fidelity), ("baseline_", base)):
             for name in MEASURES:
                 measure, field = _measure(part, name), f"{prefix}{name}"
                 values |= {f"{field}_{key}": getattr(measure, key, None)

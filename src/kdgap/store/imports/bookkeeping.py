@@ -199,14 +199,14 @@ def leaves(results: Mapping[str, Any]) -> dict[str, str]:
     return texts
 
 
-def _gather(key: str, value: Any, found: dict[str, str]) -> None:
+def _gather(key: str, value: Any, texts: dict[str, str]) -> None:
     if isinstance(value, dict) and value:
         for name, inner in value.items():
-            _gather(_joined(f"{key}.", name), inner, found)
+            _gather(_joined(f"{key}.", name), inner, texts)
     elif value is not None:
         number = isinstance(value, int) and not isinstance(value, bool)
-        found[key] = canonical_json(float(value) if number else value)
-        if len(found) > MOST_SETTINGS:
+        texts[key] = canonical_json(float(value) if number else value)
+        if len(texts) > MOST_SETTINGS:
             raise OddFileError(f"holds over {MOST_SETTINGS:,} settings; a result has a few dozen")
 
 

@@ -96,8 +96,8 @@ class _Alike:
         return self._tables[scheme, common]
 
 
-def _common(one: _Scheme, other: _Scheme) -> _Scheme:
-    return tuple(a & b for a, b in zip(one, other, strict=True))
+def _common(first: _Scheme, second: _Scheme) -> _Scheme:
+    return tuple(a & b for a, b in zip(first, second, strict=True))
 
 
 def _numbers(history: Sequence[Mapping[str, Any]], keys: _Scheme) -> Hashable:

@@ -120,7 +120,9 @@ class ImportedDirectory:
                 contents[name] = read_bytes(self.path / name)
         return contents
 
-    def _restore(self, old: dict[str, bytes], new: dict[str, bytes], made: list[Path]) -> None:
+    def _restore(
+        self, old: dict[str, bytes], new: dict[str, bytes], new_folders: list[Path]
+    ) -> None:
         """Bring back what was here; of a new import, leave neither files nor folders."""
         now = self._kept()
         if any(content not in (old.get(name), new[name]) for name, content in now.items()):
@@ -130,7 +132,7 @@ class ImportedDirectory:
                 remove(self.path / name)
         if now != old:
             replace_together({self.path / name: content for name, content in old.items()})
-        for folder in made:
+        for folder in new_folders:
             if folder.is_dir() and not names_in(folder):
                 remove_tree(folder)
 

@@ -69,9 +69,9 @@ def _add(run: ImportedRun, file: ForeignFile, findings: list[FileNotice]) -> Non
         run.files.append(file)
 
 
-def _same_outcomes(one: ForeignFile, other: ForeignFile) -> bool:
+def _same_outcomes(first: ForeignFile, second: ForeignFile) -> bool:
     keys = ("best_val_acc", "best_val_epoch", "test_acc_best", "test_acc_final")
-    pairs = ((one.results.get(key), other.results.get(key)) for key in keys)
+    pairs = ((first.results.get(key), second.results.get(key)) for key in keys)
     return all(a == b for a, b in pairs if a is not None and b is not None)
 
 

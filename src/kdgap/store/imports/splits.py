@@ -32,17 +32,17 @@ _MOST_NAMED = 50
 """Findings of one slot or student, and baselines that one finding names."""
 _SHOWN = 6
 """Keys that a finding lists."""
-Said = dict[str, Any]
+Settings = dict[str, Any]
 
 
 class _Cells:
     """Cells by what they say, and by what they say without some keys."""
 
-    def __init__(self, said: Sequence[Said]) -> None:
-        self.said = said
-        self._digests = [_digests(settings) for settings in said]
+    def __init__(self, runs: Sequence[Settings]) -> None:
+        self.settings = runs
+        self._digests = [_digests(settings) for settings in runs]
         self._sums = [sum(digests.values()) for digests in self._digests]
-        self._schemes = {tuple(sorted(settings)) for settings in said}
+        self._schemes = {tuple(sorted(settings)) for settings in runs}
         self._alike: dict[tuple[str, ...], dict[int, list[int]]] = {}
 
     def alike(self, names: tuple[str, ...]) -> dict[int, list[int]]:
@@ -55,7 +55,7 @@ class _Cells:
             self._alike[names] = cells
         return self._alike[names]
 
-    def ways(self, other: Said | None = None) -> Iterator[tuple[str, ...]]:
+    def ways(self, other: Settings | None = None) -> Iterator[tuple[str, ...]]:
         """Return the keys to leave out: each one, and what some sets of keys lack of others."""
         schemes = self._schemes if other is None else {*self._schemes, tuple(sorted(other))}
         yield from ((name,) for name in sorted(set().union(*schemes)))
@@ -63,8 +63,8 @@ class _Cells:
         yield from sorted({tuple(sorted(set(a) ^ set(b))) for a, b in pairs}, key=len)
 
 
-def _digests(said: Said) -> dict[str, int]:
-    texts = ((key, canonical_json([key, value])) for key, value in said.items())
+def _digests(settings: Settings) -> dict[str, int]:
+    texts = ((key, canonical_json([key, value])) for key, value in settings.items())
     return {key: int.from_bytes(hashlib.sha256(text.encode()).digest()) for key, text in texts}
 
 
@@ -108,12 +108,12 @@ def _within(
     """Return what tells the cells of one slot apart."""
     runs = [members[0] for members in cells]
     seeds = [{run.seed for run in members} for members in cells]
-    known, named = _Cells([_said(run, aside) for run in runs]), 0
+    known, named = _Cells([_settings_of(run, aside) for run in runs]), 0
     groups: list[set[int]] = []
     for names in known.ways():
         for group in known.alike(names).values():
             members = set(group)
-            unsaid = any(name not in known.said[index] for index in group for name in names)
+            unsaid = any(name not in known.settings[index] for index in group for name in names)
             chosen = len(names) > 1 or _is_chosen(names[0])
             if (
                 len(group) < 2
@@ -131,7 +131,7 @@ def _within(
             yield _split("cells that differ only in", names, [runs[index] for index in group])
     rest = [index for index in range(len(runs)) if not any(index in indices for indices in groups)]
     group = sorted({0, *rest}) if rest else []
-    names = _unlike([known.said[index] for index in group])
+    names = _unlike([known.settings[index] for index in group])
     strange = [name for name in names if not (_is_chosen(name) or is_hyperparameter(name))]
     if strange and not (slot.role == "selection" and _is_grid(tuple(strange), group, seeds)):
         yield _split("cells that differ in", names, [runs[index] for index in group])
@@ -157,7 +157,7 @@ def _from_baselines(
 ) -> Iterator[FileNotice]:
     """Return what keeps the runs of methods from all baselines of their student."""
     known = _Cells([_recipe(run, aside, hyperparameters) for run in plain])
-    recipes = {canonical_json(recipe) for recipe in known.said}
+    recipes = {canonical_json(recipe) for recipe in known.settings}
     asked = [(run, _recipe(run, aside, hyperparameters)) for run in finals]
     apart = [(run, recipe) for run, recipe in asked if canonical_json(recipe) not in recipes]
     for run, recipe in apart[:_MOST_NAMED]:
@@ -170,15 +170,15 @@ def _from_baselines(
                 members = [run, *(plain[index] for index in sorted(group)[:_MOST_NAMED])]
                 yield _split("a method and its baseline that differ only in", names, members)
         if not indices:
-            names = _unlike([recipe, known.said[0]])
+            names = _unlike([recipe, known.settings[0]])
             yield _split("a method and its baseline that differ in", names, [run, plain[0]])
 
 
-def _unlike(said: Sequence[Said]) -> tuple[str, ...]:
-    """Return the keys that not all say the same of."""
-    keys = sorted(set().union(*said))
+def _unlike(runs: Sequence[Settings]) -> tuple[str, ...]:
+    """Return the keys that not all runs say the same of."""
+    keys = sorted(set().union(*runs))
     return tuple(
-        key for key in keys if any(settings.get(key) != said[0].get(key) for settings in said)
+        key for key in keys if any(settings.get(key) != runs[0].get(key) for settings in runs)
     )
 
 
@@ -191,9 +191,9 @@ def _split(what: str, names: Sequence[str], runs: Iterable[ImportedRun]) -> File
     return finding("split", text, sorted({run.paths[0] for run in runs}))
 
 
-def _said(run: ImportedRun, aside: Collection[str]) -> Said:
+def _settings_of(run: ImportedRun, aside: Collection[str]) -> Settings:
     """Return a run's settings by key, those in objects by keys with dots."""
-    settings: Said = {}
+    settings: Settings = {}
     for key, value in run.settings.items():
         inner = run.files[0].results.get(key)
         if isinstance(inner, dict) and inner:
@@ -203,6 +203,6 @@ def _said(run: ImportedRun, aside: Collection[str]) -> Said:
     return settings
 
 
-def _recipe(run: ImportedRun, aside: Collection[str], hyperparameters: Collection[str]) -> Said:
+def _recipe(run: ImportedRun, aside: Collection[str], hyperparameters: Collection[str]) -> Settings:
     shared = recipe_of(run.settings, hyperparameters)
-    return {key: v for key, v in _said(run, aside).items() if key.split(".")[0] in shared}
+    return {key: v for key, v in _settings_of(run, aside).items() if key.split(".")[0] in shared}
