@@ -32,6 +32,7 @@ FLOORS = {
     "staging": 1,
     "terminal": 1,
     "text": 1,
+    "numbers": 1,
     "yamlio": 1,
     "spec": 2,
     "data": 3,

@@ -150,7 +150,7 @@ def figure_bytes(figure: "Figure", form: str = "png") -> bytes:
 
 def spread(mean: float | None, std: float | None) -> str:
     """Return `mean ± standard deviation` as tables show it."""
-    from kdgap.judge.words import spread as text
+    from kdgap.numbers import spread as text
 
     return text(mean, std)
 

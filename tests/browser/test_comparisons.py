@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kdgap.files import remove_tree
-from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.store.study import StudyDirectory
 from tests.browser.conftest import Serve
@@ -53,7 +53,7 @@ class Planned:
             {
                 "id": identifier,
                 "path": path,
-                "cell": cell_id(run, self.specs.get(known["taught_by"])),
+                "cell": configuration_id(run, self.specs.get(known["taught_by"])),
                 "seed": seed,
                 "teacher": known["taught_by"],
                 "roles": [role],

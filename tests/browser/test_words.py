@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from kdgap.judge.words import interval, p_value, signed, spread
+from kdgap.numbers import compact, duration, interval, memory, p_value, signed, spread
 from tests.browser.pages import Shown, Visitor
 
 pytestmark = pytest.mark.browser
@@ -58,4 +58,15 @@ def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Show
 def test_sizes_change_their_unit_before_they_are_a_thousand(
     visitor: Visitor, empty: Shown, count: int, text: str
 ) -> None:
-    assert visitor.open(empty).evaluate("size", count) == text
+    assert visitor.open(empty).evaluate("compact", count) == compact(count) == text
+
+
+def test_sizes_and_times_are_written_as_python_writes_them(visitor: Visitor, empty: Shown) -> None:
+    page, draw = visitor.open(empty), random.Random(0)
+    counts = [*(10**k + d for k in range(14) for d in (-1, 0, 1)), *(99949, 99950, 99951)]
+    counts += [draw.randrange(10 ** draw.randint(1, 14)) for _ in range(300)]
+    assert page.evaluate("(all) => all.map(compact)", counts) == [compact(n) for n in counts]
+    assert page.evaluate("(all) => all.map(bytes)", counts) == [memory(n) for n in counts]
+    edges = [59.94, 59.95, 59.99, 60, 89.5, 90.5, 3599.4, 3599.5, 172799, 172800, 1e8]
+    seconds = [*edges, *(draw.uniform(0, 1) * 10 ** draw.randint(0, 7) for _ in range(300))]
+    assert page.evaluate("(all) => all.map(duration)", seconds) == [duration(s) for s in seconds]

@@ -39,7 +39,8 @@ def test_what_splits_is_said_everywhere_and_can_be_told(kdgap: Command, tmp_path
     done = kdgap("import", folder, "--out", "out")
     assert done.returncode == 0
     assert (
-        "cells that differ only in zeta; to average them all the same, import with" in done.stderr
+        "configurations that differ only in zeta; to average them all the same, import with"
+        in done.stderr
     )
     assert "--ignore zeta" in done.stderr
     assert "was made, so it is no setting: gpu; if one is a setting" in done.stderr

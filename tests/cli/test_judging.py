@@ -63,7 +63,7 @@ def test_from_files_to_verdicts(kdgap: Command, imported: Path) -> None:
     for key in (
         "teacher", "student", "method", "n", "n_baseline", "gain_pp", "se_pp", "df", "ci95_pp",
         "p", "p_holm", "ci95_simultaneous_pp", "p_permutation", "p_tost", "verdict",
-        "seeds_needed", "flags", "slot", "cell",
+        "seeds_needed", "flags", "slot", "configuration",
     ):  # fmt: skip
         assert key in gain
     for key in ("name", "text", "estimate_pp", "post_hoc", "p_holm", "verdict", "flags"):

@@ -137,6 +137,20 @@ def test_keys_that_do_not_apply_are_echoed_and_change_nothing(run: Callable[...,
     assert odd["weight_hash_last"] == plain["weight_hash_last"]
 
 
+def test_keys_that_do_not_apply_are_named_with_their_place(
+    kdgap: Command, config: Config, workdir: Path
+) -> None:
+    path = config(epochs=1, output_dir="run", temperature=3.0)
+    done = kdgap("train", path, "--set", "no_proj_clip=true")
+    assert done.returncode == 0
+    notes = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    line = 1 + path.read_text().splitlines().index("temperature: 3.0")
+    assert notes == [
+        f"note: {path}:{line}: temperature does not apply to kd_type none; left out",
+        "note: command line: no_proj_clip does not apply to kd_type none; left out",
+    ]
+
+
 # The test door
 
 

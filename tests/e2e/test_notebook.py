@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from kdgap.judge.load import load
-from kdgap.judge.words import signed
+from kdgap.numbers import signed
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.judge.made import analyse

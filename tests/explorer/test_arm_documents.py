@@ -26,9 +26,9 @@ def several_teachers(*by_teacher: Values) -> list[Run]:
     runs = runs_of(plain("little"), [88.0, 89.0, 90.0])
     for number, values in enumerate(by_teacher):
         slot = Slot("teacher", None, "big", "none")
-        runs += runs_of(slot, [95.0], first_seed=number, id=f"big-{number}", cell="big")
+        runs += runs_of(slot, [95.0], first_seed=number, id=f"big-{number}", configuration="big")
         taught = runs_of(
-            final("big", "little", "logit"), values, cell="one", teacher=f"big-{number}"
+            final("big", "little", "logit"), values, configuration="one", teacher=f"big-{number}"
         )
         runs += [replace(run, id=f"{run.id}-{number}") for run in taught]
     return runs
@@ -170,7 +170,7 @@ def test_what_was_chosen_says_so() -> None:
     assert [arm["chosen"] for arm in tried] == [True, False]
     # An import may have finals of both, and then no single winner.
     runs = [
-        replace(run, id="other", cell="other", parameters={"alpha": 0.6})
+        replace(run, id="other", configuration="other", parameters={"alpha": 0.6})
         for run in snapshot.evidence.runs
         if run.teacher
     ][:1]

@@ -183,7 +183,7 @@ def made() -> Snapshot:
     runs = [classes(run, number) for number, run in enumerate(runs)]
     for number in (0, 1):
         slot = Slot("teacher", None, "big", "none")
-        runs += runs_of(slot, [95.0], cell=f"cell {number}", id=f"big-{number}")
+        runs += runs_of(slot, [95.0], configuration=f"other {number}", id=f"big-{number}")
     whole = evidence(runs)
     return Snapshot(Path("made"), whole, analyse(whole))
 

@@ -13,14 +13,14 @@ Values = Sequence[float | None]
 
 
 def runs_of(
-    slot: Slot, percents: Values, *, cell: str = "", first_seed: int = 0, **changes: Any
+    slot: Slot, percents: Values, *, configuration: str = "", first_seed: int = 0, **changes: Any
 ) -> list[Run]:
     """Return one run a value: test accuracy in percent; None for a run that failed."""
     found = []
     for seed, percent in enumerate(percents, first_seed):
         known: dict[str, Any] = {
-            "id": f"{slot.role}-{slot.text}-{cell}-{seed}",
-            "cell": cell or slot.text + slot.role,
+            "id": f"{slot.role}-{slot.text}-{configuration}-{seed}",
+            "configuration": configuration or slot.text + slot.role,
             "seed": seed,
             "slots": (slot,),
             "state": "failed" if percent is None else "done",

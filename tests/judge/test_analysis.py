@@ -170,7 +170,7 @@ def test_a_claim_is_post_hoc_unless_it_was_locked() -> None:
     ("terms", "measure", "words"),
     [
         ([{**TERM, "weight": 1, "method": "logti"}], "gain", "did you mean 'big → little logit'"),
-        ([{**TERM, "weight": 1, "student": "nobody"}], "gain", "is no cell of these runs"),
+        ([{**TERM, "weight": 1, "student": "nobody"}], "gain", "is no arm of these runs"),
         ([{"weight": 1, "ablation": "clip"}], "accuracy", "unknown ablation 'clip'"),
         ([{"weight": 1, "student": "little"}], "gain", "a gain needs teacher, student and method"),
     ],
@@ -189,7 +189,7 @@ def test_a_slot_of_two_configurations_is_two_gains_and_no_claim() -> None:
     runs = runs_of(plain("little"), BASELINE)
     for alpha in (0.3, 0.5):
         slot = final("big", "little", "logit")
-        runs += runs_of(slot, METHOD, cell=str(alpha), parameters={"alpha": alpha})
+        runs += runs_of(slot, METHOD, configuration=str(alpha), parameters={"alpha": alpha})
     made = evidence(runs)
     assert len(analyse(made).gains) == 2
     one = claim("one", [{**TERM, "weight": 1}])
@@ -322,7 +322,9 @@ def test_several_teachers_are_a_sample_too() -> None:
     runs = runs_of(plain("little"), BASELINE)
     for number, lift in enumerate((0.0, 0.4, 0.9)):
         values = [value + lift for value in METHOD]
-        made = runs_of(final("big", "little", "logit"), values, cell="c", teacher=f"t{number}")
+        made = runs_of(
+            final("big", "little", "logit"), values, configuration="c", teacher=f"t{number}"
+        )
         runs += [replace(run, id=f"{run.id}-{number}") for run in made]
     (gain,) = analyse(evidence(runs)).gains
     assert gain.n == 5  # a seed is what is independent, not a seed and teacher

@@ -44,7 +44,7 @@ Cell = tuple[str, str]
 def study(
     baselines: Mapping[str, Values], methods: Mapping[Cell, Values], **changes: Any
 ) -> Evidence:
-    """A study of cells (student, method), all from one teacher."""
+    """A study of arms (student, method), all from one teacher."""
     runs = [run for student, values in baselines.items() for run in runs_of(plain(student), values)]
     for (student, method), values in methods.items():
         runs += runs_of(final("big", student, method), values)
@@ -60,34 +60,33 @@ def codes(entry: Any) -> set[str]:
 
 
 def test_eight_gains_over_two_baselines_are_those_of_scipy_and_statsmodels() -> None:
-    arms = {cell: values for cell, (values, _) in EIGHT.items()}
+    arms = {arm: values for arm, (values, _) in EIGHT.items()}
     gains = by_cell(analyse(study(PLAIN, arms)))
     assert set(gains) == set(EIGHT)
     welch = {
-        cell: stats.ttest_ind(values, PLAIN[cell[0]], equal_var=False)
-        for cell, values in arms.items()
+        arm: stats.ttest_ind(values, PLAIN[arm[0]], equal_var=False) for arm, values in arms.items()
     }
     tost = {
-        cell: ttost_ind(np.array(values), np.array(PLAIN[cell[0]]), -0.2, 0.2, usevar="unequal")[0]
-        for cell, values in arms.items()
+        arm: ttost_ind(np.array(values), np.array(PLAIN[arm[0]]), -0.2, 0.2, usevar="unequal")[0]
+        for arm, values in arms.items()
     }
     raw = [found.pvalue for found in welch.values()]
     p_holm = dict(zip(arms, multipletests(raw, method="holm")[1], strict=True))
     tost_holm = dict(zip(arms, multipletests(list(tost.values()), method="holm")[1], strict=True))
-    for cell, gain in gains.items():
-        single = welch[cell].confidence_interval(0.95)
-        joint = welch[cell].confidence_interval(1 - 0.05 / 8)
-        assert gain.gain_pp == pytest.approx(np.mean(arms[cell]) - np.mean(PLAIN[cell[0]]))
-        assert gain.p == pytest.approx(welch[cell].pvalue, rel=1e-6)
-        assert gain.p_holm == pytest.approx(p_holm[cell], rel=1e-6)
-        assert gain.p_tost == pytest.approx(tost[cell], rel=1e-6)
-        assert gain.p_tost_holm == pytest.approx(tost_holm[cell], rel=1e-6)
+    for arm, gain in gains.items():
+        single = welch[arm].confidence_interval(0.95)
+        joint = welch[arm].confidence_interval(1 - 0.05 / 8)
+        assert gain.gain_pp == pytest.approx(np.mean(arms[arm]) - np.mean(PLAIN[arm[0]]))
+        assert gain.p == pytest.approx(welch[arm].pvalue, rel=1e-6)
+        assert gain.p_holm == pytest.approx(p_holm[arm], rel=1e-6)
+        assert gain.p_tost == pytest.approx(tost[arm], rel=1e-6)
+        assert gain.p_tost_holm == pytest.approx(tost_holm[arm], rel=1e-6)
         assert gain.ci95_pp == pytest.approx(list(single))
         assert gain.ci95_simultaneous_pp == pytest.approx(list(joint))
         assert gain.family == 8
-        assert gain.verdict == EIGHT[cell][1]
+        assert gain.verdict == EIGHT[arm][1]
     flagged = {
-        code: {cell for cell, gain in gains.items() if code in codes(gain)}
+        code: {arm for arm, gain in gains.items() if code in codes(gain)}
         for code in ("small", "equivalence-uncorrected", "only-uncorrected")
     }
     assert flagged == {
@@ -190,14 +189,14 @@ def test_the_smallest_p_of_five_paired_seeds_is_that_of_flipped_signs() -> None:
 def test_two_configurations_of_one_slot_are_two_comparisons_of_the_family() -> None:
     runs = runs_of(plain("little"), BASELINE)
     arms = {"0.3": METHOD, "0.5": NEARLY}
-    for cell, values in arms.items():
+    for arm, values in arms.items():
         slot = final("big", "little", "logit")
-        runs += runs_of(slot, values, cell=cell, parameters={"alpha": float(cell)})
-    gains = {gain.cell: gain for gain in analyse(evidence(runs)).gains}
+        runs += runs_of(slot, values, configuration=arm, parameters={"alpha": float(arm)})
+    gains = {gain.configuration: gain for gain in analyse(evidence(runs)).gains}
     raw = [stats.ttest_ind(v, BASELINE, equal_var=False).pvalue for v in arms.values()]
     adjusted = multipletests(raw, method="holm")[1]
-    assert [gains[cell].p for cell in arms] == pytest.approx(raw)
-    assert [gains[cell].p_holm for cell in arms] == pytest.approx(list(adjusted))
+    assert [gains[arm].p for arm in arms] == pytest.approx(raw)
+    assert [gains[arm].p_holm for arm in arms] == pytest.approx(list(adjusted))
     assert {gain.family for gain in gains.values()} == {2}
 
 
@@ -254,7 +253,7 @@ def crossed(tables: Mapping[str, Values]) -> list[Run]:
     return [
         replace(run, id=f"{run.id}-{teacher}")
         for teacher, values in tables.items()
-        for run in runs_of(slot, values, cell="c", teacher=teacher)
+        for run in runs_of(slot, values, configuration="c", teacher=teacher)
     ]
 
 
@@ -297,7 +296,7 @@ def test_the_tests_that_claims_need_are_corrected_over_the_claims(outcome: str) 
         ("little", "third"): [95.2, 95.0, 94.9, 95.1, 95.05],
     }
     if outcome == "contradicted":  # as far below the margin of 0.2 as they are above it here
-        arms = {cell: [2 * (94.9 - 0.2) - v for v in values] for cell, values in arms.items()}
+        arms = {arm: [2 * (94.9 - 0.2) - v for v in values] for arm, values in arms.items()}
     side = "greater" if outcome == "established" else "less"
     claims = [claim(m, [{**TERM, "weight": 1, "method": m}], says="not_below") for _, m in arms]
     found = analyse(study({"little": BASELINE}, arms, claims=tuple(claims))).contrasts

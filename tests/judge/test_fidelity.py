@@ -29,7 +29,9 @@ AGREEMENT = {"t1": [0.90, 0.92, 0.94], "t2": [0.80, 0.82, 0.84]}
 def two_teachers() -> Evidence:
     runs = runs_of(plain("little"), [95.0, 95.1, 95.2])
     for teacher, shares in AGREEMENT.items():
-        made = runs_of(final("big", "little", "logit"), [95.5] * 3, cell="c", teacher=teacher)
+        made = runs_of(
+            final("big", "little", "logit"), [95.5] * 3, configuration="c", teacher=teacher
+        )
         runs += [
             replace(
                 run,
@@ -50,7 +52,7 @@ def test_a_seed_counts_once_however_many_teachers_it_has() -> None:
     assert found.top1_agreement.n == 3
     assert found.top1_agreement.mean == pytest.approx(0.87)
     assert found.top1_agreement.std == pytest.approx(0.02)
-    alone = Arm(arm.slot, arm.cell, tuple(run for run in arm.runs if run.teacher == "t1"))
+    alone = Arm(arm.slot, arm.configuration, tuple(run for run in arm.runs if run.teacher == "t1"))
     one = fidelity_of(alone, None, made, "best")
     assert one is not None
     low, high = one.top1_agreement.ci95
@@ -225,7 +227,9 @@ def test_classes_are_compared_where_both_arms_have_them() -> None:
 def test_a_seed_counts_once_by_class_too_however_many_teachers_it_has() -> None:
     runs = runs_of(plain("little"), [95.0, 95.1, 95.2])
     for teacher, step in (("t1", 0.0), ("t2", 0.1)):
-        made = runs_of(final("big", "little", "logit"), [95.5] * 3, cell="c", teacher=teacher)
+        made = runs_of(
+            final("big", "little", "logit"), [95.5] * 3, configuration="c", teacher=teacher
+        )
         classes: Classes = {"cat": [value + step for value in (0.80, 0.82, 0.84)]}
         named = [replace(run, id=f"{run.id}-{teacher}") for run in made]
         runs += with_classes(named, classes)

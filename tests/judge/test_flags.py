@@ -55,9 +55,9 @@ def ablation(shared: int) -> Evidence:
     sides = [
         replace(LOGIT, role="ablation", ablation="clip", arm=side) for side in ("base", "changed")
     ]
-    base, changed = (runs_of(slot, METHOD, cell=slot.variant) for slot in sides)
+    base, changed = (runs_of(slot, METHOD, configuration=slot.variant) for slot in sides)
     both = [replace(run, slots=tuple(sides)) for run in base[:shared]]
-    alike = [replace(run, cell=base[0].cell) for run in changed[shared:]]
+    alike = [replace(run, configuration=base[0].configuration) for run in changed[shared:]]
     return evidence([*both, *base[shared:], *(alike if shared else changed)])
 
 
@@ -87,7 +87,7 @@ def taught(*teachers: str) -> Evidence:
     runs: list[Run] = runs_of(plain("little"), BASELINE)
     for number, teacher in enumerate(teachers):
         values = [value + number / 5 for value in METHOD]
-        several = runs_of(LOGIT, values, cell="c", teacher=teacher)
+        several = runs_of(LOGIT, values, configuration="c", teacher=teacher)
         runs += [replace(run, id=f"{run.id}-{teacher}") for run in several]
     return evidence(runs)
 
@@ -110,7 +110,7 @@ def another_machine() -> Evidence:
 
 def odd_baseline(recipe: str) -> Evidence:
     runs = runs_of(plain("little"), BASELINE) + runs_of(LOGIT, METHOD)
-    return evidence(runs + runs_of(plain("little"), [90.0], cell="odd", recipe=recipe))
+    return evidence(runs + runs_of(plain("little"), [90.0], configuration="odd", recipe=recipe))
 
 
 def open_run(state: str) -> Evidence:

@@ -85,8 +85,8 @@ def test_a_verdict_that_hinges_on_the_shared_seed_says_so_where_it_is_said() -> 
     analysis = analyse(selected([95.26, 95.24, 95.04, 95.24, 95.0]))
     (gain,), (one,) = analysis.gains, analysis.contrasts
     assert (gain.verdict, one.outcome) == ("gain", "established")
-    assert "but inconclusive without shared selection seeds" in gain.sentence
-    assert "but not established without shared selection seeds" in one.sentence
+    assert "but without shared selection seeds: inconclusive" in gain.sentence
+    assert "but without shared selection seeds: not established" in one.sentence
 
 
 def test_a_verdict_that_holds_in_every_way_of_looking_is_not_flagged() -> None:
@@ -180,8 +180,8 @@ def test_a_claim_of_no_loss_is_contradicted_only_by_a_loss_that_matters() -> Non
 def crossed(lifts: dict[str, float], lacking: tuple[str, int] | None = None) -> Evidence:
     runs = runs_of(plain("little"), BASELINE)
     for teacher, lift in lifts.items():
-        made = runs_of(final("big", "little", "logit"), [v + lift for v in METHOD], cell="c",
-                       teacher=teacher)  # fmt: skip
+        values = [v + lift for v in METHOD]
+        made = runs_of(final("big", "little", "logit"), values, configuration="c", teacher=teacher)
         runs += [replace(run, id=f"{run.id}-{teacher}") for run in made
                  if (teacher, run.seed) != lacking]  # fmt: skip
     return evidence(runs)
@@ -227,8 +227,8 @@ def test_an_ablation_of_finals_carries_what_makes_them_doubtful() -> None:
 
 
 def test_baselines_in_other_settings_are_named_and_the_largest_group_counts() -> None:
-    runs = runs_of(plain("little"), [90.0], cell="odd", first_seed=9)
-    runs += runs_of(plain("little"), BASELINE, cell="usual")
+    runs = runs_of(plain("little"), [90.0], configuration="odd", first_seed=9)
+    runs += runs_of(plain("little"), BASELINE, configuration="usual")
     runs += runs_of(final("big", "little", "logit"), METHOD)
     (gain,) = analyse(evidence(runs)).gains
     assert gain.n_baseline == 5

@@ -28,13 +28,19 @@ FINAL, ABLATED = (
 def ablated(base: list[Run], *claims: Any, **changes: Any) -> Evidence:
     """A study of one pair with an ablation, whose base is of these runs."""
     slot = replace(ABLATED, arm="changed")
-    runs = [*runs_of(plain("little"), BASELINE), *base, *runs_of(slot, CHANGED, cell="other")]
+    runs = [
+        *runs_of(plain("little"), BASELINE),
+        *base,
+        *runs_of(slot, CHANGED, configuration="other"),
+    ]
     return evidence(runs, claims=claims, **changes)
 
 
 def both(values: list[float]) -> list[Run]:
     """Runs that are final and what the ablation starts from."""
-    return [replace(run, slots=(FINAL, ABLATED)) for run in runs_of(FINAL, values, cell="one")]
+    return [
+        replace(run, slots=(FINAL, ABLATED)) for run in runs_of(FINAL, values, configuration="one")
+    ]
 
 
 def changed_against_both(weight: float = 0.5) -> Any:
@@ -51,7 +57,7 @@ def test_arms_of_the_same_runs_are_one_arm() -> None:
 
 
 def test_arms_that_share_some_runs_are_not_compared_as_if_independent() -> None:
-    base = both(METHOD[:4]) + runs_of(FINAL, METHOD[4:], cell="one", first_seed=4)
+    base = both(METHOD[:4]) + runs_of(FINAL, METHOD[4:], configuration="one", first_seed=4)
     (found,) = analyse(ablated(base, changed_against_both())).contrasts
     assert (found.estimate_pp, found.p, found.seeds_needed_claim) == (None, None, None)
     assert "share runs, so they are not independent" in found.sentence

@@ -143,9 +143,9 @@ def test_what_could_not_be_judged_says_why() -> None:
 
 
 def test_a_claim_that_falls_when_looked_at_otherwise_says_so_at_last() -> None:
-    falls = Notice("sensitive", "but not established with last weights")
+    falls = Notice("sensitive", "but with last weights: not established")
     text = reasons(contrast(outcome="established", flags=[falls]), SETTINGS)
-    assert text[-1] == "But not established with last weights."
+    assert text[-1] == "But with last weights: not established."
 
 
 def test_arms_of_unequal_seeds_count_as_the_smallest() -> None:

@@ -10,7 +10,7 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import study_evidence
 from kdgap.methods import METHODS
-from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.store.preregistration import content_hash
 from kdgap.store.study import PLAN, StudyDirectory
 from tests.judge.made import analyse
@@ -50,7 +50,7 @@ def study(
                 {
                     "id": identifier,
                     "path": path,
-                    "cell": cell_id(run, None),
+                    "cell": configuration_id(run, None),
                     "seed": seed,
                     "teacher": small.TEACHER if role == "final" else None,
                     "roles": [role],

@@ -202,7 +202,7 @@ def clipping(name: str = "clip") -> Evidence:
     clipped = runs_of(final("big", "little", "feature"), ALIKE, parameters={"beta": 0.5})
     runs += [replace(run, slots=(*run.slots, base)) for run in clipped]
     norms = [{"epoch": n, "val_acc": 0.9, "proj_grad_norm_max": v} for n, v in ((1, 0.2), (2, 0.1))]
-    runs += runs_of(changed, ALIKE, cell="unclipped", history=norms)
+    runs += runs_of(changed, ALIKE, configuration="unclipped", history=norms)
     return evidence(runs)
 
 

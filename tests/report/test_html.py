@@ -187,7 +187,7 @@ def whole(**changes: Any) -> Evidence:
     runs += runs_of(Slot("teacher", None, "big", "none"), [96.0])
     for side, percents in (("base", BASELINE), ("changed", BETTER)):
         slot = Slot("ablation", None, "little", "none", "", "stem", side)
-        runs += runs_of(slot, percents, cell=f"ablation {side}")
+        runs += runs_of(slot, percents, configuration=f"ablation {side}")
     grid = tuning({"alpha": 0.5}, {0.3: 0.94, 0.5: 0.95, 0.9: None})
     finding = FileNotice("duplicate", "the same run", paths=("a/results.json", "b.json"))
     known: dict[str, Any] = {

@@ -57,7 +57,7 @@ def whole() -> Evidence:
     runs = [run if run.slots[0].method == "none" else _measured(run) for run in runs]
     for side, percents in (("base", BASELINE), ("changed", WORSE)):
         slot = Slot("ablation", None, "little", "none", "", "stem", side)
-        runs += runs_of(slot, percents, cell=f"ablation {side}")
+        runs += runs_of(slot, percents, configuration=f"ablation {side}")
     return evidence(
         runs,
         claims=(claim("more", [{"weight": 1, **TERM}]),),
@@ -168,7 +168,7 @@ def test_several_configurations_of_one_slot_are_told_apart() -> None:
     runs = runs_of(plain("little"), BASELINE)
     for alpha in (0.3, 0.7):
         slot = final("big", "little", "logit")
-        runs += runs_of(slot, METHOD, cell=f"alpha {alpha}", parameters={"alpha": alpha})
+        runs += runs_of(slot, METHOD, configuration=f"alpha {alpha}", parameters={"alpha": alpha})
     shown = judged.gains(analyse(evidence(runs)))
     assert column(shown, "Settings") == ["alpha 0.3", "alpha 0.7"]
 
@@ -301,9 +301,9 @@ def test_frames_hold_the_values(tmp_path: Path) -> None:
     assert gains.gain_pp.tolist() == [gain.gain_pp for gain in analysis.gains]
     runs = frames.runs_frame(made)
     assert len(runs) == len(made.runs)
-    by_cell = 100 * runs.groupby("cell")["test_accuracy_best"].mean()
+    by_configuration = 100 * runs.groupby("configuration")["test_accuracy_best"].mean()
     for gain in analysis.gains:
-        assert by_cell[gain.cell] == pytest.approx(gain.mean_pp)
+        assert by_configuration[gain.configuration] == pytest.approx(gain.mean_pp)
 
 
 def test_a_missing_pandas_is_one_line_with_what_to_install(

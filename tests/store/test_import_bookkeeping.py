@@ -175,7 +175,7 @@ def test_selection_seeds_that_a_fact_splits_are_named_and_a_grid_is_not(tmp_path
                   history=history(lr + seed / 2))  # fmt: skip
     about, _ = import_runs(tmp_path, "x")
     assert {f["text"].split(";")[0] for f in findings(about, "split")} == {
-        "cells that differ only in zeta"
+        "configurations that differ only in zeta"
     }
 
 

@@ -312,12 +312,12 @@ def test_a_hint_looks_at_few_names(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def unlike(number: int, **changes: Any) -> dict[str, Any]:
-    """Return a run of a cell of its own, with its own history."""
+    """Return a run of a configuration of its own, with its own history."""
     return {"lr": 0.1 + number, "history": history(0.1 + number / 1000), **changes}
 
 
 CROWDS: dict[str, Callable[[int], dict[str, Any]]] = {
-    "cells": unlike,
+    "configurations": unlike,
     "finals and baselines": lambda n: unlike(n, **(PLAIN if n % 2 else {})),
     "one course": lambda n: {"lr": n, "history": [{**e, "loss_ce": n} for e in history()]},
     "one history": lambda n: {"lr": n},

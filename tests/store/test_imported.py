@@ -193,7 +193,7 @@ def test_fidelity_belongs_to_its_run(tmp_path: Path) -> None:
     assert about["findings"] == []
 
 
-def test_unlike_settings_are_unlike_cells(tmp_path: Path) -> None:
+def test_unlike_settings_are_unlike_configurations(tmp_path: Path) -> None:
     unlike: list[dict[str, Any]] = [{}, {"alpha": 0.7}, {"lr": 0.2}, {"stem": "imagenet"}]
     unlike.append({"epochs": 2})
     for number, changes in enumerate(unlike):

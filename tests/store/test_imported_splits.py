@@ -1,4 +1,4 @@
-"""How a number is written, or what older files leave out, splits no cell; what does is named."""
+"""How a number is written or what older files lack splits no configuration; what does is named."""
 
 import json
 from pathlib import Path
@@ -61,8 +61,8 @@ def test_the_same_settings_written_otherwise_are_one_cell(
     assert findings(about, "split") == []
 
 
-def test_keys_that_joined_later_change_no_cell_of_older_files() -> None:
-    """A cell is the digest of its settings, and pages that link to it outlive a version of ours."""
+def test_keys_that_joined_later_change_no_configuration_of_older_files() -> None:
+    """A configuration is known by a digest, and pages that link to it outlive a version of ours."""
     older = {"model": "resnet18", "kd_type": "none", "epochs": 100, "teacher": None}
     usual = {"no_proj_clip": False, "stem": "cifar"}
     assert settings_of(older) == older | usual
@@ -112,15 +112,15 @@ def test_a_cell_that_a_setting_splits_is_named(
 ) -> None:
     about, gains = pair(tmp_path, odd)
     assert sorted(gain.n for gain in gains) == [1, 2]
-    (finding,) = (f for f in findings(about, "split") if f["text"].startswith("cells"))
-    assert finding["text"].split(";")[0] == f"cells that differ only in {key}"
+    (finding,) = (f for f in findings(about, "split") if f["text"].startswith("configurations"))
+    assert finding["text"].split(";")[0] == f"configurations that differ only in {key}"
     assert [path.split("/")[-2] for path in finding["paths"]] == ["seed0", "seed1"]
 
 
 def test_baselines_that_a_setting_splits_are_named(tmp_path: Path) -> None:
     about, _ = pair(tmp_path, {"clip_scope": "student_only"}, plain=True)
     (finding,) = findings(about, "split")
-    assert finding["text"].split(";")[0] == "cells that differ only in clip_scope"
+    assert finding["text"].split(";")[0] == "configurations that differ only in clip_scope"
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_only_what_keeps_a_method_from_its_baseline_is_said_of_both(tmp_path: Pa
         (f["text"].split(";")[0], [path.split("/")[2] for path in f["paths"]])
         for f in about["findings"][:2]
     ] == [
-        ("cells that differ only in lr", ["0", "1"]),
+        ("configurations that differ only in lr", ["0", "1"]),
         ("a method and its baseline that differ only in momentum", ["0", "2"]),
     ]
 

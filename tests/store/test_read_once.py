@@ -11,7 +11,7 @@ from kdgap import disk
 from kdgap.explorer import watch as watching
 from kdgap.explorer.watch import Watch
 from kdgap.files import write_json
-from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.spec.study import StudyModel, StudySpec, preregistered
 from kdgap.store import audit
@@ -32,7 +32,7 @@ def entry(run: RunSpec, role: str, teacher: RunSpec | None = None) -> dict[str, 
     """A run in a plan."""
     return {
         "id": run_id(run),
-        "cell": cell_id(run, teacher),
+        "cell": configuration_id(run, teacher),
         "path": f"runs/{slot_name(run)}/{run.seed}-{run_id(run)[:8]}",
         "seed": run.seed,
         "teacher": None if teacher is None else run_id(teacher),
@@ -128,10 +128,12 @@ def test_what_runs_share_is_worked_out_once(
 
         return count
 
-    monkeypatch.setattr("kdgap.store.audit.cell_id", counted("teacher's cell", cell_id))
+    monkeypatch.setattr(
+        "kdgap.store.audit.configuration_id", counted("teacher's configuration", configuration_id)
+    )
     monkeypatch.setattr(StudyModel, "model_dump", counted("models", StudyModel.model_dump))
     assert list(audit.plan_faults(study, plan, witnesses)) == []
-    assert calls == {"teacher's cell": 1, "models": len(plan["study"]["models"])}
+    assert calls == {"teacher's configuration": 1, "models": len(plan["study"]["models"])}
 
 
 def test_the_survey_of_a_study_holds_one_record_at_a_time(

@@ -13,7 +13,7 @@ import pytest
 from kdgap import disk
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import write_json
-from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.store.record import BEST, FAILURE, HISTORY, LAST, RESULTS, RunDirectory
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory, study_of
 from tests.store import small
@@ -28,7 +28,7 @@ PLANNED: dict[str, Any] = {
     "runs": [
         {
             "id": run_id(SPEC),
-            "cell": cell_id(SPEC, None),
+            "cell": configuration_id(SPEC, None),
             "path": PATH,
             "seed": 0,
             "teacher": None,

@@ -120,7 +120,7 @@ import resource, sys
 from pathlib import Path
 from types import SimpleNamespace
 from kdgap.errors import TeacherError
-from kdgap.spec import ModelSpec
+from kdgap.spec.run import ModelSpec
 from kdgap.store.card import Card, read_card
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:

@@ -1,4 +1,4 @@
-"""A study becomes runs as pure data: which runs, under which ids, in which cells and cohorts."""
+"""A study becomes runs as pure data: which runs, ids, configurations and cohorts."""
 
 import hashlib
 import os
@@ -31,7 +31,7 @@ from kdgap.planning.cost import (
 )
 from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
-from kdgap.spec.identity import cell_id, run_id
+from kdgap.spec.identity import configuration_id, run_id
 from kdgap.spec.run import ModelSpec, RecipeSpec, RunSpec
 from kdgap.spec.study import StudyData, StudyModel, StudySpec
 from kdgap.spec.study_file import read_study
@@ -377,7 +377,7 @@ def test_unclipped_projections_are_another_run_only_where_there_are_projections(
     assert len(ids(before) - ids(after)) == 3 * 3
 
 
-# --- cells
+# --- configurations
 
 
 def without_seeds(plan: Plan, r: PlannedRun) -> dict[str, Any]:
@@ -393,22 +393,22 @@ def test_runs_share_a_cell_exactly_where_they_differ_in_seeds_alone() -> None:
     shared = 0
     for one, two in combinations(plan.runs.values(), 2):
         same = without_seeds(plan, one) == without_seeds(plan, two)
-        assert (one.cell == two.cell) == same
+        assert (one.configuration == two.configuration) == same
         shared += same
     assert shared > 50
 
 
-def test_another_recipe_of_the_teachers_makes_other_cells_for_what_they_teach() -> None:
-    before = {r.cell for r in planned().of_role("final")}
-    after = {r.cell for r in planned({"teachers.recipe.lr": 0.05}).of_role("final")}
+def test_another_recipe_of_the_teachers_makes_other_configurations_for_what_they_teach() -> None:
+    before = {r.configuration for r in planned().of_role("final")}
+    after = {r.configuration for r in planned({"teachers.recipe.lr": 0.05}).of_role("final")}
     assert before.isdisjoint(after)
-    other_seed = {r.cell for r in planned({"teachers.teach": [0]}).of_role("final")}
+    other_seed = {r.configuration for r in planned({"teachers.teach": [0]}).of_role("final")}
     assert other_seed == before
 
 
 def test_a_run_that_no_run_of_ours_teaches_has_the_cell_of_its_specification() -> None:
     for r in planned().of_role("baseline"):
-        assert r.cell == cell_id(r.run, None)
+        assert r.configuration == configuration_id(r.run, None)
 
 
 # --- sizes
@@ -682,7 +682,7 @@ def test_a_teacher_given_as_a_file_is_known_by_its_hash_and_never_trained(
         assert (r.teacher, r.run.teacher.run) == (None, None)
         assert r.run.teacher.weights == str(path)
         assert len(r.run.teacher.weight_hash or "") == 64
-    assert len({r.cell for r in taught if r.roles == ["final"]}) == 2
+    assert len({r.configuration for r in taught if r.roles == ["final"]}) == 2
 
 
 def test_moving_the_file_changes_no_id_and_other_weights_change_what_they_teach(
@@ -698,7 +698,9 @@ def test_moving_the_file_changes_no_id_and_other_weights_change_what_they_teach(
     assert ids(here) == ids(there)
     gone = [here.runs[i] for i in ids(here) - ids(altered)]
     assert {r.slots[0].teacher for r in gone} == {"big"}
-    assert {r.cell for r in gone}.isdisjoint({r.cell for r in altered.runs.values()})
+    assert {r.configuration for r in gone}.isdisjoint(
+        {r.configuration for r in altered.runs.values()}
+    )
 
 
 def test_a_file_of_another_network_is_refused(weights: Callable[..., Path]) -> None:
@@ -714,7 +716,7 @@ def test_several_teaching_seeds_cross_the_finals_and_only_the_first_selects() ->
     finals = [r for r in plan.of_role("final") if (r.slots[0].text == "mid → two logit")]
     crossed = Counter((r.run.seed, seeds[str(r.teacher)]) for r in finals)
     assert crossed == Counter({(seed, teach): 1 for seed in (0, 1, 2) for teach in (0, 1)})
-    assert len({r.cell for r in finals}) == 1
+    assert len({r.configuration for r in finals}) == 1
     assert {seeds[str(r.teacher)] for r in plan.of_role("selection")} == {1}
     assert len(plan.of_role("baseline")) == 6
 

@@ -109,12 +109,13 @@ def _speed(case: Mapping[str, Any]) -> list[str | None]:
 
 def _cost(case: Mapping[str, Any]) -> list[str | None]:
     from kdgap.benchmark.arm_process import ENGINE, REFERENCE
+    from kdgap.numbers import memory
 
-    memory = case["peak_memory_bytes"]
+    peaks = case["peak_memory_bytes"]
     return [
         case["case"],
         f"{case['flops_per_second'] / 1e9:.0f}",
         f"{case['batch_share']:.2%}",
         f"{case['saving_share']:.2%}",
-        *(f"{memory[arm] / 1e9:.2f} GB" for arm in (ENGINE, REFERENCE)),
+        *(memory(peaks[arm]) for arm in (ENGINE, REFERENCE)),
     ]

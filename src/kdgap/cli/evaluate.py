@@ -77,7 +77,8 @@ def evaluate(
 
 def print_scores(scored: Mapping[str, Any]) -> None:
     """Print what `evaluate_weights` returned."""
-    from kdgap.cli.printing import number, percent, print_table, say
+    from kdgap.cli.printing import print_table, say
+    from kdgap.numbers import fixed, percent
 
     for flag in scored["flags"]:
         say(f"note: {flag}")
@@ -85,7 +86,7 @@ def print_scores(scored: Mapping[str, Any]) -> None:
         ("weights", scored["weights"]),
         ("images", f"{scored['images']:,} ({scored['split']})"),
         ("accuracy", percent(scored["accuracy"])),
-        ("NLL", number(scored["nll"])),
+        ("NLL", fixed(scored["nll"])),
         ("ECE", percent(scored["ece"])),
     ]
     if "teacher_accuracy" in scored:
@@ -93,8 +94,8 @@ def print_scores(scored: Mapping[str, Any]) -> None:
             ("teacher", scored["teacher"]),
             ("teacher's accuracy", percent(scored["teacher_accuracy"])),
             ("top-1 agreement", percent(scored["top1_agreement"])),
-            ("KL(teacher || student), T = 1", number(scored["kl_t1"])),
-            ("KL(teacher || student), T = 4", number(scored["kl_t4"])),
+            ("KL(teacher || student), T = 1", fixed(scored["kl_t1"])),
+            ("KL(teacher || student), T = 4", fixed(scored["kl_t4"])),
         ]
     rows += [(f"class {name}", percent(a)) for name, a in scored["per_class_acc"].items()]
     print_table("", ["", "result"], rows)

@@ -18,6 +18,7 @@ def models(
     from kdgap.errors import BadInputError
     from kdgap.models import MODELS
     from kdgap.models.build import model_cost
+    from kdgap.numbers import compact
     from kdgap.spec.run import ModelSpec
 
     rows: list[dict[str, Any]] = []
@@ -45,19 +46,19 @@ def models(
     size = f"{channels}x{image_size}x{image_size}"
     print_table(
         f"Networks for {size} images and {classes} classes",
-        ["model", "stem", "parameters", "GFLOPs", "width", "stages"],
+        ["model", "stem", "parameters", "FLOPs", "width", "stages"],
         [
             (
                 row["name"],
                 row["stem"],
                 None if row["parameters"] is None else f"{row['parameters']:,}",
-                None if row["flops"] is None else f"{row['flops'] / 1e9:.3f}",
+                None if row["flops"] is None else compact(row["flops"]),
                 "any multiple of 1/16" if row["width_factor"] else "1",
                 len(row["stages"]),
             )
             for row in rows
         ],
-        "GFLOPs of one forward pass, a multiply-add counted as two; – = the images are too small",
+        "FLOPs of one forward pass, a multiply-add counted as two; – = the images are too small",
     )
 
 

@@ -107,6 +107,7 @@ def _print(
 
 def _print_models(data: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import print_table
+    from kdgap.numbers import compact
     from kdgap.text import sized
 
     rows = []
@@ -117,14 +118,15 @@ def _print_models(data: Mapping[str, Any]) -> None:
                 name,
                 sized(model["name"], model["width"]),
                 f"{model['parameters']:,}" if known else None,
-                f"{model['flops'] / 1e6:,.2f}" if known else None,
+                compact(model["flops"]) if known else None,
             ]
         )
-    print_table("", ["model", "network", "parameters", "MFLOPs an image"], rows)
+    print_table("", ["model", "network", "parameters", "FLOPs an image"], rows)
 
 
 def _print_forecast(ahead: Mapping[str, Any]) -> None:
-    from kdgap.cli.printing import answer, duration, say
+    from kdgap.cli.printing import answer, say
+    from kdgap.numbers import duration
 
     if ahead["seconds"] is None:
         answer("Time and disk: known once the data was loaded for the first time.")

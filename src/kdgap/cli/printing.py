@@ -174,30 +174,3 @@ def _print_lists(columns: Sequence[str], rows: list[list[str]]) -> None:
             if text:
                 escaped = escape(f"{name}: {text}" if name else text)
                 out.print(Padding(escaped, (0, 0, 0, 2), expand=False))
-
-
-def percent(share: float | None) -> str | None:
-    """Return a share of one as a percentage with two decimals."""
-    return None if share is None else f"{share * 100:.2f} %"
-
-
-def points(difference: float | None) -> str | None:
-    """Return a difference of shares in percentage points, with its sign."""
-    return None if difference is None else f"{difference * 100:+.2f} pp".replace("-", "−")
-
-
-def number(value: float | None, digits: int = 4) -> str | None:
-    """Return a number with a fixed number of decimals."""
-    return None if value is None else f"{value:.{digits}f}"
-
-
-def duration(seconds: float) -> str:
-    """Return a time in human units: `4.2 s`, `3 min 20 s`, `2 h 05 min`, `3.5 days`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{minutes / (24 * 60):,.1f} days"

@@ -7,8 +7,9 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from kdgap.cli.printing import duration, err, markup, moves, say
+from kdgap.cli.printing import err, markup, moves, say
 from kdgap.engine.tracker import NoTracker, Tracker
+from kdgap.numbers import duration
 
 PLAIN_SECONDS = 10.0
 

@@ -110,7 +110,8 @@ def _what(row: Mapping[str, Any]) -> str:
 
 def print_records(records: "list[Record]") -> None:
     """Print the result table of some runs; a single run is shown with its columns as rows."""
-    from kdgap.cli.printing import answer, number, percent, points, print_table, say, width
+    from kdgap.cli.printing import answer, print_table, say, width
+    from kdgap.numbers import fixed, percent, points
 
     rows = [summary(record, records) for record in records]
     cells = [
@@ -125,8 +126,8 @@ def print_records(records: "list[Record]") -> None:
             "gain": points(row["gain"]),
             "ECE": percent(row["ece"]),
             "agreement": percent(row["top1_agreement"]),
-            "KL T=1": number(row["kl_t1"]),
-            "KL T=4": number(row["kl_t4"]),
+            "KL T=1": fixed(row["kl_t1"]),
+            "KL T=4": fixed(row["kl_t4"]),
             "teacher's test": percent(row["teacher_test_acc"]),
         }
         for row in rows

@@ -9,8 +9,9 @@ from typing import Any, Self
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Column
 
-from kdgap.cli.printing import duration, err, markup, moves, say
+from kdgap.cli.printing import err, markup, moves, say
 from kdgap.errors import KdgapError
+from kdgap.numbers import duration
 from kdgap.store.progress import Pace, Survey, live, survey, work_of
 from kdgap.store.study import StudyDirectory
 

@@ -75,6 +75,8 @@ def train_flat(
     from kdgap.running.single import train_single
 
     run, weights = resolve(config, places)
+    for key in run.place.dropped:
+        say(f"note: {places(key)}: {key} does not apply to kd_type {run.method.name}; left out")
     label = f"{slot_name(run)} seed {run.seed}"
     record = train_single(
         run,

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from kdgap.judge.words import counted, interval, level, p_value, signed, spread
+from kdgap.numbers import counted, interval, level, p_value, signed, spread
 
 if TYPE_CHECKING:
     from kdgap.judge.analysis import Analysis, Gain, Settings
@@ -82,7 +82,7 @@ def _notes(gains: Iterable["Gain"]) -> dict[str, list[str]]:
 
 
 def _headline(analysis: "Analysis", seconds: float | None) -> str:
-    from kdgap.cli.printing import duration
+    from kdgap.numbers import duration
 
     study, settings = analysis.study, analysis.settings
     took = f" in {duration(seconds)}" if seconds else ""

@@ -92,7 +92,7 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
     return {
         "number": number,
         **slot_names(arm.slot),
-        "cell": arm.cell,
+        "configuration": arm.configuration,
         "parameters": arm.parameters,
         "runs": snapshot.run_numbers(arm.runs),
         "n": len(values),

@@ -38,7 +38,7 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "number": number,
         "id": run.id,
         "seed": run.seed,
-        "cell": run.cell,
+        "configuration": run.configuration,
         "teacher": None if run.teacher is None else snapshot.numbers.get(run.teacher),
         "slots": [slot_names(slot) for slot in run.slots],
         "state": run.state,

@@ -75,7 +75,7 @@ class Level:
 
     name: str
     slot: str
-    cell: str
+    configuration: str
     n: int
     mean_pp: float | None
     std_pp: float | None
@@ -158,7 +158,7 @@ class Gain(Numbers):
 
     Attributes:
         slot: the pair and the method, in words.
-        cell: the configuration; see `docs/glossary.md`.
+        configuration: its digest; see `docs/glossary.md`.
         tried: configurations that selection tried.
         n, n_baseline: seeds of each side.
     """
@@ -170,7 +170,7 @@ class Gain(Numbers):
     method: str
     label: str
     slot: str
-    cell: str
+    configuration: str
     parameters: Mapping[str, Any]
     tried: int
     n: int
@@ -279,7 +279,7 @@ class GainGlance(Glance):
     student: str
     method: str
     label: str
-    cell: str
+    configuration: str
     gain_pp: float | None
 
 

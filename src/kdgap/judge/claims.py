@@ -30,7 +30,7 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
     runs are one arm under two names, as what an ablation starts from often is.
 
     Raises:
-        ClaimError: a term names no cell of these runs, or one that has several configurations.
+        ClaimError: a term names no arm of these runs, or one that has several configurations.
     """
     parts: dict[Hashable, Weighted] = {}
 
@@ -131,7 +131,7 @@ def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
     text = Slot(role, asked[0], str(asked[1]), str(asked[2])).text
     known = [slot.text for slot in slots]
     raise ClaimError(
-        f"{place}: {text} is no cell of these runs{nearest(text, known)};"
+        f"{place}: {text} is no arm of these runs{nearest(text, known)};"
         f" they have {'; '.join(known[:8]) or f'no {role}'}{'; …' if len(known) > 8 else ''}"
     )
 

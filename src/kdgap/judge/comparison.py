@@ -62,15 +62,19 @@ class Comparison:
     @property
     def signed_key(self) -> tuple[Any, ...]:
         """What makes two comparisons one and the same: their arms and weights."""
-        parts = ((t.arm.slot.text if t.arm else t.text, t.arm.cell if t.arm else "", t.weight)
-                 for t in self.terms)  # fmt: skip
+        parts = (
+            (t.arm.slot.text if t.arm else t.text, t.arm.configuration if t.arm else "", t.weight)
+            for t in self.terms
+        )
         return tuple(sorted(parts))
 
     @property
     def key(self) -> tuple[Any, ...]:
         """The same up to the sign: a difference and its opposite are one two-sided test."""
         sign = 1 if self.signed_key[0][2] > 0 else -1
-        return tuple((slot, cell, sign * weight) for slot, cell, weight in self.signed_key)
+        return tuple(
+            (slot, configuration, sign * weight) for slot, configuration, weight in self.signed_key
+        )
 
     @property
     def p(self) -> float | None:

@@ -95,7 +95,7 @@ class Context:
         return Level(
             name=arm.slot.student,
             slot=arm.slot.text,
-            cell=arm.cell,
+            configuration=arm.configuration,
             n=len(values),
             mean_pp=mean,
             std_pp=std,

@@ -12,7 +12,7 @@ from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.measures import Fidelity
-from kdgap.judge.words import counted, level, signed
+from kdgap.numbers import counted, level, signed
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -36,7 +36,7 @@ WORDS = {"top1_agreement": "agreement", "kl_t1": "KL (T = 1)", "kl_t4": "KL (T =
 def diagnose(
     arm: Arm, plain: Arm | None, evidence: Evidence, gain: Gain, settings: Settings
 ) -> tuple[Fact, ...]:
-    """Return facts on why a cell shows no gain."""
+    """Return facts on why a method shows no gain."""
     runs = [run for run in arm.runs if run.state == "done"]
     if not runs:
         return ()

@@ -23,7 +23,7 @@ class Run:
 
     Attributes:
         id: its id, or a digest of what an imported file says.
-        cell: digest of its configuration: what it may be averaged with (`docs/glossary.md`).
+        configuration: its digest: what it may be averaged with (`docs/glossary.md`).
         seed: its seed.
         slots: the roles that it plays.
         state: `done`, or what it is instead (`failed`, `new`, `damaged`, …); never averaged then.
@@ -43,7 +43,7 @@ class Run:
     """
 
     id: str
-    cell: str
+    configuration: str
     seed: int
     slots: tuple[Slot, ...]
     state: str
@@ -75,10 +75,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Arm:
-    """The runs of one slot and one cell: what a mean is taken over."""
+    """The runs of one slot and one configuration: what a mean is taken over."""
 
     slot: Slot
-    cell: str
+    configuration: str
     runs: tuple[Run, ...]
 
     @property
@@ -226,15 +226,19 @@ class Evidence:
     open_runs: int = 0
 
     def arms(self, roles: Collection[str] = SHOWN) -> list[Arm]:
-        """Return one arm a slot and cell, by default of every role that is judged."""
+        """Return one arm a slot and configuration, by default of every role that is judged."""
         members: dict[tuple[Slot, str], list[Run]] = {}
         for run in self.runs:
             for slot in run.slots:
                 if slot.role in roles:
-                    members.setdefault((slot, run.cell), []).append(run)
+                    members.setdefault((slot, run.configuration), []).append(run)
         return [
-            Arm(slot, cell, tuple(sorted(runs, key=lambda run: (run.seed, run.teacher or ""))))
-            for (slot, cell), runs in members.items()
+            Arm(
+                slot,
+                configuration,
+                tuple(sorted(runs, key=lambda run: (run.seed, run.teacher or ""))),
+            )
+            for (slot, configuration), runs in members.items()
         ]
 
     @property

@@ -56,7 +56,7 @@ def judge(comparisons: Sequence[Comparison], statistics: Statistics) -> list[Jud
     """Judge the comparisons of one family together.
 
     Holm's adjusted p decides gain and harm, TOST decides equivalence. A comparison that could not
-    be made stays in the family, so that a failed cell does not make its siblings look better. Two
+    be made stays in the family, so that a failed arm does not make its siblings look better. Two
     claims about one and the same sum are one comparison of the family.
     """
     margin, alpha = statistics.smallest_effect_pp, 1 - statistics.confidence

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 from kdgap.judge.analysis import SeveralTeachers
 from kdgap.judge.claims import baselines_of
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
-from kdgap.judge.words import counted, interval, signed
 from kdgap.notice import Notice, codes
+from kdgap.numbers import counted, interval, signed
 from kdgap.store.imports.findings import FINDINGS, count_findings
 
 
@@ -92,7 +92,11 @@ def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list
         return [Notice("no-baseline", "no baseline with the same data, recipe and epochs")]
     epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
     flags = []
-    others = [other for other in baselines_of(arm, baselines) if other.cell != baseline.cell]
+    others = [
+        other
+        for other in baselines_of(arm, baselines)
+        if other.configuration != baseline.configuration
+    ]
     if others:
         left = sum(len(other.runs) for other in others)
         text = f"{counted(left, 'run')} of plain training in other settings left out"
@@ -153,8 +157,8 @@ def sensitive(settled: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
     for view, other in elsewhere.items():
         if other != settled and settled not in UNSETTLED:
             ways.setdefault(other, []).append(view)
-    clauses = [f"{other} {' or '.join(views)}" for other, views in ways.items()]
-    return (Notice("sensitive", f"but {', '.join(clauses)}"),) if clauses else ()
+    clauses = [f"{' or '.join(views)}: {other}" for other, views in ways.items()]
+    return (Notice("sensitive", f"but {'; '.join(clauses)}"),) if clauses else ()
 
 
 def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Notice]:

@@ -1,4 +1,4 @@
-"""Every method against the plainly trained student: one entry a cell, judged as one family."""
+"""Every method against the plainly trained student, by configuration: judged as one family."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
         method=slot.method,
         label=evidence.label(slot.method),
         slot=slot.text,
-        cell=arm.cell,
+        configuration=arm.configuration,
         parameters=arm.parameters,
         tried=1 if tuning is None else len(tuning.candidates),
         n=judged.comparison.ns[0],

@@ -73,7 +73,7 @@ def _run(line: Mapping[str, Any], hyperparameters: Collection[str]) -> Run:
         test["best"] |= {key: fidelity[key] for key in kept if fidelity.get(key) is not None}
     return Run(
         id=line["id"],
-        cell=line["cell"],
+        configuration=line["cell"],
         seed=line["seed"],
         slots=tuple(Slot.read(slot) for slot in line["slots"]),
         state=line["state"],
@@ -113,11 +113,11 @@ def _tunings(
         for slot in run.slots:
             key = (slot.teacher or "", slot.student, slot.method)
             if slot.role == "selection":
-                grids.setdefault(key, {}).setdefault(run.cell, []).append(run)
+                grids.setdefault(key, {}).setdefault(run.configuration, []).append(run)
             elif slot.role == "final" and run.parameters not in finals.setdefault(key, []):
                 finals[key].append(run.parameters)
-    for key, cells in sorted(grids.items()):
-        tried = sorted(cells.values(), key=lambda members: order_of(members[0].parameters))
+    for key, configurations in sorted(grids.items()):
+        tried = sorted(configurations.values(), key=lambda members: order_of(members[0].parameters))
         used = finals.get(key, [])
         yield Tuning(
             *key,

@@ -84,7 +84,7 @@ def analyse(evidence: Evidence) -> Analysis:
     """Judge everything that the runs allow; `docs/statistics.md` says what each field is.
 
     Raises:
-        BadInputError: no run has a test accuracy, or a claim names a cell that is not there.
+        BadInputError: no run has a test accuracy, or a claim names an arm that is not there.
     """
     if not any(run.accuracy(evidence.primary) is not None for run in evidence.runs):
         states = ", ".join(sorted({run.state for run in evidence.runs})) or "none"
@@ -213,7 +213,7 @@ def _view(context: Context, code: str, name: str, view: View) -> OtherView:
                 student=arm.slot.student,
                 method=arm.slot.method,
                 label=context.evidence.label(arm.slot.method),
-                cell=arm.cell,
+                configuration=arm.configuration,
                 gain_pp=judged.comparison.point,
                 **_glance(context, judged),
             )

@@ -2,7 +2,8 @@
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.kinds import kind_of
-from kdgap.judge.words import counted, elsewhere, equals, found, guessed_seeds, lack_words
+from kdgap.judge.words import elsewhere, equals, found, guessed_seeds, lack_words
+from kdgap.numbers import counted
 
 
 def contrast_sentence(contrast: ClaimResult, settings: Settings, *, named: bool = True) -> str:

@@ -143,7 +143,7 @@ def _run(directory: StudyDirectory, planned: Mapping[str, Any], records: _Record
     slots = tuple(Slot.read(slot) for slot in planned["slots"])
     known: dict[str, Any] = {
         "id": planned["id"],
-        "cell": planned["cell"],
+        "configuration": planned["cell"],
         "seed": planned["seed"],
         "slots": slots,
         "parameters": planned.get("parameters", {}),

@@ -1,44 +1,7 @@
-"""Verdicts in plain English: numbers with units and signs, one sentence a judgement."""
+"""Verdicts in plain English, one sentence a judgement."""
 
 from kdgap.judge.analysis import ClaimResult, Gain, Numbers, Settings
-from kdgap.judge.measures import Interval
-
-
-def signed(value: float, digits: int = 2) -> str:
-    """Return a number with its sign, a real minus, and no negative zero."""
-    text = f"{value:+.{digits}f}"
-    if float(text) == 0:
-        text = f"{0:+.{digits}f}"
-    return text.replace("-", "−")
-
-
-def interval(pair: Interval | None) -> str:
-    """Return `[low, high]` with signs; a dash where there is none."""
-    return "–" if not pair else f"[{signed(pair[0])}, {signed(pair[1])}]"
-
-
-def p_value(p: float | None) -> str:
-    """Return a p-value with two significant digits."""
-    if p is None:
-        return "–"
-    return "< 0.0001" if p < 0.0001 else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
-
-
-def spread(mean: float | None, std: float | None) -> str:
-    """Return `mean ± std`."""
-    if mean is None:
-        return "–"
-    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
-
-
-def counted(count: int, what: str) -> str:
-    """Return a count with its noun, such as `1 gain` or `8 gains`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def level(confidence: float) -> str:
-    """Return a confidence level such as `95 %`."""
-    return f"{100 * confidence:g} %"
+from kdgap.numbers import counted, interval, level, p_value, signed
 
 
 def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:

@@ -28,7 +28,7 @@ class PlannedRun:
     id: str
     run: RunSpec
     path: str
-    cell: str
+    configuration: str
     teacher: str | None
     slots: list[Slot] = field(default_factory=list)
 

@@ -24,7 +24,7 @@ from kdgap.planning.plan import (
     variant_text,
 )
 from kdgap.spec.complaints import Where
-from kdgap.spec.identity import cell_id, run_id, slot_name
+from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.spec.run import (
     DataSpec,
     MethodSpec,
@@ -253,7 +253,7 @@ class _Planner:
             )
             trains = run.teacher.run if run.teacher else None
             teacher = self.plan.runs[trains].run if trains else None
-            planned = PlannedRun(identifier, run, path, cell_id(run, teacher), trains)
+            planned = PlannedRun(identifier, run, path, configuration_id(run, teacher), trains)
             self.plan.runs[identifier] = planned
         if slot not in planned.slots:
             planned.slots.append(slot)

@@ -31,7 +31,7 @@ class _Lean(Strict):
 
 
 class Term(_Lean):
-    """One cell of a claim with its weight: a slot, or an arm of an ablation."""
+    """One arm of a claim, with its weight: a slot, or an arm of an ablation."""
 
     later: ClassVar[dict[str, object]] = {"arm": "changed"}
     weight: float = Field(ge=-1e6, le=1e6)

@@ -14,7 +14,7 @@ ABLATION_ALONE = "an ablation stands alone, with measure: accuracy"
 
 
 def read_claims(document: Document) -> ClaimsFile:
-    """Read a file of claims; which cells they name is checked against the runs, later.
+    """Read a file of claims; which arms they name is checked against the runs, later.
 
     Raises:
         BadInputError: naming file, line, key and what was expected.

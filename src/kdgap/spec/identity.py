@@ -83,20 +83,24 @@ def _model_name(model: "ModelSpec") -> str:
     return sized(model.name, model.width) + ("" if model.stem == "cifar" else f"-{model.stem}")
 
 
-def cell_id(run: "RunSpec", teacher: "RunSpec | None") -> str:
+def configuration_id(run: "RunSpec", teacher: "RunSpec | None") -> str:
     """Return what is averaged over: a run's identity without its own and its teacher's seed.
+
+    Files call it `cell`: plans, imports and the `results.json` of studies.
 
     Args:
         run: the run.
         teacher: the run that trains its teacher, if a run of ours does.
     """
-    return cell_taught_by(run, None if teacher is None else cell_id(teacher, None))
+    return configuration_taught_by(
+        run, None if teacher is None else configuration_id(teacher, None)
+    )
 
 
-def cell_taught_by(run: "RunSpec", teacher: str | None) -> str:
-    """Return `cell_id` from the cell of the run that trains the teacher: many runs share it."""
-    cell = identity(run)
-    del cell["seed"]
+def configuration_taught_by(run: "RunSpec", teacher: str | None) -> str:
+    """Return `configuration_id`, given that of the run which trains the teacher: many share it."""
+    kept = identity(run)
+    del kept["seed"]
     if teacher is not None:
-        cell["teacher"] = {**cell["teacher"], "run": teacher}
-    return hashlib.sha256(canonical_json(cell).encode()).hexdigest()
+        kept["teacher"] = {**kept["teacher"], "run": teacher}
+    return hashlib.sha256(canonical_json(kept).encode()).hexdigest()

@@ -40,7 +40,7 @@ def crossed(table: Sequence[Sequence[float]]) -> Components | None:
     Casella & McCulloch 1992, chapter 4), and negative ones are set to 0.
 
     Args:
-        table: [teachers, seeds], one run a cell, complete.
+        table: [teachers, seeds], one run an entry, complete.
 
     Returns:
         None for fewer than two teachers or two seeds.
@@ -78,7 +78,7 @@ def over_teachers(table: Sequence[Sequence[float]]) -> Estimate | None:
     where only the residual varies; of 3 teachers and 10 seeds, 93 to 98 %.
 
     Args:
-        table: [teachers, seeds], one run a cell, complete.
+        table: [teachers, seeds], one run an entry, complete.
 
     Returns:
         None for fewer than two teachers or two seeds, or where neither the means of teachers nor

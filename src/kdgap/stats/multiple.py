@@ -13,8 +13,8 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
     Args:
         p_values: raw p-values in [0, 1]. None is a planned comparison that could not be made: it
-            stays None but counts as p = 1, as a cell that failed must not make the others look
-            more significant.
+            stays None but counts as p = 1, as one that failed must not make the others look more
+            significant.
 
     Returns:
         Adjusted values in the order of the input, none below its raw value.

@@ -14,7 +14,7 @@ from kdgap.advice import command
 from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, read_bytes
 from kdgap.notice import codes
-from kdgap.spec.identity import cell_id, cell_taught_by, slot_name
+from kdgap.spec.identity import configuration_id, configuration_taught_by, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.spec.slot import Slot
 from kdgap.spec.study import Selection, StudySpec, preregistered
@@ -71,25 +71,25 @@ Names = tuple[str | None, str]
 
 
 class _Expected:
-    """What a study and its records say of slots and cells: worked out once, for all of its runs."""
+    """What a study and its records say of slots and configurations, worked out once."""
 
     def __init__(self, study: StudySpec, witnesses: Witnesses) -> None:
         self._study, self._witnesses = study, witnesses
         self.models = {name: model.model_dump() for name, model in study.models.items()}
-        self._cells: dict[str, str] = {}
+        self._configurations: dict[str, str] = {}
         self._names: dict[str, set[Names]] = {}
         self._seeds: dict[tuple[str, str], set[int]] = {}
 
-    def cell(self, spec: RunSpec) -> str | None:
-        """Return the cell of a run; None where its teacher's record is not there."""
+    def configuration(self, spec: RunSpec) -> str | None:
+        """Return the digest of a run's configuration; None without its teacher's record."""
         trains = spec.teacher.run if spec.teacher else None
         if trains is None:
-            return cell_taught_by(spec, None)
+            return configuration_taught_by(spec, None)
         if trains not in self._witnesses:
             return None
-        if trains not in self._cells:
-            self._cells[trains] = cell_id(self._witnesses[trains].spec, None)
-        return cell_taught_by(spec, self._cells[trains])
+        if trains not in self._configurations:
+            self._configurations[trains] = configuration_id(self._witnesses[trains].spec, None)
+        return configuration_taught_by(spec, self._configurations[trains])
 
     def names(self, role: str) -> set[Names]:
         """Return the teachers and students that the study has in a role."""
@@ -114,7 +114,7 @@ def _unlike(planned: Mapping[str, Any], spec: RunSpec, expected: _Expected) -> I
         yield "configuration (parameters)"
     if planned["teacher"] != trains:
         yield "teacher"
-    if expected.cell(spec) not in (None, planned["cell"]):
+    if expected.configuration(spec) not in (None, planned["cell"]):
         yield "configuration (cell)"
     if planned["path"] != f"runs/{slot_name(spec)}/{spec.seed}-{planned['id'][:8]}":
         yield "path"

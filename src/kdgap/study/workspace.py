@@ -287,7 +287,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
             {
                 "id": planned.id,
                 "path": planned.path,
-                "cell": planned.cell,
+                "cell": planned.configuration,
                 "seed": planned.run.seed,
                 "teacher": planned.teacher,
                 "roles": planned.roles,

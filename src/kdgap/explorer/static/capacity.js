@@ -201,8 +201,8 @@ const capacityTable = (study, rows) =>
             "aria-label": `${name}, ${row.pair}`,
           }),
       }),
-      num("parameters", "parameters", (row) => row.parameters, { show: (row, value) => size(value) }),
-      num("flops", "FLOPs", (row) => row.flops, { show: (row, value) => size(value), lesser: true }),
+      num("parameters", "parameters", (row) => row.parameters, { show: (row, value) => compact(value) }),
+      num("flops", "FLOPs", (row) => row.flops, { show: (row, value) => compact(value), lesser: true }),
       num("ratio", "teacher / student", (row) => row.ratio, {
         show: (row, value) => fixed(value, 1),
         lesser: true,

@@ -46,7 +46,7 @@ kdgap.views.compare = {
 const SIDES = ["first", "second"];
 
 /** What names an arm here; numbers change when a study grows. */
-const armKey = (arm) => [arm.role, arm.slot, arm.cell.slice(0, 12)].join("|");
+const armKey = (arm) => [arm.role, arm.slot, arm.configuration.slice(0, 12)].join("|");
 const compareState = (a, b) => ({ a: armKey(a), b: b ? armKey(b) : null });
 
 /** Whether an arm has test results of its own: what selection tried is judged on validation alone. */

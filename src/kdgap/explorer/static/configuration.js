@@ -46,7 +46,7 @@ const armState = (arm) => ({
   method: arm.method,
   role: arm.role,
   variant: arm.variant || null,
-  cell: arm.cell.slice(0, 12),
+  configuration: arm.configuration.slice(0, 12),
 });
 
 /** Whether two are of one teacher, student and method. */
@@ -56,11 +56,11 @@ const samePair = (one, other) => ["teacher", "student", "method"].every((key) =>
 function findArm(study, state) {
   const asked = [...state].filter(([key]) => ["teacher", "student", "method", "role"].includes(key));
   const fits = study.arms.filter((arm) => asked.every(([key, value]) => (arm[key] ?? "") === value));
-  const cell = state.get("cell");
+  const configuration = state.get("configuration");
   const score = (arm) =>
     2 * (arm.role === (state.get("role") ?? "final")) +
     (arm.variant === (state.get("variant") ?? "")) +
-    Boolean(cell && arm.cell.startsWith(cell));
+    Boolean(configuration && arm.configuration.startsWith(configuration));
   return d3.greatest(fits, (a, b) => score(a) - score(b)) ?? null;
 }
 

@@ -88,7 +88,7 @@ function runFacts(study, run, rows, at) {
           "configuration",
           shown.map((one, index) => [
             index ? ", " : "",
-            link(`${armName(one)} (${one.role})`, "configuration", armState({ ...one, cell: run.cell })),
+            link(`${armName(one)} (${one.role})`, "configuration", armState({ ...one, configuration: run.configuration })),
           ]),
         ]
       : null,

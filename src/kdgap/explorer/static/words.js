@@ -42,9 +42,10 @@ const pValue = (p) => {
 const spread = (mean, std) =>
   known(mean) ? rounded(mean, 2) + (known(std) ? ` ± ${rounded(std, 2)}` : "") : DASH;
 const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
-const size = (count) => {
+const compact = (count) => {
   if (!known(count)) return DASH;
   const units = [
+    [1e12, "T"],
     [1e9, "G"],
     [1e6, "M"],
     [1e3, "k"],
@@ -53,7 +54,7 @@ const size = (count) => {
   const [scale, unit] = units.find(([one]) => Number(count.toPrecision(3)) >= one) ?? [1, ""];
   return scale === 1 ? String(count) : `${(count / scale).toPrecision(3)} ${unit}`;
 };
-const bytes = (count) => (count >= 1e3 ? `${size(count)}B` : `${count} B`);
+const bytes = (count) => (count >= 1e3 ? `${compact(count)}B` : `${count} B`);
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 /** A long name, which may break after each "_". */
@@ -104,13 +105,17 @@ const gainBadge = (gain) => {
 };
 const postHoc = (claim) => (claim.post_hoc ? el("span", { class: "posthoc" }, "post hoc") : null);
 
-/** "1 h 5 min", "12 s". */
+/** "4.2 s", "3 min 20 s", "2 h 05 min", "3.5 days". */
 const duration = (seconds) => {
   if (!known(seconds)) return DASH;
-  const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  if (seconds < 59.95) return `${rounded(seconds, 1)} s`; // what rounds to 60.0 s is a minute
+  const whole = Number(rounded(seconds, 0));
+  const minutes = Math.floor(whole / 60);
+  const two = (count) => String(count).padStart(2, "0");
+  if (minutes < 60) return `${minutes} min ${two(whole % 60)} s`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h ${two(minutes % 60)} min`;
+  const [days, tenths] = rounded(minutes / (24 * 60), 1).split(".");
+  return `${Number(days).toLocaleString("en")}.${tenths} days`;
 };
 
 /** Elements whose words are names, or are pressed: no term is explained in them. */

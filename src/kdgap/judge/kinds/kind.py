@@ -8,7 +8,8 @@ from typing import ClassVar, TypeVar
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
 from kdgap.judge.measures import Interval
-from kdgap.judge.words import counted, equals, own_seeds_words, signed, verdict_words
+from kdgap.judge.words import equals, own_seeds_words, verdict_words
+from kdgap.numbers import counted, signed
 from kdgap.registry import Registry
 from kdgap.stats import power
 from kdgap.stats.contrast import Estimate

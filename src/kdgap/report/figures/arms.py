@@ -147,5 +147,7 @@ def _interval(runs: tuple[Run, ...], evidence: Evidence) -> tuple[float, float] 
     """Return the interval of a mean over the seeds that are in it."""
     if not runs:
         return None
-    values = list(Arm(runs[0].slots[0], runs[0].cell, runs).by_seed(evidence.primary).values())
+    values = list(
+        Arm(runs[0].slots[0], runs[0].configuration, runs).by_seed(evidence.primary).values()
+    )
     return mean_interval(values, evidence.statistics.confidence) if values else None

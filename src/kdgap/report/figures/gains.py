@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kdgap.judge.analysis import Analysis, Gain, Settings
-from kdgap.judge.words import interval, level, signed
+from kdgap.numbers import compact, interval, level, signed
 from kdgap.report.figures.arms import value_of
 from kdgap.report.figures.style import (
     BAND,
@@ -187,7 +187,7 @@ def _capacity(
         _size_ticks(axes, ticks, high - low)
         axes.set_xlabel("student's parameters (log scale)")
     elif name == "parameters":
-        axes.set_xticks([points[0][0]], labels=[size_text(points[0][0])])
+        axes.set_xticks([points[0][0]], labels=[compact(points[0][0])])
         axes.set_xlabel("student's parameters")
     else:
         axes.set_xlabel("teacher's accuracy minus the baseline's (pp)")
@@ -199,12 +199,4 @@ def _size_ticks(axes: Axes, sizes: Sequence[float], span: float) -> None:
     for size in sizes:
         if not kept or math.log10(size / kept[-1]) > 0.13 * span:
             kept.append(size)
-    axes.set_xticks([math.log10(size) for size in kept], labels=[size_text(size) for size in kept])
-
-
-def size_text(count: float) -> str:
-    """Return a count as people write it, such as `11.2 M`."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return f"{count:g}"
+    axes.set_xticks([math.log10(size) for size in kept], labels=[compact(size) for size in kept])

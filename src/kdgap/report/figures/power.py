@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
-from kdgap.judge.words import level
+from kdgap.numbers import level
 from kdgap.report.figures.style import (
     BAND,
     FAINT,

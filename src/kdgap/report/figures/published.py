@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from kdgap.judge.analysis import Analysis, Gain
 from kdgap.judge.curves import Curve, over_runs
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.judge.words import level
+from kdgap.numbers import level
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, value_of
 from kdgap.report.figures.curves import TAIL
 from kdgap.report.figures.style import (

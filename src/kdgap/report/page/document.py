@@ -17,16 +17,8 @@ from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.measures import Interval, Measures
 from kdgap.judge.reasons import contrast_sentence
-from kdgap.judge.words import (
-    counted,
-    gain_sentence,
-    interval,
-    level,
-    p_value,
-    signed,
-    spread,
-)
-from kdgap.report.figures.gains import size_text
+from kdgap.judge.words import gain_sentence
+from kdgap.numbers import compact, counted, interval, level, p_value, signed, spread
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
     anchors_of,
@@ -163,7 +155,7 @@ def _environment() -> Environment:
         "p": p_value,
         "percent": lambda share: "–" if share is None else f"{100 * share:.2f}",
         "signed": lambda value: "–" if value is None else signed(value),
-        "size": lambda count: "–" if count is None else size_text(count),
+        "size": lambda count: "–" if count is None else compact(count),
     }
     environment.globals |= {
         "CAVEATS": CAVEATS,
@@ -268,7 +260,7 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
 
 
 def _of(gain: Gain | GainGlance) -> tuple[str | None, ...]:
-    return gain.teacher, gain.student, gain.method, gain.cell
+    return gain.teacher, gain.student, gain.method, gain.configuration
 
 
 def _flat(value: Any, name: str = "") -> Iterable[tuple[str, str]]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from kdgap.judge.analysis import Ablation, Analysis
 from kdgap.judge.evidence import Evidence, Run, Tuning
-from kdgap.judge.words import interval, signed, spread
+from kdgap.numbers import interval, signed, spread
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
     NORMS,

@@ -86,8 +86,8 @@ def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
         groups.setdefault(_group(run, evidence), []).append(run)
     parts = []
     # Roles in their usual order; within a role, slots in the order of the study.
-    for (_, words, cell), runs in sorted(groups.items(), key=lambda group: group[0][0]):
-        about = settings_text(runs[0].parameters) if cell else ""
+    for (_, words, configuration), runs in sorted(groups.items(), key=lambda group: group[0][0]):
+        about = settings_text(runs[0].parameters) if configuration else ""
         head = escape(words + (f" · {about}" if about else ""))
         done = sum(run.state == "done" for run in runs)
         count = f"{done} of {len(runs)}" if done < len(runs) else f"{done}"
@@ -96,7 +96,7 @@ def run_rows(evidence: Evidence, anchors: Mapping[str, str]) -> Markup:
             f" <small>{count} {'run' if len(runs) == 1 else 'runs'}</small></span></th></tr>"
         )
         rows = sorted(runs, key=_by_seed)
-        parts += [_row(run, evidence.primary, anchors, show=not cell) for run in rows]
+        parts += [_row(run, evidence.primary, anchors, show=not configuration) for run in rows]
         parts.append("</tbody>")
     return Markup("".join(parts))  # noqa: S704  # every text in it went through `escape`
 
@@ -125,14 +125,14 @@ def _place(role: str) -> int:
 
 
 def _group(run: Run, evidence: Evidence) -> tuple[int, str, str]:
-    """Return role, words and cell that a run stands under; a choice's candidates together."""
+    """Return role, words and configuration that a run is under; a choice's candidates together."""
     if not run.slots:
-        return len(ROLES), "no role", run.cell
+        return len(ROLES), "no role", run.configuration
     slot = run.slots[0]
     place = _place(slot.role)
     if slot.role == "selection":
         return place, f"selection: {slot_words(slot.whole, evidence)}", ""
-    return place, _role_words(slot, evidence), run.cell
+    return place, _role_words(slot, evidence), run.configuration
 
 
 def _role_words(slot: Slot, evidence: Evidence) -> str:

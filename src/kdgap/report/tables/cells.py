@@ -6,8 +6,8 @@ from typing import Any, Protocol
 from kdgap.judge.analysis import ClaimResult, Numbers, Settings
 from kdgap.judge.flags import UNSETTLED
 from kdgap.judge.measures import Interval, Measure
-from kdgap.judge.words import counted, interval, level, signed
-from kdgap.judge.words import spread as mean_and_std
+from kdgap.numbers import counted, interval, level, signed
+from kdgap.numbers import spread as mean_and_std
 from kdgap.report.tables.forms import STAR, Table, Value
 
 Line = tuple[Sequence[str | None], Mapping[str, Value]]

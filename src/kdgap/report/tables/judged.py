@@ -13,7 +13,7 @@ from kdgap.judge.analysis import (
     Level,
     Settings,
 )
-from kdgap.judge.words import counted, level, p_value
+from kdgap.numbers import counted, level, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import STAR, Table, Value
@@ -54,7 +54,7 @@ def gains(analysis: Analysis) -> Table:
             cells.needed(gain),
         ]
         values = {
-            **cells.fields(gain, ("teacher", "student", "method", "slot", "cell")),
+            **cells.fields(gain, ("teacher", "student", "method", "slot", "configuration")),
             "parameters": configuration,
             **cells.fields(gain, _LEVELS),
             **cells.numbers(gain),
@@ -194,7 +194,7 @@ def sensitivity(analysis: Analysis) -> Table:
 def _seen_gain(view: str, settings: Settings, glance: GainGlance, declared: Gain) -> Line:
     """Return a gain as one other way of looking has it."""
     text = f"{cells.pair(glance)} {glance.label}"
-    named = cells.fields(glance, ("teacher", "student", "method", "cell"))
+    named = cells.fields(glance, ("teacher", "student", "method", "configuration"))
     verdicts = (glance.verdict, declared.verdict)
     return _seen(
         view, "gain", text, glance, settings, (glance.gain_pp, glance.p_holm), verdicts, named
@@ -232,7 +232,10 @@ def _seen(
     values = {
         "view": view,
         "kind": kind,
-        **{key: named.get(key) for key in ("teacher", "student", "method", "cell", "claim")},
+        **{
+            key: named.get(key)
+            for key in ("teacher", "student", "method", "configuration", "claim")
+        },
         "n": " / ".join(map(str, glance.n)),
         "estimate_pp": point,
         **cells.bounds_of("ci95", glance.ci95_pp),

@@ -13,7 +13,7 @@ from kdgap.judge.measures import (
     Measure,
     Measures,
 )
-from kdgap.judge.words import level, signed
+from kdgap.numbers import level, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import Table, Value
@@ -40,7 +40,7 @@ def levels(analysis: Analysis) -> Table:
         ]
         values = {
             "role": role,
-            **cells.fields(row, ("name", "slot", "cell", "n", "mean_pp", "std_pp")),
+            **cells.fields(row, ("name", "slot", "configuration", "n", "mean_pp", "std_pp")),
             **cells.bounds_of("ci95", bounds),
             f"mean_{other}_pp": others,
             "epochs": row.epochs,
@@ -86,7 +86,9 @@ def fidelity(analysis: Analysis) -> Table:
             cells.measured(fidelity.ece, 100, 2),
             _two_digits(cells.percent(fidelity.teacher_accuracy)),
         ]
-        values: dict[str, Value] = cells.fields(gain, ("teacher", "student", "method", "cell"))
+        values: dict[str, Value] = cells.fields(
+            gain, ("teacher", "student", "method", "configuration")
+        )
         values["teacher_accuracy"] = fidelity.teacher_accuracy
         for prefix, part in (("", fidelity), ("baseline_", base)):
             for name in MEASURES:
@@ -216,7 +218,7 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
     ]
     values: dict[str, Value] = {
         "id": run.id,
-        "cell": run.cell,
+        "configuration": run.configuration,
         "roles": roles,
         "teacher": slot.teacher if slot else None,
         "student": slot.student if slot else None,

@@ -1,8 +1,8 @@
 """Runs whose settings or seeds differ but whose histories are the same numbers.
 
-No two seeds train through the same numbers. Of runs with one history under the seeds of one cell,
-only the first by path counts, or a mean would rest on fewer runs than its n. Under other settings
-nobody can tell whose history it is, so none of them counts.
+No two seeds train through the same numbers. Of runs with one history under the seeds of one
+configuration, only the first by path counts, or a mean would rest on fewer runs than its n. Under
+other settings nobody can tell whose history it is, so none of them counts.
 
 All numbers that two files have must agree: a few epochs of a small data set may well end in the
 same accuracies, but no two seeds have one loss.

@@ -17,7 +17,7 @@ FINDINGS = {
     "duplicate": "runs under several paths, each counted once",
     "conflict": "seeds with contradicting runs under the same settings, none of which counts",
     "copy": "pairs of runs with one history under different settings or seeds",
-    "split": "cells that differ in a setting or two, and are never averaged",
+    "split": "configurations that differ in a setting or two, and are never averaged",
     "aside": "kinds of keys that differ between runs and are averaged over",
     "contradiction": "files that contradict themselves or hold what is no number",
     "fidelity": "finals without fidelity",

@@ -213,8 +213,8 @@ def _give_fidelity(fidelity: Mapping[str, Any], owner: ForeignFile | None) -> No
 
 # What a file that lacks a key means by it: older files have fewer keys.
 _NEUTRAL = {"no_proj_clip": False, "stem": "cifar", "teacher": None}
-# Keys that joined later are left out at their neutral value: the cells of older files keep their
-# digests, as `spec/identity.py` keeps the ids of older runs.
+# Keys that joined later are left out at their neutral value: older files keep the digests of
+# their configurations, as `spec/identity.py` keeps the ids of older runs.
 _LATER: dict[str, Any] = {
     "width": 1, "data": "cifar10", "limit": None, "smoke": False, "precision": "fp32",
     "clip_scope": "all",
@@ -247,7 +247,7 @@ def settings_of(
     kept["model"], epochs = results["model"], whole(results["epochs"])
     kept["epochs"] = results["epochs"] if epochs is None else epochs
     if "cell" in kept:
-        kept.pop("settings", None)  # a study's cell says the same, its teacher's seed apart
+        kept.pop("settings", None)  # it says the same, its teacher's seed apart
     for key, usual in (_NEUTRAL | _LATER).items():
         if kept.get(key) is None or kept[key] == usual or (key, method) == ("teacher", "none"):
             kept[key] = usual

@@ -47,7 +47,7 @@ OUTCOMES = {
     "best_val_epoch", "last_val_acc", "weight_hash_best", "weight_hash_last", "dropped", "flags",
     "notices", "selection_metric", "selection_winner",
 }  # fmt: skip
-"""What a run came to, or what tells one run of a cell from another; all the rest is settings."""
+"""What a run came to, or what tells runs of one configuration apart; all the rest is settings."""
 
 
 class OddFileError(Exception):

@@ -157,13 +157,13 @@ def _line(run: ImportedRun) -> dict[str, Any]:
     state, remark = ("failed", file.problem) if file.problem else ("done", "")
     if run.conflict or run.copied:
         state, remark = "conflict", run.copied or "another run of this seed contradicts it"
-    core = [run.cell, run.seed, [entry.get("val_acc") for entry in history]]
+    core = [run.configuration, run.seed, [entry.get("val_acc") for entry in history]]
     projections = results.get("proj_grad_norm_max_overall")
     return {
         # Never the file's own word: equal ids in several files would make several runs one.
         "id": hashlib.sha256(json_text(core).encode()).hexdigest(),
         "run_id": results.get("run_id"),
-        "cell": run.cell,
+        "cell": run.configuration,
         "seed": run.seed,
         "slots": [slot.written() for slot in run.slots],
         "settings": run.settings,

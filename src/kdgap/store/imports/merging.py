@@ -41,7 +41,7 @@ def merged(
             continue
         _add(known, file, findings)
         if known.files[0] is file:  # it says more, or it is the one that ended well
-            known.settings, known.cell = settings, key[0]
+            known.settings, known.configuration = settings, key[0]
         runs[key] = known
     merged = list({id(run): run for run in runs.values()}.values())
     for run in merged:

@@ -38,7 +38,7 @@ class ImportedRun:
     Attributes:
         files: the richest first.
         settings: what makes runs alike.
-        cell: their digest.
+        configuration: their digest.
         slots: what it is for.
         conflict: whether its files contradict each other.
         copied: why its history cannot be its own; empty for a run that counts.
@@ -47,7 +47,7 @@ class ImportedRun:
 
     files: list[ForeignFile]
     settings: Mapping[str, Any]
-    cell: str
+    configuration: str
     slots: list[Slot] = field(default_factory=list)
     conflict: bool = False
     copied: str = ""

@@ -37,7 +37,7 @@ class ImportedLine(Loose):
     """A line of `runs.jsonl`."""
 
     id: str
-    cell: str
+    cell: str  # the digest of its configuration
     seed: int
     slots: list[SlotEntry]
     settings: dict[str, Any]

@@ -3,8 +3,8 @@
 They are never averaged, so that an arm of three seeds may be shown as one of two and one of one.
 Where such a difference leaves a method without its baseline, that is named, too.
 
-Cells are compared by sums of digests of their settings: to leave a key out is to subtract its
-digest, so the work grows with cells times keys, and not with pairs of cells.
+Configurations are compared by sums of digests of their settings: to leave a key out is to
+subtract its digest, so the work grows with configurations times keys, and not with pairs of them.
 """
 
 import hashlib
@@ -35,8 +35,8 @@ _SHOWN = 6
 Settings = dict[str, Any]
 
 
-class _Cells:
-    """Cells by what they say, and by what they say without some keys."""
+class _Configurations:
+    """Configurations by what they say, and by what they say without some keys."""
 
     def __init__(self, runs: Sequence[Settings]) -> None:
         self.settings = runs
@@ -46,13 +46,13 @@ class _Cells:
         self._alike: dict[tuple[str, ...], dict[int, list[int]]] = {}
 
     def alike(self, names: tuple[str, ...]) -> dict[int, list[int]]:
-        """Return the cells by what they say without these keys."""
+        """Return the configurations by what they say without these keys."""
         if names not in self._alike:
-            cells: dict[int, list[int]] = {}
+            configurations: dict[int, list[int]] = {}
             for index, digests in enumerate(self._digests):
                 rest = self._sums[index] - sum(digests.get(name, 0) for name in names)
-                cells.setdefault(rest, []).append(index)
-            self._alike[names] = cells
+                configurations.setdefault(rest, []).append(index)
+            self._alike[names] = configurations
         return self._alike[names]
 
     def ways(self, other: Settings | None = None) -> Iterator[tuple[str, ...]]:
@@ -74,7 +74,7 @@ def name_splits(
     aside: Collection[str] = (),
     hyperparameters: Collection[str] = (),
 ) -> None:
-    """Name cells of one slot that differ in a setting, or only in what one of them does not say.
+    """Name a slot's configurations that differ in a setting, or only in what one does not say.
 
     Args:
         runs: all runs, placed.
@@ -85,17 +85,19 @@ def name_splits(
     slots: dict[Slot, dict[str, list[ImportedRun]]] = {}
     for run in runs:
         for slot in run.slots:
-            slots.setdefault(slot, {}).setdefault(run.cell, []).append(run)
+            slots.setdefault(slot, {}).setdefault(run.configuration, []).append(run)
     named_paths: set[tuple[str, ...]] = set()  # runs with two roles are named once
-    for slot, cells in slots.items():
-        if len(cells) > 1:
-            for notice in _within(slot, list(cells.values()), aside):
+    for slot, configurations in slots.items():
+        if len(configurations) > 1:
+            for notice in _within(slot, list(configurations.values()), aside):
                 if notice.paths not in named_paths:
                     named_paths.add(notice.paths)
                     findings.append(notice)
     firsts: dict[tuple[str, str], list[ImportedRun]] = {}
-    for slot, cells in slots.items():
-        firsts.setdefault((slot.role, slot.student), []).extend(run for run, *_ in cells.values())
+    for slot, configurations in slots.items():
+        firsts.setdefault((slot.role, slot.student), []).extend(
+            run for run, *_ in configurations.values()
+        )
     for (role, student), plain in firsts.items():
         if role == "baseline":
             of_methods = firsts.get(("final", student), [])
@@ -103,12 +105,12 @@ def name_splits(
 
 
 def _within(
-    slot: Slot, cells: list[list[ImportedRun]], aside: Collection[str]
+    slot: Slot, configurations: list[list[ImportedRun]], aside: Collection[str]
 ) -> Iterator[FileNotice]:
-    """Return what tells the cells of one slot apart."""
-    runs = [members[0] for members in cells]
-    seeds = [{run.seed for run in members} for members in cells]
-    known, named = _Cells([_settings_of(run, aside) for run in runs]), 0
+    """Return what tells the configurations of one slot apart."""
+    runs = [members[0] for members in configurations]
+    seeds = [{run.seed for run in members} for members in configurations]
+    known, named = _Configurations([_settings_of(run, aside) for run in runs]), 0
     groups: list[set[int]] = []
     for names in known.ways():
         for group in known.alike(names).values():
@@ -124,17 +126,19 @@ def _within(
             if slot.role == "selection" and _is_grid(names, group, seeds):
                 continue
             if (named := named + 1) > _MOST_NAMED:
-                text = f"more than {_MOST_NAMED} groups of cells of {slot.text} differ"
+                text = f"more than {_MOST_NAMED} groups of configurations of {slot.text} differ"
                 yield finding("split", f"{text}; no more are named", [runs[group[0]].paths[0]])
                 return
             groups.append(members)
-            yield _split("cells that differ only in", names, [runs[index] for index in group])
+            yield _split(
+                "configurations that differ only in", names, [runs[index] for index in group]
+            )
     rest = [index for index in range(len(runs)) if not any(index in indices for indices in groups)]
     group = sorted({0, *rest}) if rest else []
     names = _unlike([known.settings[index] for index in group])
     strange = [name for name in names if not (_is_chosen(name) or is_hyperparameter(name))]
     if strange and not (slot.role == "selection" and _is_grid(tuple(strange), group, seeds)):
-        yield _split("cells that differ in", names, [runs[index] for index in group])
+        yield _split("configurations that differ in", names, [runs[index] for index in group])
 
 
 def _is_chosen(name: str) -> bool:
@@ -142,7 +146,7 @@ def _is_chosen(name: str) -> bool:
 
 
 def _is_grid(names: tuple[str, ...], group: list[int], seeds: list[set[int]]) -> bool:
-    """Whether cells of a selection are what was tried, and no seeds of one configuration."""
+    """Whether configurations of a selection are what was tried, and no seeds of one of them."""
     shared = sum(len(seeds[index]) for index in group) > len(
         set().union(*(seeds[i] for i in group))
     )
@@ -156,7 +160,7 @@ def _from_baselines(
     hyperparameters: Collection[str],
 ) -> Iterator[FileNotice]:
     """Return what keeps the runs of methods from all baselines of their student."""
-    known = _Cells([_recipe(run, aside, hyperparameters) for run in plain])
+    known = _Configurations([_recipe(run, aside, hyperparameters) for run in plain])
     recipes = {canonical_json(recipe) for recipe in known.settings}
     asked = [(run, _recipe(run, aside, hyperparameters)) for run in finals]
     apart = [(run, recipe) for run, recipe in asked if canonical_json(recipe) not in recipes]

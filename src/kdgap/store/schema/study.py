@@ -16,7 +16,7 @@ class RunEntry(TypedDict):
     """A planned run, in a folder below the study's own."""
 
     id: str
-    cell: str
+    cell: str  # the digest of its configuration
     path: Annotated[str, Field(pattern=r"^runs/[^./\x00][^/\x00]{0,254}/[^./\x00][^/\x00]{0,254}$")]
     seed: int
     teacher: str | None
