@@ -87,7 +87,7 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
                             reduction="batchmean",
                         )
                     )
-                else:
+                elif run.method.name == "feature":
                     mse, cos = [], []
                     for stage in network.stages:
                         matrix = projections.get_parameter(f"stages.{stage}.weight")
@@ -98,6 +98,9 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
                         cos.append(1 - F.cosine_similarity(p, q).mean())
                     beta = float(str(values["beta"]))
                     kd = torch.stack(mse).mean() + beta * torch.stack(cos).mean()
+                else:  # the laws hold its terms to their reference: here the loop is of interest
+                    terms = student.method.terms(output, target, labels, projections).values()
+                    kd = sum((term.weight * term.value for term in terms), torch.zeros(()))
                 loss = alpha * kd + (1 - alpha) * loss
             optimiser.zero_grad()
             loss.backward()

@@ -1,16 +1,18 @@
 """Laws that every registered method obeys; a new method is picked up by itself."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from kdgap.methods import METHODS, Method, build_method
+from kdgap.methods.method import STRICT
 from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
-from tests.laws.numpy_reference import REFERENCES
+from tests.laws.numpy_reference import IDENTITIES, REFERENCES, Given, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,6 +56,12 @@ def outputs(seed: int = 0) -> tuple[Output, Output, Tensor]:
 
 def only(output: Output, stages: tuple[str, ...]) -> Output:
     return Output(output.logits, {stage: output.features[stage] for stage in stages})
+
+
+def side(output: Output) -> Side:
+    """Return an output as the references take it."""
+    features = {stage: value.detach().numpy() for stage, value in output.features.items()}
+    return Side(output.logits.detach().numpy(), features)
 
 
 def setting(
@@ -103,17 +111,14 @@ def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str
     for seed in range(5):
         method, student, teacher, labels, projections = setting(name, parameters, seed)
         terms = method.terms(student, teacher, labels, projections)
-        weights = {
-            key.split(".")[1]: value.detach().numpy()[:, :, 0, 0]
-            for key, value in projections.state_dict().items()
-        }
         expected = REFERENCES[name](
-            asdict(method),  # type: ignore[call-overload]
-            student.logits.numpy(),
-            teacher.logits.numpy(),
-            {k: v.numpy() for k, v in student.features.items()},
-            {k: v.numpy() for k, v in teacher.features.items()},
-            weights,
+            Given(
+                asdict(method),  # type: ignore[call-overload]
+                side(student),
+                side(teacher),
+                labels.numpy(),
+                {key: value.numpy() for key, value in projections.state_dict().items()},
+            )
         )
         found = {key: term.weight * term.value.item() for key, term in terms.items()}
         assert found == pytest.approx(expected, abs=1e-9, rel=1e-9)
@@ -164,9 +169,9 @@ def test_vanishes_when_student_and_teacher_agree(name: str, parameters: dict[str
     _, teacher, labels = outputs()
     same = only(teacher, method.student_stages(STAGES))
     projections = method.build(same, same).double()
-    with torch.no_grad():
-        for weight in projections.parameters():
-            weight.copy_(torch.eye(weight.shape[0])[:, :, None, None])
+    if list(projections.parameters()):
+        with torch.no_grad():
+            IDENTITIES[name](projections)
     assert loss(method, same, same, labels, projections).item() == pytest.approx(0, abs=1e-12)
     other = Output(same.logits.flip(0), {k: v.flip(0) for k, v in same.features.items()})
     differs = loss(method, other, same, labels, projections).item()
@@ -228,20 +233,26 @@ def test_soft_targets_gradient_keeps_its_size_over_temperatures() -> None:
     assert sizes[1] == pytest.approx(sizes[0], rel=0.04)
 
 
-def test_a_hyperparameter_takes_no_key_of_a_run() -> None:
-    @dataclass(frozen=True)
+def test_a_hyperparameter_takes_no_key_of_a_run_or_of_another_method() -> None:
+    @dataclass(frozen=True, config=STRICT)
     class Odd(Method):
-        """A method whose width would be taken for the student's."""
+        """A method whose keys would be taken for others'."""
 
         name: ClassVar[str] = "odd"
         label: ClassVar[str] = "Odd"
         summary: ClassVar[str] = "odd"
         citation: ClassVar[str] = "nobody"
         width: float = 1.0
+        temperature: int = 2
 
     with pytest.raises(ValueError, match="width is a key of every run"):
         registered(Odd)
-    assert "odd" not in METHODS
     Odd.flat_names = {"odd_width": "width"}
+    with pytest.raises(
+        ValueError, match="temperature has another type or range than method 'logit'"
+    ):
+        registered(Odd)
+    assert "odd" not in METHODS
+    Odd.flat_names = {"odd_width": "width", "odd_temperature": "temperature"}
     registered(Odd)
     METHODS._entries.pop("odd")

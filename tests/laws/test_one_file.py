@@ -12,6 +12,7 @@ import kdgap
 METHOD = """\
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
@@ -34,15 +35,16 @@ class Squared(Method):
     summary: ClassVar[str] = "the teacher's logits, as they are"
     citation: ClassVar[str] = "Ba and Caruana 2014, Do Deep Nets Really Need to be Deep?"
     zero_at_equality: ClassVar[bool] = True
+    flat_names: ClassVar[Mapping[str, str]] = {"squared_beta": "beta"}
 
     alpha: Alpha = 0.5
-    scale: Temperature = 1.0
+    beta: Temperature = 1.0
 
     def terms(
         self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
     ) -> dict[str, Term]:
         error = (wide(student.logits) - wide(teacher.logits)).square().mean()
-        return {"squared": Term(self.scale, error)}
+        return {"squared": Term(self.beta, error)}
 """
 FAMILY = """\
 from kdgap.models.entry import MODELS, ModelEntry
@@ -81,7 +83,7 @@ STUDY = {
     "models": {"t": {"name": "thin8"}, "s": {"name": "thin8", "width": 0.5}},
     "pairs": [{"teacher": "t", "student": "s"}],
     "recipe": {"epochs": 1, "batch_size": 32},
-    "methods": {"squared": {"alpha": 0.5, "scale": [0.5, 1.0]}},
+    "methods": {"squared": {"alpha": 0.5, "beta": [0.5, 1.0]}},
     "selection": {"seeds": [10]},
     "finals": {"seeds": [0, 1]},
 }
@@ -117,3 +119,12 @@ def test_a_file_is_all_that_it_takes(tmp_path: Path) -> None:
     assert "Logit matching" in report
     assert "Ba and Caruana 2014" in report
     assert "0 damaged" in run("verify", "out")
+    finals = [
+        results
+        for path in (tmp_path / "out" / "runs").rglob("results.json")
+        if (results := json.loads(path.read_text()))["kd_type"] == "squared"
+    ]
+    assert finals
+    for results in finals:  # `feat_beta` is Feature-KD's: no other method's beta stands there
+        assert results["feat_beta"] is None
+        assert results["method_parameters"]["beta"] in (0.5, 1.0)

@@ -11,8 +11,7 @@ from kdgap.errors import BadInputError
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.report.collect import collect
 from kdgap.store.imports.bookkeeping import (
-    BY_BEHAVIOUR,
-    BY_NAME,
+    WHY,
     Choices,
     Sample,
     is_bookkeeping,
@@ -76,7 +75,7 @@ def test_bookkeeping_that_differs_splits_no_arm_and_is_named(tmp_path: Path, key
     (found,) = findings(about, "aside")
     assert key in found["text"]
     assert "--setting KEY" in found["text"]
-    assert about["bookkeeping"] == {key: BY_NAME}
+    assert about["bookkeeping"] == {key: WHY["name"]}
     (flag,) = (flag for flag in analysis.flags if flag.code == "import-aside")
     assert key in flag.text
 
@@ -100,11 +99,13 @@ def test_what_is_the_same_everywhere_is_not_worth_a_word(tmp_path: Path) -> None
 )
 def test_what_differs_in_every_run_is_no_setting_and_is_named(tmp_path: Path, more: Any) -> None:
     about, analysis = pair(tmp_path, more)
-    aside = [key for key, why in about["bookkeeping"].items() if why == BY_BEHAVIOUR]
+    aside = [key for key, why in about["bookkeeping"].items() if why == WHY["behaviour"]]
     assert any(key.endswith("zeta") for key in aside)
     assert max(sizes(analysis)) == (3 if "theirs" in more(0, True) else 5)
     texts = [f["text"] for f in findings(about, "aside")]
-    assert any(BY_BEHAVIOUR in text and "zeta" in text and "--setting" in text for text in texts)
+    assert any(
+        WHY["behaviour"] in text and "zeta" in text and "--setting" in text for text in texts
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_no_two_values_of_one_seed_are_ever_averaged(said: list[dict[str, Any]])
     ]
     aside = set_aside(samples, Choices())
     for key, why in aside.items():
-        if why == BY_BEHAVIOUR:
+        if why == WHY["behaviour"]:
             kept = [
                 (one.seed, one.said.get(key), {k: v for k, v in one.said.items() if k not in aside})
                 for one in samples

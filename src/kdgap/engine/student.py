@@ -166,9 +166,9 @@ class Student:
 
     def _soft_targets(self, target: Output) -> dict[str, Tensor]:
         """How soft the targets are: near-zero entropy means they are labels in disguise."""
-        temperature = self.method.soft_target_temperature()
-        if temperature is None:
+        if self.method.soft_targets is None:
             return {}
+        temperature = getattr(self.method, self.method.soft_targets)
         log_p = F.log_softmax(wide(target.logits) / temperature, dim=1)
         return {
             "teacher_entropy": -(log_p.exp() * log_p).sum(1).mean(),

@@ -31,6 +31,7 @@ STANTON = "Stanton et al. 2021, Does knowledge distillation really work?, sectio
 BOUTHILLIER = "Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks"
 COLAS = "Colas et al. 2018, How many random seeds?"
 WORDS = {"top1_agreement": "agreement", "kl_t1": "KL (T = 1)", "kl_t4": "KL (T = 4)"}
+_KINDS = {"top1_agreement": "agreement", "kl_t1": "KL", "kl_t4": "KL"}
 
 
 def diagnose(
@@ -199,7 +200,7 @@ def _following(gain: Gain, settings: Settings) -> Fact | None:
         return _fact("fidelity", f"{text}; without a spread over seeds there is no interval")
     closer = " and ".join(WORDS[name] for name, sign in signs.items() if sign > 0)
     further = " and ".join(WORDS[name] for name, sign in signs.items() if sign < 0)
-    kinds = list(dict.fromkeys(WORDS[name].split()[0] for name in signs))
+    kinds = list(dict.fromkeys(_KINDS[name] for name in signs))
     none = f"neither {' nor '.join(kinds)} shows a" if len(kinds) > 1 else f"{kinds[0]} shows no"
     shown = [f"closer to the teacher by {closer}"] if closer else []
     shown += [f"further from the teacher by {further}"] if further else []
@@ -239,14 +240,13 @@ def _beside_the_plain(fidelity: Fidelity) -> list[str]:
 
 
 def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
-    entropy = _at_end(runs, "teacher_entropy")
-    temperature = arm.parameters.get("temperature")
-    softened = isinstance(temperature, int | float)
+    entropy, name = _at_end(runs, "teacher_entropy"), _softened_by(arm, evidence)
     if entropy is None:
-        if not softened and not evidence.methods.get(arm.slot.method, {}).get("soft_targets"):
+        if name is None:
             return None
         return _fact("soft targets", "the entropy of the soft targets was not recorded")
-    at = f" at T = {temperature:g}" if softened else ""
+    temperature = arm.parameters.get(name or "")
+    at = f" at T = {temperature:g}" if isinstance(temperature, int | float) else ""
     text = f"soft targets{at} have {entropy:.3f} nats of entropy"
     tests = [test for run in runs for test in run.test.values()]
     classes = max((len(test.get("per_class_acc") or ()) for test in tests), default=0)
@@ -258,11 +258,21 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
         return _fact("soft targets", text)
     hard = share < HARD_TARGET_ENTROPY
     reading = "they are labels in disguise" if hard else "they hardly tell the classes apart"
-    lost = _beyond(arm, evidence, "temperature", larger=hard)
+    lost = _beyond(arm, evidence, name, larger=hard) if name else None
     if lost is not None:
         return _fact("soft targets", f"{text}; {lost}", reading)
     remedy = f"a {'higher' if hard else 'lower'} temperature"
     return _fact("soft targets", text, reading, remedy, HINTON)
+
+
+def _softened_by(arm: Arm, evidence: Evidence) -> str | None:
+    """Return which hyper-parameter softens the targets, by the name that its runs call it."""
+    about = evidence.methods.get(arm.slot.method, {})
+    field = about.get("soft_targets") or None
+    if field is True:  # as plans of before say it
+        field = "temperature"
+    flat = about.get("flat", {}).get(field, field)
+    return flat if field not in arm.parameters and flat in arm.parameters else field
 
 
 def _length(runs: list[Run]) -> Fact | None:

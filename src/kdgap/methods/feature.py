@@ -105,6 +105,10 @@ class Feature(Method):
         """Read every stage."""
         return stages
 
+    def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
+        """Refuse different numbers of stages."""
+        by_stage(student, teacher, self.name)
+
     def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build the projections from the channels of example outputs."""
         return stage_projections(

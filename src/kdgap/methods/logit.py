@@ -52,6 +52,7 @@ class Logit(Method):
         "Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network"
     )
     zero_at_equality: ClassVar[bool] = True
+    soft_targets: ClassVar[str | None] = "temperature"
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
         {"temperature": 1.0},
         {"temperature": 4.0, "alpha": 0.3},
@@ -66,7 +67,3 @@ class Logit(Method):
         """Return the mean KL divergence `kl`, weighted by T^2."""
         divergence = softened_kl(student.logits, teacher.logits, self.temperature)
         return {"kl": Term(self.temperature**2, divergence.mean())}
-
-    def soft_target_temperature(self) -> float:
-        """Return T."""
-        return self.temperature

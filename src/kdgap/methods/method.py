@@ -56,13 +56,15 @@ class Method:
             values. With `zero_at_equality`, none of them may make the loss vanish altogether.
         summary: one line for listings.
         citation: the paper.
+        soft_targets: the hyper-parameter at whose temperature the teacher's probabilities are the
+            targets; None if they are not.
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
             trained parts, if any, are the identity).
         flat_names: flat configuration key → field, where they differ. All methods' keys stand in
             one flat file beside those of a run, so a key of one method's own begins with its name
-            (`feat_beta`), and keys that several share mean the same (`alpha`).
+            (`dkd_beta`), and keys that several share mean the same (`alpha`), in one annotation.
     """
 
     name: ClassVar[str]
@@ -72,6 +74,7 @@ class Method:
     needs_teacher: ClassVar[bool] = True
     has_projections: ClassVar[bool] = False
     zero_at_equality: ClassVar[bool] = False
+    soft_targets: ClassVar[str | None] = None
     colour: ClassVar[int | None] = None
     flat_names: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
@@ -86,7 +89,7 @@ class Method:
         """Return what is kept beside plans and imports, for whoever reads them without torch.
 
         That is `label`, `colour`, `summary`, `citation`, `hyperparameters` (the fields), `flat`
-        (field → its flat key, where they differ) and whether it uses `soft_targets`.
+        (field → its flat key, where they differ) and `soft_targets`.
         """
         return {
             "label": cls.label,
@@ -95,7 +98,7 @@ class Method:
             "citation": cls.citation,
             "hyperparameters": _fields(cls),
             "flat": {name: flat for flat, name in cls.flat_names.items()},
-            "soft_targets": cls.soft_target_temperature is not Method.soft_target_temperature,
+            "soft_targets": cls.soft_targets,
         }
 
     def parameters(self) -> dict[str, Scalar]:
@@ -109,6 +112,13 @@ class Method:
     def teacher_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
         """Return which of the teacher's feature stages the loss reads."""
         return ()
+
+    def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
+        """Refuse two networks by the names of their stages, before anything is loaded.
+
+        Raises:
+            BadInputError: the method cannot compare them; say why and what to choose.
+        """
 
     def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build the trained parts from example outputs, with torch's current random state."""
@@ -127,10 +137,6 @@ class Method:
         """
         raise NotImplementedError
 
-    def soft_target_temperature(self) -> float | None:
-        """Return the temperature at which soft targets are used; None if there are none."""
-        return None
-
 
 METHODS: Registry[type[Method]] = Registry("method")
 
@@ -142,14 +148,23 @@ def method(cls: C) -> C:
     """Enter a method class in the registry under its `name`.
 
     Raises:
-        ValueError: a hyper-parameter is called as a key of every run is, and would take its values.
+        ValueError: a hyper-parameter is called as a key of every run is, and would take its values,
+            or as another method's that takes other values.
     """
-    taken = sorted(flat_fields(cls).keys() & FlatConfig.model_fields.keys())
-    if taken:
+    own = flat_fields(cls)
+    for key in sorted(own.keys() & FlatConfig.model_fields.keys()):
         raise ValueError(
-            f"method {cls.name!r}: {taken[0]} is a key of every run; give the hyper-parameter"
+            f"method {cls.name!r}: {key} is a key of every run; give the hyper-parameter"
             " another flat key in flat_names"
         )
+    for name, other in METHODS.items():
+        theirs = flat_fields(other)
+        for key in sorted(own.keys() & theirs.keys()):
+            if _range(cls, own[key]) != _range(other, theirs[key]):
+                raise ValueError(
+                    f"method {cls.name!r}: {key} has another type or range than method {name!r}"
+                    " gives it; take its annotation, or another flat key in flat_names"
+                )
     METHODS.register(cls.name)(cls)
     return cls
 
@@ -173,6 +188,12 @@ def field_types(cls: type[Method]) -> dict[str, Any]:
     """Return field name → its annotation with range, for every hyper-parameter of a method."""
     declared = cls.__pydantic_fields__  # type: ignore[attr-defined]  # of a pydantic dataclass
     return {name: _annotation(declared[name]) for name in _fields(cls)}
+
+
+def _range(cls: type[Method], name: str) -> tuple[Any, list[Any]]:
+    """Return what values a hyper-parameter takes: its type and its bounds."""
+    declared = cls.__pydantic_fields__[name]  # type: ignore[attr-defined]
+    return declared.annotation, declared.metadata
 
 
 def _annotation(field: FieldInfo) -> Any:

@@ -2,24 +2,19 @@
 
 from kdgap.errors import BadInputError
 from kdgap.methods import build_method
-from kdgap.methods.method import by_stage
 from kdgap.models import MODELS
 from kdgap.spec.run import RunSpec
 
 
 def check_stages(run: RunSpec) -> None:
-    """Refuse networks whose feature stages the method cannot pair.
+    """Refuse networks whose feature stages the method cannot compare.
 
     Raises:
-        BadInputError: they have different numbers of stages.
+        BadInputError: the method says why.
     """
     if run.teacher is not None:
         method = build_method(run.method.name, run.method.parameters)
-        by_stage(
-            method.student_stages(MODELS[run.model.name].stages),
-            method.teacher_stages(MODELS[run.teacher.model.name].stages),
-            method.name,
-        )
+        method.check_stages(MODELS[run.model.name].stages, MODELS[run.teacher.model.name].stages)
 
 
 def check_trainable(run: RunSpec, images: int) -> None:

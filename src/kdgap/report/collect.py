@@ -204,8 +204,12 @@ def as_csv(groups: list[Group]) -> str:
         *("test_acc_best", "test_acc_final", "smoke", "run_id"),
     ]
     rows = [
-        [*(run.get(column) for column in columns), str(group.paths[seed])]
+        [
+            *(run.get(column) for column in columns),
+            settings_text(hyperparameters(group.key)),
+            str(group.paths[seed]),
+        ]
         for group in groups
         for seed, run in sorted(group.runs.items())
     ]
-    return csv_text([*columns, "path"], rows)
+    return csv_text([*columns, "hyperparameters", "path"], rows)

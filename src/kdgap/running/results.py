@@ -13,6 +13,8 @@ from kdgap.engine.device import environment, environment_digest
 from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
+from kdgap.methods import METHODS
+from kdgap.methods.method import flat_fields
 from kdgap.models.build import model_cost
 from kdgap.notice import Notice
 from kdgap.spec.identity import canonical_json, identity, run_id
@@ -182,7 +184,9 @@ def results_of(
     """
     settings = {key: value for key, value in identity(run).items() if key != "seed"}
     best = max(history, key=lambda entry: (entry["val_acc"], -entry["epoch"]))
-    given = {**run.place.dropped, **run.method.parameters}
+    own = flat_fields(METHODS[run.method.name])
+    flat = {key: run.method.parameters.get(field) for key, field in own.items()}
+    given = {**run.place.dropped, **flat}
     recorded = [entry.get("proj_grad_norm_max") for entry in history]
     projection_norms = [norm for norm in recorded if norm is not None]
     teacher = run.teacher.model.name if run.teacher else None
@@ -192,7 +196,7 @@ def results_of(
         "kd_type": run.method.name,
         "alpha": given.get("alpha"),
         "temperature": given.get("temperature"),
-        "feat_beta": given.get("beta", given.get("feat_beta")),
+        "feat_beta": given.get("feat_beta"),
         "stem": run.model.stem,
         "seed": run.seed,
         "no_proj_clip": run.recipe.clip_scope == "student_only" or "no_proj_clip" in given,

@@ -15,6 +15,7 @@ from typing import Any
 
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.files import entries, json_text, read_json, remove
+from kdgap.methods import METHODS, build_method
 from kdgap.spec.slot import Slot
 from kdgap.staging import Staging
 from kdgap.store.instead import FIDELITY
@@ -141,7 +142,7 @@ def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[s
     if slot["role"] == "teacher":
         return Path("teachers", slot["student"], seed)
     if slot["role"] == "selection":
-        return Path("select", pair, method, parameters_text(planned["parameters"]), seed)
+        return Path("select", pair, method, parameters_text(planned["parameters"], method), seed)
     if slot["role"] == "baseline":
         return Path("final", "baseline", student, seed)
     if slot["role"] == "final":
@@ -151,24 +152,28 @@ def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[s
     change = study["ablations"][name]["change"]
     if set(change) == {"recipe.clip_scope"} and slot["teacher"]:
         kind = f"{method}_bugged" if arm == "changed" else method
-        return Path("bug_ablation", pair, kind, parameters_text(planned["parameters"]), seed)
+        return Path(
+            "bug_ablation", pair, kind, parameters_text(planned["parameters"], method), seed
+        )
     if set(change) == {"model.stem"} and not slot["teacher"]:
         stem = study["models"][slot["student"]]["stem"] if arm == "base" else change["model.stem"]
         return Path("stem_ablation", f"{student}_{stem}", seed)
     return Path("ablation", name, arm, seed)
 
 
-def parameters_text(parameters: Mapping[str, Any]) -> str:
-    """Return a configuration as the reference names its folders, such as `a0.5_t4`."""
+def parameters_text(parameters: Mapping[str, Any], method: str) -> str:
+    """Return a configuration as the reference names its folders, such as `a0.5_t4`.
+
+    Its names leave out a method's other hyper-parameters where they are at their defaults.
+    """
     parts = []
     if "alpha" in parameters:
         parts.append(f"a{_short(parameters['alpha'])}")
     if "temperature" in parameters:
         parts.append(f"t{_short(parameters['temperature'])}")
-    usual = {"alpha", "temperature"}
-    defaults = {"beta": 0.5, "norm": "none"}  # the reference's, which its folder names leave out
+    defaults = build_method(method, {}).parameters() if method in METHODS else {}
     for key, value in parameters.items():
-        if key not in usual and defaults.get(key) != value:
+        if key not in ("alpha", "temperature") and defaults.get(key) != value:
             parts.append(f"{key}{value:g}" if isinstance(value, float) else f"{key}-{value}")
     return "_".join(parts) or "default"
 

@@ -136,6 +136,11 @@ class RunFiles:
         where = f" at step {step} of epoch {epoch}" if step is not None else ""
         return f"{failure['reason']}{where}"
 
+    def diverged(self) -> bool:
+        """Whether the run failed at a step whose numbers were not finite: it would do so again."""
+        failure = self.failed()
+        return failure is not None and failure.get("step") is not None
+
     def failed(self) -> dict[str, Any] | None:
         """Return what `failure.json` says; None if there is none, or it is damaged."""
         with suppress(StoreDamagedError):

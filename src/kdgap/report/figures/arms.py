@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdgap.judge.analysis import Ablation, Analysis, Gain, Level
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
@@ -25,6 +25,7 @@ class Drawn:
         n: seeds with a test accuracy.
         mean: test accuracy in percent over seeds; None without any.
         interval: of the mean; None without a spread.
+        side: of an ablation, `base` or `changed`.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Drawn:
     n: int
     mean: float | None
     interval: tuple[float, float] | None
+    side: str = ""
 
     @property
     def counted(self) -> str:
@@ -110,11 +112,12 @@ def ablation_sides(evidence: Evidence, analysis: Analysis, ablation: Ablation) -
         if level is None:
             continue
         slots = [slot for identifier in level.runs for slot in by_id[identifier].slots]
-        slot = next(slot for slot in slots if slot.text == level.slot)
+        slot = next(slot for slot in slots if (slot.ablation, slot.arm) == (ablation.name, side))
         own = look.get(slot.method, look["none"])
         shown = own if side == "base" else Look(own.name, INK, own.marker)
         words = (f"{shorten(ablation.name, 26)}: {side}", shown, dash)
-        arms.append(_drawn(by_id, level.runs, level, words, slot.teacher))
+        arm = _drawn(by_id, level.runs, level, words, slot.teacher)
+        arms.append(replace(arm, side=side))
     return arms
 
 

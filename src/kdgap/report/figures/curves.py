@@ -139,7 +139,7 @@ def _unlike(sides: Iterable[Drawn], curves: Iterable[Shown]) -> str:
     """Return which side recorded nothing of a part, or only in some of its runs."""
     have = {arm.label: curve[-1] for arm, curve in curves}
     return ", ".join(
-        f"{arm.label.split(': ')[-1]}: {f'n = {count}' if count else 'not recorded'}"
+        f"{arm.side}: {f'n = {count}' if count else 'not recorded'}"
         for arm in sides
         if (count := have.get(arm.label, 0)) < len(arm.runs)
     )

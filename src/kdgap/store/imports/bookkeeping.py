@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.spec.identity import canonical_json
@@ -30,9 +30,13 @@ _MOST_LIKE = 5000
 """Keys among which one that was mistyped is looked for."""
 FEWEST = 3
 """Seeds from which on a key that always differs is bookkeeping: two values may be two settings."""
-BY_NAME = "tells of where, when or on what a run was made, so it is no setting"
-BY_BEHAVIOUR = "differs in every run of a configuration, so it is taken for no setting"
-AS_TOLD = "averaged over as told by --ignore"
+Why = Literal["told", "name", "behaviour"]
+"""Why a key is no setting."""
+WHY: dict[Why, str] = {
+    "told": "averaged over as told by --ignore",
+    "name": "tells of where, when or on what a run was made, so it is no setting",
+    "behaviour": "differs in every run of a configuration, so it is taken for no setting",
+}
 CANNOT_BE_CHOSEN = frozenset({"model", "kd_type", "teacher", "seed", "epochs"})
 
 
@@ -252,7 +256,7 @@ class Sample:
     said: dict[str, str]
 
 
-def set_aside(samples: list[Sample], choices: Choices) -> dict[str, str]:
+def set_aside(samples: list[Sample], choices: Choices) -> dict[str, Why]:
     """Return the keys that are bookkeeping, and why each is.
 
     Raises:
@@ -260,22 +264,23 @@ def set_aside(samples: list[Sample], choices: Choices) -> dict[str, str]:
     """
     known = dict.fromkeys(key for sample in samples for key in sample.said)
     choices.check(known)
-    aside: dict[str, str] = {}
+    aside: dict[str, Why] = {}
     free: set[str] = set()
     for key in known:
         if within(key, choices.setting):
             continue
         if within(key, choices.ignore):
-            aside[key] = AS_TOLD
+            aside[key] = "told"
         elif is_bookkeeping(key):
-            aside[key] = BY_NAME
+            aside[key] = "name"
         elif not is_hyperparameter(key):
             free.add(key)
-    return aside | dict.fromkeys(sorted(_always_different(samples, free, aside)), BY_BEHAVIOUR)
+    by_behaviour: Why = "behaviour"
+    return aside | dict.fromkeys(sorted(_always_different(samples, free, aside)), by_behaviour)
 
 
 def _always_different(
-    samples: list[Sample], free: set[str], aside: Mapping[str, str]
+    samples: list[Sample], free: set[str], aside: Mapping[str, Why]
 ) -> Iterable[str]:
     """Return those of the free keys that have another value in every run; see the module."""
     if not free:

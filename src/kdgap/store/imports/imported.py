@@ -12,9 +12,10 @@ from kdgap.files import (
 from kdgap.methods import METHODS
 from kdgap.notice import FileNotice
 from kdgap.store.imports.bookkeeping import (
-    AS_TOLD,
+    WHY,
     Choices,
     Sample,
+    Why,
     leaves,
     set_aside,
 )
@@ -75,7 +76,7 @@ def import_runs(
         "name": text_of(name),
         "source": {"path": text_of(source), "sha256": source_hash(good, bad)},
         "choices": choices.as_json(),
-        "bookkeeping": aside,
+        "bookkeeping": {key: WHY[why] for key, why in aside.items()},
         "files": len(good) + len(bad),
         "other_files": dict(sorted(passed.others.items())),
         "runs": len(runs),
@@ -100,7 +101,7 @@ def _passed(passed: PassedOver) -> list[FileNotice]:
 
 
 def _set_aside(
-    files: list[ForeignFile], samples: list[Sample], aside: dict[str, str]
+    files: list[ForeignFile], samples: list[Sample], aside: Mapping[str, Why]
 ) -> list[FileNotice]:
     """Name the keys that differ between runs but keep none apart, and two files of each."""
     first: dict[str, tuple[str, str]] = {}
@@ -115,8 +116,8 @@ def _set_aside(
         keys = sorted(key for key in differ if aside[key] == why)
         if keys:
             more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-            text = f"{why}: {', '.join(keys[:_SHOWN])}{more}"
-            if why != AS_TOLD:
+            text = f"{WHY[why]}: {', '.join(keys[:_SHOWN])}{more}"
+            if why != "told":
                 text += "; if one is a setting, import with --setting KEY"
             findings.append(finding("aside", text, differ[keys[0]]))
     return findings

@@ -116,7 +116,7 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
         method, teacher = str(run.settings["kd_type"]), run.settings.get("teacher")
         # What a grid's other axes are stays out of a slot: `splits.py` compares what is in one.
         declared = hyperparameters(run.settings)
-        candidate = parameters_text(declared) if role == "selection" else ""
+        candidate = parameters_text(declared, method) if role == "selection" else ""
         given = None if method == "none" else teacher
         run.add_slot(Slot(role, given, _student(run.settings), method, candidate))
     plain = [run.settings for run in runs if run.settings["kd_type"] == "none"]

@@ -17,14 +17,14 @@ from kdgap.spec.identity import canonical_json
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.bookkeeping import CANNOT_BE_CHOSEN, is_hyperparameter, leaves
 from kdgap.store.imports.findings import finding
-from kdgap.store.imports.recipe import recipe_of
+from kdgap.store.imports.recipe import OF_ALL, recipe_of
 from kdgap.store.imports.roles import ImportedRun
 
 # What tells two configurations of one slot apart, where both say it, besides hyper-parameters; the
 # last are digests of ours.
 _OF_CONFIGURATION = {
     *("teacher", "kd_type", "method_parameters", "teacher_weight_hash", "cell", "settings"),
-    *("alpha", "temperature", "feat_beta", "feat_norm"),
+    *OF_ALL,
 }
 _MOST_SCHEMES = 20
 """Sets of keys that are compared pair by pair; files of one study have two or three."""
