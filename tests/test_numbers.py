@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdgap.numbers import compact, duration, memory, points, signed
+from kdgap.numbers import compact, duration, gib, memory, points, signed
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def test_no_count_is_a_thousand_of_its_unit_and_all_are_near(count: int) -> None
 
 
 def test_bytes_below_a_thousand_are_counted() -> None:
+    assert [gib(2**29), gib(9.94 * 2**30), gib(9.96 * 2**30)] == ["0.5 GiB", "9.9 GiB", "10 GiB"]
     assert [memory(999), memory(1000), memory(1.3e9)] == ["999 B", "1.00 kB", "1.30 GB"]
 
 

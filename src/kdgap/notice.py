@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 Severity = Literal["info", "warning", "serious"]
 _FIELDS = ("code", "text", "short", "severity")
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From what weighs least to what weighs most."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ def serious(code: str, text: str, short: str) -> Notice:
 def shorts(notices: Iterable[Notice]) -> tuple[str, ...]:
     """Return the few words of those that have them, each once."""
     return tuple(dict.fromkeys(notice.short for notice in notices if notice.short))
+
+
+def by_severity(notices: Iterable[Notice]) -> list[Notice]:
+    """Return notices in the order in which they are told: what weighs most comes first."""
+    return sorted(notices, key=lambda notice: -SEVERITIES.index(notice.severity))
 
 
 def codes(notices: Iterable[Notice]) -> set[str]:

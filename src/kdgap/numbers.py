@@ -78,6 +78,12 @@ def memory(count: float) -> str:
     return f"{compact(count)}B" if count >= 1e3 else f"{count:g} B"
 
 
+def gib(count: float) -> str:
+    """Return a number of bytes as memory and disks are sold and budgets are written: `1.5 GiB`."""
+    value = count / 2**30
+    return f"{value:.2g} GiB" if value < 9.95 else f"{value:,.0f} GiB"
+
+
 def duration(seconds: float) -> str:
     """Return a time in human units: `4.2 s`, `3 min 20 s`, `2 h 05 min`, `3.5 days`."""
     if seconds < 59.95:  # what rounds to 60.0 s is a minute

@@ -600,7 +600,9 @@ def test_data_that_would_not_fit_in_memory_are_refused_before_loading(
     write_parquet(tmp_path, "cifar10")
     give_memory(monkeypatch, 100 * 2**20)
     message = refusal(tmp_path)
-    assert message.startswith("cifar10: 60,000 images need about 0.8 GiB of memory, 0.1 GiB are ")
+    assert message.startswith(
+        "cifar10: 60,000 images need about 0.84 GiB of memory, 0.098 GiB are "
+    )
     assert decoded == []
 
 

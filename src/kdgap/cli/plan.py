@@ -74,10 +74,11 @@ def _print(
     stale: list[str],
 ) -> None:
     from kdgap.cli.printing import answer, print_table, say
+    from kdgap.notice import by_severity
     from kdgap.store.notices import of_plan
 
     study = workspace.study
-    for notice in of_plan(data):
+    for notice in by_severity(of_plan(data)):
         say(f"note: {notice.text}")
     answer(f"{study.name}: {study.description}")
     rows: dict[tuple[str, str], list[Any]] = {}
@@ -126,7 +127,7 @@ def _print_models(data: Mapping[str, Any]) -> None:
 
 def _print_forecast(ahead: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import answer, say
-    from kdgap.numbers import duration
+    from kdgap.numbers import duration, gib
 
     if ahead["seconds"] is None:
         answer("Time and disk: known once the data was loaded for the first time.")
@@ -140,7 +141,7 @@ def _print_forecast(ahead: Mapping[str, Any]) -> None:
             f"Time left: about {duration(ahead['seconds'])} on {ahead['device']}{alone};"
             f" speed {ahead['rate_source']} ({ahead['flops_per_second'] / 1e9:.3g} GFLOP/s)."
         )
-        answer(f"Disk: about {ahead['disk_bytes'] / 2**30:.2g} GiB, states of one cohort included.")
+        answer(f"Disk: about {gib(ahead['disk_bytes'])}, states of one cohort included.")
     for notice in ahead["notices"]:
         say(f"note: {notice['text']}")
     for line in ahead["floors_text"]:

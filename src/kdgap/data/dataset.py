@@ -16,6 +16,7 @@ from kdgap.advice import command
 from kdgap.data.copies import image_numbers
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError
+from kdgap.numbers import gib
 from kdgap.registry import Registry
 
 if TYPE_CHECKING:
@@ -304,6 +305,6 @@ def require_memory(what: str, images: int, bytes_each: int) -> None:
     free = psutil.virtual_memory().available
     if needed > free:
         raise BadInputError(
-            f"{what}: {images:,} images need about {needed / 2**30:.1f} GiB of memory,"
-            f" {free / 2**30:.1f} GiB are free; use a smaller image_size or a larger machine"
+            f"{what}: {images:,} images need about {gib(needed)} of memory,"
+            f" {gib(free)} are free; use a smaller image_size or a larger machine"
         )

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from kdgap.judge.analysis import SeveralTeachers
 from kdgap.judge.claims import baselines_of
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
-from kdgap.notice import Notice, codes
+from kdgap.notice import Notice, by_severity, codes
 from kdgap.numbers import counted, interval, signed
 from kdgap.store.imports.findings import FINDINGS, count_findings
 
@@ -162,16 +162,17 @@ def sensitive(settled: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
 
 
 def study_flags(evidence: Evidence, arms: Iterable[Arm]) -> list[Notice]:
-    """Return what holds for the whole study or import."""
+    """Return what holds for the whole study or import; what weighs most comes first."""
     judged = [arm for arm in arms if arm.slot.role == "final"]
     unequal = [] if "unequal-tuning" in codes(evidence.notices) else _budget_flags(evidence, judged)
-    return [
+    flags = [
         *evidence.notices,
         *unequal,
         *(_import_flags(evidence, judged) if evidence.origin == "import" else []),
         *_state_flags(evidence),
         *_finding_flags(evidence),
     ]
+    return by_severity(flags)
 
 
 def _budget_flags(evidence: Evidence, judged: Iterable[Arm]) -> list[Notice]:

@@ -5,14 +5,13 @@ and the ranges of hyper-parameters, stand with their declarations, which start w
 parts fit together (stages, widths, devices, teachers' files) is found by those parts, later.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import create_model
 
 from kdgap.data import DATASETS
-from kdgap.errors import BadInputError
+from kdgap.errors import placed
 from kdgap.methods import METHODS
 from kdgap.methods.method import field_types, flat_fields, hyperparameter_types
 from kdgap.models import MODELS
@@ -33,7 +32,7 @@ def check_flat(config: FlatConfig, places: Callable[[str], str]) -> None:
         BadInputError: naming file, line, key and what was expected.
     """
     for registry, key in ((DATASETS, "data"), (MODELS, "model"), (METHODS, "kd_type")):
-        with _placed(f"{places(key)}: {key}"):
+        with placed(f"{places(key)}: {key}"):
             registry[getattr(config, key)]
     build(ModelSpec, _given(config, ("stem", "width")) | {"name": config.model}, places, ())
     clip = () if config.clip_scope == "off" else ("clip_norm",)
@@ -53,17 +52,17 @@ def check_study(study: StudySpec, where: Where) -> None:
     Raises:
         BadInputError: naming file, line, key and what was expected.
     """
-    with _placed(where(("data", "name"))):
+    with placed(where(("data", "name"))):
         DATASETS[study.data.name]
     for name, model in study.models.items():
-        with _placed(where(("models", name))):
+        with placed(where(("models", name))):
             MODELS[model.name]
     recipe = dict(study.recipe)
     build(RecipeSpec, recipe, lambda key: where(("recipe", key)), RecipeSpec.model_fields)
     place = lambda key: where(("teachers", "recipe", key))  # noqa: E731
     build(RecipeSpec, recipe | study.teachers.recipe, place, RecipeSpec.model_fields)
     for method, grid in study.methods.items():
-        with _placed(where(("methods", method))):
+        with placed(where(("methods", method))):
             types = field_types(METHODS[method])
         if not types:  # the baseline, which is no method of a study
             continue
@@ -83,11 +82,3 @@ def _check_values(
 ) -> None:
     fields: dict[str, Any] = {key: (kind, None) for key, kind in kinds.items()}
     build(create_model("Values", __base__=Strict, **fields), dict(values), where, kinds)
-
-
-@contextmanager
-def _placed(place: str) -> Iterator[None]:
-    try:
-        yield
-    except BadInputError as error:
-        raise BadInputError(f"{place}: {error}", error.key) from None

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
@@ -108,10 +108,8 @@ def read_flat(
     expanded: dict[str, str] = {}
     for key in _PATHS:
         if (path := getattr(config, key)) is not None:
-            try:
+            with placed(places(key), key):
                 expanded[key] = str(user_path(path))
-            except BadInputError as error:
-                raise BadInputError(f"{places(key)}: {key}: {error}") from None
     return config.model_copy(update=expanded), places
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdgap.errors import BadInputError, nearest
+from kdgap.errors import BadInputError, nearest, placed
 from kdgap.paths import user_path
 from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
@@ -47,10 +47,8 @@ def _expanded(study: StudySpec, where: Where) -> StudySpec:
     """Return the study with its paths as `user_path` understands them."""
 
     def expand(path: str, *key: str) -> str:
-        try:
+        with placed(where(key), ".".join(key)):
             return str(user_path(path))
-        except BadInputError as error:
-            raise BadInputError(f"{where(key)}: {'.'.join(key)}: {error}") from None
 
     root = expand(study.data.root, "data", "root")
     weights = {

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from kdgap.errors import TeacherError
 from kdgap.files import write_atomic
+from kdgap.numbers import gib
 from kdgap.store.card import Card, card_of, opened
 from kdgap.store.tensorfile import Entry, Header, NotSafetensorsError
 
@@ -85,8 +86,7 @@ def require_free(path: Path, needed: int) -> None:
         free = max(0, min(free, limit - psutil.Process().memory_info().vms))
     if needed > free:
         raise TeacherError(
-            f"weights {path}: tensors of {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB of"
-            " memory are free"
+            f"weights {path}: tensors of {gib(needed)}, but {gib(free)} of memory are free"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from kdgap.notice import Notice, written
+from kdgap.numbers import gib
 from kdgap.planning.cost import disk_bytes, known_rate, staged_cohorts, total_flops
 from kdgap.planning.plan import Plan
 from kdgap.stats.power import (
@@ -57,12 +58,12 @@ def forecast(
         "disk_bytes": disk_bytes(full, costs),
     }
     budgets = study.budgets
-    hours, gib = estimates["seconds"] / 3600, estimates["disk_bytes"] / 2**30
+    hours, disk = estimates["seconds"] / 3600, estimates["disk_bytes"]
     if budgets.hours is not None and hours > budgets.hours:
         text = f"about {hours:.3g} hours are left to do, the budget is {budgets.hours:g}"
         estimates["notices"] += written([Notice("over-budget-hours", text)])
-    if budgets.gib is not None and gib > budgets.gib:
-        text = f"about {gib:.3g} GiB of disk, the budget is {budgets.gib:g}"
+    if budgets.gib is not None and disk / 2**30 > budgets.gib:
+        text = f"about {gib(disk)} of disk, the budget is {budgets.gib:g}"
         estimates["notices"] += written([Notice("over-budget-disk", text)])
     return estimates
 
