@@ -17,6 +17,7 @@ from kdgap.spec.run import (
     RunSpec,
     TeacherSpec,
 )
+from kdgap.spec.slot import PLAIN
 from kdgap.spec.validation import Scalar
 
 TRAIN_PER_VAL = 9
@@ -24,7 +25,7 @@ TRAIN_PER_VAL = 9
 
 Students = Sequence[tuple[str, Mapping[str, Scalar]]]
 
-BASELINE: Students = [("none", {})]
+BASELINE: Students = [(PLAIN, {})]
 LOGIT: Students = [("logit", {"alpha": 0.5, "temperature": 4.0})]
 FEATURE: Students = [("feature", {"alpha": 0.5, "beta": 0.5})]
 GRID: Students = [
@@ -80,7 +81,7 @@ class Case:
                 data=DataSpec(name=self.data, augmentation=augmentation, val_size=2),
                 model=self.student,
                 method=MethodSpec(name=method, parameters=dict(parameters)),
-                teacher=None if method == "none" else teacher,
+                teacher=None if method == PLAIN else teacher,
                 recipe=RecipeSpec(epochs=1, batch_size=self.batch_size),
                 precision=precision,
             )

@@ -66,12 +66,14 @@ def comparable(record: "Record") -> tuple[Any, ...]:
 
 def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
     """Return one run's numbers; its gain if its own baseline is among `records`."""
+    from kdgap.spec.slot import PLAIN
+
     results, test = record.results, record.test
     best = test["best"] if test else {}
     gain = None
-    if results["kd_type"] != "none" and test is not None:
+    if results["kd_type"] != PLAIN and test is not None:
         for other in records:
-            same = other.results["kd_type"] == "none" and comparable(other) == comparable(record)
+            same = other.results["kd_type"] == PLAIN and comparable(other) == comparable(record)
             if same and other.test is not None:
                 gain = best["accuracy"] - other.test["best"]["accuracy"]
     return {
@@ -100,11 +102,12 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
 
 def _what(row: Mapping[str, Any]) -> str:
     from kdgap.methods import METHODS
+    from kdgap.spec.slot import PLAIN
     from kdgap.text import sized
 
     model = sized(row["model"], row["width"])
     method = METHODS[row["kd_type"]].label if row["kd_type"] in METHODS else row["kd_type"]
-    method = "baseline" if row["kd_type"] == "none" else method
+    method = "baseline" if row["kd_type"] == PLAIN else method
     return f"{model}, {method}" + (f" from {row['teacher']}" if row["teacher"] else "")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from kdgap.errors import ClaimError, nearest
 from kdgap.judge.evidence import Arm, Evidence, ids
 from kdgap.spec.claims import Claim, Term
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import PLAIN, Slot
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
                 f" these runs have {', '.join(known) or 'none'}"
             )
         return arms[wanted]
-    plain = term.method in (None, "none") and term.teacher is None
+    plain = term.method in (None, PLAIN) and term.teacher is None
     if plain and measure == "gain":
         raise ClaimError(f"{place}: a gain needs teacher, student and method")
     role = "baseline" if plain else "final"
-    asked = (term.teacher, term.student, "none" if plain else term.method)
+    asked = (term.teacher, term.student, PLAIN if plain else term.method)
     slots = [slot for slot in evidence.slots if slot.role == role]
     for slot in slots:
         names = (slot.teacher, slot.student)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from kdgap.methods.method import STRICT, Method, Term, method
+from kdgap.spec.slot import PLAIN
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Baseline(Method):
     """Cross-entropy only: no teacher, no distillation term, alpha = 0."""
 
-    name: ClassVar[str] = "none"
+    name: ClassVar[str] = PLAIN
     label: ClassVar[str] = "plain training"
     colour: ClassVar[int | None] = 0
     summary: ClassVar[str] = "plain training without a teacher"

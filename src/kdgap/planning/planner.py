@@ -34,7 +34,7 @@ from kdgap.spec.run import (
     RunSpec,
     TeacherSpec,
 )
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import PLAIN, Slot
 from kdgap.spec.study import Ablation, StudySpec
 from kdgap.spec.validation import Scalar, build
 from kdgap.store.card import read_card
@@ -96,7 +96,7 @@ class _Planner:
                 self._choose(key, configurations, winners)
         for student in dict.fromkeys(pair.student for pair in study.pairs):
             for seed in study.finals.seeds:
-                self._add(self._plain(student, seed), Slot("baseline", None, student, "none"))
+                self._add(self._plain(student, seed), Slot("baseline", None, student, PLAIN))
         for pair in study.pairs:
             for method in self._configurations:
                 self._finals((pair.teacher, pair.student, method))
@@ -196,7 +196,7 @@ class _Planner:
             return {self._study.teachers.teach[0]: spec}
         specs = {}
         for seed in self._study.teachers.seeds:
-            planned = self._add(self._teacher_run(name, seed), Slot("teacher", None, name, "none"))
+            planned = self._add(self._teacher_run(name, seed), Slot("teacher", None, name, PLAIN))
             weights = f"{planned.path}/{BEST}"
             specs[seed] = TeacherSpec(model=model, run=planned.id, weights=weights)
         return {seed: specs[seed] for seed in self._study.teachers.teach}
@@ -230,10 +230,10 @@ class _Planner:
         )
 
     def _plain(self, student: str, seed: int) -> RunSpec:
-        return self._run(student, MethodSpec(name="none"), None, self._recipe, seed)
+        return self._run(student, MethodSpec(name=PLAIN), None, self._recipe, seed)
 
     def _teacher_run(self, name: str, seed: int) -> RunSpec:
-        return self._run(name, MethodSpec(name="none"), None, self._teacher_recipe, seed)
+        return self._run(name, MethodSpec(name=PLAIN), None, self._teacher_recipe, seed)
 
     def _distilled(
         self, key: SlotKey, parameters: Parameters, seed: int, teaching_seed: int
@@ -344,4 +344,4 @@ def _described(model: ModelSpec) -> str:
 def _named(ablation: Ablation) -> tuple[str, str]:
     """Return the student's name and the method of an ablation's slots."""
     of = ablation.of
-    return of.student or str(of.teacher), of.method or "none"
+    return of.student or str(of.teacher), of.method or PLAIN

@@ -12,6 +12,7 @@ from typing import Any
 from kdgap.errors import BadInputError, one_line
 from kdgap.notice import shorts
 from kdgap.report.tables.forms import csv_text
+from kdgap.spec.slot import PLAIN
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.imports.found import FIDELITY, RESULTS, PassedOver, Unreadable
@@ -55,7 +56,7 @@ class Group:
         pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
         settings = hyperparameters(key)
         shown = settings_text(settings)
-        method = "baseline" if key["kd_type"] == "none" else str(key["kd_type"])
+        method = "baseline" if key["kd_type"] == PLAIN else str(key["kd_type"])
         marks = [f"{key['stem']} stem"] if key.get("stem", "cifar") != "cifar" else []
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
         marks += [f"{key['epochs']} epochs"]
@@ -141,7 +142,7 @@ def best_configurations(groups: list[Group]) -> dict[str, Mapping[str, Any]]:
     # A tie goes to the first in the order of the values, which is that of the reference's grids.
     for group in sorted(groups, key=lambda g: order_of(hyperparameters(g.key))):
         key = group.key
-        if key["kd_type"] != "none" and key.get("teacher"):
+        if key["kd_type"] != PLAIN and key.get("teacher"):
             name = f"{key['teacher']}_to_{model_text(key)}_{key['kd_type']}"
             candidates.setdefault(name, []).append(group)
     return {name: _best(name, tried) for name, tried in sorted(candidates.items())}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from kdgap.spec.slot import PLAIN
 from kdgap.text import sized
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def slot_name(run: "RunSpec") -> str:
     model = _model_name(run.model)
     if run.teacher is not None:
         model = f"{_model_name(run.teacher.model)}_to_{model}"
-    method = "baseline" if run.method.name == "none" else run.method.name
+    method = "baseline" if run.method.name == PLAIN else run.method.name
     return f"{run.data.name}_{model}_{method}"
 
 

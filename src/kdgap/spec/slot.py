@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+PLAIN = "none"
+"""The method of plain training, as files and commands call it."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -31,7 +34,7 @@ class Slot:
     def text(self) -> str:
         """A readable name, such as `r50 → r18 logit`."""
         pair = f"{self.teacher} → {self.student}" if self.teacher else self.student
-        method = "" if self.method == "none" else f" {self.method}"
+        method = "" if self.method == PLAIN else f" {self.method}"
         return pair + method + (f" ({self.variant})" if self.variant else "")
 
     @property

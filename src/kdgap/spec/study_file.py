@@ -11,6 +11,7 @@ from kdgap.paths import user_path
 from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
+from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import Ablation, StudySpec
 from kdgap.yamlio import Document, Key
 
@@ -233,7 +234,7 @@ def _check_term(study: StudySpec, term: Term, measure: str, place: str) -> None:
                 f"{nearest(term.ablation, study.ablations)}"
             )
     elif measure == "accuracy" and term.teacher is None and term.student is not None:
-        if term.method not in (None, "none"):
+        if term.method not in (None, PLAIN):
             raise BadInputError(f"{place}: {term.method} of {term.student!r} needs its teacher")
         if term.student not in {pair.student for pair in study.pairs}:
             raise BadInputError(f"{place}: {term.student!r} is no student of this study")

@@ -22,6 +22,7 @@ from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
 from kdgap.spec.complaints import Where
+from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import StudySpec, preregistered, protocol
 from kdgap.spec.study_file import read_study
 from kdgap.store.locks import probe_locks, wait_for_lock
@@ -300,7 +301,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "open": [{**slot.written(), "runs": count} for slot, count in plan.open_slots.items()],
         "open_runs": len(full.runs) - len(plan.runs),
         "open_flops": open_flops,
-        "methods": {name: METHODS[name].about() for name in ("none", *workspace.study.methods)},
+        "methods": {name: METHODS[name].about() for name in (PLAIN, *workspace.study.methods)},
         "models": {
             name: {
                 **model.model_dump(),

@@ -8,6 +8,7 @@ from kdgap.judge.analysis import Ablation, Analysis, Gain, Level
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.report.figures.style import DASHES, INK, Look, looks, shorten
 from kdgap.report.tables.cells import slot_of
+from kdgap.spec.slot import PLAIN
 from kdgap.stats.proportion import mean_interval
 from kdgap.text import settings_text
 
@@ -82,7 +83,7 @@ def drawn_arms(
     arms = []
     for level in plain:
         label = "baseline" if len(plain) == 1 else f"baseline, {level.epochs} epochs"
-        arms.append(_drawn(by_id, level.runs, level, (label, look["none"], "-"), None))
+        arms.append(_drawn(by_id, level.runs, level, (label, look[PLAIN], "-"), None))
     gains = [g for g in shown if g.student == student and teacher in (None, g.teacher)]
     teachers = list(dict.fromkeys(gain.teacher for gain in gains))
     alike = Counter((gain.teacher, gain.method) for gain in gains)
@@ -113,7 +114,7 @@ def ablation_sides(evidence: Evidence, analysis: Analysis, ablation: Ablation) -
             continue
         slots = [slot for identifier in level.runs for slot in by_id[identifier].slots]
         slot = next(slot for slot in slots if (slot.ablation, slot.arm) == (ablation.name, side))
-        own = look.get(slot.method, look["none"])
+        own = look.get(slot.method, look[PLAIN])
         shown = own if side == "base" else Look(own.name, INK, own.marker)
         words = (f"{shorten(ablation.name, 26)}: {side}", shown, dash)
         arm = _drawn(by_id, level.runs, level, words, slot.teacher)

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kdgap.judge.analysis import Analysis
+from kdgap.spec.slot import PLAIN
 
 P = ParamSpec("P")
 
@@ -81,8 +82,8 @@ class Look:
 
 def looks(analysis: Analysis) -> dict[str, Look]:
     """Return how each method is drawn; the same in every figure of an analysis."""
-    known: dict[str, Mapping[str, Any]] = {"none": {}, **analysis.methods}
-    known["none"] = {"colour": 0, **known["none"]}
+    known: dict[str, Mapping[str, Any]] = {PLAIN: {}, **analysis.methods}
+    known[PLAIN] = {"colour": 0, **known[PLAIN]}
     names = dict.fromkeys([*known, *(gain.method for gain in analysis.gains)])
     declared = {name: known.get(name, {}).get("colour") for name in names}
     places = {name: place for name, place in declared.items() if place is not None}
@@ -93,7 +94,7 @@ def looks(analysis: Analysis) -> dict[str, Look]:
     for name in sorted(names, key=lambda name: (declared[name] is None, places[name])):
         label = str(known.get(name, {}).get("label") or name)
         colour, marker = _LOOKS[places[name] % len(_LOOKS)]
-        by_method[name] = Look("baseline" if name == "none" else label, colour, marker)
+        by_method[name] = Look("baseline" if name == PLAIN else label, colour, marker)
     return by_method
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.notice import FileNotice
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import PLAIN, Slot
 from kdgap.store.imports.findings import EACH_PATH
 from kdgap.text import settings_text
 
@@ -47,7 +47,7 @@ def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
 def slot_words(slot: Slot, evidence: Evidence) -> str:
     """Return a slot as people name it."""
     pair = f"{slot.teacher} → {slot.student}" if slot.teacher else slot.student
-    method = "" if slot.method == "none" else f" {evidence.label(slot.method)}"
+    method = "" if slot.method == PLAIN else f" {evidence.label(slot.method)}"
     return pair + method + (f" ({slot.variant})" if slot.variant else "")
 
 

@@ -17,6 +17,7 @@ from kdgap.files import parse_json
 from kdgap.methods import METHODS
 from kdgap.methods.method import flat_fields
 from kdgap.spec.identity import canonical_json
+from kdgap.spec.slot import PLAIN
 from kdgap.store.imports.bookkeeping import is_bookkeeping, leaves, without
 from kdgap.store.imports.found import RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import (
@@ -249,7 +250,7 @@ def settings_of(
     if "cell" in kept:
         kept.pop("settings", None)  # it says the same, its teacher's seed apart
     for key, usual in (_NEUTRAL | _LATER).items():
-        if kept.get(key) is None or kept[key] == usual or (key, method) == ("teacher", "none"):
+        if kept.get(key) is None or kept[key] == usual or (key, method) == ("teacher", PLAIN):
             kept[key] = usual
         if key in _LATER and kept[key] == usual:
             del kept[key]

@@ -32,13 +32,13 @@ from kdgap.errors import one_line
 from kdgap.files import decode_text
 from kdgap.notice import are_written
 from kdgap.placeholder import HEAD_BYTES, placeholder
+from kdgap.spec.slot import PLAIN
 
 LARGEST = 1e30
 """No loss, norm or divergence of use is beyond it, and its fourth power is still a float."""
 UNUSABLE = "not finite or too large"
-MOST_EPOCHS, _UNQUOTED = 10**7, "; write it without quotation marks"
-MOST_VALUES, MOST_SETTINGS, MOST_REMARKS = 1_000_000, 1000, 20
-_DEEPEST = 16
+_UNQUOTED = "; write it without quotation marks"
+MOST_EPOCHS, MOST_VALUES, MOST_SETTINGS, MOST_REMARKS, _DEEPEST = 10**7, 10**6, 1000, 20, 16
 SHARES = ("best_val_acc", "test_acc_best", "test_acc_final")
 _FIDELITY_SHARES = ("student_test_acc", "teacher_test_acc", "top1_agreement", "ece")
 _NORMS = ("grad_norm_max_overall", "proj_grad_norm_max_overall")
@@ -216,7 +216,7 @@ def check_settings(results: dict[str, Any]) -> list[str]:
             quoted = key in _NUMBERS and _is_text(value)
             hint = _UNQUOTED if quoted else ""
             raise OddFileError(f"{key} is {_shown(value)}, no {kind}{hint}")
-    if results["kd_type"] != "none" and not results.get("teacher"):
+    if results["kd_type"] != PLAIN and not results.get("teacher"):
         raise OddFileError(f"{one_line(results['kd_type'], 40)} without a teacher")
     for key, value in results.items():
         if key not in OUTCOMES and not all(map(is_number, _numbers(value))):

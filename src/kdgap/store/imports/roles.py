@@ -8,7 +8,7 @@ from typing import Any
 from kdgap.models import MODELS
 from kdgap.notice import FileNotice
 from kdgap.spec.identity import canonical_json
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import PLAIN, Slot
 from kdgap.store.imports.findings import finding
 from kdgap.store.imports.foreign import (
     ALWAYS_SAID,
@@ -80,7 +80,7 @@ def _role(settings: Mapping[str, Any], file: ForeignFile, source: str) -> str | 
     role = next((_ROLES[part] for part in folders if part in _ROLES), None)
     if file.results.get("role") in {*_ROLES.values(), "baseline"}:
         role = file.results["role"]
-    return "baseline" if role in (None, "final") and settings["kd_type"] == "none" else role
+    return "baseline" if role in (None, "final") and settings["kd_type"] == PLAIN else role
 
 
 def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> dict[str, list[str]]:
@@ -117,9 +117,9 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
         # What a grid's other axes are stays out of a slot: `splits.py` compares what is in one.
         declared = hyperparameters(run.settings)
         candidate = parameters_text(declared, method) if role == "selection" else ""
-        given = None if method == "none" else teacher
+        given = None if method == PLAIN else teacher
         run.add_slot(Slot(role, given, _student(run.settings), method, candidate))
-    plain = [run.settings for run in runs if run.settings["kd_type"] == "none"]
+    plain = [run.settings for run in runs if run.settings["kd_type"] == PLAIN]
     plain_keys = {key for settings in plain for key, value in settings.items() if value is not None}
     plain_keys |= ALWAYS_SAID
     own: dict[str, dict[str, None]] = {}
