@@ -1,4 +1,4 @@
-"""The reference study's doors, `tools/train.py` and `tools/eval.py`, flag for flag."""
+"""The reference study's commands, flag for flag: `train.py`, `eval.py`, `collect_results.py`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
