@@ -9,8 +9,8 @@ from pathlib import Path
 import kdgap
 
 PACKAGE = Path(kdgap.__file__).parent
-# Room → floor (docs/architecture.md). A module imports from lower floors and from its own room; a
-# room within a room is a room.
+# Room → floor (docs/architecture.md). A module imports from lower floors and from its own room. An
+# inner package that is not listed belongs to the room that it lies in.
 FLOORS = {
     "": 0,
     "advice": 1,
@@ -126,6 +126,24 @@ def room(module: str) -> str:
 
 def test_every_room_has_a_floor() -> None:
     assert {room(module) for module in modules()} == set(FLOORS)
+
+
+def test_the_page_says_where_every_room_is() -> None:
+    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.MULTILINE)
+    told = {
+        name.rstrip("/").replace("/", "."): int(floor)
+        for floor, rooms in rows
+        for name in re.findall(r"`([^`]+)`", rooms)
+    }
+    assert told == {name: floor for name, floor in FLOORS.items() if name not in ("", "__main__")}
+    assert [int(floor) for floor, _ in rows] == sorted((int(f) for f, _ in rows), reverse=True)
+    packages = {
+        path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")
+    }
+    inner = {name for name in packages if "/" in name and name.replace("/", ".") not in FLOORS}
+    text = page[page.index("other inner packages (") :].partition(")")[0]
+    assert set(re.findall(r"`([^`]+)/`", text)) == inner
 
 
 def test_imports_point_down() -> None:
