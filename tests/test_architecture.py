@@ -9,8 +9,8 @@ from pathlib import Path
 import kdgap
 
 PACKAGE = Path(kdgap.__file__).parent
-# Room → floor (docs/architecture.md). A module imports from lower floors and from its own room; a
-# room within a room is a room.
+# Room → floor (docs/architecture.md). A module imports from lower floors and from its own room. An
+# inner package that is not listed belongs to the room that it lies in.
 FLOORS = {
     "": 0,
     "advice": 1,
@@ -128,6 +128,24 @@ def test_every_room_has_a_floor() -> None:
     assert {room(module) for module in modules()} == set(FLOORS)
 
 
+def test_the_page_says_where_every_room_is() -> None:
+    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.MULTILINE)
+    told = {
+        name.rstrip("/").replace("/", "."): int(floor)
+        for floor, rooms in rows
+        for name in re.findall(r"`([^`]+)`", rooms)
+    }
+    assert told == {name: floor for name, floor in FLOORS.items() if name not in ("", "__main__")}
+    assert [int(floor) for floor, _ in rows] == sorted((int(f) for f, _ in rows), reverse=True)
+    packages = {
+        path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")
+    }
+    inner = {name for name in packages if "/" in name and name.replace("/", ".") not in FLOORS}
+    text = page[page.index("other inner packages (") :].partition(")")[0]
+    assert set(re.findall(r"`([^`]+)/`", text)) == inner
+
+
 def test_imports_point_down() -> None:
     known = modules()
     upward = [
@@ -211,10 +229,10 @@ def test_files_stay_under_a_readable_length() -> None:
 
 
 # Who else touches files, and why: everybody else goes through `kdgap.files` (`kdgap.disk`).
-BESIDE_THE_DOOR: dict[str, str] = {
-    "kdgap.disk": "the door itself",
-    "kdgap.files": "builds on the door",
-    "kdgap.terminal": "opens, through the door, what stands for a closed standard stream",
+BESIDE_THE_DISK_LAYER: dict[str, str] = {
+    "kdgap.disk": "the disk layer itself",
+    "kdgap.files": "builds on the disk layer",
+    "kdgap.terminal": "opens, through the disk layer, what stands for a closed standard stream",
     "kdgap.benchmark.arm_process": "reads the system's own account of a process",
     "kdgap.benchmark.engine_arm": "scratch of a measurement",
     "kdgap.data.sets.cifar": "torchvision downloads into a folder of its own, which is moved",
@@ -247,7 +265,7 @@ def test_files_are_touched_in_one_place_alone() -> None:
     beside = [
         call
         for name, path in modules().items()
-        if name not in BESIDE_THE_DOOR
+        if name not in BESIDE_THE_DISK_LAYER
         for call in _reaches_for_files(path)
     ]
     assert beside == []
@@ -255,7 +273,7 @@ def test_files_are_touched_in_one_place_alone() -> None:
 
 def test_all_that_is_printed_goes_one_way() -> None:
     """No module prints by itself: `kdgap.cli.printing` and `kdgap.terminal` neutralise all text."""
-    doors = {"kdgap.terminal", "kdgap.cli.printing"}
+    writers = {"kdgap.terminal", "kdgap.cli.printing"}
     forbidden = re.compile(
         r"(?<![\w.])print\(|\.print\(|\becho\(|\bsecho\(|\bConsole\(|sys\.(__)?std(out|err)"
         r"|from sys import|\bos\.write\(\s*[12]\b|warnings\.warn\(|traceback\.print"
@@ -269,6 +287,6 @@ def test_all_that_is_printed_goes_one_way() -> None:
     for name, path in modules().items():
         code = ast.unparse(ast.parse(path.read_text()))  # without comments
         hits = [hit[0] for hit in forbidden.finditer(code)]
-        if name not in doors and hits != known.get(name, []):
+        if name not in writers and hits != known.get(name, []):
             found[name] = hits
     assert found == {}

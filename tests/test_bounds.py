@@ -69,4 +69,4 @@ def test_every_reader_has_a_row_and_tests() -> None:
 
 def test_the_formats_are_those_that_are_decoded() -> None:
     *most, last = (form.replace("WEBP", "WebP") for form in pixels.FORMATS)
-    assert f"Decoded are {', '.join(most)} and {last} alone" in PAGE
+    assert f"Only {', '.join(most)} and {last} are decoded" in PAGE

@@ -9,9 +9,14 @@ import pytest
 from typer.main import get_command
 
 from kdgap.cli.app import app
+from kdgap.methods import hyperparameter_names
+from kdgap.spec.flat import FlatConfig
 from tests.conftest import ROOT
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *(page for folder in ("benchmarks", "docs") for page in sorted((ROOT / folder).rglob("*.md"))),
+]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 _SHELL = re.compile(r"```(?:bash|sh|console)?\n(.*?)```", re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
@@ -58,6 +63,12 @@ def test_every_command_is_in_the_readme() -> None:
     assert {name for name in shown if f"kdgap {name}" not in readme} == set()
 
 
+def test_every_key_of_a_run_is_in_the_readme() -> None:
+    section = (ROOT / "README.md").read_text().split("\n## A run\n")[1].split("\n\nPaths:")[0]
+    keys = (set(FlatConfig.model_fields) - {"hyperparameters"}) | set(hyperparameter_names())
+    assert {key for key in keys if f"`{key}`" not in section} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -66,6 +77,8 @@ def test_make_targets_exist(page: Path) -> None:
 
 
 _FILE = re.compile(r"(?:src|tests|docs|configs|tools|benchmarks|notebooks)/[\w./-]+")
+_MODULE = re.compile(r"(?:[a-z_]+/)+[a-z_]+\.py")
+"""A module of kdgap as the pages name it, such as `engine/cohort.py` or `kdgap/library.py`."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -73,6 +86,9 @@ def test_files_of_the_repository_exist(page: Path) -> None:
     for text in _INLINE.findall(page.read_text()):
         if _FILE.fullmatch(text):
             assert (ROOT / text).exists(), f"{page.name}: {text}"
+        elif _MODULE.fullmatch(text):
+            module = ROOT / "src" / "kdgap" / text.removeprefix("kdgap/")
+            assert module.exists(), f"{page.name}: {text}"
 
 
 def test_links_lead_to_files() -> None:

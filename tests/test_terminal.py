@@ -75,7 +75,7 @@ def test_what_cannot_be_shown_is_dropped_and_remembered(
         assert answers.reader_left == (kind == "reader gone")
 
 
-def test_outside_the_door_a_remark_fails_nothing_either(
+def test_outside_of_guarded_a_remark_fails_nothing_either(
     monkeypatch: pytest.MonkeyPatch, broken: Break
 ) -> None:
     for kind in ("reader gone", "stream closed", "none"):

@@ -6,7 +6,7 @@
 #   SET="methods.logit.alpha=[0.5] precision=bf16" overrides anything else.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
-study="$runs/reference_doors"
+study="$runs/reference_commands"
 options=(--out "$study" --workers "${WORKERS:-1}" --device "${DEVICE:-auto}")
 
 change() { options+=(--set "$1=$2"); }

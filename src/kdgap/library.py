@@ -159,8 +159,9 @@ def train(settings: str | Path | Mapping[str, Any] | None = None, **further: Any
     """Train one run, or go on with it, and return its record.
 
     Args:
-        settings: a flat YAML file, or its keys; `docs` of `kdgap train --help` list them.
-        further: keys that beat those of `settings`.
+        settings: a flat YAML file, or a mapping with its keys. The README lists them (section
+            "A run"); `kdgap methods` lists those of the methods.
+        further: keys as arguments; they replace the same keys of `settings`.
 
     Raises:
         BadInputError: a key or a value is wrong; nothing was written.

@@ -364,7 +364,7 @@ def test_yaml_that_is_not_strict_is_refused(
     ],
 )
 @pytest.mark.usefixtures("no_data")
-def test_a_bad_flag_of_the_references_door_is_refused(
+def test_a_bad_flag_of_the_references_command_is_refused(
     train_script: Command, refused: Refused, config: Config, words: tuple[str, ...]
 ) -> None:
     refused(train_script, "--config", config(), *words)

@@ -1,4 +1,4 @@
-"""`kdgap explore` at its door: who is let in, and that somebody answers once it says so."""
+"""`kdgap explore`: who may look, and that somebody answers once it tells its address."""
 
 import re
 import socket

@@ -163,7 +163,7 @@ def test_no_command_lets_text_from_elsewhere_steer_the_terminal(
     assert "\\u202e" in shown
 
 
-def test_the_references_doors_are_as_safe(
+def test_the_references_commands_are_as_safe(
     kdgap: Command, train_script: Command, eval_script: Command, archive: Path
 ) -> None:
     for script in (train_script, eval_script):

@@ -43,7 +43,7 @@ def figures_script(_run: Callable[..., "CompletedProcess[str]"]) -> Command:
 
 @pytest.fixture
 def runs(workdir: Path) -> Path:
-    """What the doors leave by default, `runs` in the current folder."""
+    """What the reference's commands leave by default, `runs` in the current folder."""
     write_finals(workdir / "runs")
     return workdir / "runs"
 
@@ -54,7 +54,7 @@ def drawn(command: Command, *words: object, out: str = "figures") -> dict[str, b
     return {path.name: path.read_bytes() for path in Path(out).iterdir()}
 
 
-def test_both_figures_come_in_three_formats_from_the_doors_runs(
+def test_both_figures_come_in_three_formats_from_the_references_runs(
     runs: Path, figures_script: Command
 ) -> None:
     done = figures_script()
@@ -99,9 +99,11 @@ def test_an_import_and_a_zip_give_the_same_figures(
         assert drawn(figures_script, "--runs", source, out="again") == expected
 
 
-def test_a_study_beside_the_doors_files_does_not_count(runs: Path, figures_script: Command) -> None:
+def test_a_study_beside_the_references_files_does_not_count(
+    runs: Path, figures_script: Command
+) -> None:
     expected = drawn(figures_script)
-    write_run(runs, "reference_doors/runs/baseline-resnet18", 9, 0.5)
+    write_run(runs, "reference_commands/runs/baseline-resnet18", 9, 0.5)
     (runs / "digits").mkdir()
     (runs / "digits" / "plan.json").write_text("{}")
     assert drawn(figures_script, out="again") == expected
@@ -217,7 +219,7 @@ def test_reading_leaves_nothing_behind_and_names_the_folder_it_was_given(runs: P
     assert sorted(runs.rglob("*")) == before
 
 
-def test_the_door_itself_works_and_never_needs_torch(runs: Path) -> None:
+def test_the_script_itself_works_and_never_needs_torch(runs: Path) -> None:
     code = (
         "import runpy, sys\n"
         "sys.argv = ['make_figures.py', '--out', 'drawn']\n"

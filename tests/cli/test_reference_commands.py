@@ -14,7 +14,7 @@ from kdgap.yamlio import parse_assignments
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "configs" / "studies" / "reference.yaml"
-DOORS = ("run_ablation.sh", "run_final.sh", "run_bug_ablation.sh", "run_stem_ablation.sh")
+STUDY_SCRIPTS = ("run_ablation.sh", "run_final.sh", "run_bug_ablation.sh", "run_stem_ablation.sh")
 
 
 @pytest.fixture
@@ -112,13 +112,13 @@ def test_the_environment_becomes_overrides(asked: Script) -> None:
     assert "data.limit" not in changes
 
 
-@pytest.mark.parametrize("script", DOORS)
+@pytest.mark.parametrize("script", STUDY_SCRIPTS)
 def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Script, script: str) -> None:
     run, export = asked(script, LIMIT="64")
     changes = overrides(run)
     assert changes["data.limit"] == 64
     assert changes["teachers.weights.r34"] == "runs-smoke/checkpoints/teacher_r34.safetensors"
-    assert run[run.index("--out") + 1] == "runs-smoke/reference_doors"
+    assert run[run.index("--out") + 1] == "runs-smoke/reference_commands"
     assert export[-1] == "runs-smoke"
 
 
@@ -129,7 +129,7 @@ def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Script) -> No
     assert len(trained) == 9
     assert {Path(folder).parts[0] for folder in trained} == {"runs-smoke"}
     outs = {f["--out"] for f in flags if "--out" in f}
-    assert outs == {"runs-smoke/reference_doors", "runs-smoke/figures"}
+    assert outs == {"runs-smoke/reference_commands", "runs-smoke/figures"}
     assert {f["--to"] for f in flags if "--to" in f} == {"runs-smoke"}
     weights = {str(overrides(w)["teachers.weights.r50"]) for w in lines if "run" in w}
     assert weights == {"runs-smoke/checkpoints/teacher_r50.safetensors"}

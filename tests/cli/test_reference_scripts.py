@@ -75,7 +75,7 @@ def test_every_flag_of_the_reference_is_taken(asked: Callable[..., dict[str, Any
     assert {flag: config[flag[2:].replace("-", "_")] for flag in FLAGS} == FLAGS
 
 
-def test_the_door_has_the_references_flags_and_one_of_ours() -> None:
+def test_train_has_the_references_flags_and_one_of_ours() -> None:
     command: Any = typer.main.get_command(reference.train_app)
     flags = {name for parameter in command.params for name in parameter.opts}
     assert flags == {*FLAGS, "--config", "--limit"}
@@ -315,7 +315,7 @@ def test_train_teachers_stops_at_the_first_failure(
     assert not (workdir / "repository" / "checkpoints").exists()
 
 
-def test_train_teachers_uses_only_flags_that_the_door_has(
+def test_train_teachers_uses_only_flags_that_train_has(
     teachers: Callable[..., tuple[int, list[list[str]]]], asked: Callable[..., dict[str, Any]]
 ) -> None:
     _, calls = teachers(TEACHERS="r34", SEEDS="0", LIMIT="64")

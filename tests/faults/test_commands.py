@@ -19,7 +19,7 @@ import pytest
 
 from tests.faults.commands import COMMANDS
 from tests.faults.counting_disk import APPLIES, FULL
-from tests.faults.trial import Bench, Server, server
+from tests.faults.trial import Server, Trials, server
 
 FAULTS = [*APPLIES, FULL]
 EVERY = int(os.environ.get("KDGAP_FAULTS_EVERY", "1"))
@@ -35,23 +35,23 @@ def served() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def bench(served: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Bench]:
+def trials(served: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Trials]:
     """One for each command, so that no fault tries again what came of another."""
 
     @cache
-    def make(name: str) -> Bench:
+    def make(name: str) -> Trials:
         command, folder = COMMANDS[name], tmp_path_factory.mktemp(name)
         start = folder / "start"
         start.mkdir()
         command.make(start, served)
-        return Bench(served, folder / "trials", start, command.words, command.repair)
+        return Trials(served, folder / "trials", start, command.words, command.repair)
 
     return make
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_few_faults_of_each_kind(name: str, bench: Callable[[str], Bench]) -> None:
-    tried, wrong = bench(name), []
+def test_a_few_faults_of_each_kind(name: str, trials: Callable[[str], Trials]) -> None:
+    tried, wrong = trials(name), []
     for number, fault in enumerate(FEW if COMMANDS[name].slow else FAULTS):
         points = tried.points(fault)
         # Another place for each fault, and never the same ones as the commands' first calls.
@@ -64,12 +64,12 @@ def test_a_few_faults_of_each_kind(name: str, bench: Callable[[str], Bench]) -> 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_call_fails_once(
-    name: str, fault: str, bench: Callable[[str], Bench], figures: Callable[[str], None]
+    name: str, fault: str, trials: Callable[[str], Trials], figures: Callable[[str], None]
 ) -> None:
     began = time.monotonic()
     every = EVERY if COMMANDS[name].slow else 1
-    tried = bench(name).points(fault)[::every]
-    wrong = [text for at in tried if (text := bench(name).try_fault(fault, at))]
+    tried = trials(name).points(fault)[::every]
+    wrong = [text for at in tried if (text := trials(name).try_fault(fault, at))]
     silent = sum("silent" in text for text in wrong)
     kinds = Counter(text.partition(": ")[2][:60] for text in wrong)
     figures(

@@ -1,4 +1,4 @@
-"""One trial: what a command begins with, the command with one fault, and what came of it."""
+"""Trials: what a command begins with, the command with one fault, and what came of it."""
 
 import hashlib
 import json
@@ -78,7 +78,7 @@ def server() -> Iterator[Server]:
         one.close()
 
 
-class Bench:
+class Trials:
     """Runs one command with faults, from the same beginning each time.
 
     Args:

@@ -29,7 +29,7 @@ class _EndedError(BaseException):
 
 
 def main(application: str = "kdgap.cli.app:app") -> NoReturn:
-    """Be a command: `kdgap`, or one of the reference study's doors.
+    """Be a command: `kdgap`, or one of the reference study's commands in `tools/`.
 
     Args:
         application: where the typer application is, as `module:name`.

@@ -49,11 +49,11 @@ def explore(
         say(f"Page: {export / 'index.html'} ({page.files} files)")
         refuse_damaged(snapshot.evidence)
         return
-    _refuse_open_door(host, token)
+    _refuse_public_address(host, token)
     _serve(source, given, host, port, token)
 
 
-def _refuse_open_door(host: str, token: str | None) -> None:
+def _refuse_public_address(host: str, token: str | None) -> None:
     from kdgap.errors import BadInputError
 
     if not host:

@@ -21,7 +21,7 @@ figures_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def make_figures(
     runs: Annotated[
         Path,
-        typer.Option(help="What the doors left, a study, an import, or results.json files."),
+        typer.Option(help="A folder or zip of results.json files, a study, or an import."),
     ] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Folder that gets the figures.")] = Path("figures"),
 ) -> None:
@@ -58,8 +58,8 @@ _NEEDED = ("baseline", "final")
 def read_runs(path: Path) -> tuple["Evidence", str]:
     """Return the runs of a study, an import, a folder or zip of result files, and what makes more.
 
-    In a folder with the doors' own layout only that layout counts: the studies beside it hold the
-    same runs once more, or others.
+    In a folder with the reference's own layout only that layout counts: the studies beside it hold
+    the same runs once more, or others.
 
     Raises:
         BadInputError: there is nothing to read.
@@ -75,25 +75,25 @@ def read_runs(path: Path) -> tuple["Evidence", str]:
     from kdgap.store.imports.imported import import_runs
     from kdgap.store.study import StudyDirectory
 
-    doors = "bash tools/run_final.sh"
+    remedy = "bash tools/run_final.sh"
     if StudyDirectory(path).exists():
         return load(path), command("run", path)
     if ImportedDirectory(path).exists():
         return load(path), "kdgap import, with the files of these runs as well"
     if not path.exists():
-        raise BadInputError(f"{path}: no such folder; runs come from: {doors}")
+        raise BadInputError(f"{path}: no such folder; runs come from: {remedy}")
     with TemporaryDirectory(prefix=scratch_prefix("figures")) as temporary:
-        source = _doors_files(path, Path(temporary) / "source")
+        source = _reference_files(path, Path(temporary) / "source")
         try:
             about, lines = import_runs(source or path, path.resolve().name)
         except BadInputError as error:
             reason = str(error).replace(str(source), str(path))
-            raise BadInputError(f"{reason}; runs come from: {doors}") from None
-        return evidence_of(about, lines, str(path)), doors
+            raise BadInputError(f"{reason}; runs come from: {remedy}") from None
+        return evidence_of(about, lines, str(path)), remedy
 
 
-def _doors_files(path: Path, copy: Path) -> Path | None:
-    """Copy the result files of the doors' layout; None where a folder has another layout.
+def _reference_files(path: Path, copy: Path) -> Path | None:
+    """Copy the result files of the reference's layout; None where a folder has another layout.
 
     Raises:
         BadInputError: a file there cannot be read.

@@ -1,4 +1,4 @@
-"""The reference study's doors, `tools/train.py` and `tools/eval.py`, flag for flag."""
+"""The reference study's commands, flag for flag: `train.py`, `eval.py`, `collect_results.py`."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -53,7 +53,7 @@ def train(
         int | None, typer.Option(help="Ours: cap the images of each split; marks a smoke run.")
     ] = None,
 ) -> None:
-    """Train as the reference study does; a flag beats the file."""
+    """Train one run as the reference study does; a flag replaces the same key of the file."""
     flags = {**locals()}
     document = flags.pop("config")
     # A flag that is absent leaves the file's value alone, and so does an absent --no-proj-clip.
@@ -149,9 +149,7 @@ def collect_results(
 
 
 def _mean(values: list[float]) -> str | None:
+    from kdgap.numbers import spread
     from kdgap.stats.contrast import mean_and_std
 
-    if not values:
-        return None
-    mean, std = mean_and_std([value * 100 for value in values])
-    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
+    return spread(*mean_and_std([value * 100 for value in values])) if values else None
