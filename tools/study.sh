@@ -7,6 +7,8 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
 study="$runs/reference_commands"
+# The folder's name of before: a study that was begun there goes on.
+if [[ -d "$runs/reference_doors" && ! -d "$study" ]]; then study="$runs/reference_doors"; fi
 options=(--out "$study" --workers "${WORKERS:-1}" --device "${DEVICE:-auto}")
 
 change() { options+=(--set "$1=$2"); }
