@@ -122,6 +122,17 @@ def test_a_smoke_run_keeps_to_a_folder_of_its_own(asked: Script, script: str) ->
     assert export[-1] == "runs-smoke"
 
 
+def test_a_study_that_was_begun_under_the_old_name_goes_on(asked: Script, tmp_path: Path) -> None:
+    (run, _), repository = asked("run_final.sh"), tmp_path / "repository"
+    assert run[run.index("--out") + 1] == "runs/reference_commands"
+    (repository / "runs" / "reference_doors").mkdir(parents=True)
+    run, _ = asked("run_final.sh")
+    assert run[run.index("--out") + 1] == "runs/reference_doors"
+    (repository / "runs" / "reference_commands").mkdir()
+    run, _ = asked("run_final.sh")
+    assert run[run.index("--out") + 1] == "runs/reference_commands"
+
+
 def test_everything_as_a_smoke_run_keeps_to_the_same_folder(asked: Script) -> None:
     lines = asked("run_all.sh", LIMIT="64")
     flags = [dict(pairwise(words)) for words in lines]
