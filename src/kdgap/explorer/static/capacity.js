@@ -160,7 +160,7 @@ function capacityChart(rows, key, words, type) {
         domain: scale.domain(),
         label: `${words} →`,
         ticks: capacityTicks(values, scale, type),
-        tickFormat: shown[key] ?? size,
+        tickFormat: shown[key] ?? compact,
         tickSize: 6,
       },
       y: { label: "↑ gain (pp)", grid: true, nice: true },
