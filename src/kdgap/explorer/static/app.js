@@ -8,16 +8,16 @@ let failed = false;
 
 function navigation(view) {
   const under = kdgap.views[view].under ?? view;
-  const entries = Object.entries(kdgap.views).filter(([, one]) => one.title);
+  const entries = Object.entries(kdgap.views).filter(([, { title }]) => title);
   document
     .getElementById("views")
     .replaceChildren(
-      ...entries.map(([name, one]) =>
+      ...entries.map(([name, { title }]) =>
         el(
           "li",
           {},
           link(
-            one.title,
+            title,
             name,
             {},
             { "aria-current": name === view ? "page" : name === under ? "true" : null },
@@ -33,7 +33,7 @@ function held(main) {
   const at = places().indexOf(document.activeElement);
   const words = at >= 0 ? document.activeElement.textContent : null;
   const cursor = document.activeElement?.selectionStart;
-  const opened = [...main.querySelectorAll("details[open] > summary")].map((one) => one.textContent);
+  const opened = [...main.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
   return () => {
     for (const summary of main.querySelectorAll("details > summary")) {
       if (opened.includes(summary.textContent)) summary.parentElement.open = true;
@@ -41,26 +41,26 @@ function held(main) {
     if (at < 0) return false;
     const now = places();
     const same = now[at]?.textContent === words || now[at]?.matches("select, input");
-    const found = same ? now[at] : now.find((one) => one.textContent === words);
-    found?.focus({ preventScroll: true });
-    if (found && known(cursor) && found.setSelectionRange) found.setSelectionRange(cursor, cursor);
-    return Boolean(found);
+    const target = same ? now[at] : now.find((place) => place.textContent === words);
+    target?.focus({ preventScroll: true });
+    if (target && known(cursor) && target.setSelectionRange) target.setSelectionRange(cursor, cursor);
+    return Boolean(target);
   };
 }
 
 /** What a view was drawn from. */
 async function sourceOf(names) {
-  const found = await Promise.allSettled([...names].map((name) => kdgap.documents.get(name)));
-  return [location.hash, window.innerWidth, ...found.map((one) => one.value)];
+  const answers = await Promise.allSettled([...names].map((name) => kdgap.documents.get(name)));
+  return [location.hash, window.innerWidth, ...answers.map((answer) => answer.value)];
 }
 
 const withoutTime = (value) =>
   JSON.stringify(value, (key, part) => (["when", "version"].includes(key) ? undefined : part));
 
 /** Whether two views would be the same: then none is drawn anew, and selected text stays selected. */
-const sameSource = (one, other) =>
-  one?.length === other.length &&
-  other.every((part, index) => part === one[index] || withoutTime(part) === withoutTime(one[index]));
+const sameSource = (before, now) =>
+  before?.length === now.length &&
+  now.every((part, index) => part === before[index] || withoutTime(part) === withoutTime(before[index]));
 
 /** Say that a view is being read, where that takes long: the old one would stand under a new name. */
 function waiting(main, mine, keep) {
@@ -177,12 +177,12 @@ document.getElementById("skip").addEventListener("click", () => document.getElem
 let unfolded = [];
 window.addEventListener("beforeprint", () => {
   const folded = [...document.querySelectorAll("details:not([open])")];
-  unfolded = folded.map((one) => one.firstElementChild.textContent);
-  for (const one of folded) one.open = true;
+  unfolded = folded.map((details) => details.firstElementChild.textContent);
+  for (const details of folded) details.open = true;
 });
 window.addEventListener("afterprint", () => {
-  for (const one of document.querySelectorAll("details[open]"))
-    if (unfolded.includes(one.firstElementChild.textContent)) one.open = false;
+  for (const details of document.querySelectorAll("details[open]"))
+    if (unfolded.includes(details.firstElementChild.textContent)) details.open = false;
 });
 
 /** Say since when there is no answer, beside what is shown; nothing while there is one. */

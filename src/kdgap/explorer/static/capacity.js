@@ -80,9 +80,9 @@ function spreadOut(places, gap) {
     }
   }
   const moved = runs.flatMap(({ sum, count }) => Array(count).fill(sum / count));
-  const found = [];
-  for (const [rank, index] of order.entries()) found[index] = moved[rank] + rank * gap;
-  return found;
+  const spaced = [];
+  for (const [rank, index] of order.entries()) spaced[index] = moved[rank] + rank * gap;
+  return spaced;
 }
 
 /** The horizontal scale of a figure in two columns, in pixels. */

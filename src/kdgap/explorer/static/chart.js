@@ -31,7 +31,7 @@ const colourOfArm = (arm) => (arm.role === "teacher" ? TEACHERS : colourOf(arm.m
 function coloursOfArms(arms) {
   const taken = [];
   for (const arm of arms) {
-    const free = [colourOfArm(arm), ...FREE, TEACHERS].find((one) => !taken.includes(one));
+    const free = [colourOfArm(arm), ...FREE, TEACHERS].find((colour) => !taken.includes(colour));
     taken.push(free ?? FREE[taken.length % FREE.length]);
   }
   return taken;
@@ -123,10 +123,10 @@ function csvOf(rows) {
 }
 
 function svgElement(tag, attributes, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }
 
 /** What lines and symbols mean. series: {name, and method or colour, dash; or symbol, of `SYMBOLS`}. */
@@ -134,21 +134,21 @@ function legend(series) {
   return el(
     "ul",
     { class: "legend" },
-    series.map((one) => {
+    series.map((entry) => {
       const picture = { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" };
       const line = () => ({
         d: "M1 6 H25",
-        stroke: one.colour ?? colourOf(one.method),
+        stroke: entry.colour ?? colourOf(entry.method),
         "stroke-width": 3,
-        "stroke-dasharray": one.dash ?? "",
+        "stroke-dasharray": entry.dash ?? "",
       });
       const mark = () => ({
-        d: d3.symbol(SYMBOLS[one.symbol], 56)(),
+        d: d3.symbol(SYMBOLS[entry.symbol], 56)(),
         transform: "translate(13 6)",
         fill: "var(--soft)",
       });
-      const path = svgElement("path", one.symbol ? mark() : line());
-      return el("li", {}, svgElement("svg", picture, path), ` ${one.name}`);
+      const path = svgElement("path", entry.symbol ? mark() : line());
+      return el("li", {}, svgElement("svg", picture, path), ` ${entry.name}`);
     }),
   );
 }

@@ -13,32 +13,32 @@ kdgap.views.compare = {
     const b = at("b", study.arms[a?.baseline ?? NaN] ?? tested.find((arm) => arm !== a));
     if (!a || !b)
       return [el("h1", {}, "No such configuration"), el("p", {}, link("Compare others", "compare"))];
-    const [one, two, differences] = await Promise.all([
+    const [first, second, differences] = await Promise.all([
       kdgap.get(`arm/${a.number}`),
       kdgap.get(`arm/${b.number}`),
       kdgap.get(`compare/${a.number}`),
     ]);
-    const found = differences.others.find((other) => other.arm === b.number);
-    const both = a === b ? [one] : [one, two];
+    const comparison = differences.others.find((other) => other.arm === b.number);
+    const both = a === b ? [first] : [first, second];
     const colours = coloursOfArms(both);
     return [
       el("h1", {}, "Compare"),
       el("div", { class: "picker" }, comparePick(study, "first", a, b), comparePick(study, "second", b, a)),
       section(
         "Difference in test accuracy",
-        known(found?.value) ? differenceParts(study, a, b, found) : el("p", {}, whyNoDifference(a, b, found)),
+        known(comparison?.value) ? differenceParts(study, a, b, comparison) : el("p", {}, whyNoDifference(a, b, comparison)),
       ),
-      a === b ? null : section("What differs", settingsBeside(study, one, two)),
+      a === b ? null : section("What differs", settingsBeside(study, first, second)),
       section(
         "Every seed",
         seedChart(
           both.map((arm, side) => seedGroup(arm, `${SIDES[side]}: ${armName(arm)}`, colours[side])),
           { name: "compare-seed-points", title: "Test accuracy of every seed" },
         ),
-        seedsBeside(one, two, study.primary),
+        seedsBeside(first, second, study.primary),
       ),
       curveSection(both),
-      classDifferences(one, two, found),
+      classDifferences(first, second, comparison),
     ];
   },
 };
@@ -68,11 +68,11 @@ function comparePick(study, side, own, other) {
   });
 }
 
-function whyNoDifference(a, b, found) {
+function whyNoDifference(a, b, comparison) {
   if (a === b) return "Choose two that differ.";
-  if (found?.shared)
-    return `They have ${counted(found.shared, "run")} in common: these are no two samples to compare.`;
-  if (found?.no_interval) return `This study compares seed by seed, and ${found.no_interval}.`;
+  if (comparison?.shared)
+    return `They have ${counted(comparison.shared, "run")} in common: these are no two samples to compare.`;
+  if (comparison?.no_interval) return `This study compares seed by seed, and ${comparison.no_interval}.`;
   const reasons = [a, b]
     .filter((arm) => !isComparable(arm))
     .map((arm) => {
@@ -87,48 +87,48 @@ function whyNoDifference(a, b, found) {
     : "No difference could be computed.";
 }
 
-function differenceParts(study, a, b, found) {
+function differenceParts(study, a, b, comparison) {
   const { settings } = study.analysis;
   const value = {
     label: "first − second",
     colour: coloursOfArms([a, b])[0],
-    value: found.value,
-    low: found.ci95?.[0],
-    high: found.ci95?.[1],
-    verdict: found.verdict,
+    value: comparison.value,
+    low: comparison.ci95?.[0],
+    high: comparison.ci95?.[1],
+    verdict: comparison.verdict,
   };
   const names = [
     link(armName(a), "configuration", armState(a)),
     " minus ",
     link(armName(b), "configuration", armState(b)),
   ];
-  const sentence = found.no_interval
-    ? [`${signed(found.value)} pp, no interval: ${found.no_interval}. `, "It is ", names, "."]
+  const sentence = comparison.no_interval
+    ? [`${signed(comparison.value)} pp, no interval: ${comparison.no_interval}. `, "It is ", names, "."]
     : [
-        badge(found.verdict, { gain: "higher", harm: "lower" }[found.verdict]),
-        ` ${signed(found.value)} pp ${interval(found.ci95)}: `,
+        badge(comparison.verdict, { gain: "higher", harm: "lower" }[comparison.verdict]),
+        ` ${signed(comparison.value)} pp ${interval(comparison.ci95)}: `,
         names,
         ".",
       ];
-  const tests = `p ${pValue(found.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(found.p_tost)}; `;
+  const tests = `p ${pValue(comparison.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(comparison.p_tost)}; `;
   const seeds =
-    settings.test === "paired" ? `${found.n[0]} seeds that both have` : `${found.n.join(" and ")} seeds`;
+    settings.test === "paired" ? `${comparison.n[0]} seeds that both have` : `${comparison.n.join(" and ")} seeds`;
   return [
     el("p", { class: "sentence" }, sentence),
     note(
-      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${found.no_interval ? "" : tests}${seeds}.`,
+      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${comparison.no_interval ? "" : tests}${seeds}.`,
     ),
     intervalChart([value], {
       name: "difference",
-      title: found.ci95 ? "The difference with its interval" : "The difference",
+      title: comparison.ci95 ? "The difference with its interval" : "The difference",
     }),
-    found.flags.length ? bullets(found.flags, { class: "mind" }) : null,
+    comparison.flags.length ? bullets(comparison.flags, { class: "mind" }) : null,
   ];
 }
 
 /** Names, settings and accuracy of two arms beside one another; what differs is bold and says so. */
-function settingsBeside(study, one, two) {
-  const both = [one, two];
+function settingsBeside(study, first, second) {
+  const both = [first, second];
   const keys = [...new Set(both.flatMap((arm) => Object.keys(arm.parameters)))];
   const row = (what, of, more = {}) => ({ what, values: both.map(of), ...more });
   const rows = [
@@ -170,9 +170,9 @@ function ablationSide(arm) {
   return arm.arm === "changed" && arm.change ? `${arm.variant}: ${arm.change}` : arm.variant;
 }
 
-function seedsBeside(one, two, weights) {
+function seedsBeside(first, second, weights) {
   const by = new Map();
-  for (const [side, arm] of [one, two].entries()) {
+  for (const [side, arm] of [first, second].entries()) {
     for (const mean of arm.means)
       by.set(mean.seed, { ...(by.get(mean.seed) ?? { seed: mean.seed }), [SIDES[side]]: mean[weights] });
   }
@@ -194,24 +194,24 @@ function seedsBeside(one, two, weights) {
     rows.sort((x, y) => x.seed - y.seed),
     {
       name: "compare-seeds",
-      caption: [one, two].some((arm) => teachersOf(arm).length > 1)
+      caption: [first, second].some((arm) => teachersOf(arm).length > 1)
         ? "Test accuracy by seed, mean over teachers"
         : "Test accuracy by seed",
     },
   );
 }
 
-function classDifferences(one, two, found) {
-  const rows = Object.entries(found?.classes ?? {}).map(([name, apart]) => ({
+function classDifferences(first, second, comparison) {
+  const rows = Object.entries(comparison?.classes ?? {}).map(([name, apart]) => ({
     name,
     apart,
-    first: one.classes[name],
-    second: two.classes[name],
+    first: first.classes[name],
+    second: second.classes[name],
   }));
   if (!rows.length) return null;
   return section(
     "Accuracy by class",
-    classChart(rows, "the second's", coloursOfArms([one, two])[0]),
+    classChart(rows, "the second's", coloursOfArms([first, second])[0]),
     table(
       [
         col("class", "class", (row) => row.name),

@@ -40,19 +40,19 @@ class StaleError extends Error {}
 async function fromServer(name) {
   const answer = await fetch(`data/${name}.json`);
   if (!answer.ok) throw new Error(`${name}: the server says ${answer.status}`);
-  const found = await answer.json();
+  const value = await answer.json();
   // Numbers of runs and arms hold within one version: parts of two do not fit together.
-  if (!["study", "live"].includes(name) && found.version !== kdgap.study?.version) throw new StaleError();
-  return found;
+  if (!["study", "live"].includes(name) && value.version !== kdgap.study?.version) throw new StaleError();
+  return value;
 }
 
 /** Return a document; asked for once, until the study changes. */
 kdgap.get = (name) => {
   kdgap.read.add(name);
   if (!kdgap.documents.has(name)) {
-    const asked = kdgap.exported ? fromScript(name) : fromServer(name);
-    asked.catch(() => kdgap.documents.delete(name));
-    kdgap.documents.set(name, asked);
+    const pending = kdgap.exported ? fromScript(name) : fromServer(name);
+    pending.catch(() => kdgap.documents.delete(name));
+    kdgap.documents.set(name, pending);
   }
   return kdgap.documents.get(name);
 };
@@ -93,15 +93,15 @@ kdgap.note = (changes) => history.replaceState(history.state, "", changed(change
 
 /** Make an element. Children are nodes or text; text is never markup. */
 function el(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value === true ? "" : value);
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
   }
   const kept = children.flat(Infinity).filter((child) => ![null, undefined, false].includes(child));
-  made.append(...kept);
-  return made;
+  element.append(...kept);
+  return element;
 }
 
 const link = (text, view, state, more = {}) => el("a", { href: kdgap.address(view, state), ...more }, text);
@@ -171,8 +171,8 @@ function choice(label, options, chosen, onchange) {
   const field = el(
     "select",
     { onchange: (event) => onchange(event.target.value) },
-    options.map((one) =>
-      Array.isArray(one) ? option(one) : el("optgroup", { label: one.group }, one.options.map(option)),
+    options.map((entry) =>
+      Array.isArray(entry) ? option(entry) : el("optgroup", { label: entry.group }, entry.options.map(option)),
     ),
   );
   return el("label", { class: "choice" }, el("span", {}, label), field);

@@ -29,10 +29,10 @@ function curveSection(arms) {
         colour: colours[index],
         of,
       }))
-      .filter((one) => one.curve && one.curve.mean.some((value) => value !== 0));
+      .filter((line) => line.curve && line.curve.mean.some((value) => value !== 0));
   const drawn = Object.entries(CURVE_WORDS)
     .map(([key, [words, scale]]) => {
-      const found = series(key);
+      const lines = series(key);
       const unit = curveWords(words);
       const about = {
         name: `curve-${key}`,
@@ -40,7 +40,7 @@ function curveSection(arms) {
         words: `Mean over ${of}, with the band from the lowest to the highest.`,
         half: true,
       };
-      return found.length ? curveChart(distinctNames(found), unit, about, scale) : null;
+      return lines.length ? curveChart(distinctNames(lines), unit, about, scale) : null;
     })
     .filter(Boolean);
   const [first, second, ...rest] = drawn;
@@ -54,4 +54,4 @@ function curveSection(arms) {
 
 /** Series of which no two have one name: configurations may differ in their settings alone. */
 const distinctNames = (series) =>
-  distinct(series.map((one) => ({ ...one, label: one.name }))).map((one) => ({ ...one, name: one.label }));
+  distinct(series.map((line) => ({ ...line, label: line.name }))).map((line) => ({ ...line, name: line.label }));

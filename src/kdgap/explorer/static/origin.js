@@ -12,8 +12,8 @@ function findingsPart(analysis) {
 /** Where a study comes from: data, code, machines, and the digests of what was declared. */
 function originSection(study) {
   const origin = study.analysis.provenance;
-  const pairs = (found) =>
-    Object.entries(found ?? {})
+  const pairs = (values) =>
+    Object.entries(values ?? {})
       .filter(([, value]) => value !== null && typeof value !== "object")
       .map(([key, value]) => `${key} ${value}`)
       .join(", ");

@@ -104,11 +104,11 @@ function waitingParts(study) {
   ];
 }
 
-const tally = (found, order) =>
+const tally = (verdicts, order) =>
   el(
     "p",
     { class: "tally" },
-    order.map((one) => [badge(one), ` ${found.filter((other) => other === one).length} `]),
+    order.map((verdict) => [badge(verdict), ` ${verdicts.filter((other) => other === verdict).length} `]),
   );
 
 const claimLine = (claim) => ({

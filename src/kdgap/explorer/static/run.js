@@ -29,7 +29,7 @@ kdgap.views.run = {
 
 /** The runs that differ from this one in their seed alone. */
 function siblings(study, run, rows, at) {
-  const arm = study.arms.find((one) => one.runs.includes(run.number));
+  const arm = study.arms.find((other) => other.runs.includes(run.number));
   if (!arm || arm.runs.length < 2) return null;
   const others = arm.runs.slice(0, 40).map((number, index) => {
     const seed = rows[number][at.seed];
@@ -49,8 +49,8 @@ function siblings(study, run, rows, at) {
 }
 
 function runFacts(study, run, rows, at) {
-  const shown = run.slots.filter((one) =>
-    study.arms.some((arm) => arm.slot === one.slot && arm.role === one.role),
+  const shown = run.slots.filter((slot) =>
+    study.arms.some((arm) => arm.slot === slot.slot && arm.role === slot.role),
   );
   const test = (weights) => `${percent(run.test[weights]?.accuracy)} % (${weights} weights)`;
   const hash = (weights) => run.test[weights]?.weight_hash;
@@ -63,7 +63,7 @@ function runFacts(study, run, rows, at) {
       ],
     ],
     ["state", run.remark ? `${run.state}: ${run.remark}` : run.state],
-    ["role", run.slots.map((one) => one.role).join(", ") || DASH],
+    ["role", run.slots.map((slot) => slot.role).join(", ") || DASH],
     ["settings", settingsText(run.parameters) || "none"],
     teacherFact(run, rows, at),
     ablationFact(study, run),
@@ -86,9 +86,9 @@ function runFacts(study, run, rows, at) {
     shown.length
       ? [
           "configuration",
-          shown.map((one, index) => [
+          shown.map((slot, index) => [
             index ? ", " : "",
-            link(`${armName(one)} (${one.role})`, "configuration", armState({ ...one, configuration: run.configuration })),
+            link(`${armName(slot)} (${slot.role})`, "configuration", armState({ ...slot, configuration: run.configuration })),
           ]),
         ]
       : null,
@@ -104,11 +104,11 @@ function teacherFact(run, rows, at) {
 
 /** What an ablation changed, and on which side of it the run is. */
 function ablationFact(study, run) {
-  const said = run.slots.flatMap((slot) => {
-    const found = study.analysis?.ablations.find((one) => one.name === slot.ablation);
-    return found ? [`${found.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${found.change}`] : [];
+  const changes = run.slots.flatMap((slot) => {
+    const ablation = study.analysis?.ablations.find(({ name }) => name === slot.ablation);
+    return ablation ? [`${ablation.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${ablation.change}`] : [];
   });
-  return said.length ? ["ablation", said.join("; ")] : null;
+  return changes.length ? ["ablation", changes.join("; ")] : null;
 }
 
 function failureSection(study, run) {
@@ -173,20 +173,20 @@ function historySection(run) {
     const values = points.map(([, value]) => value);
     return { epoch: points.map(([epoch]) => epoch), mean: values, low: values, high: values };
   };
-  const one = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
+  const seriesOf = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
   const accuracy = [
-    one(choosesOnTest() ? "test images" : "validation", "var(--ink)", line("val_acc")),
-    one("training", TERMS[0], line("train_acc"), "6 3"),
+    seriesOf(choosesOnTest() ? "test images" : "validation", "var(--ink)", line("val_acc")),
+    seriesOf("training", TERMS[0], line("train_acc"), "6 3"),
   ];
   const losses = ["loss_total", "loss_ce", "loss_kd"].map((key, index) =>
-    one(key.replace("loss_", ""), ["var(--ink)", ...TERMS][index], line(key), DASHES[index]),
+    seriesOf(key.replace("loss_", ""), ["var(--ink)", ...TERMS][index], line(key), DASHES[index]),
   );
   const terms = [...new Set(history.flatMap((entry) => Object.keys(entry.term_grad_norm ?? {})))];
   const norms = [
-    one("all parameters", "var(--ink)", line("grad_norm_max")),
-    one("projections", TERMS[0], line("proj_grad_norm_max"), "6 3"),
+    seriesOf("all parameters", "var(--ink)", line("grad_norm_max")),
+    seriesOf("projections", TERMS[0], line("proj_grad_norm_max"), "6 3"),
     ...terms.map((term, index) =>
-      one(
+      seriesOf(
         `of ${term}`,
         TERMS[(index + 1) % TERMS.length],
         line("term_grad_norm", term),
@@ -252,8 +252,8 @@ function originOfRun(study, run) {
     );
   }
   const { provenance = {}, environment = {}, data = {} } = run.asked;
-  const listed = (found) =>
-    Object.entries(found ?? {})
+  const listed = (values) =>
+    Object.entries(values ?? {})
       .map(([key, value]) => `${key} ${value}`)
       .join(", ");
   return section(
@@ -274,7 +274,7 @@ function originOfRun(study, run) {
         ? ["time", `${duration(run.timing.seconds)}, finished ${run.timing.finished ?? DASH}`]
         : null,
       run.timing?.test_openings?.length
-        ? ["test images opened", run.timing.test_openings.map((one) => `${one.when} by ${one.by}`).join(", ")]
+        ? ["test images opened", run.timing.test_openings.map((opening) => `${opening.when} by ${opening.by}`).join(", ")]
         : null,
     ]),
     disclosure("The whole spec", el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2))),
@@ -287,13 +287,13 @@ function logSection(run) {
     "Log",
     table(
       [
-        col("when", "when", (one) => one.began ?? one.when ?? ""),
-        col("what", "what", (one) =>
-          one.began
-            ? `begun${one.from?.some(Boolean) ? ` from epoch ${one.from[0] + 1}, step ${one.from[1]}` : ""}`
-            : (one.ended ?? ""),
+        col("when", "when", (attempt) => attempt.began ?? attempt.when ?? ""),
+        col("what", "what", (attempt) =>
+          attempt.began
+            ? `begun${attempt.from?.some(Boolean) ? ` from epoch ${attempt.from[0] + 1}, step ${attempt.from[1]}` : ""}`
+            : (attempt.ended ?? ""),
         ),
-        col("where", "where", (one) => (one.host ? `${one.host}, process ${one.pid}` : "")),
+        col("where", "where", (attempt) => (attempt.host ? `${attempt.host}, process ${attempt.pid}` : "")),
       ],
       run.attempts,
       { name: `log-${run.id.slice(0, 10)}`, caption: "Attempts to train it" },

@@ -8,13 +8,13 @@ kdgap.views.runs = {
     const { rows, columns } = await kdgap.get("runs");
     const at = placesOf(columns);
     const chosen = (name) => state.get(name) ?? "";
-    const asked = wordsOf(chosen("q"));
+    const words = wordsOf(chosen("q"));
     const fits = (row, name) =>
       !chosen(name) || (row[at[name]] ?? "").split(name === "role" ? " " : "\n").includes(chosen(name));
     const kept = rows.filter(
-      (row) => FILTERS.every((name) => fits(row, name)) && (!asked.length || finds(asked, row, at)),
+      (row) => FILTERS.every((name) => fits(row, name)) && (!words.length || finds(words, row, at)),
     );
-    const filtered = asked.length || FILTERS.some(chosen);
+    const filtered = words.length || FILTERS.some(chosen);
     return [
       el("h1", {}, "Runs"),
       el(
@@ -39,7 +39,7 @@ kdgap.views.runs = {
 /** What somebody asks for: words, and phrases in quotes. */
 const wordsOf = (text) =>
   [...text.toLowerCase().matchAll(/"([^"]+)"?|[^\s"]+/g)]
-    .map(([word, phrase]) => ({ word, found: pattern(phrase ?? word, phrase !== undefined) }))
+    .map(([word, phrase]) => ({ word, pattern: pattern(phrase ?? word, phrase !== undefined) }))
     .filter(({ word }) => word.trim());
 
 /** A number and a phrase are found whole: 2 is neither in 0.2 nor in resnet20. */
@@ -55,12 +55,12 @@ function pattern(word, phrase) {
 const ID_LETTERS = 4;
 
 /** Whether a row says every word somewhere in what is read of it, or its id begins so. */
-function finds(asked, row, at) {
+function finds(words, row, at) {
   const shown = ["role", "variant", "parameters", "state", "remark"].map((name) => row[at[name]]);
   const pair = pairName({ teacher: row[at.teacher], student: row[at.student] });
-  const said = [pair, methodName(row[at.method]), ...shown].filter(Boolean).join("\n").toLowerCase();
+  const text = [pair, methodName(row[at.method]), ...shown].filter(Boolean).join("\n").toLowerCase();
   const begins = (word) => word.length >= ID_LETTERS && row[at.id].startsWith(word);
-  return asked.every(({ word, found }) => found.test(said) || begins(word));
+  return words.every(({ word, pattern }) => pattern.test(text) || begins(word));
 }
 
 const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [name, index]));
@@ -68,8 +68,8 @@ const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [n
 function filter(name, rows, at, chosen) {
   const values = new Set(rows.flatMap((row) => (row[at[name]] ?? "").split(name === "role" ? " " : "\n")));
   const sorted = [...values].filter(Boolean).sort((a, b) => ordered(a, b, 1));
-  const text = name === "method" ? methodName : (one) => one;
-  return choice(name, [["", "any"], ...sorted.map((one) => [one, text(one)])], chosen, (value) =>
+  const text = name === "method" ? methodName : (value) => value;
+  return choice(name, [["", "any"], ...sorted.map((value) => [value, text(value)])], chosen, (value) =>
     kdgap.change({ [name]: value, page: null }),
   );
 }

@@ -51,7 +51,7 @@ const compact = (count) => {
     [1e3, "k"],
   ];
   // What rounds to 1,000 of a unit is one of the next: 999,600 is 1.00 M.
-  const [scale, unit] = units.find(([one]) => Number(count.toPrecision(3)) >= one) ?? [1, ""];
+  const [scale, unit] = units.find(([least]) => Number(count.toPrecision(3)) >= least) ?? [1, ""];
   return scale === 1 ? String(count) : `${(count / scale).toPrecision(3)} ${unit}`;
 };
 const bytes = (count) => (count >= 1e3 ? `${compact(count)}B` : `${count} B`);
@@ -61,7 +61,7 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const breakable = (text) =>
   text.split(/(?<=_)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 const methodName = (name) => kdgap.study.methods[name]?.label ?? name;
-const pairName = (one) => (one.teacher ? `${one.teacher} → ${one.student}` : one.student);
+const pairName = (pair) => (pair.teacher ? `${pair.teacher} → ${pair.student}` : pair.student);
 const settingsText = (parameters) =>
   Object.entries(parameters ?? {})
     .map(([key, value]) => `${key} ${value}`)
@@ -77,7 +77,7 @@ const seedsTitle = (study) => {
 };
 
 /** How many settings of a gain's pair and method were judged: an import may have several. */
-const ofOneSlot = (study, gain) => study.analysis.gains.filter((one) => one.slot === gain.slot).length;
+const ofOneSlot = (study, gain) => study.analysis.gains.filter((other) => other.slot === gain.slot).length;
 /** A gain's pair and method, and its settings where there are several. */
 const gainName = (study, gain) =>
   `${pairName(gain)}, ${methodName(gain.method)}${ofOneSlot(study, gain) > 1 ? ` (${settingsText(gain.parameters)})` : ""}`;
@@ -136,13 +136,13 @@ function explainTerms(root, glossary) {
   for (let node = walker.nextNode(); node && unmet.size; node = walker.nextNode()) {
     if (node.parentElement.closest(UNEXPLAINED)) continue;
     words.lastIndex = 0;
-    for (let found = words.exec(node.data); found; found = words.exec(node.data)) {
-      const name = unmet.get(found[1].toLowerCase());
+    for (let match = words.exec(node.data); match; match = words.exec(node.data)) {
+      const name = unmet.get(match[1].toLowerCase());
       if (!name) continue;
-      unmet.delete(found[1].toLowerCase());
+      unmet.delete(match[1].toLowerCase());
       words = pattern();
-      const word = node.splitText(found.index);
-      word.splitText(found[0].length);
+      const word = node.splitText(match.index);
+      word.splitText(match[0].length);
       const explained = el("dfn", { title: glossary[name] });
       word.replaceWith(explained);
       explained.append(word);
