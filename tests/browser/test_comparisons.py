@@ -35,7 +35,7 @@ class Planned:
 
     def add(self, role: str, seed: int, accuracy: float | None, **more: Any) -> str:
         """Add a run, without an accuracy one that was not begun; return its id."""
-        known = {"variant": "", "taught_by": None, "method": "none", "lr": 0.1} | more
+        known = {"taught_by": None, "method": "none", "lr": 0.1} | more
         run = small.spec(role, seed, known["taught_by"], known["lr"])
         identifier = run_id(run)
         self.specs[identifier] = run
@@ -47,7 +47,7 @@ class Planned:
             "teacher": None if known["method"] == "none" else "big",
             "student": "big" if role == "teacher" else "little",
             "method": known["method"],
-            "variant": known["variant"],
+            **{name: more[name] for name in ("ablation", "arm") if name in more},
         }
         self.plan["runs"].append(
             {
@@ -97,7 +97,8 @@ def taught_by_two(tmp_path: Path, serve: Serve) -> Shown:
             made.add(
                 *("ablation", seed, value),
                 method="logit",
-                variant=f"hot: {side}",
+                ablation="hot",
+                arm=side,
                 taught_by=teachers[0],
                 lr=lr,
             )
@@ -182,7 +183,7 @@ def test_an_arm_has_one_colour_in_every_figure(visitor: Visitor, taught_by_two: 
 def test_an_ablation_says_what_it_changes_though_it_failed(
     visitor: Visitor, taught_by_two: Shown
 ) -> None:
-    page = visitor.open(taught_by_two, "configuration?role=ablation&variant=hot: changed")
+    page = visitor.open(taught_by_two, "configuration?role=ablation&ablation=hot&arm=changed")
     facts = page.locator("main .facts")
     expect(facts).to_contain_text("recipe.lr")
     expect(facts).to_contain_text("1000")

@@ -46,7 +46,8 @@ kdgap.views.compare = {
 const SIDES = ["first", "second"];
 
 /** What names an arm here; numbers change when a study grows. */
-const armKey = (arm) => [arm.role, arm.slot, arm.configuration.slice(0, 12)].join("|");
+const armKey = (arm) =>
+  [arm.role, ...[...PAIR, ...DETAILS].map((key) => arm[key]), arm.configuration.slice(0, 12)].join("|");
 const compareState = (a, b) => ({ a: armKey(a), b: b ? armKey(b) : null });
 
 /** Whether an arm has test results of its own: what selection tried is judged on validation alone. */
@@ -167,7 +168,7 @@ function settingsBeside(study, first, second) {
 /** What an arm of an ablation is. */
 function ablationSide(arm) {
   if (arm.role !== "ablation") return "none";
-  return arm.arm === "changed" && arm.change ? `${arm.variant}: ${arm.change}` : arm.variant;
+  return arm.arm === "changed" && arm.change ? `${variantOf(arm)}: ${arm.change}` : variantOf(arm);
 }
 
 function seedsBeside(first, second, weights) {

@@ -45,21 +45,20 @@ const armState = (arm) => ({
   student: arm.student,
   method: arm.method,
   role: arm.role,
-  variant: arm.variant || null,
+  candidate: arm.candidate,
+  ablation: arm.ablation,
+  arm: arm.arm,
   configuration: arm.configuration.slice(0, 12),
 });
 
-/** Whether two are of one teacher, student and method. */
-const samePair = (a, b) => ["teacher", "student", "method"].every((key) => a[key] === b[key]);
-
 /** The arm that an address names; of several, the one that fits best; null where none does. */
 function findArm(study, state) {
-  const named = [...state].filter(([key]) => ["teacher", "student", "method", "role"].includes(key));
+  const named = [...state].filter(([key]) => ["role", ...PAIR].includes(key));
   const fits = study.arms.filter((arm) => named.every(([key, value]) => (arm[key] ?? "") === value));
   const configuration = state.get("configuration");
   const score = (arm) =>
     2 * (arm.role === (state.get("role") ?? "final")) +
-    (arm.variant === (state.get("variant") ?? "")) +
+    d3.sum(DETAILS, (key) => arm[key] === (state.get(key) ?? "")) +
     Boolean(configuration && arm.configuration.startsWith(configuration));
   return d3.greatest(fits, (a, b) => score(a) - score(b)) ?? null;
 }
@@ -97,9 +96,9 @@ function picker(study, arm) {
   const alike = study.arms.filter(same(["teacher", "student", "method", "role"]));
   const settings = (other) => {
     const text = settingsText(other.parameters);
-    if (other.role !== "selection") return [other.variant, text].filter(Boolean).join(": ") || "as declared";
+    if (other.role !== "selection") return [variantOf(other), text].filter(Boolean).join(": ") || "as declared";
     const chosenBy = `${percent(other.validation)} % ${choiceWords(other.validation_epoch)}`;
-    return `${text || other.variant}${known(other.validation) ? ` (${chosenBy})` : ""}`;
+    return `${text || variantOf(other)}${known(other.validation) ? ` (${chosenBy})` : ""}`;
   };
   return el(
     "div",
@@ -110,7 +109,7 @@ function picker(study, arm) {
     choose("role", same(["teacher", "student", "method"])),
     alike.length > 1
       ? choice(
-          arm.role !== "selection" && alike.some((other) => other.variant) ? "variant" : "hyper-parameters",
+          arm.role !== "selection" && alike.some(variantOf) ? "variant" : "hyper-parameters",
           alike.map((other) => [String(other.number), settings(other)]),
           String(arm.number),
           (number) => {

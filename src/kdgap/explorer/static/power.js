@@ -77,7 +77,7 @@ function powerPicker(named, chosen, seeds, n) {
 
 /** What names a gain in an address: of several settings of one pair and method, each its own. */
 const gainKey = (study, gain) =>
-  `gain:${gain.slot}${ofOneSlot(study, gain) > 1 ? `#${gain.configuration.slice(0, 12)}` : ""}`;
+  `gain:${PAIR.map((key) => gain[key]).join("|")}${ofOneSlot(study, gain) > 1 ? `#${gain.configuration.slice(0, 12)}` : ""}`;
 
 function powerName(study, entry) {
   if (entry.kind === "claim") {

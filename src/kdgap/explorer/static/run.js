@@ -50,7 +50,7 @@ function siblings(study, run, rows, at) {
 
 function runFacts(study, run, rows, at) {
   const shown = run.slots.filter((slot) =>
-    study.arms.some((arm) => arm.slot === slot.slot && arm.role === slot.role),
+    study.arms.some((arm) => sameSlot(arm, slot)),
   );
   const test = (weights) => `${percent(run.test[weights]?.accuracy)} % (${weights} weights)`;
   const hash = (weights) => run.test[weights]?.weight_hash;

@@ -56,14 +56,17 @@ const ID_LETTERS = 4;
 
 /** Whether a row says every word somewhere in what is read of it, or its id begins so. */
 function finds(words, row, at) {
-  const shown = ["role", "variant", "parameters", "state", "remark"].map((name) => row[at[name]]);
-  const pair = pairName({ teacher: row[at.teacher], student: row[at.student] });
-  const text = [pair, methodName(row[at.method]), ...shown].filter(Boolean).join("\n").toLowerCase();
+  const slot = slotOf(row, at);
+  const shown = ["role", "parameters", "state", "remark"].map((name) => row[at[name]]);
+  const text = [pairName(slot), methodName(slot.method), variantOf(slot), ...shown].filter(Boolean).join("\n").toLowerCase();
   const begins = (word) => word.length >= ID_LETTERS && row[at.id].startsWith(word);
   return words.every(({ word, pattern }) => pattern.test(text) || begins(word));
 }
 
 const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [name, index]));
+
+/** What names the first slot of a row's run. */
+const slotOf = (row, at) => Object.fromEntries([...PAIR, ...DETAILS].map((name) => [name, row[at[name]]]));
 
 function filter(name, rows, at, chosen) {
   const values = new Set(rows.flatMap((row) => (row[at[name]] ?? "").split(name === "role" ? " " : "\n")));
@@ -124,7 +127,7 @@ function runColumns(at) {
   const narrow = slim();
   const raw = { raw: narrow };
   const whole = (row) => [
-    to(row, pairName({ teacher: row[at.teacher], student: row[at.student] })),
+    to(row, pairName(slotOf(row, at))),
     " ",
     el("small", { class: "under" }, methodName(row[at.method])),
   ];
@@ -135,7 +138,10 @@ function runColumns(at) {
     text("student", narrow ? { title: "pair", show: whole } : {}),
     text("method", { ...raw, show: (row, name) => methodName(name) }),
     text("parameters", LESSER),
-    text("variant", { ...LEAST, show: (row, name) => breakable(name) }),
+    col("variant", "variant", (row) => variantOf(slotOf(row, at)), {
+      ...LEAST,
+      show: (row, variant) => breakable(variant),
+    }),
     number("seed"),
     text("state"),
     share("validation", LEAST),
@@ -151,7 +157,7 @@ const COLUMN_TITLES = { parameters: "settings", test_best: "test, best", test_la
 
 /** A run's row in words. */
 function describeRow(row, at) {
-  const pair = row[at.teacher] ? `${row[at.teacher]} → ${row[at.student]}` : row[at.student];
-  const details = [row[at.variant], row[at.parameters]].filter(Boolean).join("; ");
-  return `${pair}, ${methodName(row[at.method])}${details ? ` (${details})` : ""}, seed ${row[at.seed]}`;
+  const slot = slotOf(row, at);
+  const details = [variantOf(slot), row[at.parameters]].filter(Boolean).join("; ");
+  return `${pairName(slot)}, ${methodName(slot.method)}${details ? ` (${details})` : ""}, seed ${row[at.seed]}`;
 }

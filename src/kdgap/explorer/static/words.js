@@ -76,8 +76,18 @@ const seedsTitle = (study) => {
   return `seeds for ${Number((100 * power).toPrecision(6))} % power at ${smallest_effect_pp} pp`;
 };
 
+/** What a slot is named by: the pair and method, and of selection and ablations what is tried there. */
+const PAIR = ["teacher", "student", "method"];
+const DETAILS = ["candidate", "ablation", "arm"];
+const sameIn = (keys) => (a, b) => keys.every((key) => a[key] === b[key]);
+const samePair = sameIn(PAIR);
+const sameSlot = sameIn(["role", ...PAIR, ...DETAILS]);
+
+/** What tells a slot from others of its role, pair and method, for people. */
+const variantOf = ({ candidate, ablation, arm }) => (ablation ? `${ablation}: ${arm}` : candidate);
+
 /** How many settings of a gain's pair and method were judged: an import may have several. */
-const ofOneSlot = (study, gain) => study.analysis.gains.filter((other) => other.slot === gain.slot).length;
+const ofOneSlot = (study, gain) => study.analysis.gains.filter((other) => samePair(other, gain)).length;
 /** A gain's pair and method, and its settings where there are several. */
 const gainName = (study, gain) =>
   `${pairName(gain)}, ${methodName(gain.method)}${ofOneSlot(study, gain) > 1 ? ` (${settingsText(gain.parameters)})` : ""}`;
@@ -86,7 +96,7 @@ const gainName = (study, gain) =>
 const armName = (arm) =>
   arm.role === "teacher" && !arm.teacher
     ? `${arm.student} (teacher)`
-    : `${pairName(arm)}, ${methodName(arm.method)}${arm.variant ? ` (${arm.variant})` : ""}`;
+    : `${pairName(arm)}, ${methodName(arm.method)}${variantOf(arm) ? ` (${variantOf(arm)})` : ""}`;
 
 /** The same with its hyper-parameters, where several differ in them alone. */
 const armSettings = (arm) => [armName(arm), settingsText(arm.parameters)].filter(Boolean).join("; ");
