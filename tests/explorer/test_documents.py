@@ -259,3 +259,12 @@ def test_slots_are_told_by_their_fields(made: Snapshot) -> None:
         assert told.items() <= arm.items()
         assert told.items() <= row.items()
         assert run_document(snapshot, number)["slots"] == [told]
+
+
+def test_a_gains_sentence_leaves_its_verdict_to_the_badge(path: Path) -> None:
+    document = study_document(take(path))
+    gains = document["analysis"]["gains"]
+    assert len(document["gains"]) == len(gains) > 0
+    for gain, own in zip(gains, document["gains"], strict=True):
+        assert f"; {gain['verdict']}: " in gain["sentence"]
+        assert own["sentence"] == gain["sentence"].replace(f"; {gain['verdict']}: ", "; ")

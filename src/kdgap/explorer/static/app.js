@@ -27,24 +27,19 @@ function navigation(view) {
     );
 }
 
+const FOCUSABLE = "a, button, select, input, summary, [tabindex]";
+
 /** What a reader has opened and where the focus is: kept while the same view is drawn again. */
 function held(main) {
-  const places = () => [...main.querySelectorAll("a, button, select, input, summary, [tabindex]")];
-  const at = places().indexOf(document.activeElement);
-  const words = at >= 0 ? document.activeElement.textContent : null;
+  const [focused] = elementsByName(main, FOCUSABLE).find(([, element]) => element === document.activeElement) ?? [];
   const cursor = document.activeElement?.selectionStart;
-  const opened = [...main.querySelectorAll("details[open] > summary")].map((summary) => summary.textContent);
+  const opened = elementsByName(main, "details").flatMap(([name, details]) => (details.open ? [name] : []));
   return () => {
-    for (const summary of main.querySelectorAll("details > summary")) {
-      if (opened.includes(summary.textContent)) summary.parentElement.open = true;
-    }
-    if (at < 0) return false;
-    const now = places();
-    const same = now[at]?.textContent === words || now[at]?.matches("select, input");
-    const target = same ? now[at] : now.find((place) => place.textContent === words);
-    target?.focus({ preventScroll: true });
-    if (target && known(cursor) && target.setSelectionRange) target.setSelectionRange(cursor, cursor);
-    return Boolean(target);
+    for (const [name, details] of elementsByName(main, "details")) if (opened.includes(name)) details.open = true;
+    const again = new Map(elementsByName(main, FOCUSABLE)).get(focused);
+    again?.focus({ preventScroll: true });
+    if (again && known(cursor) && again.setSelectionRange) again.setSelectionRange(cursor, cursor);
+    return Boolean(again);
   };
 }
 
@@ -173,16 +168,16 @@ window.addEventListener("resize", () => {
 });
 document.getElementById("skip").addEventListener("click", () => document.getElementById("main").focus());
 
-// Paper folds nothing away. What was folded is known by its title: a view may be drawn meanwhile.
+// Paper folds nothing away. What was folded is known by its name: a view may be drawn meanwhile.
 let unfolded = [];
+const allFolded = () => elementsByName(document.getElementById("main"), "details");
 window.addEventListener("beforeprint", () => {
-  const folded = [...document.querySelectorAll("details:not([open])")];
-  unfolded = folded.map((details) => details.firstElementChild.textContent);
-  for (const details of folded) details.open = true;
+  const folded = allFolded().filter(([, details]) => !details.open);
+  unfolded = folded.map(([name]) => name);
+  for (const [, details] of folded) details.open = true;
 });
 window.addEventListener("afterprint", () => {
-  for (const details of document.querySelectorAll("details[open]"))
-    if (unfolded.includes(details.firstElementChild.textContent)) details.open = false;
+  for (const [name, details] of allFolded()) if (unfolded.includes(name)) details.open = false;
 });
 
 /** Say since when there is no answer, beside what is shown; nothing while there is one. */

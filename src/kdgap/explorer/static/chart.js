@@ -81,14 +81,14 @@ function figure(options, about) {
     part.removeAttribute("aria-label");
     part.removeAttribute("aria-description");
   }
-  const tools = [button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"))];
+  const tools = [button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"), { "data-key": "svg" })];
   if (about.rows?.length) {
-    tools.push(button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv")));
+    tools.push(button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv"), { "data-key": "csv" }));
   }
   const caption = [el("strong", {}, about.title), about.words ? `. ${about.words}` : ""];
   return el(
     "figure",
-    { class: "chart" },
+    { class: "chart", "data-key": about.name },
     about.legend ? legend(about.legend) : null,
     drawn,
     el("figcaption", {}, caption),

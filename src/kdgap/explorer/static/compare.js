@@ -23,7 +23,7 @@ kdgap.views.compare = {
     const colours = coloursOfArms(both);
     return [
       el("h1", {}, "Compare"),
-      el("div", { class: "picker" }, comparePick(study, "first", a, b), comparePick(study, "second", b, a)),
+      el("div", { class: "picker" }, comparePick(study, 0, a, b), comparePick(study, 1, b, a)),
       section(
         "Difference in test accuracy",
         known(comparison?.value) ? differenceParts(study, a, b, comparison) : el("p", {}, whyNoDifference(a, b, comparison)),
@@ -62,10 +62,9 @@ function comparePick(study, side, own, other) {
     group: role,
     options: offered.filter((arm) => arm.role === role).map((arm) => [armKey(arm), text(arm)]),
   }));
-  return choice(side, options, armKey(own), (chosen) => {
-    const key = side === "first" ? "a" : "b";
-    const rest = compareState(...(key === "a" ? [own, other] : [other, own]));
-    kdgap.change({ ...rest, [key]: chosen });
+  return choice(SIDES[side], SIDES[side], options, armKey(own), (chosen) => {
+    const keys = [chosen, armKey(other)];
+    kdgap.change(side === 0 ? { a: keys[0], b: keys[1] } : { a: keys[1], b: keys[0] });
   });
 }
 
@@ -138,7 +137,7 @@ function settingsBeside(study, first, second) {
     row("student", (arm) => arm.student),
     row("method", (arm) => methodName(arm.method)),
     ...keys.map((key) => row(key, (arm) => arm.parameters[key] ?? "none")),
-    row("ablation", ablationSide),
+    ...(both.some((arm) => arm.ablation) ? [row("ablation", ablationSide)] : []),
     row("epochs", (arm) => arm.epochs.join(", ") || DASH),
     row(
       `test accuracy (%), ${study.primary} weights`,
@@ -147,7 +146,7 @@ function settingsBeside(study, first, second) {
         result: true,
       },
     ),
-  ].filter(({ what, values }) => what !== "ablation" || values.some((value) => value !== "none"));
+  ];
   const differs = ({ values, result }) => !result && String(values[0]) !== String(values[1]);
   const side = (index) =>
     col(SIDES[index], SIDES[index], (each) => each.values[index], {
@@ -167,7 +166,7 @@ function settingsBeside(study, first, second) {
 
 /** What an arm of an ablation is. */
 function ablationSide(arm) {
-  if (arm.role !== "ablation") return "none";
+  if (!arm.ablation) return "none";
   return arm.arm === "changed" && arm.change ? `${variantOf(arm)}: ${arm.change}` : variantOf(arm);
 }
 

@@ -89,6 +89,7 @@ function picker(study, arm) {
   const choose = (key, kept, text = (name) => name || "none") =>
     choice(
       key,
+      key,
       unique(key, kept).map((name) => [name, text(name)]),
       arm[key] ?? "",
       (value) => go({ [key]: value || null }),
@@ -109,6 +110,7 @@ function picker(study, arm) {
     choose("role", same(["teacher", "student", "method"])),
     alike.length > 1
       ? choice(
+          "arm",
           arm.role !== "selection" && alike.some(variantOf) ? "variant" : "hyper-parameters",
           alike.map((other) => [String(other.number), settings(other)]),
           String(arm.number),
@@ -129,8 +131,7 @@ function gainFacts(study, gain, arm) {
   return el(
     "div",
     {},
-    // The badge has the verdict: the sentence need not repeat it.
-    el("p", { class: "sentence" }, gainBadge(gain), " ", gain.sentence.replace(`; ${gain.verdict}: `, "; ")),
+    el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
     gainPicture(gain),
     facts([
       [

@@ -211,11 +211,11 @@ const curvePoint = (inPercent) => (point) => {
 
 /**
  * Curves over epochs with their bands. series: {name, method or colour, dash, of: what the band is over,
- * curve: {epoch, mean, low, high}}; the unit ends with "(%)" where it is percent.
+ * curve: {epoch, mean, low, high}}; axis: {words, percent: whether values are shares, shown in percent}.
  */
-function curveChart(series, unit, about, scale = 1) {
+function curveChart(series, axis, about) {
   const colour = (line) => line.colour ?? colourOf(line.method);
-  const inPercent = unit.endsWith("(%)");
+  const scale = axis.percent ? 100 : 1;
   const points = series.flatMap((line) =>
     line.curve.epoch.map((epoch, index) => ({
       series: line.name,
@@ -253,7 +253,7 @@ function curveChart(series, unit, about, scale = 1) {
         tickFormat: (epoch) => (Number.isInteger(epoch) ? String(epoch) : ""),
       },
       y: {
-        label: `↑ ${unit}`,
+        label: `↑ ${axis.words}${axis.percent ? " (%)" : ""}`,
         grid: true,
         nice: true,
         ...levelled(points.flatMap((point) => [point.low, point.mean, point.high])),
@@ -262,10 +262,10 @@ function curveChart(series, unit, about, scale = 1) {
         Plot.areaY(points, { x: "epoch", y1: "low", y2: "high", fill, fillOpacity: 0.16, z: "series" }),
         ...lines,
         ...(points.length < 30 ? [Plot.dot(points, { x: "epoch", y: "mean", r: 2, fill })] : []),
-        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(inPercent) })),
+        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(axis.percent) })),
       ],
     },
-    { ...about, rows: points.map((point) => curveRow(point, inPercent)), legend: series },
+    { ...about, rows: points.map((point) => curveRow(point, axis.percent)), legend: series },
   );
 }
 

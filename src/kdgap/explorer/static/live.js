@@ -113,13 +113,13 @@ async function liveCurves(training) {
         curve: { epoch: run.history.map((entry) => entry.epoch), mean: values, low: values, high: values },
       };
     });
+  const axis = curveAxis("val_acc");
   const more = training.length > shown.length ? `The first ${shown.length} of ${training.length} runs.` : "";
   return series.length
     ? curveChart(
         series,
-        curveWords("validation accuracy (%)"),
-        { name: "live-curves", title: capital(curveWords("validation accuracy so far")), words: more },
-        100,
+        axis,
+        { name: "live-curves", title: `${capital(axis.words)} so far`, words: more },
       )
     : null;
 }

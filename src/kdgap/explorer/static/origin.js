@@ -4,6 +4,7 @@ function findingsPart(analysis) {
   if (!analysis.findings.length) return null;
   const line = (finding) => el("li", {}, `${finding.text}: `, finding.paths.join(", "));
   return disclosure(
+    "findings",
     `What the import found odd (${analysis.findings.length})`,
     el("ul", {}, analysis.findings.slice(0, 200).map(line)),
   );

@@ -78,7 +78,7 @@ const warningsButton = (count) =>
       title.scrollIntoView();
       title.focus({ preventScroll: true });
     },
-    { class: "as-link" },
+    { class: "as-link", "data-key": "warnings" },
   );
 
 function beforeBelieving(analysis) {
@@ -156,6 +156,7 @@ function claimsSection(study) {
       `pp: percentage points of test accuracy. In brackets: the ${confidence()} interval of that difference by itself; ${corrected} Each claim leads to why it ends as it does.`,
     ),
     disclosure(
+      "claims",
       "All claims in one figure",
       intervalChart(claims.slice(0, 60).map(claimLine), {
         name: "claims-in-a-figure",

@@ -65,8 +65,9 @@ function powerPicker(named, chosen, seeds, n) {
   return el(
     "div",
     { class: "picker" },
-    choice("of", options, chosen.key, (of) => kdgap.change({ of })),
+    choice("of", "of", options, chosen.key, (of) => kdgap.change({ of })),
     choice(
+      "n",
       "seeds a side",
       seeds.map((count) => [String(count), String(count)]),
       String(n),

@@ -132,11 +132,11 @@ function repeatSection(run) {
     const imported = kdgap.study.origin === "import";
     return imported ? section("Repeat it", note("Imported: no command was recorded with it.")) : null;
   }
-  const command = (text) => el("p", { class: "command" }, el("code", {}, text), " ", copyButton(text));
+  const command = (key, text) => el("p", { class: "command", "data-key": key }, el("code", {}, text), " ", copyButton(text));
   return section(
     "Repeat it",
     repeat.verify
-      ? [el("p", {}, "Train it again beside the study, and compare bit for bit:"), command(repeat.verify)]
+      ? [el("p", {}, "Train it again beside the study, and compare bit for bit:"), command("verify", repeat.verify)]
       : null,
     repeat.file
       ? [
@@ -147,13 +147,13 @@ function repeatSection(run) {
             el("code", {}, "run.yaml"),
             ". On an equal environment the weights are the same bits.",
           ),
-          command("kdgap train run.yaml"),
-          disclosure("run.yaml", el("pre", { tabindex: "0" }, el("code", {}, repeat.file))),
+          command("train", "kdgap train run.yaml"),
+          disclosure("repeat", "run.yaml", el("pre", { tabindex: "0" }, el("code", {}, repeat.file))),
           el(
             "p",
-            { class: "tools" },
+            { class: "tools", "data-key": "file" },
             copyButton(repeat.file, "Copy the file"),
-            button("run.yaml", () => download("run.yaml", repeat.file, "text/yaml")),
+            button("run.yaml", () => download("run.yaml", repeat.file, "text/yaml"), { "data-key": "yaml" }),
           ),
         ]
       : el("p", {}, repeat.reason),
@@ -195,18 +195,18 @@ function historySection(run) {
     ),
   ];
   const some = (series) => series.filter((each) => each.curve.mean.some((value) => value > 0));
-  const chart = (series, unit, name, title, scale = 1) =>
-    some(series).length ? curveChart(some(series), unit, { name, title, half: true }, scale) : null;
+  const chart = (series, axis, name, title) =>
+    some(series).length ? curveChart(some(series), axis, { name, title, half: true }) : null;
   return section(
     "Training",
     el(
       "div",
       { class: "charts" },
-      chart(accuracy, "accuracy (%)", "accuracy", "Accuracy", 100),
-      chart(losses, "loss", "losses", "Loss and its terms"),
-      chart(norms, "gradient norm", "norms", "Gradient norms before clipping"),
+      chart(accuracy, { words: "accuracy", percent: true }, "accuracy", "Accuracy"),
+      chart(losses, { words: "loss" }, "losses", "Loss and its terms"),
+      chart(norms, { words: "gradient norm" }, "norms", "Gradient norms before clipping"),
     ),
-    disclosure(`Every epoch (${history.length})`, epochTable(run)),
+    disclosure("epochs", `Every epoch (${history.length})`, epochTable(run)),
   );
 }
 
@@ -277,7 +277,7 @@ function originOfRun(study, run) {
         ? ["test images opened", run.timing.test_openings.map((opening) => `${opening.when} by ${opening.by}`).join(", ")]
         : null,
     ]),
-    disclosure("The whole spec", el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2))),
+    disclosure("spec", "The whole spec", el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2))),
   );
 }
 

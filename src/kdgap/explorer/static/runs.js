@@ -72,9 +72,8 @@ function filter(name, rows, at, chosen) {
   const values = new Set(rows.flatMap((row) => (row[at[name]] ?? "").split(name === "role" ? " " : "\n")));
   const sorted = [...values].filter(Boolean).sort((a, b) => ordered(a, b, 1));
   const text = name === "method" ? methodName : (value) => value;
-  return choice(name, [["", "any"], ...sorted.map((value) => [value, text(value)])], chosen, (value) =>
-    kdgap.change({ [name]: value, page: null }),
-  );
+  const options = [["", "any"], ...sorted.map((value) => [value, text(value)])];
+  return choice(name, name, options, chosen, (value) => kdgap.change({ [name]: value, page: null }));
 }
 
 function searchField(text) {

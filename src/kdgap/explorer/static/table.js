@@ -50,7 +50,7 @@ function scaled(column, row) {
  */
 function table(columns, rows, options) {
   const visible = columns.filter((column) => !column.raw);
-  const box = el("div", { class: "table" });
+  const box = el("div", { class: "table", "data-key": options.name });
   const begun = { sort: options.sort ?? "", page: options.page ?? 0 };
   // How a table is sorted stays while its view is drawn again; the address may hold it instead.
   const state = (!options.onstate && kdgap.tables.get(options.name)) || begun;
@@ -83,7 +83,7 @@ function table(columns, rows, options) {
       state.sort = up ? `-${column.key}` : column.key;
       state.page = 0;
       notify({ sort: state.sort, page: null });
-      draw(`[data-key="${CSS.escape(column.key)}"]`);
+      draw(`thead [data-key="${CSS.escape(column.key)}"]`);
     };
     const arrow = el(
       "span",
@@ -100,24 +100,24 @@ function table(columns, rows, options) {
   function pager(count) {
     const pages = Math.ceil(count / PAGE_ROWS);
     if (pages < 2) return "";
-    const turn = (by, words) => {
+    const turn = (by, key, words) => {
       const press = () => {
         state.page += by;
         notify({ page: state.page || null });
-        draw(`[data-turn="${by}"]`);
+        draw(`.pager [data-key="${key}"]`);
         kdgap.say(`Page ${state.page + 1} of ${pages}`);
       };
       const to = state.page + by;
       // Not `disabled`: the button that was pressed keeps the focus at either end.
       const off = to < 0 || to >= pages;
-      return button(words, off ? () => {} : press, { "data-turn": by, "aria-disabled": off ? "true" : null });
+      return button(words, off ? () => {} : press, { "data-key": key, "aria-disabled": off ? "true" : null });
     };
     return el(
       "p",
       { class: "pager" },
-      turn(-1, "← earlier"),
+      turn(-1, "earlier", "← earlier"),
       ` page ${state.page + 1} of ${pages} `,
-      turn(1, "later →"),
+      turn(1, "later", "later →"),
     );
   }
 
@@ -161,9 +161,9 @@ function table(columns, rows, options) {
       "p",
       { class: "tools" },
       copyButton(markdown, "Copy as Markdown"),
-      button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv")),
+      button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv"), { "data-key": "csv" }),
     );
-    const region = { class: "scroll", role: "region", tabindex: "0", "aria-label": options.caption };
+    const region = { class: "scroll", role: "region", tabindex: "0", "data-key": "scroll", "aria-label": options.caption };
     box.replaceChildren(el("div", region, grid), pager(all.length), tools);
     if (focused) box.querySelector(focused)?.focus();
   }
