@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kdgap.files import remove_tree
+from kdgap.report.figures.style import looks
 from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.store.study import StudyDirectory
@@ -269,3 +271,31 @@ def test_files_of_a_view_have_names_of_their_own_and_say_their_units(
     if view == "compare":
         plain -= {"first", "second"}  # of the settings
     assert not heads & plain
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [
+        {"none": 0, "logit": 1, "feature": 2},
+        {"none": 0, "crd": None, "logit": 1, "fitnet": None, "dkd": 4},  # of others: the next free
+        {"a": None, "b": None},
+        {"none": 0, "far": 9, "b": None} | {f"m{place}": place for place in range(1, 8)},
+    ],
+)
+def test_a_method_has_the_colour_of_the_reports_figures(
+    visitor: Visitor, empty: Shown, colours: dict[str, int | None]
+) -> None:
+    page = visitor.open(empty)
+    methods = {name: {"label": name, "colour": colour} for name, colour in colours.items()}
+    analysis: Any = SimpleNamespace(methods=methods, gains=[])
+    expected = {name: look.colour.lower() for name, look in looks(analysis).items()}
+    found = page.evaluate(
+        """(methods) => {
+          kdgap.study = { ...kdgap.study, methods };
+          const style = getComputedStyle(document.documentElement);
+          const value = (name) => style.getPropertyValue(colourOf(name).slice(4, -1));
+          return Object.fromEntries(["none", ...Object.keys(methods)].map((n) => [n, value(n)]));
+        }""",
+        methods,
+    )
+    assert found == expected
