@@ -16,12 +16,7 @@ function navigation(view) {
         el(
           "li",
           {},
-          link(
-            title,
-            name,
-            {},
-            { "aria-current": name === view ? "page" : name === under ? "true" : null },
-          ),
+          link(title, name, {}, { "aria-current": name === view ? "page" : name === under ? "true" : null }),
         ),
       ),
     );
@@ -31,11 +26,13 @@ const FOCUSABLE = "a, button, select, input, summary, [tabindex]";
 
 /** What a reader has opened and where the focus is: kept while the same view is drawn again. */
 function held(main) {
-  const [focused] = elementsByName(main, FOCUSABLE).find(([, element]) => element === document.activeElement) ?? [];
+  const [focused] =
+    elementsByName(main, FOCUSABLE).find(([, element]) => element === document.activeElement) ?? [];
   const cursor = document.activeElement?.selectionStart;
   const opened = elementsByName(main, "details").flatMap(([name, details]) => (details.open ? [name] : []));
   return () => {
-    for (const [name, details] of elementsByName(main, "details")) if (opened.includes(name)) details.open = true;
+    for (const [name, details] of elementsByName(main, "details"))
+      if (opened.includes(name)) details.open = true;
     const again = new Map(elementsByName(main, FOCUSABLE)).get(focused);
     again?.focus({ preventScroll: true });
     if (again && known(cursor) && again.setSelectionRange) again.setSelectionRange(cursor, cursor);

@@ -17,7 +17,9 @@ const DASHES = [null, "6 3", "2 3", "9 3 2 3"];
 function placesOfMethods() {
   const { methods } = kdgap.study;
   const names = [...new Set(["none", ...Object.keys(methods)])];
-  const declared = new Map(names.map((name) => [name, methods[name]?.colour ?? (name === "none" ? 0 : null)]));
+  const declared = new Map(
+    names.map((name) => [name, methods[name]?.colour ?? (name === "none" ? 0 : null)]),
+  );
   const taken = [...declared.values()];
   const free = d3.range(1, COLOURS.length).filter((place) => !taken.includes(place));
   const others = names.filter((name) => declared.get(name) === null);
@@ -86,9 +88,15 @@ function figure(options, about) {
     part.removeAttribute("aria-label");
     part.removeAttribute("aria-description");
   }
-  const tools = [button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"), { "data-key": "svg" })];
+  const tools = [
+    button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"), { "data-key": "svg" }),
+  ];
   if (about.rows?.length) {
-    tools.push(button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv"), { "data-key": "csv" }));
+    tools.push(
+      button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv"), {
+        "data-key": "csv",
+      }),
+    );
   }
   const caption = [el("strong", {}, about.title), about.words ? `. ${about.words}` : ""];
   return el(

@@ -26,7 +26,9 @@ kdgap.views.compare = {
       el("div", { class: "picker" }, comparePick(study, 0, a, b), comparePick(study, 1, b, a)),
       section(
         "Difference in test accuracy",
-        known(comparison?.value) ? differenceParts(study, a, b, comparison) : el("p", {}, whyNoDifference(a, b, comparison)),
+        known(comparison?.value)
+          ? differenceParts(study, a, b, comparison)
+          : el("p", {}, whyNoDifference(a, b, comparison)),
       ),
       a === b ? null : section("What differs", settingsBeside(study, first, second)),
       section(
@@ -112,7 +114,9 @@ function differenceParts(study, a, b, comparison) {
       ];
   const tests = `p ${pValue(comparison.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(comparison.p_tost)}; `;
   const seeds =
-    settings.test === "paired" ? `${comparison.n[0]} seeds that both have` : `${comparison.n.join(" and ")} seeds`;
+    settings.test === "paired"
+      ? `${comparison.n[0]} seeds that both have`
+      : `${comparison.n.join(" and ")} seeds`;
   return [
     el("p", { class: "sentence" }, sentence),
     note(

@@ -80,7 +80,9 @@ function picker(study, arm) {
     // The nearest arm to what was asked: the changed key first, then as many others as fit.
     const nearest = Object.entries({ ...armState(arm), ...wanted });
     const score = (other) =>
-      d3.sum(nearest, ([key, value]) => ((other[key] ?? "") === (value ?? "") ? (key in wanted ? 100 : 1) : 0));
+      d3.sum(nearest, ([key, value]) =>
+        (other[key] ?? "") === (value ?? "") ? (key in wanted ? 100 : 1) : 0,
+      );
     location.hash = kdgap.address(
       "configuration",
       armState(study.arms.reduce((a, b) => (score(b) > score(a) ? b : a))),
@@ -97,7 +99,8 @@ function picker(study, arm) {
   const alike = study.arms.filter(same(["teacher", "student", "method", "role"]));
   const settings = (other) => {
     const text = settingsText(other.parameters);
-    if (other.role !== "selection") return [variantOf(other), text].filter(Boolean).join(": ") || "as declared";
+    if (other.role !== "selection")
+      return [variantOf(other), text].filter(Boolean).join(": ") || "as declared";
     const chosenBy = `${percent(other.validation)} % ${choiceWords(other.validation_epoch)}`;
     return `${text || variantOf(other)}${known(other.validation) ? ` (${chosenBy})` : ""}`;
   };

@@ -193,7 +193,9 @@ function choice(key, label, options, chosen, onchange) {
     "select",
     { "data-key": key, onchange: (event) => onchange(event.target.value) },
     options.map((entry) =>
-      Array.isArray(entry) ? option(entry) : el("optgroup", { label: entry.group }, entry.options.map(option)),
+      Array.isArray(entry)
+        ? option(entry)
+        : el("optgroup", { label: entry.group }, entry.options.map(option)),
     ),
   );
   return el("label", { class: "choice" }, el("span", {}, label), field);

@@ -51,10 +51,15 @@ function curveSection(arms) {
   return section(
     "Training",
     el("div", { class: "charts" }, first, second),
-    rest.length ? disclosure("more-curves", "Losses and gradient norms", el("div", { class: "charts" }, rest)) : null,
+    rest.length
+      ? disclosure("more-curves", "Losses and gradient norms", el("div", { class: "charts" }, rest))
+      : null,
   );
 }
 
 /** Series of which no two have one name: configurations may differ in their settings alone. */
 const distinctNames = (series) =>
-  distinct(series.map((line) => ({ ...line, label: line.name }))).map((line) => ({ ...line, name: line.label }));
+  distinct(series.map((line) => ({ ...line, label: line.name }))).map((line) => ({
+    ...line,
+    name: line.label,
+  }));

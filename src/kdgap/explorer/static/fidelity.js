@@ -26,7 +26,8 @@ function fidelitySection(gain) {
     const mean = measured?.mean ?? measured?.difference;
     return known(mean) ? Number((row.scale * mean).toPrecision(12)) : null;
   };
-  const pair = (row, measured) => measured?.ci95?.map((end) => Number((row.scale * end).toPrecision(12))) ?? null;
+  const pair = (row, measured) =>
+    measured?.ci95?.map((end) => Number((row.scale * end).toPrecision(12))) ?? null;
   const shown = (write) => (key) => (row, value) => {
     const both = pair(row, row[key]);
     if (!known(value)) return DASH;

@@ -116,11 +116,7 @@ async function liveCurves(training) {
   const axis = curveAxis("val_acc");
   const more = training.length > shown.length ? `The first ${shown.length} of ${training.length} runs.` : "";
   return series.length
-    ? curveChart(
-        series,
-        axis,
-        { name: "live-curves", title: `${capital(axis.words)} so far`, words: more },
-      )
+    ? curveChart(series, axis, { name: "live-curves", title: `${capital(axis.words)} so far`, words: more })
     : null;
 }
 

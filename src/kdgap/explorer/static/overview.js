@@ -82,7 +82,8 @@ const warningsButton = (count) =>
   );
 
 function beforeBelieving(analysis) {
-  const words = ({ code, text }) => (code === "failures" ? [text, " (", link("see Live", "live"), ")"] : text);
+  const words = ({ code, text }) =>
+    code === "failures" ? [text, " (", link("see Live", "live"), ")"] : text;
   const part = mind("Before believing it", analysis.flags.map(words));
   part?.setAttribute("id", "before");
   part?.querySelector("h2").setAttribute("tabindex", "-1");
@@ -100,7 +101,10 @@ function waitingParts(study) {
   const elsewhere = [link("See the runs", "runs"), " or ", link(undoneWords(study), "live"), "."];
   return [
     section("Nothing to judge yet", el("p", {}, `${capital(study.reason)}. `, elsewhere)),
-    mind("Before it begins", study.notices.map((notice) => notice.text)),
+    mind(
+      "Before it begins",
+      study.notices.map((notice) => notice.text),
+    ),
   ];
 }
 
@@ -250,8 +254,7 @@ const unsettled = (gain) => OPEN.includes(gain.verdict) && Boolean(gain.ci95_pp)
 
 /** Leads to both sides of an ablation, compared. */
 function ablationLink(study, name) {
-  const side = (which) =>
-    study.arms.find((arm) => arm.ablation === name && arm.arm === which);
+  const side = (which) => study.arms.find((arm) => arm.ablation === name && arm.arm === which);
   const [a, b] = [side("changed"), side("base")];
   return a
     ? el("a", { href: kdgap.address("compare", compareState(a, b)) }, breakable(name))

@@ -49,9 +49,7 @@ function siblings(study, run, rows, at) {
 }
 
 function runFacts(study, run, rows, at) {
-  const shown = run.slots.filter((slot) =>
-    study.arms.some((arm) => sameSlot(arm, slot)),
-  );
+  const shown = run.slots.filter((slot) => study.arms.some((arm) => sameSlot(arm, slot)));
   const test = (weights) => `${percent(run.test[weights]?.accuracy)} % (${weights} weights)`;
   const hash = (weights) => run.test[weights]?.weight_hash;
   return facts([
@@ -88,7 +86,11 @@ function runFacts(study, run, rows, at) {
           "configuration",
           shown.map((slot, index) => [
             index ? ", " : "",
-            link(`${armName(slot)} (${slot.role})`, "configuration", armState({ ...slot, configuration: run.configuration })),
+            link(
+              `${armName(slot)} (${slot.role})`,
+              "configuration",
+              armState({ ...slot, configuration: run.configuration }),
+            ),
           ]),
         ]
       : null,
@@ -106,7 +108,9 @@ function teacherFact(run, rows, at) {
 function ablationFact(study, run) {
   const changes = run.slots.flatMap((slot) => {
     const ablation = study.analysis?.ablations.find(({ name }) => name === slot.ablation);
-    return ablation ? [`${ablation.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${ablation.change}`] : [];
+    return ablation
+      ? [`${ablation.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${ablation.change}`]
+      : [];
   });
   return changes.length ? ["ablation", changes.join("; ")] : null;
 }
@@ -132,11 +136,15 @@ function repeatSection(run) {
     const imported = kdgap.study.origin === "import";
     return imported ? section("Repeat it", note("Imported: no command was recorded with it.")) : null;
   }
-  const command = (key, text) => el("p", { class: "command", "data-key": key }, el("code", {}, text), " ", copyButton(text));
+  const command = (key, text) =>
+    el("p", { class: "command", "data-key": key }, el("code", {}, text), " ", copyButton(text));
   return section(
     "Repeat it",
     repeat.verify
-      ? [el("p", {}, "Train it again beside the study, and compare bit for bit:"), command("verify", repeat.verify)]
+      ? [
+          el("p", {}, "Train it again beside the study, and compare bit for bit:"),
+          command("verify", repeat.verify),
+        ]
       : null,
     repeat.file
       ? [
@@ -274,10 +282,17 @@ function originOfRun(study, run) {
         ? ["time", `${duration(run.timing.seconds)}, finished ${run.timing.finished ?? DASH}`]
         : null,
       run.timing?.test_openings?.length
-        ? ["test images opened", run.timing.test_openings.map((opening) => `${opening.when} by ${opening.by}`).join(", ")]
+        ? [
+            "test images opened",
+            run.timing.test_openings.map((opening) => `${opening.when} by ${opening.by}`).join(", "),
+          ]
         : null,
     ]),
-    disclosure("spec", "The whole spec", el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2))),
+    disclosure(
+      "spec",
+      "The whole spec",
+      el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2)),
+    ),
   );
 }
 

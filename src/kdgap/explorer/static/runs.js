@@ -58,7 +58,10 @@ const ID_LETTERS = 4;
 function finds(words, row, at) {
   const slot = slotOf(row, at);
   const shown = ["role", "parameters", "state", "remark"].map((name) => row[at[name]]);
-  const text = [pairName(slot), methodName(slot.method), variantOf(slot), ...shown].filter(Boolean).join("\n").toLowerCase();
+  const text = [pairName(slot), methodName(slot.method), variantOf(slot), ...shown]
+    .filter(Boolean)
+    .join("\n")
+    .toLowerCase();
   const begins = (word) => word.length >= ID_LETTERS && row[at.id].startsWith(word);
   return words.every(({ word, pattern }) => pattern.test(text) || begins(word));
 }

@@ -163,7 +163,13 @@ function table(columns, rows, options) {
       copyButton(markdown, "Copy as Markdown"),
       button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv"), { "data-key": "csv" }),
     );
-    const region = { class: "scroll", role: "region", tabindex: "0", "data-key": "scroll", "aria-label": options.caption };
+    const region = {
+      class: "scroll",
+      role: "region",
+      tabindex: "0",
+      "data-key": "scroll",
+      "aria-label": options.caption,
+    };
     box.replaceChildren(el("div", region, grid), pager(all.length), tools);
     if (focused) box.querySelector(focused)?.focus();
   }

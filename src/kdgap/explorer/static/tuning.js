@@ -15,7 +15,9 @@ function gridSection(study, arm) {
   if (!tuning) return null;
   const tried = study.arms.filter((other) => other.role === "selection" && samePair(other, arm));
   const rows = tuning.candidates.map((candidate) => {
-    const own = tried.find((other) => JSON.stringify(other.parameters) === JSON.stringify(candidate.parameters));
+    const own = tried.find(
+      (other) => JSON.stringify(other.parameters) === JSON.stringify(candidate.parameters),
+    );
     const won = JSON.stringify(candidate.parameters) === JSON.stringify(tuning.winner);
     return { ...candidate, chosen: won || Boolean(own?.chosen), arm: own };
   });

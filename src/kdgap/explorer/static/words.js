@@ -137,7 +137,9 @@ function explainTerms(root, glossary) {
   const unmet = new Map(names.map((name) => [name.toLowerCase(), name]));
   // A term that was met is found still where another is a part of it: no "run" in a "smoke run".
   const pattern = () => {
-    const left = names.filter((name) => [...unmet.keys()].some((other) => name.toLowerCase().includes(other)));
+    const left = names.filter((name) =>
+      [...unmet.keys()].some((other) => name.toLowerCase().includes(other)),
+    );
     const words = left.map((name) => name.replace(/[^\w\s]/g, "\\$&")).join("|");
     return new RegExp(`(?<![\\w/.-])(${words})s?(?![\\w/-]|\\.\\w)`, "gi");
   };
