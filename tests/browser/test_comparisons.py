@@ -44,7 +44,7 @@ class Planned:
         path = f"runs/{slot_name(run)}/{seed}-{identifier[:8]}"
         if accuracy is not None:
             small.finished(self.path / path, run, accuracy)
-        slot = {
+        slot: dict[str, Any] = {
             "role": role,
             "teacher": None if known["method"] == "none" else "big",
             "student": "big" if role == "teacher" else "little",
