@@ -42,6 +42,14 @@ const pValue = (p) => {
 const spread = (mean, std) =>
   known(mean) ? rounded(mean, 2) + (known(std) ? ` ± ${rounded(std, 2)}` : "") : DASH;
 const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+/** A count from 100 on, rounded to three digits as Python rounds it: a tie goes to the even digit. */
+function threeDigits(count) {
+  const step = 10 ** (Number(count.toExponential().split("e")[1]) - 2);
+  const rest = count % step;
+  const steps = (count - rest) / step;
+  const up = 2 * rest > step || (2 * rest === step && steps % 2 === 1);
+  return (steps + (up ? 1 : 0)) * step;
+}
 const compact = (count) => {
   if (!known(count)) return DASH;
   const units = [
@@ -51,8 +59,9 @@ const compact = (count) => {
     [1e3, "k"],
   ];
   // What rounds to 1,000 of a unit is one of the next: 999,600 is 1.00 M.
-  const [scale, unit] = units.find(([least]) => Number(count.toPrecision(3)) >= least) ?? [1, ""];
-  return scale === 1 ? String(count) : `${(count / scale).toPrecision(3)} ${unit}`;
+  const whole = count < 100 ? count : threeDigits(count);
+  const [scale, unit] = units.find(([least]) => whole >= least) ?? [1, ""];
+  return scale === 1 ? String(count) : `${(whole / scale).toPrecision(3)} ${unit}`;
 };
 const bytes = (count) => (count >= 1e3 ? `${compact(count)}B` : `${count} B`);
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
