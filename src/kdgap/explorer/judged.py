@@ -1,4 +1,4 @@
-"""What the explorer has beside the analysis: any two arms compared, sentences, why claims end so."""
+"""What the explorer has beside the analysis: two arms compared, sentences, why claims end so."""
 
 from typing import Any
 
