@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kdgap.files import remove_tree
+from kdgap.report.figures.style import looks
 from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.spec.run import RunSpec
 from kdgap.store.study import StudyDirectory
@@ -35,19 +37,19 @@ class Planned:
 
     def add(self, role: str, seed: int, accuracy: float | None, **more: Any) -> str:
         """Add a run, without an accuracy one that was not begun; return its id."""
-        known = {"variant": "", "taught_by": None, "method": "none", "lr": 0.1} | more
+        known = {"taught_by": None, "method": "none", "lr": 0.1} | more
         run = small.spec(role, seed, known["taught_by"], known["lr"])
         identifier = run_id(run)
         self.specs[identifier] = run
         path = f"runs/{slot_name(run)}/{seed}-{identifier[:8]}"
         if accuracy is not None:
             small.finished(self.path / path, run, accuracy)
-        slot = {
+        slot: dict[str, Any] = {
             "role": role,
             "teacher": None if known["method"] == "none" else "big",
             "student": "big" if role == "teacher" else "little",
             "method": known["method"],
-            "variant": known["variant"],
+            **{name: more[name] for name in ("ablation", "arm") if name in more},
         }
         self.plan["runs"].append(
             {
@@ -97,7 +99,8 @@ def taught_by_two(tmp_path: Path, serve: Serve) -> Shown:
             made.add(
                 *("ablation", seed, value),
                 method="logit",
-                variant=f"hot: {side}",
+                ablation="hot",
+                arm=side,
                 taught_by=teachers[0],
                 lr=lr,
             )
@@ -182,7 +185,7 @@ def test_an_arm_has_one_colour_in_every_figure(visitor: Visitor, taught_by_two: 
 def test_an_ablation_says_what_it_changes_though_it_failed(
     visitor: Visitor, taught_by_two: Shown
 ) -> None:
-    page = visitor.open(taught_by_two, "configuration?role=ablation&variant=hot: changed")
+    page = visitor.open(taught_by_two, "configuration?role=ablation&ablation=hot&arm=changed")
     facts = page.locator("main .facts")
     expect(facts).to_contain_text("recipe.lr")
     expect(facts).to_contain_text("1000")
@@ -268,3 +271,31 @@ def test_files_of_a_view_have_names_of_their_own_and_say_their_units(
     if view == "compare":
         plain -= {"first", "second"}  # of the settings
     assert not heads & plain
+
+
+@pytest.mark.parametrize(
+    "colours",
+    [
+        {"none": 0, "logit": 1, "feature": 2},
+        {"none": 0, "crd": None, "logit": 1, "fitnet": None, "dkd": 4},  # of others: the next free
+        {"a": None, "b": None},
+        {"none": 0, "far": 9, "b": None} | {f"m{place}": place for place in range(1, 8)},
+    ],
+)
+def test_a_method_has_the_colour_of_the_reports_figures(
+    visitor: Visitor, empty: Shown, colours: dict[str, int | None]
+) -> None:
+    page = visitor.open(empty)
+    methods = {name: {"label": name, "colour": colour} for name, colour in colours.items()}
+    analysis: Any = SimpleNamespace(methods=methods, gains=[])
+    expected = {name: look.colour.lower() for name, look in looks(analysis).items()}
+    found = page.evaluate(
+        """(methods) => {
+          kdgap.study = { ...kdgap.study, methods };
+          const style = getComputedStyle(document.documentElement);
+          const value = (name) => style.getPropertyValue(colourOf(name).slice(4, -1));
+          return Object.fromEntries(["none", ...Object.keys(methods)].map((n) => [n, value(n)]));
+        }""",
+        methods,
+    )
+    assert found == expected

@@ -171,7 +171,25 @@ def test_a_run_leads_to_its_teacher_and_says_what_was_changed(
     titles = main.get_by_role("heading", level=2).all_inner_texts()
     assert titles[:2] == ["Training", "Repeat it"]
     # Losses and gradients have no method's colour.
-    for name in ("logit", "feature", "plain"):
+    for name in (*(f"method-{place}" for place in range(8)), "teacher"):
         expect(main.locator(f"figure [stroke='var(--{name})']")).to_have_count(0)
     main.get_by_role("link", name="teacher, plain training, seed 0").click()
     expect(main.get_by_role("heading", level=1)).to_contain_text("(teacher), seed 0")
+
+
+def test_what_is_open_and_has_the_keyboard_is_known_whatever_it_is_called(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits, "run?n=3")
+    details = page.locator("main details[data-key='epochs']")
+    summary = details.locator("summary")
+    summary.click()
+    summary.focus()
+    # As where an epoch more was trained: the old words are nowhere in what is drawn next.
+    summary.evaluate("(head) => { head.textContent = 'Every epoch (9)' }")
+    with redrawn(page, "run"):
+        page.evaluate("{ kdgap.source = null; kdgap.draw({ keep: true }) }")
+    expect(summary).to_have_text("Every epoch (10)")
+    expect(summary).to_be_focused()
+    expect(details).to_have_attribute("open", "")
+    assert page.locator("main details[open]").count() == 1

@@ -66,7 +66,7 @@ def test_each_setting_of_a_pair_and_method_is_named_and_shown(
     expect(field.locator("option:checked")).to_have_text(f"{SLOT} (alpha 0.9, temperature 4)")
     assert len(said | {sentence(page)}) == 2
     # A link that names the slot alone leads to the first.
-    page.goto(settings.at("power?of=gain:resnet50 → resnet18 logit".replace(" ", "+")))
+    page.goto(settings.at("power?of=gain:resnet50|resnet18|logit"))
     expect(field.locator("option:checked")).to_have_text(f"{SLOT} (alpha 0.5, temperature 4)")
     overview = visitor.open(settings)
     rows = overview.get_by_role("table", name=re.compile("^Gains")).get_by_role("row")

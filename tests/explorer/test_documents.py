@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -241,3 +241,30 @@ def test_arms_that_share_runs_are_not_compared(made: Snapshot) -> None:
     others = compare_document(snapshot, roles.index("baseline"))["others"]
     (same,) = (one for one in others if one["arm"] == roles.index("ablation"))
     assert (same["value"], same["shared"]) == (None, 3)
+
+
+def test_slots_are_told_by_their_fields(made: Snapshot) -> None:
+    slots = [
+        Slot("selection", "big", "little", "logit", "alpha 0.3"),
+        Slot("ablation", "big", "little", "logit", "", "a: b", "changed"),
+    ]
+    more = [run for slot in slots for run in runs_of(slot, [89.0], id=slot.role)]
+    snapshot = replace(made, evidence=replace(made.evidence, runs=(*made.evidence.runs, *more)))
+    arms, runs = study_document(snapshot)["arms"], runs_document(snapshot)
+    for slot in slots:
+        told = asdict(slot)
+        (arm,) = (arm for arm in arms if arm["role"] == slot.role)
+        (number,) = arm["runs"]
+        row = dict(zip(runs["columns"], runs["rows"][number], strict=True))
+        assert told.items() <= arm.items()
+        assert told.items() <= row.items()
+        assert run_document(snapshot, number)["slots"] == [told]
+
+
+def test_a_gains_sentence_leaves_its_verdict_to_the_badge(path: Path) -> None:
+    document = study_document(take(path))
+    gains = document["analysis"]["gains"]
+    assert len(document["gains"]) == len(gains) > 0
+    for gain, own in zip(gains, document["gains"], strict=True):
+        assert f"; {gain['verdict']}: " in gain["sentence"]
+        assert own["sentence"] == gain["sentence"].replace(f"; {gain['verdict']}: ", "; ")

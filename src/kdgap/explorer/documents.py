@@ -14,11 +14,12 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
 from kdgap.advice import quoted
-from kdgap.explorer.judged import claim_entries
+from kdgap.explorer.judged import claim_entries, gain_entries
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.glossary import TERMS
 from kdgap.judge.curves import over_runs
@@ -39,7 +40,8 @@ CURVES = (
 )
 """What histories record that is drawn; gradient norms by loss term come from the run itself."""
 COLUMNS = (
-    *("id", "role", "teacher", "student", "method", "variant", "parameters", "seed", "state"),
+    *("id", "role", "teacher", "student", "method", "candidate", "ablation", "arm"),
+    *("parameters", "seed", "state"),
     *("validation", "test_best", "test_last", "agreement", "epochs", "remark"),
 )
 
@@ -63,6 +65,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "notices": written(evidence.notices),
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
         "claims": claim_entries(snapshot),
+        "gains": gain_entries(snapshot),
         "glossary": TERMS,
         "models": evidence.models,
         "methods": {
@@ -91,7 +94,7 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
     role = arm.slot.role
     return {
         "number": number,
-        **slot_names(arm.slot),
+        **asdict(arm.slot),
         "configuration": arm.configuration,
         "parameters": arm.parameters,
         "runs": snapshot.run_numbers(arm.runs),
@@ -148,12 +151,6 @@ def _teaches(teacher: Arm, arm: Arm) -> bool:
     return named and (not asked or not asked.isdisjoint(run.id for run in teacher.runs))
 
 
-def slot_names(slot: Slot) -> dict[str, Any]:
-    """Return a slot by its names."""
-    names = ("role", "teacher", "student", "method", "variant", "ablation", "arm")
-    return {"slot": slot.text, **{name: getattr(slot, name) for name in names}}
-
-
 def runs_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return every run as a row; a run that plays several roles is shown in its first."""
     primary = snapshot.evidence.primary
@@ -170,7 +167,9 @@ def _row(run: Run, primary: str) -> list[Any]:
         slot.teacher,
         slot.student,
         slot.method,
-        slot.variant,
+        slot.candidate,
+        slot.ablation,
+        slot.arm,
         settings_text(run.parameters),
         run.seed,
         run.state,

@@ -1,4 +1,4 @@
-"""What the explorer computes beside the analysis: any two arms compared, and why claims end so."""
+"""What the explorer has beside the analysis: two arms compared, sentences, why claims end so."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.reasons import found_of_claim, reasons
+from kdgap.judge.words import gain_sentence
 
 _ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
 """Flags that say why there is no interval, or speak of seeds needed, which are not shown here."""
@@ -75,6 +76,14 @@ def _no_interval(comparison: Comparison) -> str | None:
         return "they have one seed in common"
     few = [name for name, n in zip(("first", "second"), comparison.ns, strict=True) if n < 2]
     return "both have one seed" if len(few) == 2 else f"the {few[0]} has one seed"
+
+
+def gain_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return for each gain its sentence without the verdict, which the page shows as a badge."""
+    if snapshot.analysis is None:
+        return []
+    gains, settings = snapshot.analysis.gains, snapshot.analysis.settings
+    return [{"sentence": gain_sentence(gain, settings, named=False)} for gain in gains]
 
 
 def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

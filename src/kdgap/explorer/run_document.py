@@ -3,13 +3,13 @@
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from kdgap.advice import command
 from kdgap.errors import KdgapError, UnreadableError, not_read
-from kdgap.explorer.documents import slot_names
 from kdgap.explorer.repeat import repeat
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.files import entries
@@ -40,7 +40,7 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "seed": run.seed,
         "configuration": run.configuration,
         "teacher": None if run.teacher is None else snapshot.numbers.get(run.teacher),
-        "slots": [slot_names(slot) for slot in run.slots],
+        "slots": [asdict(slot) for slot in run.slots],
         "state": run.state,
         "remark": run.remark,
         "parameters": run.parameters,

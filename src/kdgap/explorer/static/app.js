@@ -8,59 +8,51 @@ let failed = false;
 
 function navigation(view) {
   const under = kdgap.views[view].under ?? view;
-  const entries = Object.entries(kdgap.views).filter(([, one]) => one.title);
+  const entries = Object.entries(kdgap.views).filter(([, { title }]) => title);
   document
     .getElementById("views")
     .replaceChildren(
-      ...entries.map(([name, one]) =>
+      ...entries.map(([name, { title }]) =>
         el(
           "li",
           {},
-          link(
-            one.title,
-            name,
-            {},
-            { "aria-current": name === view ? "page" : name === under ? "true" : null },
-          ),
+          link(title, name, {}, { "aria-current": name === view ? "page" : name === under ? "true" : null }),
         ),
       ),
     );
 }
 
+const FOCUSABLE = "a, button, select, input, summary, [tabindex]";
+
 /** What a reader has opened and where the focus is: kept while the same view is drawn again. */
 function held(main) {
-  const places = () => [...main.querySelectorAll("a, button, select, input, summary, [tabindex]")];
-  const at = places().indexOf(document.activeElement);
-  const words = at >= 0 ? document.activeElement.textContent : null;
+  const [focused] =
+    elementsByName(main, FOCUSABLE).find(([, element]) => element === document.activeElement) ?? [];
   const cursor = document.activeElement?.selectionStart;
-  const opened = [...main.querySelectorAll("details[open] > summary")].map((one) => one.textContent);
+  const opened = elementsByName(main, "details").flatMap(([name, details]) => (details.open ? [name] : []));
   return () => {
-    for (const summary of main.querySelectorAll("details > summary")) {
-      if (opened.includes(summary.textContent)) summary.parentElement.open = true;
-    }
-    if (at < 0) return false;
-    const now = places();
-    const same = now[at]?.textContent === words || now[at]?.matches("select, input");
-    const found = same ? now[at] : now.find((one) => one.textContent === words);
-    found?.focus({ preventScroll: true });
-    if (found && known(cursor) && found.setSelectionRange) found.setSelectionRange(cursor, cursor);
-    return Boolean(found);
+    for (const [name, details] of elementsByName(main, "details"))
+      if (opened.includes(name)) details.open = true;
+    const again = new Map(elementsByName(main, FOCUSABLE)).get(focused);
+    again?.focus({ preventScroll: true });
+    if (again && known(cursor) && again.setSelectionRange) again.setSelectionRange(cursor, cursor);
+    return Boolean(again);
   };
 }
 
 /** What a view was drawn from. */
 async function sourceOf(names) {
-  const found = await Promise.allSettled([...names].map((name) => kdgap.documents.get(name)));
-  return [location.hash, window.innerWidth, ...found.map((one) => one.value)];
+  const answers = await Promise.allSettled([...names].map((name) => kdgap.documents.get(name)));
+  return [location.hash, window.innerWidth, ...answers.map((answer) => answer.value)];
 }
 
 const withoutTime = (value) =>
   JSON.stringify(value, (key, part) => (["when", "version"].includes(key) ? undefined : part));
 
 /** Whether two views would be the same: then none is drawn anew, and selected text stays selected. */
-const sameSource = (one, other) =>
-  one?.length === other.length &&
-  other.every((part, index) => part === one[index] || withoutTime(part) === withoutTime(one[index]));
+const sameSource = (before, now) =>
+  before?.length === now.length &&
+  now.every((part, index) => part === before[index] || withoutTime(part) === withoutTime(before[index]));
 
 /** Say that a view is being read, where that takes long: the old one would stand under a new name. */
 function waiting(main, mine, keep) {
@@ -173,16 +165,16 @@ window.addEventListener("resize", () => {
 });
 document.getElementById("skip").addEventListener("click", () => document.getElementById("main").focus());
 
-// Paper folds nothing away. What was folded is known by its title: a view may be drawn meanwhile.
+// Paper folds nothing away. What was folded is known by its name: a view may be drawn meanwhile.
 let unfolded = [];
+const allFolded = () => elementsByName(document.getElementById("main"), "details");
 window.addEventListener("beforeprint", () => {
-  const folded = [...document.querySelectorAll("details:not([open])")];
-  unfolded = folded.map((one) => one.firstElementChild.textContent);
-  for (const one of folded) one.open = true;
+  const folded = allFolded().filter(([, details]) => !details.open);
+  unfolded = folded.map(([name]) => name);
+  for (const [, details] of folded) details.open = true;
 });
 window.addEventListener("afterprint", () => {
-  for (const one of document.querySelectorAll("details[open]"))
-    if (unfolded.includes(one.firstElementChild.textContent)) one.open = false;
+  for (const [name, details] of allFolded()) if (unfolded.includes(name)) details.open = false;
 });
 
 /** Say since when there is no answer, beside what is shown; nothing while there is one. */

@@ -80,9 +80,9 @@ function spreadOut(places, gap) {
     }
   }
   const moved = runs.flatMap(({ sum, count }) => Array(count).fill(sum / count));
-  const found = [];
-  for (const [rank, index] of order.entries()) found[index] = moved[rank] + rank * gap;
-  return found;
+  const spaced = [];
+  for (const [rank, index] of order.entries()) spaced[index] = moved[rank] + rank * gap;
+  return spaced;
 }
 
 /** The horizontal scale of a figure in two columns, in pixels. */
@@ -160,7 +160,7 @@ function capacityChart(rows, key, words, type) {
         domain: scale.domain(),
         label: `${words} →`,
         ticks: capacityTicks(values, scale, type),
-        tickFormat: shown[key] ?? size,
+        tickFormat: shown[key] ?? compact,
         tickSize: 6,
       },
       y: { label: "↑ gain (pp)", grid: true, nice: true },

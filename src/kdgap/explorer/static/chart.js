@@ -1,8 +1,8 @@
 "use strict";
 // Figures: one place for colours, names for screen readers, and what can be downloaded.
-/** By a method's declared place; plain training has the first. */
-const COLOURS = ["var(--plain)", "var(--method-1)", "var(--method-2)"];
-const OTHERS = ["var(--other-1)", "var(--other-2)", "var(--other-3)", "var(--other-4)"];
+/** By a method's place, as in the report's figures; plain training has the first. */
+const COLOURS = d3.range(8).map((place) => `var(--method-${place})`);
+const TEACHERS = "var(--teacher)";
 const SYMBOLS = {
   circle: d3.symbolCircle,
   square: d3.symbolSquare,
@@ -13,26 +13,33 @@ const SYMBOLS = {
 };
 const DASHES = [null, "6 3", "2 3", "9 3 2 3"];
 
-/** Colours of methods that have none of their own; the first of the others is the teachers'. */
-const FREE = OTHERS.slice(1);
-const TEACHERS = OTHERS[0];
+/** Method → its place among the colours: the declared one, or else the next free, as in the report. */
+function placesOfMethods() {
+  const { methods } = kdgap.study;
+  const names = [...new Set(["none", ...Object.keys(methods)])];
+  const declared = new Map(
+    names.map((name) => [name, methods[name]?.colour ?? (name === "none" ? 0 : null)]),
+  );
+  const taken = [...declared.values()];
+  const free = d3.range(1, COLOURS.length).filter((place) => !taken.includes(place));
+  const others = names.filter((name) => declared.get(name) === null);
+  const next = (number) => (free.length ? free[number % free.length] : number);
+  return new Map(names.map((name) => [name, declared.get(name) ?? next(others.indexOf(name))]));
+}
 
-const colourOf = (method) => {
-  const declared = (name) => COLOURS[kdgap.study.methods[name]?.colour ?? (name === "none" ? 0 : -1)];
-  if (declared(method)) return declared(method);
-  const others = Object.keys(kdgap.study.methods).filter((name) => !declared(name));
-  return FREE[Math.max(0, others.indexOf(method)) % FREE.length];
-};
+const colourOf = (method) => COLOURS[(placesOfMethods().get(method) ?? 0) % COLOURS.length];
 
 /** The colour of an arm: its method's, and one for all teachers. */
 const colourOfArm = (arm) => (arm.role === "teacher" ? TEACHERS : colourOf(arm.method));
 
-/** Colours of arms that are shown together: each its own, or where that is taken a free one. */
+/** Colours of arms that are shown together: each its own, or where that is taken one of no method. */
 function coloursOfArms(arms) {
+  const used = [...placesOfMethods().keys()].map(colourOf);
+  const spare = [...COLOURS.filter((colour) => !used.includes(colour)), TEACHERS, ...COLOURS];
   const taken = [];
   for (const arm of arms) {
-    const free = [colourOfArm(arm), ...FREE, TEACHERS].find((one) => !taken.includes(one));
-    taken.push(free ?? FREE[taken.length % FREE.length]);
+    const own = colourOfArm(arm);
+    taken.push([own, ...spare].find((colour) => !taken.includes(colour)) ?? own);
   }
   return taken;
 }
@@ -81,14 +88,20 @@ function figure(options, about) {
     part.removeAttribute("aria-label");
     part.removeAttribute("aria-description");
   }
-  const tools = [button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"))];
+  const tools = [
+    button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"), { "data-key": "svg" }),
+  ];
   if (about.rows?.length) {
-    tools.push(button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv")));
+    tools.push(
+      button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv"), {
+        "data-key": "csv",
+      }),
+    );
   }
   const caption = [el("strong", {}, about.title), about.words ? `. ${about.words}` : ""];
   return el(
     "figure",
-    { class: "chart" },
+    { class: "chart", "data-key": about.name },
     about.legend ? legend(about.legend) : null,
     drawn,
     el("figcaption", {}, caption),
@@ -123,10 +136,10 @@ function csvOf(rows) {
 }
 
 function svgElement(tag, attributes, ...children) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
 }
 
 /** What lines and symbols mean. series: {name, and method or colour, dash; or symbol, of `SYMBOLS`}. */
@@ -134,21 +147,21 @@ function legend(series) {
   return el(
     "ul",
     { class: "legend" },
-    series.map((one) => {
+    series.map((entry) => {
       const picture = { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" };
       const line = () => ({
         d: "M1 6 H25",
-        stroke: one.colour ?? colourOf(one.method),
+        stroke: entry.colour ?? colourOf(entry.method),
         "stroke-width": 3,
-        "stroke-dasharray": one.dash ?? "",
+        "stroke-dasharray": entry.dash ?? "",
       });
       const mark = () => ({
-        d: d3.symbol(SYMBOLS[one.symbol], 56)(),
+        d: d3.symbol(SYMBOLS[entry.symbol], 56)(),
         transform: "translate(13 6)",
         fill: "var(--soft)",
       });
-      const path = svgElement("path", one.symbol ? mark() : line());
-      return el("li", {}, svgElement("svg", picture, path), ` ${one.name}`);
+      const path = svgElement("path", entry.symbol ? mark() : line());
+      return el("li", {}, svgElement("svg", picture, path), ` ${entry.name}`);
     }),
   );
 }

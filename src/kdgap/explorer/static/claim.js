@@ -5,7 +5,7 @@ kdgap.views.claim = {
   under: "overview",
   async draw(study, state) {
     const claims = study.analysis?.contrasts ?? [];
-    const named = claims.findIndex((one) => one.name === state.get("name"));
+    const named = claims.findIndex((claim) => claim.name === state.get("name"));
     const index = named >= 0 ? named : Number(state.get("n") ?? NaN);
     const claim = claims[index];
     if (!claim) return [el("h1", {}, "No such claim"), el("p", {}, link("Back to the overview", "overview"))];
@@ -20,15 +20,7 @@ kdgap.views.claim = {
         "div",
         { class: "lead" },
         el("h1", {}, claim.text),
-        el(
-          "p",
-          { class: "sentence" },
-          badge(claim.outcome),
-          " ",
-          postHoc(claim),
-          " ",
-          capital(own.found),
-        ),
+        el("p", { class: "sentence" }, badge(claim.outcome), " ", postHoc(claim), " ", capital(own.found)),
       ),
       section(
         "Why",
@@ -161,21 +153,21 @@ const claimFacts = (study, claim, { words, tests_difference: testsDifference }) 
   ]);
 
 function sensitivitySection(study, claim) {
-  const own = (view) => view.contrasts.find((one) => one.name === claim.name);
+  const own = (view) => view.contrasts.find((claimed) => claimed.name === claim.name);
   const views = study.analysis.sensitivity.filter(own).map((view) => ({ view: view.name, ...own(view) }));
   if (!views.length) return null;
   return section(
     "With other weights or another test",
     table(
       [
-        col("view", "way of looking", (one) => one.view),
-        num("estimate_pp", "estimate (pp)", (one) => one.estimate_pp, {
-          show: (one, value) => withInterval(value, one.ci95_pp),
+        col("view", "way of looking", (row) => row.view),
+        num("estimate_pp", "estimate (pp)", (row) => row.estimate_pp, {
+          show: (row, value) => withInterval(value, row.ci95_pp),
         }),
-        ...ends((one) => one.ci95_pp),
-        col("outcome", "outcome", (one) => one.outcome, { show: (one) => badge(one.outcome) }),
-        num("p_claim_holm", "Holm p", (one) => one.p_claim_holm, {
-          show: (one, p) => pValue(p),
+        ...ends((row) => row.ci95_pp),
+        col("outcome", "outcome", (row) => row.outcome, { show: (row) => badge(row.outcome) }),
+        num("p_claim_holm", "Holm p", (row) => row.p_claim_holm, {
+          show: (row, p) => pValue(p),
           lesser: true,
         }),
       ],

@@ -13,32 +13,34 @@ kdgap.views.compare = {
     const b = at("b", study.arms[a?.baseline ?? NaN] ?? tested.find((arm) => arm !== a));
     if (!a || !b)
       return [el("h1", {}, "No such configuration"), el("p", {}, link("Compare others", "compare"))];
-    const [one, two, differences] = await Promise.all([
+    const [first, second, differences] = await Promise.all([
       kdgap.get(`arm/${a.number}`),
       kdgap.get(`arm/${b.number}`),
       kdgap.get(`compare/${a.number}`),
     ]);
-    const found = differences.others.find((other) => other.arm === b.number);
-    const both = a === b ? [one] : [one, two];
+    const comparison = differences.others.find((other) => other.arm === b.number);
+    const both = a === b ? [first] : [first, second];
     const colours = coloursOfArms(both);
     return [
       el("h1", {}, "Compare"),
-      el("div", { class: "picker" }, comparePick(study, "first", a, b), comparePick(study, "second", b, a)),
+      el("div", { class: "picker" }, comparePick(study, 0, a, b), comparePick(study, 1, b, a)),
       section(
         "Difference in test accuracy",
-        known(found?.value) ? differenceParts(study, a, b, found) : el("p", {}, whyNoDifference(a, b, found)),
+        known(comparison?.value)
+          ? differenceParts(study, a, b, comparison)
+          : el("p", {}, whyNoDifference(a, b, comparison)),
       ),
-      a === b ? null : section("What differs", settingsBeside(study, one, two)),
+      a === b ? null : section("What differs", settingsBeside(study, first, second)),
       section(
         "Every seed",
         seedChart(
           both.map((arm, side) => seedGroup(arm, `${SIDES[side]}: ${armName(arm)}`, colours[side])),
           { name: "compare-seed-points", title: "Test accuracy of every seed" },
         ),
-        seedsBeside(one, two, study.primary),
+        seedsBeside(first, second, study.primary),
       ),
       curveSection(both),
-      classDifferences(one, two, found),
+      classDifferences(first, second, comparison),
     ];
   },
 };
@@ -46,7 +48,8 @@ kdgap.views.compare = {
 const SIDES = ["first", "second"];
 
 /** What names an arm here; numbers change when a study grows. */
-const armKey = (arm) => [arm.role, arm.slot, arm.configuration.slice(0, 12)].join("|");
+const armKey = (arm) =>
+  [arm.role, ...[...PAIR, ...DETAILS].map((key) => arm[key]), arm.configuration.slice(0, 12)].join("|");
 const compareState = (a, b) => ({ a: armKey(a), b: b ? armKey(b) : null });
 
 /** Whether an arm has test results of its own: what selection tried is judged on validation alone. */
@@ -61,18 +64,17 @@ function comparePick(study, side, own, other) {
     group: role,
     options: offered.filter((arm) => arm.role === role).map((arm) => [armKey(arm), text(arm)]),
   }));
-  return choice(side, options, armKey(own), (chosen) => {
-    const key = side === "first" ? "a" : "b";
-    const rest = compareState(...(key === "a" ? [own, other] : [other, own]));
-    kdgap.change({ ...rest, [key]: chosen });
+  return choice(SIDES[side], SIDES[side], options, armKey(own), (chosen) => {
+    const keys = [chosen, armKey(other)];
+    kdgap.change(side === 0 ? { a: keys[0], b: keys[1] } : { a: keys[1], b: keys[0] });
   });
 }
 
-function whyNoDifference(a, b, found) {
+function whyNoDifference(a, b, comparison) {
   if (a === b) return "Choose two that differ.";
-  if (found?.shared)
-    return `They have ${counted(found.shared, "run")} in common: these are no two samples to compare.`;
-  if (found?.no_interval) return `This study compares seed by seed, and ${found.no_interval}.`;
+  if (comparison?.shared)
+    return `They have ${counted(comparison.shared, "run")} in common: these are no two samples to compare.`;
+  if (comparison?.no_interval) return `This study compares seed by seed, and ${comparison.no_interval}.`;
   const reasons = [a, b]
     .filter((arm) => !isComparable(arm))
     .map((arm) => {
@@ -87,48 +89,50 @@ function whyNoDifference(a, b, found) {
     : "No difference could be computed.";
 }
 
-function differenceParts(study, a, b, found) {
+function differenceParts(study, a, b, comparison) {
   const { settings } = study.analysis;
   const value = {
     label: "first − second",
     colour: coloursOfArms([a, b])[0],
-    value: found.value,
-    low: found.ci95?.[0],
-    high: found.ci95?.[1],
-    verdict: found.verdict,
+    value: comparison.value,
+    low: comparison.ci95?.[0],
+    high: comparison.ci95?.[1],
+    verdict: comparison.verdict,
   };
   const names = [
     link(armName(a), "configuration", armState(a)),
     " minus ",
     link(armName(b), "configuration", armState(b)),
   ];
-  const sentence = found.no_interval
-    ? [`${signed(found.value)} pp, no interval: ${found.no_interval}. `, "It is ", names, "."]
+  const sentence = comparison.no_interval
+    ? [`${signed(comparison.value)} pp, no interval: ${comparison.no_interval}. `, "It is ", names, "."]
     : [
-        badge(found.verdict, { gain: "higher", harm: "lower" }[found.verdict]),
-        ` ${signed(found.value)} pp ${interval(found.ci95)}: `,
+        badge(comparison.verdict, { gain: "higher", harm: "lower" }[comparison.verdict]),
+        ` ${signed(comparison.value)} pp ${interval(comparison.ci95)}: `,
         names,
         ".",
       ];
-  const tests = `p ${pValue(found.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(found.p_tost)}; `;
+  const tests = `p ${pValue(comparison.p)}; smaller than ${settings.smallest_effect_pp} pp (TOST) ${pValue(comparison.p_tost)}; `;
   const seeds =
-    settings.test === "paired" ? `${found.n[0]} seeds that both have` : `${found.n.join(" and ")} seeds`;
+    settings.test === "paired"
+      ? `${comparison.n[0]} seeds that both have`
+      : `${comparison.n.join(" and ")} seeds`;
   return [
     el("p", { class: "sentence" }, sentence),
     note(
-      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${found.no_interval ? "" : tests}${seeds}.`,
+      `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${comparison.no_interval ? "" : tests}${seeds}.`,
     ),
     intervalChart([value], {
       name: "difference",
-      title: found.ci95 ? "The difference with its interval" : "The difference",
+      title: comparison.ci95 ? "The difference with its interval" : "The difference",
     }),
-    found.flags.length ? bullets(found.flags, { class: "mind" }) : null,
+    comparison.flags.length ? bullets(comparison.flags, { class: "mind" }) : null,
   ];
 }
 
 /** Names, settings and accuracy of two arms beside one another; what differs is bold and says so. */
-function settingsBeside(study, one, two) {
-  const both = [one, two];
+function settingsBeside(study, first, second) {
+  const both = [first, second];
   const keys = [...new Set(both.flatMap((arm) => Object.keys(arm.parameters)))];
   const row = (what, of, more = {}) => ({ what, values: both.map(of), ...more });
   const rows = [
@@ -137,7 +141,7 @@ function settingsBeside(study, one, two) {
     row("student", (arm) => arm.student),
     row("method", (arm) => methodName(arm.method)),
     ...keys.map((key) => row(key, (arm) => arm.parameters[key] ?? "none")),
-    row("ablation", ablationSide),
+    ...(both.some((arm) => arm.ablation) ? [row("ablation", ablationSide)] : []),
     row("epochs", (arm) => arm.epochs.join(", ") || DASH),
     row(
       `test accuracy (%), ${study.primary} weights`,
@@ -146,7 +150,7 @@ function settingsBeside(study, one, two) {
         result: true,
       },
     ),
-  ].filter(({ what, values }) => what !== "ablation" || values.some((value) => value !== "none"));
+  ];
   const differs = ({ values, result }) => !result && String(values[0]) !== String(values[1]);
   const side = (index) =>
     col(SIDES[index], SIDES[index], (each) => each.values[index], {
@@ -166,13 +170,13 @@ function settingsBeside(study, one, two) {
 
 /** What an arm of an ablation is. */
 function ablationSide(arm) {
-  if (arm.role !== "ablation") return "none";
-  return arm.arm === "changed" && arm.change ? `${arm.variant}: ${arm.change}` : arm.variant;
+  if (!arm.ablation) return "none";
+  return arm.arm === "changed" && arm.change ? `${variantOf(arm)}: ${arm.change}` : variantOf(arm);
 }
 
-function seedsBeside(one, two, weights) {
+function seedsBeside(first, second, weights) {
   const by = new Map();
-  for (const [side, arm] of [one, two].entries()) {
+  for (const [side, arm] of [first, second].entries()) {
     for (const mean of arm.means)
       by.set(mean.seed, { ...(by.get(mean.seed) ?? { seed: mean.seed }), [SIDES[side]]: mean[weights] });
   }
@@ -194,24 +198,24 @@ function seedsBeside(one, two, weights) {
     rows.sort((x, y) => x.seed - y.seed),
     {
       name: "compare-seeds",
-      caption: [one, two].some((arm) => teachersOf(arm).length > 1)
+      caption: [first, second].some((arm) => teachersOf(arm).length > 1)
         ? "Test accuracy by seed, mean over teachers"
         : "Test accuracy by seed",
     },
   );
 }
 
-function classDifferences(one, two, found) {
-  const rows = Object.entries(found?.classes ?? {}).map(([name, apart]) => ({
+function classDifferences(first, second, comparison) {
+  const rows = Object.entries(comparison?.classes ?? {}).map(([name, apart]) => ({
     name,
     apart,
-    first: one.classes[name],
-    second: two.classes[name],
+    first: first.classes[name],
+    second: second.classes[name],
   }));
   if (!rows.length) return null;
   return section(
     "Accuracy by class",
-    classChart(rows, "the second's", coloursOfArms([one, two])[0]),
+    classChart(rows, "the second's", coloursOfArms([first, second])[0]),
     table(
       [
         col("class", "class", (row) => row.name),

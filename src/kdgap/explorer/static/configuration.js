@@ -21,7 +21,7 @@ kdgap.views.configuration = {
       section(
         "Every seed",
         seedChart(
-          shown.map((one, index) => seedGroup(one, armName(one), colours[index])),
+          shown.map((other, index) => seedGroup(other, armName(other), colours[index])),
           { name: "seed-points", title: "Test accuracy of every seed" },
         ),
         seedTable(study, own),
@@ -45,21 +45,20 @@ const armState = (arm) => ({
   student: arm.student,
   method: arm.method,
   role: arm.role,
-  variant: arm.variant || null,
+  candidate: arm.candidate,
+  ablation: arm.ablation,
+  arm: arm.arm,
   configuration: arm.configuration.slice(0, 12),
 });
 
-/** Whether two are of one teacher, student and method. */
-const samePair = (one, other) => ["teacher", "student", "method"].every((key) => one[key] === other[key]);
-
 /** The arm that an address names; of several, the one that fits best; null where none does. */
 function findArm(study, state) {
-  const asked = [...state].filter(([key]) => ["teacher", "student", "method", "role"].includes(key));
-  const fits = study.arms.filter((arm) => asked.every(([key, value]) => (arm[key] ?? "") === value));
+  const named = [...state].filter(([key]) => ["role", ...PAIR].includes(key));
+  const fits = study.arms.filter((arm) => named.every(([key, value]) => (arm[key] ?? "") === value));
   const configuration = state.get("configuration");
   const score = (arm) =>
     2 * (arm.role === (state.get("role") ?? "final")) +
-    (arm.variant === (state.get("variant") ?? "")) +
+    d3.sum(DETAILS, (key) => arm[key] === (state.get(key) ?? "")) +
     Boolean(configuration && arm.configuration.startsWith(configuration));
   return d3.greatest(fits, (a, b) => score(a) - score(b)) ?? null;
 }
@@ -75,13 +74,15 @@ function compareLinks(study, arm, gain) {
 }
 
 function picker(study, arm) {
-  const same = (keys) => (one) => keys.every((key) => (one[key] ?? "") === (arm[key] ?? ""));
-  const unique = (key, kept) => [...new Set(study.arms.filter(kept).map((one) => one[key] ?? ""))];
+  const same = (keys) => (other) => keys.every((key) => (other[key] ?? "") === (arm[key] ?? ""));
+  const unique = (key, kept) => [...new Set(study.arms.filter(kept).map((other) => other[key] ?? ""))];
   const go = (wanted) => {
     // The nearest arm to what was asked: the changed key first, then as many others as fit.
-    const asked = Object.entries({ ...armState(arm), ...wanted });
-    const score = (one) =>
-      d3.sum(asked, ([key, value]) => ((one[key] ?? "") === (value ?? "") ? (key in wanted ? 100 : 1) : 0));
+    const nearest = Object.entries({ ...armState(arm), ...wanted });
+    const score = (other) =>
+      d3.sum(nearest, ([key, value]) =>
+        (other[key] ?? "") === (value ?? "") ? (key in wanted ? 100 : 1) : 0,
+      );
     location.hash = kdgap.address(
       "configuration",
       armState(study.arms.reduce((a, b) => (score(b) > score(a) ? b : a))),
@@ -90,16 +91,18 @@ function picker(study, arm) {
   const choose = (key, kept, text = (name) => name || "none") =>
     choice(
       key,
+      key,
       unique(key, kept).map((name) => [name, text(name)]),
       arm[key] ?? "",
       (value) => go({ [key]: value || null }),
     );
   const alike = study.arms.filter(same(["teacher", "student", "method", "role"]));
-  const settings = (one) => {
-    const text = settingsText(one.parameters);
-    if (one.role !== "selection") return [one.variant, text].filter(Boolean).join(": ") || "as declared";
-    const chosenBy = `${percent(one.validation)} % ${choiceWords(one.validation_epoch)}`;
-    return `${text || one.variant}${known(one.validation) ? ` (${chosenBy})` : ""}`;
+  const settings = (other) => {
+    const text = settingsText(other.parameters);
+    if (other.role !== "selection")
+      return [variantOf(other), text].filter(Boolean).join(": ") || "as declared";
+    const chosenBy = `${percent(other.validation)} % ${choiceWords(other.validation_epoch)}`;
+    return `${text || variantOf(other)}${known(other.validation) ? ` (${chosenBy})` : ""}`;
   };
   return el(
     "div",
@@ -110,8 +113,9 @@ function picker(study, arm) {
     choose("role", same(["teacher", "student", "method"])),
     alike.length > 1
       ? choice(
-          arm.role !== "selection" && alike.some((one) => one.variant) ? "variant" : "hyper-parameters",
-          alike.map((one) => [String(one.number), settings(one)]),
+          "arm",
+          arm.role !== "selection" && alike.some(variantOf) ? "variant" : "hyper-parameters",
+          alike.map((other) => [String(other.number), settings(other)]),
           String(arm.number),
           (number) => {
             location.hash = kdgap.address("configuration", armState(study.arms[Number(number)]));
@@ -130,8 +134,7 @@ function gainFacts(study, gain, arm) {
   return el(
     "div",
     {},
-    // The badge has the verdict: the sentence need not repeat it.
-    el("p", { class: "sentence" }, gainBadge(gain), " ", gain.sentence.replace(`; ${gain.verdict}: `, "; ")),
+    el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
     gainPicture(gain),
     facts([
       [
@@ -215,10 +218,10 @@ const armFacts = (study, arm) =>
 function chosenWords(study, arm) {
   if (arm.chosen === null) return "nothing is chosen yet";
   if (arm.chosen) return "yes";
-  const finals = study.arms.filter((one) => one.role === "final" && samePair(one, arm));
-  const links = finals.map((one, index) => [
+  const finals = study.arms.filter((other) => other.role === "final" && samePair(other, arm));
+  const links = finals.map((final, index) => [
     index ? "; " : ": ",
-    link(settingsText(one.parameters) || armName(one), "configuration", armState(one)),
+    link(settingsText(final.parameters) || armName(final), "configuration", armState(final)),
   ]);
   return ["no", links];
 }
@@ -228,8 +231,8 @@ function seedTable(study, arm) {
   const weights = study.primary;
   const other = weights === "best" ? "last" : "best";
   const several = teachersOf(arm).length > 1;
-  const label = (one) =>
-    several && one.teacher ? `seed ${one.seed}, teacher of seed ${one.teacher.seed}` : `seed ${one.seed}`;
+  const label = (run) =>
+    several && run.teacher ? `seed ${run.seed}, teacher of seed ${run.teacher.seed}` : `seed ${run.seed}`;
   const toTeacher = ({ teacher }) =>
     teacher
       ? link(
@@ -242,23 +245,23 @@ function seedTable(study, arm) {
   return [
     table(
       [
-        num("seed", "seed", (one) => one.seed, {
-          show: (one) =>
-            link(String(one.seed), "run", { id: one.id.slice(0, 16) }, { "aria-label": label(one) }),
+        num("seed", "seed", (run) => run.seed, {
+          show: (run) =>
+            link(String(run.seed), "run", { id: run.id.slice(0, 16) }, { "aria-label": label(run) }),
         }),
         several
-          ? num("teacher_seed", "teacher", (one) => one.teacher?.seed ?? null, { show: toTeacher })
+          ? num("teacher_seed", "teacher", (run) => run.teacher?.seed ?? null, { show: toTeacher })
           : null,
-        col("state", "state", (one) => one.state, LESSER),
-        pct(`test_${weights}`, `test (%), ${weights}`, (one) => one[weights].accuracy),
-        pct(`test_${other}`, `test (%), ${other}`, (one) => one[other].accuracy, LESSER),
-        pct("validation", choiceTitle("best"), (one) => one.validation),
-        pct("agreement", "agreement (%)", (one) => one[weights].top1_agreement, LESSER),
-        num("kl_t4_nats", "KL, T = 4 (nats)", (one) => one[weights].kl_t4, {
-          show: (one, value) => fixed(value, 4),
+        col("state", "state", (run) => run.state, LESSER),
+        pct(`test_${weights}`, `test (%), ${weights}`, (run) => run[weights].accuracy),
+        pct(`test_${other}`, `test (%), ${other}`, (run) => run[other].accuracy, LESSER),
+        pct("validation", choiceTitle("best"), (run) => run.validation),
+        pct("agreement", "agreement (%)", (run) => run[weights].top1_agreement, LESSER),
+        num("kl_t4_nats", "KL, T = 4 (nats)", (run) => run[weights].kl_t4, {
+          show: (run, value) => fixed(value, 4),
           lesser: true,
         }),
-        pct("ece", "ECE (%)", (one) => one[weights].ece, LESSER),
+        pct("ece", "ECE (%)", (run) => run[weights].ece, LESSER),
       ].filter(Boolean),
       arm.seeds,
       { name: "seed-runs", caption: `Runs of ${armName(arm)}` },

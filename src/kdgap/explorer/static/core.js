@@ -40,19 +40,19 @@ class StaleError extends Error {}
 async function fromServer(name) {
   const answer = await fetch(`data/${name}.json`);
   if (!answer.ok) throw new Error(`${name}: the server says ${answer.status}`);
-  const found = await answer.json();
+  const value = await answer.json();
   // Numbers of runs and arms hold within one version: parts of two do not fit together.
-  if (!["study", "live"].includes(name) && found.version !== kdgap.study?.version) throw new StaleError();
-  return found;
+  if (!["study", "live"].includes(name) && value.version !== kdgap.study?.version) throw new StaleError();
+  return value;
 }
 
 /** Return a document; asked for once, until the study changes. */
 kdgap.get = (name) => {
   kdgap.read.add(name);
   if (!kdgap.documents.has(name)) {
-    const asked = kdgap.exported ? fromScript(name) : fromServer(name);
-    asked.catch(() => kdgap.documents.delete(name));
-    kdgap.documents.set(name, asked);
+    const pending = kdgap.exported ? fromScript(name) : fromServer(name);
+    pending.catch(() => kdgap.documents.delete(name));
+    kdgap.documents.set(name, pending);
   }
   return kdgap.documents.get(name);
 };
@@ -93,15 +93,15 @@ kdgap.note = (changes) => history.replaceState(history.state, "", changed(change
 
 /** Make an element. Children are nodes or text; text is never markup. */
 function el(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
+  const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value === true ? "" : value);
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
   }
   const kept = children.flat(Infinity).filter((child) => ![null, undefined, false].includes(child));
-  made.append(...kept);
-  return made;
+  element.append(...kept);
+  return element;
 }
 
 const link = (text, view, state, more = {}) => el("a", { href: kdgap.address(view, state), ...more }, text);
@@ -113,7 +113,9 @@ const bullets = (texts, attributes = {}) =>
     attributes,
     texts.map((text) => el("li", {}, text)),
   );
-const disclosure = (title, ...children) => el("details", {}, el("summary", {}, title), ...children);
+/** Something folded away; key: names it in its view, whatever its title says. */
+const disclosure = (key, title, ...children) =>
+  el("details", { "data-key": key }, el("summary", {}, title), ...children);
 const button = (text, onclick, more = {}) => el("button", { type: "button", onclick, ...more }, text);
 
 /** A list of what and how much. */
@@ -126,6 +128,23 @@ const facts = (pairs) =>
 
 /** What a reader has to know before believing something; null where there is nothing. */
 const mind = (title, texts) => (texts.length ? section(title, bullets(texts, { class: "mind" })) : null);
+
+/**
+ * What names each element of a selector, with the element, however its words change: its data-key, id,
+ * address or tag, the data-keys around it, and its place among those that are named alike.
+ */
+function elementsByName(root, selector) {
+  const counts = new Map();
+  return [...root.querySelectorAll(selector)].map((element) => {
+    const keys = [element.dataset.key ?? (element.id || element.getAttribute("href") || element.localName)];
+    for (let outer = element.parentElement; outer !== root; outer = outer.parentElement)
+      if (outer.dataset.key) keys.push(outer.dataset.key);
+    const alike = JSON.stringify(keys);
+    const count = counts.get(alike) ?? 0;
+    counts.set(alike, count + 1);
+    return [`${alike} ${count}`, element];
+  });
+}
 
 /** Say something to a screen reader, and to nobody else. */
 kdgap.say = (text) => {
@@ -155,24 +174,28 @@ async function copy(text) {
 }
 
 /** A button that copies a text and says so on itself. */
-const copyButton = (text, words = "Copy") =>
-  button(words, async (event) => {
+const copyButton = (text, words = "Copy") => {
+  const press = async (event) => {
     const pressed = event.currentTarget;
     await copy(typeof text === "function" ? text() : text);
     pressed.textContent = "Copied";
     setTimeout(() => {
       pressed.textContent = words;
     }, 1500);
-  });
+  };
+  return button(words, press, { "data-key": "copy" });
+};
 
-/** A choice with its label; `options` are [value, text] pairs, or {group, options}. */
-function choice(label, options, chosen, onchange) {
+/** A choice with its label; key: names it in its view; `options` are [value, text] pairs, or {group, options}. */
+function choice(key, label, options, chosen, onchange) {
   const option = ([value, text]) => el("option", { value, selected: value === chosen }, text);
   const field = el(
     "select",
-    { onchange: (event) => onchange(event.target.value) },
-    options.map((one) =>
-      Array.isArray(one) ? option(one) : el("optgroup", { label: one.group }, one.options.map(option)),
+    { "data-key": key, onchange: (event) => onchange(event.target.value) },
+    options.map((entry) =>
+      Array.isArray(entry)
+        ? option(entry)
+        : el("optgroup", { label: entry.group }, entry.options.map(option)),
     ),
   );
   return el("label", { class: "choice" }, el("span", {}, label), field);

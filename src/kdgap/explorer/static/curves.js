@@ -1,19 +1,22 @@
 "use strict";
 // Training curves of configurations over one another.
-const CURVE_WORDS = {
-  val_acc: ["validation accuracy (%)", 100],
-  train_acc: ["training accuracy (%)", 100],
-  val_loss: ["validation loss", 1],
-  loss_total: ["training loss", 1],
-  loss_ce: ["cross-entropy term", 1],
-  loss_kd: ["distillation term", 1],
-  grad_norm_max: ["largest gradient norm", 1],
-  proj_grad_norm_max: ["largest gradient norm of the projections", 1],
+/** What is drawn of a history, by its key; onTest: what it is in a study that chose on the test images. */
+const CURVES = {
+  val_acc: { words: "validation accuracy", onTest: "accuracy on the test images", percent: true },
+  train_acc: { words: "training accuracy", percent: true },
+  val_loss: { words: "validation loss", onTest: "loss on the test images" },
+  loss_total: { words: "training loss" },
+  loss_ce: { words: "cross-entropy term" },
+  loss_kd: { words: "distillation term" },
+  grad_norm_max: { words: "largest gradient norm" },
+  proj_grad_norm_max: { words: "largest gradient norm of the projections" },
 };
 
-/** What a curve is of: in a study that chose on the test images, these are its validation images. */
-const curveWords = (words) =>
-  choosesOnTest() ? words.replace(/^validation (\w+)/, "$1 on the test images") : words;
+/** What a curve is of, as the axis of a `curveChart`. */
+const curveAxis = (key) => {
+  const { words, onTest = words, percent = false } = CURVES[key];
+  return { words: choosesOnTest() ? onTest : words, percent };
+};
 
 /** Curves of arms over one another: the first whole, the others dashed. */
 function curveSection(arms) {
@@ -29,18 +32,18 @@ function curveSection(arms) {
         colour: colours[index],
         of,
       }))
-      .filter((one) => one.curve && one.curve.mean.some((value) => value !== 0));
-  const drawn = Object.entries(CURVE_WORDS)
-    .map(([key, [words, scale]]) => {
-      const found = series(key);
-      const unit = curveWords(words);
+      .filter((line) => line.curve && line.curve.mean.some((value) => value !== 0));
+  const drawn = Object.keys(CURVES)
+    .map((key) => {
+      const lines = series(key);
+      const axis = curveAxis(key);
       const about = {
         name: `curve-${key}`,
-        title: capital(unit.replace(" (%)", "")),
+        title: capital(axis.words),
         words: `Mean over ${of}, with the band from the lowest to the highest.`,
         half: true,
       };
-      return found.length ? curveChart(distinctNames(found), unit, about, scale) : null;
+      return lines.length ? curveChart(distinctNames(lines), axis, about) : null;
     })
     .filter(Boolean);
   const [first, second, ...rest] = drawn;
@@ -48,10 +51,15 @@ function curveSection(arms) {
   return section(
     "Training",
     el("div", { class: "charts" }, first, second),
-    rest.length ? disclosure("Losses and gradient norms", el("div", { class: "charts" }, rest)) : null,
+    rest.length
+      ? disclosure("more-curves", "Losses and gradient norms", el("div", { class: "charts" }, rest))
+      : null,
   );
 }
 
 /** Series of which no two have one name: configurations may differ in their settings alone. */
 const distinctNames = (series) =>
-  distinct(series.map((one) => ({ ...one, label: one.name }))).map((one) => ({ ...one, name: one.label }));
+  distinct(series.map((line) => ({ ...line, label: line.name }))).map((line) => ({
+    ...line,
+    name: line.label,
+  }));

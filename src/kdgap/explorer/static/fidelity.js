@@ -22,16 +22,17 @@ function fidelitySection(gain) {
       plain: fidelity.baseline?.[key],
       difference: fidelity.difference?.[key],
     }));
-  const value = (row, one) => {
-    const found = one?.mean ?? one?.difference;
-    return known(found) ? Number((row.scale * found).toPrecision(12)) : null;
+  const value = (row, measured) => {
+    const mean = measured?.mean ?? measured?.difference;
+    return known(mean) ? Number((row.scale * mean).toPrecision(12)) : null;
   };
-  const pair = (row, one) => one?.ci95?.map((end) => Number((row.scale * end).toPrecision(12))) ?? null;
-  const shown = (write) => (key) => (row, found) => {
+  const pair = (row, measured) =>
+    measured?.ci95?.map((end) => Number((row.scale * end).toPrecision(12))) ?? null;
+  const shown = (write) => (key) => (row, value) => {
     const both = pair(row, row[key]);
-    if (!known(found)) return DASH;
+    if (!known(value)) return DASH;
     return (
-      write(found, row.digits) + (both ? ` [${both.map((end) => write(end, row.digits)).join(", ")}]` : "")
+      write(value, row.digits) + (both ? ` [${both.map((end) => write(end, row.digits)).join(", ")}]` : "")
     );
   };
   const column = (key, title, write, more) => [
@@ -60,8 +61,8 @@ function fidelitySection(gain) {
 /** Accuracy by class of an arm; its difference to plain training where both were recorded. */
 function classSection(differences, arm) {
   const rows = Object.entries(arm.classes)
-    .filter(([, one]) => one)
-    .map(([name, one]) => ({ name, one, apart: differences?.[name] }));
+    .filter(([, accuracy]) => accuracy)
+    .map(([name, accuracy]) => ({ name, accuracy, apart: differences?.[name] }));
   if (!rows.length) return null;
   const some = rows.some((row) => row.apart);
   return section(
@@ -70,7 +71,7 @@ function classSection(differences, arm) {
     table(
       [
         col("class", "class", (row) => row.name),
-        ...classColumns("accuracy", "accuracy (%)", (row) => row.one),
+        ...classColumns("accuracy", "accuracy (%)", (row) => row.accuracy),
         ...(some ? classDifferenceColumns("against plain training (pp)") : []),
       ],
       rows,

@@ -1,8 +1,8 @@
 "use strict";
 // The figures that several views share: intervals, seeds, curves.
 
-const pointTitle = (one) =>
-  `${one.label}\n${signed(one.value)} pp ${interval(known(one.low) ? [one.low, one.high] : null)}\n${one.verdict ?? ""}`;
+const pointTitle = (row) =>
+  `${row.label}\n${signed(row.value)} pp ${interval(known(row.low) ? [row.low, row.high] : null)}\n${row.verdict ?? ""}`;
 
 /** Letters of a label that has no room beside its line any more: it stands above. */
 const LONG = 46;
@@ -13,7 +13,7 @@ function labelsAbove(rows, key, dy) {
   const short = (text) => (text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
   return Plot.text(rows, {
     y: key,
-    text: (one) => short(one[key]),
+    text: (row) => short(row[key]),
     frameAnchor: "left",
     dy,
     textAnchor: "start",
@@ -27,10 +27,10 @@ function labelsAbove(rows, key, dy) {
 /** Return entries with different labels: each has a line of its own. */
 function distinct(entries) {
   const seen = new Map();
-  return entries.map((one) => {
-    const count = (seen.get(one.label) ?? 0) + 1;
-    seen.set(one.label, count);
-    return count > 1 ? { ...one, label: `${one.label} (${count})` } : one;
+  return entries.map((entry) => {
+    const count = (seen.get(entry.label) ?? 0) + 1;
+    seen.set(entry.label, count);
+    return count > 1 ? { ...entry, label: `${entry.label} (${count})` } : entry;
   });
 }
 
@@ -40,19 +40,19 @@ function distinct(entries) {
  */
 function intervalChart(entries, about) {
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
-  const rows = distinct(entries.filter((one) => known(one.value)));
+  const rows = distinct(entries.filter((entry) => known(entry.value)));
   if (!rows.length) return note("No difference could be computed.");
-  const longest = Math.max(...rows.map((one) => one.label.length));
+  const longest = Math.max(...rows.map((row) => row.label.length));
   const beside = wide() && longest < LONG;
-  const least = Math.min(0, ...rows.map((one) => one.low ?? one.value));
-  const most = Math.max(0, ...rows.map((one) => one.high ?? one.value));
-  const open = (one) => OPEN.includes(one.verdict);
-  const colour = (one) => one.colour ?? colourOf(one.method);
+  const least = Math.min(0, ...rows.map((row) => row.low ?? row.value));
+  const most = Math.max(0, ...rows.map((row) => row.high ?? row.value));
+  const open = (row) => OPEN.includes(row.verdict);
+  const colour = (row) => row.colour ?? colourOf(row.method);
   const marks = [
     Plot.rectX([0], { x1: -margin, x2: margin, fill: "var(--band)" }),
     Plot.ruleX([0], { stroke: "currentColor" }),
     Plot.ruleY(
-      rows.filter((one) => known(one.low)),
+      rows.filter((row) => known(row.low)),
       {
         x1: "low",
         x2: "high",
@@ -67,7 +67,7 @@ function intervalChart(entries, about) {
       r: 4.5,
       stroke: colour,
       strokeWidth: 2,
-      fill: (one) => (open(one) ? "var(--paper)" : colour(one)),
+      fill: (row) => (open(row) ? "var(--paper)" : colour(row)),
       tip: true,
       title: pointTitle,
     }),
@@ -90,7 +90,7 @@ function intervalChart(entries, about) {
         nice: true,
         ...scale,
       },
-      y: { label: null, domain: rows.map((one) => one.label), axis: beside ? "left" : null },
+      y: { label: null, domain: rows.map((row) => row.label), axis: beside ? "left" : null },
       marks,
     },
     { ...about, words: words.trim(), rows: rows.map(differenceRow) },
@@ -98,12 +98,12 @@ function intervalChart(entries, about) {
 }
 
 /** A difference in a CSV. */
-const differenceRow = (one) => ({
-  label: one.label,
-  value_pp: one.value,
-  low_pp: one.low,
-  high_pp: one.high,
-  verdict: one.verdict,
+const differenceRow = (row) => ({
+  label: row.label,
+  value_pp: row.value,
+  low_pp: row.low,
+  high_pp: row.high,
+  verdict: row.verdict,
 });
 
 /** Return a scale that keeps small differences apart where others are many times as large. */
@@ -132,11 +132,11 @@ const seedGroup = (arm, label, colour) => ({
   mean: arm.mean,
   teachers: teachersOf(arm).length,
   left_out: arm.left_out,
-  values: arm.means.map((one) => ({ seed: one.seed, value: one[kdgap.study.primary] })),
+  values: arm.means.map((mean) => ({ seed: mean.seed, value: mean[kdgap.study.primary] })),
 });
 
 /** The ids of the runs that taught an arm's. */
-const teachersOf = (arm) => [...new Set(arm.seeds.map((one) => one.teacher?.id).filter(Boolean))];
+const teachersOf = (arm) => [...new Set(arm.seeds.map((run) => run.teacher?.id).filter(Boolean))];
 
 /** What a reader has to know of the points of a `seedChart`. */
 function seedWords(groups) {
@@ -151,13 +151,13 @@ const leftOut = (seeds) =>
   `Not counted, as the run of a teacher is missing: ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}`;
 
 /** Test accuracy of every seed, one line an arm, with each arm's mean. */
-function seedChart(given, about) {
-  const groups = distinct(given).filter((group) => group.values.some((one) => known(one.value)));
+function seedChart(entries, about) {
+  const groups = distinct(entries).filter((group) => group.values.some((mean) => known(mean.value)));
   if (!groups.length) return null;
   const rows = groups.flatMap((group) =>
     group.values
-      .filter((one) => known(one.value))
-      .map((one) => ({ arm: group.label, seed: one.seed, accuracy: one.value, group })),
+      .filter((mean) => known(mean.value))
+      .map((mean) => ({ arm: group.label, seed: mean.seed, accuracy: mean.value, group })),
   );
   const names = groups.map((group) => group.label);
   const means = groups.map((group) => ({ arm: group.label, accuracy: group.mean, group }));
@@ -211,32 +211,32 @@ const curvePoint = (inPercent) => (point) => {
 
 /**
  * Curves over epochs with their bands. series: {name, method or colour, dash, of: what the band is over,
- * curve: {epoch, mean, low, high}}; the unit ends with "(%)" where it is percent.
+ * curve: {epoch, mean, low, high}}; axis: {words, percent: whether values are shares, shown in percent}.
  */
-function curveChart(series, unit, about, scale = 1) {
-  const colour = (one) => one.colour ?? colourOf(one.method);
-  const inPercent = unit.endsWith("(%)");
-  const points = series.flatMap((one) =>
-    one.curve.epoch.map((epoch, index) => ({
-      series: one.name,
+function curveChart(series, axis, about) {
+  const colour = (line) => line.colour ?? colourOf(line.method);
+  const scale = axis.percent ? 100 : 1;
+  const points = series.flatMap((line) =>
+    line.curve.epoch.map((epoch, index) => ({
+      series: line.name,
       epoch,
-      mean: scale * one.curve.mean[index],
-      low: scale * one.curve.low[index],
-      high: scale * one.curve.high[index],
-      of: one.of ?? "seeds",
+      mean: scale * line.curve.mean[index],
+      low: scale * line.curve.low[index],
+      high: scale * line.curve.high[index],
+      of: line.of ?? "seeds",
     })),
   );
   if (!points.length) return note(`${about.title}: not recorded.`);
-  const look = new Map(series.map((one) => [one.name, colour(one)]));
-  const lines = series.map((one) =>
+  const look = new Map(series.map((line) => [line.name, colour(line)]));
+  const lines = series.map((line) =>
     Plot.line(
-      points.filter((point) => point.series === one.name),
+      points.filter((point) => point.series === line.name),
       {
         x: "epoch",
         y: "mean",
-        stroke: colour(one),
+        stroke: colour(line),
         strokeWidth: 2,
-        strokeDasharray: one.dash,
+        strokeDasharray: line.dash,
       },
     ),
   );
@@ -253,19 +253,19 @@ function curveChart(series, unit, about, scale = 1) {
         tickFormat: (epoch) => (Number.isInteger(epoch) ? String(epoch) : ""),
       },
       y: {
-        label: `↑ ${unit}`,
+        label: `↑ ${axis.words}${axis.percent ? " (%)" : ""}`,
         grid: true,
         nice: true,
-        ...levelled(points.flatMap((one) => [one.low, one.mean, one.high])),
+        ...levelled(points.flatMap((point) => [point.low, point.mean, point.high])),
       },
       marks: [
         Plot.areaY(points, { x: "epoch", y1: "low", y2: "high", fill, fillOpacity: 0.16, z: "series" }),
         ...lines,
         ...(points.length < 30 ? [Plot.dot(points, { x: "epoch", y: "mean", r: 2, fill })] : []),
-        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(inPercent) })),
+        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(axis.percent) })),
       ],
     },
-    { ...about, rows: points.map((point) => curveRow(point, inPercent)), legend: series },
+    { ...about, rows: points.map((point) => curveRow(point, axis.percent)), legend: series },
   );
 }
 

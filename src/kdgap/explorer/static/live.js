@@ -9,7 +9,7 @@ kdgap.views.live = {
     if (live.version !== study.version) throw new StaleError();
     const at = placesOf(runs.columns);
     const training = live.runners.flatMap((runner) =>
-      runner.runs.map((one) => ({ ...one, host: runner.host })),
+      runner.runs.map((run) => ({ ...run, host: runner.host })),
     );
     const troubled = runs.rows.filter((row) => TROUBLE.includes(row[at.state]));
     return [
@@ -81,13 +81,13 @@ function stageTable(study, runs, at) {
 const trainingTable = (training, runs, at) =>
   table(
     [
-      col("run", "run", (one) => runs.rows[one.run][at.id], {
-        show: (one, id) => link(describeRow(runs.rows[one.run], at), "run", { id: id.slice(0, 16) }),
+      col("run", "run", (run) => runs.rows[run.run][at.id], {
+        show: (run, id) => link(describeRow(runs.rows[run.run], at), "run", { id: id.slice(0, 16) }),
       }),
-      num("epoch", "epoch", (one) => one.epoch, { show: (one) => `${one.epoch} of ${one.epochs}` }),
-      num("step", "step", (one) => one.step, { show: (one) => `${one.step} of ${one.steps}`, lesser: true }),
-      pct("val_acc", `${choosesOnTest() ? "on the test images" : "validation"} (%)`, (one) => one.val_acc),
-      col("host", "machine", (one) => one.host, LESSER),
+      num("epoch", "epoch", (run) => run.epoch, { show: (run) => `${run.epoch} of ${run.epochs}` }),
+      num("step", "step", (run) => run.step, { show: (run) => `${run.step} of ${run.steps}`, lesser: true }),
+      pct("val_acc", `${choosesOnTest() ? "on the test images" : "validation"} (%)`, (run) => run.val_acc),
+      col("host", "machine", (run) => run.host, LESSER),
     ],
     training,
     { name: "live", caption: "Runs in training" },
@@ -95,7 +95,7 @@ const trainingTable = (training, runs, at) =>
 
 async function liveCurves(training) {
   const shown = training.slice(0, 8);
-  const runs = await Promise.all(shown.map((one) => kdgap.fresh(`run/${one.run}`)));
+  const runs = await Promise.all(shown.map((run) => kdgap.fresh(`run/${run.run}`)));
   const dashes = new Map();
   const series = runs
     .filter((run) => run.history.length)
@@ -113,14 +113,10 @@ async function liveCurves(training) {
         curve: { epoch: run.history.map((entry) => entry.epoch), mean: values, low: values, high: values },
       };
     });
+  const axis = curveAxis("val_acc");
   const more = training.length > shown.length ? `The first ${shown.length} of ${training.length} runs.` : "";
   return series.length
-    ? curveChart(
-        series,
-        curveWords("validation accuracy (%)"),
-        { name: "live-curves", title: capital(curveWords("validation accuracy so far")), words: more },
-        100,
-      )
+    ? curveChart(series, axis, { name: "live-curves", title: `${capital(axis.words)} so far`, words: more })
     : null;
 }
 

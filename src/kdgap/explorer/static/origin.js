@@ -4,6 +4,7 @@ function findingsPart(analysis) {
   if (!analysis.findings.length) return null;
   const line = (finding) => el("li", {}, `${finding.text}: `, finding.paths.join(", "));
   return disclosure(
+    "findings",
     `What the import found odd (${analysis.findings.length})`,
     el("ul", {}, analysis.findings.slice(0, 200).map(line)),
   );
@@ -12,8 +13,8 @@ function findingsPart(analysis) {
 /** Where a study comes from: data, code, machines, and the digests of what was declared. */
 function originSection(study) {
   const origin = study.analysis.provenance;
-  const pairs = (found) =>
-    Object.entries(found ?? {})
+  const pairs = (values) =>
+    Object.entries(values ?? {})
       .filter(([, value]) => value !== null && typeof value !== "object")
       .map(([key, value]) => `${key} ${value}`)
       .join(", ");

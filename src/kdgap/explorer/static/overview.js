@@ -78,11 +78,12 @@ const warningsButton = (count) =>
       title.scrollIntoView();
       title.focus({ preventScroll: true });
     },
-    { class: "as-link" },
+    { class: "as-link", "data-key": "warnings" },
   );
 
 function beforeBelieving(analysis) {
-  const words = ({ code, text }) => (code === "failures" ? [text, " (", link("see Live", "live"), ")"] : text);
+  const words = ({ code, text }) =>
+    code === "failures" ? [text, " (", link("see Live", "live"), ")"] : text;
   const part = mind("Before believing it", analysis.flags.map(words));
   part?.setAttribute("id", "before");
   part?.querySelector("h2").setAttribute("tabindex", "-1");
@@ -100,15 +101,18 @@ function waitingParts(study) {
   const elsewhere = [link("See the runs", "runs"), " or ", link(undoneWords(study), "live"), "."];
   return [
     section("Nothing to judge yet", el("p", {}, `${capital(study.reason)}. `, elsewhere)),
-    mind("Before it begins", study.notices.map((notice) => notice.text)),
+    mind(
+      "Before it begins",
+      study.notices.map((notice) => notice.text),
+    ),
   ];
 }
 
-const tally = (found, order) =>
+const tally = (verdicts, order) =>
   el(
     "p",
     { class: "tally" },
-    order.map((one) => [badge(one), ` ${found.filter((other) => other === one).length} `]),
+    order.map((verdict) => [badge(verdict), ` ${verdicts.filter((other) => other === verdict).length} `]),
   );
 
 const claimLine = (claim) => ({
@@ -156,6 +160,7 @@ function claimsSection(study) {
       `pp: percentage points of test accuracy. In brackets: the ${confidence()} interval of that difference by itself; ${corrected} Each claim leads to why it ends as it does.`,
     ),
     disclosure(
+      "claims",
       "All claims in one figure",
       intervalChart(claims.slice(0, 60).map(claimLine), {
         name: "claims-in-a-figure",
@@ -249,8 +254,7 @@ const unsettled = (gain) => OPEN.includes(gain.verdict) && Boolean(gain.ci95_pp)
 
 /** Leads to both sides of an ablation, compared. */
 function ablationLink(study, name) {
-  const side = (which) =>
-    study.arms.find((arm) => arm.ablation === name && arm.arm === which);
+  const side = (which) => study.arms.find((arm) => arm.ablation === name && arm.arm === which);
   const [a, b] = [side("changed"), side("base")];
   return a
     ? el("a", { href: kdgap.address("compare", compareState(a, b)) }, breakable(name))

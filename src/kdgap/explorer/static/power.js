@@ -17,16 +17,16 @@ kdgap.views.power = {
     const { seeds, entries, left_out } = await kdgap.get("power");
     if (!entries.length)
       return [el("h1", {}, "Power"), el("p", {}, "No claim and no gain can be judged yet.")];
-    const named = entries.map((one) => ({ ...one, ...powerName(study, one) }));
-    const asked = state.get("of");
+    const named = entries.map((entry) => ({ ...entry, ...powerName(study, entry) }));
+    const key = state.get("of");
     // A link may name a pair and a method alone, where one study has several settings of them.
     const chosen =
-      named.find((one) => one.key === asked) ??
-      (asked ? named.find((one) => one.key.startsWith(`${asked}#`)) : named[0]);
+      named.find((entry) => entry.key === key) ??
+      (key ? named.find((entry) => entry.key.startsWith(`${key}#`)) : named[0]);
     if (!chosen)
       return [
         el("h1", {}, "No such claim or comparison"),
-        el("p", {}, `Nothing here is called “${asked}”. `, link("See the power of all", "power")),
+        el("p", {}, `Nothing here is called “${key}”. `, link("See the power of all", "power")),
         left_out ? moreLeft(left_out) : null,
       ];
     const wanted = Number(state.get("n") ?? chosen.now);
@@ -59,14 +59,15 @@ function powerPicker(named, chosen, seeds, n) {
   const options = ["claim", "gain"]
     .map((kind) => ({
       group: `${kind}s`,
-      options: named.filter((one) => one.kind === kind).map((one) => [one.key, one.name]),
+      options: named.filter((entry) => entry.kind === kind).map((entry) => [entry.key, entry.name]),
     }))
     .filter((group) => group.options.length);
   return el(
     "div",
     { class: "picker" },
-    choice("of", options, chosen.key, (of) => kdgap.change({ of })),
+    choice("of", "of", options, chosen.key, (of) => kdgap.change({ of })),
     choice(
+      "n",
       "seeds a side",
       seeds.map((count) => [String(count), String(count)]),
       String(n),
@@ -77,7 +78,7 @@ function powerPicker(named, chosen, seeds, n) {
 
 /** What names a gain in an address: of several settings of one pair and method, each its own. */
 const gainKey = (study, gain) =>
-  `gain:${gain.slot}${ofOneSlot(study, gain) > 1 ? `#${gain.configuration.slice(0, 12)}` : ""}`;
+  `gain:${PAIR.map((key) => gain[key]).join("|")}${ofOneSlot(study, gain) > 1 ? `#${gain.configuration.slice(0, 12)}` : ""}`;
 
 function powerName(study, entry) {
   if (entry.kind === "claim") {
@@ -91,20 +92,20 @@ function powerName(study, entry) {
 /** The power that a study asks for: so many of 100 studies. */
 const target = (study) => Number((100 * study.analysis.settings.power).toPrecision(6));
 
-function powerSentence(study, one, n, power, smallest) {
+function powerSentence(study, entry, n, power, smallest) {
   const { settings } = study.analysis;
-  const { truly, event, least } = one.words;
+  const { truly, event, least } = entry.words;
   const often = `in about ${rounded(100 * power, 0)} of 100 studies`;
-  const now = n === one.now ? `${n} seeds a side, as now` : `${n} seeds a side (now ${one.now})`;
+  const now = n === entry.now ? `${n} seeds a side, as now` : `${n} seeds a side (now ${entry.now})`;
   const first = truly ? `${truly}${event} ${often} with ${now}.` : `With ${now}, ${event} ${often}.`;
   const other = `${least} ${fixed(smallest)} pp`;
   const goal = `${target(study)} of 100`;
   const needed =
-    one.needed === null
+    entry.needed === null
       ? `No number of seeds that anybody trains reaches ${goal}; ${other} does.`
-      : `${goal} need ${seedsText(one.needed)} seeds a side, or ${other}.`;
-  const family = settings[`${one.kind}s_in_family`];
-  return `${first} ${needed}${family > 1 ? ` Corrected for ${counted(family, one.kind)}.` : ""}`;
+      : `${goal} need ${seedsText(entry.needed)} seeds a side, or ${other}.`;
+  const family = settings[`${entry.kind}s_in_family`];
+  return `${first} ${needed}${family > 1 ? ` Corrected for ${counted(family, entry.kind)}.` : ""}`;
 }
 
 /** Ticks of the seeds: those that every study has, and the last one. */
@@ -115,13 +116,13 @@ const seedTicks = (seeds) => {
 
 /** One line a comparison over seeds, the chosen one in front. */
 function seedsChart(entries, chosen, n, seeds, value, y, about) {
-  const rows = entries.flatMap((one) =>
+  const rows = entries.flatMap((entry) =>
     seeds.map((count, index) => ({
-      key: one.key,
-      name: one.name,
-      kind: one.kind,
+      key: entry.key,
+      name: entry.name,
+      kind: entry.kind,
       seeds: count,
-      [y.key]: value(one, index),
+      [y.key]: value(entry, index),
     })),
   );
   const own = rows.filter((row) => row.key === chosen.key);
@@ -168,7 +169,7 @@ function powerChart(study, entries, chosen, n, seeds) {
     chosen,
     n,
     seeds,
-    (one, index) => 100 * one.power[index],
+    (entry, index) => 100 * entry.power[index],
     { key: "power_percent", label: "↑ power (%)", domain: [0, 100] },
     {
       name: "power-by-seeds",
@@ -189,7 +190,7 @@ function smallestChart(study, entries, chosen, n, seeds) {
     chosen,
     n,
     seeds,
-    (one, index) => one.smallest[index],
+    (entry, index) => entry.smallest[index],
     { key: "smallest_pp", label: "↑ smallest (pp)", domain: [0, most] },
     {
       name: "smallest-by-seeds",
@@ -205,23 +206,23 @@ function powerTable(study, entries, index) {
   const margin = study.analysis.settings.smallest_effect_pp;
   return table(
     [
-      col("of", "of", (one) => one.name, {
-        show: (one, name) => link(name, "power", { of: one.key, n: kdgap.place().state.get("n") }),
+      col("of", "of", (entry) => entry.name, {
+        show: (entry, name) => link(name, "power", { of: entry.key, n: kdgap.place().state.get("n") }),
       }),
-      col("kind", "kind", (one) => one.kind, LESSER),
-      num("power", `succeeds at ${margin} pp (%)`, (one) => 100 * one.power[index], {
+      col("kind", "kind", (entry) => entry.kind, LESSER),
+      num("power", `succeeds at ${margin} pp (%)`, (entry) => 100 * entry.power[index], {
         unit: "percent",
-        show: (one, value) => rounded(value, 0),
+        show: (entry, value) => rounded(value, 0),
       }),
-      num("smallest", `smallest at ${target(study)} % (pp)`, (one) => one.smallest[index], {
+      num("smallest", `smallest at ${target(study)} % (pp)`, (entry) => entry.smallest[index], {
         unit: "pp",
-        show: (one, value) => fixed(value),
+        show: (entry, value) => fixed(value),
         lesser: true,
       }),
-      num("seeds_needed", seedsTitle(study), (one) => one.needed, {
-        show: (one, value) => seedsText(value),
+      num("seeds_needed", seedsTitle(study), (entry) => entry.needed, {
+        show: (entry, value) => seedsText(value),
       }),
-      num("seeds_now", "seeds now", (one) => one.now, LESSER),
+      num("seeds_now", "seeds now", (entry) => entry.now, LESSER),
     ],
     entries,
     { name: "power", caption: "What so many seeds can show, by claim and gain" },

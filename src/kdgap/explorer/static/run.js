@@ -29,7 +29,7 @@ kdgap.views.run = {
 
 /** The runs that differ from this one in their seed alone. */
 function siblings(study, run, rows, at) {
-  const arm = study.arms.find((one) => one.runs.includes(run.number));
+  const arm = study.arms.find((other) => other.runs.includes(run.number));
   if (!arm || arm.runs.length < 2) return null;
   const others = arm.runs.slice(0, 40).map((number, index) => {
     const seed = rows[number][at.seed];
@@ -49,9 +49,7 @@ function siblings(study, run, rows, at) {
 }
 
 function runFacts(study, run, rows, at) {
-  const shown = run.slots.filter((one) =>
-    study.arms.some((arm) => arm.slot === one.slot && arm.role === one.role),
-  );
+  const shown = run.slots.filter((slot) => study.arms.some((arm) => sameSlot(arm, slot)));
   const test = (weights) => `${percent(run.test[weights]?.accuracy)} % (${weights} weights)`;
   const hash = (weights) => run.test[weights]?.weight_hash;
   return facts([
@@ -63,7 +61,7 @@ function runFacts(study, run, rows, at) {
       ],
     ],
     ["state", run.remark ? `${run.state}: ${run.remark}` : run.state],
-    ["role", run.slots.map((one) => one.role).join(", ") || DASH],
+    ["role", run.slots.map((slot) => slot.role).join(", ") || DASH],
     ["settings", settingsText(run.parameters) || "none"],
     teacherFact(run, rows, at),
     ablationFact(study, run),
@@ -86,9 +84,13 @@ function runFacts(study, run, rows, at) {
     shown.length
       ? [
           "configuration",
-          shown.map((one, index) => [
+          shown.map((slot, index) => [
             index ? ", " : "",
-            link(`${armName(one)} (${one.role})`, "configuration", armState({ ...one, configuration: run.configuration })),
+            link(
+              `${armName(slot)} (${slot.role})`,
+              "configuration",
+              armState({ ...slot, configuration: run.configuration }),
+            ),
           ]),
         ]
       : null,
@@ -104,11 +106,13 @@ function teacherFact(run, rows, at) {
 
 /** What an ablation changed, and on which side of it the run is. */
 function ablationFact(study, run) {
-  const said = run.slots.flatMap((slot) => {
-    const found = study.analysis?.ablations.find((one) => one.name === slot.ablation);
-    return found ? [`${found.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${found.change}`] : [];
+  const changes = run.slots.flatMap((slot) => {
+    const ablation = study.analysis?.ablations.find(({ name }) => name === slot.ablation);
+    return ablation
+      ? [`${ablation.name}, ${slot.arm === "base" ? "before" : "after"} the change: ${ablation.change}`]
+      : [];
   });
-  return said.length ? ["ablation", said.join("; ")] : null;
+  return changes.length ? ["ablation", changes.join("; ")] : null;
 }
 
 function failureSection(study, run) {
@@ -132,11 +136,15 @@ function repeatSection(run) {
     const imported = kdgap.study.origin === "import";
     return imported ? section("Repeat it", note("Imported: no command was recorded with it.")) : null;
   }
-  const command = (text) => el("p", { class: "command" }, el("code", {}, text), " ", copyButton(text));
+  const command = (key, text) =>
+    el("p", { class: "command", "data-key": key }, el("code", {}, text), " ", copyButton(text));
   return section(
     "Repeat it",
     repeat.verify
-      ? [el("p", {}, "Train it again beside the study, and compare bit for bit:"), command(repeat.verify)]
+      ? [
+          el("p", {}, "Train it again beside the study, and compare bit for bit:"),
+          command("verify", repeat.verify),
+        ]
       : null,
     repeat.file
       ? [
@@ -147,13 +155,13 @@ function repeatSection(run) {
             el("code", {}, "run.yaml"),
             ". On an equal environment the weights are the same bits.",
           ),
-          command("kdgap train run.yaml"),
-          disclosure("run.yaml", el("pre", { tabindex: "0" }, el("code", {}, repeat.file))),
+          command("train", "kdgap train run.yaml"),
+          disclosure("repeat", "run.yaml", el("pre", { tabindex: "0" }, el("code", {}, repeat.file))),
           el(
             "p",
-            { class: "tools" },
+            { class: "tools", "data-key": "file" },
             copyButton(repeat.file, "Copy the file"),
-            button("run.yaml", () => download("run.yaml", repeat.file, "text/yaml")),
+            button("run.yaml", () => download("run.yaml", repeat.file, "text/yaml"), { "data-key": "yaml" }),
           ),
         ]
       : el("p", {}, repeat.reason),
@@ -173,20 +181,20 @@ function historySection(run) {
     const values = points.map(([, value]) => value);
     return { epoch: points.map(([epoch]) => epoch), mean: values, low: values, high: values };
   };
-  const one = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
+  const seriesOf = (name, colour, curve, dash = null) => ({ name, colour, dash, curve });
   const accuracy = [
-    one(choosesOnTest() ? "test images" : "validation", "var(--ink)", line("val_acc")),
-    one("training", TERMS[0], line("train_acc"), "6 3"),
+    seriesOf(choosesOnTest() ? "test images" : "validation", "var(--ink)", line("val_acc")),
+    seriesOf("training", TERMS[0], line("train_acc"), "6 3"),
   ];
   const losses = ["loss_total", "loss_ce", "loss_kd"].map((key, index) =>
-    one(key.replace("loss_", ""), ["var(--ink)", ...TERMS][index], line(key), DASHES[index]),
+    seriesOf(key.replace("loss_", ""), ["var(--ink)", ...TERMS][index], line(key), DASHES[index]),
   );
   const terms = [...new Set(history.flatMap((entry) => Object.keys(entry.term_grad_norm ?? {})))];
   const norms = [
-    one("all parameters", "var(--ink)", line("grad_norm_max")),
-    one("projections", TERMS[0], line("proj_grad_norm_max"), "6 3"),
+    seriesOf("all parameters", "var(--ink)", line("grad_norm_max")),
+    seriesOf("projections", TERMS[0], line("proj_grad_norm_max"), "6 3"),
     ...terms.map((term, index) =>
-      one(
+      seriesOf(
         `of ${term}`,
         TERMS[(index + 1) % TERMS.length],
         line("term_grad_norm", term),
@@ -195,18 +203,18 @@ function historySection(run) {
     ),
   ];
   const some = (series) => series.filter((each) => each.curve.mean.some((value) => value > 0));
-  const chart = (series, unit, name, title, scale = 1) =>
-    some(series).length ? curveChart(some(series), unit, { name, title, half: true }, scale) : null;
+  const chart = (series, axis, name, title) =>
+    some(series).length ? curveChart(some(series), axis, { name, title, half: true }) : null;
   return section(
     "Training",
     el(
       "div",
       { class: "charts" },
-      chart(accuracy, "accuracy (%)", "accuracy", "Accuracy", 100),
-      chart(losses, "loss", "losses", "Loss and its terms"),
-      chart(norms, "gradient norm", "norms", "Gradient norms before clipping"),
+      chart(accuracy, { words: "accuracy", percent: true }, "accuracy", "Accuracy"),
+      chart(losses, { words: "loss" }, "losses", "Loss and its terms"),
+      chart(norms, { words: "gradient norm" }, "norms", "Gradient norms before clipping"),
     ),
-    disclosure(`Every epoch (${history.length})`, epochTable(run)),
+    disclosure("epochs", `Every epoch (${history.length})`, epochTable(run)),
   );
 }
 
@@ -252,8 +260,8 @@ function originOfRun(study, run) {
     );
   }
   const { provenance = {}, environment = {}, data = {} } = run.asked;
-  const listed = (found) =>
-    Object.entries(found ?? {})
+  const listed = (values) =>
+    Object.entries(values ?? {})
       .map(([key, value]) => `${key} ${value}`)
       .join(", ");
   return section(
@@ -274,10 +282,17 @@ function originOfRun(study, run) {
         ? ["time", `${duration(run.timing.seconds)}, finished ${run.timing.finished ?? DASH}`]
         : null,
       run.timing?.test_openings?.length
-        ? ["test images opened", run.timing.test_openings.map((one) => `${one.when} by ${one.by}`).join(", ")]
+        ? [
+            "test images opened",
+            run.timing.test_openings.map((opening) => `${opening.when} by ${opening.by}`).join(", "),
+          ]
         : null,
     ]),
-    disclosure("The whole spec", el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2))),
+    disclosure(
+      "spec",
+      "The whole spec",
+      el("pre", { tabindex: "0" }, JSON.stringify(run.asked.spec, null, 2)),
+    ),
   );
 }
 
@@ -287,13 +302,13 @@ function logSection(run) {
     "Log",
     table(
       [
-        col("when", "when", (one) => one.began ?? one.when ?? ""),
-        col("what", "what", (one) =>
-          one.began
-            ? `begun${one.from?.some(Boolean) ? ` from epoch ${one.from[0] + 1}, step ${one.from[1]}` : ""}`
-            : (one.ended ?? ""),
+        col("when", "when", (attempt) => attempt.began ?? attempt.when ?? ""),
+        col("what", "what", (attempt) =>
+          attempt.began
+            ? `begun${attempt.from?.some(Boolean) ? ` from epoch ${attempt.from[0] + 1}, step ${attempt.from[1]}` : ""}`
+            : (attempt.ended ?? ""),
         ),
-        col("where", "where", (one) => (one.host ? `${one.host}, process ${one.pid}` : "")),
+        col("where", "where", (attempt) => (attempt.host ? `${attempt.host}, process ${attempt.pid}` : "")),
       ],
       run.attempts,
       { name: `log-${run.id.slice(0, 10)}`, caption: "Attempts to train it" },

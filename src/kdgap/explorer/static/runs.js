@@ -8,13 +8,13 @@ kdgap.views.runs = {
     const { rows, columns } = await kdgap.get("runs");
     const at = placesOf(columns);
     const chosen = (name) => state.get(name) ?? "";
-    const asked = wordsOf(chosen("q"));
+    const words = wordsOf(chosen("q"));
     const fits = (row, name) =>
       !chosen(name) || (row[at[name]] ?? "").split(name === "role" ? " " : "\n").includes(chosen(name));
     const kept = rows.filter(
-      (row) => FILTERS.every((name) => fits(row, name)) && (!asked.length || finds(asked, row, at)),
+      (row) => FILTERS.every((name) => fits(row, name)) && (!words.length || finds(words, row, at)),
     );
-    const filtered = asked.length || FILTERS.some(chosen);
+    const filtered = words.length || FILTERS.some(chosen);
     return [
       el("h1", {}, "Runs"),
       el(
@@ -39,7 +39,7 @@ kdgap.views.runs = {
 /** What somebody asks for: words, and phrases in quotes. */
 const wordsOf = (text) =>
   [...text.toLowerCase().matchAll(/"([^"]+)"?|[^\s"]+/g)]
-    .map(([word, phrase]) => ({ word, found: pattern(phrase ?? word, phrase !== undefined) }))
+    .map(([word, phrase]) => ({ word, pattern: pattern(phrase ?? word, phrase !== undefined) }))
     .filter(({ word }) => word.trim());
 
 /** A number and a phrase are found whole: 2 is neither in 0.2 nor in resnet20. */
@@ -55,23 +55,28 @@ function pattern(word, phrase) {
 const ID_LETTERS = 4;
 
 /** Whether a row says every word somewhere in what is read of it, or its id begins so. */
-function finds(asked, row, at) {
-  const shown = ["role", "variant", "parameters", "state", "remark"].map((name) => row[at[name]]);
-  const pair = pairName({ teacher: row[at.teacher], student: row[at.student] });
-  const said = [pair, methodName(row[at.method]), ...shown].filter(Boolean).join("\n").toLowerCase();
+function finds(words, row, at) {
+  const slot = slotOf(row, at);
+  const shown = ["role", "parameters", "state", "remark"].map((name) => row[at[name]]);
+  const text = [pairName(slot), methodName(slot.method), variantOf(slot), ...shown]
+    .filter(Boolean)
+    .join("\n")
+    .toLowerCase();
   const begins = (word) => word.length >= ID_LETTERS && row[at.id].startsWith(word);
-  return asked.every(({ word, found }) => found.test(said) || begins(word));
+  return words.every(({ word, pattern }) => pattern.test(text) || begins(word));
 }
 
 const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [name, index]));
 
+/** What names the first slot of a row's run. */
+const slotOf = (row, at) => Object.fromEntries([...PAIR, ...DETAILS].map((name) => [name, row[at[name]]]));
+
 function filter(name, rows, at, chosen) {
   const values = new Set(rows.flatMap((row) => (row[at[name]] ?? "").split(name === "role" ? " " : "\n")));
   const sorted = [...values].filter(Boolean).sort((a, b) => ordered(a, b, 1));
-  const text = name === "method" ? methodName : (one) => one;
-  return choice(name, [["", "any"], ...sorted.map((one) => [one, text(one)])], chosen, (value) =>
-    kdgap.change({ [name]: value, page: null }),
-  );
+  const text = name === "method" ? methodName : (value) => value;
+  const options = [["", "any"], ...sorted.map((value) => [value, text(value)])];
+  return choice(name, name, options, chosen, (value) => kdgap.change({ [name]: value, page: null }));
 }
 
 function searchField(text) {
@@ -124,7 +129,7 @@ function runColumns(at) {
   const narrow = slim();
   const raw = { raw: narrow };
   const whole = (row) => [
-    to(row, pairName({ teacher: row[at.teacher], student: row[at.student] })),
+    to(row, pairName(slotOf(row, at))),
     " ",
     el("small", { class: "under" }, methodName(row[at.method])),
   ];
@@ -135,7 +140,10 @@ function runColumns(at) {
     text("student", narrow ? { title: "pair", show: whole } : {}),
     text("method", { ...raw, show: (row, name) => methodName(name) }),
     text("parameters", LESSER),
-    text("variant", { ...LEAST, show: (row, name) => breakable(name) }),
+    col("variant", "variant", (row) => variantOf(slotOf(row, at)), {
+      ...LEAST,
+      show: (row, variant) => breakable(variant),
+    }),
     number("seed"),
     text("state"),
     share("validation", LEAST),
@@ -151,7 +159,7 @@ const COLUMN_TITLES = { parameters: "settings", test_best: "test, best", test_la
 
 /** A run's row in words. */
 function describeRow(row, at) {
-  const pair = row[at.teacher] ? `${row[at.teacher]} → ${row[at.student]}` : row[at.student];
-  const details = [row[at.variant], row[at.parameters]].filter(Boolean).join("; ");
-  return `${pair}, ${methodName(row[at.method])}${details ? ` (${details})` : ""}, seed ${row[at.seed]}`;
+  const slot = slotOf(row, at);
+  const details = [variantOf(slot), row[at.parameters]].filter(Boolean).join("; ");
+  return `${pairName(slot)}, ${methodName(slot.method)}${details ? ` (${details})` : ""}, seed ${row[at.seed]}`;
 }

@@ -43,19 +43,19 @@ function scaled(column, row) {
 
 /**
  * Return a table.
- * given: columns {key, title, value(row) → number, text or null, show(row, value) → node or text,
+ * columns: {key, title, value(row) → number, text or null, show(row, value) → node or text,
  *           numeric, lesser (hidden on a phone), least (hidden below 900 px), raw (in the CSV alone),
  *           unit (which the key ends in there), scale (to that unit)}; rows: anything.
  * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes).
  */
-function table(given, rows, options) {
-  const columns = given.filter((column) => !column.raw);
-  const box = el("div", { class: "table" });
+function table(columns, rows, options) {
+  const visible = columns.filter((column) => !column.raw);
+  const box = el("div", { class: "table", "data-key": options.name });
   const begun = { sort: options.sort ?? "", page: options.page ?? 0 };
   // How a table is sorted stays while its view is drawn again; the address may hold it instead.
   const state = (!options.onstate && kdgap.tables.get(options.name)) || begun;
   kdgap.tables.set(options.name, state);
-  const told = options.onstate ?? (() => {});
+  const notify = options.onstate ?? (() => {});
   const classes = (column) =>
     ["numeric", "lesser", "least"]
       .filter((key) => column[key])
@@ -67,7 +67,7 @@ function table(given, rows, options) {
   };
 
   function sorted() {
-    const column = columns.find((one) => one.key === state.sort.replace(/^-/, ""));
+    const column = visible.find(({ key }) => key === state.sort.replace(/^-/, ""));
     if (!column) return rows;
     const sign = state.sort.startsWith("-") ? -1 : 1;
     const ranked = rows.map((row, index) => [column.value(row), index, row]);
@@ -82,8 +82,8 @@ function table(given, rows, options) {
     const press = () => {
       state.sort = up ? `-${column.key}` : column.key;
       state.page = 0;
-      told({ sort: state.sort, page: null });
-      draw(`[data-key="${CSS.escape(column.key)}"]`);
+      notify({ sort: state.sort, page: null });
+      draw(`thead [data-key="${CSS.escape(column.key)}"]`);
     };
     const arrow = el(
       "span",
@@ -100,24 +100,24 @@ function table(given, rows, options) {
   function pager(count) {
     const pages = Math.ceil(count / PAGE_ROWS);
     if (pages < 2) return "";
-    const turn = (by, words) => {
+    const turn = (by, key, words) => {
       const press = () => {
         state.page += by;
-        told({ page: state.page || null });
-        draw(`[data-turn="${by}"]`);
+        notify({ page: state.page || null });
+        draw(`.pager [data-key="${key}"]`);
         kdgap.say(`Page ${state.page + 1} of ${pages}`);
       };
       const to = state.page + by;
       // Not `disabled`: the button that was pressed keeps the focus at either end.
       const off = to < 0 || to >= pages;
-      return button(words, off ? () => {} : press, { "data-turn": by, "aria-disabled": off ? "true" : null });
+      return button(words, off ? () => {} : press, { "data-key": key, "aria-disabled": off ? "true" : null });
     };
     return el(
       "p",
       { class: "pager" },
-      turn(-1, "← earlier"),
+      turn(-1, "earlier", "← earlier"),
       ` page ${state.page + 1} of ${pages} `,
-      turn(1, "later →"),
+      turn(1, "later", "later →"),
     );
   }
 
@@ -126,15 +126,15 @@ function table(given, rows, options) {
     const cell = (column, row) => [shown(column, row)].flat(Infinity).map(text).join("");
     const safe = (words) => words.replace(/([\\|`*_<>[\]])/g, "\\$1").replace(/\s+/g, " ");
     const line = (cells) => `| ${cells.map(safe).join(" | ")} |`;
-    const rule = `|${columns.map((column) => (column.numeric ? "--:" : "---")).join("|")}|`;
-    const body = sorted().map((row) => line(columns.map((column) => cell(column, row))));
-    return [line(columns.map((column) => column.title)), rule, ...body].join("\n");
+    const rule = `|${visible.map((column) => (column.numeric ? "--:" : "---")).join("|")}|`;
+    const body = sorted().map((row) => line(visible.map((column) => cell(column, row))));
+    return [line(visible.map((column) => column.title)), rule, ...body].join("\n");
   }
 
   const csv = () =>
     csvLines([
-      given.map((column) => (column.unit ? `${column.key}_${column.unit}` : column.key)),
-      ...sorted().map((row) => given.map((column) => scaled(column, row))),
+      columns.map((column) => (column.unit ? `${column.key}_${column.unit}` : column.key)),
+      ...sorted().map((row) => columns.map((column) => scaled(column, row))),
     ]);
 
   function draw(focused = null) {
@@ -143,14 +143,14 @@ function table(given, rows, options) {
     state.page = Math.min(Math.max(0, state.page), last);
     const page = all.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
     const cells = (row) =>
-      columns.map((column, index) =>
+      visible.map((column, index) =>
         el(index ? "td" : "th", { class: classes(column), scope: index ? null : "row" }, shown(column, row)),
       );
     const grid = el(
       "table",
       {},
       el("caption", {}, options.caption),
-      el("thead", {}, el("tr", {}, columns.map(head))),
+      el("thead", {}, el("tr", {}, visible.map(head))),
       el(
         "tbody",
         {},
@@ -161,9 +161,15 @@ function table(given, rows, options) {
       "p",
       { class: "tools" },
       copyButton(markdown, "Copy as Markdown"),
-      button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv")),
+      button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv"), { "data-key": "csv" }),
     );
-    const region = { class: "scroll", role: "region", tabindex: "0", "aria-label": options.caption };
+    const region = {
+      class: "scroll",
+      role: "region",
+      tabindex: "0",
+      "data-key": "scroll",
+      "aria-label": options.caption,
+    };
     box.replaceChildren(el("div", region, grid), pager(all.length), tools);
     if (focused) box.querySelector(focused)?.focus();
   }

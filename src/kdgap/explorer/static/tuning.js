@@ -11,16 +11,18 @@ const choiceWords = (epoch) =>
 const choiceTitle = (epoch) => `${choosesOnTest() ? "on the test images" : "validation"} (%), ${epoch} epoch`;
 
 function gridSection(study, arm) {
-  const tuning = study.analysis?.selection.find((one) => samePair(one, arm));
+  const tuning = study.analysis?.selection.find((tuned) => samePair(tuned, arm));
   if (!tuning) return null;
-  const tried = study.arms.filter((one) => one.role === "selection" && samePair(one, arm));
-  const rows = tuning.candidates.map((one) => {
-    const own = tried.find((other) => JSON.stringify(other.parameters) === JSON.stringify(one.parameters));
-    const won = JSON.stringify(one.parameters) === JSON.stringify(tuning.winner);
-    return { ...one, chosen: won || Boolean(own?.chosen), arm: own };
+  const tried = study.arms.filter((other) => other.role === "selection" && samePair(other, arm));
+  const rows = tuning.candidates.map((candidate) => {
+    const own = tried.find(
+      (other) => JSON.stringify(other.parameters) === JSON.stringify(candidate.parameters),
+    );
+    const won = JSON.stringify(candidate.parameters) === JSON.stringify(tuning.winner);
+    return { ...candidate, chosen: won || Boolean(own?.chosen), arm: own };
   });
-  const values = (name) => new Set(rows.map((one) => one.parameters[name]));
-  const names = [...new Set(rows.flatMap((one) => Object.keys(one.parameters)))];
+  const values = (name) => new Set(rows.map((row) => row.parameters[name]));
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row.parameters)))];
   const varied = names.filter((name) => values(name).size > 1);
   const seeds = `${tuning.seeds.length === 1 ? "seed" : "seeds"} ${tuning.seeds.slice(0, 10).join(", ")}`;
   const epoch = tuning.metric === "last_val_acc" ? "last" : "best";
@@ -35,14 +37,14 @@ function gridSection(study, arm) {
       : null,
     table(
       [
-        ...names.map((name) => num(name, name, (one) => one.parameters[name] ?? null)),
-        pct("accuracy", choiceTitle(epoch), (one) => one.score),
-        col("chosen", "chosen", (one) => (one.chosen ? "yes" : "")),
-        col("runs", "runs", (one) => one.runs?.length ?? 0, {
-          show: (one, count) =>
-            one.arm
-              ? link(counted(count, "run"), "configuration", armState(one.arm), {
-                  "aria-label": `runs with ${settingsText(one.parameters)}`,
+        ...names.map((name) => num(name, name, (row) => row.parameters[name] ?? null)),
+        pct("accuracy", choiceTitle(epoch), (row) => row.score),
+        col("chosen", "chosen", (row) => (row.chosen ? "yes" : "")),
+        col("runs", "runs", (row) => row.runs?.length ?? 0, {
+          show: (row, count) =>
+            row.arm
+              ? link(counted(count, "run"), "configuration", armState(row.arm), {
+                  "aria-label": `runs with ${settingsText(row.parameters)}`,
                 })
               : String(count),
         }),
@@ -108,13 +110,13 @@ function gridChart(rows, [down, across], about) {
 const diagnosisTable = (gain) =>
   table(
     [
-      col("topic", "topic", (one) => one.topic),
-      col("fact", "fact", (one) => one.fact),
-      col("reading", "what it may mean", (one) => one.reading ?? ""),
+      col("topic", "topic", (fact) => fact.topic),
+      col("fact", "fact", (fact) => fact.fact),
+      col("reading", "what it may mean", (fact) => fact.reading ?? ""),
       col(
         "remedy",
         "usual remedy",
-        (one) => [one.remedy, one.source ? `(${one.source})` : null].filter(Boolean).join(" "),
+        (fact) => [fact.remedy, fact.source ? `(${fact.source})` : null].filter(Boolean).join(" "),
         LESSER,
       ),
     ],

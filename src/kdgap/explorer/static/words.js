@@ -42,6 +42,14 @@ const pValue = (p) => {
 const spread = (mean, std) =>
   known(mean) ? rounded(mean, 2) + (known(std) ? ` ± ${rounded(std, 2)}` : "") : DASH;
 const counted = (count, what) => `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+/** A count from 100 on, rounded to three digits as Python rounds it: a tie goes to the even digit. */
+function threeDigits(count) {
+  const step = 10 ** (Number(count.toExponential().split("e")[1]) - 2);
+  const rest = count % step;
+  const steps = (count - rest) / step;
+  const up = 2 * rest > step || (2 * rest === step && steps % 2 === 1);
+  return (steps + (up ? 1 : 0)) * step;
+}
 const compact = (count) => {
   if (!known(count)) return DASH;
   const units = [
@@ -51,8 +59,9 @@ const compact = (count) => {
     [1e3, "k"],
   ];
   // What rounds to 1,000 of a unit is one of the next: 999,600 is 1.00 M.
-  const [scale, unit] = units.find(([one]) => Number(count.toPrecision(3)) >= one) ?? [1, ""];
-  return scale === 1 ? String(count) : `${(count / scale).toPrecision(3)} ${unit}`;
+  const whole = count < 100 ? count : threeDigits(count);
+  const [scale, unit] = units.find(([least]) => whole >= least) ?? [1, ""];
+  return scale === 1 ? String(count) : `${(whole / scale).toPrecision(3)} ${unit}`;
 };
 const bytes = (count) => (count >= 1e3 ? `${compact(count)}B` : `${count} B`);
 const lower = (text) => text.charAt(0).toLowerCase() + text.slice(1);
@@ -61,7 +70,7 @@ const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const breakable = (text) =>
   text.split(/(?<=_)/).flatMap((part, index) => (index ? [el("wbr"), part] : [part]));
 const methodName = (name) => kdgap.study.methods[name]?.label ?? name;
-const pairName = (one) => (one.teacher ? `${one.teacher} → ${one.student}` : one.student);
+const pairName = (pair) => (pair.teacher ? `${pair.teacher} → ${pair.student}` : pair.student);
 const settingsText = (parameters) =>
   Object.entries(parameters ?? {})
     .map(([key, value]) => `${key} ${value}`)
@@ -76,8 +85,18 @@ const seedsTitle = (study) => {
   return `seeds for ${Number((100 * power).toPrecision(6))} % power at ${smallest_effect_pp} pp`;
 };
 
+/** What a slot is named by: the pair and method, and of selection and ablations what is tried there. */
+const PAIR = ["teacher", "student", "method"];
+const DETAILS = ["candidate", "ablation", "arm"];
+const sameIn = (keys) => (a, b) => keys.every((key) => a[key] === b[key]);
+const samePair = sameIn(PAIR);
+const sameSlot = sameIn(["role", ...PAIR, ...DETAILS]);
+
+/** What tells a slot from others of its role, pair and method, for people. */
+const variantOf = ({ candidate, ablation, arm }) => (ablation ? `${ablation}: ${arm}` : candidate);
+
 /** How many settings of a gain's pair and method were judged: an import may have several. */
-const ofOneSlot = (study, gain) => study.analysis.gains.filter((one) => one.slot === gain.slot).length;
+const ofOneSlot = (study, gain) => study.analysis.gains.filter((other) => samePair(other, gain)).length;
 /** A gain's pair and method, and its settings where there are several. */
 const gainName = (study, gain) =>
   `${pairName(gain)}, ${methodName(gain.method)}${ofOneSlot(study, gain) > 1 ? ` (${settingsText(gain.parameters)})` : ""}`;
@@ -86,7 +105,7 @@ const gainName = (study, gain) =>
 const armName = (arm) =>
   arm.role === "teacher" && !arm.teacher
     ? `${arm.student} (teacher)`
-    : `${pairName(arm)}, ${methodName(arm.method)}${arm.variant ? ` (${arm.variant})` : ""}`;
+    : `${pairName(arm)}, ${methodName(arm.method)}${variantOf(arm) ? ` (${variantOf(arm)})` : ""}`;
 
 /** The same with its hyper-parameters, where several differ in them alone. */
 const armSettings = (arm) => [armName(arm), settingsText(arm.parameters)].filter(Boolean).join("; ");
@@ -127,7 +146,9 @@ function explainTerms(root, glossary) {
   const unmet = new Map(names.map((name) => [name.toLowerCase(), name]));
   // A term that was met is found still where another is a part of it: no "run" in a "smoke run".
   const pattern = () => {
-    const left = names.filter((name) => [...unmet.keys()].some((other) => name.toLowerCase().includes(other)));
+    const left = names.filter((name) =>
+      [...unmet.keys()].some((other) => name.toLowerCase().includes(other)),
+    );
     const words = left.map((name) => name.replace(/[^\w\s]/g, "\\$&")).join("|");
     return new RegExp(`(?<![\\w/.-])(${words})s?(?![\\w/-]|\\.\\w)`, "gi");
   };
@@ -136,13 +157,13 @@ function explainTerms(root, glossary) {
   for (let node = walker.nextNode(); node && unmet.size; node = walker.nextNode()) {
     if (node.parentElement.closest(UNEXPLAINED)) continue;
     words.lastIndex = 0;
-    for (let found = words.exec(node.data); found; found = words.exec(node.data)) {
-      const name = unmet.get(found[1].toLowerCase());
+    for (let match = words.exec(node.data); match; match = words.exec(node.data)) {
+      const name = unmet.get(match[1].toLowerCase());
       if (!name) continue;
-      unmet.delete(found[1].toLowerCase());
+      unmet.delete(match[1].toLowerCase());
       words = pattern();
-      const word = node.splitText(found.index);
-      word.splitText(found[0].length);
+      const word = node.splitText(match.index);
+      word.splitText(match[0].length);
       const explained = el("dfn", { title: glossary[name] });
       word.replaceWith(explained);
       explained.append(word);
