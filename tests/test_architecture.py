@@ -206,6 +206,20 @@ def test_listings_and_judgements_start_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_help_loads_nothing_that_takes_a_while() -> None:
+    code = (
+        "import sys, atexit\n"
+        "sys.argv = ['kdgap', '--help']\n"
+        "atexit.register(lambda: print(*sys.modules))\n"
+        "from kdgap.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "kdgap.cli.app" in loaded
+    assert loaded.isdisjoint({"yaml", "pydantic", "numpy", "scipy", "torch", "kdgap.spec"})
+
+
 def test_what_judges_an_import_loads_nothing_that_plans_or_trains() -> None:
     code = (
         "import sys, kdgap.judge.load, kdgap.judge.imported_evidence, kdgap.report.tables.files\n"

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from kdgap import yamlio
 from kdgap.cli.train import train_flat
 
 EVAL_EXAMPLE = (
@@ -55,6 +54,8 @@ def train(
 ) -> None:
     """Train one run as the reference study does; a flag replaces the same key of the file."""
     flags = {**locals()}
+    from kdgap import yamlio
+
     document = flags.pop("config")
     # A flag that is absent leaves the file's value alone, and so does an absent --no-proj-clip.
     given = {key: value for key, value in flags.items() if value is not None and value is not False}

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kdgap import yamlio
 from kdgap.cli.given import DataRoot
+
+if TYPE_CHECKING:
+    from kdgap import yamlio
 
 EXAMPLES = (
     "Examples: kdgap train configs/digits_teacher.yaml · "
@@ -37,10 +39,11 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
 ) -> None:
     """Train a teacher, a baseline or a student, evaluate it, and keep a verified record."""
-    document = yamlio.load(config)
-    # pydantic, and torch within `train_flat`, take time to import; --help should not.
+    # YAML, pydantic, and torch within `train_flat` take time to import; --help should not.
+    from kdgap import yamlio
     from kdgap.yamlio import parse_assignments
 
+    document = yamlio.load(config)
     overrides = parse_assignments(assignments or [])
     if seed is not None:
         overrides["seed"] = seed
@@ -52,7 +55,7 @@ def train(
 
 
 def train_flat(
-    document: yamlio.Document | None,
+    document: "yamlio.Document | None",
     overrides: Mapping[str, Any],
     *,
     no_test: bool = False,
