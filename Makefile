@@ -17,7 +17,7 @@ help:
 	@echo "make faults     every call to the disk fails once, bit rot, mutants; EVERY=1: all, an hour"
 	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
-	@echo "make docs       docs/analysis.schema.json and docs/glossary.md from the code"
+	@echo "make docs       docs/: analysis.schema.json, glossary.md and methods.md from the code"
 	@echo "make format     put the sources in form"
 	@echo "make clean      remove the environment and caches; runs are kept"
 
@@ -80,6 +80,8 @@ docs: $(READY)
 	  print(json.dumps(json_schema(), indent=1, ensure_ascii=False))' > docs/analysis.schema.json
 	$(BIN)/python -c 'from kdgap.glossary import as_markdown; print(as_markdown(), end="")' \
 	  > docs/glossary.md
+	$(BIN)/python -c 'from kdgap.methods.page import as_markdown; print(as_markdown(), end="")' \
+	  > docs/methods.md
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

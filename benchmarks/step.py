@@ -16,6 +16,7 @@ from kdgap.data import BatchStream
 from kdgap.engine.device import environment, make_deterministic, pick_device
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.student import NO_TEACHER, Student
+from kdgap.methods import Step
 from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, Precision, RunSpec
 
 
@@ -36,7 +37,7 @@ def time_steps(precision: Precision, steps: int, device: torch.device) -> None:
             begin = time.perf_counter()
             images, labels = stream.batch(0, step)
             middle = time.perf_counter()
-            student.step(images, labels, NO_TEACHER, probe=False)
+            student.step(images, Step(labels, stream.indices(0, step)), NO_TEACHER, probe=False)
             if step >= 3:
                 prepare.append(middle - begin)
                 rest.append(time.perf_counter() - middle)

@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from kdgap.cli.app import app
 from kdgap.methods import hyperparameter_names
+from kdgap.methods.page import as_markdown
 from kdgap.spec.flat import FlatConfig
 from tests.conftest import ROOT
 
@@ -63,10 +64,17 @@ def test_every_command_is_in_the_readme() -> None:
     assert {name for name in shown if f"kdgap {name}" not in readme} == set()
 
 
-def test_every_key_of_a_run_is_in_the_readme() -> None:
+def test_every_key_of_a_run_is_in_the_readme_or_the_page_of_methods() -> None:
     section = (ROOT / "README.md").read_text().split("\n## A run\n")[1].split("\n\nPaths:")[0]
-    keys = (set(FlatConfig.model_fields) - {"hyperparameters"}) | set(hyperparameter_names())
+    keys = set(FlatConfig.model_fields) - {"hyperparameters"}
     assert {key for key in keys if f"`{key}`" not in section} == set()
+    page = (ROOT / "docs" / "methods.md").read_text()
+    assert {key for key in hyperparameter_names() if f"`{key}`" not in page} == set()
+
+
+def test_the_page_of_methods_is_made_of_their_classes() -> None:
+    page = ROOT / "docs" / "methods.md"
+    assert page.read_text() == as_markdown(), f"{page}: write it anew with `make docs`"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

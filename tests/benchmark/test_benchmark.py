@@ -17,9 +17,10 @@ from kdgap.benchmark.measure import measure, spread
 from kdgap.benchmark.reference_loop import ReferenceLoop
 from kdgap.benchmark.table import run_cases
 from kdgap.errors import RunFailedError
-from kdgap.methods import build_method
+from kdgap.methods import Step, build_method
 from kdgap.methods.feature import stage_projections
 from kdgap.models.output import Output
+from kdgap.models.taps import Taps
 from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.spec.validation import Scalar
 
@@ -69,14 +70,16 @@ def test_the_reference_loop_has_the_losses_of_the_methods(
     g = torch.Generator().manual_seed(0)
     images = torch.randn(4, 1, 8, 8, generator=g)
     assert loop._teacher is not None
-    own = run.network(images, run.network.stages)
-    other = loop._teacher(images, loop._teacher.stages)
+    own = run.network(images, Taps(maps=run.network.stages))
+    other = loop._teacher(images, Taps(maps=loop._teacher.stages))
     channels = {s: (own.features[s].shape[1], other.features[s].shape[1]) for s in own.features}
     projections = stage_projections(channels)
     for stage, projection in zip(own.features, run.projections, strict=False):
         parameter = projections.get_parameter(f"stages.{stage}.weight")
         parameter.data.copy_(projection.get_parameter("weight"))
-    terms = method.terms(own, other, torch.zeros(4, dtype=torch.int64), projections)
+    terms = method.terms(
+        own, other, Step(torch.zeros(4, dtype=torch.int64), torch.arange(4)), projections
+    )
     total = sum(term.weight * term.value for term in terms.values())
     torch.testing.assert_close(run.distil(own, other), total, rtol=1e-4, atol=1e-6)
     assert isinstance(other, Output)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from kdgap.cli import reference
 from kdgap.cli.app import app
+from kdgap.methods import METHODS
 
 Command = Callable[..., "CompletedProcess[str]"]
 
@@ -66,6 +67,21 @@ def test_methods_name_their_hyperparameters_as_configurations_do(kdgap: Command)
     assert set(rows["logit"]["hyperparameters"]) == {"alpha", "temperature"}
     assert set(rows["feature"]["hyperparameters"]) == {"alpha", "feat_beta", "feat_norm"}
     assert all(row["citation"] for row in rows.values())
+
+
+def test_methods_are_a_line_each_and_one_is_shown_in_full(
+    kdgap: Command, refused: Callable[..., str]
+) -> None:
+    listed = kdgap("methods").stdout
+    assert all(re.search(rf"^\W*{name} ", listed, re.MULTILINE) for name in METHODS)
+    shown = kdgap("methods", "dkd").stdout
+    assert "Zhao et al. 2022" in shown
+    assert all(key in shown for key in ("dkd_beta", "kd_warmup", "8.0"))
+    (row,) = json.loads(kdgap("methods", "vid", "--json").stdout)
+    assert row["needs"] == "feature maps, trained parts"
+    assert refused(kdgap, "methods", "dkdd").startswith(
+        "unknown method 'dkdd' (did you mean 'dkd'?)"
+    )
 
 
 def test_data_counts_every_image_of_digits(kdgap: Command) -> None:

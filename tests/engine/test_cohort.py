@@ -10,6 +10,7 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.errors import StoppedError
 from kdgap.methods import METHODS
+from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.identity import canonical_json, run_id
 from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.store.state import StateFiles
@@ -187,17 +188,17 @@ def test_the_teacher_answers_once_a_batch_and_only_what_is_asked(
 ) -> None:
     runs = [lab.spec("logit"), lab.spec("feature"), lab.spec("logit", parameters={"alpha": 0.7})]
     together, teacher = members(lab, runs)
-    asked: list[list[str]] = []
+    asked: list[Taps] = []
     answer = type(teacher).__call__
 
-    def counted(self: Any, images: Any, stages: Any) -> Any:
-        asked.append(list(stages))
-        return answer(self, images, stages)
+    def counted(self: Any, images: Any, taps: Taps) -> Any:
+        asked.append(taps)
+        return answer(self, images, taps)
 
     monkeypatch.setattr(type(teacher), "__call__", counted)
     train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
-    assert asked == [list(teacher.network.stages)] * (2 * STEPS)
+    assert asked == [Taps(maps=teacher.network.stages)] * (2 * STEPS)
     asked.clear()
     together, teacher = members(lab, [runs[0], runs[2]])
     train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
-    assert asked == [[]] * (2 * STEPS)
+    assert asked == [NOTHING] * (2 * STEPS)

@@ -14,7 +14,9 @@ from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.meter import DivergedError
 from kdgap.engine.optimise import clip_gradients, cosine_lr
 from kdgap.engine.tracker import NoTracker
-from kdgap.methods import METHODS
+from kdgap.methods import METHODS, Method, Step
+from kdgap.models.output import Output
+from kdgap.models.taps import Taps
 from kdgap.spec.run import RecipeSpec, RunSpec
 from kdgap.store.weights import weight_hash
 from tests.engine.conftest import Lab, Trained
@@ -55,14 +57,54 @@ def test_measuring_gradients_of_terms_disturbs_nothing(
     assert probed.history == plain.history
 
 
+def plain_loss(
+    method: Method,
+    values: Mapping[str, object],
+    output: Output,
+    target: Output,
+    step: Step,
+    parts: nn.Module,
+) -> Tensor:
+    """The whole loss: of the reference's methods written out, of others by their own terms."""
+    ce = F.cross_entropy(output.logits, step.labels)
+    if method.name == "logit":
+        t = float(str(values["temperature"]))
+        log_student, soft = F.log_softmax(output.logits / t, 1), F.softmax(target.logits / t, 1)
+        kd = t * t * F.kl_div(log_student, soft, reduction="batchmean")
+    elif method.name == "feature":
+        mse, cos = [], []
+        for stage in output.features:
+            matrix = parts.get_parameter(f"stages.{stage}.weight")
+            a, b = F.conv2d(output.features[stage], matrix), target.features[stage]
+            mse.append(F.mse_loss(a, b))
+            p, q = (F.adaptive_avg_pool2d(x, 1).flatten(1) for x in (a, b))
+            cos.append(1 - F.cosine_similarity(p, q).mean())
+        kd = torch.stack(mse).mean() + float(str(values["beta"])) * torch.stack(cos).mean()
+    else:  # the laws hold terms to their references: here weights and the loop are of interest
+        stages = tuple(output.features)
+        own, other = method.student_taps(stages), method.teacher_taps(stages)
+        given = target.only(other) if method.needs_teacher else target
+        terms = method.terms(output.only(own), given, step, parts).values()
+        kd = sum((term.weight * term.value for term in terms), torch.zeros(()))
+        warm = values.get("warmup", 0)
+        share = min(1.0, (step.epoch + 1) / float(str(warm))) if warm else 1.0
+        ce_weight = values.get("ce_weight", 1 - float(str(values.get("eps", 0.0))))
+        return share * kd + float(str(ce_weight)) * ce
+    alpha = float(str(values["alpha"]))
+    return alpha * kd + (1 - alpha) * ce
+
+
 def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
     """Train the same run with torch's own optimiser, schedule, clipping and losses only."""
     student, teacher = lab.student(run)
     network, projections = student.network, student.projections
     recipe, values = run.recipe, run.method.parameters
     parameters = [*network.parameters(), *projections.parameters()]
+    undecayed = [p for name, p in projections.named_parameters() if name.endswith("log_scale")]
+    decayed = [p for p in parameters if not any(p is other for other in undecayed)]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": undecayed, "weight_decay": 0.0}]
     optimiser = torch.optim.SGD(
-        parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+        groups, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, recipe.epochs, recipe.eta_min)
     stream = lab.stream(run)
@@ -70,38 +112,13 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
         network.train()
         for step in range(stream.steps):
             images, labels = stream.batch(epoch, step)
-            output = network(images, network.stages)
-            loss = F.cross_entropy(output.logits, labels)
+            taps = Taps(maps=network.stages, embedding=True)
+            output, target = network(images, taps), Output(torch.empty(0))
             if teacher is not None:
                 with torch.no_grad():
-                    target = teacher.network(images, network.stages)
-                alpha = float(str(values["alpha"]))
-                if run.method.name == "logit":
-                    t = float(str(values["temperature"]))
-                    kd = (
-                        t
-                        * t
-                        * F.kl_div(
-                            F.log_softmax(output.logits / t, 1),
-                            F.softmax(target.logits / t, 1),
-                            reduction="batchmean",
-                        )
-                    )
-                elif run.method.name == "feature":
-                    mse, cos = [], []
-                    for stage in network.stages:
-                        matrix = projections.get_parameter(f"stages.{stage}.weight")
-                        a = F.conv2d(output.features[stage], matrix)
-                        b = target.features[stage]
-                        mse.append(F.mse_loss(a, b))
-                        p, q = (F.adaptive_avg_pool2d(x, 1).flatten(1) for x in (a, b))
-                        cos.append(1 - F.cosine_similarity(p, q).mean())
-                    beta = float(str(values["beta"]))
-                    kd = torch.stack(mse).mean() + beta * torch.stack(cos).mean()
-                else:  # the laws hold its terms to their reference: here the loop is of interest
-                    terms = student.method.terms(output, target, labels, projections).values()
-                    kd = sum((term.weight * term.value for term in terms), torch.zeros(()))
-                loss = alpha * kd + (1 - alpha) * loss
+                    target = teacher.network(images, taps)
+            at = Step(labels, stream.indices(epoch, step), epoch, recipe.epochs)
+            loss = plain_loss(student.method, values, output, target, at, projections)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
@@ -172,7 +189,7 @@ def test_teacher_is_frozen_in_evaluation_mode(lab: Lab, method: str) -> None:
     assert weight_hash(teacher.network.state_dict()) == before  # batch-norm statistics included
     assert not teacher.network.training
     assert all(p.grad is None and not p.requires_grad for p in teacher.network.parameters())
-    answer = teacher(torch.zeros(2, 1, 8, 8), teacher.network.stages)
+    answer = teacher(torch.zeros(2, 1, 8, 8), Taps(maps=teacher.network.stages))
     assert not answer.logits.requires_grad
 
 

@@ -189,6 +189,7 @@ CASES: list[Case] = [
     ("run", GAIN, arms({"notices": (SMOKE_RUN,)}), arms({})),
     ("run", GAIN, arms({}, {"notices": (SMOKE_RUN,)}), arms({})),
     ("protocol", STUDY, made(notices=(Notice("protocol", "a warning"),)), made()),
+    ("weight-clipped", STUDY, made(notices=(Notice("weight-clipped", "a weight"),)), made()),
     ("smoke-run", STUDY, made(notices=(SMOKE_RUN,), origin="import"), made(origin="import")),
     ("failures", STUDY, made([*METHOD, None]), made()),
     ("failures", STUDY, open_run("damaged"), open_run("new")),

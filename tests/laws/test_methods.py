@@ -1,6 +1,9 @@
 """Laws that every registered method obeys; a new method is picked up by itself."""
 
-from dataclasses import asdict
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -8,7 +11,8 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from kdgap.methods import METHODS, Method, build_method
+from kdgap.errors import BadInputError
+from kdgap.methods import METHODS, Method, Step, build_method
 from kdgap.methods.method import STRICT
 from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
@@ -29,62 +33,92 @@ SHAPES = {
 CASES: list[tuple[str, dict[str, Any]]] = [
     (name, dict(parameters)) for name, cls in METHODS.items() for parameters in cls.examples
 ]
+OUTSIDE = {"alpha", "ce_weight", "weight"}
+"""Hyper-parameters that weigh whole losses: the engine's tests hold these."""
 
 
-def outputs(seed: int = 0) -> tuple[Output, Output, Tensor]:
+def outputs(
+    seed: int = 0, *, batch: int = BATCH, classes: int = CLASSES
+) -> tuple[Output, Output, Step]:
+    """Return what a student and a teacher answer, all that may be asked for, and a step."""
     g = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=g, dtype=torch.float64)
 
-    student = Output(
-        3 * draw(BATCH, CLASSES),
-        {
-            name: draw(BATCH, shape[0][0], shape[0][1], shape[0][1])
-            for name, shape in SHAPES.items()
-        },
-    )
-    teacher = Output(
-        3 * draw(BATCH, CLASSES),
-        {
-            name: draw(BATCH, shape[1][0], shape[1][1], shape[1][1])
-            for name, shape in SHAPES.items()
-        },
-    )
-    return student, teacher, torch.randint(0, CLASSES, (BATCH,), generator=g)
+    def answer(side: int) -> Output:
+        maps = {name: (batch, s[side][0], s[side][1], s[side][1]) for name, s in SHAPES.items()}
+        before = {name: draw(*shape) for name, shape in maps.items()}
+        width = SHAPES["layer3"][side][0]
+        return Output(
+            3 * draw(batch, classes),
+            {name: draw(*shape) for name, shape in maps.items()},
+            before,
+            draw(batch, width),
+            (draw(classes, width), draw(classes)),
+            {name: (draw(s[side][0]), draw(s[side][0])) for name, s in SHAPES.items()},
+        )
+
+    student, teacher = answer(0), answer(1)
+    labels = torch.randint(0, classes, (batch,), generator=g)
+    return student, teacher, Step(labels, torch.randperm(4 * batch, generator=g)[:batch], 3, 40, 7)
 
 
-def only(output: Output, stages: tuple[str, ...]) -> Output:
-    return Output(output.logits, {stage: output.features[stage] for stage in stages})
+def leaves(output: Output) -> dict[str, Tensor]:
+    """Return every tensor of an answer by a name."""
+    named = {"logits": output.logits}
+    named |= {f"features.{stage}": value for stage, value in output.features.items()}
+    named |= {f"before_relu.{stage}": value for stage, value in output.before_relu.items()}
+    if output.embedding is not None:
+        named["embedding"] = output.embedding
+    if output.classifier is not None:
+        named |= dict(zip(("weight", "bias"), output.classifier, strict=True))
+    return named
+
+
+def mapped(
+    output: Output, change: Callable[[Tensor], Tensor], *, classifier: bool = True
+) -> Output:
+    """Return an answer with every tensor changed; batch norms stay as they are."""
+    kept = output.classifier
+    return Output(
+        change(output.logits),
+        {stage: change(value) for stage, value in output.features.items()},
+        {stage: change(value) for stage, value in output.before_relu.items()},
+        None if output.embedding is None else change(output.embedding),
+        (change(kept[0]), change(kept[1])) if kept and classifier else kept,
+        output.norms,
+    )
 
 
 def side(output: Output) -> Side:
     """Return an output as the references take it."""
-    features = {stage: value.detach().numpy() for stage, value in output.features.items()}
-    return Side(output.logits.detach().numpy(), features)
+    plain = mapped(output, Tensor.detach)
+    return Side(
+        plain.logits.numpy(),
+        {stage: value.numpy() for stage, value in plain.features.items()},
+        {stage: value.numpy() for stage, value in plain.before_relu.items()},
+        None if plain.embedding is None else plain.embedding.numpy(),
+        plain.classifier and (plain.classifier[0].numpy(), plain.classifier[1].numpy()),
+        {stage: (scale.numpy(), shift.numpy()) for stage, (scale, shift) in plain.norms.items()},
+    )
 
 
 def setting(
-    name: str, parameters: dict[str, Any], seed: int = 0
-) -> tuple[Method, Output, Output, Tensor, nn.Module]:
+    name: str, parameters: dict[str, Any], seed: int = 0, **sizes: int
+) -> tuple[Method, Output, Output, Step, nn.Module]:
     method = build_method(name, parameters)
-    student, teacher, labels = outputs(seed)
-    student = only(student, method.student_stages(STAGES))
-    teacher = only(teacher, method.teacher_stages(STAGES))
+    student, teacher, step = outputs(seed, **sizes)
+    student = student.only(method.student_taps(STAGES))
+    teacher = teacher.only(method.teacher_taps(STAGES))
     torch.manual_seed(seed)
-    return method, student, teacher, labels, method.build(student, teacher).double()
+    return method, student, teacher, step, method.build(student, teacher).double()
 
 
-def loss(
-    method: Method, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
-) -> Tensor:
-    terms = method.terms(student, teacher, labels, projections)
+def loss(method: Method, student: Output, teacher: Output, step: Step, parts: nn.Module) -> Tensor:
+    terms = method.terms(student, teacher, step, parts)
     zero = torch.zeros((), dtype=torch.float64)
     return sum((term.weight * term.value for term in terms.values()), zero)
-
-
-def permuted(output: Output, order: Tensor) -> Output:
-    return Output(output.logits[order], {k: v[order] for k, v in output.features.items()})
 
 
 def test_every_method_is_tested_and_has_a_numpy_reference() -> None:
@@ -92,8 +126,7 @@ def test_every_method_is_tested_and_has_a_numpy_reference() -> None:
     for name in METHODS:
         default = build_method(name, {}).parameters()
         tried = [parameters for other, parameters in CASES if other == name]
-        # `alpha` weighs the loss from outside; whatever else a method has is tried at two values.
-        for key in set(default) - {"alpha"}:
+        for key in set(default) - OUTSIDE:
             values = {default[key], *(given[key] for given in tried if key in given)}
             assert len(values) > 1, f"{name}: its examples never change {key}"
 
@@ -106,18 +139,40 @@ def test_every_method_says_where_it_comes_from() -> None:
         assert cls.__doc__
 
 
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_hyperparameter_changes_the_loss(name: str) -> None:
+    """A switch that changes nothing is a mistake: here of value, schedule or weights."""
+
+    def seen(parameters: dict[str, Any]) -> tuple[float, ...]:
+        method, student, teacher, step, parts = setting(name, parameters)
+        scales = [method.scale(epoch, 40) for epoch in range(40)]
+        value = loss(method, student, teacher, step, parts).item()
+        return (value, method.kd_weight, method.ce_weight, *scales)
+
+    default = build_method(name, {}).parameters()
+    tried = [parameters for other, parameters in CASES if other == name]
+    for key, usual in default.items():
+        others = [given for given in tried if given.get(key, usual) != usual]
+        if key in OUTSIDE:
+            others = [{key: float(str(usual)) / 2 + 0.125}]
+        for given in others:
+            back = {k: v for k, v in given.items() if k != key}
+            assert seen(given) != seen(back), f"{name}: {key} changes nothing in {given}"
+
+
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str, Any]) -> None:
     for seed in range(5):
-        method, student, teacher, labels, projections = setting(name, parameters, seed)
-        terms = method.terms(student, teacher, labels, projections)
+        method, student, teacher, step, parts = setting(name, parameters, seed)
+        state = {key: value.numpy().copy() for key, value in parts.state_dict().items()}
+        terms = method.terms(student, teacher, step, parts)
         expected = REFERENCES[name](
             Given(
                 asdict(method),  # type: ignore[call-overload]
                 side(student),
                 side(teacher),
-                labels.numpy(),
-                {key: value.numpy() for key, value in projections.state_dict().items()},
+                step.labels.numpy(),
+                state,
             )
         )
         found = {key: term.weight * term.value.item() for key, term in terms.items()}
@@ -126,39 +181,87 @@ def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
-    method, student, teacher, labels, projections = setting(name, parameters)
-    if not METHODS[name].needs_teacher:
-        assert method.terms(student, teacher, labels, projections) == {}
+    method, student, teacher, step, parts = setting(name, parameters)
+    if not method.terms(student, teacher, step, parts):
         return
-    names, inputs = ["logits"], [student.logits.requires_grad_()]
-    for stage, value in student.features.items():
-        names.append(stage)
-        inputs.append(value.requires_grad_())
-    weights = list(projections.parameters())
+    inputs = {key: value.requires_grad_() for key, value in leaves(student).items()}
+    weights = list(parts.parameters())
 
     def scalar(*values: Tensor) -> Tensor:
-        given: Mapping[str, Tensor] = dict(zip(names, values, strict=False))
-        features = {k: v for k, v in given.items() if k != "logits"}
-        return loss(method, Output(given["logits"], features), teacher, labels, projections)
+        given: Mapping[str, Tensor] = dict(zip(inputs, values, strict=False))
 
-    # gradcheck perturbs its inputs in place, so the projections' weights are checked as well.
-    assert torch.autograd.gradcheck(scalar, (*inputs, *weights))
+        def of(kind: str) -> dict[str, Tensor]:
+            starts = f"{kind}."
+            return {k.removeprefix(starts): v for k, v in given.items() if k.startswith(starts)}
+
+        answer = Output(
+            given["logits"],
+            of("features"),
+            of("before_relu"),
+            given.get("embedding"),
+            (given["weight"], given["bias"]) if "weight" in given else None,
+            student.norms,
+        )
+        return loss(method, answer, teacher, step, parts)
+
+    # gradcheck perturbs its inputs in place, so the parts' weights are checked as well.
+    assert torch.autograd.gradcheck(scalar, (*inputs.values(), *weights))
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_is_finite_for_extreme_outputs(name: str, parameters: dict[str, Any]) -> None:
-    method, student, teacher, labels, projections = setting(name, parameters)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_is_finite_for_extreme_outputs(
+    name: str, parameters: dict[str, Any], dtype: torch.dtype
+) -> None:
+    method, student, teacher, step, parts = setting(name, parameters)
+    parts = parts.to(dtype)
     for scale in (0.0, 1e-6, 1e4):
-        a = Output(scale * student.logits, {k: scale * v for k, v in student.features.items()})
-        b = Output(scale * teacher.logits, {k: scale * v for k, v in teacher.features.items()})
-        for leaf in (a.logits, *a.features.values()):
+        a, b = (
+            mapped(answer, lambda x, scale=scale: (scale * x).to(dtype).detach())  # type: ignore[misc]
+            for answer in (student, teacher)
+        )
+        for leaf in leaves(a).values():
             leaf.requires_grad_()
-        value = loss(method, a, b, labels, projections)
-        assert torch.isfinite(value)
+        value = loss(method, a, b, step, parts)
+        assert torch.isfinite(value), scale
         if value.requires_grad:
             value.backward()
-            leaves = (a.logits, *a.features.values())
-            assert all(x.grad is None or bool(torch.isfinite(x.grad).all()) for x in leaves)
+            for key, leaf in leaves(a).items():
+                assert leaf.grad is None or bool(torch.isfinite(leaf.grad).all()), (scale, key)
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_no_gradient_reaches_the_teacher_and_no_answer_is_written_into(
+    name: str, parameters: dict[str, Any]
+) -> None:
+    method, student, teacher, step, parts = setting(name, parameters)
+    before = [value.clone() for value in (*leaves(student).values(), *leaves(teacher).values())]
+    for leaf in leaves(student).values():
+        leaf.requires_grad_()
+    value = loss(method, student, teacher, step, parts)
+    if value.requires_grad:
+        value.backward()
+    assert all(leaf.grad is None for leaf in leaves(teacher).values())
+    after = [*leaves(student).values(), *leaves(teacher).values()]
+    assert all(torch.equal(x, y) for x, y in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_every_trained_part_gets_a_gradient_and_is_in_the_state(
+    name: str, parameters: dict[str, Any]
+) -> None:
+    moved: set[str] = set()
+    for seed in range(5):  # a ReLU of few channels may be off for all of a batch
+        method, student, teacher, step, parts = setting(name, parameters, seed)
+        trained = dict(parts.named_parameters())
+        assert set(trained) <= set(parts.state_dict())
+        assert all(METHODS[name].has_projections for _ in trained)
+        if trained:
+            loss(method, student, teacher, step, parts).backward()
+            moved |= {k for k, p in trained.items() if p.grad is not None and bool(p.grad.any())}
+    assert moved == set(trained)
+    for end in method.undecayed:
+        assert any(key.endswith(end) for key in trained) or not trained
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
@@ -166,67 +269,110 @@ def test_vanishes_when_student_and_teacher_agree(name: str, parameters: dict[str
     method = build_method(name, parameters)
     if not method.zero_at_equality:
         return
-    _, teacher, labels = outputs()
-    same = only(teacher, method.student_stages(STAGES))
-    projections = method.build(same, same).double()
-    if list(projections.parameters()):
+    _, teacher, step = outputs()
+    same = teacher.only(method.student_taps(STAGES))
+    other_side = teacher.only(method.teacher_taps(STAGES))
+    parts = method.build(same, other_side).double()
+    if list(parts.parameters()):
         with torch.no_grad():
-            IDENTITIES[name](projections)
-    assert loss(method, same, same, labels, projections).item() == pytest.approx(0, abs=1e-12)
-    other = Output(same.logits.flip(0), {k: v.flip(0) for k, v in same.features.items()})
-    differs = loss(method, other, same, labels, projections).item()
+            IDENTITIES[name](parts)
+    at_equality = loss(method, same, other_side, step, parts).item()
+    assert at_equality == pytest.approx(0, abs=method.zero_at_equality_to)
+    flipped = mapped(same, lambda x: x.flip(0), classifier=False)
+    differs = loss(method, flipped, other_side, step, parts).item()
     assert differs > 1e-3, f"{name}: with the example {parameters} its loss vanishes everywhere"
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_order_of_images_does_not_matter(name: str, parameters: dict[str, Any]) -> None:
-    method, student, teacher, labels, projections = setting(name, parameters)
+    method, student, teacher, step, parts = setting(name, parameters)
+    if method.depends_on_order():
+        return
     order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(1))
-    before = loss(method, student, teacher, labels, projections)
-    after = loss(
-        method, permuted(student, order), permuted(teacher, order), labels[order], projections
-    )
-    assert after.item() == pytest.approx(before.item(), rel=1e-12)
+    before = loss(method, student, teacher, step, parts)
+    moved = replace(step, labels=step.labels[order], indices=step.indices[order])
+    a, b = (mapped(x, lambda x: x[order], classifier=False) for x in (student, teacher))
+    assert loss(method, a, b, moved, parts).item() == pytest.approx(before.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_order_of_classes_does_not_matter(name: str, parameters: dict[str, Any]) -> None:
-    method, student, teacher, labels, projections = setting(name, parameters)
+    method, student, teacher, step, parts = setting(name, parameters)
     order = torch.randperm(CLASSES, generator=torch.Generator().manual_seed(2))
     place = torch.argsort(order)
-    before = loss(method, student, teacher, labels, projections)
+    before = loss(method, student, teacher, step, parts)
+
+    def moved(answer: Output) -> Output:
+        kept = answer.classifier
+        classes = kept and (kept[0][order], kept[1][order])
+        return replace(answer, logits=answer.logits[:, order], classifier=classes)
+
     after = loss(
-        method,
-        Output(student.logits[:, order], student.features),
-        Output(teacher.logits[:, order], teacher.features),
-        place[labels],
-        projections,
+        method, moved(student), moved(teacher), replace(step, labels=place[step.labels]), parts
     )
     assert after.item() == pytest.approx(before.item(), rel=1e-12)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_low_precision_outputs_give_a_float32_loss(name: str, parameters: dict[str, Any]) -> None:
-    method, student, teacher, labels, projections = setting(name, parameters)
-    narrow = projections.to(torch.bfloat16)
-
-    def low(output: Output) -> Output:
-        features = {k: v.bfloat16() for k, v in output.features.items()}
-        return Output(output.logits.bfloat16(), features)
-
-    for term in method.terms(low(student), low(teacher), labels, narrow).values():
+    method, student, teacher, step, parts = setting(name, parameters)
+    parts = parts.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        low = [mapped(answer, Tensor.bfloat16) for answer in (student, teacher)]
+        terms = method.terms(low[0], low[1], step, parts)
+    for term in terms.values():
         assert term.value.dtype == torch.float32
         assert torch.isfinite(term.value)
 
 
+@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("batch", [2, 3, 5])
+def test_partial_batches_are_finite(name: str, batch: int) -> None:
+    method, student, teacher, step, parts = setting(name, {}, batch=batch)
+    assert torch.isfinite(loss(method, student, teacher, step, parts))
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_two_classes_are_defined_or_refused(name: str, parameters: dict[str, Any]) -> None:
+    method, student, teacher, step, parts = setting(name, parameters, classes=2)
+    refused = True
+    with suppress(BadInputError):
+        method.check_data(2, 1000, 128)
+        refused = False
+    if refused:
+        return
+    for leaf in leaves(student).values():
+        leaf.requires_grad_()
+    value = loss(method, student, teacher, step, parts)
+    assert torch.isfinite(value)
+    if value.requires_grad:
+        value.backward()
+        grads = [leaf.grad for leaf in leaves(student).values() if leaf.grad is not None]
+        assert all(bool(torch.isfinite(grad).all()) for grad in grads)
+
+
+def test_usual_data_are_refused_by_no_method() -> None:
+    for name, parameters in CASES:
+        build_method(name, parameters).check_data(10, 45_000, 128)
+
+
+def test_schedules_are_shares_that_end_at_one() -> None:
+    for name, parameters in CASES:
+        method = build_method(name, parameters)
+        scales = [method.scale(epoch, 240) for epoch in range(240)]
+        assert all(0 <= scale <= 1 and math.isfinite(scale) for scale in scales)
+        assert scales[-1] == 1
+        assert scales == sorted(scales)
+
+
 def test_soft_targets_gradient_keeps_its_size_over_temperatures() -> None:
     """Hinton et al. 2015: with the factor T^2 the gradient has a limit for a hot softmax."""
-    student, teacher, labels = outputs()
+    student, teacher, step = outputs()
     sizes = []
     for temperature in (50.0, 100.0, 200.0):
         logits = student.logits.detach().clone().requires_grad_()
         method = build_method("logit", {"temperature": temperature})
-        loss(method, Output(logits), teacher, labels, nn.Module()).backward()
+        loss(method, Output(logits), teacher, step, nn.Module()).backward()
         assert logits.grad is not None
         sizes.append(float(logits.grad.norm()))
     assert sizes[2] == pytest.approx(sizes[1], rel=0.02)
@@ -248,9 +394,7 @@ def test_a_hyperparameter_takes_no_key_of_a_run_or_of_another_method() -> None:
     with pytest.raises(ValueError, match="width is a key of every run"):
         registered(Odd)
     Odd.flat_names = {"odd_width": "width"}
-    with pytest.raises(
-        ValueError, match="temperature has another type or range than method 'logit'"
-    ):
+    with pytest.raises(ValueError, match="temperature has another type or range than method"):
         registered(Odd)
     assert "odd" not in METHODS
     Odd.flat_names = {"odd_width": "width", "odd_temperature": "temperature"}

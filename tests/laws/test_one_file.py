@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from kdgap.methods.method import STRICT, Alpha, Method, Temperature, Term, method, wide
+from kdgap.methods.method import STRICT, Alpha, Mixed, Step, Temperature, Term, method
+from kdgap.methods.shared import wide
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from kdgap.models.output import Output
 
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Squared(Method):
+class Squared(Mixed):
     \"\"\"Ba and Caruana 2014: the squared error of the logits.\"\"\"
 
     name: ClassVar[str] = "squared"
@@ -41,7 +42,7 @@ class Squared(Method):
     beta: Temperature = 1.0
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
+        self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         error = (wide(student.logits) - wide(teacher.logits)).square().mean()
         return {"squared": Term(self.beta, error)}

@@ -8,6 +8,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.models.fold import folded
 from kdgap.models.output import Network
+from kdgap.models.taps import Taps
 from kdgap.spec.run import ModelSpec
 
 
@@ -34,7 +35,8 @@ def test_folding_changes_nothing_but_rounding(name: str) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=generator)
     with torch.no_grad():
-        wanted, found = network(images, network.stages), answering(images, network.stages)
+        taps = Taps(maps=network.stages, before_relu=network.stages, embedding=True)
+        wanted, found = network(images, taps), answering(images, taps)
     torch.testing.assert_close(found.logits, wanted.logits, rtol=1e-8, atol=1e-9)
     for stage in network.stages:
         # A sum's rounding is as large as what is added up, which may be far more than the sum.

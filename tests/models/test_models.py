@@ -11,6 +11,7 @@ from kdgap.errors import BadInputError, TeacherError
 from kdgap.models import MODELS
 from kdgap.models.build import build_model, count_cost, load_state, model_cost
 from kdgap.models.output import Network
+from kdgap.models.taps import Taps
 from kdgap.spec.run import ModelSpec
 
 # ResNet-18/34/50/101 with the CIFAR stem: the reference study. ResNet-20 to 110: He et al. 2016,
@@ -64,8 +65,8 @@ def test_captures_only_the_stages_asked_for(name: str) -> None:
         network = entry.build(ModelSpec(name=name), 7, 3).eval()
         images = torch.empty(2, 3, 32, 32)
         assert network(images).features == {}
-        assert set(network(images, entry.stages[1:2]).features) == {entry.stages[1]}
-        output = network(images, entry.stages)
+        assert set(network(images, Taps(maps=entry.stages[1:2])).features) == {entry.stages[1]}
+        output = network(images, Taps(maps=entry.stages))
     assert tuple(output.features) == entry.stages == network.stages
     assert output.logits.shape == (2, 7)
     sizes = [feature.shape[-1] for feature in output.features.values()]
@@ -89,7 +90,10 @@ def test_cifar_stem_keeps_the_resolution() -> None:
     spec = ModelSpec(name="resnet18")
     network = build_model(spec, 10, 3, (32, 32), 0)
     assert network.conv1.weight.shape == (64, 3, 3, 3)  # type: ignore[union-attr]
-    assert network(torch.zeros(2, 3, 32, 32), ["layer1"]).features["layer1"].shape[-1] == 32
+    assert (
+        network(torch.zeros(2, 3, 32, 32), Taps(maps=("layer1",))).features["layer1"].shape[-1]
+        == 32
+    )
 
 
 def test_initialisation_is_addressed_and_leaves_the_global_stream_alone() -> None:
@@ -114,7 +118,11 @@ def test_takes_any_channels_and_sensible_sizes(channels: int, size: int) -> None
 
 
 def test_width_multiplies_the_channels() -> None:
-    features = small("resnet14").eval()(torch.zeros(1, 3, 32, 32), ["layer1", "layer3"]).features
+    features = (
+        small("resnet14")
+        .eval()(torch.zeros(1, 3, 32, 32), Taps(maps=("layer1", "layer3")))
+        .features
+    )
     assert [feature.shape[1] for feature in features.values()] == [4, 16]
 
 

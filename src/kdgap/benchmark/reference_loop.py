@@ -22,6 +22,7 @@ from kdgap.benchmark.case import Case
 from kdgap.data import Dataset, Images
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
+from kdgap.models.taps import Taps
 from kdgap.spec.run import ModelSpec, RunSpec
 
 Batch = tuple[Tensor, Tensor]
@@ -83,7 +84,7 @@ class ReferenceLoop:
     def _step(self, run: "_Run", images: Tensor, labels: Tensor) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=self._narrow):
             target = self._answer(run, images)
-            answer = run.network(images, run.network.stages)
+            answer = run.network(images, Taps(maps=run.network.stages))
             ce = F.cross_entropy(answer.logits, labels)
             kd = None if target is None else run.distil(answer, target)
             loss = ce if kd is None else run.alpha * kd + (1 - run.alpha) * ce
@@ -99,7 +100,7 @@ class ReferenceLoop:
     def _validate(self, run: "_Run", images: Tensor, labels: Tensor) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=self._narrow):
             target = self._answer(run, images)
-            answer = run.network(images, run.network.stages)
+            answer = run.network(images, Taps(maps=run.network.stages))
             ce = F.cross_entropy(answer.logits, labels)
             kd = ce if target is None else run.distil(answer, target)
         for value in (ce, kd, (answer.logits.argmax(1) == labels).sum()):
@@ -109,7 +110,7 @@ class ReferenceLoop:
         if self._teacher is None or run.spec.teacher is None:
             return None
         with torch.no_grad():
-            return self._teacher(images, self._teacher.stages)
+            return self._teacher(images, Taps(maps=self._teacher.stages))
 
 
 class _Run:
@@ -122,7 +123,8 @@ class _Run:
         self.projections = nn.ModuleList()
         if spec.method.name == "feature" and teacher is not None:
             with torch.no_grad():
-                own, other = network(blank, network.stages), teacher(blank, teacher.stages)
+                taps, others = Taps(maps=network.stages), Taps(maps=teacher.stages)
+                own, other = network(blank, taps), teacher(blank, others)
             pairs = zip(own.features.values(), other.features.values(), strict=True)
             for mine, theirs in pairs:
                 self.projections.append(nn.Conv2d(mine.shape[1], theirs.shape[1], 1, bias=False))

@@ -62,59 +62,55 @@ def models(
     )
 
 
-def methods(as_json: Json = False) -> None:
-    """List the distillation methods with their hyper-parameters."""
-    import dataclasses
-
-    from pydantic import TypeAdapter
-
-    from kdgap.cli.printing import print_json, print_table
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One method in full.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the distillation methods, or show one with its formula and hyper-parameters."""
+    from kdgap.cli.printing import answer, print_json, print_table
     from kdgap.methods import METHODS
-    from kdgap.methods.method import flat_fields
+    from kdgap.methods.page import formula, hyperparameters, needs, values
 
-    rows: list[dict[str, Any]] = []
-    for name, cls in METHODS.items():
-        schema = TypeAdapter(cls).json_schema().get("properties", {})
-        flat = {field: key for key, field in flat_fields(cls).items()}
-        rows.append(
-            {
-                "name": name,
-                "label": cls.label,
-                "summary": cls.summary,
-                "citation": cls.citation,
-                "hyperparameters": {
-                    flat[field.name]: {
-                        "default": field.default,
-                        **{
-                            key: value
-                            for key, value in schema.get(field.name, {}).items()
-                            if key not in ("title", "default")
-                        },
-                    }
-                    for field in dataclasses.fields(cls)  # type: ignore[arg-type]
-                },
-            }
-        )
+    shown = sorted(METHODS) if name is None else [METHODS[name].name]
     if as_json:
-        print_json(rows)
+        print_json(
+            [
+                {
+                    "name": one,
+                    "label": METHODS[one].label,
+                    "summary": METHODS[one].summary,
+                    "citation": METHODS[one].citation,
+                    "needs": needs(METHODS[one]),
+                    "hyperparameters": {
+                        entry["key"]: {"field": field, **entry}
+                        for field, entry in hyperparameters(METHODS[one]).items()
+                    },
+                }
+                for one in shown
+            ]
+        )
         return
-    print_table(
-        "Methods (kd_type)",
-        ["method", "what it matches", "hyper-parameters (default)", "source"],
-        [
-            (
-                row["name"],
-                row["summary"],
-                "\n".join(
-                    f"{key} ({about['default']}): {about.get('description', '')}"
-                    for key, about in row["hyperparameters"].items()
-                )
-                or None,
-                row["citation"],
-            )
-            for row in rows
-        ],
-    )
+    if name is None:
+        print_table(
+            "Methods (kd_type)",
+            ["method", "what it matches"],
+            [(one, METHODS[one].summary) for one in shown],
+            "One in full, with formula, hyper-parameters and source: kdgap methods NAME",
+        )
+        return
+    cls = METHODS[name]
+    head = f"{cls.name}: {cls.label}\n{cls.citation}\nreads {needs(cls)}\n\n{formula(cls)}"
+    for line in head.split("\n"):
+        answer(line)
+    rows = [
+        (field, entry["key"], str(entry["default"]), entry.get("description", ""), values(entry))
+        for field, entry in hyperparameters(cls).items()
+    ]
+    if rows:
+        columns = ["field", "flat key", "default", "what it is", "values"]
+        print_table("Hyper-parameters", columns, rows)
 
 
 def env(

@@ -74,12 +74,15 @@ def train_flat(
     config, places = read_flat(document, overrides, hyperparameter_names())
     check_flat(config, places)
     # With torch, which what is refused by now has not cost.
+    from kdgap.planning.fit import clipped_weights
     from kdgap.running.config import resolve
     from kdgap.running.single import train_single
 
     run, weights = resolve(config, places)
     for key in run.place.dropped:
         say(f"note: {places(key)}: {key} does not apply to kd_type {run.method.name}; left out")
+    if weighed := clipped_weights(run):
+        say(f"note: {weighed}")
     label = f"{slot_name(run)} seed {run.seed}"
     record = train_single(
         run,

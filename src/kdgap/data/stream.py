@@ -82,11 +82,15 @@ class BatchStream:
         """Return what `pixels` returned as a network of this data sees it."""
         return normalise(pixels, self.mean, self.std)
 
-    def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return the same augmented images before normalisation, uint8, and their labels."""
+    def indices(self, epoch: int, step: int) -> Tensor:
+        """Return the places of a batch's images in the training set, int64 `[B]`."""
         start = step * self.batch_size
         end = len(self.images) if step == self.steps - 1 else start + self.batch_size
-        index = self.order(epoch)[start:end].to(self.images.labels.device)
+        return self.order(epoch)[start:end].to(self.images.labels.device)
+
+    def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return the same augmented images before normalisation, uint8, and their labels."""
+        index = self.indices(epoch, step)
         pixels = self._pixels.index_select(0, index).permute(0, 3, 1, 2)
         if self.augmentation != "none":
             generator = torch.Generator().manual_seed(address(self.seed, "augment", epoch, step))

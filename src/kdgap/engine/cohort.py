@@ -22,6 +22,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdgap.addressing import address
 from kdgap.data import BatchStream, Images, normalise
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.memory import kept_memory
@@ -31,9 +32,13 @@ from kdgap.engine.student import NO_TEACHER, State, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.errors import KdgapError, RunFailedError, StoppedError
+from kdgap.methods import Step
 from kdgap.models.output import Output
+from kdgap.models.taps import together
 from kdgap.store.state import Snapshot
 
+Labelled = tuple[Tensor, Tensor]
+"""Labels and places in the training set, of a batch."""
 SAVE_SECONDS = 120.0
 SAVE_SHARE = 0.02
 """The share of the time that saving may take: where it takes long, it happens less often."""
@@ -76,15 +81,17 @@ class Member:
         """Whether there is nothing left to do, for good or ill."""
         return self.trained or self.failure is not None
 
-    def take_step(self, images: Tensor, labels: Tensor, target: Output, *, probe: bool) -> None:
-        """Take one training step; see `Student.step`."""
-        student = self.student
+    def take_step(self, images: Tensor, batch: Labelled, target: Output, *, probe: bool) -> None:
+        """Take one training step; see `Student.step`. `batch`: labels and indices of the images."""
+        student, recipe = self.student, self.student.run.recipe
         if self.step == 0:
             student.network.train()
-            student.set_learning_rate(cosine_lr(student.run.recipe, self.epoch))
-        own = Output(target.logits, {s: target.features[s] for s in student.teacher_stages})
-        measured, norms = student.step(images, labels, own, probe=probe and self.step == 0)
-        self.meter.add(measured, len(labels))
+            student.set_learning_rate(cosine_lr(recipe, self.epoch))
+        drawn = address(student.run.seed, "method", self.epoch, self.step)
+        step = Step(*batch, self.epoch, recipe.epochs, drawn)
+        own = target.only(student.teacher_taps)
+        measured, norms = student.step(images, step, own, probe=probe and self.step == 0)
+        self.meter.add(measured, len(images))
         self.norms |= norms
         self.step += 1
 
@@ -229,6 +236,7 @@ def _advance(
     if step < stream.steps:
         try:
             pixels, labels = stream.pixels(epoch, step)
+            batch = labels, stream.indices(epoch, step)
             images = stream.normalised(pixels)
             target = _answer(teacher, due, _seen(teacher, stream, pixels, images))
         except (RuntimeError, MemoryError) as error:  # what all members share cannot be computed
@@ -237,7 +245,7 @@ def _advance(
             return
         for member in due:
             pause()
-            _guarded(member, partial(member.take_step, images, labels, target, probe=probe))
+            _guarded(member, partial(member.take_step, images, batch, target, probe=probe))
             for watcher in member.watchers if member.failure is None else ():
                 watcher.on_step(epoch + 1, step + 1, stream.steps)
         due = [member for member in due if member.failure is None]
@@ -258,8 +266,8 @@ def _answer(teacher: Teacher | None, due: Sequence[Member], images: Tensor) -> O
     taught = [member for member in due if member.student.run.teacher is not None]
     if teacher is None or not taught:
         return NO_TEACHER
-    asked = {stage for member in taught for stage in member.student.teacher_stages}
-    return teacher(images, [stage for stage in teacher.network.stages if stage in asked])
+    asked = (member.student.teacher_taps for member in taught)
+    return teacher(images, together(asked, teacher.network.stages))
 
 
 def _guarded(member: Member, act: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +22,18 @@ def cosine_lr(recipe: RecipeSpec, epoch: int) -> float:
 
 
 def make_optimiser(
-    recipe: RecipeSpec, parameters: Sequence[nn.Parameter], device: torch.device
+    recipe: RecipeSpec,
+    parameters: Sequence[nn.Parameter],
+    undecayed: Sequence[nn.Parameter],
+    device: torch.device,
 ) -> torch.optim.SGD:
-    """Return SGD over all trained parameters, with weight decay on each of them."""
+    """Return SGD over all trained parameters, with weight decay on all but the undecayed."""
+    left = {id(parameter) for parameter in undecayed}
+    groups: list[dict[str, Any]] = [{"params": [p for p in parameters if id(p) not in left]}]
+    if undecayed:
+        groups.append({"params": list(undecayed), "weight_decay": 0.0})
     return torch.optim.SGD(
-        parameters,
+        groups,
         lr=recipe.lr,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,

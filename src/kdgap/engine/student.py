@@ -1,6 +1,6 @@
 """One student in training: what a step does, and what it measures on the way.
 
-    the student answers; its losses    alpha * distillation + (1 - alpha) * labels
+    the student answers; its losses    kd_weight * distillation + ce_weight * labels
     backward, clip, step               the norms before clipping are recorded
 
 `cohort.py` is the page that calls `Student.step`.
@@ -16,10 +16,11 @@ from kdgap.engine.layout import place
 from kdgap.engine.optimise import clip_gradients, make_optimiser
 from kdgap.engine.precision import compute
 from kdgap.engine.teacher import Teacher
-from kdgap.methods import Method, Term, build_method
-from kdgap.methods.method import wide
+from kdgap.methods import Method, Step, Term, build_method
+from kdgap.methods.shared import wide
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
+from kdgap.models.taps import NOTHING
 from kdgap.spec.run import RunSpec
 from kdgap.store.weights import copy_state
 
@@ -45,16 +46,20 @@ class Student:
             dataset.image_size,
             address(run.seed, "student"),
         )
-        self.stages = self.method.student_stages(network.stages)
-        self.teacher_stages: tuple[str, ...] = ()
+        self.taps, self.teacher_taps = self.method.student_taps(network.stages), NOTHING
         if teacher is not None:
-            self.teacher_stages = self.method.teacher_stages(teacher.network.stages)
+            self.teacher_taps = self.method.teacher_taps(teacher.network.stages)
         projections = self._projections(network, dataset, teacher)
         self.network = place(network, run.model, device)
         self.projections = projections.to(device)
         self.network_parameters = list(network.parameters())
         self.projection_parameters = list(projections.parameters())
-        self.optimiser = make_optimiser(run.recipe, self._trained(), device)
+        self._undecayed = [
+            parameter
+            for name, parameter in projections.named_parameters()
+            if name.endswith(self.method.undecayed)
+        ]
+        self.optimiser = make_optimiser(run.recipe, self._trained(), self._undecayed, device)
 
     def _projections(
         self, network: Network, dataset: Dataset, teacher: Teacher | None
@@ -65,8 +70,8 @@ class Student:
         blank = torch.zeros(1, dataset.channels, *dataset.image_size)
         network.eval()
         with torch.no_grad():
-            own = network(blank, self.stages)
-            other = teacher.network(blank.to(self.device), self.teacher_stages)
+            own = network(blank, self.taps)
+            other = teacher.network(blank.to(self.device), self.teacher_taps)
         network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(address(self.run.seed, "projections"))
@@ -110,33 +115,36 @@ class Student:
         return [*self.network_parameters, *self.projection_parameters]
 
     def step(
-        self, images: Tensor, labels: Tensor, target: Output, *, probe: bool
+        self, images: Tensor, step: Step, target: Output, *, probe: bool
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Take one step and return its measurements, all still on the device.
 
         Args:
             images: float32 `[B, C, H, W]`.
-            labels: int64 `[B]`.
+            step: their labels, and the place in training.
             target: the teacher's answer to the same images; unused without a teacher.
             probe: also measure the gradient norm of each loss term, from this step's own graph.
 
         Returns:
             (scalars of every step, gradient norms of the probe).
         """
-        recipe, alpha = self.run.recipe, self.method.alpha
+        recipe, method, labels = self.run.recipe, self.method, step.labels
+        kd_weight = method.kd_weight * method.scale(step.epoch, step.epochs)
         with compute(self.run.precision, self.device):
-            answer = self.network(images, self.stages)
-            terms = self.method.terms(answer, target, labels, self.projections)
+            answer = self.network(images, self.taps)
+            terms = method.terms(answer, target, step, self.projections)
         ce = F.cross_entropy(wide(answer.logits), labels)
         kd = sum((term.weight * term.value for term in terms.values()), torch.zeros_like(ce))
-        total = alpha * kd + (1 - alpha) * ce if terms else ce
-        norms = self._term_norms(ce, terms) if probe else {}
+        total = kd_weight * kd + method.ce_weight * ce if terms else ce
+        norms = self._term_norms(ce, terms, kd_weight) if probe else {}
         total.backward()  # type: ignore[no-untyped-call]
         grad_norm, projection_norm = clip_gradients(
             self.network_parameters, self.projection_parameters, recipe.clip_scope, recipe.clip_norm
         )
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            method.after_step(answer, target, step, self.projections)
         measured = {
             "loss_total": total,
             "loss_ce": ce,
@@ -149,11 +157,12 @@ class Student:
         }
         return {name: value.detach().float() for name, value in measured.items()}, norms
 
-    def _term_norms(self, ce: Tensor, terms: dict[str, Term]) -> dict[str, Tensor]:
+    def _term_norms(
+        self, ce: Tensor, terms: dict[str, Term], kd_weight: float
+    ) -> dict[str, Tensor]:
         """Norms of each term's gradient on the student, with the weight it has in the total."""
-        alpha = self.method.alpha
-        parts = {"ce": (1 - alpha) * ce if terms else ce}
-        parts |= {name: alpha * term.weight * term.value for name, term in terms.items()}
+        parts = {"ce": self.method.ce_weight * ce if terms else ce}
+        parts |= {name: kd_weight * term.weight * term.value for name, term in terms.items()}
         norms = {}
         for name, part in parts.items():
             gradients = torch.autograd.grad(

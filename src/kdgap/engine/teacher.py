@@ -1,6 +1,6 @@
 """The teacher in training: it only answers, so it is folded and narrowed for that."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from kdgap.engine.layout import place
 from kdgap.engine.precision import BF16, compute
 from kdgap.models.fold import folded
 from kdgap.models.output import Network, Output
+from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.run import RunSpec
 
 
@@ -42,9 +43,16 @@ class Teacher:
         answering = folded(self.network).to(self._dtype).requires_grad_(False)
         self._answering = place(answering, run.teacher.model, device)
 
-    def __call__(self, images: Tensor, stages: Sequence[str]) -> Output:
-        """Answer one batch, capturing only `stages`."""
+    def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:
+        """Answer one batch, capturing what `taps` asks for.
+
+        Classifier and batch norms are the network's own: what answers has them folded and narrowed.
+        """
+        captured = replace(taps, classifier=False, norms=())
         # Not `inference_mode`: its tensors may not be saved for a student's backward pass.
         with torch.no_grad(), compute(self._precision, self._device):
-            answer: Output = self._answering(images.to(self._dtype), stages)
+            answer = self._answering(images.to(self._dtype), captured)
+        if not (taps.classifier or taps.norms):
             return answer
+        classifier, norms = self.network.parameters_of(taps)
+        return replace(answer, classifier=classifier, norms=norms)

@@ -3,9 +3,9 @@
 Every module of this folder is read when the package is, so a new file is a new method.
 """
 
-from kdgap.methods.method import METHODS, Method, Term, build_method, hyperparameter_names
+from kdgap.methods.method import METHODS, Method, Step, Term, build_method, hyperparameter_names
 from kdgap.registry import read_folder
 
 read_folder(__name__, __path__)
 
-__all__ = ["METHODS", "Method", "Term", "build_method", "hyperparameter_names"]
+__all__ = ["METHODS", "Method", "Step", "Term", "build_method", "hyperparameter_names"]

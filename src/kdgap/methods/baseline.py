@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from kdgap.methods.method import STRICT, Method, Term, method
+from kdgap.methods.method import STRICT, Method, Step, Term, method
 from kdgap.spec.slot import PLAIN
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from kdgap.models.output import Output
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @method
 @dataclass(frozen=True, config=STRICT)
 class Baseline(Method):
-    """Cross-entropy only: no teacher, no distillation term, alpha = 0."""
+    """Cross-entropy only: no teacher, no distillation term."""
 
     name: ClassVar[str] = PLAIN
     label: ClassVar[str] = "plain training"
@@ -28,7 +28,7 @@ class Baseline(Method):
     needs_teacher: ClassVar[bool] = False
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
+        self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return no terms."""
         return {}

@@ -9,7 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn, torch
-from kdgap.methods.method import STRICT, Alpha, Method, Term, by_stage, method, wide
+from kdgap.methods.method import STRICT, Alpha, Mixed, Step, Term, method
+from kdgap.methods.shared import by_stage, wide
+from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,20 +44,6 @@ def stage_projections(channels: Mapping[str, tuple[int, int]]) -> nn.Module:
     return nn.ModuleDict({"stages": stages})
 
 
-def align(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """Average-pool `[B, D, H, W]` to `[B, D, *size]`.
-
-    Integer pooling where the sizes divide, for its gradient is deterministic on CUDA; adaptive
-    pooling otherwise.
-    """
-    height, width = features.shape[2:]
-    if (height, width) == size:
-        return features
-    if height % size[0] == 0 and width % size[1] == 0:
-        return F.avg_pool2d(features, (height // size[0], width // size[1]))
-    return F.adaptive_avg_pool2d(features, size)
-
-
 def standard_deviation(x: Tensor) -> Tensor:
     """Return the standard deviation of all numbers of a map, one image in float32 at a time."""
     from kdgap.models.kept_layout import pixel_mean
@@ -67,7 +55,7 @@ def standard_deviation(x: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Feature(Method):
+class Feature(Mixed):
     """FitNet-style matching of every stage, with a cosine term on the pooled features.
 
     `mean over stages of MSE + beta * mean over stages of (1 - cosine of globally pooled features)`.
@@ -97,13 +85,13 @@ class Feature(Method):
     beta: CosineWeight = 0.5
     norm: ErrorScale = "none"
 
-    def student_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
+    def student_taps(self, stages: tuple[str, ...]) -> Taps:
         """Read every stage."""
-        return stages
+        return Taps(maps=stages)
 
-    def teacher_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
+    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
         """Read every stage."""
-        return stages
+        return Taps(maps=stages)
 
     def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
         """Refuse different numbers of stages."""
@@ -119,16 +107,17 @@ class Feature(Method):
         )
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
+        self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the mean squared error `mse` and the cosine distance `cos`, means over stages."""
+        from kdgap.methods.parts.maps import align
         from kdgap.methods.parts.projected_error import projected_squared_error
         from kdgap.models.kept_layout import pixel_mean
 
         errors, distances = [], []
         for own, other in by_stage(student.features, teacher.features, self.name):
             target = teacher.features[other]
-            weight = projections.get_parameter(f"stages.{own}.weight").flatten(1)  # [D_t, D_s]
+            weight = parts.get_parameter(f"stages.{own}.weight").flatten(1)  # [D_t, D_s]
             # Pooling commutes with a 1x1 projection, and the student's map has fewer channels.
             features = align(student.features[own], (target.shape[2], target.shape[3]))
             error = projected_squared_error(features, weight, target)

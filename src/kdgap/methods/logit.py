@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F
-from kdgap.methods.method import STRICT, Alpha, Method, Temperature, Term, method, wide
+from kdgap.methods.method import STRICT, Alpha, Mixed, Step, Temperature, Term, method
+from kdgap.methods.shared import wide
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ def softened_kl(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Logit(Method):
+class Logit(Mixed):
     """Hinton et al. 2015, section 2: `T^2 * KL(teacher || student)` at temperature T.
 
     The factor T^2 keeps the gradient's size comparable over temperatures. The KL divergence is a
@@ -62,7 +63,7 @@ class Logit(Method):
     temperature: Temperature = 4.0
 
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
+        self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the mean KL divergence `kl`, weighted by T^2."""
         divergence = softened_kl(student.logits, teacher.logits, self.temperature)

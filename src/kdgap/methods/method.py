@@ -3,7 +3,8 @@
 A method is a frozen dataclass in a file of its own. Its fields are validated by pydantic from
 their annotations, and the same annotations feed grids, help and reports. The engine trains
 
-    alpha * sum(weight * value over the method's terms) + (1 - alpha) * cross-entropy
+    kd_weight * scale(epoch) * sum(weight * value over the method's terms)
+        + ce_weight * cross-entropy
 
 so a method computes its distillation terms and nothing else.
 """
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 from pydantic import ConfigDict, Field
 
 from kdgap.deferred import nn, torch
-from kdgap.errors import BadInputError
+from kdgap.models.taps import NOTHING, Taps
 from kdgap.registry import Registry
 from kdgap.spec.flat import FlatConfig
 from kdgap.spec.validation import Scalar, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from pydantic.fields import FieldInfo
     from torch import Tensor
@@ -35,6 +36,14 @@ Alpha = Annotated[float, Field(ge=0, le=1, description="weight of the distillati
 Temperature = Annotated[
     float, Field(gt=0, le=1000, description="softens both distributions; 1 = as they are")
 ]
+CrossEntropyWeight = Annotated[
+    float, Field(ge=0, le=1e6, description="weight of the cross-entropy with the labels")
+]
+Weight = Annotated[float, Field(ge=0, le=1e6, description="weight of the distillation loss")]
+Share = Annotated[float, Field(ge=0, le=1, description="a share of one")]
+Epochs = Annotated[
+    int, Field(ge=0, le=100_000, description="epochs over which the loss is warmed up; 0 = none")
+]
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,28 @@ class Term:
 
     weight: float
     value: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a loss may know of a step besides the networks' answers.
+
+    Attributes:
+        labels: int64 `[B]`.
+        indices: places of the images in the training set, int64 `[B]`.
+        epoch, epochs: how far training is, counted from 0, and how long it is.
+        seed: the address of what is drawn in this step; see `generator`.
+    """
+
+    labels: Tensor
+    indices: Tensor
+    epoch: int = 0
+    epochs: int = 1
+    seed: int = 0
+
+    def generator(self) -> torch.Generator:
+        """Return a generator on the CPU that draws the same in this step of this run, always."""
+        return torch.Generator().manual_seed(self.seed)
 
 
 class Method:
@@ -60,8 +91,10 @@ class Method:
             targets; None if they are not.
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
+        undecayed: ends of the names of trained parts that weight decay leaves alone.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
             trained parts, if any, are the identity).
+        zero_at_equality_to: how near to zero, where the formula itself has a small constant.
         flat_names: flat configuration key → field, where they differ. All methods' keys stand in
             one flat file beside those of a run, so a key of one method's own begins with its name
             (`dkd_beta`), and keys that several share mean the same (`alpha`), in one annotation.
@@ -73,16 +106,30 @@ class Method:
     citation: ClassVar[str]
     needs_teacher: ClassVar[bool] = True
     has_projections: ClassVar[bool] = False
+    undecayed: ClassVar[tuple[str, ...]] = ()
     zero_at_equality: ClassVar[bool] = False
+    zero_at_equality_to: ClassVar[float] = 1e-12
     soft_targets: ClassVar[str | None] = None
     colour: ClassVar[int | None] = None
     flat_names: ClassVar[Mapping[str, str]] = {}
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
 
     @property
-    def alpha(self) -> float:
-        """Weight of the distillation loss; a method that distils has a field of this name."""
-        return 0.0
+    def kd_weight(self) -> float:
+        """Weight of the method's terms, besides the weight that each has."""
+        return 1.0
+
+    @property
+    def ce_weight(self) -> float:
+        """Weight of the cross-entropy with the labels; most methods have a field of this name."""
+        return 1.0
+
+    def scale(self, epoch: int, epochs: int) -> float:
+        """Return what the method's terms are multiplied by in an epoch, counted from 0.
+
+        A pure function, so that nothing has to be kept for a run that goes on later.
+        """
+        return 1.0
 
     @classmethod
     def about(cls) -> dict[str, Any]:
@@ -105,13 +152,13 @@ class Method:
         """Return every hyper-parameter by field name."""
         return {name: getattr(self, name) for name in _fields(type(self))}
 
-    def student_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of the student's feature stages the loss reads."""
-        return ()
+    def student_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Return what the loss reads of a student with these stages, besides logits."""
+        return NOTHING
 
-    def teacher_stages(self, stages: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of the teacher's feature stages the loss reads."""
-        return ()
+    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Return what the loss reads of a teacher with these stages, besides logits."""
+        return NOTHING
 
     def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
         """Refuse two networks by the names of their stages, before anything is loaded.
@@ -120,22 +167,64 @@ class Method:
             BadInputError: the method cannot compare them; say why and what to choose.
         """
 
+    def pairs(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> list[tuple[str, str]]:
+        """Return which stages are compared where their numbers may differ; `run.json` has them."""
+        return []
+
     def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build the trained parts from example outputs, with torch's current random state."""
         return nn.Module()
 
+    def depends_on_order(self) -> bool:
+        """Whether the loss depends on the order of the images in a batch."""
+        return False
+
+    def check_data(self, classes: int, images: int, batch_size: int) -> None:
+        """Refuse data that the loss is not defined on.
+
+        Args:
+            classes: number of classes.
+            images: training images.
+            batch_size: images a step.
+
+        Raises:
+            BadInputError: it is not; say why and what to choose.
+        """
+
     def terms(
-        self, student: Output, teacher: Output, labels: Tensor, projections: nn.Module
+        self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the parts of the distillation loss by name.
 
         Args:
-            student: logits `[B, C]`, features by stage `[B, D, H, W]`; carries gradients.
+            student: logits `[B, C]` and what was asked for; carries gradients.
             teacher: the same of the teacher; carries none.
-            labels: int64 `[B]`.
-            projections: what `build` returned.
+            step: labels and the place in training.
+            parts: what `build` returned.
         """
         raise NotImplementedError
+
+    def after_step(self, student: Output, teacher: Output, step: Step, parts: nn.Module) -> None:
+        """Change state that gradients do not reach: buffers of the parts, once a step taken.
+
+        Called after the optimiser's step, without gradients, with the answers of before it.
+        """
+
+
+class Mixed(Method):
+    """Base of methods that share one weight between the terms and the cross-entropy: `alpha`."""
+
+    alpha: float
+
+    @property
+    def kd_weight(self) -> float:
+        """Return alpha."""
+        return self.alpha
+
+    @property
+    def ce_weight(self) -> float:
+        """Return 1 − alpha."""
+        return 1 - self.alpha
 
 
 METHODS: Registry[type[Method]] = Registry("method")
@@ -167,11 +256,6 @@ def method(cls: C) -> C:
                 )
     METHODS.register(cls.name)(cls)
     return cls
-
-
-def wide(x: Tensor) -> Tensor:
-    """Return `x` in at least float32: losses are computed wide even where networks run narrow."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _fields(cls: type[Method]) -> list[str]:
@@ -234,19 +318,3 @@ def build_method(
     spelling = {field: key if flat else field for key, field in flat_fields(cls).items()}
     known = list(spelling.values())
     return build(cls, values, where or (lambda _: f"method {name}"), known, spelling)
-
-
-def by_stage(
-    student: Collection[str], teacher: Collection[str], name: str
-) -> list[tuple[str, str]]:
-    """Pair the stages of two networks first to last.
-
-    Raises:
-        BadInputError: they have different numbers of stages.
-    """
-    if len(student) != len(teacher):
-        raise BadInputError(
-            f"{name}: the student has {len(student)} feature stages and the teacher"
-            f" {len(teacher)}; choose two networks of one family"
-        )
-    return list(zip(student, teacher, strict=True))

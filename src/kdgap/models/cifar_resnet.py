@@ -4,13 +4,13 @@ Shortcuts between stages have no parameters ("option A"): every other pixel, and
 channels. With a width factor they also serve small data and small machines.
 """
 
-from collections.abc import Collection
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kdgap.models.kept_layout import pixel_mean, zero_padded_shortcut
-from kdgap.models.output import Network, Output
+from kdgap.models.kept_layout import zero_padded_shortcut
+from kdgap.models.output import Output
+from kdgap.models.staged import StagedNetwork
+from kdgap.models.taps import NOTHING, Taps
 
 _STAGES = ("layer1", "layer2", "layer3")
 
@@ -27,14 +27,18 @@ class _Block(nn.Module):
         self.stride = stride
         self.changes_shape = stride > 1 or inputs != outputs
 
-    def forward(self, x: Tensor) -> Tensor:
+    def before_relu(self, x: Tensor) -> Tensor:
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         if self.changes_shape:
             x = zero_padded_shortcut(x, self.stride, residual.shape[1])
-        return F.relu(residual + x)
+        before: Tensor = residual + x
+        return before
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.before_relu(x))
 
 
-class CifarResNet(Network):
+class CifarResNet(StagedNetwork):
     """Three stages of n blocks each, at full, half and quarter size."""
 
     stages = _STAGES
@@ -57,12 +61,16 @@ class CifarResNet(Network):
         first = _Block(inputs, outputs, stride)
         return nn.Sequential(first, *(_Block(outputs, outputs, 1) for _ in range(blocks - 1)))
 
-    def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:
+    def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """See `Network.forward`."""
-        x = F.relu(self.bn1(self.conv1(images)))
-        features: dict[str, Tensor] = {}
-        for stage in _STAGES:
-            x = getattr(self, stage)(x)
-            if stage in stages:
-                features[stage] = x
-        return Output(self.fc(pixel_mean(x)), features)
+        return self.classify(F.relu(self.bn1(self.conv1(images))), taps)
+
+    def before_relu(self, block: nn.Module, x: Tensor) -> Tensor:
+        """See `StagedNetwork.before_relu`."""
+        assert isinstance(block, _Block)
+        return block.before_relu(x)
+
+    def last_norm(self, block: nn.Module) -> nn.BatchNorm2d:
+        """See `StagedNetwork.last_norm`."""
+        assert isinstance(block, _Block)
+        return block.bn2

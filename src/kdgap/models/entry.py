@@ -26,6 +26,7 @@ class ModelEntry:
         stems: the stems it has.
         cifar10_cost: stem → (parameters, FLOPs) for 3x32x32 images and 10 classes, where known.
         base_channels: channels of the first stage at width 1, where a width factor exists.
+        lacks: what no method can read of it: names of `Taps`.
         total_stride: stem name → how many times smaller the last feature map is.
     """
 
@@ -35,6 +36,7 @@ class ModelEntry:
     stems: tuple[str, ...]
     total_stride: Mapping[str, int]
     base_channels: int | None = None
+    lacks: tuple[str, ...] = ()
     cifar10_cost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 

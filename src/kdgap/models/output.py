@@ -1,28 +1,52 @@
 """What every network is to the rest of the house."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from kdgap.models.taps import NOTHING, Taps
+
+Affine = tuple[Tensor, Tensor]
+"""Weight and bias."""
+
 
 @dataclass(frozen=True)
 class Output:
-    """A network's answer to one batch.
+    """A network's answer to one batch; what was not asked for is empty or None.
 
     Attributes:
         logits: `[B, C]`.
-        features: feature maps `[B, D, H, W]` by stage name, only for the stages asked for.
+        features: feature maps `[B, D, H, W]` by stage, after the stage's last ReLU.
+        before_relu: the same before it.
+        embedding: `[B, D]`, the last map averaged over its pixels, in at least float32.
+        classifier: weight `[C, D]` and bias `[C]` of the layer that makes logits of it.
+        norms: scale and shift `[D]` by stage, of the batch norm that ends it.
     """
 
     logits: Tensor
     features: Mapping[str, Tensor] = field(default_factory=dict)
+    before_relu: Mapping[str, Tensor] = field(default_factory=dict)
+    embedding: Tensor | None = None
+    classifier: Affine | None = None
+    norms: Mapping[str, Affine] = field(default_factory=dict)
+
+    def only(self, taps: Taps) -> "Output":
+        """Return no more than what a method asked for."""
+        return Output(
+            self.logits,
+            {stage: self.features[stage] for stage in taps.maps},
+            {stage: self.before_relu[stage] for stage in taps.before_relu},
+            self.embedding if taps.embedding else None,
+            self.classifier if taps.classifier else None,
+            {stage: self.norms[stage] for stage in taps.norms},
+        )
 
 
 class Network(nn.Module):
-    """A network whose forward pass returns `Output` and captures only the stages asked for.
+    """A network whose forward pass returns `Output` and captures only what is asked for.
 
     Attributes:
         stages: feature stages by name, first to last.
@@ -32,13 +56,17 @@ class Network(nn.Module):
     stages: ClassVar[tuple[str, ...]] = ()
     layout: torch.memory_format | None = None
 
-    def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:
-        """Classify images `[B, C, H, W]`; also return the feature maps after `stages`."""
+    def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
+        """Classify images `[B, C, H, W]`; also return what `taps` asks for."""
         raise NotImplementedError
 
-    def __call__(self, images: Tensor, stages: Collection[str] = ()) -> Output:
+    def parameters_of(self, taps: Taps) -> tuple[Affine | None, dict[str, Affine]]:
+        """Return the classifier and the batch norms that `taps` asks for, as `Output` has them."""
+        raise NotImplementedError
+
+    def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """Run `forward` on images in the network's own layout."""
         if self.layout is not None:
             images = images.contiguous(memory_format=self.layout)
-        output: Output = super().__call__(images, stages)
+        output: Output = super().__call__(images, taps)
         return output

@@ -1,18 +1,17 @@
 """torchvision's ResNet with our stems and output; importing torchvision takes two seconds."""
 
-from collections.abc import Collection
-
 from torch import Tensor, nn
 from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.output import Network, Output
+from kdgap.models.staged import StagedNetwork
+from kdgap.models.taps import NOTHING, Taps
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
-class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no types
+class StagedResNet(ResNet, StagedNetwork):  # type: ignore[misc]  # torchvision has no types
     """torchvision's ResNet, returning `Output`; its state has torchvision's names.
 
     The `cifar` stem is a 3x3 convolution of stride 1 without max-pooling; the `imagenet` stem is
@@ -28,7 +27,7 @@ class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no
     bn1: nn.Module
     relu: nn.Module
     maxpool: nn.Module
-    fc: nn.Module
+    fc: nn.Linear
 
     def __init__(
         self,
@@ -48,15 +47,26 @@ class StagedResNet(ResNet, Network):  # type: ignore[misc]  # torchvision has no
         # torchvision's initialisation; drawn again even for 3 channels, as it always was here.
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor, stages: Collection[str] = ()) -> Output:
+    def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """See `Network.forward`."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
-        features: dict[str, Tensor] = {}
-        for stage in STAGES:
-            x = getattr(self, stage)(x)
-            if stage in stages:
-                features[stage] = x
-        return Output(self.fc(pixel_mean(x)), features)
+        return self.classify(self.maxpool(self.relu(self.bn1(self.conv1(images)))), taps)
+
+    def before_relu(self, block: nn.Module, x: Tensor) -> Tensor:
+        """See `StagedNetwork.before_relu`; torchvision's blocks do not stop there."""
+        assert isinstance(block, BasicBlock | Bottleneck)
+        identity = x if block.downsample is None else block.downsample(x)
+        out = block.relu(block.bn1(block.conv1(x)))
+        out = block.bn2(block.conv2(out))
+        if isinstance(block, Bottleneck):
+            out = block.bn3(block.conv3(block.relu(out)))
+        before: Tensor = out + identity
+        return before
+
+    def last_norm(self, block: nn.Module) -> nn.BatchNorm2d:
+        """See `StagedNetwork.last_norm`."""
+        assert isinstance(block, BasicBlock | Bottleneck)
+        norm: nn.BatchNorm2d = block.bn3 if isinstance(block, Bottleneck) else block.bn2
+        return norm
 
 
 def build(depths: tuple[str, list[int]], classes: int, channels: int, stem: str) -> Network:

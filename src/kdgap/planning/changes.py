@@ -78,7 +78,7 @@ def check_amounts(run: RunSpec, shape: Shape | None) -> None:
                 f"val_size {run.data.val_size:,} leaves no training image: {run.data.name} has"
                 f" {shape.train:,}; give a smaller val_size, such as {smaller}"
             )
-        check_trainable(run, images(run, shape)[0])
+        check_trainable(run, images(run, shape)[0], shape.classes)
 
 
 def applicable(run: RunSpec) -> RunSpec:

@@ -3,6 +3,8 @@
 from kdgap.errors import BadInputError
 from kdgap.methods import build_method
 from kdgap.models import MODELS
+from kdgap.models.entry import ModelEntry
+from kdgap.models.taps import KINDS, Taps
 from kdgap.spec.run import RunSpec
 
 
@@ -14,19 +16,62 @@ def check_stages(run: RunSpec) -> None:
     """
     if run.teacher is not None:
         method = build_method(run.method.name, run.method.parameters)
-        method.check_stages(MODELS[run.model.name].stages, MODELS[run.teacher.model.name].stages)
+        student, teacher = MODELS[run.model.name], MODELS[run.teacher.model.name]
+        method.check_stages(student.stages, teacher.stages)
+        _check_taps(run.model.name, student, method.student_taps(student.stages), method.name)
+        teacher_taps = method.teacher_taps(teacher.stages)
+        _check_taps(run.teacher.model.name, teacher, teacher_taps, method.name)
 
 
-def check_trainable(run: RunSpec, images: int) -> None:
-    """Refuse a single training image, which batch norm cannot train on.
+def _check_taps(name: str, entry: ModelEntry, taps: Taps, method: str) -> None:
+    """Refuse a network that lacks what a method reads."""
+    for kind in sorted(taps.kinds & set(entry.lacks)):
+        raise BadInputError(
+            f"{method} reads {KINDS[kind]}, and {name} has none; choose another network or method"
+        )
+
+
+def stage_pairs(run: RunSpec) -> list[tuple[str, str]]:
+    """Return which of the student's stages is compared with which of the teacher's, if any are."""
+    if run.teacher is None:
+        return []
+    method = build_method(run.method.name, run.method.parameters)
+    return method.pairs(MODELS[run.model.name].stages, MODELS[run.teacher.model.name].stages)
+
+
+LARGE_WEIGHT = 100.0
+"""A term of this weight meets the usual clipping at nearly every step."""
+
+
+def clipped_weights(run: RunSpec) -> str:
+    """Return a sentence where a loss's weight is so large that clipping undoes it, else nothing."""
+    weights = [
+        value
+        for name, value in run.method.parameters.items()
+        if name.endswith("weight") and name != "ce_weight" and isinstance(value, float)
+    ]
+    if run.recipe.clip_scope == "off" or max(weights, default=0.0) < LARGE_WEIGHT:
+        return ""
+    return (
+        f"{run.method.name} weighs its loss by {max(weights):g}, and gradients are clipped at"
+        f" {run.recipe.clip_norm:g}: the weight means little; published recipes do not clip"
+        " (clip_scope: off)"
+    )
+
+
+def check_trainable(run: RunSpec, images: int, classes: int) -> None:
+    """Refuse one training image, which batch norm cannot train on, and what the method refuses.
 
     Args:
         run: the run.
         images: number of training images.
+        classes: number of classes.
 
     Raises:
         BadInputError: with what to do.
     """
+    method = build_method(run.method.name, run.method.parameters)
+    method.check_data(classes, images, run.recipe.batch_size)
     if images < 2:
         raise BadInputError(
             f"val_size {run.data.val_size:,} leaves {images} training image of {run.data.name},"

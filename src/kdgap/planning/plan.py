@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from kdgap.methods import METHODS
 from kdgap.notice import Notice
 from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.spec.slot import Slot
@@ -17,8 +18,8 @@ from kdgap.text import settings_text
 
 ROLES = ("teacher", "selection", "baseline", "final", "ablation")
 Parameters = dict[str, Scalar]
-SlotKey = tuple[str, str, str]
-"""Teacher, student and method: what a choice is made for."""
+SlotKey = tuple[str | None, str, str]
+"""Teacher, student and method: what a choice is made for. A method without a teacher has none."""
 
 
 @dataclass
@@ -62,6 +63,11 @@ class Plan:
     def of_role(self, role: str) -> list[PlannedRun]:
         """Return the planned runs that play a role."""
         return [planned for planned in self.runs.values() if role in planned.roles]
+
+
+def slot_key(teacher: str | None, student: str, method: str) -> SlotKey:
+    """Return what is chosen and judged as one; a method without a teacher has none."""
+    return teacher if METHODS[method].needs_teacher else None, student, method
 
 
 def variant_text(parameters: Parameters, grid: Mapping[str, object]) -> str:

@@ -21,6 +21,7 @@ from kdgap.planning.plan import (
     PlannedRun,
     SlotKey,
     count_runs,
+    slot_key,
     variant_text,
 )
 from kdgap.spec.complaints import Where
@@ -88,18 +89,20 @@ class _Planner:
         """Return the plan, with what selection has chosen so far."""
         study = self._study
         seeds = (study.finals.seeds[0], study.teachers.teach[0])
+        asked: dict[SlotKey, None] = {}
         for index, pair in enumerate(study.pairs):
             for method, configurations in self._configurations.items():
-                key = (pair.teacher, pair.student, method)
+                key = slot_key(pair.teacher, pair.student, method)
                 with placed(self._where(("pairs", index))):
                     check_stages(self._distilled(key, configurations[0], *seeds))
-                self._choose(key, configurations, winners)
+                if key not in asked:  # a method without a teacher is asked for by every pair
+                    self._choose(key, configurations, winners)
+                asked[key] = None
         for student in dict.fromkeys(pair.student for pair in study.pairs):
             for seed in study.finals.seeds:
                 self._add(self._plain(student, seed), Slot("baseline", None, student, PLAIN))
-        for pair in study.pairs:
-            for method in self._configurations:
-                self._finals((pair.teacher, pair.student, method))
+        for key in asked:
+            self._finals(key)
         for name, ablation in study.ablations.items():
             self._ablate(name, ablation)
         with placed(self._where(("data", "val_size"))):
@@ -110,13 +113,12 @@ class _Planner:
     # What runs are made of
 
     def _check_method(self, method: str) -> None:
-        place = self._where(("methods", method))
-        with placed(place):
-            entry = METHODS[method]
-        if not entry.needs_teacher:
-            raise BadInputError(
-                f"{place}: {method} is what every method is compared with; it is always there"
-            )
+        with placed(self._where(("methods", method))):
+            METHODS[method]
+            if method == PLAIN:
+                raise BadInputError(
+                    f"{method} is what every method is compared with; it is always there"
+                )
 
     def _model(self, name: str) -> ModelSpec:
         place, fields = ("models", name), self._study.models[name].model_dump()
@@ -238,9 +240,9 @@ class _Planner:
     def _distilled(
         self, key: SlotKey, parameters: Parameters, seed: int, teaching_seed: int
     ) -> RunSpec:
-        teacher, student, method = key
-        spec = MethodSpec(name=method, parameters=parameters)
-        return self._run(student, spec, self._teachers[teacher][teaching_seed], self._recipe, seed)
+        spec = MethodSpec(name=key[2], parameters=parameters)
+        given = None if key[0] is None else self._teachers[key[0]][teaching_seed]
+        return self._run(key[1], spec, given, self._recipe, seed)
 
     def _add(self, run: RunSpec, slot: Slot) -> PlannedRun:
         run = applicable(run)
@@ -286,23 +288,24 @@ class _Planner:
 
     def _finals(self, key: SlotKey) -> None:
         slot, study = Slot("final", *key), self._study
-        count = len(study.finals.seeds) * len(study.teachers.teach)
+        teach = study.teachers.teach if key[0] is not None else study.teachers.teach[:1]
+        count = len(study.finals.seeds) * len(teach)
         if key not in self.plan.winners:
             self.plan.open_slots[slot] = count
             return
         for seed in study.finals.seeds:
-            for teaching_seed in study.teachers.teach:
+            for teaching_seed in teach:
                 run = self._distilled(key, self.plan.winners[key], seed, teaching_seed)
                 self._add(run, slot)
 
     def _ablate(self, name: str, ablation: Ablation) -> None:
         of, study = ablation.of, self._study
-        slot = Slot("ablation", of.teacher if of.student else None, *_named(ablation))
+        slot = Slot("ablation", slot_key(of.teacher, "", of.method or PLAIN)[0], *_named(ablation))
         open_winner = False
         where = partial(self._where_of_change, name)
         for seed in ablation.seeds:
             if of.method is not None:
-                key = (str(of.teacher), str(of.student), of.method)
+                key = slot_key(of.teacher, str(of.student), of.method)
                 choice = next(choice for choice in self.plan.choices if choice.key == key)
                 open_winner = key not in self.plan.winners
                 parameters = self.plan.winners.get(key, choice.candidates[0])

@@ -17,6 +17,7 @@ from kdgap.methods import METHODS
 from kdgap.methods.method import flat_fields
 from kdgap.models.build import model_cost
 from kdgap.notice import Notice
+from kdgap.planning.fit import stage_pairs
 from kdgap.spec.identity import canonical_json, identity, run_id
 from kdgap.spec.run import RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
@@ -102,6 +103,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
         run.model, len(dataset.classes), dataset.channels, dataset.image_size
     )
     card = prepared.card
+    pairs = stage_pairs(run)
     return {
         "format": 2,
         "id": run_id(run),
@@ -121,6 +123,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
             **_left_out(dataset),
         },
         "model": {"parameters": parameters, "flops": flops},
+        **({"pairs": pairs} if pairs else {}),
         "teacher": None if card is None else card.model_dump(mode="json"),
         **in_record(notices_of(prepared)),
     }

@@ -39,7 +39,7 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     dataset = load_dataset(data.name, Request(Path(run.place.data_root), data.image_size, download))
     parts = split_dataset(dataset, data.val_size, data.split_seed, data.limit, data.choose_on)
     check_model(run.model, dataset.image_size)
-    check_trainable(run, len(parts.train))
+    check_trainable(run, len(parts.train), len(dataset.classes))
     if weights is not None:
         check_teacher(weights, dataset, device)
     teacher, card = None, None

@@ -151,7 +151,8 @@ def _asked(role: str, study: StudySpec) -> set[Names]:
     }
     if role == "ablation":
         return pairs | alone["teacher"] | alone["baseline"]
-    return alone.get(role, pairs)
+    # A method without a teacher has runs of the student alone.
+    return alone.get(role, pairs | alone["baseline"])
 
 
 def _seeds(role: str, ablation_name: str, study: StudySpec) -> list[int]:

@@ -133,7 +133,7 @@ class Inputs:
         run, dataset = planned.run, self.dataset(planned)
         parts = self._split(run.data, dataset)
         check_model(run.model, dataset.image_size)
-        check_trainable(run, len(parts.train))
+        check_trainable(run, len(parts.train), len(dataset.classes))
         teacher, card = None, None
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)

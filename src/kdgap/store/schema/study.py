@@ -29,7 +29,7 @@ class RunEntry(TypedDict):
 class Winner(Loose):
     """The hyper-parameters that a pair and method was given."""
 
-    teacher: str
+    teacher: str | None
     student: str
     method: str
     parameters: dict[str, Any]
@@ -70,7 +70,7 @@ class Candidate(Loose):
 class ChoiceEntry(Loose):
     """What selection chose for one pair and method."""
 
-    teacher: str
+    teacher: str | None
     student: str
     method: str
     tried: int

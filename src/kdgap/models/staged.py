@@ -1,0 +1,54 @@
+"""Networks of blocks in stages with a linear classifier: what is captured where."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kdgap.models.kept_layout import pixel_mean
+from kdgap.models.output import Affine, Network, Output
+from kdgap.models.taps import Taps
+
+
+class StagedNetwork(Network):
+    """A network whose stages are attributes of their names, each an `nn.Sequential` of blocks.
+
+    Attributes:
+        fc: the classifier.
+    """
+
+    fc: nn.Linear
+
+    def before_relu(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Return what a stage's last block makes of `x`, but for its last ReLU."""
+        raise NotImplementedError
+
+    def last_norm(self, block: nn.Module) -> nn.BatchNorm2d:
+        """Return the batch norm before a block's last ReLU."""
+        raise NotImplementedError
+
+    def classify(self, x: Tensor, taps: Taps) -> Output:
+        """Run the stages and the classifier on what the stem made, `[B, D, H, W]`."""
+        features: dict[str, Tensor] = {}
+        before: dict[str, Tensor] = {}
+        for stage in self.stages:
+            blocks: nn.Sequential = getattr(self, stage)
+            if stage in taps.before_relu:
+                before[stage] = self.before_relu(blocks[-1], blocks[:-1](x))
+                x = F.relu(before[stage])
+            else:
+                x = blocks(x)
+            if stage in taps.maps:
+                features[stage] = x
+        embedding = pixel_mean(x)
+        logits = self.fc(embedding)
+        if not taps.kinds:
+            return Output(logits)
+        kept = embedding if taps.embedding else None
+        return Output(logits, features, before, kept, *self.parameters_of(taps))
+
+    def parameters_of(self, taps: Taps) -> tuple[Affine | None, dict[str, Affine]]:
+        """See `Network.parameters_of`."""
+        norms = {stage: self.last_norm(getattr(self, stage)[-1]) for stage in taps.norms}
+        return (
+            (self.fc.weight, self.fc.bias) if taps.classifier else None,
+            {stage: (norm.weight, norm.bias) for stage, norm in norms.items()},
+        )
