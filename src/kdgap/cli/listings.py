@@ -78,17 +78,17 @@ def methods(
         print_json(
             [
                 {
-                    "name": one,
-                    "label": METHODS[one].label,
-                    "summary": METHODS[one].summary,
-                    "citation": METHODS[one].citation,
-                    "needs": needs(METHODS[one]),
+                    "name": method,
+                    "label": METHODS[method].label,
+                    "summary": METHODS[method].summary,
+                    "citation": METHODS[method].citation,
+                    "needs": needs(METHODS[method]),
                     "hyperparameters": {
                         entry["key"]: {"field": field, **entry}
-                        for field, entry in hyperparameters(METHODS[one]).items()
+                        for field, entry in hyperparameters(METHODS[method]).items()
                     },
                 }
-                for one in shown
+                for method in shown
             ]
         )
         return
@@ -96,7 +96,7 @@ def methods(
         print_table(
             "Methods (kd_type)",
             ["method", "what it matches"],
-            [(one, METHODS[one].summary) for one in shown],
+            [(method, METHODS[method].summary) for method in shown],
             "One in full, with formula, hyper-parameters and source: kdgap methods NAME",
         )
         return

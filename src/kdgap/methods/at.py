@@ -9,9 +9,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, torch
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import STRICT, CrossEntropyWeight, OnStages, Step, Term, Weight, method
 from kdgap.methods.shared import by_last
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +33,7 @@ def attention(maps: Tensor, power: float) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class At(Method):
+class At(OnStages):
     """`sum over stages of mean over images and pixels of (A_s - A_t)^2`, A the attention of a map.
 
     Zagoruyko and Komodakis 2017. A is the mean over channels of F^2, flat and divided by its
@@ -70,14 +69,6 @@ class At(Method):
     def pairs(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> list[tuple[str, str]]:
         """Pair stages from the last one backwards."""
         return by_last(student, teacher)
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

@@ -10,9 +10,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn, torch
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import (
+    STRICT,
+    CrossEntropyWeight,
+    OnEmbeddings,
+    Step,
+    Term,
+    Weight,
+    method,
+)
 from kdgap.methods.shared import embeddings, in_float32
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +46,7 @@ def _kernel(x: Tensor, gamma: float, order: int) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Cc(Method):
+class Cc(OnEmbeddings):
     """`mean over B^2 of (K_s - K_t)^2`, K a kernel between the embeddings of a batch.
 
     Peng et al. 2019: `rbf` is the paper's, `exp(-2 gamma) sum of (2 gamma)^p / p! cos^p` up to
@@ -79,14 +86,6 @@ class Cc(Method):
     def depends_on_order(self) -> bool:
         """Whether it multiplies neighbours in the batch."""
         return self.form == "mmd"
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
 
     def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build the two linear layers of `mmd`."""

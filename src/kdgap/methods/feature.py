@@ -9,9 +9,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn, torch
-from kdgap.methods.method import STRICT, Alpha, Mixed, Step, Term, method
+from kdgap.methods.method import STRICT, Alpha, Mixed, OnStages, Step, Term, method
 from kdgap.methods.shared import by_stage, wide
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +54,7 @@ def standard_deviation(x: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Feature(Mixed):
+class Feature(Mixed, OnStages):
     """FitNet-style matching of every stage, with a cosine term on the pooled features.
 
     `mean over stages of MSE + beta * mean over stages of (1 - cosine of globally pooled features)`.
@@ -84,14 +83,6 @@ class Feature(Mixed):
     alpha: Alpha = 0.5
     beta: CosineWeight = 0.5
     norm: ErrorScale = "none"
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
 
     def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
         """Refuse different numbers of stages."""

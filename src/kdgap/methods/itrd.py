@@ -9,9 +9,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import (
+    STRICT,
+    CrossEntropyWeight,
+    OnEmbeddings,
+    Step,
+    Term,
+    Weight,
+    method,
+)
 from kdgap.methods.shared import embeddings, in_float32
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +46,7 @@ def _gram(x: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Itrd(Method):
+class Itrd(OnEmbeddings):
     """`2 log2(sum of |c - 1|^(2a)) + 0.05 sum of (G_s^2 - G_st^2)` on embeddings.
 
     Miles et al. 2022, as in distiller_zoo/IT.py. z is the student's embedding through a trained
@@ -73,14 +80,6 @@ class Itrd(Method):
     correlation_weight: Weight = 2.0
     mutual_weight: Weight = 0.05
     exponent: Exponent = 1.5
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
 
     def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build the linear layer."""

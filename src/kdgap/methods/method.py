@@ -227,6 +227,30 @@ class Mixed(Method):
         return 1 - self.alpha
 
 
+class OnStages(Method):
+    """Base of methods that read the maps of every stage of both networks."""
+
+    def student_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Read every stage."""
+        return Taps(maps=stages)
+
+    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Read every stage."""
+        return Taps(maps=stages)
+
+
+class OnEmbeddings(Method):
+    """Base of methods that read both embeddings."""
+
+    def student_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Read the embedding."""
+        return Taps(embedding=True)
+
+    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Read the embedding."""
+        return Taps(embedding=True)
+
+
 METHODS: Registry[type[Method]] = Registry("method")
 
 

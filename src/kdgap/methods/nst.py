@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, torch
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import STRICT, CrossEntropyWeight, OnStages, Step, Term, Weight, method
 from kdgap.methods.shared import by_last, in_float32
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -25,7 +24,7 @@ def _kernel(a: Tensor, b: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Nst(Method):
+class Nst(OnStages):
     """`sum over stages of k(t, t) + k(s, s) - 2 k(s, t)` with the kernel k(a, b) = (a . b)^2.
 
     Huang and Wang 2017: the squared maximum mean discrepancy of the channels' maps, each flat and
@@ -50,14 +49,6 @@ class Nst(Method):
     def pairs(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> list[tuple[str, str]]:
         """Pair stages from the last one backwards."""
         return by_last(student, teacher)
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

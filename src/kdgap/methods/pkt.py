@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import torch
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import (
+    STRICT,
+    CrossEntropyWeight,
+    OnEmbeddings,
+    Step,
+    Term,
+    Weight,
+    method,
+)
 from kdgap.methods.shared import embeddings, in_float32
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +38,7 @@ def _neighbours(x: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Pkt(Method):
+class Pkt(OnEmbeddings):
     """`mean over B^2 of K_t ln(K_t / K_s)`, K the cosines of embeddings as row probabilities.
 
     Passalis and Tefas 2018, as in nn/pkt.py of the authors: an image is its own neighbour, 1e-7
@@ -51,14 +58,6 @@ class Pkt(Method):
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 30000.0
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

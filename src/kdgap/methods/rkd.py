@@ -9,9 +9,16 @@ from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, torch
 from kdgap.errors import BadInputError
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import (
+    STRICT,
+    CrossEntropyWeight,
+    OnEmbeddings,
+    Step,
+    Term,
+    Weight,
+    method,
+)
 from kdgap.methods.shared import embeddings, in_float32
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -43,7 +50,7 @@ def _angles(x: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Rkd(Method):
+class Rkd(OnEmbeddings):
     """`25 smooth-L1(distances) + 50 smooth-L1(angles)` between the embeddings of a batch.
 
     Park et al. 2019, as in metric/loss.py of the authors: distances are divided by the mean of
@@ -79,14 +86,6 @@ class Rkd(Method):
                 f"rkd compares all triples of a batch, of at most {MOST_TRIPLES} images, got a"
                 f" batch_size of {batch_size}; lower it, or set angle_weight to 0"
             )
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn, torch
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import STRICT, CrossEntropyWeight, OnStages, Step, Term, Weight, method
 from kdgap.methods.shared import by_last
-from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +24,7 @@ _LEAST, _FIRST = 1e-5, 5.0
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Vid(Method):
+class Vid(OnStages):
     """`sum over stages of mean of ((mu(F_s) - F_t)^2 / v + ln v) / 2`, a variance v per channel.
 
     Ahn et al. 2019, as in VID.py of RepDistiller: mu is three 1x1 convolutions without bias, with
@@ -52,14 +51,6 @@ class Vid(Method):
     def pairs(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> list[tuple[str, str]]:
         """Pair stages from the last one backwards."""
         return by_last(student, teacher)
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
 
     def build(self, student: Output, teacher: Output) -> nn.Module:
         """Build a regressor and a variance for each pair of stages."""
