@@ -15,6 +15,7 @@ FLOORS = {
     "": 0,
     "advice": 1,
     "errors": 1,
+    "error_line": 1,
     "child": 1,
     "columns": 1,
     "disk": 1,
@@ -57,7 +58,7 @@ FLOORS = {
 }
 # What the other rooms of the first floor stand on.
 GROUND = {"advice", "child", "disk", "errors", "files", "leftovers", "placeholder", "terminal"}
-GROUND |= {"text", ""}
+GROUND |= {"error_line", "text", ""}
 TRAINING, JUDGING = (
     {"data", "models", "methods", "engine", "planning", "running", "study", "benchmark"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},

@@ -37,6 +37,11 @@ class FileNotice(Notice):
 
     paths: tuple[str, ...] = ()
 
+    @property
+    def notice(self) -> Notice:
+        """The same without its files: what several have in common."""
+        return Notice(self.code, self.text, self.short, self.severity)
+
 
 def serious(code: str, text: str, short: str) -> Notice:
     """Return a notice that stands under every table."""

@@ -30,7 +30,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
-from kdgap import disk
+from kdgap import disk, error_line
 from kdgap.text import HIDDEN as HIDDEN
 from kdgap.text import visible as visible
 
@@ -204,7 +204,8 @@ def end_at_once(code: int) -> NoReturn:
     with suppress(OSError):
         if os.isatty(2):
             os.write(2, b"\x1b[?25h")
-        os.write(2, b"error: interrupted\n")
+        if not error_line.hand_over("interrupted"):
+            os.write(2, b"error: interrupted\n")
     os._exit(code)
 
 

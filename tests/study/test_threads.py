@@ -91,18 +91,38 @@ def test_a_study_is_supervised_from_a_thread(opened: Open) -> None:
     assert handlers() == before
 
 
-def test_a_worker_that_fails_is_reported_from_a_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+FAILS = """
+import sys
+from kdgap.error_line import hand_over
+print("error: of somebody else", file=sys.stderr)
+assert hand_over({words!r}) or not {words!r}
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("no such data", "no such data"),
+        ("error: é \ud800", "error: é \\ud800"),
+        ("", "a worker ended without a word"),
+    ],
+)
+def test_a_worker_hands_its_error_over_apart_from_what_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: str
 ) -> None:
     original = subprocess.Popen
 
     def failing(_: Any, **options: Any) -> Any:
-        program = "import sys; sys.exit('error: no such data')"
-        return original([sys.executable, "-c", program], **options)
+        return original([sys.executable, "-c", FAILS.format(words=words)], **options)
 
     monkeypatch.setattr(subprocess, "Popen", failing)
-    supervisor = Supervisor(tmp_path, ["cpu"], [], ["teachers"], lambda: None, lambda _: None)
-    assert in_a_thread(supervisor.run) == (1, "no such data")
+    remarks: list[str] = []
+    before = len(list(Path("/dev/fd").iterdir()))
+    supervisor = Supervisor(tmp_path, ["cpu"], [], ["teachers"], lambda: None, remarks.append)
+    assert in_a_thread(supervisor.run) == (2, told)
+    assert remarks == ["error: of somebody else"]
+    assert len(list(Path("/dev/fd").iterdir())) <= before
 
 
 def test_a_worker_in_a_thread_still_stops_when_its_parent_is_gone() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from kdgap import error_line
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -75,6 +77,8 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def _say_ended(number: int) -> None:
+    if error_line.hand_over(_WORDS[number]):
+        return
     try:  # noqa: SIM105  (contextlib itself may be what is being imported)
         os.write(2, f"error: {_WORDS[number]}\n".encode())
     except OSError:
@@ -100,9 +104,13 @@ def run(app: typer.Typer) -> NoReturn:
         except (OSError, MemoryError, RecursionError, UnicodeError) as error:
             code, words = _broken(error, changed=files.changes() > before)
         if answers.failure is not None and not answers.reader_left and code == 0:
-            code, words = _unanswered(answers.failure, changed=files.changes() > before)
-        if words:
-            terminal.tell(one_line(words, LONGEST_ERROR))
+            if files.changes() > before:
+                terminal.tell(_undelivered(answers.failure))
+            else:
+                code, words = 2, _unanswered(answers.failure)
+        words = one_line(words, LONGEST_ERROR)
+        if words and not error_line.hand_over(words):
+            terminal.tell(f"error: {words}")
     sys.exit(code)
 
 
@@ -123,16 +131,19 @@ def _fitting(app: typer.Typer) -> typer.Typer:
     return app
 
 
-def _unanswered(failure: OSError, *, changed: bool) -> tuple[int, str]:
-    """Return exit code and words of a command that could not deliver its answer."""
+def _undelivered(failure: OSError) -> str:
+    """Return the note of a command that did its work and could not deliver its answer."""
     why = failure.strerror or failure
-    if changed:
-        return 0, f"note: standard output: {why}; the work is done and kept, its answer not shown"
-    return 2, f"error: standard output: {why}; the answer could not be written"
+    return f"note: standard output: {why}; the work is done and kept, its answer not shown"
+
+
+def _unanswered(failure: OSError) -> str:
+    """Return the words of a command that had nothing but an answer, and could not deliver it."""
+    return f"standard output: {failure.strerror or failure}; the answer could not be written"
 
 
 def _outcome(app: typer.Typer) -> tuple[int, str]:
-    """Run an application; return its exit code, and the line that stderr gets."""
+    """Run an application; return its exit code, and the words of the error that ended it."""
     import typer
     from typer.exceptions import TyperException
 
@@ -156,7 +167,7 @@ def _outcome(app: typer.Typer) -> tuple[int, str]:
         if isinstance(ended.__context__, OSError):
             raise ended.__context__ from None  # typer exits so where a pipe of ours is closed
         raise
-    return code, f"error: {words}" if words else ""
+    return code, words
 
 
 def _broken(error: BaseException, *, changed: bool) -> tuple[int, str]:
@@ -173,5 +184,5 @@ def _broken(error: BaseException, *, changed: bool) -> tuple[int, str]:
     else:
         words = f"text that cannot be read or written: {one_line(error, 200)}"
     if changed:
-        return 3, f"error: {words}; what was written before is kept: mend that and start it again"
-    return 2, f"error: {words}; nothing was written"
+        return 3, f"{words}; what was written before is kept: mend that and start it again"
+    return 2, f"{words}; nothing was written"

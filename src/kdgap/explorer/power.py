@@ -11,6 +11,7 @@ from kdgap.judge.contrasts import judged_claims
 from kdgap.judge.family import Judged
 from kdgap.judge.gains import judged_gains
 from kdgap.judge.kinds import kind_of
+from kdgap.judge.kinds.above import Above
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80)
 """Seeds a side that power is shown for, beside those that a comparison has and needs."""
@@ -62,7 +63,7 @@ def gain_questions(context: Context) -> list[Question | None]:
     """Return the test of each gain; None where runs are missing."""
     alpha = context.settings.alpha
     return [
-        _question(judged, "above", alpha / max(judged.family, 1))
+        _question(judged, Above.name, alpha / max(judged.family, 1))
         for _, judged in judged_gains(context, context.unpermuted)
     ]
 

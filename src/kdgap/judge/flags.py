@@ -42,8 +42,8 @@ def arm_flags(arm: Arm, evidence: Evidence) -> list[Notice]:
         )
     paths = {path for run in arm.runs for path in run.paths}
     splits = (finding for finding in evidence.findings if finding.code == "split")
-    texts = dict.fromkeys(finding.text for finding in splits if not paths.isdisjoint(finding.paths))
-    return flags + [Notice("split", text) for text in list(texts)[:_SPLITS]]
+    own = dict.fromkeys(finding.notice for finding in splits if not paths.isdisjoint(finding.paths))
+    return flags + list(own)[:_SPLITS]
 
 
 _SPLITS = 2
@@ -136,10 +136,10 @@ def lost_flags(arms: Iterable[Arm | None], evidence: Evidence) -> list[Notice]:
 
 
 def _run_flags(runs: Sequence[Run]) -> list[Notice]:
-    counts = Counter(notice.text for run in runs for notice in run.notices)
+    counts = Counter(notice for run in runs for notice in run.notices)
     return [
-        Notice("run", f"{count} of {len(runs)} runs: {text}")
-        for text, count in sorted(counts.items())
+        Notice("run", f"{counts[notice]} of {len(runs)} runs: {notice.text}")
+        for notice in sorted(counts, key=lambda notice: notice.text)
     ]
 
 
@@ -234,18 +234,16 @@ def _state_flags(evidence: Evidence) -> list[Notice]:
 def _finding_flags(evidence: Evidence) -> list[Notice]:
     counts = count_findings(evidence.findings)
     return [
-        Notice(f"import-{kind}", f"{text}: {counts[kind]}{_told(kind, evidence)}")
+        Notice(f"import-{kind}", f"{text}: {counts[kind]}{_first_two(kind, evidence)}")
         for kind, text in FINDINGS.items()
         if counts[kind] and kind not in ("failed", "overlap")  # flagged on their own
     ]
 
 
-def _told(kind: str, evidence: Evidence) -> str:
-    """Return what is said of keys that split configurations or are averaged over: the first two."""
+def _first_two(kind: str, evidence: Evidence) -> str:
+    """Return which keys split configurations or are averaged over: the first two of them."""
     if kind not in ("split", "aside"):
         return ""
-    texts = list(
-        dict.fromkeys(finding.text for finding in evidence.findings if finding.code == kind)
-    )
-    more = f" … {len(texts) - 2} more" if len(texts) > 2 else ""
-    return f" ({'; '.join(texts[:2])}{more})"
+    own = list(dict.fromkeys(each.notice for each in evidence.findings if each.code == kind))
+    more = f" … {len(own) - 2} more" if len(own) > 2 else ""
+    return f" ({'; '.join(notice.text for notice in own[:2])}{more})"

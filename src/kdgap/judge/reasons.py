@@ -39,8 +39,8 @@ def reasons(contrast: ClaimResult, settings: Settings, power: float | None = Non
     if contrast.estimate_pp is None:
         return [f"It cannot be judged: {lack_words(contrast)}."]
     if contrast.ci95_pp is None:
-        finds = kind_of(contrast.says).tests_difference
-        guess = _sentence(guessed_seeds(contrast, settings, finds=finds))
+        goal = kind_of(contrast.says).goal(settings)
+        guess = _sentence(guessed_seeds(contrast, settings, goal))
         return [f"Nothing can be tested: {lack_words(contrast)}.", guess]
     steps = kind_of(contrast.says).reasons(contrast, settings)
     if contrast.outcome == "not established" and power is not None:

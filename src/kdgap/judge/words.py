@@ -1,7 +1,31 @@
 """Verdicts in plain English, one sentence a judgement."""
 
+from dataclasses import dataclass
+
 from kdgap.judge.analysis import ClaimResult, Gain, Numbers, Settings
 from kdgap.numbers import counted, interval, level, p_value, signed
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a number of seeds is asked for, as the parts of sentences that say how many it takes.
+
+    Attributes:
+        shows: what seeds would do, such as `find 0.5 pp`.
+        has_shown: what seeds that there are would have done, such as `have shown it`.
+        is_true: what has to be true for that, such as `there truly is no difference`.
+        were_true: the same after "were".
+    """
+
+    shows: str
+    has_shown: str = ""
+    is_true: str = ""
+    were_true: str = ""
+
+
+def difference(settings: Settings) -> Goal:
+    """Return the goal of a gain: to find the smallest effect of interest."""
+    return Goal(f"find {settings.smallest_effect_pp:g} pp")
 
 
 def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:
@@ -42,10 +66,10 @@ _REASONS = (
 """Codes of flags that say why a number is missing."""
 
 
-def verdict_words(numbers: Numbers, settings: Settings, *, finds: bool = True) -> str:
+def verdict_words(numbers: Numbers, settings: Settings, goal: Goal | None = None) -> str:
     """Return what stands behind a verdict: its p-value, or the seeds that would settle it.
 
-    See `guessed_seeds` for `finds`.
+    See `guessed_seeds` for `goal`.
     """
     verdict, margin = numbers.verdict, settings.smallest_effect_pp
     small = any(flag.code == "small" for flag in numbers.flags)
@@ -58,27 +82,28 @@ def verdict_words(numbers: Numbers, settings: Settings, *, finds: bool = True) -
         return text + (", uncorrected" if alone else "")
     if numbers.ci95_pp:
         return seeds_words(numbers, settings)
-    return f"{lack_words(numbers)}; {guessed_seeds(numbers, settings, finds=finds)}"
+    return f"{lack_words(numbers)}; {guessed_seeds(numbers, settings, goal)}"
 
 
-def guessed_seeds(numbers: Numbers, settings: Settings, *, finds: bool = True) -> str:
+def guessed_seeds(numbers: Numbers, settings: Settings, goal: Goal | None = None) -> str:
     """Return how many seeds would do, by the study's guess of the spread.
 
     Args:
         numbers: a gain's, or a claim's.
         settings: how it is judged.
-        finds: whether it is asked for a difference; if not, for there being none.
+        goal: what the seeds are for; a difference where it is left out.
     """
+    goal = goal or difference(settings)
     needed = (
         numbers.seeds_needed_claim if isinstance(numbers, ClaimResult) else numbers.seeds_needed
     )
-    what, spread = "show it", f"the spread {settings.expected_std_pp:g} pp"
-    condition = f"were there truly no difference, and {spread}"
-    if finds:
-        what, condition = f"find {settings.smallest_effect_pp:g} pp", f"were {spread}"
+    truth = f"{goal.were_true}, and " if goal.were_true else ""
+    condition = f"were {truth}the spread {settings.expected_std_pp:g} pp"
     if needed is None:
-        return f"no affordable number of seeds would {what}, {condition}"
-    return f"{needed} seeds a side would {what} with {level(settings.power)} power, {condition}"
+        return f"no affordable number of seeds would {goal.shows}, {condition}"
+    return (
+        f"{needed} seeds a side would {goal.shows} with {level(settings.power)} power, {condition}"
+    )
 
 
 def equals(p: float | None) -> str:
@@ -107,12 +132,12 @@ def _more(needed: int, have: int) -> str:
     return f"{counted(needed - have, 'more seed')} a side ({needed} instead of {have})"
 
 
-def own_seeds_words(contrast: ClaimResult, settings: Settings) -> str:
-    """Return how many more seeds would show a claim that there is no difference, or no loss."""
+def own_seeds_words(contrast: ClaimResult, settings: Settings, goal: Goal) -> str:
+    """Return how many more seeds would show a claim, by the spread that was seen."""
     needed, have = contrast.seeds_needed_claim, contrast.n_smallest
     if needed is None:
-        return "no affordable number of seeds would show it"
-    power = f"with {level(settings.power)} power, if there truly is no difference"
+        return f"no affordable number of seeds would {goal.shows}"
+    power = f"with {level(settings.power)} power, if {goal.is_true}"
     if needed <= have:
-        return f"the {have} seeds a side would have shown it {power}"
-    return f"{_more(needed, have)} would show it {power}"
+        return f"the {have} seeds a side would {goal.has_shown} {power}"
+    return f"{_more(needed, have)} would {goal.shows} {power}"

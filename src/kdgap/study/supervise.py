@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from kdgap import child
+from kdgap import child, error_line
 from kdgap.errors import StoppedError, StoreDamagedError
 from kdgap.running.stop import CODES, STOPPED, handling
 from kdgap.store.study import StudyDirectory
@@ -22,6 +22,8 @@ from kdgap.terminal import end_at_once
 POLL_SECONDS = 0.25
 FRUITLESS = 3
 """How often in a row a worker may die before it has begun anything."""
+_LONGEST_WORDS = 1 << 16
+"""Bytes of a worker's error; the command line ends an error long before."""
 
 
 class Supervisor:
@@ -50,7 +52,7 @@ class Supervisor:
         self._tell, self._say = tell, say
         self._workers: dict[int, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
-        self._last_words: dict[int, str] = {}
+        self._pipes: dict[int, int] = {}
         self._silent = threading.Event()
         self._fruitless = 0
         self._began = 0
@@ -98,6 +100,8 @@ class Supervisor:
         finally:
             for worker in self._workers.values():
                 worker.kill()
+            for index in list(self._pipes):
+                self._close(index)
         return code, words
 
     def _start(self, index: int) -> None:
@@ -109,20 +113,27 @@ class Supervisor:
             *("--parent", str(os.getpid()), *self._places),
             *(word for stage in self._stages for word in ("--only", stage)),
         ]
-        worker = subprocess.Popen(
-            command,
-            # What a worker says must never end the one who listens, for then it could say no more.
-            env={**child.environment(), "PYTHONIOENCODING": "utf-8"},
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
+        self._close(index)
+        self._pipes[index], given = os.pipe()
+        own = {"PYTHONIOENCODING": "utf-8", error_line.PIPE: str(given)}
+        try:
+            worker = subprocess.Popen(
+                command,
+                # What a worker says must never end the one who listens: it could say no more.
+                env=child.environment() | own,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="replace",
+                pass_fds=(given,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(given)
         self._workers[index] = worker
         if self._is_stopping():
             # Asked before it was known here. It may have been told by now: SIGTERM twice is one.
             worker.send_signal(signal.SIGTERM)
-        reader = threading.Thread(target=self._listen, args=(index, worker), daemon=True)
+        reader = threading.Thread(target=self._listen, args=(worker,), daemon=True)
         reader.start()
         self._readers.append(reader)
 
@@ -144,23 +155,29 @@ class Supervisor:
         self._start(index)
         return True
 
-    def _listen(self, index: int, worker: subprocess.Popen[str]) -> None:
+    def _listen(self, worker: subprocess.Popen[str]) -> None:
         assert worker.stderr is not None
         with worker.stderr:
             for line in worker.stderr:
-                text = line.rstrip()
-                if text.startswith("error: "):
-                    self._last_words[index] = text.removeprefix("error: ")
-                elif text:
+                if text := line.rstrip():
                     self._say(text)
         with suppress(subprocess.TimeoutExpired):
             worker.wait(POLL_SECONDS)
         self._silent.set()
 
     def _words(self, index: int) -> str:
+        """Return the error that a worker has ended with."""
         for reader in self._readers:
             reader.join(timeout=1)
-        return self._last_words.get(index, "a worker ended without a word")
+        os.set_blocking(self._pipes[index], False)  # a process that it left may hold the other end
+        with suppress(BlockingIOError):
+            if words := os.read(self._pipes[index], _LONGEST_WORDS):
+                return words.decode("utf-8", "replace")
+        return "a worker ended without a word"
+
+    def _close(self, index: int) -> None:
+        if index in self._pipes:
+            os.close(self._pipes.pop(index))
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self._stop is not None and number == signal.SIGINT:

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
 from kdgap.judge.measures import Interval
-from kdgap.judge.words import equals, own_seeds_words, verdict_words
+from kdgap.judge.words import Goal, difference, equals, own_seeds_words, verdict_words
 from kdgap.numbers import counted, signed
 from kdgap.registry import Registry
 from kdgap.stats import power
@@ -86,6 +86,10 @@ class ClaimKind(ABC):
         `truth` the same in the conditional, `least` stands before the smallest margin, `chart` is
         what a chart of that shows. `test` names its p.
         """
+
+    @abstractmethod
+    def goal(self, settings: Settings) -> Goal:
+        """Return what its seeds are for, as sentences about them say it."""
 
     @abstractmethod
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
@@ -180,6 +184,10 @@ class Finds(ClaimKind):
             "shown": f"the difference is {self._side} zero",
         }
 
+    def goal(self, settings: Settings) -> Goal:
+        """See `ClaimKind.goal`."""
+        return difference(settings)
+
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """Judged by the claims' family; the verdict of its difference is that of the contrasts'."""
         if contrast.p_claim_holm is None:
@@ -241,16 +249,21 @@ class RulesOut(ClaimKind):
 
     statistic: ClassVar[str]
 
+    def goal(self, settings: Settings) -> Goal:
+        """See `ClaimKind.goal`."""
+        truth = "there truly is no difference"
+        return Goal("show it", "have shown it", truth, "there truly no difference")
+
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """See `ClaimKind.outcome_words`."""
         p = contrast.p_claim_holm
         if p is None:
-            return verdict_words(contrast, settings, finds=self.tests_difference)
+            return verdict_words(contrast, settings, self.goal(settings))
         test = f"Holm p {equals(p)} ({self.statistic})"
         text = f"{self.words(settings.smallest_effect_pp)['shown']}, {test}"
         if contrast.outcome == "established":
             return text
-        return f"not shown: {text}; {own_seeds_words(contrast, settings)}"
+        return f"not shown: {text}; {own_seeds_words(contrast, settings, self.goal(settings))}"
 
     @abstractmethod
     def _sentences(self, margin: str) -> tuple[str, str, str]:

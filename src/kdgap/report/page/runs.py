@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
-from kdgap.notice import FileNotice
+from kdgap.notice import FileNotice, Notice
 from kdgap.spec.slot import PLAIN, Slot
-from kdgap.store.imports.findings import EACH_PATH
+from kdgap.store.imports.findings import count_findings
 from kdgap.text import settings_text
 
 ROLES = ("teacher", "baseline", "final", "ablation", "selection", "single")
@@ -196,20 +196,16 @@ def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: first.get(row["id"], len(first)))
 
 
-Said = list[tuple[str, list[list[str]]]]
-"""What findings say, and the paths of each finding that says so."""
-
-
-def findings_by_kind(findings: Iterable[FileNotice]) -> dict[str, tuple[int, Said]]:
-    """Return kind → (how many, what they say), in the import's order."""
-    kinds: dict[str, dict[str, list[list[str]]]] = {}
+def findings_by_kind(
+    findings: Iterable[FileNotice],
+) -> dict[str, tuple[int, list[tuple[str, list[tuple[str, ...]]]]]]:
+    """Return kind → (how many, what they say with the paths of each), in the import's order."""
+    findings = list(findings)
+    counts = count_findings(findings)
+    paths: dict[str, dict[Notice, list[tuple[str, ...]]]] = {}
     for finding in findings:
-        by_text = kinds.setdefault(finding.code, {})
-        by_text.setdefault(finding.text, []).append(list(finding.paths))
-    return {kind: (_count(kind, texts), list(texts.items())) for kind, texts in kinds.items()}
-
-
-def _count(kind: str, texts: Mapping[str, list[list[str]]]) -> int:
-    """Return how many findings there are; of some kinds each path is one."""
-    paths = [some for findings in texts.values() for some in findings]
-    return sum(map(len, paths)) if kind in EACH_PATH else len(paths)
+        paths.setdefault(finding.code, {}).setdefault(finding.notice, []).append(finding.paths)
+    return {
+        kind: (counts[kind], [(notice.text, files) for notice, files in notices.items()])
+        for kind, notices in paths.items()
+    }
