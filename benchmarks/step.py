@@ -29,7 +29,7 @@ def time_steps(precision: Precision, steps: int, device: torch.device) -> None:
         method=MethodSpec(name="none"),
         precision=precision,
     )
-    student = Student(run, dataset, None, device)
+    student = Student(run, dataset, dataset.train.labels, None, device)
     stream = BatchStream(dataset.train, 128, 0, "crop_flip", dataset.mean, dataset.std)
     prepare, rest = [], []
     with kept_memory():

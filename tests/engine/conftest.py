@@ -78,7 +78,7 @@ class Lab:
 
     def student(self, run: RunSpec) -> tuple[Student, Teacher | None]:
         teacher = self.teacher(run)
-        return Student(run, self.dataset, teacher, CPU), teacher
+        return Student(run, self.dataset, self.parts.train.labels, teacher, CPU), teacher
 
     def stream(self, run: RunSpec) -> BatchStream:
         data = self.dataset

@@ -70,7 +70,8 @@ def test_layouts_never_meet_in_a_step(
         teacher = ModelSpec(name="resnet34", stem="imagenet")
     case = Case("t", "tiny", model, students, teacher, 1, image_size=32, batch_size=BATCH)
     arm = EngineArm(case, precision)
-    student = Student(arm._runs[0], arm._dataset, arm._teacher, torch.device("cpu"))
+    data = arm._dataset
+    student = Student(arm._runs[0], data, data.train.labels, arm._teacher, torch.device("cpu"))
     member = Member(student)
     meetings = Meetings()
     with meetings:

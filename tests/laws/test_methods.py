@@ -33,6 +33,8 @@ SHAPES = {
 CASES: list[tuple[str, dict[str, Any]]] = [
     (name, dict(parameters)) for name, cls in METHODS.items() for parameters in cls.examples
 ]
+LABELS = torch.arange(4 * BATCH) % CLASSES
+"""Of all training images; the batch is some of them."""
 OUTSIDE = {"alpha", "ce_weight", "weight"}
 """Hyper-parameters that weigh whole losses: the engine's tests hold these."""
 
@@ -60,8 +62,8 @@ def outputs(
         )
 
     student, teacher = answer(0), answer(1)
-    labels = torch.randint(0, classes, (batch,), generator=g)
-    return student, teacher, Step(labels, torch.randperm(4 * batch, generator=g)[:batch], 3, 40, 7)
+    indices = torch.randperm(len(LABELS), generator=g)[:batch]
+    return student, teacher, Step(LABELS[indices] % classes, indices, 3, 40, 7)
 
 
 def leaves(output: Output) -> dict[str, Tensor]:
@@ -112,7 +114,13 @@ def setting(
     student = student.only(method.student_taps(STAGES))
     teacher = teacher.only(method.teacher_taps(STAGES))
     torch.manual_seed(seed)
-    return method, student, teacher, step, method.build(student, teacher).double()
+    return (
+        method,
+        student,
+        teacher,
+        step,
+        method.build(student, teacher, LABELS % student.logits.shape[1]).double(),
+    )
 
 
 def loss(method: Method, student: Output, teacher: Output, step: Step, parts: nn.Module) -> Tensor:
@@ -272,7 +280,7 @@ def test_vanishes_when_student_and_teacher_agree(name: str, parameters: dict[str
     _, teacher, step = outputs()
     same = teacher.only(method.student_taps(STAGES))
     other_side = teacher.only(method.teacher_taps(STAGES))
-    parts = method.build(same, other_side).double()
+    parts = method.build(same, other_side, LABELS).double()
     if list(parts.parameters()):
         with torch.no_grad():
             IDENTITIES[name](parts)

@@ -54,7 +54,10 @@ class EngineArm:
         """Train and validate the cohort for one epoch."""
         self._members = []  # before others are built
         self._members = [
-            Member(Student(run, self._dataset, self._teacher, self._device)) for run in self._runs
+            Member(
+                Student(run, self._dataset, self._dataset.train.labels, self._teacher, self._device)
+            )
+            for run in self._runs
         ]
         self._stream.seconds = 0.0
         begun = time.perf_counter()

@@ -32,10 +32,22 @@ class Student:
 
     Two students of one seed start from the same weights, whatever their methods: initialisation is
     addressed by (seed, role).
+
+    Args:
+        run: what it is.
+        dataset: classes and sizes.
+        labels: int64 `[N]` of the images that it is trained on.
+        teacher: None for a run without one.
+        device: where it trains.
     """
 
     def __init__(
-        self, run: RunSpec, dataset: Dataset, teacher: Teacher | None, device: torch.device
+        self,
+        run: RunSpec,
+        dataset: Dataset,
+        labels: Tensor,
+        teacher: Teacher | None,
+        device: torch.device,
     ) -> None:
         self.run, self.device = run, device
         self.method: Method = build_method(run.method.name, run.method.parameters)
@@ -49,7 +61,7 @@ class Student:
         self.taps, self.teacher_taps = self.method.student_taps(network.stages), NOTHING
         if teacher is not None:
             self.teacher_taps = self.method.teacher_taps(teacher.network.stages)
-        projections = self._projections(network, dataset, teacher)
+        projections = self._projections(network, dataset, labels, teacher)
         self.network = place(network, run.model, device)
         self.projections = projections.to(device)
         self.network_parameters = list(network.parameters())
@@ -62,7 +74,7 @@ class Student:
         self.optimiser = make_optimiser(run.recipe, self._trained(), self._undecayed, device)
 
     def _projections(
-        self, network: Network, dataset: Dataset, teacher: Teacher | None
+        self, network: Network, dataset: Dataset, labels: Tensor, teacher: Teacher | None
     ) -> nn.Module:
         if teacher is None:
             return nn.Module()
@@ -75,7 +87,7 @@ class Student:
         network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(address(self.run.seed, "projections"))
-            return self.method.build(own, other)
+            return self.method.build(own, other, labels.cpu())
 
     def set_learning_rate(self, lr: float) -> None:
         """Set the learning rate of the next steps."""
@@ -141,10 +153,10 @@ class Student:
         grad_norm, projection_norm = clip_gradients(
             self.network_parameters, self.projection_parameters, recipe.clip_scope, recipe.clip_norm
         )
+        with torch.no_grad():
+            method.update_state(answer, target, step, self.projections)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        with torch.no_grad():
-            method.after_step(answer, target, step, self.projections)
         measured = {
             "loss_total": total,
             "loss_ce": ce,

@@ -87,7 +87,7 @@ class Cc(OnEmbeddings):
         """Whether it multiplies neighbours in the batch."""
         return self.form == "mmd"
 
-    def build(self, student: Output, teacher: Output) -> nn.Module:
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the two linear layers of `mmd`."""
         if self.form == "rbf":
             return nn.Module()

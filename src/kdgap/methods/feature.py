@@ -88,7 +88,7 @@ class Feature(Mixed, OnStages):
         """Refuse different numbers of stages."""
         by_stage(student, teacher, self.name)
 
-    def build(self, student: Output, teacher: Output) -> nn.Module:
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the projections from the channels of example outputs."""
         return stage_projections(
             {

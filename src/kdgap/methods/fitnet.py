@@ -66,7 +66,7 @@ class Fitnet(Method):
         """Read the stage."""
         return Taps(maps=stages[self.stage - 1 : self.stage])
 
-    def build(self, student: Output, teacher: Output) -> nn.Module:
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the connector from the sizes of both maps."""
         (own,), (other,) = student.features.values(), teacher.features.values()
         inputs, outputs = own.shape[1], other.shape[1]

@@ -81,7 +81,7 @@ class Itrd(OnEmbeddings):
     mutual_weight: Weight = 0.05
     exponent: Exponent = 1.5
 
-    def build(self, student: Output, teacher: Output) -> nn.Module:
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the linear layer."""
         own, other = embeddings(student, teacher)
         return nn.ModuleDict({"embed": nn.Linear(own.shape[1], other.shape[1])})

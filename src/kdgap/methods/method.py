@@ -171,8 +171,13 @@ class Method:
         """Return which stages are compared where their numbers may differ; `run.json` has them."""
         return []
 
-    def build(self, student: Output, teacher: Output) -> nn.Module:
-        """Build the trained parts from example outputs, with torch's current random state."""
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
+        """Build the trained parts and other state, with torch's current random state.
+
+        Args:
+            student, teacher: what each answers to one image, for its shapes.
+            labels: int64 `[N]` of all training images.
+        """
         return nn.Module()
 
     def depends_on_order(self) -> bool:
@@ -204,10 +209,11 @@ class Method:
         """
         raise NotImplementedError
 
-    def after_step(self, student: Output, teacher: Output, step: Step, parts: nn.Module) -> None:
+    def update_state(self, student: Output, teacher: Output, step: Step, parts: nn.Module) -> None:
         """Change state that gradients do not reach: buffers of the parts, once a step taken.
 
-        Called after the optimiser's step, without gradients, with the answers of before it.
+        Called without gradients, before the optimiser moves anything: the answers and the trained
+        parts are those that the loss was computed from.
         """
 
 

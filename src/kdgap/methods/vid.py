@@ -52,7 +52,7 @@ class Vid(OnStages):
         """Pair stages from the last one backwards."""
         return by_last(student, teacher)
 
-    def build(self, student: Output, teacher: Output) -> nn.Module:
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build a regressor and a variance for each pair of stages."""
         stages = nn.ModuleDict()
         for own, other in by_last(student.features, teacher.features):

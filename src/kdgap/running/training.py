@@ -56,7 +56,8 @@ class Attempt:
         tensorboard = TensorBoard(directory.path / "tensorboard")
         if run.place.tracker == "tensorboard":
             everyone.append(tensorboard)
-        student = Student(run, prepared.dataset, prepared.teacher, prepared.device)
+        labels = prepared.parts.train.labels
+        student = Student(run, prepared.dataset, labels, prepared.teacher, prepared.device)
         self.member = Member(student, everyone)
         header = run_header(prepared)
         self._elsewhere = self._resume(say)
