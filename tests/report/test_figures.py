@@ -24,6 +24,7 @@ from kdgap.report.figures.style import Look, looks
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.figures import recorded
 from kdgap.spec.claims import Statistics
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.slot import Slot
 from kdgap.stats.power import contrast_power
 from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
@@ -344,13 +345,13 @@ def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
     logit, feature = METHODS["logit"].about(), METHODS["feature"].about()
     made = analyse(whole())
 
-    def looks_of(methods: dict[str, dict[str, Any]]) -> dict[str, Look]:
+    def looks_of(methods: dict[str, MethodCard]) -> dict[str, Look]:
         return looks(replace(made, methods=methods, gains=()))
 
     few = looks_of({"logit": logit})
-    many = looks_of({"new": {}, "feature": feature, "logit": logit})
+    many = looks_of({"new": UNKNOWN, "feature": feature, "logit": logit})
     assert few["logit"] == many["logit"]
-    old = looks_of({"none": {}, "logit": {}})  # of an earlier kdgap
+    old = looks_of({"none": UNKNOWN, "logit": UNKNOWN})  # of an earlier kdgap
     assert old["none"] == many["none"]
     colours = [look.colour for look in many.values()]
     assert len(set(colours)) == len(colours) == 4

@@ -17,6 +17,7 @@ from kdgap.judge.load import load
 from kdgap.notice import FileNotice, Notice
 from kdgap.report.page.document import report_html
 from kdgap.spec.claims_file import read_claims
+from kdgap.spec.method_card import read_cards
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
@@ -291,7 +292,7 @@ def test_whatever_else_a_study_says_is_shown_and_nothing_more(name: str) -> None
             name=name,
             path=name,
             description=name,
-            methods={"none": {}, "logit": {"summary": name, "citation": name}},
+            methods=read_cards({"none": {}, "logit": {"summary": name, "citation": name}}),
             notices=(Notice(name, name, name),),
             findings=(FileNotice(name, name, paths=(name,)),),
             provenance={name: {name: [name, {name: name}]}},

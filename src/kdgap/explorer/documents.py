@@ -28,6 +28,7 @@ from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
 from kdgap.notice import written
+from kdgap.spec.method_card import UNKNOWN
 from kdgap.spec.slot import Slot
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
@@ -71,7 +72,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "methods": {
             name: {
                 "label": evidence.label(name),
-                "colour": evidence.methods.get(name, {}).get("colour"),
+                "colour": evidence.methods.get(name, UNKNOWN).colour,
             }
             for name in _methods(snapshot)
         },

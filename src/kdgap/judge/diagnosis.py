@@ -13,6 +13,7 @@ from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.measures import Fidelity
 from kdgap.numbers import counted, level, signed
+from kdgap.spec.method_card import UNKNOWN
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -267,11 +268,11 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
 
 def _softened_by(arm: Arm, evidence: Evidence) -> str | None:
     """Return which hyper-parameter softens the targets, by the name that its runs call it."""
-    about = evidence.methods.get(arm.slot.method, {})
-    field = about.get("soft_targets") or None
-    if field is True:  # as plans of before say it
-        field = "temperature"
-    flat = about.get("flat", {}).get(field, field)
+    card = evidence.methods.get(arm.slot.method, UNKNOWN)
+    field = card.softened_by
+    if field is None:
+        return None
+    flat = (card.flat or {}).get(field, field)
     return flat if field not in arm.parameters and flat in arm.parameters else field
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from kdgap.notice import FileNotice, Notice, shorts
 from kdgap.spec.claims import Claim, Statistics
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.slot import Slot
 
 SHOWN = ("teacher", "baseline", "final", "ablation")
@@ -172,9 +173,9 @@ class Tuning:
     label: str
 
 
-def label_of(method: str, methods: Mapping[str, Mapping[str, Any]]) -> str:
+def label_of(method: str, methods: Mapping[str, MethodCard]) -> str:
     """Return what people call a method, by what methods declare."""
-    return str(methods.get(method, {}).get("label") or method)
+    return str(methods.get(method, UNKNOWN).label or method)
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ class Evidence:
     statistics: Statistics
     paired: bool
     description: str = ""
-    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, MethodCard] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
     claims: tuple[Claim, ...] = ()
     locked_claims: tuple[Mapping[str, Any], ...] | None = None

@@ -18,6 +18,7 @@ from kdgap.judge.evidence import (
 )
 from kdgap.notice import Notice, shorts
 from kdgap.spec.claims import Claim, Statistics
+from kdgap.spec.method_card import MethodCard, read_cards
 from kdgap.spec.slot import Slot
 from kdgap.store.audit import plan_faults, selection_faults
 from kdgap.store.notices import of_plan, of_runs, recorded
@@ -57,6 +58,7 @@ def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise StoreDamagedError(f"{faults[0]}{more}")
     claims, notices = _registered(directory, study)
+    methods = read_cards(plan.get("methods", {}))
     return Evidence(
         name=study["name"],
         path=str(directory.path),
@@ -67,8 +69,8 @@ def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
         statistics=Statistics.model_validate(study["statistics"]),
         paired=True,
         description=study["description"],
-        methods=plan.get("methods", {}),
-        tunings=_tunings(directory, plan),
+        methods=methods,
+        tunings=_tunings(directory, plan, methods),
         claims=tuple(Claim.model_validate(claim) for claim in study["claims"]),
         locked_claims=claims,
         notices=_notices(plan, notices, runs),
@@ -198,7 +200,9 @@ def _slots(plan: Mapping[str, Any]) -> tuple[Slot, ...]:
     return tuple(dict.fromkeys(Slot.read(slot) for slot in [*planned, *still_open]))
 
 
-def _tunings(directory: StudyDirectory, plan: Mapping[str, Any]) -> tuple[Tuning, ...]:
+def _tunings(
+    directory: StudyDirectory, plan: Mapping[str, Any], methods: Mapping[str, MethodCard]
+) -> tuple[Tuning, ...]:
     selection = directory.selection() or {"choices": []}
     asked = plan["study"]["selection"] or {}
     return tuple(
@@ -211,7 +215,7 @@ def _tunings(directory: StudyDirectory, plan: Mapping[str, Any]) -> tuple[Tuning
             seeds=tuple(asked.get("seeds", ())),
             split=asked.get("split", "val"),
             metric=asked.get("metric", "best_val_acc"),
-            label=label_of(choice["method"], plan.get("methods", {})),
+            label=label_of(choice["method"], methods),
         )
         for choice in selection["choices"]
         if choice["tried"] > 1
