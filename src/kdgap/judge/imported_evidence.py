@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, label_of
+from kdgap.judge.recorded import History, Scores, Validation
 from kdgap.notice import Notice, codes, serious
 from kdgap.spec.claims import Statistics
 from kdgap.spec.identity import canonical_json
@@ -82,10 +83,10 @@ def _run(line: Mapping[str, Any], hyperparameters: Collection[str]) -> Run:
         parameters=line["parameters"],
         recipe=canonical_json(recipe_of(settings, hyperparameters)),
         epochs=line["epochs"],
-        validation=line["validation"],
-        test=test,
+        validation=Validation(line["validation"]),
+        test={weights: Scores(scores) for weights, scores in test.items()},
         teacher_accuracy=fidelity.get("teacher_test_acc"),
-        history=line["history"],
+        history=History(line["history"]),
         paths=tuple(line["paths"]),
         notices=recorded(line),
     )
@@ -139,7 +140,8 @@ def _tunings(
 
 
 def _mean_validation(runs: list[Run]) -> float | None:
-    scores = [run.validation["best"] for run in runs if run.state == "done"]
+    known = [run.validation.best for run in runs if run.state == "done"]
+    scores = [score for score in known if score is not None]
     return sum(scores) / len(scores) if len(scores) == len(runs) else None
 
 

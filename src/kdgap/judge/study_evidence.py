@@ -16,6 +16,7 @@ from kdgap.judge.evidence import (
     Tuning,
     label_of,
 )
+from kdgap.judge.recorded import History, Scores, Validation
 from kdgap.notice import Notice, shorts
 from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.method_card import MethodCard, read_cards
@@ -164,24 +165,26 @@ def _run(directory: StudyDirectory, planned: Mapping[str, Any], records: _Record
             **known,
             state="done",
             epochs=results.get("epochs"),
-            validation={
-                "best": results["best_val_acc"],
-                "best_epoch": results.get("best_val_epoch"),
-                "last": results.get("last_val_acc"),
-            },
-            test={name: test[name] for name in ("best", "last") if name in test},
-            baseline_test={
-                name: test["baseline"][name]
-                for name in ("best", "last")
-                if name in test.get("baseline", {})
-            },
+            validation=Validation(
+                {
+                    "best": results["best_val_acc"],
+                    "best_epoch": results.get("best_val_epoch"),
+                    "last": results.get("last_val_acc"),
+                }
+            ),
+            test=_scores(test),
+            baseline_test=_scores(test.get("baseline", {})),
             teacher_accuracy=test.get("teacher", {}).get("accuracy"),
-            history=results["history"],
+            history=History(results["history"]),
             notices=recorded(results),
             environment=", ".join(f"{key} {value}" for key, value in environment.items()),
         )
     except (KdgapError, KeyError, TypeError, AttributeError) as error:
         return Run(**known, state="damaged", remark=str(error))
+
+
+def _scores(test: Mapping[str, Any]) -> dict[str, Scores]:
+    return {name: Scores(test[name]) for name in ("best", "last") if name in test}
 
 
 def _standing(runs: list[Run]) -> tuple[Run, ...]:
