@@ -186,7 +186,7 @@ def list_methods() -> dict[str, dict[str, Any]]:
     """Return name → what a distillation method declares: label, citation, hyper-parameters."""
     from kdgap.methods import METHODS
 
-    return {name: cls.about() for name, cls in METHODS.items()}
+    return {name: dict(cls.about().written()) for name, cls in METHODS.items()}
 
 
 def list_models() -> dict[str, dict[str, Any]]:

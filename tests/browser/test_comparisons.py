@@ -14,6 +14,7 @@ import pytest
 from kdgap.files import remove_tree
 from kdgap.report.figures.style import looks
 from kdgap.spec.identity import configuration_id, run_id, slot_name
+from kdgap.spec.method_card import read_cards
 from kdgap.spec.run import RunSpec
 from kdgap.store.study import StudyDirectory
 from tests.browser.conftest import Serve
@@ -287,7 +288,7 @@ def test_a_method_has_the_colour_of_the_reports_figures(
 ) -> None:
     page = visitor.open(empty)
     methods = {name: {"label": name, "colour": colour} for name, colour in colours.items()}
-    analysis: Any = SimpleNamespace(methods=methods, gains=[])
+    analysis: Any = SimpleNamespace(methods=read_cards(methods), gains=[])
     expected = {name: look.colour.lower() for name, look in looks(analysis).items()}
     found = page.evaluate(
         """(methods) => {

@@ -12,7 +12,7 @@ from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.evidence import Run
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from tests.judge.made import Values, analyse, evidence, final, plain, runs_of, tuning
+from tests.judge.made import Values, analyse, but, evidence, final, plain, runs_of, tuning
 
 
 def snapshot_of(runs: list[Run], **changes: Any) -> Snapshot:
@@ -72,7 +72,7 @@ def test_agreement_in_the_list_of_runs_is_of_the_weights_that_decide(
         "best": {"accuracy": 0.9, "top1_agreement": 0.7},
         "last": {"accuracy": 0.8, "top1_agreement": 0.8},
     }
-    document = runs_document(snapshot_of([replace(run, test=test)], primary=primary))
+    document = runs_document(snapshot_of([but(run, test=test)], primary=primary))
     (row,) = document["rows"]
     assert row[document["columns"].index("agreement")] == agreement
 

@@ -21,7 +21,7 @@ from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
 from kdgap.spec.slot import Slot
 from kdgap.store.study import StudyDirectory
-from tests.judge.made import analyse, evidence, final, plain, runs_of
+from tests.judge.made import analyse, but, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 
@@ -176,7 +176,7 @@ def made() -> Snapshot:
 
     def classes(run: Run, number: int) -> Run:
         known = {"cat": 0.6 + 0.05 * (number % 5), "dog": 0.9 - 0.02 * (number % 3)}
-        return replace(run, test={"best": {**run.test["best"], "per_class_acc": known}})
+        return but(run, test={"best": {**run.test["best"].document, "per_class_acc": known}})
 
     runs = runs_of(plain("little"), [90.0, 90.3, 90.1])
     runs += runs_of(final("big", "little", "logit"), [90.5, 90.2, 90.9], teacher="big-0")
@@ -195,7 +195,7 @@ def test_classes_of_two_arms_are_compared_by_welchs_test(made: Snapshot) -> None
     assert found["classes"].keys() == {"cat", "dog"}
     for name, apart in found["classes"].items():
         sides = [
-            [run.test["best"]["per_class_acc"][name] for run in made.arms[number].runs]
+            [run.test["best"].by_class[name] for run in made.arms[number].runs]
             for number in (first, second)
         ]
         expected = stats.ttest_ind(*sides, equal_var=False).confidence_interval()

@@ -17,6 +17,7 @@ from kdgap.explorer.repeat import Repeat, repeat
 from kdgap.methods import METHODS
 from kdgap.paths import user_path
 from kdgap.spec.identity import identity, run_id
+from kdgap.spec.method_card import MethodCard
 from kdgap.spec.run import (
     DataSpec,
     MethodSpec,
@@ -222,7 +223,7 @@ def test_hyper_parameters_are_spelt_as_the_plan_says() -> None:
 
 
 def test_a_plan_that_does_not_say_how_they_are_spelt_is_named() -> None:
-    old = {name: {"summary": about["summary"]} for name, about in ABOUT.items()}
+    old = {name: MethodCard.read({"summary": card.summary}) for name, card in ABOUT.items()}
     found = repeat(asked(RUN), STUDY, old)
     assert found.file is None
     assert "`kdgap run runs/small` writes it anew" in str(found.reason)

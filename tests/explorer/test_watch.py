@@ -56,7 +56,7 @@ def test_a_test_that_a_finished_run_gets_later_is_shown(path: Path) -> None:
     assert not before.evidence.runs[0].test
     run.finish(results, test)
     after = watch.look()
-    assert after.evidence.runs[0].test["best"]["accuracy"] == BASELINE[0]
+    assert after.evidence.runs[0].test["best"].accuracy == BASELINE[0]
     assert after.version != before.version
 
 

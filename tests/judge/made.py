@@ -1,10 +1,12 @@
 """Hand-made evidence: arms with given accuracies, as a study or an import would show them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from kdgap.judge import judging
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning
+from kdgap.judge.recorded import History, Scores, Validation
 from kdgap.methods import METHODS
 from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.slot import Slot
@@ -40,8 +42,28 @@ def runs_of(
                     for epoch in (1, 2, 3)
                 ],
             }
-        found.append(Run(**(known | changes)))
+        found.append(Run(**as_read(known | changes)))
     return found
+
+
+def as_read(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of a run with what its files hold in the classes that read it."""
+
+    def scores(test: Mapping[str, Any]) -> dict[str, Scores]:
+        return {weights: Scores(document) for weights, document in test.items()}
+
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "validation": Validation,
+        "test": scores,
+        "baseline_test": scores,
+        "history": History,
+    }
+    return {name: kinds[name](v) if name in kinds else v for name, v in fields.items()}
+
+
+def but(run: Run, **fields: Any) -> Run:
+    """Return a run with other fields, given as its files hold them."""
+    return replace(run, **as_read(fields))
 
 
 def final(teacher: str, student: str, method: str) -> Slot:

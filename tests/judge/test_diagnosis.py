@@ -7,7 +7,7 @@ import pytest
 
 from kdgap.judge.evidence import Candidate
 from kdgap.spec.claims import Statistics
-from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, but, evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 SAME = [94.8, 95.0, 95.1, 94.7, 94.9]
@@ -119,9 +119,9 @@ def following(changes: dict[str, float], spread: float = 0.004) -> Any:
         beside = {name: plain_student[name] + spread * step for name in changes}
         own = {name: value + changes[name] for name, value in beside.items()}
         runs.append(
-            replace(
+            but(
                 run,
-                test={"best": {**run.test["best"], **own}},
+                test={"best": {**run.test["best"].document, **own}},
                 baseline_test={"best": beside},
             )
         )
@@ -261,7 +261,7 @@ def test_two_values_and_texts_have_no_edge() -> None:
 def test_one_run_without_history_beside_one_with() -> None:
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(final("big", "little", "logit"), SAME, history=history())
-    runs[-1] = replace(runs[-1], history=[])
+    runs[-1] = but(runs[-1], history=[])
     (gain,) = analyse(evidence(runs)).gains
     assert "schedule" in {fact.topic for fact in gain.diagnosis}
 

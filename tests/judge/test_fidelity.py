@@ -14,7 +14,7 @@ from kdgap.judge.fidelity import MEASURES, closeness
 from kdgap.report.figures.arms import drawn_arms
 from kdgap.report.figures.points import followed
 from kdgap.report.tables import measured
-from tests.judge.made import analyse, evidence, final, plain, runs_of
+from tests.judge.made import analyse, but, evidence, final, plain, runs_of
 from tests.report.test_html import Page, page_of
 
 
@@ -33,7 +33,7 @@ def two_teachers() -> Evidence:
             final("big", "little", "logit"), [95.5] * 3, configuration="c", teacher=teacher
         )
         runs += [
-            replace(
+            but(
                 run,
                 id=f"{run.id}-{teacher}",
                 test={"best": {"accuracy": 0.955, "top1_agreement": share}},
@@ -69,8 +69,8 @@ def test_a_seed_that_lacks_a_teacher_is_in_no_mean_and_in_no_figure() -> None:
     assert found.top1_agreement.n == 2
     assert found.top1_agreement.mean == pytest.approx((0.85 + 0.87) / 2)
     odd = [
-        replace(run, test={"best": {"accuracy": 0.5}}) if (run.teacher, run.seed) == ("t1", 2)
-        else replace(run, test={"best": {"accuracy": 0.95 + run.seed / 1000}})
+        but(run, test={"best": {"accuracy": 0.5}}) if (run.teacher, run.seed) == ("t1", 2)
+        else but(run, test={"best": {"accuracy": 0.95 + run.seed / 1000}})
         for run in lacking
     ]  # fmt: skip
     made = evidence(odd)
@@ -105,9 +105,9 @@ def beside(own: Sequence[float], plain_values: Sequence[float], name: str) -> Ev
     runs = runs_of(plain("little"), [95.0] * len(own))
     made = runs_of(final("big", "little", "logit"), [95.5] * len(own))
     runs += [
-        replace(
+        but(
             run,
-            test={"best": {**run.test["best"], name: value}},
+            test={"best": {**run.test["best"].document, name: value}},
             baseline_test={"best": {name: other}},
         )
         for run, value, other in zip(made, own, plain_values, strict=True)
@@ -181,8 +181,8 @@ def with_classes(runs: Sequence[Run], classes: Classes) -> list[Run]:
     found = []
     for number, run in enumerate(runs):
         shares = {name: values[number] for name, values in classes.items()}
-        best = {**run.test["best"], **RECORDED, **({"per_class_acc": shares} if shares else {})}
-        found.append(replace(run, test={"best": best}))
+        known = {**RECORDED, **({"per_class_acc": shares} if shares else {})}
+        found.append(but(run, test={"best": {**run.test["best"].document, **known}}))
     return found
 
 

@@ -12,7 +12,7 @@ from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.reasons import reasons
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.made import analyse, but, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]
@@ -155,7 +155,7 @@ def test_the_arm_that_lacks_everything_is_why_nothing_can_be_said() -> None:
 
 def test_a_run_that_is_not_done_bends_no_mean_curve() -> None:
     runs = runs_of(FINAL, METHOD[:3])
-    lost = replace(runs[0], state="failed", history=runs[0].history[:1])
+    lost = but(runs[0], state="failed", history=runs[0].history.document[:1])
     found = over_runs([lost, *runs[1:]], "val_acc")
     assert found is not None
     epochs, mean, *_, count = found

@@ -71,7 +71,7 @@ def study(
         "open": [],
         "notices": [{"code": "odd", "text": "a warning"}],
         "models": {"big": {"name": "resnet20"}, "little": {"name": "resnet8"}},
-        "methods": {name: METHODS[name].about() for name in ("none", "logit")},
+        "methods": {name: METHODS[name].about().written() for name in ("none", "logit")},
         "runs": runs,
     }
     directory = StudyDirectory(tmp_path)

@@ -4,7 +4,6 @@ import io
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from matplotlib.image import imread
 
 from kdgap.judge.curves import over_runs
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.recorded import History
 from kdgap.methods import METHODS
 from kdgap.report.figures.curves import ablation_curves, gradient_norms
 from kdgap.report.figures.files import FORMATS, all_figures, figure_bytes, save_figures
@@ -24,9 +24,10 @@ from kdgap.report.figures.style import Look, looks
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.figures import recorded
 from kdgap.spec.claims import Statistics
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.slot import Slot
 from kdgap.stats.power import contrast_power
-from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, but, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_html import (
     ALIKE,
     BASELINE,
@@ -62,7 +63,7 @@ def test_what_was_not_recorded_is_not_drawn() -> None:
     assert list(drawn(pair_of(BASELINE, ALIKE))) == ["gains", "seeds", "capacity", "power",
                                                      "convergence-little"]  # fmt: skip
     bare = pair_of(BASELINE, ALIKE)
-    bare = replace(bare, runs=tuple(replace(run, history=[]) for run in bare.runs))
+    bare = replace(bare, runs=tuple(but(run, history=[]) for run in bare.runs))
     assert "convergence-little" not in drawn(bare)
     assert list(drawn(evidence(runs_of(Slot("teacher", None, "big", "none"), [96.0])))) == []
 
@@ -150,8 +151,8 @@ def test_figures_on_one_page_share_no_id() -> None:
     assert "http" not in one
 
 
-def history(values: list[float | None]) -> list[dict[str, Any]]:
-    return [{"epoch": n, "val_acc": value} for n, value in enumerate(values, 1)]
+def history(values: list[float | None]) -> History:
+    return History([{"epoch": n, "val_acc": value} for n, value in enumerate(values, 1)])
 
 
 def test_a_curve_is_mean_lowest_and_highest_over_runs() -> None:
@@ -170,7 +171,7 @@ def test_a_curve_is_mean_lowest_and_highest_over_runs() -> None:
 def test_an_epoch_that_a_run_lacks_bends_no_mean() -> None:
     runs = [Run("a", "c", 0, (), "done", history=history([0.1, None, 0.4])),
             Run("b", "c", 1, (), "done", history=history([0.3, 0.2])),
-            Run("c", "c", 2, (), "done", history=[])]  # fmt: skip
+            Run("c", "c", 2, (), "done", history=history([]))]  # fmt: skip
     curve = over_runs(runs, "val_acc")
     assert curve is not None
     assert curve[0].tolist() == [1]
@@ -188,7 +189,7 @@ def test_gradient_norms_say_that_they_are_before_clipping_and_count_runs() -> No
 def test_a_norm_of_zero_was_not_recorded() -> None:
     made = whole()
     zero = [{"epoch": 1, "proj_grad_norm_max": 0.0}]
-    made = replace(made, runs=tuple(replace(run, history=zero) for run in made.runs))
+    made = replace(made, runs=tuple(but(run, history=zero) for run in made.runs))
     with pytest.raises(ValueError, match="proj_grad_norm_max"):
         gradient_norms(made, analyse(made), "little", "proj_grad_norm_max")
 
@@ -227,7 +228,7 @@ def test_what_some_runs_recorded_is_counted() -> None:
     made = clipping()
     *others, last = made.runs
     bare = [{"epoch": n, "val_acc": 0.9} for n in (1, 2)]
-    made = replace(made, runs=(*others, replace(last, history=bare)))
+    made = replace(made, runs=(*others, but(last, history=bare)))
     assert "recorded for the ablation clip: changed (4 of 5 runs)" in recorded(made)[1]
     (ablation,) = analyse(made).ablations
     assert "changed: n = 4" in texts(ablation_curves(made, analyse(made), ablation))
@@ -235,7 +236,7 @@ def test_what_some_runs_recorded_is_counted() -> None:
 
 def test_an_ablation_without_histories_is_not_drawn() -> None:
     made = clipping()
-    made = replace(made, runs=tuple(replace(run, history=[]) for run in made.runs))
+    made = replace(made, runs=tuple(but(run, history=[]) for run in made.runs))
     (ablation,) = analyse(made).ablations
     with pytest.raises(ValueError, match="no history"):
         ablation_curves(made, analyse(made), ablation)
@@ -344,13 +345,13 @@ def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
     logit, feature = METHODS["logit"].about(), METHODS["feature"].about()
     made = analyse(whole())
 
-    def looks_of(methods: dict[str, dict[str, Any]]) -> dict[str, Look]:
+    def looks_of(methods: dict[str, MethodCard]) -> dict[str, Look]:
         return looks(replace(made, methods=methods, gains=()))
 
     few = looks_of({"logit": logit})
-    many = looks_of({"new": {}, "feature": feature, "logit": logit})
+    many = looks_of({"new": UNKNOWN, "feature": feature, "logit": logit})
     assert few["logit"] == many["logit"]
-    old = looks_of({"none": {}, "logit": {}})  # of an earlier kdgap
+    old = looks_of({"none": UNKNOWN, "logit": UNKNOWN})  # of an earlier kdgap
     assert old["none"] == many["none"]
     colours = [look.colour for look in many.values()]
     assert len(set(colours)) == len(colours) == 4

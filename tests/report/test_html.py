@@ -14,15 +14,17 @@ import pytest
 from kdgap.judge.evidence import Candidate, Evidence, Run
 from kdgap.judge.judging import with_claims
 from kdgap.judge.load import load
+from kdgap.judge.recorded import Scores
 from kdgap.notice import FileNotice, Notice
 from kdgap.report.page.document import report_html
 from kdgap.spec.claims_file import read_claims
+from kdgap.spec.method_card import read_cards
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from kdgap.yamlio import load as load_yaml
 from tests.conftest import ROOT, SHARED_DATA
-from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, but, claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "base"}
@@ -172,10 +174,10 @@ def measured(run: Run) -> Run:
     more = {"grad_norm_max": 2.0, "proj_grad_norm_max": 0.5, "term_grad_norm": terms}
     classes = {"per_class_acc": {"cat": 0.9, "dog": 0.96}}
     fidelity = {"top1_agreement": 0.9, "kl_t1": 0.2, "kl_t4": 0.1, "ece": 0.03}
-    known = {name: {**test, **fidelity, **classes} for name, test in run.test.items()}
+    known = {name: {**scores.document, **fidelity, **classes} for name, scores in run.test.items()}
     beside = {name: {**fidelity, "accuracy": 0.94} for name in known}
-    history = [{**entry, **more} for entry in run.history]
-    return replace(run, test=known, baseline_test=beside, history=history, teacher_accuracy=0.96)
+    history = [{**entry, **more} for entry in run.history.document]
+    return but(run, test=known, baseline_test=beside, history=history, teacher_accuracy=0.96)
 
 
 def whole(**changes: Any) -> Evidence:
@@ -291,7 +293,7 @@ def test_whatever_else_a_study_says_is_shown_and_nothing_more(name: str) -> None
             name=name,
             path=name,
             description=name,
-            methods={"none": {}, "logit": {"summary": name, "citation": name}},
+            methods=read_cards({"none": {}, "logit": {"summary": name, "citation": name}}),
             notices=(Notice(name, name, name),),
             findings=(FileNotice(name, name, paths=(name,)),),
             provenance={name: {name: [name, {name: name}]}},
@@ -316,7 +318,7 @@ def test_a_hostile_claim_is_inert() -> None:
 
 
 def each_run(made: Evidence, **changes: Any) -> Evidence:
-    return replace(made, runs=tuple(replace(run, **changes) for run in made.runs))
+    return replace(made, runs=tuple(but(run, **changes) for run in made.runs))
 
 
 MISSING = {
@@ -408,7 +410,7 @@ def test_what_is_post_hoc_is_marked_wherever_it_appears() -> None:
 def test_a_verdict_that_another_view_changes_is_marked() -> None:
     runs = runs_of(plain("little"), BASELINE)
     better = runs_of(final("big", "little", "logit"), BETTER)
-    lost = [replace(run, test={**run.test, "last": {"accuracy": 0.949}}) for run in better]
+    lost = [replace(run, test={**run.test, "last": Scores({"accuracy": 0.949})}) for run in better]
     page = page_of(evidence([*runs, *lost], paired=False))
     (row,) = [row for row in page.rows("view-table") if row[0].startswith("Logit-KD")]
     assert ["changed" in cell for cell in row] == [False, False, True]

@@ -27,7 +27,7 @@ from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.conftest import SHARED_DATA
-from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.made import analyse, but, claim, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_forms import HOSTILE
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
@@ -67,7 +67,7 @@ def whole() -> Evidence:
 
 def _measured(run: Run) -> Run:
     fidelity = {"top1_agreement": 0.95 + run.seed / 1000, "kl_t1": 0.14, "kl_t4": 0.03, "ece": 0.02}
-    return replace(run, test={"best": {**run.test["best"], **fidelity}}, teacher_accuracy=0.96)
+    return but(run, test={"best": {**run.test["best"].document, **fidelity}}, teacher_accuracy=0.96)
 
 
 def test_negative_gains_are_numbers_in_the_file() -> None:

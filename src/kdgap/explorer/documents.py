@@ -27,7 +27,9 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
+from kdgap.judge.recorded import UNTESTED, Scores
 from kdgap.notice import written
+from kdgap.spec.method_card import UNKNOWN
 from kdgap.spec.slot import Slot
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
@@ -71,7 +73,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "methods": {
             name: {
                 "label": evidence.label(name),
-                "colour": evidence.methods.get(name, {}).get("colour"),
+                "colour": evidence.methods.get(name, UNKNOWN).colour,
             }
             for name in _methods(snapshot)
         },
@@ -89,7 +91,8 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
     context, finals = snapshot.context, snapshot.context.finals
     mean, std = mean_and_std(values) if (values := context.values(arm)) else (None, None)
     epoch = _epoch(arm, snapshot.evidence)
-    validated = [run.validation.get(epoch) for run in arm.runs if run.state == "done"]
+    done = [run.validation for run in arm.runs if run.state == "done"]
+    validated = [found.last if epoch == "last" else found.best for found in done]
     known = [value for value in validated if value is not None]
     role = arm.slot.role
     return {
@@ -173,10 +176,10 @@ def _row(run: Run, primary: str) -> list[Any]:
         settings_text(run.parameters),
         run.seed,
         run.state,
-        run.validation.get("best"),
-        test.get("best", {}).get("accuracy"),
-        test.get("last", {}).get("accuracy"),
-        test.get(primary, {}).get("top1_agreement"),
+        run.validation.best,
+        test.get("best", UNTESTED).accuracy,
+        test.get("last", UNTESTED).accuracy,
+        test.get(primary, UNTESTED).top1_agreement,
         run.epochs,
         run.remark,
     ]
@@ -226,7 +229,6 @@ def _means(arm: Arm, primary: str) -> dict[str, Any]:
 
 
 def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
-    kept = ("accuracy", "top1_agreement", "kl_t4", "ece")
     test = run.test if run.state == "done" else {}
     number = snapshot.numbers.get(run.teacher or "")
     teacher = None if number is None else snapshot.evidence.runs[number]
@@ -236,10 +238,18 @@ def _seed(snapshot: Snapshot, run: Run) -> dict[str, Any]:
         "seed": run.seed,
         "state": run.state,
         "teacher": teacher and {"id": teacher.id, "seed": teacher.seed},
-        "validation": run.validation.get("best"),
-        **{weights: {key: test.get(weights, {}).get(key) for key in kept}
-           for weights in ("best", "last")},
-    }  # fmt: skip
+        "validation": run.validation.best,
+        **{weights: _shown(test.get(weights, UNTESTED)) for weights in ("best", "last")},
+    }
+
+
+def _shown(scores: Scores) -> dict[str, float | None]:
+    return {
+        "accuracy": scores.accuracy,
+        "top1_agreement": scores.top1_agreement,
+        "kl_t4": scores.kl_t4,
+        "ece": scores.ece,
+    }
 
 
 def live_document(snapshot: Snapshot, pace: Pace | None = None) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from kdgap.errors import BadInputError, one_line
 from kdgap.files import json_text
 from kdgap.spec.flat import FlatConfig, read_flat
 from kdgap.spec.identity import identity, run_id
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.run import RecipeSpec, RunSpec, TeacherSpec, numerics_of
 
-Methods = Mapping[str, Mapping[str, Any]]
-"""What a study's plan says of its methods (`Method.about`)."""
+Methods = Mapping[str, MethodCard]
+"""What a study's plan says of its methods."""
 _FIXED: dict[str, object] = {
     "optimiser": RecipeSpec.model_fields["optimiser"].default,
     "schedule": RecipeSpec.model_fields["schedule"].default,
@@ -83,7 +84,7 @@ def _parameters(run: RunSpec, methods: Methods, otherwise: str) -> dict[str, Any
     Raises:
         BadInputError: the plan does not say how they are spelt; `otherwise` is what helps.
     """
-    spelling = methods.get(run.method.name, {}).get("flat")
+    spelling = methods.get(run.method.name, UNKNOWN).flat
     if spelling is None:
         if not run.method.parameters:
             return {}

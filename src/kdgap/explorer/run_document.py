@@ -45,9 +45,9 @@ def run_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         "remark": run.remark,
         "parameters": run.parameters,
         "epochs": run.epochs,
-        "validation": run.validation,
-        "test": run.test,
-        "history": run.history,
+        "validation": run.validation.document,
+        "test": {weights: scores.document for weights, scores in run.test.items()},
+        "history": run.history.document,
         "notices": written(run.notices),
         "environment": run.environment,
         "paths": list(run.paths),
@@ -62,7 +62,7 @@ def _on_disk(snapshot: Snapshot, run: Run) -> dict[str, Any]:
     place = StudyDirectory(snapshot.path).run(run.paths[0])
     files = {} if place.link() else _files(place.path)
     odd: list[str] = []
-    contents: dict[str, Any] = {"history": run.history}
+    contents: dict[str, Any] = {"history": run.history.document}
     if not run.history and HISTORY in files:
         contents["history"] = place.history(odd)
     contents["asked"] = _read(place.header) if RUN in files else None

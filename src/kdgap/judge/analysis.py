@@ -1,9 +1,8 @@
 """What an analysis holds: everything that `analysis.json`, tables, report and explorer show.
 
-`document.py` turns it into JSON and back; `docs/statistics.md` says what each number is.
-
-Endings of names say the unit: `_pp` is percentage points of test accuracy; what has no ending is a
-share of one, a count, nats (KL) or a p-value.
+`document.py` turns it into JSON and back; `docs/statistics.md` says what each number is. Endings of
+names say the unit: `_pp` is percentage points of test accuracy; what has no ending is a share of
+one, a count, nats (KL) or a p-value.
 """
 
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from kdgap.judge.evidence import Tuning
 from kdgap.judge.measures import Fidelity, Interval
 from kdgap.notice import FileNotice, Notice
+from kdgap.spec.method_card import MethodCard
 
 FORMAT = 2
 """Rises with every change of the document that a reader of it could notice."""
@@ -336,7 +336,7 @@ class Analysis:
     study: StudyFacts
     settings: Settings
     models: Mapping[str, Mapping[str, Any]]
-    methods: Mapping[str, Mapping[str, Any]]
+    methods: Mapping[str, MethodCard]
     teachers: tuple[Level, ...]
     baselines: tuple[Level, ...]
     gains: tuple[Gain, ...]

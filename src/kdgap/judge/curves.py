@@ -1,6 +1,5 @@
 """What histories were over the runs of an arm, epoch by epoch."""
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,14 +24,7 @@ def over_runs(runs: Iterable[Run], key: str, part: str | None = None) -> Curve |
     for run in runs:
         if run.state != "done":
             continue
-        row = {}
-        for number, entry in enumerate(run.history, 1):
-            value = entry.get(key)
-            if part is not None:
-                value = value.get(part) if isinstance(value, dict) else None
-            if isinstance(value, int | float) and math.isfinite(value):
-                row[int(entry.get("epoch", number))] = float(value)
-        if row:
+        if row := dict(run.history.numbers(key, part)):
             rows.append(row)
     if not rows:
         return None

@@ -13,6 +13,7 @@ from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.measures import Fidelity
 from kdgap.numbers import counted, level, signed
+from kdgap.spec.method_card import UNKNOWN
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -100,16 +101,15 @@ def _mean_of(runs: Iterable[Run], value: Callable[[Run], float | None]) -> float
 
 def _at_end(runs: Iterable[Run], key: str) -> float | None:
     """Return the mean of what the last epochs recorded under a key."""
-    return _mean_of(runs, lambda run: run.history[-1].get(key) if run.history else None)
+    return _mean_of(runs, lambda run: run.history.at_end(key))
 
 
 def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     """How much of the gradient comes from each loss term, or of the loss where that is unknown."""
     norms: dict[str, list[float]] = {}
     for run in runs:
-        for entry in run.history:
-            for name, value in (entry.get("term_grad_norm") or {}).items():
-                norms.setdefault(name, []).append(value)
+        for name, value in run.history.parts("term_grad_norm"):
+            norms.setdefault(name, []).append(value)
     means = {k: math.fsum(v) / len(v) for k, v in norms.items()} or _loss_parts(runs)
     total = math.fsum(means.values())
     if not total or len(means) < 2:
@@ -141,8 +141,7 @@ def _loss_parts(runs: list[Run]) -> dict[str, float]:
     alphas = [run.parameters.get("alpha") for run in runs]
     if not isinstance(alphas[0], int | float):
         return {}
-    entries = [entry for run in runs for entry in run.history]
-    pairs = [(e["loss_ce"], e["loss_kd"]) for e in entries if "loss_ce" in e and "loss_kd" in e]
+    pairs = [pair for run in runs for pair in run.history.both("loss_ce", "loss_kd")]
     if not pairs:
         return {}
     ce, kd = (math.fsum(column) / len(pairs) for column in zip(*pairs, strict=True))
@@ -166,7 +165,7 @@ def _teacher(gain: Gain) -> Fact | None:
 
 def _fitting(runs: list[Run]) -> Fact | None:
     trained = _at_end(runs, "train_acc")
-    validated = _mean_of(runs, lambda run: run.validation.get("last"))
+    validated = _mean_of(runs, lambda run: run.validation.last)
     if trained is None or validated is None:
         return None
     text = (
@@ -248,8 +247,8 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     temperature = arm.parameters.get(name or "")
     at = f" at T = {temperature:g}" if isinstance(temperature, int | float) else ""
     text = f"soft targets{at} have {entropy:.3f} nats of entropy"
-    tests = [test for run in runs for test in run.test.values()]
-    classes = max((len(test.get("per_class_acc") or ()) for test in tests), default=0)
+    tests = [scores for run in runs for scores in run.test.values()]
+    classes = max((len(scores.by_class) for scores in tests), default=0)
     if classes < 2:
         return _fact("soft targets", text)
     share = entropy / math.log(classes)
@@ -267,18 +266,18 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
 
 def _softened_by(arm: Arm, evidence: Evidence) -> str | None:
     """Return which hyper-parameter softens the targets, by the name that its runs call it."""
-    about = evidence.methods.get(arm.slot.method, {})
-    field = about.get("soft_targets") or None
-    if field is True:  # as plans of before say it
-        field = "temperature"
-    flat = about.get("flat", {}).get(field, field)
+    card = evidence.methods.get(arm.slot.method, UNKNOWN)
+    field = card.softened_by
+    if field is None:
+        return None
+    flat = (card.flat or {}).get(field, field)
     return flat if field not in arm.parameters and flat in arm.parameters else field
 
 
 def _length(runs: list[Run]) -> Fact | None:
     gains = []
     for run in runs:
-        scores = [entry["val_acc"] for entry in run.history if "val_acc" in entry]
+        scores = [score for _, score in run.history.numbers("val_acc")]
         tenth = max(1, len(scores) // 10)
         if len(scores) >= 10:
             last, before = scores[-tenth:], scores[-2 * tenth : -tenth]

@@ -8,10 +8,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from kdgap.judge.analysis import FORMAT, Analysis
+from kdgap.spec.method_card import MethodCard
 
 
 def to_json(value: Any) -> Any:
     """Return an analysis, or a part of one, in plain types: what `json.dumps` takes."""
+    if isinstance(value, MethodCard):
+        return to_json(value.written())
     if is_dataclass(value):
         kind: Any = type(value)
         return {name: to_json(getattr(value, name)) for name in _order(kind)}

@@ -5,12 +5,14 @@ runs came from.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kdgap.judge.recorded import UNTESTED, History, Scores, Validation
 from kdgap.notice import FileNotice, Notice, shorts
 from kdgap.spec.claims import Claim, Statistics
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.slot import Slot
 
 SHOWN = ("teacher", "baseline", "final", "ablation")
@@ -32,8 +34,8 @@ class Run:
         teacher: id of the run that trained its teacher, where one of ours did.
         recipe: what it must share with the run that it is compared with.
         epochs: how long it was trained.
-        validation: accuracy on the validation images of the `best` and the `last` epoch.
-        test: what `test.json` says of the `best` and the `last` weights; `accuracy` and more.
+        validation: accuracy on the validation images of the best and the last epoch.
+        test: what `test.json` says of the `best` and the `last` weights.
         baseline_test: the same of the plainly trained student of this seed, against the teacher.
         teacher_accuracy: the teacher's test accuracy.
         history: its epochs.
@@ -52,11 +54,11 @@ class Run:
     teacher: str | None = None
     recipe: str = ""
     epochs: int | None = None
-    validation: Mapping[str, Any] = field(default_factory=dict)
-    test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    baseline_test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    validation: Validation = field(default_factory=Validation)
+    test: Mapping[str, Scores] = field(default_factory=dict)
+    baseline_test: Mapping[str, Scores] = field(default_factory=dict)
     teacher_accuracy: float | None = None
-    history: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    history: History = field(default_factory=History)
     paths: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
     environment: str = ""
@@ -65,7 +67,7 @@ class Run:
         """Return test accuracy in [0, 1] of the `best` or `last` weights; None while unknown."""
         if self.state != "done":
             return None
-        value = self.test.get(weights, {}).get("accuracy")
+        value = self.test.get(weights, UNTESTED).accuracy
         return None if value is None else float(value)
 
     def has_role(self, role: str) -> bool:
@@ -172,9 +174,9 @@ class Tuning:
     label: str
 
 
-def label_of(method: str, methods: Mapping[str, Mapping[str, Any]]) -> str:
+def label_of(method: str, methods: Mapping[str, MethodCard]) -> str:
     """Return what people call a method, by what methods declare."""
-    return str(methods.get(method, {}).get("label") or method)
+    return str(methods.get(method, UNKNOWN).label or method)
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class Evidence:
     statistics: Statistics
     paired: bool
     description: str = ""
-    methods: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    methods: Mapping[str, MethodCard] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
     claims: tuple[Claim, ...] = ()
     locked_claims: tuple[Mapping[str, Any], ...] | None = None

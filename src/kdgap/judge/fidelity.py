@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.measures import (
@@ -14,6 +13,7 @@ from kdgap.judge.measures import (
     Measure,
     Measures,
 )
+from kdgap.judge.recorded import UNTESTED
 from kdgap.stats.contrast import Estimate, mean_and_std, point, welch
 from kdgap.stats.multiple import bonferroni_confidence
 from kdgap.stats.proportion import mean_interval, wilson
@@ -38,10 +38,10 @@ def fidelity_of(arm: Arm, plain: Arm | None, evidence: Evidence, weights: str) -
     """
     confidence = evidence.statistics.confidence
     runs = _counted(arm, weights)
-    own = _by_seed((run.seed, _measures(run.test, weights)) for run in runs)
+    own = _by_seed((run.seed, run.test.get(weights, UNTESTED).measures) for run in runs)
     if not own:
         return None
-    beside = _by_seed((run.seed, _measures(run.baseline_test, weights)) for run in runs)
+    beside = _by_seed((run.seed, run.baseline_test.get(weights, UNTESTED).measures) for run in runs)
     teachers = [run.teacher_accuracy for run in runs if run.teacher_accuracy is not None]
     classes, plain_classes = _by_class(runs, weights), _by_class(_counted(plain, weights), weights)
 
@@ -78,18 +78,11 @@ def _counted(arm: Arm | None, weights: str) -> list[Run]:
     return [run for run in arm.runs if run.seed in seeds and run.accuracy(weights) is not None]
 
 
-def _measures(tests: Mapping[str, Mapping[str, Any]], weights: str) -> dict[str, Any]:
-    test = tests.get(weights, {})
-    return {name: test.get(name) for name in MEASURES}
-
-
 def _by_class(runs: Iterable[Run], weights: str) -> Values:
-    return _by_seed(
-        (run.seed, run.test.get(weights, {}).get("per_class_acc") or {}) for run in runs
-    )
+    return _by_seed((run.seed, run.test.get(weights, UNTESTED).by_class) for run in runs)
 
 
-def _by_seed(measured: Iterable[tuple[int, Mapping[str, Any]]]) -> Values:
+def _by_seed(measured: Iterable[tuple[int, Mapping[str, float | None]]]) -> Values:
     """Return the values of each name that has any; a seed's is the mean over its teachers."""
     by_name: dict[str, dict[int, list[float]]] = {}
     for seed, values in measured:

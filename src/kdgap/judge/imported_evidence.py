@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, label_of
+from kdgap.judge.recorded import History, Scores, Validation
 from kdgap.notice import Notice, codes, serious
 from kdgap.spec.claims import Statistics
 from kdgap.spec.identity import canonical_json
+from kdgap.spec.method_card import UNKNOWN, MethodCard, read_cards
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.findings import read_findings
@@ -32,7 +34,7 @@ def evidence_of(
     # Imports of before do not say which keys are hyper-parameters of methods that are not ours.
     further = {key for keys in about.get("hyperparameters", {}).values() for key in keys}
     runs = tuple(_run(line, further) for line in lines)
-    methods = _methods(runs, about.get("methods", {}))
+    methods = _methods(runs, read_cards(about.get("methods", {})))
     chosen = chosen_on(notice for run in runs for notice in run.notices)
     return Evidence(
         name=about["name"],
@@ -81,30 +83,30 @@ def _run(line: Mapping[str, Any], hyperparameters: Collection[str]) -> Run:
         parameters=line["parameters"],
         recipe=canonical_json(recipe_of(settings, hyperparameters)),
         epochs=line["epochs"],
-        validation=line["validation"],
-        test=test,
+        validation=Validation(line["validation"]),
+        test={weights: Scores(scores) for weights, scores in test.items()},
         teacher_accuracy=fidelity.get("teacher_test_acc"),
-        history=line["history"],
+        history=History(line["history"]),
         paths=tuple(line["paths"]),
         notices=recorded(line),
     )
 
 
-def _methods(
-    runs: Iterable[Run], about: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Mapping[str, Any]]:
+def _methods(runs: Iterable[Run], declared: Mapping[str, MethodCard]) -> dict[str, MethodCard]:
     """Return the methods that runs are of, as they are drawn: by their place, then by name."""
-    methods = {slot.method: about.get(slot.method, {}) for run in runs for slot in run.slots}
+    methods = {
+        slot.method: declared.get(slot.method, UNKNOWN) for run in runs for slot in run.slots
+    }
 
     def place(name: str) -> tuple[bool, int, str]:
-        colour = methods[name].get("colour")
+        colour = methods[name].colour
         return colour is None, colour or 0, name
 
     return {name: methods[name] for name in sorted(methods, key=place)}
 
 
 def _tunings(
-    runs: Iterable[Run], chosen: Literal["val", "test"], methods: Mapping[str, Mapping[str, Any]]
+    runs: Iterable[Run], chosen: Literal["val", "test"], methods: Mapping[str, MethodCard]
 ) -> Iterable[Tuning]:
     """Return the grids that the files show; the winner is what the finals used, if they agree."""
     grids: dict[tuple[str, str, str], dict[str, list[Run]]] = {}
@@ -138,7 +140,8 @@ def _tunings(
 
 
 def _mean_validation(runs: list[Run]) -> float | None:
-    scores = [run.validation["best"] for run in runs if run.state == "done"]
+    known = [run.validation.best for run in runs if run.state == "done"]
+    scores = [score for score in known if score is not None]
     return sum(scores) / len(scores) if len(scores) == len(runs) else None
 
 

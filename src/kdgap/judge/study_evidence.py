@@ -16,8 +16,10 @@ from kdgap.judge.evidence import (
     Tuning,
     label_of,
 )
+from kdgap.judge.recorded import History, Scores, Validation
 from kdgap.notice import Notice, shorts
 from kdgap.spec.claims import Claim, Statistics
+from kdgap.spec.method_card import MethodCard, read_cards
 from kdgap.spec.slot import Slot
 from kdgap.store.audit import plan_faults, selection_faults
 from kdgap.store.notices import of_plan, of_runs, recorded
@@ -57,6 +59,7 @@ def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise StoreDamagedError(f"{faults[0]}{more}")
     claims, notices = _registered(directory, study)
+    methods = read_cards(plan.get("methods", {}))
     return Evidence(
         name=study["name"],
         path=str(directory.path),
@@ -67,8 +70,8 @@ def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
         statistics=Statistics.model_validate(study["statistics"]),
         paired=True,
         description=study["description"],
-        methods=plan.get("methods", {}),
-        tunings=_tunings(directory, plan),
+        methods=methods,
+        tunings=_tunings(directory, plan, methods),
         claims=tuple(Claim.model_validate(claim) for claim in study["claims"]),
         locked_claims=claims,
         notices=_notices(plan, notices, runs),
@@ -162,24 +165,26 @@ def _run(directory: StudyDirectory, planned: Mapping[str, Any], records: _Record
             **known,
             state="done",
             epochs=results.get("epochs"),
-            validation={
-                "best": results["best_val_acc"],
-                "best_epoch": results.get("best_val_epoch"),
-                "last": results.get("last_val_acc"),
-            },
-            test={name: test[name] for name in ("best", "last") if name in test},
-            baseline_test={
-                name: test["baseline"][name]
-                for name in ("best", "last")
-                if name in test.get("baseline", {})
-            },
+            validation=Validation(
+                {
+                    "best": results["best_val_acc"],
+                    "best_epoch": results.get("best_val_epoch"),
+                    "last": results.get("last_val_acc"),
+                }
+            ),
+            test=_scores(test),
+            baseline_test=_scores(test.get("baseline", {})),
             teacher_accuracy=test.get("teacher", {}).get("accuracy"),
-            history=results["history"],
+            history=History(results["history"]),
             notices=recorded(results),
             environment=", ".join(f"{key} {value}" for key, value in environment.items()),
         )
     except (KdgapError, KeyError, TypeError, AttributeError) as error:
         return Run(**known, state="damaged", remark=str(error))
+
+
+def _scores(test: Mapping[str, Any]) -> dict[str, Scores]:
+    return {name: Scores(test[name]) for name in ("best", "last") if name in test}
 
 
 def _standing(runs: list[Run]) -> tuple[Run, ...]:
@@ -198,7 +203,9 @@ def _slots(plan: Mapping[str, Any]) -> tuple[Slot, ...]:
     return tuple(dict.fromkeys(Slot.read(slot) for slot in [*planned, *still_open]))
 
 
-def _tunings(directory: StudyDirectory, plan: Mapping[str, Any]) -> tuple[Tuning, ...]:
+def _tunings(
+    directory: StudyDirectory, plan: Mapping[str, Any], methods: Mapping[str, MethodCard]
+) -> tuple[Tuning, ...]:
     selection = directory.selection() or {"choices": []}
     asked = plan["study"]["selection"] or {}
     return tuple(
@@ -211,7 +218,7 @@ def _tunings(directory: StudyDirectory, plan: Mapping[str, Any]) -> tuple[Tuning
             seeds=tuple(asked.get("seeds", ())),
             split=asked.get("split", "val"),
             metric=asked.get("metric", "best_val_acc"),
-            label=label_of(choice["method"], plan.get("methods", {})),
+            label=label_of(choice["method"], methods),
         )
         for choice in selection["choices"]
         if choice["tried"] > 1

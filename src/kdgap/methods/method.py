@@ -21,6 +21,7 @@ from kdgap.deferred import nn, torch
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.registry import Registry
 from kdgap.spec.flat import FlatConfig
+from kdgap.spec.method_card import MethodCard
 from kdgap.spec.validation import Scalar, build
 
 if TYPE_CHECKING:
@@ -132,21 +133,17 @@ class Method:
         return 1.0
 
     @classmethod
-    def about(cls) -> dict[str, Any]:
-        """Return what is kept beside plans and imports, for whoever reads them without torch.
-
-        That is `label`, `colour`, `summary`, `citation`, `hyperparameters` (the fields), `flat`
-        (field → its flat key, where they differ) and `soft_targets`.
-        """
-        return {
-            "label": cls.label,
-            "colour": cls.colour,
-            "summary": cls.summary,
-            "citation": cls.citation,
-            "hyperparameters": _fields(cls),
-            "flat": {name: flat for flat, name in cls.flat_names.items()},
-            "soft_targets": cls.soft_targets,
-        }
+    def about(cls) -> MethodCard:
+        """Return what is kept beside plans and imports, for whoever reads them without torch."""
+        return MethodCard(
+            label=cls.label,
+            colour=cls.colour,
+            summary=cls.summary,
+            citation=cls.citation,
+            hyperparameters=_fields(cls),
+            flat={name: flat for flat, name in cls.flat_names.items()},
+            soft_targets=cls.soft_targets,
+        )
 
     def parameters(self) -> dict[str, Scalar]:
         """Return every hyper-parameter by field name."""

@@ -301,7 +301,9 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "open": [{**slot.written(), "runs": count} for slot, count in plan.open_slots.items()],
         "open_runs": len(full.runs) - len(plan.runs),
         "open_flops": open_flops,
-        "methods": {name: METHODS[name].about() for name in (PLAIN, *workspace.study.methods)},
+        "methods": {
+            name: METHODS[name].about().written() for name in (PLAIN, *workspace.study.methods)
+        },
         "models": {
             name: {
                 **model.model_dump(),

@@ -155,11 +155,7 @@ def recorded_curves(arms: Iterable[Drawn], key: str) -> list[Shown]:
             if curve is not None and (curve[2] > 0).any():
                 curves.append((arm, curve))
             continue
-        terms = dict.fromkeys(
-            name
-            for run in arm.runs
-            for name in (run.history[0].get(key) or () if run.history else ())
-        )
+        terms = dict.fromkeys(name for run in arm.runs for name in run.history.parts_at_start(key))
         for index, term in enumerate(terms):
             curve = over_runs(arm.runs, key, term)
             if arm.teacher is not None and curve is not None and (curve[2] > 0).any():

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.recorded import UNTESTED, Scores
 from kdgap.report.figures.arms import Drawn, drawn_arms, students
 from kdgap.report.figures.style import (
     BAND,
@@ -155,25 +155,27 @@ def followed(arm: Drawn, methods: Sequence[Drawn], weights: str) -> list[tuple[f
     have a teacher; with several teachers it is the mean over them.
     """
     if arm.teacher is not None or not methods:
-        return [
-            (100 * test["top1_agreement"], 100 * test["accuracy"], run)
-            for run in arm.runs
-            if _whole(test := run.test.get(weights, {}))
-        ]
+        own = [(_followed(run.test, weights), run) for run in arm.runs]
+        return [(100 * shares[0], 100 * shares[1], run) for shares, run in own if shares]
     plain = {run.seed: run for run in arm.runs}
-    measured: dict[int, dict[str | None, Mapping[str, Any]]] = {}
+    measured: dict[int, dict[str | None, tuple[float, float]]] = {}
     for run in (run for method in methods for run in method.runs):
-        if run.seed in plain and _whole(test := run.baseline_test.get(weights, {})):
-            measured.setdefault(run.seed, {})[run.teacher] = test
+        shares = _followed(run.baseline_test, weights)
+        if run.seed in plain and shares is not None:
+            measured.setdefault(run.seed, {})[run.teacher] = shares
     return [
         (
-            100 * fmean(test["top1_agreement"] for test in by_teacher.values()),
-            100 * fmean(test["accuracy"] for test in by_teacher.values()),
+            100 * fmean(agreement for agreement, _ in by_teacher.values()),
+            100 * fmean(accuracy for _, accuracy in by_teacher.values()),
             plain[seed],
         )
         for seed, by_teacher in sorted(measured.items())
     ]
 
 
-def _whole(test: Mapping[str, Any]) -> bool:
-    return test.get("top1_agreement") is not None and test.get("accuracy") is not None
+def _followed(tests: Mapping[str, Scores], weights: str) -> tuple[float, float] | None:
+    """Return agreement and accuracy of some weights; None unless both were recorded."""
+    scores = tests.get(weights, UNTESTED)
+    if scores.top1_agreement is None or scores.accuracy is None:
+        return None
+    return scores.top1_agreement, scores.accuracy

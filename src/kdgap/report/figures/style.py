@@ -6,9 +6,9 @@ is, and is no formula.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, Literal, ParamSpec
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kdgap.judge.analysis import Analysis
+from kdgap.spec.method_card import UNKNOWN
 from kdgap.spec.slot import PLAIN
 
 P = ParamSpec("P")
@@ -82,17 +83,18 @@ class Look:
 
 def looks(analysis: Analysis) -> dict[str, Look]:
     """Return how each method is drawn; the same in every figure of an analysis."""
-    known: dict[str, Mapping[str, Any]] = {PLAIN: {}, **analysis.methods}
-    known[PLAIN] = {"colour": 0, **known[PLAIN]}
+    known = {PLAIN: UNKNOWN, **analysis.methods}
+    if "colour" not in known[PLAIN].keys:
+        known[PLAIN] = replace(known[PLAIN], colour=0)
     names = dict.fromkeys([*known, *(gain.method for gain in analysis.gains)])
-    declared = {name: known.get(name, {}).get("colour") for name in names}
+    declared = {name: known.get(name, UNKNOWN).colour for name in names}
     places = {name: place for name, place in declared.items() if place is not None}
     free = [place for place in range(1, len(_LOOKS)) if place not in places.values()]
     for number, name in enumerate(name for name in names if name not in places):
         places[name] = free[number % len(free)] if free else number
     by_method = {}
     for name in sorted(names, key=lambda name: (declared[name] is None, places[name])):
-        label = str(known.get(name, {}).get("label") or name)
+        label = str(known.get(name, UNKNOWN).label or name)
         colour, marker = _LOOKS[places[name] % len(_LOOKS)]
         by_method[name] = Look("baseline" if name == PLAIN else label, colour, marker)
     return by_method

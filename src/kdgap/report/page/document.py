@@ -87,7 +87,7 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
         "settings": analysis.settings,
         "gains": gains,
         "pairs": pairs,
-        "methods": {name: about for name, about in analysis.methods.items() if about},
+        "methods": {name: card for name, card in analysis.methods.items() if card.keys},
         "claims": analysis.contrasts,
         "levels": [
             *(("teacher", teacher) for teacher in analysis.teachers),

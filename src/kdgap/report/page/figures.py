@@ -1,6 +1,5 @@
 """Figures on the report's page: which are shown, what is left out, and words for each."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kdgap.judge.analysis import Ablation, Analysis
-from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.judge.evidence import Evidence, Tuning
 from kdgap.numbers import interval, signed, spread
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
@@ -217,20 +216,17 @@ def recorded(evidence: Evidence) -> list[str]:
     kinds = by_kind((run for run in evidence.runs if run.history), evidence)
     sentences = []
     for key, words in NORMS.items():
-        have = {kind: sum(_has(run, key) for run in runs) for kind, runs in kinds.items()}
+        have = {
+            kind: sum(run.history.recorded(key) for run in runs) for kind, runs in kinds.items()
+        }
         who = [
             kind + ("" if count == len(kinds[kind]) else f" ({count} of {len(kinds[kind])} runs)")
             for kind, count in have.items()
             if count
         ]
         text = f"recorded for {', '.join(who)}" if who else "not recorded by any run"
-        values = (entry.get(key) for run in evidence.runs for entry in run.history if who)
-        known = [norm for norm in values if isinstance(norm, int | float) and math.isfinite(norm)]
+        shown = evidence.runs if who else ()
+        known = [norm for run in shown for _, norm in run.history.numbers(key)]
         most = f"; at most {max(known):.3g}" if known else ""
         sentences.append(f"{words[0].upper()}{words[1:]}: {text}{most}.")
     return sentences
-
-
-def _has(run: Run, key: str) -> bool:
-    """Whether a run recorded a norm: an imported run writes 0 where it recorded nothing."""
-    return any(entry.get(key) for entry in run.history)

@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.recorded import UNTESTED
 from kdgap.notice import FileNotice, Notice
 from kdgap.spec.slot import PLAIN, Slot
 from kdgap.store.imports.findings import count_findings
@@ -146,16 +147,16 @@ def _by_seed(run: Run) -> tuple[int, str]:
 def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> str:
     """Return a run's row; `show` its hyper-parameters where the group has several."""
     validation, test = run.validation, run.test
-    best = _percent(validation.get("best"))
-    if validation.get("best_epoch") is not None and best != "–":
-        best += f" <small>({escape(validation['best_epoch'])})</small>"
+    best = _percent(validation.best)
+    if validation.best_epoch is not None and best != "–":
+        best += f" <small>({escape(validation.best_epoch)})</small>"
     state = escape(run.state)
     if run.state != "done":
         state = Markup("<strong>{}</strong>").format(run.state)
         if run.remark:
             state += Markup(" <small>{}</small>").format(run.remark[:160])
     also = [slot.role for slot in run.slots[1:]]
-    agreement = test.get(weights, {}).get("top1_agreement")
+    agreement = test.get(weights, UNTESTED).top1_agreement
     where = "<br>".join(str(escape(path)) for path in run.paths[:3])
     notes = f"<br><small>also {escape(', '.join(also))}</small>" if also else ""
     if run.notices:
@@ -166,9 +167,9 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
     return (
         f'<tr id="{anchors[run.id]}"><th scope="row" class="n">{run.seed}</th>'
         f'<td class="n">{"–" if run.epochs is None else escape(run.epochs)}</td>'
-        f'<td class="n">{best}</td><td class="n">{_percent(validation.get("last"))}</td>'
-        f'<td class="n">{_percent(test.get("best", {}).get("accuracy"))}</td>'
-        f'<td class="n">{_percent(test.get("last", {}).get("accuracy"))}</td>'
+        f'<td class="n">{best}</td><td class="n">{_percent(validation.last)}</td>'
+        f'<td class="n">{_percent(test.get("best", UNTESTED).accuracy)}</td>'
+        f'<td class="n">{_percent(test.get("last", UNTESTED).accuracy)}</td>'
         f'<td class="n">{_percent(agreement)}</td><td>{state}</td>'
         f'<td class="path"><code>{escape(run.id[:12])}</code> {where}{notes}</td></tr>'
     )

@@ -13,6 +13,7 @@ from kdgap.judge.measures import (
     Measure,
     Measures,
 )
+from kdgap.judge.recorded import UNTESTED
 from kdgap.numbers import level, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
@@ -211,7 +212,7 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
         settings_text(run.parameters),
         str(run.seed),
         None if run.epochs is None else str(run.epochs),
-        _two_digits(cells.percent(run.validation.get("best"))),
+        _two_digits(cells.percent(run.validation.best)),
         _two_digits(cells.percent(run.accuracy("best"))),
         _two_digits(cells.percent(run.accuracy("last"))),
         run.state,
@@ -230,16 +231,16 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
         "epochs": run.epochs,
         "state": run.state,
         "remark": run.remark,
-        "best_val_acc": run.validation.get("best"),
-        "best_val_epoch": run.validation.get("best_epoch"),
-        "last_val_acc": run.validation.get("last"),
+        "best_val_acc": run.validation.best,
+        "best_val_epoch": run.validation.best_epoch,
+        "last_val_acc": run.validation.last,
         "teacher_accuracy": run.teacher_accuracy,
     }
     for weights in ("best", "last"):
         values[f"test_accuracy_{weights}"] = run.accuracy(weights)
         for prefix, tests in (("", run.test), ("baseline_", run.baseline_test)):
-            measures = tests.get(weights, {})
-            values |= {f"{prefix}{name}_{weights}": measures.get(name) for name in MEASURES}
+            measures = tests.get(weights, UNTESTED).measures
+            values |= {f"{prefix}{name}_{weights}": value for name, value in measures.items()}
     values |= {
         "flags": "; ".join(notice.text for notice in run.notices),
         "environment": run.environment,

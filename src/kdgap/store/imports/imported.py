@@ -83,7 +83,7 @@ def import_runs(
         "findings": write_findings(findings),
         "models": models_of(runs),
         "methods": {
-            name: METHODS[name].about() if name in METHODS else {}
+            name: METHODS[name].about().written() if name in METHODS else {}
             for name in sorted({run.settings["kd_type"] for run in runs})
         },
         "hyperparameters": keys,
