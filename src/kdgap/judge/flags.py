@@ -234,13 +234,13 @@ def _state_flags(evidence: Evidence) -> list[Notice]:
 def _finding_flags(evidence: Evidence) -> list[Notice]:
     counts = count_findings(evidence.findings)
     return [
-        Notice(f"import-{kind}", f"{text}: {counts[kind]}{_told(kind, evidence)}")
+        Notice(f"import-{kind}", f"{text}: {counts[kind]}{_examples(kind, evidence)}")
         for kind, text in FINDINGS.items()
         if counts[kind] and kind not in ("failed", "overlap")  # flagged on their own
     ]
 
 
-def _told(kind: str, evidence: Evidence) -> str:
+def _examples(kind: str, evidence: Evidence) -> str:
     """Return what is said of keys that split configurations or are averaged over: the first two."""
     if kind not in ("split", "aside"):
         return ""

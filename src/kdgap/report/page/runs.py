@@ -196,11 +196,11 @@ def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: first.get(row["id"], len(first)))
 
 
-Said = list[tuple[str, list[list[str]]]]
+PathsByText = list[tuple[str, list[list[str]]]]
 """What findings say, and the paths of each finding that says so."""
 
 
-def findings_by_kind(findings: Iterable[FileNotice]) -> dict[str, tuple[int, Said]]:
+def findings_by_kind(findings: Iterable[FileNotice]) -> dict[str, tuple[int, PathsByText]]:
     """Return kind → (how many, what they say), in the import's order."""
     kinds: dict[str, dict[str, list[list[str]]]] = {}
     for finding in findings:

@@ -107,9 +107,9 @@ def _set_aside(
     first: dict[str, tuple[str, str]] = {}
     differ: dict[str, list[str]] = {}
     for file, sample in zip(files, samples, strict=True):
-        for key in sample.said.keys() & aside.keys():
-            value, path = first.setdefault(key, (sample.said[key], file.path))
-            if value != sample.said[key]:
+        for key in sample.settings.keys() & aside.keys():
+            value, path = first.setdefault(key, (sample.settings[key], file.path))
+            if value != sample.settings[key]:
                 differ.setdefault(key, [path, file.path])
     findings = []
     for why in dict.fromkeys(aside.values()):
