@@ -26,7 +26,7 @@ from kdgap.report.page.figures import recorded
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
 from kdgap.stats.power import contrast_power
-from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.builders import analyse, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_html import (
     ALIKE,
     BASELINE,

@@ -19,7 +19,7 @@ from kdgap.store.imports.bookkeeping import (
     set_aside,
 )
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 BOOKKEEPING = [

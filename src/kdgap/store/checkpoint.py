@@ -11,7 +11,6 @@ from math import prod
 from struct import unpack
 from typing import Any, BinaryIO
 
-from kdgap.store.found_tensor import FoundTensor
 from kdgap.store.pickled import (
     Budget,
     Construction,
@@ -20,6 +19,7 @@ from kdgap.store.pickled import (
     Persistent,
     read_pickle,
 )
+from kdgap.store.stored_tensor import StoredTensor
 from kdgap.store.tensorfile import BYTES, MAX_TENSORS
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -164,7 +164,7 @@ def _storage(value: Any) -> tuple[str, str, int] | None:
     return None
 
 
-def tensors_in(loaded: Loaded) -> Iterator[FoundTensor]:
+def tensors_in(loaded: Loaded) -> Iterator[StoredTensor]:
     """Yield every tensor and array, with the path of keys, attributes and positions to it.
 
     Raises:
@@ -227,7 +227,7 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from state.pairs
 
 
-def others_in(loaded: Loaded, tensors: list[FoundTensor]) -> list[str]:
+def others_in(loaded: Loaded, tensors: list[StoredTensor]) -> list[str]:
     """Return the names at the top under which there is no tensor, with the kind of objects."""
     held = {tensor.path[0] for tensor in tensors if tensor.path}
     named = []
@@ -239,7 +239,7 @@ def others_in(loaded: Loaded, tensors: list[FoundTensor]) -> list[str]:
     return named
 
 
-def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | None:
+def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> StoredTensor | None:
     for _ in range(4):  # a parameter of a subclass of a tensor is two deep
         match value:
             case Construction(Named(name), (inner, *_)) if name in _OF_WRAPPERS:
@@ -280,7 +280,7 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
             begin, length = places.get(key, (0, 0))
             skipped = (offset + shift) * BYTES[dtype]
             start, room = begin + skipped, max(0, length - skipped)
-            tensor = FoundTensor(path, dtype, shape, stride, start, room)
+            tensor = StoredTensor(path, dtype, shape, stride, start, room)
             if content is not None:
                 content = content[start : start + min(room, tensor.extent)]
                 return replace(tensor, start=0, room=len(content), content=content)
@@ -298,7 +298,7 @@ def _sizes(numbers: tuple[Any, ...]) -> bool:
     return fits and all(type(n) is int and 0 <= n < 2**40 for n in numbers)
 
 
-def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
+def _array(path: tuple[str, ...], value: Any) -> StoredTensor | None:
     match value:
         case Construction(Named(name), _, (_, tuple(shape), kind, bool(turned), data)) if (
             name.endswith("multiarray._reconstruct")
@@ -319,7 +319,7 @@ def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
         return None
     axes = range(len(shape))
     stride = tuple(prod(shape[:axis] if turned else shape[axis + 1 :]) for axis in axes)
-    tensor = FoundTensor(path, dtype, shape, stride, 0, 0)
+    tensor = StoredTensor(path, dtype, shape, stride, 0, 0)
     content = _bytes(data, tensor.extent)
     return None if content is None else replace(tensor, room=len(content), content=content)
 

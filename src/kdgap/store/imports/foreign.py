@@ -19,7 +19,6 @@ from kdgap.methods.method import flat_fields
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.slot import PLAIN
 from kdgap.store.imports.bookkeeping import is_bookkeeping, leaves, without
-from kdgap.store.imports.found import RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import (
     OUTCOMES,
     UNUSABLE,
@@ -34,6 +33,7 @@ from kdgap.store.imports.gate import (
 )
 from kdgap.store.imports.percent import from_percent
 from kdgap.store.imports.recipe import DIGESTS, OF_ALL
+from kdgap.store.imports.source_files import RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.sources import members
 from kdgap.store.instead import own
 from kdgap.text import sized

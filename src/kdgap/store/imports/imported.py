@@ -26,9 +26,9 @@ from kdgap.store.imports.foreign import (
     read_foreign,
     source_hash,
 )
-from kdgap.store.imports.found import PassedOver, text_of
 from kdgap.store.imports.merging import merged
 from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, place
+from kdgap.store.imports.source_files import PassedOver, text_of
 from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import is_study, own
 from kdgap.store.manifest import MANIFEST
