@@ -11,7 +11,7 @@ from kdgap.data.sets import cifar
 from kdgap.explorer import connections
 from kdgap.running import conversion
 from kdgap.store import checkpoint, pickled, tensorfile, unpickle
-from kdgap.store.imports import archives, found, gate, sources
+from kdgap.store.imports import archives, gate, source_files, sources
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "bounds.md").read_text()
@@ -20,9 +20,10 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 SAID = {
     "YAML": (f"{yamlio.MAX_BYTES:,} bytes", f"{yamlio.MAX_DEPTH} levels"),
     "result files (JSON)": (
-        f"{found.MOST_FILE_BYTES / MIB:g} MiB a file", f"{found.MOST_BYTES / GIB:g} GiB in all",
-        f"{found.MOST_FILES:,} files", f"{gate.MOST_VALUES:,} values a file",
-        f"{found.MOST_IN_MEMORY:,} in all", f"{gate.MOST_SETTINGS:,} settings",
+        f"{source_files.MOST_FILE_BYTES / MIB:g} MiB a file",
+        f"{source_files.MOST_BYTES / GIB:g} GiB in all",
+        f"{source_files.MOST_FILES:,} files", f"{gate.MOST_VALUES:,} values a file",
+        f"{source_files.MOST_IN_MEMORY:,} in all", f"{gate.MOST_SETTINGS:,} settings",
         f"{gate._DEEPEST} levels", f"{gate.MOST_REMARKS} remarks",
     ),
     "folders of an import": (f"{sources.MOST_NAMES:,} names",),

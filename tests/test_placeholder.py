@@ -16,7 +16,7 @@ from kdgap.running.trained_on import TrainedOn
 from kdgap.spec.run import ModelSpec
 from kdgap.store.card import read_card
 from kdgap.store.imports.foreign import read_foreign
-from kdgap.store.imports.found import PassedOver
+from kdgap.store.imports.source_files import PassedOver
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 46830571\n"
 PAGES = [

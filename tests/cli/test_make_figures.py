@@ -21,7 +21,7 @@ from kdgap.report.figures.published import arms_of, gain_figure, seed_gains
 from kdgap.spec.claims import Statistics
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse, evidence, final, pair_of, plain, runs_of
+from tests.judge.builders import analyse, evidence, final, pair_of, plain, runs_of
 from tests.report.result_files import SEEDS, write_finals, write_run
 
 Command = Callable[..., "CompletedProcess[str]"]

@@ -13,7 +13,7 @@ from kdgap.judge.load import load
 from kdgap.numbers import signed
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.report.result_files import write_finals
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "run_experiments.ipynb"

@@ -20,7 +20,7 @@ from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import write_tables
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import ACCURACIES, FINAL, history, write, write_pair
 
 ODD = [

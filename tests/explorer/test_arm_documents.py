@@ -12,7 +12,7 @@ from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.evidence import Run
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from tests.judge.made import Values, analyse, but, evidence, final, plain, runs_of, tuning
+from tests.judge.builders import Values, analyse, but, evidence, final, plain, runs_of, tuning
 
 
 def snapshot_of(runs: list[Run], **changes: Any) -> Snapshot:

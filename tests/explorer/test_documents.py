@@ -21,7 +21,7 @@ from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
 from kdgap.spec.slot import Slot
 from kdgap.store.study import StudyDirectory
-from tests.judge.made import analyse, but, evidence, final, plain, runs_of
+from tests.judge.builders import analyse, but, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 

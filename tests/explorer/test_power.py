@@ -9,7 +9,7 @@ from kdgap.explorer.power import SEEDS, Question, claim_questions, power_documen
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.judge.evidence import Evidence
 from kdgap.spec.claims import Statistics
-from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
+from tests.judge.builders import analyse, claim, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
 TWO = ((1.0, -1.0), (0.2, 0.1))

@@ -25,7 +25,7 @@ from kdgap.judge.study_evidence import study_evidence
 from kdgap.store.progress import survey
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import StudyDirectory
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 
 STUDY_FILES = ("plan.json", "selection.json", "study.yaml", "locked/data.json",
                "locked/threads.json", "locked/format.json", "locked/preregistration.json",

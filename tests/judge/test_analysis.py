@@ -15,7 +15,7 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Evidence
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.builders import analyse, claim, evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]

@@ -7,7 +7,7 @@ import pytest
 
 from kdgap.judge.evidence import Candidate
 from kdgap.spec.claims import Statistics
-from tests.judge.made import analyse, but, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.builders import analyse, but, evidence, final, pair_of, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 SAME = [94.8, 95.0, 95.1, 94.7, 94.9]

@@ -15,7 +15,7 @@ from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.conftest import ROOT, SHARED_DATA
-from tests.judge.made import claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.builders import claim, evidence, final, pair_of, plain, runs_of
 from tests.report.test_html import whole
 
 SCHEMA = ROOT / "docs" / "analysis.schema.json"

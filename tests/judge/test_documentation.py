@@ -9,7 +9,7 @@ import kdgap
 from kdgap.judge.document import to_json
 from kdgap.spec.slot import Slot
 from tests.conftest import ROOT
-from tests.judge.made import analyse, claim, evidence, final, plain, runs_of
+from tests.judge.builders import analyse, claim, evidence, final, plain, runs_of
 
 PAGE = (ROOT / "docs" / "statistics.md").read_text()
 ROOMS = ("judge", "planning", "running", "store", "study")

@@ -17,7 +17,7 @@ from kdgap.judge.comparison import View, compare
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.judging import with_claims
 from kdgap.spec.claims import ClaimsFile, Statistics
-from tests.judge.made import Values, analyse, claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.builders import Values, analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]

@@ -14,7 +14,7 @@ from kdgap.judge.fidelity import MEASURES, closeness
 from kdgap.report.figures.arms import drawn_arms
 from kdgap.report.figures.points import followed
 from kdgap.report.tables import measured
-from tests.judge.made import analyse, but, evidence, final, plain, runs_of
+from tests.judge.builders import analyse, but, evidence, final, plain, runs_of
 from tests.report.test_html import Page, page_of
 
 

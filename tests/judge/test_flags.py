@@ -12,7 +12,7 @@ from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.notice import FileNotice, Notice
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from tests.judge.made import (
+from tests.judge.builders import (
     Values,
     analyse,
     claim,

@@ -14,7 +14,7 @@ from kdgap.notice import FileNotice
 from kdgap.spec.claims import ClaimsFile, Statistics
 from kdgap.spec.slot import Slot
 from kdgap.stats import power
-from tests.judge.made import analyse, claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.builders import analyse, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]

@@ -14,7 +14,7 @@ from kdgap.judge.load import check_kinds, load_claims
 from kdgap.judge.reasons import reasons
 from kdgap.spec.study_file import read_study
 from kdgap.stats.contrast import welch
-from tests.judge.made import analyse, claim, pair_of
+from tests.judge.builders import analyse, claim, pair_of
 
 SPREAD = ((1.0, -1.0), (0.2, 0.1))
 CLAIM = """\

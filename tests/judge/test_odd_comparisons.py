@@ -12,7 +12,7 @@ from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.reasons import reasons
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
-from tests.judge.made import analyse, but, claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.builders import analyse, but, claim, evidence, final, pair_of, plain, runs_of
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 METHOD = [95.2, 95.4, 95.0, 95.3, 95.1]

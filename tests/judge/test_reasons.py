@@ -8,7 +8,7 @@ import pytest
 from kdgap.judge.analysis import ClaimResult
 from kdgap.judge.reasons import reasons
 from kdgap.notice import Notice
-from tests.judge.made import analyse, claim, pair_of
+from tests.judge.builders import analyse, claim, pair_of
 
 MADE = analyse(
     pair_of(

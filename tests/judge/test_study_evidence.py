@@ -13,7 +13,7 @@ from kdgap.methods import METHODS
 from kdgap.spec.identity import configuration_id, run_id, slot_name
 from kdgap.store.preregistration import content_hash
 from kdgap.store.study import PLAN, StudyDirectory
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store import small
 
 BASELINE, METHOD = [0.90, 0.91, 0.93, 0.90], [0.92, 0.94, 0.93, 0.95]

@@ -27,7 +27,7 @@ from kdgap.spec.claims import Statistics
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.slot import Slot
 from kdgap.stats.power import contrast_power
-from tests.judge.made import analyse, but, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.builders import analyse, but, evidence, final, pair_of, plain, runs_of, tuning
 from tests.report.test_html import (
     ALIKE,
     BASELINE,

@@ -24,7 +24,17 @@ from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from kdgap.yamlio import load as load_yaml
 from tests.conftest import ROOT, SHARED_DATA
-from tests.judge.made import analyse, but, claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.builders import (
+    analyse,
+    but,
+    claim,
+    evidence,
+    final,
+    pair_of,
+    plain,
+    runs_of,
+    tuning,
+)
 from tests.report.test_forms import HOSTILE
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "base"}

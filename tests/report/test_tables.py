@@ -27,7 +27,17 @@ from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from tests.conftest import SHARED_DATA
-from tests.judge.made import analyse, but, claim, evidence, final, pair_of, plain, runs_of, tuning
+from tests.judge.builders import (
+    analyse,
+    but,
+    claim,
+    evidence,
+    final,
+    pair_of,
+    plain,
+    runs_of,
+    tuning,
+)
 from tests.report.test_forms import HOSTILE
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]

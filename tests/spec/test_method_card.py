@@ -10,7 +10,7 @@ from kdgap.judge.document import from_json, to_json
 from kdgap.judge.judging import analyse
 from kdgap.methods import METHODS
 from kdgap.spec.method_card import OWN_KEYS, UNKNOWN, MethodCard, read_cards
-from tests.judge.made import pair_of
+from tests.judge.builders import pair_of
 
 LATER = {"venue": "ICLR", "label": "KD", "taps": {"maps": ["layer3"]}, "colour": None}
 DOCUMENTS: list[dict[str, Any]] = [

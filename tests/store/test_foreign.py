@@ -12,7 +12,7 @@ from kdgap.judge.imported_evidence import evidence_of, imported_evidence
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.gate import LARGEST, OddFileError, is_number, read_object, whole
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import FIDELITY, FINAL, findings, history, write, write_pair
 
 ODD = f"{FINAL}/results.json"

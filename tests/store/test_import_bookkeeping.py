@@ -19,7 +19,7 @@ from kdgap.store.imports.bookkeeping import (
     set_aside,
 )
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 BOOKKEEPING = [
@@ -221,9 +221,13 @@ def test_no_two_values_of_one_seed_are_ever_averaged(said: list[dict[str, Any]])
     for key, why in aside.items():
         if why == WHY["behaviour"]:
             kept = [
-                (one.seed, one.said.get(key), {k: v for k, v in one.said.items() if k not in aside})
+                (
+                    one.seed,
+                    one.settings.get(key),
+                    {k: v for k, v in one.settings.items() if k not in aside},
+                )
                 for one in samples
-                if key in one.said
+                if key in one.settings
             ]
             assert not any(
                 a[0] == b[0] and a[1] != b[1] and a[2] == b[2] for a in kept for b in kept

@@ -22,7 +22,7 @@ from kdgap.errors import BadInputError
 from kdgap.judge.load import load
 from kdgap.report.collect import collect
 from kdgap.store import instead
-from kdgap.store.imports import archives, copies, found, gate, merging, sources, splits
+from kdgap.store.imports import archives, copies, gate, merging, source_files, sources, splits
 from kdgap.store.imports.gate import OddFileError, read_object
 from kdgap.store.imports.imported import import_runs
 from tests.store.foreign_files import FINAL, PLAIN, findings, history, write
@@ -216,7 +216,7 @@ def test_a_name_in_a_tar_is_no_bomb(tmp_path: Path, kind: bytes) -> None:
 
 
 def test_a_large_member_of_a_tar_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(found, "MOST_FILE_BYTES", 2000)
+    monkeypatch.setattr(source_files, "MOST_FILE_BYTES", 2000)
     good = write(tmp_path / "good", FINAL).read_bytes()
     source = tar_of(
         tmp_path / "x.tar",
@@ -256,9 +256,9 @@ def test_a_list_of_members_is_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
     ("where", "name", "most", "words"),
     [
         (sources, "MOST_NAMES", 5, "more than 5 names"),
-        (found, "MOST_FILES", 2, "more than 2 result files"),
-        (found, "MOST_BYTES", 900, "more than 900 bytes of result files"),
-        (found, "MOST_IN_MEMORY", 40, "more than 40 values in result files"),
+        (source_files, "MOST_FILES", 2, "more than 2 result files"),
+        (source_files, "MOST_BYTES", 900, "more than 900 bytes of result files"),
+        (source_files, "MOST_IN_MEMORY", 40, "more than 40 values in result files"),
     ],
 )
 @pytest.mark.parametrize("read", [lambda path: import_runs(path, "x"), collect])
@@ -292,7 +292,7 @@ def test_a_large_file_is_read_to_its_bound(tmp_path: Path, monkeypatch: pytest.M
     about, runs = import_runs(tmp_path, "x")
     assert len(runs) == 1
     assert "bytes; a result file has a few thousand" in findings(about, "unreadable")[0]["text"]
-    assert taken < 2 * found.MOST_FILE_BYTES
+    assert taken < 2 * source_files.MOST_FILE_BYTES
     groups, remarks = collect(tmp_path)
     assert len(groups) == 1
     assert "bytes; a result file has a few thousand" in remarks[0]

@@ -16,7 +16,7 @@ from kdgap import disk
 from kdgap.errors import BadInputError
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import FIDELITY, FINAL, PLAIN, findings, history, write
 
 ARM = "final/resnet50_to_resnet18_logit"

@@ -11,7 +11,7 @@ import pytest
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.spec.slot import Slot
-from kdgap.store.imports import found
+from kdgap.store.imports import source_files
 from kdgap.store.imports.directory import RUNS, ImportedDirectory
 from kdgap.store.imports.imported import import_runs
 from kdgap.store.instead import IMPORT
@@ -285,7 +285,7 @@ def test_a_source_that_is_none_is_refused(tmp_path: Path, make: Any, words: str)
 def test_an_oversized_file_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(found, "MOST_FILE_BYTES", 100)
+    monkeypatch.setattr(source_files, "MOST_FILE_BYTES", 100)
     write(tmp_path / "tree", FINAL)
     with pytest.raises(BadInputError, match="a result file has a few thousand"):
         import_runs(tmp_path / "tree", "x")

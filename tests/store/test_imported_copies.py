@@ -8,7 +8,7 @@ import pytest
 
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import FINAL, SELECT, findings, history, write, write_pair
 
 LOGIT = "runs/final/resnet50_to_resnet18_logit"

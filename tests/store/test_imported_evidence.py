@@ -8,7 +8,7 @@ from kdgap.judge.imported_evidence import evidence_of
 from kdgap.report.collect import best_configurations, collect
 from kdgap.store.imports.imported import import_runs
 from kdgap.store.notices import TEST_CHOSEN
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import FINAL, history, write
 
 

@@ -9,7 +9,7 @@ import pytest
 from kdgap.judge.imported_evidence import evidence_of
 from kdgap.store.imports.foreign import hyperparameters, model_text, settings_of
 from kdgap.store.imports.imported import import_runs
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.store.foreign_files import PLAIN, findings, history, write
 
 SEEDS = (0, 1, 2)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from kdgap.store import checkpoint, pickled
 from kdgap.store.checkpoint import tensors_in
-from kdgap.store.pickled import Made, Named, NotReadableError, read_pickle
+from kdgap.store.pickled import Construction, Named, NotReadableError, read_pickle
 from kdgap.store.unpickle import read_checkpoint
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
@@ -34,7 +34,7 @@ def read(content: bytes) -> Any:
 
 def plain(value: Any) -> Any:
     """Turn what was read into the values themselves, for the kinds that hypothesis makes."""
-    if isinstance(value, Made):
+    if isinstance(value, Construction):
         assert isinstance(value.maker, Named)
         match value.maker.name.rpartition(".")[2]:
             case "dict":

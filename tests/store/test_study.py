@@ -360,7 +360,7 @@ def test_reading_the_status_changes_nothing(study: StudyDirectory) -> None:
 def test_run_directories_are_found_in_order_whether_planned_or_not(
     study: StudyDirectory, tmp_path: Path
 ) -> None:
-    assert study.found() == []
+    assert study.run_paths() == []
     finish(study, "runs/b/seed1")
     begin(study, "runs/b/seed0")
     lock = study.run("runs/a/seed0").try_lock()
@@ -371,9 +371,9 @@ def test_run_directories_are_found_in_order_whether_planned_or_not(
     (study.path / "runs" / "a" / "mine" / "notes.txt").write_text("")
     (study.path / "runs" / "a" / "lost").symlink_to(tmp_path / "nowhere")
     there = ["runs/a/lost", "runs/a/seed0", "runs/b/seed0", "runs/b/seed1"]
-    assert study.found() == there
+    assert study.run_paths() == there
     (study.path / "runs" / "c").symlink_to(study.path / "runs" / "b")
-    assert study.found() == [*there, "runs/c"]  # named, and not looked into
+    assert study.run_paths() == [*there, "runs/c"]  # named, and not looked into
 
 
 def test_a_run_knows_its_study_and_a_run_of_its_own_has_none(
@@ -400,7 +400,7 @@ def test_a_study_that_was_moved_reads_as_before(study: StudyDirectory, tmp_path:
     moved.path.parent.mkdir()
     study.path.rename(moved.path)
     assert moved.plan() == PLANNED
-    assert moved.found() == [PATH]
+    assert moved.run_paths() == [PATH]
     assert moved.status(PATH).state == "done"
     assert moved.record(PATH).id == HEADER["id"]
     assert (moved.locked("threads"), moved.selection()) == (2, {"choices": [], "format": 2})

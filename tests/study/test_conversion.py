@@ -23,7 +23,7 @@ from kdgap.running.conversion import _choose, _contents
 from kdgap.running.fitting import remarks
 from kdgap.spec.run import ModelSpec
 from kdgap.store.checkpoint import others_in, tensors_in
-from kdgap.store.found_tensor import Contents, FoundTensor
+from kdgap.store.stored_tensor import Contents, StoredTensor
 from kdgap.store.tensorfile import read_header
 from kdgap.store.unpickle import read_checkpoint
 
@@ -54,7 +54,7 @@ class Taken:
             else:
                 loaded = read_checkpoint(stream)
                 tensors = list(tensors_in(loaded))
-                rows = [FoundTensor.of(tensor.row()) for tensor in tensors]
+                rows = [StoredTensor.of(tensor.row()) for tensor in tensors]
                 contents = Contents(tuple(rows), tuple(others_in(loaded, tensors)))
             chosen, self.state = _choose(path, stream, contents, own, take)
         self.said = remarks(chosen, contents, {name: t.dtype for name, t in own.items()})

@@ -39,7 +39,7 @@ from kdgap.store.notices import (
     trusted,
 )
 from kdgap.store.reference import export_study
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.study.conftest import Work
 
 SIZE = 8

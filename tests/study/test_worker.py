@@ -36,7 +36,7 @@ from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import Workspace, open_study, plan_data, start_study
 from tests.e2e.study import contents
-from tests.judge.made import analyse
+from tests.judge.builders import analyse
 from tests.study.conftest import Open, Work, results, runs
 
 EVERY = {"teacher": 1, "selection": 4, "baseline": 2, "final": 4}

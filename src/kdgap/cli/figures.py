@@ -100,7 +100,7 @@ def _reference_files(path: Path, copy: Path) -> Path | None:
     """
     from kdgap.errors import BadInputError
     from kdgap.files import make_folder, write_volatile
-    from kdgap.store.imports.found import PassedOver, Unreadable
+    from kdgap.store.imports.source_files import PassedOver, Unreadable
     from kdgap.store.imports.sources import members
     from kdgap.store.reference import TOP
 

@@ -46,7 +46,7 @@ def plan(
         run.id: workspace.directory.status(run.path, verify=False).state
         for run in planned.runs.values()
     }
-    stale = workspace.directory.found(besides=_paths(planned))
+    stale = workspace.directory.run_paths(besides=_paths(planned))
     ahead = forecast(workspace, planned, pick_device(device), set(_done(states)))
     if as_json:
         print_json(data | {"states": states, "stale": stale, "forecast": ahead})

@@ -87,18 +87,18 @@ class PlainLines(NoTracker):
 
     def __init__(self, epochs: int, label: str) -> None:
         self._epochs, self._label = epochs, label
-        self._started = self._said = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def on_start(self, run: Mapping[str, Any]) -> None:
         """Start the clock."""
-        self._started = self._said = time.monotonic()
+        self._started = self._printed = time.monotonic()
 
     def on_epoch(self, entry: Mapping[str, Any]) -> None:
         """Say where the run is."""
         now, epoch = time.monotonic(), entry["epoch"]
-        if epoch < self._epochs and now - self._said < PLAIN_SECONDS:
+        if epoch < self._epochs and now - self._printed < PLAIN_SECONDS:
             return
-        self._said = now
+        self._printed = now
         left = (now - self._started) / epoch * (self._epochs - epoch)
         rest = f", {duration(left)} left" if epoch < self._epochs else ""
         say(f"{self._label}: epoch {epoch}/{self._epochs}: {_summary(entry)}{rest}")

@@ -184,7 +184,7 @@ def _hash_all(
     witnesses = {}
     ids = {planned["path"]: planned["id"] for planned in plan["runs"]}
     good, bad, notes = [], [], []
-    for path in directory.found():
+    for path in directory.run_paths():
         run = directory.run(path)
         notes += run.passed_over()
         status = directory.status(path, verify=False)

@@ -26,7 +26,7 @@ class StudyProgress:
     def __init__(self, directory: StudyDirectory) -> None:
         self._directory = directory
         self._begun = time.monotonic()
-        self._looked = self._said = -1e9
+        self._looked = self._printed = -1e9
         self._done: set[str] = set()
         self._pace = Pace()
         self._progress: Progress | None = None
@@ -87,8 +87,8 @@ class StudyProgress:
             self._progress.update(
                 self._task, description=markup(text), total=1.0, completed=work.share, left=left
             )
-        elif now - self._said >= PLAIN_SECONDS:
-            self._said = now
+        elif now - self._printed >= PLAIN_SECONDS:
+            self._printed = now
             say(f"{text}{', ' if left else ''}{left}")
 
     def _text(self, seen: Survey, runners: Sequence[Mapping[str, Any]]) -> str:

@@ -98,7 +98,7 @@ def _pair(gain: "Gain") -> str:
     return f"{gain.teacher} → {gain.student}" if gain.teacher else str(gain.student)
 
 
-def _found(gain: "Gain") -> str | None:
+def _gain_words(gain: "Gain") -> str | None:
     if gain.gain_pp is None:
         return None
     bounds = interval(gain.ci95_pp) if gain.ci95_pp else "(no interval)"
@@ -137,7 +137,7 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
                 "pair": f"  {gain.label}",
                 "n": str(gain.n),
                 "accuracy": spread(gain.mean_pp, gain.std_pp),
-                "gain": _found(gain),
+                "gain": _gain_words(gain),
                 "p": p_value(gain.p),
                 "holm": p_value(gain.p_holm),
                 "verdict": _verdict(gain, settings),

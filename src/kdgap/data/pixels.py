@@ -57,7 +57,7 @@ SCANS_AT_MOST = 100
 BACKGROUND = "white"
 _CONVERSION = "2"  # raised whenever the table changes
 _LARGE = 2**24  # images of more pixels are decoded one at a time, which bounds the memory
-_one_at_a_time = threading.RLock()
+_large_lock = threading.RLock()
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -131,7 +131,7 @@ def fitted(stream: BinaryIO, size: int) -> np.ndarray:
                 f"has {image.width} x {image.height} pixels, more than {PIXELS_AT_MOST:,}"
             )
         large = image.width * image.height > _LARGE
-        with _one_at_a_time if large else nullcontext():
+        with _large_lock if large else nullcontext():
             upright = to_rgb(image)
             return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
 
@@ -213,7 +213,7 @@ def _silent_libtiff() -> Iterator[None]:
 
     It writes to the process's standard error itself, and Pillow has no way to ask it not to.
     """
-    with _one_at_a_time:
+    with _large_lock:
         nowhere = disk.call(disk.current.open, Path(os.devnull), os.O_WRONLY)
         try:
             terminal = os.dup(2)

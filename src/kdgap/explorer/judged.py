@@ -12,7 +12,7 @@ from kdgap.judge.evidence import Arm
 from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.kinds import kind_of
-from kdgap.judge.reasons import found_of_claim, reasons
+from kdgap.judge.reasons import claim_words, reasons
 from kdgap.judge.words import gain_sentence
 
 _ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
@@ -104,7 +104,7 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "power": power,
                 "words": kind_of(claim.says).words(margin),
                 "tests_difference": kind_of(claim.says).tests_difference,
-                "found": found_of_claim(contrast, settings),
+                "found": claim_words(contrast, settings),
                 "reasons": reasons(contrast, settings, power),
             }
         )

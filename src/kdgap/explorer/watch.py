@@ -42,7 +42,7 @@ class Watch:
         self._lock = threading.Lock()
         self._making = {name: threading.Lock() for name in WHOLE}
         self._pace, self._timing = Pace(), threading.Lock()
-        self._made: dict[str, tuple[Snapshot, bytes]] = {}
+        self._documents: dict[str, tuple[Snapshot, bytes]] = {}
         self._planned: tuple[Stamp, list[str]] = (None, [])
         self._signature = self._sign()
         begun = time.monotonic()
@@ -81,9 +81,9 @@ class Watch:
         """Return one of the `WHOLE` documents as JSON."""
         snapshot = self.look()
         with self._making[name]:
-            known = self._made.get(name)
+            known = self._documents.get(name)
             if known is None or known[0] is not snapshot:
-                known = self._made[name] = (snapshot, as_json(WHOLE[name](snapshot)))
+                known = self._documents[name] = (snapshot, as_json(WHOLE[name](snapshot)))
             return known[1]
 
     def live(self) -> bytes:

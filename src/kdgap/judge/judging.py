@@ -110,9 +110,9 @@ def analyse(evidence: Evidence) -> Analysis:
         methods=evidence.methods,
         teachers=tuple(context.level(arm) for arm in context.of("teacher")),
         baselines=tuple(context.level(arm) for arm in context.of("baseline")),
-        gains=tuple(_said_of_gain(*numbered, views, settings) for numbered in enumerate(gains)),
+        gains=tuple(_worded_gain(*numbered, views, settings) for numbered in enumerate(gains)),
         contrasts=tuple(
-            _said_of_claim(*numbered, views, settings) for numbered in enumerate(claims)
+            _worded_claim(*numbered, views, settings) for numbered in enumerate(claims)
         ),
         ablations=tuple(ablation_entries(context)),
         selection=evidence.tunings,
@@ -124,14 +124,14 @@ def analyse(evidence: Evidence) -> Analysis:
     )
 
 
-def _said_of_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: Settings) -> Gain:
+def _worded_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: Settings) -> Gain:
     """Return a gain with what other ways of looking make of it, and its sentence."""
     elsewhere = {_under(view): view.gains[index].verdict for view in views}
     gain = replace(gain, flags=(*gain.flags, *sensitive(gain.verdict, elsewhere)))
     return replace(gain, sentence=gain_sentence(gain, settings))
 
 
-def _said_of_claim(
+def _worded_claim(
     index: int, claim: ClaimResult, views: Iterable[OtherView], settings: Settings
 ) -> ClaimResult:
     elsewhere = {_under(view): view.contrasts[index].outcome for view in views}

@@ -2,22 +2,22 @@
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.kinds import kind_of
-from kdgap.judge.words import elsewhere, equals, found, guessed_seeds, lack_words
+from kdgap.judge.words import elsewhere, equals, guessed_seeds, lack_words, value_words
 from kdgap.numbers import counted
 
 
 def contrast_sentence(contrast: ClaimResult, settings: Settings, *, named: bool = True) -> str:
     """Return a claim with what became of it; not `named` where the outcome stands beside it."""
     outcome = f"{contrast.outcome}; " if named and contrast.estimate_pp is not None else ""
-    return f"“{contrast.text.rstrip('.')}”: {outcome}{found_of_claim(contrast, settings)}"
+    return f"“{contrast.text.rstrip('.')}”: {outcome}{claim_words(contrast, settings)}"
 
 
-def found_of_claim(contrast: ClaimResult, settings: Settings) -> str:
+def claim_words(contrast: ClaimResult, settings: Settings) -> str:
     """Return a claim's numbers and what stands behind its outcome, beside which they are shown."""
     if contrast.estimate_pp is None:
         return f"cannot be judged, {lack_words(contrast)}."
     why = _outcome_words(contrast, settings) + elsewhere(contrast)
-    return f"{found(contrast, contrast.estimate_pp)}; {why}."
+    return f"{value_words(contrast, contrast.estimate_pp)}; {why}."
 
 
 def _outcome_words(contrast: ClaimResult, settings: Settings) -> str:

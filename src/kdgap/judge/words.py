@@ -39,7 +39,7 @@ def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:
         return f"{what}: nothing can be said, {lack_words(gain)}."
     verdict = f"{gain.verdict}: " if named else ""
     why = verdict_words(gain, settings) + elsewhere(gain)
-    return f"{what}: {found(gain, gain.gain_pp)}; {verdict}{why}."
+    return f"{what}: {value_words(gain, gain.gain_pp)}; {verdict}{why}."
 
 
 def elsewhere(numbers: Numbers) -> str:
@@ -47,7 +47,7 @@ def elsewhere(numbers: Numbers) -> str:
     return "".join(f"; {f.text}" for f in numbers.flags if f.code == "sensitive")
 
 
-def found(numbers: Numbers, value: float) -> str:
+def value_words(numbers: Numbers, value: float) -> str:
     """Return a number in points with its interval, where it has one."""
     bounds = f" {interval(numbers.ci95_pp)}" if numbers.ci95_pp else ""
     return f"{signed(value)} pp{bounds}"

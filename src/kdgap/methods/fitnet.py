@@ -95,5 +95,5 @@ class Fitnet(Method):
         conv, norm = parts.get_submodule("conv"), parts.get_submodule("bn")
         if getattr(conv, "kernel_size", None) == (1, 1):
             own = align(own, (other.shape[2], other.shape[3]))
-        made: Tensor = F.relu(norm(conv(own)))
-        return {"hint": Term(self.weight, (wide(made) - wide(other)).square().mean())}
+        projected: Tensor = F.relu(norm(conv(own)))
+        return {"hint": Term(self.weight, (wide(projected) - wide(other)).square().mean())}

@@ -15,9 +15,9 @@ from kdgap.report.tables.forms import csv_text
 from kdgap.spec.slot import PLAIN
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
-from kdgap.store.imports.found import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import OddFileError, read_finite
 from kdgap.store.imports.recipe import order_of
+from kdgap.store.imports.source_files import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.sources import members
 from kdgap.store.notices import chosen_on, recorded
 from kdgap.text import settings_text

@@ -18,8 +18,8 @@ from kdgap.running.teacher import measuring_command
 from kdgap.running.trained_on import TrainedOn
 from kdgap.spec.run import ModelSpec
 from kdgap.store.card import Card, is_pickle
-from kdgap.store.found_tensor import Contents, FoundTensor
 from kdgap.store.record import export_bytes
+from kdgap.store.stored_tensor import Contents, StoredTensor
 from kdgap.store.tensorfile import NotSafetensorsError, read_header
 from kdgap.store.weights import DTYPES, read_into, require_free, safetensors_bytes, weight_hash
 
@@ -95,7 +95,7 @@ def _contents(source: Path, stream: BinaryIO) -> Contents:
             raise BadInputError(f"{source}: not a safetensors file ({one_line(error)})") from None
         return Contents(
             tuple(
-                FoundTensor((name,), e.dtype, e.shape, _dense(e.shape), e.start, e.size)
+                StoredTensor((name,), e.dtype, e.shape, _dense(e.shape), e.start, e.size)
                 for name, e in header.tensors.items()
             )
         )
@@ -114,7 +114,7 @@ def _contents(source: Path, stream: BinaryIO) -> Contents:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise BadInputError(f"{source}: cannot be converted: {one_line(lines[-1], 200)}")
     listed = parse_json(done.stdout)
-    return Contents(tuple(map(FoundTensor.of, listed["tensors"])), tuple(listed["others"]))
+    return Contents(tuple(map(StoredTensor.of, listed["tensors"])), tuple(listed["others"]))
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -174,7 +174,7 @@ def _read(
     return state
 
 
-def _tensor(source: Path, stream: BinaryIO, length: int, entry: FoundTensor) -> Tensor:
+def _tensor(source: Path, stream: BinaryIO, length: int, entry: StoredTensor) -> Tensor:
     dtype = DTYPES[entry.dtype]
     inside = entry.content is not None or entry.start + entry.extent <= length
     if entry.extent > entry.room or not inside:

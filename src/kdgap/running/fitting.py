@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from kdgap.store.found_tensor import Contents, FoundTensor
+from kdgap.store.stored_tensor import Contents, StoredTensor
 from kdgap.store.weights import DTYPES
 
 COUNTER = "num_batches_tracked"
@@ -40,7 +40,7 @@ class TensorSet:
     """
 
     name: str
-    tensors: dict[str, FoundTensor]
+    tensors: dict[str, StoredTensor]
     filled: tuple[str, ...]
 
 
@@ -52,7 +52,7 @@ class Fitting:
     misfit: str
 
 
-def fit(checkpoint: Sequence[FoundTensor], wanted: Mapping[str, Shape]) -> Fitting:
+def fit(checkpoint: Sequence[StoredTensor], wanted: Mapping[str, Shape]) -> Fitting:
     """Return the sets of tensors that are the wanted network's.
 
     Args:
@@ -82,10 +82,12 @@ def fit(checkpoint: Sequence[FoundTensor], wanted: Mapping[str, Shape]) -> Fitti
 
 
 def _candidates(
-    checkpoint: Sequence[FoundTensor], names: Sequence[tuple[str, ...]], wanted: Mapping[str, Shape]
-) -> dict[tuple[str, ...], dict[str, list[FoundTensor]]]:
+    checkpoint: Sequence[StoredTensor],
+    names: Sequence[tuple[str, ...]],
+    wanted: Mapping[str, Shape],
+) -> dict[tuple[str, ...], dict[str, list[StoredTensor]]]:
     """Return tensors by what stands before a wanted name, and by that name."""
-    groups: dict[tuple[str, ...], dict[str, list[FoundTensor]]] = {}
+    groups: dict[tuple[str, ...], dict[str, list[StoredTensor]]] = {}
     deepest = max(name.count(".") for name in wanted)
     for tensor, parts in zip(checkpoint, names, strict=True):
         name = ""
@@ -104,7 +106,7 @@ def _bare(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part for part in parts if part not in WRAPPERS)
 
 
-def _problem(group: Mapping[str, list[FoundTensor]], wanted: Mapping[str, Shape]) -> str | None:
+def _problem(group: Mapping[str, list[StoredTensor]], wanted: Mapping[str, Shape]) -> str | None:
     """Return what keeps a candidate from being a set, by its own tensors."""
     for name, shape in wanted.items():
         tensors = group.get(name, [])
@@ -122,16 +124,16 @@ def _problem(group: Mapping[str, list[FoundTensor]], wanted: Mapping[str, Shape]
     return None
 
 
-def _path(tensor: FoundTensor) -> str:
+def _path(tensor: StoredTensor) -> str:
     return ".".join(tensor.path)
 
 
 def _stranger(
     head: tuple[str, ...],
-    group: Mapping[str, list[FoundTensor]],
+    group: Mapping[str, list[StoredTensor]],
     names: Sequence[tuple[str, ...]],
     kinds: set[str],
-    checkpoint: Sequence[FoundTensor],
+    checkpoint: Sequence[StoredTensor],
 ) -> str | None:
     """Return what says that a candidate is part of a larger network: `layer4` beside `layer1`."""
     own = {id(tensor) for tensors in group.values() for tensor in tensors}

@@ -54,7 +54,7 @@ class Places:
         root = study.data.root if self.data_root is None else str(self.data_root)
         return moved(study, root, given | files)
 
-    def said(self, asked: StudySpec, applied: StudySpec) -> dict[str, str]:
+    def overrides(self, asked: StudySpec, applied: StudySpec) -> dict[str, str]:
         """Return what was said as overrides of the study's file: `key.path` → value.
 
         Args:

@@ -36,7 +36,7 @@ def contrast_power(
     Raises:
         ValueError: an argument is outside of its range, or weights and arms differ in number.
     """
-    return _found(effect, *_noise(weights, stds, n), alpha)
+    return _t_power(effect, *_noise(weights, stds, n), alpha)
 
 
 def paired_contrast_power(effect: float, std_of_differences: float, n: int, alpha: float) -> float:
@@ -76,7 +76,7 @@ def welch_power(effect: float, std: float, n: int, n_control: int, alpha: float 
     """
     if std <= 0 or n < 2 or n_control < 2:
         raise ValueError("power needs a standard deviation above 0 and two seeds in each arm")
-    return _found(effect, std * math.sqrt(1 / n + 1 / n_control), n + n_control - 2, alpha)
+    return _t_power(effect, std * math.sqrt(1 / n + 1 / n_control), n + n_control - 2, alpha)
 
 
 def paired_power(
@@ -178,7 +178,7 @@ def minimum_detectable_contrast(
     Arguments are those of `contrast_power`, with a power in (alpha, 1).
     """
     noise = _noise(weights, stds, n)
-    return _smallest_effect(lambda effect: _found(effect, *noise, alpha), noise[0], power)
+    return _smallest_effect(lambda effect: _t_power(effect, *noise, alpha), noise[0], power)
 
 
 def smallest_margin(
@@ -304,7 +304,7 @@ def _noise(weights: Sequence[float], stds: Sequence[float], n: int) -> tuple[flo
     return noise / math.sqrt(n), (n - 1) / math.fsum((error / noise) ** 4 for error in errors)
 
 
-def _found(effect: float, noise: float, df: float, alpha: float) -> float:
+def _t_power(effect: float, noise: float, df: float, alpha: float) -> float:
     """Return how often |t| is above the two-sided critical value."""
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be between 0 and 1, got {alpha}")

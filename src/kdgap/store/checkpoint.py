@@ -11,8 +11,15 @@ from math import prod
 from struct import unpack
 from typing import Any, BinaryIO
 
-from kdgap.store.found_tensor import FoundTensor
-from kdgap.store.pickled import Budget, Made, Named, NotReadableError, Persistent, read_pickle
+from kdgap.store.pickled import (
+    Budget,
+    Construction,
+    Named,
+    NotReadableError,
+    Persistent,
+    read_pickle,
+)
+from kdgap.store.stored_tensor import StoredTensor
 from kdgap.store.tensorfile import BYTES, MAX_TENSORS
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -84,7 +91,7 @@ _PLAIN = {"builtins.dict", "collections.OrderedDict", "collections.defaultdict"}
 _PLAIN |= {f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")}
 
 
-_BRANCHES = (Made, list, tuple)
+_BRANCHES = (Construction, list, tuple)
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ def _storage(value: Any) -> tuple[str, str, int] | None:
     return None
 
 
-def tensors_in(loaded: Loaded) -> Iterator[FoundTensor]:
+def tensors_in(loaded: Loaded) -> Iterator[StoredTensor]:
     """Yield every tensor and array, with the path of keys, attributes and positions to it.
 
     Raises:
@@ -202,7 +209,7 @@ def _step(path: tuple[str, ...], key: Any) -> tuple[str, ...] | None:
 
 def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield what a container or an object holds, with its key, attribute or position."""
-    if not isinstance(value, Made):
+    if not isinstance(value, Construction):
         yield from enumerate(value)
         return
     yield from value.pairs
@@ -216,38 +223,40 @@ def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
     # Attributes: a dictionary, or a pair of one and of another for slots.
     states = value.state[:2] if isinstance(value.state, tuple) else (value.state,)
     for state in states:
-        if isinstance(state, Made):
+        if isinstance(state, Construction):
             yield from state.pairs
 
 
-def others_in(loaded: Loaded, tensors: list[FoundTensor]) -> list[str]:
+def others_in(loaded: Loaded, tensors: list[StoredTensor]) -> list[str]:
     """Return the names at the top under which there is no tensor, with the kind of objects."""
     held = {tensor.path[0] for tensor in tensors if tensor.path}
     named = []
-    for key, value in _parts(loaded.root) if isinstance(loaded.root, Made) else ():
+    for key, value in _parts(loaded.root) if isinstance(loaded.root, Construction) else ():
         if isinstance(key, str) and len(key) <= _MAX_NAME and key not in held:
-            maker = value.maker if isinstance(value, Made) else None
+            maker = value.maker if isinstance(value, Construction) else None
             known = not isinstance(maker, Named) or maker.name in _PLAIN
             named.append(key if known else f"{key} ({maker.name[:_MAX_NAME]})")  # type: ignore[union-attr]
     return named
 
 
-def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | None:
+def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> StoredTensor | None:
     for _ in range(4):  # a parameter of a subclass of a tensor is two deep
         match value:
-            case Made(Named(name), (inner, *_)) if name in _OF_WRAPPERS:
+            case Construction(Named(name), (inner, *_)) if name in _OF_WRAPPERS:
                 value = inner
-            case Made(Named("torch._tensor._rebuild_from_type_v2"), (maker, _, arguments, _)):
-                value = Made(maker, arguments)
-    if isinstance(value, Made) and _is_long(value.arguments):
+            case Construction(
+                Named("torch._tensor._rebuild_from_type_v2"), (maker, _, arguments, _)
+            ):
+                value = Construction(maker, arguments)
+    if isinstance(value, Construction) and _is_long(value.arguments):
         return None
     match value:
-        case Made(Named(name), (storage, int(offset), tuple(shape), tuple(stride), *more)) if (
-            name in _OF_TENSORS
-        ):
+        case Construction(
+            Named(name), (storage, int(offset), tuple(shape), tuple(stride), *more)
+        ) if name in _OF_TENSORS:
             content, places = None, loaded.storages
             match storage:
-                case Made(Named("torch.storage._load_from_bytes"), (encoded,)):
+                case Construction(Named("torch.storage._load_from_bytes"), (encoded,)):
                     # A few bytes of a pickle can name what it holds once again and again.
                     if id(encoded) not in loaded.encoded:
                         content = _bytes(encoded) or b""
@@ -271,7 +280,7 @@ def _tensor(loaded: Loaded, path: tuple[str, ...], value: Any) -> FoundTensor | 
             begin, length = places.get(key, (0, 0))
             skipped = (offset + shift) * BYTES[dtype]
             start, room = begin + skipped, max(0, length - skipped)
-            tensor = FoundTensor(path, dtype, shape, stride, start, room)
+            tensor = StoredTensor(path, dtype, shape, stride, start, room)
             if content is not None:
                 content = content[start : start + min(room, tensor.extent)]
                 return replace(tensor, start=0, room=len(content), content=content)
@@ -289,18 +298,20 @@ def _sizes(numbers: tuple[Any, ...]) -> bool:
     return fits and all(type(n) is int and 0 <= n < 2**40 for n in numbers)
 
 
-def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
+def _array(path: tuple[str, ...], value: Any) -> StoredTensor | None:
     match value:
-        case Made(Named(name), _, (_, tuple(shape), kind, bool(turned), data)) if name.endswith(
-            "multiarray._reconstruct"
+        case Construction(Named(name), _, (_, tuple(shape), kind, bool(turned), data)) if (
+            name.endswith("multiarray._reconstruct")
         ):
             pass
-        case Made(Named(name), (data, kind, tuple(shape), order)) if name.endswith("._frombuffer"):
+        case Construction(Named(name), (data, kind, tuple(shape), order)) if name.endswith(
+            "._frombuffer"
+        ):
             turned = order == "F"
         case _:
             return None
     match kind:
-        case Made(Named("numpy.dtype"), (str(code), *_), (_, "<" | "|" | "=", *_)):
+        case Construction(Named("numpy.dtype"), (str(code), *_), (_, "<" | "|" | "=", *_)):
             dtype = _NUMPY.get(code)
         case _:
             return None
@@ -308,7 +319,7 @@ def _array(path: tuple[str, ...], value: Any) -> FoundTensor | None:
         return None
     axes = range(len(shape))
     stride = tuple(prod(shape[:axis] if turned else shape[axis + 1 :]) for axis in axes)
-    tensor = FoundTensor(path, dtype, shape, stride, 0, 0)
+    tensor = StoredTensor(path, dtype, shape, stride, 0, 0)
     content = _bytes(data, tensor.extent)
     return None if content is None else replace(tensor, room=len(content), content=content)
 
@@ -318,6 +329,6 @@ def _bytes(value: Any, most: int | None = None) -> bytes | None:
     match value:
         case bytes() | bytearray():
             return bytes(value[:most])
-        case Made(Named("_codecs.encode"), (str(text), "latin1")):
+        case Construction(Named("_codecs.encode"), (str(text), "latin1")):
             return text[:most].encode("latin1", "replace")
     return None

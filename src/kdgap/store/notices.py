@@ -92,11 +92,11 @@ def of_plan(plan: Mapping[str, Any]) -> tuple[Notice, ...]:
         return notice.read(plan["notices"])
     marks = {_planned(mark): mark for mark in plan.get("marks", ())}
     known = [(_planned(text), text) for text in plan.get("warnings", ())]
-    said = [
+    warnings = [
         serious(code, text, marks.pop(code)) if code in marks else Notice(code, text)
         for code, text in known
     ]
-    return (*said, *(serious(code, mark, mark) for code, mark in marks.items()))
+    return (*warnings, *(serious(code, mark, mark) for code, mark in marks.items()))
 
 
 def _planned(text: str) -> str:

@@ -2,8 +2,8 @@
 
 `pickletools` takes a pickle apart into its opcodes without running any. `read_pickle` follows them
 on a stack of its own and notes what they ask for: a global stays a name (`Named`), and an object
-stays the name and the arguments that would have made it (`Made`). No callable and no instance of a
-class that the pickle chose is ever on that stack, so there is nothing that could run.
+stays the name and the arguments that would have made it (`Construction`). No callable and no
+instance of a class that the pickle chose is ever on that stack, so there is nothing that could run.
 
 A dictionary is kept as its pairs, unhashed, for keys may be chosen to collide.
 """
@@ -38,7 +38,7 @@ class Persistent:
 
 
 @dataclass(eq=False)
-class Made:
+class Construction:
     """An object that was not made: what would have made it, and what would have been put into it.
 
     Attributes:
@@ -67,8 +67,8 @@ _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _FRESH: dict[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
-    "EMPTY_DICT": lambda: Made(_DICT),
-    "EMPTY_SET": lambda: Made(_SET),
+    "EMPTY_DICT": lambda: Construction(_DICT),
+    "EMPTY_SET": lambda: Construction(_SET),
 }
 _NOTHING = frozenset(["PROTO", "FRAME"])
 
@@ -99,7 +99,7 @@ def read_pickle(stream: BinaryIO, budget: Budget | None = None) -> tuple[Any, li
 
     Returns:
         The object: numbers, text, bytes, lists, tuples, and the rest as `Named`, `Persistent` and
-        `Made` (a dictionary is a `Made` of `builtins.dict`); and all that is persistent in it.
+        `Construction` (a dictionary is one of `builtins.dict`); and all that is persistent in it.
 
     Raises:
         NotReadableError: the pickle is torn, contradicts itself, or is too long.
@@ -176,26 +176,26 @@ class _Machine:
 
     def _reduce(self, _: Any) -> None:
         arguments, maker = self.stack.pop(), self.stack.pop()
-        self.stack.append(Made(maker, arguments))
+        self.stack.append(Construction(maker, arguments))
 
     _newobj = _reduce
 
     def _newobj_ex(self, _: Any) -> None:
         named, arguments, maker = self.stack.pop(), self.stack.pop(), self.stack.pop()
-        self.stack.append(Made(maker, (arguments, named)))
+        self.stack.append(Construction(maker, (arguments, named)))
 
     def _obj(self, _: Any) -> None:
         maker, *arguments = self._marked()
-        self.stack.append(Made(maker, tuple(arguments)))
+        self.stack.append(Construction(maker, tuple(arguments)))
 
     def _inst(self, value: str) -> None:
         arguments = tuple(self._marked())
         self._global(value)
-        self.stack.append(Made(self.stack.pop(), arguments))
+        self.stack.append(Construction(self.stack.pop(), arguments))
 
     def _build(self, _: Any) -> None:
         state = self.stack.pop()
-        self._made().state = state
+        self._construction().state = state
 
     def _persid(self, value: Any) -> None:
         self.persistent.append(Persistent(value))
@@ -206,23 +206,23 @@ class _Machine:
 
     # Containers
 
-    def _made(self) -> Made:
+    def _construction(self) -> Construction:
         top = self.stack[-1]
-        if not isinstance(top, Made):
+        if not isinstance(top, Construction):
             raise NotReadableError("its pickle is damaged")
         return top
 
     def _setitem(self, _: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self._made().pairs.append((key, value))
+        self._construction().pairs.append((key, value))
 
     def _setitems(self, _: Any) -> None:
         taken = self._marked()
-        self._made().pairs.extend(zip(taken[::2], taken[1::2], strict=True))
+        self._construction().pairs.extend(zip(taken[::2], taken[1::2], strict=True))
 
     def _extend(self, taken: list[Any]) -> None:
         top = self.stack[-1]
-        (top if isinstance(top, list) else self._made().members).extend(taken)
+        (top if isinstance(top, list) else self._construction().members).extend(taken)
 
     def _append(self, _: Any) -> None:
         self._extend([self.stack.pop()])
@@ -237,10 +237,12 @@ class _Machine:
 
     def _dict(self, _: Any) -> None:
         taken = self._marked()
-        self.stack.append(Made(_DICT, pairs=list(zip(taken[::2], taken[1::2], strict=True))))
+        self.stack.append(
+            Construction(_DICT, pairs=list(zip(taken[::2], taken[1::2], strict=True)))
+        )
 
     def _frozenset(self, _: Any) -> None:
-        self.stack.append(Made(_FROZENSET, members=self._marked()))
+        self.stack.append(Construction(_FROZENSET, members=self._marked()))
 
     def _tuple(self, _: Any) -> None:
         self.stack.append(tuple(self._marked()))

@@ -130,7 +130,7 @@ def survey(
                 unreadable=status.unreadable,
             )
         )
-    stale = directory.found(besides={planned["path"] for planned in plan["runs"]})
+    stale = directory.run_paths(besides={planned["path"] for planned in plan["runs"]})
     faults: list[str] = []
     if verify:
         faults, more = audit(directory, plan, witnesses)

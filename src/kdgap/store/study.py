@@ -285,7 +285,7 @@ class StudyDirectory:
             return RunStatus("damaged", str(error), unreadable=unreadable)
         return RunStatus("done", record=record)
 
-    def found(self, besides: Container[str] = ()) -> list[str]:
+    def run_paths(self, besides: Container[str] = ()) -> list[str]:
         """Return the paths of all run directories on disk, planned or not, and of all links.
 
         Args:

@@ -144,7 +144,7 @@ class Supervisor:
         again without beginning any attempt is not started any more.
         """
         directory = StudyDirectory(self._study)
-        lines = [line for path in directory.found() for line in directory.run(path).attempts()]
+        lines = [line for path in directory.run_paths() for line in directory.run(path).attempts()]
         began = sum("began" in line for line in lines)
         self._fruitless = 0 if began > self._began else self._fruitless + 1
         self._began = began

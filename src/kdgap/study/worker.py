@@ -79,7 +79,7 @@ class Worker:
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
         self._waiting: list[str] = []
-        self._told: set[Notice] = set()
+        self._reported: set[Notice] = set()
         self._live = Live(self._directory.path)
         self._doors = Doors(
             workspace, self._inputs, self._live, self._teacher, self._damaged, pause
@@ -277,8 +277,8 @@ class Worker:
         watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
         try:
             prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
-            for notice in set(copied_images(prepared.parts)) - self._told:
-                self._told.add(notice)
+            for notice in set(copied_images(prepared.parts)) - self._reported:
+                self._reported.add(notice)
                 self._say(f"note: {notice.text}")
             if beside and beside[0].prepared.teacher and planned.run.teacher:
                 prepared = replace(prepared, teacher=beside[0].prepared.teacher)

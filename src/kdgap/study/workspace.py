@@ -143,7 +143,7 @@ def open_study(
     document = yamlio.load(target)
     study, where = read_study(document, overrides or {})
     asked, study = study, places.applied(study)
-    given = {**(overrides or {}), **places.said(asked, study)}
+    given = {**(overrides or {}), **places.overrides(asked, study)}
     changes = [f"{CHANGE}{key}={json_text(value, indent=None)}\n" for key, value in given.items()]
     lines = read_text(target).splitlines(keepends=True)  # what an earlier start put before it goes
     text = "".join([*changes, *dropwhile(lambda line: line.startswith(CHANGE), lines)])

@@ -75,7 +75,7 @@ class Hang:
         named, paired, tuned = students(analysis), pairs(analysis), tunings(analysis)
         most = MOST_PANELS[len(evidence.runs) > LARGE]
         return {
-            "intervals": self._one(
+            "intervals": self._single_figure(
                 "intervals",
                 "Gains with their intervals",
                 _gain_words(analysis),
@@ -83,7 +83,7 @@ class Hang:
                 GROWN,
             ),
             "capacity": self._capacity(),
-            "power": self._one(
+            "power": self._single_figure(
                 "power",
                 "Power by seeds an arm",
                 _POWER,
@@ -98,7 +98,7 @@ class Hang:
             "ablations": self._each("ablations", analysis.ablations, most, [self._ablation]),
         }
 
-    def _one(
+    def _single_figure(
         self, key: str, name: str, words: str, draw: Callable[[], Figure], largest: float = 1.0
     ) -> Gallery:
         gallery = Gallery()
@@ -118,7 +118,7 @@ class Hang:
             ("gap", "how far the teacher is ahead"),
         ):
             words, draw = _gain_words(self.analysis), partial(capacity_plot, self.analysis, against)
-            part = self._one(f"capacity-{against}", f"Gains against {what}", words, draw)
+            part = self._single_figure(f"capacity-{against}", f"Gains against {what}", words, draw)
             gallery.panels += part.panels
         return gallery
 

@@ -20,8 +20,8 @@ from typing import BinaryIO, cast
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import open_file
 from kdgap.placeholder import HEAD_BYTES, placeholder
-from kdgap.store.imports import found
-from kdgap.store.imports.found import (
+from kdgap.store.imports import source_files
+from kdgap.store.imports.source_files import (
     HIDDEN,
     LINKS,
     ODD,
@@ -153,7 +153,7 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """
     if info.flag_bits & 1:
         raise OddMemberError("encrypted: pack it without a password")
-    if max(info.file_size, info.compress_size) > found.MOST_FILE_BYTES:
+    if max(info.file_size, info.compress_size) > source_files.MOST_FILE_BYTES:
         raise OddMemberError(too_large(max(info.file_size, info.compress_size)))
     packed = zipfile.ZipInfo(info.filename)
     for name in ("orig_filename", "header_offset", "flag_bits", "compress_size"):
@@ -235,7 +235,7 @@ def _in_tar(stream: BinaryIO, passed: PassedOver, total: Total, *, packed: bool)
             elif PurePosixPath(name).name not in WANTED:
                 passed.folders.add(str(PurePosixPath(name).parent))
                 passed.file(name)
-            elif info.size > found.MOST_FILE_BYTES:
+            elif info.size > source_files.MOST_FILE_BYTES:
                 yield name, Unreadable(name, "", too_large(info.size))
             else:
                 yield name, total.add(bounded(archive.extractfile(info)))

@@ -253,7 +253,7 @@ class Sample:
 
     method: str
     seed: int
-    said: dict[str, str]
+    settings: dict[str, str]
 
 
 def set_aside(samples: list[Sample], choices: Choices) -> dict[str, Why]:
@@ -262,7 +262,7 @@ def set_aside(samples: list[Sample], choices: Choices) -> dict[str, Why]:
     Raises:
         BadInputError: a choice names a key that no file has.
     """
-    known = dict.fromkeys(key for sample in samples for key in sample.said)
+    known = dict.fromkeys(key for sample in samples for key in sample.settings)
     choices.check(known)
     aside: dict[str, Why] = {}
     free: set[str] = set()
@@ -287,7 +287,7 @@ def _always_different(
         return ()
     loose: dict[str, list[Sample]] = {}
     for sample in samples:
-        rest = {k: v for k, v in sample.said.items() if k not in free and k not in aside}
+        rest = {k: v for k, v in sample.settings.items() if k not in free and k not in aside}
         loose.setdefault(canonical_json([sample.method, rest]), []).append(sample)
     # First what several seeds share, such as two cards or a true setting: it makes the groups.
     groups: list[list[Sample]] = []
@@ -295,14 +295,14 @@ def _always_different(
         shared = sorted(key for key in free if _is_shared(key, members))
         finer: dict[str, list[Sample]] = {}
         for member in members:
-            finer.setdefault(canonical_json([member.said.get(k) for k in shared]), []).append(
+            finer.setdefault(canonical_json([member.settings.get(k) for k in shared]), []).append(
                 member
             )
         groups += finer.values()
     methods = {sample.method for sample in samples}
     keys = []
     for key in free:
-        key_methods = {sample.method for sample in samples if key in sample.said}
+        key_methods = {sample.method for sample in samples if key in sample.settings}
         each = [_seeds_apart(key, members) for members in groups]
         if key_methods == methods and -1 not in each and max(each, default=0) >= FEWEST:
             keys.append(key)
@@ -313,12 +313,12 @@ def _is_shared(key: str, members: list[Sample]) -> bool:
     """Whether two seeds of a group have one value of a key, and others another."""
     seeds: dict[str | None, set[int]] = {}
     for member in members:
-        seeds.setdefault(member.said.get(key), set()).add(member.seed)
+        seeds.setdefault(member.settings.get(key), set()).add(member.seed)
     return any(len(same) > 1 for value, same in seeds.items() if value is not None)
 
 
 def _seeds_apart(key: str, members: list[Sample]) -> int:
     """Return how many seeds a key tells apart in a group; -1 if it does not tell them apart."""
-    pairs = {(member.seed, member.said[key]) for member in members if key in member.said}
+    pairs = {(member.seed, member.settings[key]) for member in members if key in member.settings}
     seeds, values = {seed for seed, _ in pairs}, {value for _, value in pairs}
     return len(seeds) if len(pairs) == len(seeds) == len(values) else -1

@@ -19,7 +19,6 @@ from kdgap.methods.method import flat_fields
 from kdgap.spec.identity import canonical_json
 from kdgap.spec.slot import PLAIN
 from kdgap.store.imports.bookkeeping import is_bookkeeping, leaves, without
-from kdgap.store.imports.found import RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.gate import (
     OUTCOMES,
     UNUSABLE,
@@ -34,6 +33,7 @@ from kdgap.store.imports.gate import (
 )
 from kdgap.store.imports.percent import from_percent
 from kdgap.store.imports.recipe import DIGESTS, OF_ALL
+from kdgap.store.imports.source_files import RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.sources import members
 from kdgap.store.instead import own
 from kdgap.text import sized
@@ -221,7 +221,7 @@ _LATER: dict[str, Any] = {
     "clip_scope": "all",
 }  # fmt: skip
 
-ALWAYS_SAID = {*_NEUTRAL, *_LATER}
+KEYS_OF_EVERY_FILE = {*_NEUTRAL, *_LATER}
 """What every file says, if only by leaving it out: no hyper-parameter of a method."""
 
 
@@ -281,7 +281,9 @@ def hyperparameters(settings: Mapping[str, Any], axes: Collection[str] = ()) -> 
     """
     method = settings["kd_type"]
     flat = {name: key for key, name in _FIELDS.get(method, {}).items()}
-    parameters = {flat.get(name, name): v for name, v in _said(settings).items() if _is_value(v)}
+    parameters = {
+        flat.get(name, name): v for name, v in _method_parameters(settings).items() if _is_value(v)
+    }
     values = {key: settings.get(key, parameters.get(key)) for key in _FIELDS.get(method, ())}
     values = {key: value for key, value in values.items() if _is_value(value)}
     values |= {key: parameters[key] for key in sorted(parameters.keys() - values.keys())}
@@ -289,7 +291,7 @@ def hyperparameters(settings: Mapping[str, Any], axes: Collection[str] = ()) -> 
     return {k: canonical_json(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
-def _said(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _method_parameters(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `method_parameters` of a study of ours, which says all of them."""
     text = settings.get("method_parameters")
     with suppress(ValueError, RecursionError):

@@ -26,9 +26,9 @@ from kdgap.store.imports.foreign import (
     read_foreign,
     source_hash,
 )
-from kdgap.store.imports.found import PassedOver, text_of
 from kdgap.store.imports.merging import merged
 from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, place
+from kdgap.store.imports.source_files import PassedOver, text_of
 from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import is_study, own
 from kdgap.store.manifest import MANIFEST
@@ -107,9 +107,9 @@ def _set_aside(
     first: dict[str, tuple[str, str]] = {}
     differ: dict[str, list[str]] = {}
     for file, sample in zip(files, samples, strict=True):
-        for key in sample.said.keys() & aside.keys():
-            value, path = first.setdefault(key, (sample.said[key], file.path))
-            if value != sample.said[key]:
+        for key in sample.settings.keys() & aside.keys():
+            value, path = first.setdefault(key, (sample.settings[key], file.path))
+            if value != sample.settings[key]:
                 differ.setdefault(key, [path, file.path])
     findings = []
     for why in dict.fromkeys(aside.values()):

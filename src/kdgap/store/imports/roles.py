@@ -11,7 +11,7 @@ from kdgap.spec.identity import canonical_json
 from kdgap.spec.slot import PLAIN, Slot
 from kdgap.store.imports.findings import finding
 from kdgap.store.imports.foreign import (
-    ALWAYS_SAID,
+    KEYS_OF_EVERY_FILE,
     ForeignFile,
     axes_of,
     declared_keys,
@@ -121,7 +121,7 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
         run.add_slot(Slot(role, given, _student(run.settings), method, candidate))
     plain = [run.settings for run in runs if run.settings["kd_type"] == PLAIN]
     plain_keys = {key for settings in plain for key, value in settings.items() if value is not None}
-    plain_keys |= ALWAYS_SAID
+    plain_keys |= KEYS_OF_EVERY_FILE
     own: dict[str, dict[str, None]] = {}
     for run in runs:
         method = run.settings["kd_type"]

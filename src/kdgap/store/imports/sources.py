@@ -25,7 +25,7 @@ from pathlib import Path
 from kdgap.errors import BadInputError
 from kdgap.files import names_in, open_file
 from kdgap.store.imports.archives import in_archive
-from kdgap.store.imports.found import (
+from kdgap.store.imports.source_files import (
     AGAIN,
     BROKEN,
     HIDDEN,

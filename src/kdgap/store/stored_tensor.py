@@ -10,7 +10,7 @@ from kdgap.store.tensorfile import BYTES
 
 
 @dataclass(frozen=True)
-class FoundTensor:
+class StoredTensor:
     """A tensor in a checkpoint.
 
     Attributes:
@@ -37,7 +37,7 @@ class FoundTensor:
         return {**vars(self), "content": encoded}
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "FoundTensor":
+    def of(cls, row: Mapping[str, Any]) -> "StoredTensor":
         """Return what `row` made JSON of."""
         lists = {key: tuple(row[key]) for key in ("path", "shape", "stride")}
         content = None if row["content"] is None else b64decode(row["content"])
@@ -61,5 +61,5 @@ class FoundTensor:
 class Contents:
     """What a checkpoint holds: its tensors, and the names of what stands beside them."""
 
-    tensors: tuple[FoundTensor, ...]
+    tensors: tuple[StoredTensor, ...]
     others: tuple[str, ...] = ()
