@@ -177,7 +177,7 @@ def train(settings: str | Path | Mapping[str, Any] | None = None, **further: Any
 
     document = yamlio.load(Path(settings)) if isinstance(settings, str | Path) else None
     given = dict(settings) if isinstance(settings, Mapping) else {}
-    config, places = read_flat(document, given | further, hyperparameter_names())
+    config, places = read_flat(document, given | further, hyperparameter_names)
     check_flat(config, places)
     return train_single(*resolve(config, places))
 

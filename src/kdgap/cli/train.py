@@ -71,7 +71,7 @@ def train_flat(
     from kdgap.spec.flat import read_flat
     from kdgap.spec.identity import slot_name
 
-    config, places = read_flat(document, overrides, hyperparameter_names())
+    config, places = read_flat(document, overrides, hyperparameter_names)
     check_flat(config, places)
     # With torch, which what is refused by now has not cost.
     from kdgap.planning.fit import clipped_weights

@@ -69,7 +69,7 @@ class Student:
         self._undecayed = [
             parameter
             for name, parameter in projections.named_parameters()
-            if name.endswith(self.method.undecayed)
+            if not self.method.decays(name)
         ]
         self.optimiser = make_optimiser(run.recipe, self._trained(), self._undecayed, device)
 
@@ -187,10 +187,10 @@ class Student:
 
     def _soft_targets(self, target: Output) -> dict[str, Tensor]:
         """How soft the targets are: near-zero entropy means they are labels in disguise."""
-        if self.method.soft_targets is None:
+        logits = self.method.soft_logits(target)
+        if logits is None:
             return {}
-        temperature = getattr(self.method, self.method.soft_targets)
-        log_p = F.log_softmax(wide(target.logits) / temperature, dim=1)
+        log_p = F.log_softmax(logits, dim=1)
         return {
             "teacher_entropy": -(log_p.exp() * log_p).sum(1).mean(),
             "teacher_top_prob": log_p.amax(1).exp().mean(),

@@ -84,7 +84,8 @@ def _parameters(run: RunSpec, methods: Methods, otherwise: str) -> dict[str, Any
     Raises:
         BadInputError: the plan does not say how they are spelt; `otherwise` is what helps.
     """
-    spelling = methods.get(run.method.name, UNKNOWN).flat
+    cards = (card for name, card in methods.items() if (card.method or name) == run.method.name)
+    spelling = next(cards, UNKNOWN).flat
     if spelling is None:
         if not run.method.parameters:
             return {}

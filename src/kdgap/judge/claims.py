@@ -123,10 +123,8 @@ def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
     asked = (term.teacher, term.student, PLAIN if plain else term.method)
     slots = [slot for slot in evidence.slots if slot.role == role]
     for slot in slots:
-        names = (slot.teacher, slot.student)
-        if slot.method == asked[2] and all(
-            _is(evidence, name, given) for name, given in zip(names, asked[:2], strict=True)
-        ):
+        taught = slot.teacher is None or _is(evidence, slot.teacher, term.teacher)  # or a control
+        if slot.method == asked[2] and taught and _is(evidence, slot.student, term.student):
             return slot
     text = Slot(role, asked[0], str(asked[1]), str(asked[2])).text
     known = [slot.text for slot in slots]

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 from pydantic import ConfigDict, Field
 
 from kdgap.deferred import nn, torch
+from kdgap.methods.shared import wide
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.registry import Registry
 from kdgap.spec.flat import FlatConfig
 from kdgap.spec.method_card import MethodCard
-from kdgap.spec.validation import Scalar, build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from pydantic.fields import FieldInfo
     from torch import Tensor
 
     from kdgap.models.output import Output
+    from kdgap.spec.validation import Scalar
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
 Alpha = Annotated[float, Field(ge=0, le=1, description="weight of the distillation loss")]
@@ -93,6 +93,8 @@ class Method:
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
         undecayed: ends of the names of trained parts that weight decay leaves alone.
+        neutral: field → the value at which the method is as it was before it had the field. There
+            it is left out of `parameters`, so that ids of older runs do not move.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
             trained parts, if any, are the identity).
         zero_at_equality_to: how near to zero, where the formula itself has a small constant.
@@ -113,6 +115,7 @@ class Method:
     soft_targets: ClassVar[str | None] = None
     colour: ClassVar[int | None] = None
     flat_names: ClassVar[Mapping[str, str]] = {}
+    neutral: ClassVar[Mapping[str, Scalar]] = {}
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
 
     @property
@@ -140,14 +143,15 @@ class Method:
             colour=cls.colour,
             summary=cls.summary,
             citation=cls.citation,
-            hyperparameters=_fields(cls),
+            hyperparameters=field_names(cls),
             flat={name: flat for flat, name in cls.flat_names.items()},
             soft_targets=cls.soft_targets,
         )
 
     def parameters(self) -> dict[str, Scalar]:
-        """Return every hyper-parameter by field name."""
-        return {name: getattr(self, name) for name in _fields(type(self))}
+        """Return every hyper-parameter by field name, but those at their neutral value."""
+        values = {name: getattr(self, name) for name in field_names(type(self))}
+        return {k: v for k, v in values.items() if k not in self.neutral or v != self.neutral[k]}
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
         """Return what the loss reads of a student with these stages, besides logits."""
@@ -167,6 +171,17 @@ class Method:
     def pairs(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> list[tuple[str, str]]:
         """Return which stages are compared where their numbers may differ; `run.json` has them."""
         return []
+
+    def decays(self, name: str) -> bool:
+        """Return whether weight decay reaches a trained part of this name."""
+        return not name.endswith(self.undecayed)
+
+    def soft_logits(self, teacher: Output) -> Tensor | None:
+        """Return the teacher's logits over their temperature where these are the targets."""
+        if self.soft_targets is None:
+            return None
+        softened: Tensor = wide(teacher.logits) / getattr(self, self.soft_targets)
+        return softened
 
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the trained parts and other state, with torch's current random state.
@@ -254,7 +269,23 @@ class OnEmbeddings(Method):
         return Taps(embedding=True)
 
 
-METHODS: Registry[type[Method]] = Registry("method")
+class Methods(Registry[type[Method]]):
+    """The registered methods; `crd+logit` stands for several in one run (`combination.py`)."""
+
+    def __getitem__(self, name: str) -> type[Method]:
+        if "+" in name:
+            from kdgap.methods.combination import combined
+
+            return combined(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        if isinstance(name, str) and "+" in name:
+            return all(map(super().__contains__, name.split("+")))
+        return super().__contains__(name)
+
+
+METHODS = Methods("method")
 
 
 C = TypeVar("C", bound=type[Any])
@@ -285,63 +316,18 @@ def method(cls: C) -> C:
     return cls
 
 
-def _fields(cls: type[Method]) -> list[str]:
+def field_names(cls: type[Method]) -> list[str]:
+    """Return every hyper-parameter of a method by its field."""
     return [f.name for f in fields(cls)]  # type: ignore[arg-type]  # every method is a dataclass
 
 
 def flat_fields(cls: type[Method]) -> dict[str, str]:
     """Return flat configuration key → field name, for every hyper-parameter of a method."""
     renamed = {name: flat for flat, name in cls.flat_names.items()}
-    return {renamed.get(name, name): name for name in _fields(cls)}
-
-
-def field_types(cls: type[Method]) -> dict[str, Any]:
-    """Return field name → its annotation with range, for every hyper-parameter of a method."""
-    declared = cls.__pydantic_fields__  # type: ignore[attr-defined]  # of a pydantic dataclass
-    return {name: _annotation(declared[name]) for name in _fields(cls)}
+    return {renamed.get(name, name): name for name in field_names(cls)}
 
 
 def _range(cls: type[Method], name: str) -> tuple[Any, list[Any]]:
     """Return what values a hyper-parameter takes: its type and its bounds."""
     declared = cls.__pydantic_fields__[name]  # type: ignore[attr-defined]
     return declared.annotation, declared.metadata
-
-
-def _annotation(field: FieldInfo) -> Any:
-    return Annotated[field.annotation, Field(description=field.description), *field.metadata]
-
-
-def hyperparameter_types() -> dict[str, Any]:
-    """Return flat key → annotation, for every hyper-parameter of any method."""
-    return {
-        flat: field_types(cls)[name]
-        for _, cls in METHODS.items()
-        for flat, name in flat_fields(cls).items()
-    }
-
-
-def hyperparameter_names() -> set[str]:
-    """Return every flat key that is a hyper-parameter of some method."""
-    return set(hyperparameter_types())
-
-
-def build_method(
-    name: str,
-    parameters: Mapping[str, Scalar],
-    where: Callable[[str], str] | None = None,
-    *,
-    flat: bool = True,
-) -> Method:
-    """Build a method from field values, refusing what is unknown or out of range.
-
-    Args:
-        name: a registered method.
-        parameters: hyper-parameters by field name; the rest take their defaults.
-        where: names the place of a field, for error messages.
-        flat: whether the user writes flat keys (`feat_beta`) or field names (`beta`).
-    """
-    cls = METHODS[name]
-    values: dict[str, Any] = dict(parameters)
-    spelling = {field: key if flat else field for key, field in flat_fields(cls).items()}
-    known = list(spelling.values())
-    return build(cls, values, where or (lambda _: f"method {name}"), known, spelling)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from kdgap.methods.method import METHODS, build_method, flat_fields
+from kdgap.methods.hyperparameters import build_method
+from kdgap.methods.method import METHODS, flat_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

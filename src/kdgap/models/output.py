@@ -24,6 +24,7 @@ class Output:
         embedding: `[B, D]`, the last map averaged over its pixels, in at least float32.
         classifier: weight `[C, D]` and bias `[C]` of the layer that makes logits of it.
         norms: scale and shift `[D]` by stage, of the batch norm that ends it.
+        stages: all stages of the network, where anything was asked for.
     """
 
     logits: Tensor
@@ -32,6 +33,7 @@ class Output:
     embedding: Tensor | None = None
     classifier: Affine | None = None
     norms: Mapping[str, Affine] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
 
     def only(self, taps: Taps) -> "Output":
         """Return no more than what a method asked for."""
@@ -42,6 +44,7 @@ class Output:
             self.embedding if taps.embedding else None,
             self.classifier if taps.classifier else None,
             {stage: self.norms[stage] for stage in taps.norms},
+            self.stages,
         )
 
 

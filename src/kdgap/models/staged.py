@@ -43,7 +43,7 @@ class StagedNetwork(Network):
         if not taps.kinds:
             return Output(logits)
         kept = embedding if taps.embedding else None
-        return Output(logits, features, before, kept, *self.parameters_of(taps))
+        return Output(logits, features, before, kept, *self.parameters_of(taps), self.stages)
 
     def parameters_of(self, taps: Taps) -> tuple[Affine | None, dict[str, Affine]]:
         """See `Network.parameters_of`."""

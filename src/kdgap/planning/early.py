@@ -13,7 +13,8 @@ from pydantic import create_model
 from kdgap.data import DATASETS
 from kdgap.errors import placed
 from kdgap.methods import METHODS
-from kdgap.methods.method import field_types, flat_fields, hyperparameter_types
+from kdgap.methods.hyperparameters import field_types, hyperparameter_types
+from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
 from kdgap.spec.complaints import Where
 from kdgap.spec.flat import FlatConfig
@@ -61,9 +62,9 @@ def check_study(study: StudySpec, where: Where) -> None:
     build(RecipeSpec, recipe, lambda key: where(("recipe", key)), RecipeSpec.model_fields)
     place = lambda key: where(("teachers", "recipe", key))  # noqa: E731
     build(RecipeSpec, recipe | study.teachers.recipe, place, RecipeSpec.model_fields)
-    for method, grid in study.methods.items():
+    for method, grid in study.grids.items():
         with placed(where(("methods", method))):
-            types = field_types(METHODS[method])
+            types = field_types(METHODS[study.method_of(method)])
         if not types:  # the baseline, which is no method of a study
             continue
         at = lambda key, method=method: where(("methods", method, key))  # noqa: E731

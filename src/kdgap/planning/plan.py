@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from kdgap.methods import METHODS
+from kdgap.errors import BadInputError
+from kdgap.methods import METHODS, Method
 from kdgap.notice import Notice
 from kdgap.spec.run import DataSpec, RunSpec
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import PLAIN, Slot
 from kdgap.spec.study import StudySpec
 from kdgap.spec.validation import Scalar
 from kdgap.text import settings_text
@@ -65,9 +66,30 @@ class Plan:
         return [planned for planned in self.runs.values() if role in planned.roles]
 
 
-def slot_key(teacher: str | None, student: str, method: str) -> SlotKey:
+def method_class(study: StudySpec, name: str) -> type[Method]:
+    """Return what the study calls by a name."""
+    return METHODS[study.method_of(name)]
+
+
+def check_method(study: StudySpec, name: str) -> None:
+    """Refuse a method that is unknown, is no method, or has a name that says another.
+
+    Raises:
+        BadInputError: saying what to do.
+    """
+    registered = method_class(study, name).name
+    if PLAIN in (name, registered):
+        raise BadInputError(f"{PLAIN} is what every method is compared with; it is always there")
+    if name in METHODS and METHODS[name].name != registered:
+        raise BadInputError(
+            f"{name!r} is a method itself; give {registered} another name of your own"
+        )
+
+
+def slot_key(study: StudySpec, teacher: str | None, student: str, method: str) -> SlotKey:
     """Return what is chosen and judged as one; a method without a teacher has none."""
-    return teacher if METHODS[method].needs_teacher else None, student, method
+    taught = method_class(study, method).needs_teacher
+    return teacher if taught else None, student, method
 
 
 def variant_text(parameters: Parameters, grid: Mapping[str, object]) -> str:
@@ -80,7 +102,7 @@ def count_runs(study: StudySpec) -> dict[str, int]:
     """Return how many runs of each role a study asks for, without making any of them."""
     grids = [
         prod(len(v) if isinstance(v, list) else 1 for v in grid.values())
-        for grid in study.methods.values()
+        for grid in study.grids.values()
     ]
     pairs, seeds = len(study.pairs), len(study.finals.seeds)
     trained = {pair.teacher for pair in study.pairs} - set(study.teachers.weights)

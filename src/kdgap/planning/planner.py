@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, placed
-from kdgap.methods import METHODS, build_method
+from kdgap.methods import build_method
 from kdgap.models import MODELS
 from kdgap.models.build import check_model
 from kdgap.notice import Notice
@@ -20,7 +20,9 @@ from kdgap.planning.plan import (
     Plan,
     PlannedRun,
     SlotKey,
+    check_method,
     count_runs,
+    method_class,
     slot_key,
     variant_text,
 )
@@ -79,7 +81,8 @@ class _Planner:
             {**study.recipe, **study.teachers.recipe}, ("teachers", "recipe")
         )
         for method in study.methods:
-            self._check_method(method)
+            with placed(where(("methods", method))):
+                check_method(study, method)
         self._configurations = {method: list(self._candidates(method)) for method in study.methods}
         self._teachers = {
             name: self._teacher(name) for name in dict.fromkeys(p.teacher for p in study.pairs)
@@ -92,7 +95,7 @@ class _Planner:
         asked: dict[SlotKey, None] = {}
         for index, pair in enumerate(study.pairs):
             for method, configurations in self._configurations.items():
-                key = slot_key(pair.teacher, pair.student, method)
+                key = slot_key(study, pair.teacher, pair.student, method)
                 with placed(self._where(("pairs", index))):
                     check_stages(self._distilled(key, configurations[0], *seeds))
                 if key not in asked:  # a method without a teacher is asked for by every pair
@@ -111,14 +114,6 @@ class _Planner:
         return self.plan
 
     # What runs are made of
-
-    def _check_method(self, method: str) -> None:
-        with placed(self._where(("methods", method))):
-            METHODS[method]
-            if method == PLAIN:
-                raise BadInputError(
-                    f"{method} is what every method is compared with; it is always there"
-                )
 
     def _model(self, name: str) -> ModelSpec:
         place, fields = ("models", name), self._study.models[name].model_dump()
@@ -173,12 +168,12 @@ class _Planner:
         )
 
     def _candidates(self, method: str) -> Iterator[Parameters]:
-        grid = self._study.methods[method]
+        grid = self._study.grid_of(method)
         axes = [values if isinstance(values, list) else [values] for values in grid.values()]
         place = lambda key: self._where(("methods", method, key))  # noqa: E731
         for values in product(*axes):
             given = dict(zip(grid, values, strict=True))
-            built = build_method(method, given, place, flat=False)
+            built = build_method(self._study.method_of(method), given, place, flat=False)
             yield built.parameters()
 
     def _teacher(self, name: str) -> dict[int, TeacherSpec]:
@@ -240,7 +235,7 @@ class _Planner:
     def _distilled(
         self, key: SlotKey, parameters: Parameters, seed: int, teaching_seed: int
     ) -> RunSpec:
-        spec = MethodSpec(name=key[2], parameters=parameters)
+        spec = MethodSpec(name=method_class(self._study, key[2]).name, parameters=parameters)
         given = None if key[0] is None else self._teachers[key[0]][teaching_seed]
         return self._run(key[1], spec, given, self._recipe, seed)
 
@@ -276,7 +271,7 @@ class _Planner:
             return
         runs = []
         for parameters in candidates:
-            slot = Slot("selection", *key, variant_text(parameters, study.methods[key[2]]))
+            slot = Slot("selection", *key, variant_text(parameters, study.grid_of(key[2])))
             added = [
                 self._add(self._distilled(key, parameters, seed, study.teachers.teach[0]), slot)
                 for seed in study.selection.seeds
@@ -300,12 +295,13 @@ class _Planner:
 
     def _ablate(self, name: str, ablation: Ablation) -> None:
         of, study = ablation.of, self._study
-        slot = Slot("ablation", slot_key(of.teacher, "", of.method or PLAIN)[0], *_named(ablation))
+        teacher, *_ = slot_key(study, of.teacher, "", of.method or PLAIN)
+        slot = Slot("ablation", teacher, *_named(ablation))
         open_winner = False
         where = partial(self._where_of_change, name)
         for seed in ablation.seeds:
             if of.method is not None:
-                key = slot_key(of.teacher, str(of.student), of.method)
+                key = slot_key(study, of.teacher, str(of.student), of.method)
                 choice = next(choice for choice in self.plan.choices if choice.key == key)
                 open_winner = key not in self.plan.winners
                 parameters = self.plan.winners.get(key, choice.candidates[0])

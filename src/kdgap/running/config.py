@@ -126,8 +126,7 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
                 build_method(name, {flat_fields(other)[key]: value}, places)
                 break
     method = build_method(config.kd_type, values, places)
-    parameters = {field: getattr(method, field) for field in own.values()}
-    return MethodSpec(name=config.kd_type, parameters=parameters), dropped
+    return MethodSpec(name=method.name, parameters=method.parameters()), dropped
 
 
 def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> RecipeSpec:

@@ -5,7 +5,7 @@ Every key is optional but `model`. Hyper-parameters of the methods (`alpha`, `te
 them, and their values are checked where the methods live.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -73,14 +73,17 @@ class Places:
 
 
 def read_flat(
-    document: Document | None, overrides: Mapping[str, object], hyperparameters: Collection[str]
+    document: Document | None,
+    overrides: Mapping[str, object],
+    hyperparameters: Collection[str] | Callable[[str], Collection[str]],
 ) -> tuple[FlatConfig, Places]:
     """Read a flat configuration; `overrides` beat the file.
 
     Args:
         document: the parsed file, or None when everything comes from the command line.
         overrides: keys given on the command line.
-        hyperparameters: the names that some method's hyper-parameter has.
+        hyperparameters: the names that some method's hyper-parameter has, or what tells them of
+            a `kd_type`.
 
     Returns:
         The configuration, and a function that tells where a key was given.
@@ -94,7 +97,12 @@ def read_flat(
         raise BadInputError(f"{source}: expected `key: value` lines")
     merged: dict[str, Any] = {key.replace("-", "_"): value for key, value in given.items()}
     merged |= overrides
+    if isinstance(kd_type := merged.get("kd_type"), list):
+        merged["kd_type"] = kd_type = "+".join(sorted(map(str, kd_type)))  # several in one run
     places = Places(document, set(overrides))
+    if callable(hyperparameters):
+        with placed(places("kd_type"), "kd_type"):
+            hyperparameters = hyperparameters(kd_type if isinstance(kd_type, str) else "")
     known = [*(set(FlatConfig.model_fields) - {"hyperparameters"}), *hyperparameters]
     for key in merged:
         if key not in known:

@@ -5,7 +5,7 @@ versions have more, and neither is any business of those who pass them on.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
@@ -50,6 +50,17 @@ class MethodCard:
         if isinstance(self.soft_targets, bool):  # as plans of before say it
             return "temperature" if self.soft_targets else None
         return self.soft_targets or None
+
+    @property
+    def method(self) -> str | None:
+        """The registered method, where a study calls it by a name of its own."""
+        given = self.further.get("method")
+        return None if given is None else str(given)
+
+    def named(self, label: str, method: str) -> "MethodCard":
+        """Return the card of what a study calls by a name of its own."""
+        further = {**self.further, "method": method}
+        return replace(self, label=label, colour=None, further=further, keys=(*self.keys, "method"))
 
     def written(self) -> Mapping[str, Any]:
         """Return it as plans, imports and analyses hold it."""

@@ -172,7 +172,9 @@ class StudySpec(Strict):
         description: one line.
         models: the networks, by names of the study's own.
         recipe: fields of `RecipeSpec` for students and, unless `teachers.recipe` differs, teachers.
-        methods: method → hyper-parameter → one value, or a list of values to choose from.
+        methods: name → hyper-parameter → one value, or a list of values to choose from. The name is
+            a registered method, or one of the study's own for what `method` says: a method, or a
+            list of methods that share a run. See `method_of` and `grid_of`.
         selection: left out where every method has one configuration.
         threads: CPU threads of each worker, fixed at first use; None = torch's choice then.
         save_seconds: how often a run in training is saved.
@@ -202,6 +204,24 @@ class StudySpec(Strict):
     def smoke(self) -> bool:
         """Whether the data is limited, so that no number is a result."""
         return self.data.limit is not None
+
+    def method_of(self, name: str) -> str:
+        """Return what the study calls by a name: a registered method, or several joined by `+`.
+
+        Several stand in the order of their names, as in the specification of a run.
+        """
+        given = self.methods.get(name, {}).get("method", name)
+        names = given if isinstance(given, list) else str(given).split("+")
+        return "+".join(sorted(map(str, names)))
+
+    def grid_of(self, name: str) -> dict[str, Scalar | list[Scalar]]:
+        """Return hyper-parameter → its values, of what the study calls by a name."""
+        return {key: values for key, values in self.methods[name].items() if key != "method"}
+
+    @property
+    def grids(self) -> dict[str, dict[str, Scalar | list[Scalar]]]:
+        """Name → `grid_of`, of all that is compared."""
+        return {name: self.grid_of(name) for name in self.methods}
 
 
 _NOT_PROTOCOL = {

@@ -95,7 +95,7 @@ def _check(study: StudySpec, where: Where) -> None:
         twice = [seed for seed, count in Counter(seeds).items() if count > 1]
         if twice:
             raise BadInputError(f"{where(key)}: {'.'.join(map(str, key))}: seed {twice[0]} twice")
-    for method, grid in study.methods.items():
+    for method, grid in study.grids.items():
         for name, values in grid.items():
             if values == []:
                 raise BadInputError(f"{where(('methods', method, name))}: {name}: an empty grid")
@@ -161,7 +161,7 @@ def _check_pairs(study: StudySpec, where: Where) -> None:
 def _check_selection(study: StudySpec, where: Where) -> None:
     selection = study.selection
     if selection is None:
-        for method, grid in study.methods.items():
+        for method, grid in study.grids.items():
             for name, values in grid.items():
                 if isinstance(values, list) and len(values) > 1:
                     raise BadInputError(

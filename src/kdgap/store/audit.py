@@ -91,6 +91,10 @@ class _Expected:
             self._configurations[trains] = configuration_id(self._witnesses[trains].spec, None)
         return configuration_taught_by(spec, self._configurations[trains])
 
+    def method(self, name: str) -> str:
+        """Return the registered method behind a name of the study."""
+        return self._study.method_of(name)
+
     def names(self, role: str) -> set[Names]:
         """Return the teachers and students that the study has in a role."""
         if role not in self._names:
@@ -126,7 +130,7 @@ def _unlike(planned: Mapping[str, Any], spec: RunSpec, expected: _Expected) -> I
 
 def _misplaced(slot: Slot, spec: RunSpec, expected: _Expected) -> Iterator[str]:
     """Name what a slot says that its run's record, or the study, does not."""
-    if slot.method != spec.method.name:
+    if expected.method(slot.method) != spec.method.name:
         yield f"method ({slot.method})"
     models = expected.models
     teaches = spec.teacher.model.model_dump() if spec.teacher else None

@@ -30,9 +30,9 @@ from typing import Any, TypeGuard
 
 from kdgap.errors import one_line
 from kdgap.files import decode_text
+from kdgap.methods import UNTAUGHT
 from kdgap.notice import are_written
 from kdgap.placeholder import HEAD_BYTES, placeholder
-from kdgap.spec.slot import PLAIN
 
 LARGEST = 1e30
 """No loss, norm or divergence of use is beyond it, and its fourth power is still a float."""
@@ -216,7 +216,7 @@ def check_settings(results: dict[str, Any]) -> list[str]:
             quoted = key in _NUMBERS and _is_text(value)
             hint = _UNQUOTED if quoted else ""
             raise OddFileError(f"{key} is {_shown(value)}, no {kind}{hint}")
-    if results["kd_type"] != PLAIN and not results.get("teacher"):
+    if results["kd_type"] not in UNTAUGHT and not results.get("teacher"):
         raise OddFileError(f"{one_line(results['kd_type'], 40)} without a teacher")
     for key, value in results.items():
         if key not in OUTCOMES and not all(map(is_number, _numbers(value))):
