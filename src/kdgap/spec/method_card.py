@@ -41,7 +41,7 @@ class MethodCard:
     hyperparameters: Sequence[str] = ()
     flat: Mapping[str, str] | None = None
     soft_targets: str | bool | None = None
-    further: Mapping[str, Any] = field(default_factory=dict)
+    further: Mapping[str, object] = field(default_factory=dict)
     keys: tuple[str, ...] = OWN_KEYS
 
     @property
@@ -51,7 +51,7 @@ class MethodCard:
             return "temperature" if self.soft_targets else None
         return self.soft_targets or None
 
-    def written(self) -> Mapping[str, Any]:
+    def written(self) -> Mapping[str, object]:
         """Return it as plans, imports and analyses hold it."""
         return {
             key: self.further[key] if key in self.further else getattr(self, key)
