@@ -41,6 +41,7 @@ def test_a_history_yields_finite_numbers_by_epoch() -> None:
     history = History(EPOCHS)
     assert len(history) == 3
     assert list(history.numbers("val_acc")) == [(1, 0.5), (3, 0.7)]
+    assert history.values("val_acc") == [0.5, 0.7]
     assert not list(history.numbers("lr"))
     assert not list(history.numbers("later"))
     assert list(history.numbers("term_grad_norm", "ce")) == [(1, 1.0), (3, 0.5)]

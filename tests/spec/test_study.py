@@ -486,7 +486,7 @@ def test_what_is_preregistered(overrides: dict[str, object], changed: set[str]) 
 
 
 def test_claims_and_ablations_are_preregistered() -> None:
-    given = preregistered(read(ablation(), claim(f"weight: 1, {SLOT}")))
+    given: Any = preregistered(read(ablation(), claim(f"weight: 1, {SLOT}")))
     assert given["ablations"] != {}
     assert given["claims"][0]["terms"][0]["weight"] == 1
     assert json.loads(json.dumps(given)) == given

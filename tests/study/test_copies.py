@@ -254,7 +254,7 @@ def test_a_record_of_before_says_how_many_images_are_copied() -> None:
 
 def test_what_stands_in_flags_alone_is_not_lost() -> None:
     """An older kdgap that goes on with a run adds its sentences to `flags` alone."""
-    record = in_record([SMOKE])
+    record: Any = in_record([SMOKE])
     both = recorded({**record, "flags": [*record["flags"], ELSEWHERE.text]})
     assert both == (SMOKE, ELSEWHERE)
 

@@ -4,7 +4,6 @@ import hashlib
 import os
 import random
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import psutil
@@ -91,7 +90,7 @@ def native_bf16(device: torch.device) -> bool:
     return True
 
 
-def environment(device: torch.device) -> Mapping[str, Any]:
+def environment(device: torch.device) -> Mapping[str, object]:
     """Return all that bit equality is promised for: device, threads, libraries."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {

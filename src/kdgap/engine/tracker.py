@@ -11,32 +11,32 @@ if TYPE_CHECKING:
 class Tracker(Protocol):
     """Four calls that a tracker gets, in this order; `epoch` and `step` count from 1."""
 
-    def on_start(self, run: Mapping[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, object]) -> None:
         """A run begins; `run` is what `run.json` holds."""
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """A training step is done."""
 
-    def on_epoch(self, entry: Mapping[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, object]) -> None:
         """An epoch is done; `entry` is its line of the history."""
 
-    def on_finish(self, results: Mapping[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, object] | None) -> None:
         """The run is over; None means it failed."""
 
 
 class NoTracker:
     """Watches nothing; the base of trackers that need only some of the calls."""
 
-    def on_start(self, run: Mapping[str, Any]) -> None:
+    def on_start(self, run: Mapping[str, object]) -> None:
         """Ignore."""
 
     def on_step(self, epoch: int, step: int, steps: int) -> None:
         """Ignore."""
 
-    def on_epoch(self, entry: Mapping[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, object]) -> None:
         """Ignore."""
 
-    def on_finish(self, results: Mapping[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, object] | None) -> None:
         """Ignore."""
 
 
@@ -47,7 +47,7 @@ class TensorBoard(NoTracker):
         self._folder = folder
         self._writer: SummaryWriter | None = None
 
-    def on_epoch(self, entry: Mapping[str, Any]) -> None:
+    def on_epoch(self, entry: Mapping[str, object]) -> None:
         """Write one epoch's scalars: `train/...`, `val/...`, `lr`."""
         if self._writer is None:
             # Imported late: it takes a second, which would come before the first step.
@@ -57,7 +57,7 @@ class TensorBoard(NoTracker):
         for name, value in scalars(entry).items():
             self._writer.add_scalar(name, value, entry["epoch"])
 
-    def on_finish(self, results: Mapping[str, Any] | None) -> None:
+    def on_finish(self, results: Mapping[str, object] | None) -> None:
         """Flush and close."""
         if self._writer is not None:
             self._writer.close()

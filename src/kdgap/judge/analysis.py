@@ -171,7 +171,7 @@ class Gain(Numbers):
     label: str
     slot: str
     configuration: str
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
     tried: int
     n: int
     n_baseline: int
@@ -347,4 +347,4 @@ class Analysis:
     flags: tuple[Notice, ...]
     findings: tuple[FileNotice, ...]
     failures: tuple[Failure, ...]
-    provenance: Mapping[str, Any]
+    provenance: Mapping[str, object]

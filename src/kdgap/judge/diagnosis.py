@@ -277,7 +277,7 @@ def _softened_by(arm: Arm, evidence: Evidence) -> str | None:
 def _length(runs: list[Run]) -> Fact | None:
     gains = []
     for run in runs:
-        scores = [score for _, score in run.history.numbers("val_acc")]
+        scores = run.history.values("val_acc")
         tenth = max(1, len(scores) // 10)
         if len(scores) >= 10:
             last, before = scores[-tenth:], scores[-2 * tenth : -tenth]

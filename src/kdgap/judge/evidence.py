@@ -50,7 +50,7 @@ class Run:
     slots: tuple[Slot, ...]
     state: str
     remark: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, object] = field(default_factory=dict)
     teacher: str | None = None
     recipe: str = ""
     epochs: int | None = None
@@ -84,7 +84,7 @@ class Arm:
     runs: tuple[Run, ...]
 
     @property
-    def parameters(self) -> Mapping[str, Any]:
+    def parameters(self) -> Mapping[str, object]:
         """Its method's hyper-parameters."""
         return self.runs[0].parameters
 
@@ -144,7 +144,7 @@ class Candidate:
         score: mean validation score in [0, 1]; None where a run failed.
     """
 
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, object]
     runs: tuple[str, ...] = ()
     score: float | None = None
 
@@ -167,7 +167,7 @@ class Tuning:
     student: str
     method: str
     candidates: tuple[Candidate, ...]
-    winner: Mapping[str, Any] | None
+    winner: Mapping[str, object] | None
     seeds: tuple[int, ...]
     split: str
     metric: str
@@ -217,10 +217,10 @@ class Evidence:
     methods: Mapping[str, MethodCard] = field(default_factory=dict)
     tunings: tuple[Tuning, ...] = ()
     claims: tuple[Claim, ...] = ()
-    locked_claims: tuple[Mapping[str, Any], ...] | None = None
+    locked_claims: tuple[Mapping[str, object], ...] | None = None
     notices: tuple[Notice, ...] = ()
     findings: tuple[FileNotice, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
     slots: tuple[Slot, ...] = ()
     changes: dict[str, str] = field(default_factory=dict)
     chosen_on: Literal["val", "test"] = "val"

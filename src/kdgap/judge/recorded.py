@@ -76,11 +76,12 @@ class Scores:
     @property
     def measures(self) -> dict[str, float | None]:
         """What is compared beside accuracy, by the names of `fidelity.MEASURES`."""
+        read = self.document.get
         return {
-            "top1_agreement": self.top1_agreement,
-            "kl_t1": self.kl_t1,
-            "kl_t4": self.kl_t4,
-            "ece": self.ece,
+            "top1_agreement": read("top1_agreement"),
+            "kl_t1": read("kl_t1"),
+            "kl_t4": read("kl_t4"),
+            "ece": read("ece"),
         }
 
 
@@ -113,6 +114,14 @@ class History:
                 value = value.get(part) if isinstance(value, dict) else None
             if isinstance(value, int | float) and math.isfinite(value):
                 yield int(entry.get("epoch", place)), float(value)
+
+    def values(self, key: str) -> list[float]:
+        """Return the finite numbers that epochs recorded, in order."""
+        return [
+            value
+            for entry in self.document
+            if isinstance(value := entry.get(key), int | float) and math.isfinite(value)
+        ]
 
     def at_end(self, key: str) -> float | None:
         """Return what the last epoch recorded; None without."""

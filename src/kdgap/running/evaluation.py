@@ -112,7 +112,7 @@ def open_recorded(
     role: str,
     by: str,
     *,
-    baseline: Mapping[str, Any] | None = None,
+    baseline: Mapping[str, object] | None = None,
     known: Answers | None = None,
     pause: Callable[[], None] = lambda: None,
 ) -> None:
@@ -209,7 +209,7 @@ def evaluate_weights(
     architecture: str | None = None,
     teacher_architecture: str | None = None,
     val_size: int | None = None,
-) -> Mapping[str, Any]:
+) -> Mapping[str, object]:
     """Return accuracy, calibration and, with a teacher, fidelity of a weights file.
 
     A look at the test images by way of a run's weights file is noted in that run's `timing.json`.

@@ -41,7 +41,7 @@ class MethodCard:
     hyperparameters: Sequence[str] = ()
     flat: Mapping[str, str] | None = None
     soft_targets: str | bool | None = None
-    further: Mapping[str, Any] = field(default_factory=dict)
+    further: Mapping[str, object] = field(default_factory=dict)
     keys: tuple[str, ...] = OWN_KEYS
 
     @property
@@ -62,7 +62,7 @@ class MethodCard:
         further = {**self.further, "method": method}
         return replace(self, label=label, colour=None, further=further, keys=(*self.keys, "method"))
 
-    def written(self) -> Mapping[str, Any]:
+    def written(self) -> Mapping[str, object]:
         """Return it as plans, imports and analyses hold it."""
         return {
             key: self.further[key] if key in self.further else getattr(self, key)

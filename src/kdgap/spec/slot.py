@@ -42,7 +42,7 @@ class Slot:
         """The role of a pair and method, whichever candidate or arm."""
         return Slot(self.role, self.teacher, self.student, self.method)
 
-    def written(self) -> Mapping[str, Any]:
+    def written(self) -> Mapping[str, object]:
         """Return it as plans and imports hold it."""
         further = ("candidate", "ablation", "arm")
         details = {name: getattr(self, name) for name in further if getattr(self, name)}

@@ -235,7 +235,7 @@ def protocol(study: StudySpec) -> Mapping[str, Any]:
     return {**kept, "data": {k: v for k, v in kept["data"].items() if k != "root"}}
 
 
-def preregistered(study: StudySpec) -> Mapping[str, Any]:
+def preregistered(study: StudySpec) -> Mapping[str, object]:
     """Return what is locked when the first final opens the test door.
 
     The whole protocol: data, recipes, models, teachers, seeds, grids, claims and statistics.

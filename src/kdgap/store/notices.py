@@ -77,7 +77,7 @@ def trusted(notices: Iterable[Notice]) -> list[Notice]:
     ]
 
 
-def in_record(notices: Iterable[Notice]) -> Mapping[str, Any]:
+def in_record(notices: Iterable[Notice]) -> Mapping[str, object]:
     """Return what a record says of notices: `flags` in words, as ever, and `notices`, if any."""
     entries = notice.written(notices)
     return {

@@ -22,7 +22,7 @@ def judged_otherwise(what: str) -> Notice:
     return serious(f"{POST_HOC}{what}", f"post hoc: {what}", f"post hoc: {what}")
 
 
-def content_hash(content: Mapping[str, Any]) -> str:
+def content_hash(content: Mapping[str, object]) -> str:
     """Return the SHA-256 of what is pre-registered."""
     return digest(content)
 

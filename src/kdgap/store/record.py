@@ -152,7 +152,7 @@ class RunDirectory(RunFiles):
         except OSError as error:
             raise BadInputError(f"output_dir {self.path}: {error.strerror}") from None
 
-    def start(self, run: Mapping[str, Any], resumed: Sequence[Mapping[str, Any]] = ()) -> str:
+    def start(self, run: Mapping[str, object], resumed: Sequence[Mapping[str, object]] = ()) -> str:
         """Begin training, or go on: clear what does not belong, write `run.json` and the history.
 
         Args:
@@ -179,7 +179,7 @@ class RunDirectory(RunFiles):
             self._settle(HISTORY)
         return problem
 
-    def _before(self, run: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    def _before(self, run: Mapping[str, object]) -> tuple[Mapping[str, object], str]:
         """Return `run.json` as it was when training began, as far as it can be believed."""
         try:
             header = self.header()
@@ -202,7 +202,7 @@ class RunDirectory(RunFiles):
         if not same:
             write_atomic(path, self._written[name])
 
-    def note_attempt(self, entry: Mapping[str, Any]) -> None:
+    def note_attempt(self, entry: Mapping[str, object]) -> None:
         """Add one line to `attempts.jsonl`."""
         self._make_way(ATTEMPTS)
         append_line(self.path / ATTEMPTS, json_text(entry, indent=None))
@@ -216,18 +216,18 @@ class RunDirectory(RunFiles):
             self._written[RUN] = sealed_bytes({**run, **in_record([*known, notice])})
             self._settle(RUN)
 
-    def append_history(self, entry: Mapping[str, Any]) -> None:
+    def append_history(self, entry: Mapping[str, object]) -> None:
         """Add one epoch to `history.jsonl`."""
         line = json_text(entry, indent=None)
         append_line(self.path / HISTORY, line)
         self._written[HISTORY] = self._written.get(HISTORY, b"") + line.encode() + b"\n"
 
-    def fail(self, failure: Mapping[str, Any], timing: Mapping[str, Any]) -> None:
+    def fail(self, failure: Mapping[str, object], timing: Mapping[str, object]) -> None:
         """Record why the run failed."""
         self.write_timing(timing)
         write_sealed(self.path / FAILURE, failure)
 
-    def finish(self, results: Mapping[str, Any], test: Mapping[str, Any] | None) -> None:
+    def finish(self, results: Mapping[str, object], test: Mapping[str, object] | None) -> None:
         """Write the test record (if its door was opened) and the results, and commit the run.
 
         Opening the door of a finished run changes its `results.json`, and a `test.json` of before.
@@ -261,12 +261,12 @@ class RunDirectory(RunFiles):
             write_atomic(self.path / name, content)
         write_manifest(self.path, files, dropped)
 
-    def write_timing(self, timing: Mapping[str, Any]) -> None:
+    def write_timing(self, timing: Mapping[str, object]) -> None:
         """Write what is outside the promise of equality."""
         self._make_way(TIMING)
         write_json(self.path / TIMING, timing)
 
-    def log_opening(self, opening: Mapping[str, Any]) -> None:
+    def log_opening(self, opening: Mapping[str, object]) -> None:
         """Note in `timing.json` that the test images were looked at once more."""
         timing = self.timing() or {}
         openings = [*timing.get("test_openings", []), opening]

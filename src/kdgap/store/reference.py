@@ -161,7 +161,7 @@ def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[s
     return Path("ablation", name, arm, seed)
 
 
-def parameters_text(parameters: Mapping[str, Any], method: str) -> str:
+def parameters_text(parameters: Mapping[str, object], method: str) -> str:
     """Return a configuration as the reference names its folders, such as `a0.5_t4`.
 
     Its names leave out a method's other hyper-parameters where they are at their defaults.

@@ -24,12 +24,12 @@ def digest(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def checksum(content: Mapping[str, Any]) -> str:
+def checksum(content: Mapping[str, object]) -> str:
     """Return the digest of all of an object but its own checksum."""
     return digest(without_checksum(content))
 
 
-def without_checksum(content: Mapping[str, Any]) -> dict[str, Any]:
+def without_checksum(content: Mapping[str, object]) -> dict[str, Any]:
     """Return all of an object but its own checksum."""
     return {key: value for key, value in content.items() if key != CHECKSUM}
 
@@ -42,23 +42,23 @@ def is_whole(content: Any) -> bool:
         return False  # damaged into numbers or depths that no file of ours has
 
 
-def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(content: Mapping[str, object]) -> dict[str, Any]:
     """Return an object with its checksum."""
     content = {**content, "format": FORMAT}
     return {**content, CHECKSUM: checksum(content)}
 
 
-def is_sealed(content: Mapping[str, Any]) -> bool:
+def is_sealed(content: Mapping[str, object]) -> bool:
     """Whether what `read_sealed` returned was under a checksum."""
     return content.get("format") == FORMAT
 
 
-def sealed_bytes(content: Mapping[str, Any]) -> bytes:
+def sealed_bytes(content: Mapping[str, object]) -> bytes:
     """Return the text of a sealed file."""
     return (json_text(sealed(content)) + "\n").encode()
 
 
-def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+def write_sealed(path: Path, content: Mapping[str, object]) -> None:
     """Write a sealed file atomically."""
     write_json(path, sealed(content))
 

@@ -31,7 +31,7 @@ class StoredTensor:
     room: int
     content: bytes | None = None
 
-    def row(self) -> Mapping[str, Any]:
+    def row(self) -> Mapping[str, object]:
         """Return it as JSON values."""
         encoded = None if self.content is None else b64encode(self.content).decode()
         return {**vars(self), "content": encoded}

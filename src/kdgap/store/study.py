@@ -165,7 +165,7 @@ class StudyDirectory:
         checked(SelectionFile, selection, path, again)
         return selection
 
-    def write(self, name: str, value: Mapping[str, Any]) -> None:
+    def write(self, name: str, value: Mapping[str, object]) -> None:
         """Write one of the study's own files, sealed, unless it says this already."""
         path, content = self.path / name, sealed_bytes(value)
         if path.exists() and read_bytes(path) == content:

@@ -226,7 +226,7 @@ def recorded(evidence: Evidence) -> list[str]:
         ]
         text = f"recorded for {', '.join(who)}" if who else "not recorded by any run"
         shown = evidence.runs if who else ()
-        known = [norm for run in shown for _, norm in run.history.numbers(key)]
+        known = [norm for run in shown for norm in run.history.values(key)]
         most = f"; at most {max(known):.3g}" if known else ""
         sentences.append(f"{words[0].upper()}{words[1:]}: {text}{most}.")
     return sentences

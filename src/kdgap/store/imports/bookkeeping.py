@@ -120,7 +120,7 @@ class Choices:
     setting: tuple[str, ...] = ()
     percent: bool = False
 
-    def as_json(self) -> Mapping[str, Any]:
+    def as_json(self) -> Mapping[str, object]:
         """Return them as `import.json` holds them."""
         return {
             "ignore": sorted(set(self.ignore)),
@@ -190,7 +190,7 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(_in_order(name))
 
 
-def leaves(results: Mapping[str, Any]) -> dict[str, str]:
+def leaves(results: Mapping[str, object]) -> dict[str, str]:
     """Return each setting, with those in objects, as one text by its key with dots.
 
     Raises:
@@ -222,7 +222,7 @@ def _joined(above: str, name: str) -> str:
 
 
 def without(
-    settings: Mapping[str, Any], is_aside: Callable[[str], bool], above: str = ""
+    settings: Mapping[str, object], is_aside: Callable[[str], bool], above: str = ""
 ) -> dict[str, Any]:
     """Return settings without those that are set aside, also within objects.
 

@@ -76,7 +76,7 @@ class ImportedDirectory:
             return False
         return isinstance(first, dict) and {"cell", "slots", "sha256"} <= first.keys()
 
-    def differs(self, about: Mapping[str, Any]) -> bool:
+    def differs(self, about: Mapping[str, object]) -> bool:
         """Whether an import of other files is here, or by other options, or an unreadable one."""
         from kdgap.store.imports.bookkeeping import Choices
 
@@ -91,7 +91,7 @@ class ImportedDirectory:
         """Return what `analyze` and `report` left here."""
         return [path for name in ("report.html", "analysis") if (path := self.path / name).exists()]
 
-    def write(self, about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) -> None:
+    def write(self, about: Mapping[str, object], runs: Sequence[Mapping[str, object]]) -> None:
         """Write an import, and tidy what one that was cut short has left.
 
         Raises:

@@ -272,7 +272,9 @@ def _normal(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def hyperparameters(settings: Mapping[str, Any], axes: Collection[str] = ()) -> Mapping[str, Any]:
+def hyperparameters(
+    settings: Mapping[str, Any], axes: Collection[str] = ()
+) -> Mapping[str, object]:
     """Return the hyper-parameters that mean something for the method, those it declares first.
 
     Args:
@@ -329,13 +331,15 @@ def axes_of(group: Iterable[tuple[int, Mapping[str, Any]]]) -> set[str]:
     return differ - DIGESTS
 
 
-def same_history(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> bool:
+def same_history(
+    first: Sequence[Mapping[str, object]], second: Sequence[Mapping[str, object]]
+) -> bool:
     """Whether two histories are equal on the keys that both have: an older file has fewer."""
     return len(first) == len(second) > 0 and all(
         a[key] == b[key] for a, b in zip(first, second, strict=True) for key in a.keys() & b.keys()
     )
 
 
-def model_text(settings: Mapping[str, Any]) -> str:
+def model_text(settings: Mapping[str, object]) -> str:
     """Return a network's name with its width factor."""
     return sized(settings["model"], settings.get("width", 1))

@@ -1,7 +1,6 @@
 """What an imported run shares with the run that it is compared with: its recipe."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 OF_ALL = {"alpha", "temperature", "feat_beta", "feat_norm"}
 """What the reference says of every run, and means something where its method declares it."""
@@ -10,7 +9,9 @@ OF_METHOD = {"teacher", "kd_type", "no_proj_clip", "clip_scope"} | DIGESTS | OF_
 """What a method changes; the rest of a run's settings is the recipe it shares with its baseline."""
 
 
-def recipe_of(settings: Mapping[str, Any], further: Collection[str] = ()) -> Mapping[str, Any]:
+def recipe_of(
+    settings: Mapping[str, object], further: Collection[str] = ()
+) -> Mapping[str, object]:
     """Return the settings that a method's run shares with the run it is compared with.
 
     Args:
@@ -22,7 +23,7 @@ def recipe_of(settings: Mapping[str, Any], further: Collection[str] = ()) -> Map
     }
 
 
-def order_of(parameters: Mapping[str, Any]) -> list[tuple[bool, float, str]]:
+def order_of(parameters: Mapping[str, object]) -> list[tuple[bool, float, str]]:
     """Return what configurations are put in order by: numbers by size, then words."""
     return [
         (False, value, "") if isinstance(value, int | float) else (True, 0.0, str(value))
