@@ -24,7 +24,7 @@ DOCUMENTS = {
     "kdgap.store.audit": {"audit", "plan_faults", "selection_faults"},
     "kdgap.store.witness": {"recorded_facts"},
     "kdgap.store.notices": {"of_plan", "recorded"},
-    "kdgap.store.found_tensor": {"FoundTensor.of"},
+    "kdgap.store.stored_tensor": {"StoredTensor.of"},
     "kdgap.store.imports.findings": {"read_findings"},
     "kdgap.spec.slot": {"Slot.read"},
     "kdgap.spec.method_card": {"MethodCard.read", "read_cards"},
@@ -51,7 +51,7 @@ DOCUMENTS = {
     "kdgap.spec.identity": {"identity"},
     "kdgap.spec.study": {"protocol"},
     # Fields and their types, for pydantic and from it.
-    "kdgap.methods.method": {"field_types", "hyperparameter_types"},
+    "kdgap.methods.hyperparameters": {"field_types", "hyperparameter_types"},
     "kdgap.methods.page": {"hyperparameters", "values"},
     "kdgap.spec.flat": {"FlatConfig.hyperparameters"},
     "kdgap.spec.validation": {"build"},

@@ -207,3 +207,6 @@ def combined(name: str) -> type[Method]:
                 f"{name}: {member} is named twice; name it once, and raise its weight"
             )
     return _combination(tuple(sorted(names)))
+
+
+METHODS.combine = combined

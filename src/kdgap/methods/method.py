@@ -25,7 +25,7 @@ from kdgap.spec.flat import FlatConfig
 from kdgap.spec.method_card import MethodCard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -270,14 +270,16 @@ class OnEmbeddings(Method):
 
 
 class Methods(Registry[type[Method]]):
-    """The registered methods; `crd+logit` stands for several in one run (`combination.py`)."""
+    """The registered methods; `crd+logit` stands for several in one run.
+
+    Attributes:
+        combine: makes a class of such a name; `combination.py` sets it.
+    """
+
+    combine: Callable[[str], type[Method]]
 
     def __getitem__(self, name: str) -> type[Method]:
-        if "+" in name:
-            from kdgap.methods.combination import combined
-
-            return combined(name)
-        return super().__getitem__(name)
+        return self.combine(name) if "+" in name else super().__getitem__(name)
 
     def __contains__(self, name: object) -> bool:
         if isinstance(name, str) and "+" in name:
