@@ -3,7 +3,8 @@
 A combination is a method like any other, made from the names of its members when it is asked for.
 Its fields are `ce_weight` and those of the members behind their names, such as `logit_temperature`.
 A member's own `ce_weight`, and the `alpha` that shares one weight with the cross-entropy, mean
-nothing beside others: instead of these it has a `weight`, unless it has one anyway.
+nothing beside others: instead of these it has a `weight`, unless it has one anyway. The same is true
+of a single member, `logit+`.
 """
 
 from __future__ import annotations
@@ -30,14 +31,13 @@ from kdgap.methods.method import (
     field_names,
 )
 from kdgap.models.taps import Taps, together
+from kdgap.spec.method_name import SEPARATOR, method_name
 from kdgap.spec.slot import PLAIN
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.models.output import Output
-
-SEPARATOR = "+"
 
 
 class Combination(Method):
@@ -177,7 +177,7 @@ def _combination(names: tuple[str, ...]) -> type[Method]:
             "__annotations__": {name: kind for name, (kind, _) in fields.items()},
             **{name: default for name, (_, default) in fields.items()},
             "members": members,
-            "name": SEPARATOR.join(names),
+            "name": method_name(list(names)),
             "label": " + ".join(cls.label for cls in members),
             "summary": f"{' and '.join(names)} in one run",
             "citation": "; ".join(cls.citation for cls in members),
@@ -197,7 +197,8 @@ def combined(name: str) -> type[Method]:
     Raises:
         BadInputError: a member is unknown, is plain training, or is named twice.
     """
-    names = name.split(SEPARATOR)
+    names = method_name(name).split(SEPARATOR)
+    names = names[:1] if names[1:] == [""] else names
     for member in names:
         METHODS[member]
         if member == PLAIN:

@@ -283,7 +283,8 @@ class Methods(Registry[type[Method]]):
 
     def __contains__(self, name: object) -> bool:
         if isinstance(name, str) and "+" in name:
-            return all(map(super().__contains__, name.split("+")))
+            names = list(filter(None, name.split("+")))
+            return bool(names) and all(map(super().__contains__, names))
         return super().__contains__(name)
 
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
+from kdgap.spec.method_name import method_name
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document
@@ -97,8 +98,8 @@ def read_flat(
         raise BadInputError(f"{source}: expected `key: value` lines")
     merged: dict[str, Any] = {key.replace("-", "_"): value for key, value in given.items()}
     merged |= overrides
-    if isinstance(kd_type := merged.get("kd_type"), list):
-        merged["kd_type"] = kd_type = "+".join(sorted(map(str, kd_type)))  # several in one run
+    if isinstance(kd_type := merged.get("kd_type"), list | str):
+        merged["kd_type"] = kd_type = method_name(kd_type)
     places = Places(document, set(overrides))
     if callable(hyperparameters):
         with placed(places("kd_type"), "kd_type"):

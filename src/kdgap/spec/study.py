@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from kdgap.spec.claims import Claim, Name, Statistics
+from kdgap.spec.method_name import method_name
 from kdgap.spec.run import Augmentation, Precision, Seed, Stem
 from kdgap.spec.validation import Scalar, Strict, Text
 
@@ -206,13 +207,8 @@ class StudySpec(Strict):
         return self.data.limit is not None
 
     def method_of(self, name: str) -> str:
-        """Return what the study calls by a name: a registered method, or several joined by `+`.
-
-        Several stand in the order of their names, as in the specification of a run.
-        """
-        given = self.methods.get(name, {}).get("method", name)
-        names = given if isinstance(given, list) else str(given).split("+")
-        return "+".join(sorted(map(str, names)))
+        """Return what the study calls by a name: a registered method, or several; `method_name`."""
+        return method_name(self.methods.get(name, {}).get("method", name))
 
     def grid_of(self, name: str) -> dict[str, Scalar | list[Scalar]]:
         """Return hyper-parameter → its values, of what the study calls by a name."""

@@ -1,0 +1,19 @@
+"""How several methods of one run are written as one name."""
+
+SEPARATOR = "+"
+
+
+def method_name(given: object) -> str:
+    """Return the one name of a method, or of a list of methods that share a run.
+
+    `crd+logit` are two, in the order of their names. `logit+` is a list of one: the method with a
+    weight of its own beside the cross-entropy's, instead of the `alpha` that both share.
+
+    Args:
+        given: a name, or a list of names.
+    """
+    if not isinstance(given, list) and SEPARATOR not in str(given):
+        return str(given)
+    parts = given if isinstance(given, list) else str(given).split(SEPARATOR)
+    names = sorted(str(part) for part in parts if part != "")
+    return SEPARATOR.join(names) + (SEPARATOR if len(names) < 2 else "")

@@ -1,0 +1,102 @@
+"""Published recipes: what a paper's authors trained with, pair by pair, under a name.
+
+A preset stands in place of keys that are not written; whatever a file says itself wins. Values are
+those of the authors' public code, read at the commits that each `source` names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kdgap.errors import BadInputError, nearest
+from kdgap.spec.validation import Scalar
+
+Recipe = Mapping[str, Scalar | list[int]]
+Hyperparameters = Mapping[str, Mapping[str, Scalar]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One row of a paper's table.
+
+    Attributes:
+        source: whose code, and at which commit.
+        teacher, student: the architectures.
+        recipe: fields of `RecipeSpec`.
+        methods: method → hyper-parameters by field, where they are not the method's defaults.
+    """
+
+    source: str
+    teacher: str
+    student: str
+    recipe: Recipe
+    methods: Hyperparameters
+
+
+_DATA = "cifar100"
+_STEPS: Recipe = {
+    "epochs": 240,
+    "batch_size": 64,
+    "lr": 0.05,
+    "momentum": 0.9,
+    "nesterov": False,
+    "weight_decay": 5e-4,
+    "schedule": "step",
+    "milestones": [150, 180, 210],
+    "factor": 0.1,
+    "clip_scope": "off",
+}
+"""Of RepDistiller, and of every table of CIFAR-100 that took its numbers over."""
+
+_KD = {"alpha": 0.9, "temperature": 4.0}
+_REPDISTILLER: Hyperparameters = {
+    "logit": _KD,
+    "fitnet": {"weight": 100.0, "stage": 2},
+    "at": {"weight": 1000.0},
+    "nst": {"weight": 50.0},
+    "sp": {"weight": 3000.0},
+    "pkt": {"weight": 30000.0},
+    "rkd": {"distance_weight": 25.0, "angle_weight": 50.0},
+    "cc": {"form": "mmd", "weight": 0.02},
+    "vid": {"weight": 1.0},
+}
+_REP = "RepDistiller, scripts/run_cifar_distill.sh at b84f547; its ResNets have option B shortcuts"
+_MDISTILLER = "mdistiller, configs/cifar100 at a08d46f; its ResNets have option B shortcuts"
+_PAIRS = (("resnet56", "resnet20"), ("resnet110", "resnet20"), ("resnet110", "resnet32"))
+_DKD_BETA = {("resnet56", "resnet20"): 2.0, ("resnet110", "resnet32"): 2.0}
+_STANDARDISED = {"logit_weight": 9.0, "ce_weight": 0.1, "logit_temperature": 2.0}
+
+PRESETS: dict[str, Preset] = {
+    **{
+        f"repdistiller/{teacher}-{student}": Preset(_REP, teacher, student, _STEPS, _REPDISTILLER)
+        for teacher, student in _PAIRS
+    },
+    **{
+        f"mdistiller/{teacher}-{student}": Preset(
+            _MDISTILLER, teacher, student, _STEPS, {"logit": _KD, "dkd": {"beta": beta}}
+        )
+        for (teacher, student), beta in _DKD_BETA.items()
+    },
+}
+"""Name → preset."""
+
+
+def preset(name: object) -> Preset:
+    """Return a preset.
+
+    Raises:
+        BadInputError: there is none of this name.
+    """
+    if not isinstance(name, str) or name not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise BadInputError(f"unknown preset {name!r}{nearest(str(name), PRESETS)}; known: {known}")
+    return PRESETS[name]
+
+
+def flat_keys(name: object) -> dict[str, object]:
+    """Return what a flat file need not say beside a preset, but for the method's own keys.
+
+    Raises:
+        BadInputError: there is none of this name.
+    """
+    chosen = preset(name)
+    return {"data": _DATA, "model": chosen.student, "teacher": chosen.teacher, **chosen.recipe}
