@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,20 @@ class Given:
         student, teacher: what the networks answer.
         labels: `[B]`.
         parts: parameters and buffers of the trained parts, by their names in the state.
+        indices: places of the images in the training set, `[B]`.
+        negatives: training images `[B, K]` that each image was compared with, where a method draws
+            them: which are drawn is no mathematics.
+        strong_view: what student and teacher answer to the second, strongly augmented view.
     """
 
     parameters: Mapping[str, Any]
     student: Side
     teacher: Side
-    labels: np.ndarray[Any, np.dtype[np.int64]]
+    labels: Integers
     parts: Mapping[str, Array]
+    indices: Integers | None = None
+    negatives: Integers | None = None
+    strong_view: tuple[Side, Side] | None = None
 
 
 Reference = Callable[[Given], dict[str, float]]

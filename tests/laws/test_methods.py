@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -16,7 +17,7 @@ from kdgap.methods import METHODS, Method, Step, build_method
 from kdgap.methods.method import STRICT
 from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
-from tests.laws.numpy_reference import IDENTITIES, REFERENCES, Given, Side
+from tests.laws.numpy_reference import IDENTITIES, REFERENCES, Given, Integers, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,6 +130,17 @@ def loss(method: Method, student: Output, teacher: Output, step: Step, parts: nn
     return sum((term.weight * term.value for term in terms.values()), zero)
 
 
+def drawn_negatives(name: str, method: Method, student: Output, step: Step) -> Integers | None:
+    """Return the training images that a method compares each image with, where it draws any."""
+    if name != "crd":
+        return None
+    contrast = import_module("kdgap.methods.parts.contrast")
+    labels = LABELS % student.logits.shape[1]
+    count = method.parameters()["negatives"]
+    rows: Integers = contrast.negatives(labels, step.labels, count, step.generator()).numpy()
+    return rows
+
+
 def test_every_method_is_tested_and_has_a_numpy_reference() -> None:
     assert set(METHODS) == set(REFERENCES) == {name for name, _ in CASES}
     for name in METHODS:
@@ -181,6 +193,8 @@ def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str
                 side(teacher),
                 step.labels.numpy(),
                 state,
+                step.indices.numpy(),
+                drawn_negatives(name, method, student, step),
             )
         )
         found = {key: term.weight * term.value.item() for key, term in terms.items()}
