@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import kdgap.engine.student as page
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.meter import DivergedError
-from kdgap.engine.optimise import clip_gradients, cosine_lr
+from kdgap.engine.optimise import clip_gradients, learning_rate
 from kdgap.engine.tracker import NoTracker
 from kdgap.methods import METHODS, Method, Step
 from kdgap.models.output import Output
@@ -212,10 +212,10 @@ def test_cosine_schedule_is_torchs() -> None:
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 7, 0.01)
     for epoch in range(7):
-        assert cosine_lr(recipe, epoch) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12)
+        assert learning_rate(recipe, epoch) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12)
         optimiser.step()
         schedule.step()
-    assert cosine_lr(recipe, 7) == pytest.approx(0.01)
+    assert learning_rate(recipe, 7) == pytest.approx(0.01)
 
 
 def gradients(*values: list[float]) -> list[nn.Parameter]:

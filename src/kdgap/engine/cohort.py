@@ -27,7 +27,7 @@ from kdgap.data import BatchStream, Images, normalise
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.meter import DivergedError, Meter
-from kdgap.engine.optimise import cosine_lr
+from kdgap.engine.optimise import learning_rate
 from kdgap.engine.student import NO_TEACHER, State, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
@@ -86,7 +86,7 @@ class Member:
         student, recipe = self.student, self.student.run.recipe
         if self.step == 0:
             student.network.train()
-            student.set_learning_rate(cosine_lr(recipe, self.epoch))
+            student.set_learning_rate(learning_rate(recipe, self.epoch))
         drawn = address(student.run.seed, "method", self.epoch, self.step)
         step = Step(*batch, self.epoch, recipe.epochs, drawn)
         own = target.only(student.teacher_taps)
@@ -116,7 +116,7 @@ class Member:
         entry["val_loss"] = float(F.cross_entropy(logits.double(), val.labels.cpu()))
         if not math.isfinite(entry["val_loss"]):
             raise DivergedError(epoch + 1, stream.steps)
-        entry |= means | {"lr": cosine_lr(student.run.recipe, epoch)}
+        entry |= means | {"lr": learning_rate(student.run.recipe, epoch)}
         if self.norms:
             entry["term_grad_norm"] = {name: float(norm) for name, norm in self.norms.items()}
         self.history.append(entry)
@@ -161,7 +161,7 @@ class Member:
         self.history = list(facts["history"])
         self.best_accuracy, self.best_epoch = facts["best_accuracy"], facts["best_epoch"]
         self.student.network.train()
-        self.student.set_learning_rate(cosine_lr(self.student.run.recipe, self.epoch))
+        self.student.set_learning_rate(learning_rate(self.student.run.recipe, self.epoch))
 
 
 def train_cohort(

@@ -13,7 +13,13 @@ from torch import Tensor, nn
 from kdgap.addressing import address
 from kdgap.data import Dataset
 from kdgap.engine.layout import place
-from kdgap.engine.optimise import clip_gradients, make_optimiser
+from kdgap.engine.optimise import (
+    MOMENTA,
+    TwoMomenta,
+    clip_apart,
+    clip_gradients,
+    make_optimiser,
+)
 from kdgap.engine.precision import compute
 from kdgap.engine.teacher import Teacher
 from kdgap.methods import Method, Step, Term, build_method
@@ -25,6 +31,8 @@ from kdgap.spec.run import RunSpec
 from kdgap.store.weights import copy_state
 
 State = dict[str, Tensor]
+_SAVED = dict(zip(MOMENTA, ("momentum", "distillation_momentum"), strict=True))
+"""What an optimiser keeps of a weight → what a saved state calls it."""
 
 
 class Student:
@@ -98,9 +106,11 @@ class Student:
         """Return weights, projections and momentum, copied to the CPU."""
         momentum = {}
         for index, parameter in enumerate(self._trained()):
-            buffer = self.optimiser.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                momentum[f"momentum.{index}"] = buffer.detach().to("cpu", copy=True).contiguous()
+            for name, kept in self.optimiser.state[parameter].items():
+                if kept is None:
+                    continue
+                key = f"{_SAVED[name]}.{index}"
+                momentum[key] = kept.detach().to("cpu", copy=True).contiguous()
         return {
             **{f"network.{name}": t for name, t in self.network_state().items()},
             **{f"projections.{name}": t for name, t in copy_state(self.projections).items()},
@@ -117,11 +127,12 @@ class Student:
             own = {n.removeprefix(part): t for n, t in state.items() if n.startswith(part)}
             module.load_state_dict(own)
         for index, parameter in enumerate(self._trained()):
-            saved = state.get(f"momentum.{index}")
-            if saved is not None:
-                # The fused optimiser walks raw memory: the buffer must be laid out as its weight.
-                buffer = torch.empty_like(parameter).copy_(saved)
-                self.optimiser.state[parameter]["momentum_buffer"] = buffer
+            for name, key in _SAVED.items():
+                saved = state.get(f"{key}.{index}")
+                if saved is not None:
+                    # The fused optimiser walks raw memory: laid out as the weight is.
+                    buffer = torch.empty_like(parameter).copy_(saved)
+                    self.optimiser.state[parameter][name] = buffer
 
     def _trained(self) -> list[nn.Parameter]:
         return [*self.network_parameters, *self.projection_parameters]
@@ -140,7 +151,7 @@ class Student:
         Returns:
             (scalars of every step, gradient norms of the probe).
         """
-        recipe, method, labels = self.run.recipe, self.method, step.labels
+        method, labels = self.method, step.labels
         kd_weight = method.kd_weight * method.scale(step.epoch, step.epochs)
         with compute(self.run.precision, self.device):
             answer = self.network(images, self.taps)
@@ -149,9 +160,8 @@ class Student:
         kd = sum((term.weight * term.value for term in terms.values()), torch.zeros_like(ce))
         total = kd_weight * kd + method.ce_weight * ce if terms else ce
         norms = self._term_norms(ce, terms, kd_weight) if probe else {}
-        total.backward()  # type: ignore[no-untyped-call]
-        grad_norm, projection_norm = clip_gradients(
-            self.network_parameters, self.projection_parameters, recipe.clip_scope, recipe.clip_norm
+        grad_norm, projection_norm = self._gradients(
+            total, method.ce_weight * ce, kd_weight * kd if terms else None
         )
         with torch.no_grad():
             method.update_state(answer, target, step, self.projections)
@@ -168,6 +178,25 @@ class Student:
             **self._soft_targets(target),
         }
         return {name: value.detach().float() for name, value in measured.items()}, norms
+
+    def _gradients(
+        self, total: Tensor, task: Tensor, distillation: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Compute and clip the gradients; return norm and projections' norm of before clipping."""
+        recipe, optimiser = self.run.recipe, self.optimiser
+        own, projections = self.network_parameters, self.projection_parameters
+        if distillation is None or not isinstance(optimiser, TwoMomenta):
+            total.backward()  # type: ignore[no-untyped-call]
+            return clip_gradients(own, projections, recipe.clip_scope, recipe.clip_norm)
+        trained = self._trained()
+        reached = torch.autograd.grad(distillation, trained, retain_graph=True, allow_unused=True)
+        optimiser.distillation = {
+            weight: gradient
+            for weight, gradient in zip(trained, reached, strict=True)
+            if gradient is not None  # type: ignore[redundant-expr]
+        }
+        task.backward()  # type: ignore[no-untyped-call]
+        return clip_apart(own, projections, optimiser.distillation, recipe)
 
     def _term_norms(
         self, ce: Tensor, terms: dict[str, Term], kd_weight: float

@@ -16,16 +16,10 @@ from kdgap.files import json_text
 from kdgap.spec.flat import FlatConfig, read_flat
 from kdgap.spec.identity import identity, run_id
 from kdgap.spec.method_card import UNKNOWN, MethodCard
-from kdgap.spec.run import RecipeSpec, RunSpec, TeacherSpec, numerics_of
+from kdgap.spec.run import RunSpec, TeacherSpec, numerics_of
 
 Methods = Mapping[str, MethodCard]
 """What a study's plan says of its methods."""
-_FIXED: dict[str, object] = {
-    "optimiser": RecipeSpec.model_fields["optimiser"].default,
-    "schedule": RecipeSpec.model_fields["schedule"].default,
-}
-"""Fields without a flat key, and the one value that `kdgap train` gives them."""
-
 _OF_WEIGHTS = {"model", "weight_hash", "run"}
 """What a teacher's weights file says of it by itself, and remarks say to the reader."""
 
@@ -111,10 +105,8 @@ def _hashed(run: RunSpec, otherwise: str) -> dict[str, Any]:
         keys |= {name: parts[part].pop("name"), **parts[part]}
     keys |= parts["recipe"] | kept
     keys |= {key: teacher[key] for key in teacher.keys() - _OF_WEIGHTS}
-    for key, only in {**_FIXED, "numerics": numerics_of(run.model)}.items():
-        value = keys.pop(key)
-        if value != only:
-            raise BadInputError(f"{key} is {value!r}, and this kdgap trains with {only!r}")
+    if (value := keys.pop("numerics")) != (only := numerics_of(run.model)):
+        raise BadInputError(f"numerics is {value!r}, and this kdgap trains with {only!r}")
     unsaid = sorted(keys.keys() - FlatConfig.model_fields.keys())
     if unsaid:
         values = ", ".join(f"{key} {keys[key]!r}" for key in unsaid)

@@ -3,8 +3,8 @@
 A combination is a method like any other, made from the names of its members when it is asked for.
 Its fields are `ce_weight` and those of the members behind their names, such as `logit_temperature`.
 A member's own `ce_weight`, and the `alpha` that shares one weight with the cross-entropy, mean
-nothing beside others: instead of these it has a `weight`, unless it has one anyway. The same is true
-of a single member, `logit+`.
+nothing beside others: instead of these it has a `weight`, unless it has one anyway. The same is
+true of a single member, `logit+`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
 from kdgap.planning.cost import images
 from kdgap.planning.fit import check_stages, check_trainable
-from kdgap.spec.run import DataSpec, ModelSpec, RecipeSpec, RunSpec
+from kdgap.spec.run import DataSpec, ModelSpec, RecipeSpec, RunSpec, unused_fields
 from kdgap.spec.validation import Scalar, build
 
 # What can be changed besides the method: which images there are is the study's, not a run's.
@@ -86,8 +86,10 @@ def applicable(run: RunSpec) -> RunSpec:
     recipe: dict[str, Any] = {}
     if run.recipe.clip_scope == "student_only" and not METHODS[run.method.name].has_projections:
         recipe["clip_scope"] = "all"  # without projections the student alone is the union
-    if run.recipe.clip_scope == "off":
-        recipe["clip_norm"] = RecipeSpec.model_fields["clip_norm"].default
+    for key in unused_fields(run.recipe):
+        usual = RecipeSpec.model_fields[key].default
+        if getattr(run.recipe, key) != usual:
+            recipe[key] = usual
     if not recipe:
         return run
     return run.model_copy(update={"recipe": run.recipe.model_copy(update=recipe)})

@@ -22,7 +22,10 @@ from kdgap.spec.run import DataSpec, ModelSpec, Placement, RecipeSpec
 from kdgap.spec.study import StudySpec
 from kdgap.spec.validation import Strict, build
 
-RECIPE_KEYS = ("epochs", "batch_size", "lr", "eta_min", "momentum", "nesterov", "weight_decay")
+RECIPE_KEYS = (
+    *("epochs", "batch_size", "lr", "eta_min", "momentum", "nesterov", "weight_decay"),
+    *("schedule", "milestones", "factor", "optimiser", "dot_delta"),
+)
 _PLACE = ("device", "threads", "data_root", "tracker", "save_seconds", "num_workers")
 
 

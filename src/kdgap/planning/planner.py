@@ -38,8 +38,8 @@ from kdgap.spec.run import (
     TeacherSpec,
 )
 from kdgap.spec.slot import PLAIN, Slot
-from kdgap.spec.study import Ablation, StudySpec
-from kdgap.spec.validation import Scalar, build
+from kdgap.spec.study import Ablation, Recipe, StudySpec
+from kdgap.spec.validation import build
 from kdgap.store.card import read_card
 from kdgap.store.record import BEST
 
@@ -162,7 +162,7 @@ class _Planner:
             )
         return spec
 
-    def _recipe_of(self, fields: dict[str, Scalar], place: tuple[str, ...]) -> RecipeSpec:
+    def _recipe_of(self, fields: Recipe, place: tuple[str, ...]) -> RecipeSpec:
         return build(
             RecipeSpec, fields, lambda key: self._where((*place, key)), RecipeSpec.model_fields
         )

@@ -20,6 +20,7 @@ from kdgap.planning.fit import check_stages
 from kdgap.running.teacher import TeacherWeights, open_teacher
 from kdgap.spec.flat import FlatConfig
 from kdgap.spec.identity import run_id, slot_name
+from kdgap.spec.presets import preset
 from kdgap.spec.run import (
     DataSpec,
     MethodSpec,
@@ -28,6 +29,7 @@ from kdgap.spec.run import (
     RecipeSpec,
     RunSpec,
     TeacherSpec,
+    unused_fields,
 )
 from kdgap.spec.validation import Scalar, build
 
@@ -116,6 +118,8 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
     cls = METHODS[config.kd_type]
     own, dropped = flat_fields(cls), {}
     values: dict[str, Scalar] = {}
+    if config.preset is not None:
+        values |= preset(config.preset).methods.get(cls.name, {})
     for key, value in config.hyperparameters.items():
         if key in own:
             values[own[key]] = value
@@ -146,7 +150,11 @@ def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> R
     if fields["clip_scope"] == "off" and fields["clip_norm"] is not None:
         dropped["clip_norm"] = fields.pop("clip_norm")
     given = {key: value for key, value in fields.items() if value is not None}
-    return build(RecipeSpec, given, places, RecipeSpec.model_fields)
+    recipe = build(RecipeSpec, given, places, RecipeSpec.model_fields)
+    unused = {key: given[key] for key in unused_fields(recipe) if key in given}
+    dropped |= unused
+    usual = {key: RecipeSpec.model_fields[key].default for key in unused}
+    return recipe.model_copy(update=usual)
 
 
 def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:

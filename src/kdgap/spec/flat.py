@@ -13,6 +13,7 @@ from pydantic import Field
 from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
 from kdgap.spec.method_name import method_name
+from kdgap.spec.presets import flat_keys
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document
@@ -22,6 +23,7 @@ class FlatConfig(Strict):
     """One run as flat keys. A None means: take the default of the data set or of the recipe."""
 
     model: Text
+    preset: Text | None = None
     stem: Stem = "cifar"
     width: float = 1.0
     teacher: Text | None = None
@@ -38,6 +40,11 @@ class FlatConfig(Strict):
     momentum: float | None = None
     nesterov: bool | None = None
     weight_decay: float | None = None
+    schedule: Literal["cosine", "step"] | None = None
+    milestones: list[int] | None = None
+    factor: float | None = None
+    optimiser: Literal["sgd", "dot"] | None = None
+    dot_delta: float | None = None
     data: Text = "cifar10"
     data_root: Text = "data"
     image_size: int | None = None
@@ -98,6 +105,9 @@ def read_flat(
         raise BadInputError(f"{source}: expected `key: value` lines")
     merged: dict[str, Any] = {key.replace("-", "_"): value for key, value in given.items()}
     merged |= overrides
+    if (chosen := merged.get("preset")) is not None:
+        with placed(Places(document, set(overrides))("preset"), "preset"):
+            merged = flat_keys(chosen) | merged
     if isinstance(kd_type := merged.get("kd_type"), list | str):
         merged["kd_type"] = kd_type = method_name(kd_type)
     places = Places(document, set(overrides))

@@ -112,32 +112,43 @@ class RecipeSpec(Strict):
     """How the weights are found: optimiser, schedule, budget and gradient clipping.
 
     Attributes:
-        optimiser: SGD with momentum.
+        optimiser: `sgd`, with momentum; or `dot`, which keeps two momenta, of the cross-entropy's
+            gradient and of the distillation's (Zhao et al. 2023, arXiv 2307.08436).
         lr: learning rate of the first epoch.
         momentum: in [0, 1).
         nesterov: Nesterov's variant of momentum; needs momentum > 0.
         weight_decay: L2 penalty on every trained parameter, projections included.
-        schedule: cosine annealing, one value an epoch, from `lr` to `eta_min`.
-        eta_min: the floor of the schedule.
+        schedule: one value an epoch: `cosine` annealing from `lr` to `eta_min`, or `step`, which
+            multiplies by `factor` after each of the `milestones`.
+        eta_min: the floor of the cosine.
         epochs: passes over the training images.
         batch_size: images a step; the last, partial batch is kept, but a single image that is left
             over joins the batch before it.
         clip_norm: the largest gradient norm that is not scaled down.
         clip_scope: `all` = over the union of student and projections; `student_only` is the
             published "bug", which leaves the projections unclipped; `off`.
+        milestones: epochs after which `step` multiplies, counted from 1.
+        factor: what it multiplies by.
+        dot_delta: what `dot` takes from the momentum of the cross-entropy's gradient and adds to
+            that of the distillation's.
     """
 
-    optimiser: Literal["sgd"] = "sgd"
+    optimiser: Literal["sgd", "dot"] = "sgd"
     lr: float = Field(default=0.1, gt=0, le=1000)
     nesterov: bool = True  # stands before momentum, whose check reads it
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0, le=10)
-    schedule: Literal["cosine"] = "cosine"
+    schedule: Literal["cosine", "step"] = "cosine"
     eta_min: float = Field(default=1e-4, ge=0, le=1000)
     epochs: int = Field(default=100, ge=1, le=100_000)
     batch_size: int = Field(default=128, ge=2, le=65_536)
     clip_norm: float = Field(default=1.0, gt=0, le=1e6)
     clip_scope: ClipScope = "all"
+    milestones: list[Annotated[int, Field(ge=1, le=100_000)]] = Field(
+        default_factory=list, max_length=100, json_schema_extra={"neutral": []}
+    )
+    factor: float = Field(default=0.1, gt=0, le=1, json_schema_extra={"neutral": 0.1})
+    dot_delta: float = Field(default=0.075, ge=0, lt=1, json_schema_extra={"neutral": 0.075})
 
     @field_validator("momentum")
     @classmethod
@@ -145,6 +156,42 @@ class RecipeSpec(Strict):
         if momentum == 0 and info.data.get("nesterov"):
             raise ValueError("must be greater than 0 with nesterov; or set nesterov: false")
         return momentum
+
+    @model_validator(mode="after")
+    def _schedule_is_whole(self) -> "RecipeSpec":
+        if self.schedule == "cosine" and self.milestones:
+            raise ValueError("milestones belong to schedule: step; set it, or leave them out")
+        if self.schedule == "step" and not self.milestones:
+            raise ValueError("schedule: step needs milestones, such as milestones: [150, 180, 210]")
+        if self.milestones != sorted(set(self.milestones)):
+            raise ValueError("milestones must rise")
+        if self.milestones and self.milestones[-1] >= self.epochs:
+            raise ValueError(
+                f"milestone {self.milestones[-1]} is not before the last of {self.epochs} epochs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _momenta_are_momenta(self) -> "RecipeSpec":
+        if self.optimiser == "dot":
+            low, high = self.momentum - self.dot_delta, self.momentum + self.dot_delta
+            if self.nesterov or low < 0 or high >= 1:
+                raise ValueError(
+                    "optimiser: dot needs nesterov: false, and momentum - dot_delta and"
+                    f" momentum + dot_delta in [0, 1), got {low:g} and {high:g}"
+                )
+        return self
+
+
+def unused_fields(recipe: RecipeSpec) -> list[str]:
+    """Return the fields of a recipe that mean nothing beside its others."""
+    unused = {
+        "clip_norm": recipe.clip_scope == "off",
+        "eta_min": recipe.schedule == "step",
+        "factor": recipe.schedule == "cosine",
+        "dot_delta": recipe.optimiser == "sgd",
+    }
+    return [name for name, is_so in unused.items() if is_so]
 
 
 class Placement(Strict):

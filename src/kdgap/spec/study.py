@@ -21,6 +21,7 @@ STAGES = {
 }
 """Stage of the work → the roles of its runs."""
 
+Recipe = dict[str, Scalar | list[int]]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000)]
 
 
@@ -62,7 +63,7 @@ class Teachers(Strict):
 
     seeds: Seeds = Field(default_factory=lambda: [0])
     teach: Seeds = Field(default_factory=lambda: [0])
-    recipe: dict[str, Scalar] = Field(default_factory=dict)
+    recipe: Recipe = Field(default_factory=dict)
     weights: dict[Name, Text] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -189,7 +190,7 @@ class StudySpec(Strict):
     threads: int | None = Field(default=None, ge=1, le=1024)
     save_seconds: float = Field(default=120.0, ge=0, le=3600)
     models: dict[Name, StudyModel] = Field(min_length=1, max_length=1000)
-    recipe: dict[str, Scalar] = Field(default_factory=dict)
+    recipe: Recipe = Field(default_factory=dict)
     teachers: Teachers = Field(default_factory=Teachers)
     pairs: list[Pair] = Field(min_length=1, max_length=10_000)
     methods: dict[Text, dict[Text, Scalar | list[Scalar]]] = Field(min_length=1)

@@ -11,6 +11,8 @@ from kdgap.paths import user_path
 from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
+from kdgap.spec.method_name import method_name
+from kdgap.spec.presets import preset
 from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import Ablation, StudySpec
 from kdgap.yamlio import Document, Key
@@ -36,6 +38,7 @@ def read_study(document: Document, overrides: Mapping[str, object]) -> tuple[Stu
         below = key and any(given.startswith(f"{dotted[-1]}.") for given in overrides)
         return "command line" if below or set(dotted) & set(overrides) else document.where(key)
 
+    _expand_presets(value, where)
     try:
         study = StudySpec.model_validate(value)
     except ValidationError as error:
@@ -62,6 +65,23 @@ def _expanded(study: StudySpec, where: Where) -> StudySpec:
             "teachers": study.teachers.model_copy(update={"weights": weights}),
         }
     )
+
+
+def _expand_presets(value: dict[str, Any], where: Where) -> None:
+    """Put what presets say in place of what is not written: of the recipe, and of each method."""
+    general, methods = value.pop("preset", None), value.get("methods") or {}
+    if general is not None:
+        with placed(where(("preset",)), "preset"):
+            value["recipe"] = {**preset(general).recipe, **(value.get("recipe") or {})}
+    for name, grid in list(methods.items()) if isinstance(methods, dict) else ():
+        if not isinstance(grid, dict):
+            continue
+        own, method = grid.pop("preset", None), method_name(grid.get("method", name))
+        with placed(where(("methods", name, "preset")), "preset"):
+            known = preset(general if own is None else own).methods if own or general else {}
+            if own is not None and method not in known:
+                raise BadInputError(f"{own} has no {method}; it has {', '.join(known)}")
+        methods[name] = {**known.get(method, {}), **grid}
 
 
 def _copied(value: Any) -> Any:
