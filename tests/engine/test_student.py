@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import kdgap.engine.student as page
+from kdgap.addressing import address
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.meter import DivergedError
 from kdgap.engine.optimise import clip_gradients, learning_rate
@@ -112,16 +113,20 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
         network.train()
         for step in range(stream.steps):
             images, labels = stream.batch(epoch, step)
-            taps = Taps(maps=network.stages, embedding=True)
+            stages = network.stages
+            taps = Taps(stages, stages, embedding=True, classifier=True, norms=stages)
             output, target = network(images, taps), Output(torch.empty(0))
             if teacher is not None:
                 with torch.no_grad():
                     target = teacher.network(images, taps)
-            at = Step(labels, stream.indices(epoch, step), epoch, recipe.epochs)
+            drawn = address(run.seed, "method", epoch, step)
+            at = Step(labels, stream.indices(epoch, step), epoch, recipe.epochs, drawn)
             loss = plain_loss(student.method, values, output, target, at, projections)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, recipe.clip_norm)
+            with torch.no_grad():
+                student.method.update_state(output, target, at, projections)
             optimiser.step()
         schedule.step()
     return dict(network.state_dict())

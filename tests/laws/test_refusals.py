@@ -84,7 +84,7 @@ def test_a_hint_at_a_stage_that_is_not_there() -> None:
 
 def test_three_and_four_stages_are_paired_from_the_last_or_refused() -> None:
     expected = [("layer1", "layer2"), ("layer2", "layer3"), ("layer3", "layer4")]
-    for method in ("at", "nst", "vid"):
+    for method in ("at", "nst", "vid", "ofd", "reviewkd"):
         run = run_of(method, teacher="resnet18")
         check_stages(run)
         assert stage_pairs(run) == expected
@@ -100,7 +100,7 @@ def test_a_large_weight_beside_clipping_is_said() -> None:
     assert not clipped_weights(run_of("at", parameters={"weight": 99.0}))
     assert not clipped_weights(run_of("logit_mse", parameters={"ce_weight": 1000.0}))
     said = {name for name in METHODS if clipped_weights(run_of(name))}
-    assert said == {"at", "sp", "pkt", "cc", "fitnet"}
+    assert said == {"at", "sp", "pkt", "cc", "fitnet", "cat_kd"}
 
 
 @pytest.mark.parametrize("method", list(METHODS))

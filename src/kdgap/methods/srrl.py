@@ -1,0 +1,83 @@
+"""SRRL: match the last embedding, and what the teacher's classifier makes of the student's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from kdgap.deferred import F, nn
+from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, method
+from kdgap.methods.shared import affine, in_float32, wide
+from kdgap.models.taps import Taps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kdgap.models.output import Output
+
+
+ClassifierWeight = Annotated[
+    float, Field(ge=0, le=1e6, description="weight of the logits' error beside the features'")
+]
+
+
+@method
+@dataclass(frozen=True, config=STRICT)
+class Srrl(Method):
+    """`mean of (q - mean over pixels of F_t)^2 + weight * mean of (W_t q + b_t - t)^2`.
+
+    Yang et al. 2021, as in distiller_zoo/AIN.py and train_imagenet_distillation.py of the authors:
+    q is the mean over pixels of ReLU(BN(conv1x1(F_s))) at the last stage, so maps of any two sizes
+    meet, and W_t q + b_t is the teacher's own classifier on it: frozen, with gradient through it to
+    q (under `no_grad` that half would teach nothing), in its full precision. SimKD's toolbox has
+    the connector after pooling, and adds KD of weight 1: another loss. Both weights are theirs, 1.
+    """
+
+    name: ClassVar[str] = "srrl"
+    label: ClassVar[str] = "SRRL"
+    summary: ClassVar[str] = "last embedding, judged by the teacher's classifier too"
+    citation: ClassVar[str] = (
+        "Yang et al. 2021, Knowledge Distillation via Softmax Regression Representation Learning"
+        " (ICLR)"
+    )
+    has_projections: ClassVar[bool] = True
+    flat_names: ClassVar[Mapping[str, str]] = {"srrl_weight": "weight"}
+
+    ce_weight: CrossEntropyWeight = 1.0
+    weight: ClassifierWeight = 1.0
+
+    def student_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Read the last stage."""
+        return Taps(maps=stages[-1:])
+
+    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
+        """Read the last stage and the classifier."""
+        return Taps(maps=stages[-1:], classifier=True)
+
+    def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
+        """Build the connector to the teacher's channels."""
+        from kdgap.methods.parts.connector import connector
+
+        (own,), (other,) = student.features.values(), teacher.features.values()
+        return connector(own.shape[1], other.shape[1])
+
+    def terms(
+        self, student: Output, teacher: Output, step: Step, parts: nn.Module
+    ) -> dict[str, Term]:
+        """Return the error of the embedding and that of the logits, `feature` and `classifier`."""
+        from kdgap.methods.parts.connector import connect
+        from kdgap.models.kept_layout import pixel_mean
+
+        (own,), (other,) = student.features.values(), teacher.features.values()
+        assert teacher.classifier is not None
+        made = pixel_mean(F.relu(connect(parts, own)))
+        with in_float32(student.logits):
+            logits = affine(made, *teacher.classifier)
+            apart = logits - wide(teacher.logits)
+            return {
+                "feature": Term(1.0, (made - pixel_mean(other)).square().mean()),
+                "classifier": Term(self.weight, apart.square().mean()),
+            }
