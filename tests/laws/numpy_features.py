@@ -170,7 +170,7 @@ def cat_kd(given: Given) -> dict[str, float]:
     divided by its length over positions.
     """
     known = given.parameters
-    size = known["size"]
+    size = known["pool"]
     both = []
     for side in (given.student, given.teacher):
         assert side.classifier is not None

@@ -156,14 +156,14 @@ def test_memories_and_z_after_some_steps_are_those_of_a_plain_loop(momentum: flo
 def test_the_first_loss_uses_the_z_that_it_leaves() -> None:
     method, parts = built()
     given = answers(torch.tensor([3, 0, 7]), 0)
-    first = method.terms(*given, parts)["crd"].value.item()
+    first = method.terms(*given, parts)["contrast"].value.item()
     start = {name: value.clone() for name, value in parts.state_dict().items()}
     with torch.no_grad():
         method.update_state(*given, parts)
     parts.load_state_dict({**start, "z": parts.get_buffer("z")})
-    assert method.terms(*given, parts)["crd"].value.item() == pytest.approx(first, rel=1e-14)
+    assert method.terms(*given, parts)["contrast"].value.item() == pytest.approx(first, rel=1e-14)
     parts.load_state_dict({**start, "z": 2 * parts.get_buffer("z")})
-    assert method.terms(*given, parts)["crd"].value.item() != pytest.approx(first, rel=1e-3)
+    assert method.terms(*given, parts)["contrast"].value.item() != pytest.approx(first, rel=1e-3)
 
 
 def test_the_loss_of_the_sharpest_products_is_right_in_float32() -> None:
@@ -183,7 +183,7 @@ def test_the_loss_of_the_sharpest_products_is_right_in_float32() -> None:
                 layer.get_parameter("bias").copy_(direction)
                 parts.get_buffer(f"memory_{side}").copy_(-direction.expand(10, 4))
                 parts.get_buffer(f"memory_{side}")[3] = direction
-        value = method.terms(student, alike, step, parts)["crd"].value
+        value = method.terms(student, alike, step, parts)["contrast"].value
         value.backward()
         assert all(bool(p.grad.isfinite().all()) for p in parts.parameters() if p.grad is not None)
         values[dtype] = value.item()

@@ -17,7 +17,9 @@ from kdgap.methods import METHODS, Method, Step, build_method
 from kdgap.methods.method import STRICT
 from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
-from tests.laws.numpy_reference import IDENTITIES, REFERENCES, Given, Integers, Side
+from tests.laws.numpy_reference import IDENTITIES, Given, Integers, Side
+from tests.laws.numpy_reference import REFERENCES as FIRST
+from tests.laws.numpy_reference_more import MORE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,7 @@ SHAPES = {
     "layer2": ((4, 8), (4, 4)),
     "layer3": ((6, 5), (2, 3)),
 }
+REFERENCES = FIRST | {name: law for name, law in MORE.items() if name in METHODS}
 CASES: list[tuple[str, dict[str, Any]]] = [
     (name, dict(parameters)) for name, cls in METHODS.items() for parameters in cls.examples
 ]

@@ -219,10 +219,10 @@ def test_cat_kd_by_hand() -> None:
         features={"s": 2 * [[[[1.0, 0.0]], [[0.0, 1.0]]]]},
         classifier=([[1.0, 1.0], [0.0, 0.0]], [9.0, 9.0]),
     )
-    known = {"weight": 10.0, "normalise": False, "size": 1}
+    known = {"weight": 10.0, "normalise": False, "pool": 1}
     wanted = ((3.5 - 1) ** 2 + 7**2) / 2  # means of (3, 4), (-6, -8) and (1, 1), (0, 0)
     assert cat_kd(given(known, own, other)) == pytest.approx({"maps": 10 * wanted})
-    known = {"weight": 10.0, "normalise": True, "size": 2}  # both rows of a 2x2 map are alike
+    known = {"weight": 10.0, "normalise": True, "pool": 2}  # both rows of a 2x2 map are alike
     r = math.sqrt(2)
     units = ((0.6 / r - 0.5) ** 2 + (0.8 / r - 0.5) ** 2 + (0.6 / r) ** 2 + (0.8 / r) ** 2) / 4
     assert cat_kd(given(known, own, other)) == pytest.approx({"maps": 10 * units})

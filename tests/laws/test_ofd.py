@@ -85,7 +85,7 @@ def stages_of(pixels: dict[str, list[float]]) -> tuple[Method, Output, Output, S
 
 
 def value(method: Method, student: Output, teacher: Output, step: Step, parts: nn.Module) -> float:
-    return method.terms(student, teacher, step, parts)["ofd"].value.item()
+    return method.terms(student, teacher, step, parts)["margin"].value.item()
 
 
 def test_only_what_the_teacher_says_and_what_it_does_not_say_counts() -> None:

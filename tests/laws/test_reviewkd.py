@@ -35,7 +35,7 @@ def made(own: dict[str, Shape], other: dict[str, Shape]) -> tuple[Method, Output
 
 
 def value(method: Method, student: Output, teacher: Output, step: Step, parts: nn.Module) -> float:
-    return method.terms(student, teacher, step, parts)["reviewkd"].value.item()
+    return method.terms(student, teacher, step, parts)["review"].value.item()
 
 
 @pytest.mark.parametrize("turned", [False, True])

@@ -75,9 +75,9 @@ def clip_apart(
     task: dict[nn.Parameter, Tensor | None] = {
         weight: weight.grad for weight in [*student, *projections]
     }
-    for weight, gradient in distillation.items():
+    for weight, further in distillation.items():
         own = task[weight]
-        weight.grad = gradient if own is None else own + gradient
+        weight.grad = further if own is None else own + further
     whole, projection_norm = clip_gradients(student, projections, "off", recipe.clip_norm)
     own_norm = get_total_norm([p.grad for p in student if p.grad is not None])
     norms = {"all": (whole, whole), "student_only": (own_norm, None), "off": (None, None)}

@@ -132,7 +132,7 @@ class Crd(OnEmbeddings):
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
-        """Return the contrasts of both sides, `crd`."""
+        """Return the contrasts of both sides, `contrast`."""
         with in_float32(student.logits):
             memory = parts.get_buffer("memory_student")
             scores = self._scores(student, teacher, step, parts)
@@ -140,7 +140,7 @@ class Crd(OnEmbeddings):
                 self._contrast(of_side - z.log(), len(memory))
                 for of_side, z in zip(scores, self._z(scores, parts), strict=True)
             ]
-            return {"crd": Term(self.weight, sides[0] + sides[1])}
+            return {"contrast": Term(self.weight, sides[0] + sides[1])}
 
     def _scores(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

@@ -112,4 +112,4 @@ class Ofd(Method):
             counts = (x > target) | (target > 0)
             error = ((x - target).square() * counts).sum() / len(x)
             stages.append(error / 2 ** (len(pairs) - place))
-        return {"ofd": Term(self.weight, torch.stack(stages).sum() / _SCALE)}
+        return {"margin": Term(self.weight, torch.stack(stages).sum() / _SCALE)}

@@ -151,4 +151,4 @@ class Reviewkd(Method):
             fused = _resized(x, other)
             made = connect(level.get_submodule("conv2"), fused)
             errors.append(_apart(wide(made), wide(other)))
-        return {"reviewkd": Term(self.weight, torch.stack(errors).sum())}
+        return {"review": Term(self.weight, torch.stack(errors).sum())}
