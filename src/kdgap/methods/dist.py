@@ -12,13 +12,13 @@ from kdgap.deferred import torch
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    Method,
     Step,
     Temperature,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_logits import OnLogits, Standardise
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ def _pearson(a: Tensor, b: Tensor) -> Tensor:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Dist(Method):
+class Dist(OnLogits):
     """`T^2 [beta (1 - mean correlation of images) + gamma (1 - mean correlation of classes)]`.
 
     Pearson correlations of probabilities at T: of an image over classes, of a class over the batch,
@@ -53,7 +53,7 @@ class Dist(Method):
 
     name: ClassVar[str] = "dist"
     label: ClassVar[str] = "DIST"
-    summary: ClassVar[str] = "correlations of probabilities, over classes and over images"
+    summary: ClassVar[str] = "correlations of probabilities, by image and by class"
     citation: ClassVar[str] = (
         "Huang et al. 2022, Knowledge Distillation from A Stronger Teacher (arXiv 2205.10536)"
     )
@@ -69,6 +69,7 @@ class Dist(Method):
         {},
         {"beta": 0.0, "temperature": 1.5},
         {"gamma": 0.5, "t_squared": False},
+        {"standardise": True},
     )
 
     ce_weight: CrossEntropyWeight = 1.0
@@ -77,11 +78,13 @@ class Dist(Method):
     gamma: Weight = 1.0
     temperature: Temperature = 4.0
     t_squared: SquaredFactor = True
+    standardise: Standardise = False
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return what both correlations lack of 1, `images` and `classes`."""
+        student, teacher = self.seen(student, teacher)
         from kdgap.methods.parts.softmax import log_probabilities
 
         t = self.temperature

@@ -11,13 +11,13 @@ from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
     Epochs,
-    Method,
     Step,
     Temperature,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_logits import OnLogits, Standardise
 from kdgap.methods.shared import refuse_two_classes, warm_up, wide
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Dkd(Method):
+class Dkd(OnLogits):
     """`alpha T^2 KL(true against rest) + beta T^2 KL(among the others)`, both means over images.
 
     The first divergence is of (p, 1 - p) of the true class, the second of the other classes'
@@ -58,6 +58,7 @@ class Dkd(Method):
         {"alpha": 0.5, "beta": 2.0, "temperature": 1.0, "warmup": 0},
         {"alpha": 0.0},
         {"beta": 0.0},
+        {"standardise": True},
     )
 
     ce_weight: CrossEntropyWeight = 1.0
@@ -65,6 +66,7 @@ class Dkd(Method):
     beta: Weight = 8.0
     temperature: Temperature = 4.0
     warmup: Epochs = 20
+    standardise: Standardise = False
 
     def scale(self, epoch: int, epochs: int) -> float:
         """Warm up."""
@@ -79,6 +81,7 @@ class Dkd(Method):
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return both divergences, `target` and `others`."""
+        student, teacher = self.seen(student, teacher)
         from kdgap.methods.parts.softmax import divergence, others, true_and_rest
 
         t, labels = self.temperature, step.labels

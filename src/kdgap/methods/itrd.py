@@ -60,7 +60,7 @@ class Itrd(OnEmbeddings):
 
     name: ClassVar[str] = "itrd"
     label: ClassVar[str] = "ITRD"
-    summary: ClassVar[str] = "correlation of features and mutual information of similarities"
+    summary: ClassVar[str] = "correlation and mutual information of embeddings"
     citation: ClassVar[str] = (
         "Miles et al. 2022, Information Theoretic Representation Distillation (arXiv 2112.00459)"
     )

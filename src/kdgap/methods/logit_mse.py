@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic.dataclasses import dataclass
 
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
+from kdgap.methods.method import STRICT, CrossEntropyWeight, Step, Term, Weight, method
+from kdgap.methods.on_logits import OnLogits, Standardise
 from kdgap.methods.shared import wide
 
 if TYPE_CHECKING:
     from torch import nn
 
     from kdgap.models.output import Output
+    from kdgap.spec.validation import Scalar
 
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class LogitMse(Method):
+class LogitMse(OnLogits):
     """`mean over images and classes of (s - t)^2`, without the labels by default.
 
     The authors' code (tools/losses.py) trains with this loss alone.
@@ -34,12 +36,16 @@ class LogitMse(Method):
     zero_at_equality: ClassVar[bool] = True
     flat_names: ClassVar[Mapping[str, str]] = {"kd_weight": "weight"}
 
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({}, {"standardise": True})
+
     ce_weight: CrossEntropyWeight = 0.0
     weight: Weight = 1.0
+    standardise: Standardise = False
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the mean squared difference, `mse`."""
+        student, teacher = self.seen(student, teacher)
         error = (wide(student.logits) - wide(teacher.logits)).square().mean()
         return {"mse": Term(self.weight, error)}

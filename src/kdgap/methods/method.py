@@ -192,6 +192,10 @@ class Method:
         """
         return nn.Module()
 
+    def vanishes_at_equality(self) -> bool:
+        """Return `zero_at_equality` of the class, or false where a hyper-parameter undoes it."""
+        return self.zero_at_equality
+
     def depends_on_order(self) -> bool:
         """Whether the loss depends on the order of the images in a batch."""
         return False

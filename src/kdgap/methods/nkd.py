@@ -10,13 +10,13 @@ from pydantic.dataclasses import dataclass
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    Method,
     Step,
     Temperature,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_logits import OnLogits, Standardise
 from kdgap.methods.shared import refuse_two_classes, wide
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Nkd(Method):
+class Nkd(OnLogits):
     """`-p_t ln p_s of the true class (T = 1) - gamma T^2 sum over the others of q_t ln q_s`.
 
     Means over images; q is each side's distribution over the C - 1
@@ -48,12 +48,14 @@ class Nkd(Method):
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
         {},
         {"gamma": 0.5, "temperature": 3.0},
+        {"standardise": True},
     )
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 1.0
     gamma: Weight = 1.5
     temperature: Temperature = 1.0
+    standardise: Standardise = False
 
     def check_data(self, classes: int, images: int, batch_size: int) -> None:
         """Refuse two classes: one other class is no distribution."""
@@ -63,6 +65,7 @@ class Nkd(Method):
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return both cross-entropies, `target` and `others`."""
+        student, teacher = self.seen(student, teacher)
         from kdgap.methods.parts.softmax import log_probabilities, others
 
         t, true = self.temperature, step.labels[:, None]

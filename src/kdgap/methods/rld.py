@@ -12,13 +12,13 @@ from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
     Epochs,
-    Method,
     Step,
     Temperature,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_logits import OnLogits, Standardise
 from kdgap.methods.shared import refuse_two_classes, warm_up, wide
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Rld(Method):
+class Rld(OnLogits):
     """`alpha A^2 KL(confidence) + beta T^2 KL(among the classes that the teacher ranks below)`.
 
     As in mdistiller/distillers/RLD.py of the authors. The first divergence is of the teacher's
@@ -42,7 +42,7 @@ class Rld(Method):
 
     name: ClassVar[str] = "rld"
     label: ClassVar[str] = "RLD"
-    summary: ClassVar[str] = "DKD without the classes that the teacher ranks above the true one"
+    summary: ClassVar[str] = "DKD without classes ranked above the true one"
     citation: ClassVar[str] = (
         "Sun et al. 2024, Knowledge Distillation with Refined Logits (arXiv 2408.07703)"
     )
@@ -57,6 +57,7 @@ class Rld(Method):
         {},
         {"alpha": 0.5, "beta": 2.0, "confidence_temperature": 2.0},
         {"temperature": 1.0, "warmup": 0},
+        {"standardise": True},
     )
 
     ce_weight: CrossEntropyWeight = 1.0
@@ -65,6 +66,7 @@ class Rld(Method):
     confidence_temperature: Temperature = 1.0
     temperature: Temperature = 4.0
     warmup: Epochs = 20
+    standardise: Standardise = False
 
     def scale(self, epoch: int, epochs: int) -> float:
         """Warm up."""
@@ -78,6 +80,7 @@ class Rld(Method):
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return both divergences, `confidence` and `others`."""
+        student, teacher = self.seen(student, teacher)
         from kdgap.methods.parts.softmax import divergence, true_and_rest
 
         labels, a, t = step.labels, self.confidence_temperature, self.temperature

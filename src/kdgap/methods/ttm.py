@@ -10,13 +10,13 @@ from pydantic.dataclasses import dataclass
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    Method,
     Share,
     Step,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_logits import OnLogits, Standardise
 from kdgap.methods.shared import wide
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Ttm(Method):
+class Ttm(OnLogits):
     """`mean over images of KL(q, p_s)` with q the teacher's probabilities to the power gamma.
 
     q = p_t^gamma / its sum, which is the teacher at T = 1 / gamma; the student has no temperature,
@@ -44,16 +44,22 @@ class Ttm(Method):
         " (arXiv 2402.11148)"
     )
     flat_names: ClassVar[Mapping[str, str]] = {"kd_weight": "weight", "ttm_gamma": "gamma"}
-    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({}, {"gamma": 0.7})
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
+        {},
+        {"gamma": 0.7},
+        {"standardise": True},
+    )
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 45.0
     gamma: Share = 0.1
+    standardise: Standardise = False
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the divergence, `kl`."""
+        student, teacher = self.seen(student, teacher)
         from kdgap.methods.parts.softmax import divergence, log_probabilities
 
         powered = (self.gamma * wide(teacher.logits)).log_softmax(1)

@@ -10,13 +10,13 @@ from pydantic.dataclasses import dataclass
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    Method,
     Share,
     Step,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_logits import OnLogits, Standardise
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @method
 @dataclass(frozen=True, config=STRICT)
-class Wttm(Method):
+class Wttm(OnLogits):
     """`mean over images of U KL(q, p_s)`, TTM with each image weighted by `U = sum of p_t^gamma`.
 
     U is large where the teacher's probabilities are smooth. It
@@ -43,16 +43,22 @@ class Wttm(Method):
         " (arXiv 2402.11148)"
     )
     flat_names: ClassVar[Mapping[str, str]] = {"kd_weight": "weight", "wttm_gamma": "gamma"}
-    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({}, {"gamma": 0.7})
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
+        {},
+        {"gamma": 0.7},
+        {"standardise": True},
+    )
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 4.0
     gamma: Share = 0.2
+    standardise: Standardise = False
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the weighted divergence, `kl`."""
+        student, teacher = self.seen(student, teacher)
         from kdgap.methods.parts.softmax import divergence, log_probabilities
 
         powered = self.gamma * log_probabilities(teacher.logits, 1.0)
