@@ -20,6 +20,7 @@ from kdgap.judge.evidence import Run
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
 from kdgap.spec.slot import Slot
+from kdgap.spec.study import NO_DESCRIPTION
 from kdgap.store.study import StudyDirectory
 from tests.judge.builders import analyse, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
@@ -45,6 +46,27 @@ def test_an_arm_has_its_runs_and_every_run_its_row(path: Path) -> None:
         assert [rows[place][0] for place in document["runs"]] == [run.id for run in arm.runs]
         assert [seed["seed"] for seed in document["seeds"]] == [run.seed for run in arm.runs]
     assert {run_document(snapshot, n)["id"] for n in range(len(rows))} == {row[0] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("description", "described"), [("", False), (NO_DESCRIPTION, False), ("small nets", True)]
+)
+def test_the_page_is_told_whether_a_study_describes_itself(
+    description: str, described: bool
+) -> None:
+    whole = evidence(runs_of(plain("little"), [90.0]), description=description)
+    document = study_document(Snapshot(Path("made"), whole, analyse(whole)))
+    assert (document["description"], document["described"]) == (description, described)
+
+
+def test_a_run_of_several_roles_has_a_list_of_them() -> None:
+    (run,) = runs_of(plain("little"), [90.0])
+    ablation = Slot("ablation", None, "little", "none", ablation="hot", arm="base")
+    run = replace(run, slots=(*run.slots, ablation, ablation))
+    whole = evidence([run, replace(run, id="b", slots=())])
+    document = runs_document(Snapshot(Path("made"), whole, analyse(whole)))
+    roles = [row[document["columns"].index("roles")] for row in document["rows"]]
+    assert roles == [["baseline", "ablation"], []]
 
 
 def test_any_two_arms_are_compared_by_welchs_test(path: Path) -> None:
@@ -252,13 +274,14 @@ def test_slots_are_told_by_their_fields(made: Snapshot) -> None:
     snapshot = replace(made, evidence=replace(made.evidence, runs=(*made.evidence.runs, *more)))
     arms, runs = study_document(snapshot)["arms"], runs_document(snapshot)
     for slot in slots:
-        told = asdict(slot)
+        fields = asdict(slot)
         (arm,) = (arm for arm in arms if arm["role"] == slot.role)
         (number,) = arm["runs"]
         row = dict(zip(runs["columns"], runs["rows"][number], strict=True))
-        assert told.items() <= arm.items()
-        assert told.items() <= row.items()
-        assert run_document(snapshot, number)["slots"] == [told]
+        assert fields.items() <= arm.items()
+        assert row["roles"] == [slot.role]
+        assert fields.items() <= {**row, "role": slot.role}.items()
+        assert run_document(snapshot, number)["slots"] == [fields]
 
 
 def test_a_gains_sentence_leaves_its_verdict_to_the_badge(path: Path) -> None:

@@ -19,6 +19,8 @@ STAGES = {
     "ablations": ("ablation",),
 }
 """Stage of the work → the roles of its runs."""
+NO_DESCRIPTION = "a study"
+"""What a study is called whose file says nothing of it."""
 
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000)]
 
@@ -180,7 +182,7 @@ class StudySpec(Strict):
     """
 
     name: Name
-    description: Text = "a study"
+    description: Text = NO_DESCRIPTION
     data: StudyData
     precision: Precision = "fp32"
     threads: int | None = Field(default=None, ge=1, le=1024)
