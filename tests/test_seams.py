@@ -34,14 +34,14 @@ DOCUMENTS = {
 def offered() -> set[tuple[str, str]]:
     """Return (module, name) of everything that a module of another room imports."""
     known = modules()
-    found = set()
+    imports = set()
     for name, path in known.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.ImportFrom) or node.module not in known:
                 continue
             if room(node.module) != room(name):
-                found |= {(node.module, alias.name) for alias in node.names}
-    return found
+                imports |= {(node.module, alias.name) for alias in node.names}
+    return imports
 
 
 def open_parts(path: Path, name: str) -> Iterator[str]:
@@ -58,17 +58,23 @@ def open_parts(path: Path, name: str) -> Iterator[str]:
 
 
 def _is_open(function: ast.FunctionDef) -> bool:
-    told = [one.annotation for one in ast.walk(function.args) if isinstance(one, ast.arg)]
-    return any(OPEN in ast.unparse(one) for one in [*told, function.returns] if one is not None)
+    annotations = [
+        argument.annotation for argument in ast.walk(function.args) if isinstance(argument, ast.arg)
+    ]
+    return any(
+        OPEN in ast.unparse(annotation)
+        for annotation in [*annotations, function.returns]
+        if annotation is not None
+    )
 
 
 def test_no_open_dictionary_crosses_a_room_but_documents() -> None:
     known = modules()
-    found: dict[str, set[str]] = {}
+    open_by_module: dict[str, set[str]] = {}
     for module, name in sorted(offered()):
         if parts := set(open_parts(known[module], name)):
-            found.setdefault(module, set()).update(parts)
-    assert found == DOCUMENTS
+            open_by_module.setdefault(module, set()).update(parts)
+    assert open_by_module == DOCUMENTS
 
 
 def test_what_is_open_is_seen(tmp_path: Path) -> None:
@@ -81,5 +87,5 @@ def test_what_is_open_is_seen(tmp_path: Path) -> None:
         "    def five(self) -> dict[str, Any]: ...\n    def _six(self) -> dict[str, Any]: ...\n"
     )
     names = ("one", "two", "three", "Four")
-    found = [part for name in names for part in open_parts(path, name)]
-    assert found == ["one", "two", "Four.kept", "Four.five"]
+    parts = [part for name in names for part in open_parts(path, name)]
+    assert parts == ["one", "two", "Four.kept", "Four.five"]
