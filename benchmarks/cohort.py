@@ -71,7 +71,7 @@ def main() -> None:
             alone += records
             each.append(took)
         equal = [hashes(a) == hashes(b) for a, b in zip(together, alone, strict=True)]
-        found: dict[str, Any] = {
+        account: dict[str, Any] = {
             "members": len(runs),
             "cohort_seconds": round(seconds, 1),
             "one_by_one_seconds": round(sum(each), 1),
@@ -90,15 +90,15 @@ def main() -> None:
             ],
         }
     if given.json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(account, indent=2))
         return
-    for row in found["runs"]:
+    for row in account["runs"]:
         print(
             "{run:42} alone {alone_seconds:8.1f} s  {weight_hash_last}  equal {equal}".format(**row)
         )
     print(
-        f"{found['members']} runs: cohort {seconds:.1f} s, one by one {sum(each):.1f} s, ratio"
-        f" {found['ratio']}; equal: {found['equal_weights_and_histories']}"
+        f"{account['members']} runs: cohort {seconds:.1f} s, one by one {sum(each):.1f} s, ratio"
+        f" {account['ratio']}; equal: {account['equal_weights_and_histories']}"
     )
 
 

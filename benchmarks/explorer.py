@@ -45,9 +45,9 @@ def main() -> None:
     parser.add_argument("--loads", type=int, default=7, help="of each view")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements there")
     given = parser.parse_args()
-    found = [row for count in given.runs for row in measure(count, given.loads)]
+    measurements = [row for count in given.runs for row in measure(count, given.loads)]
     print(f"{'runs':>8} {'view':10} {'median s':>9} {'least s':>9} {'most s':>9} {'server s':>9}")
-    for row in found:
+    for row in measurements:
         print(
             f"{row['runs']:8,} {row['view']:10} {row['median_seconds']:9.3f}"
             f" {row['least_seconds']:9.3f} {row['most_seconds']:9.3f}"
@@ -55,7 +55,7 @@ def main() -> None:
         )
     if given.json:
         about = {"machine": platform.machine(), "cores": os.cpu_count(), "loads": given.loads}
-        given.json.write_text(json.dumps({**about, "measurements": found}, indent=2) + "\n")
+        given.json.write_text(json.dumps({**about, "measurements": measurements}, indent=2) + "\n")
 
 
 def measure(count: int, loads: int) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     if given.what == "one":
-        print(json.dumps(one(given)), flush=True)
+        print(json.dumps(grown_case(given)), flush=True)
     elif given.what == "runs":
         for count in RUNS:
             print(json.dumps(study_of(count)), flush=True)
@@ -57,7 +57,7 @@ def main() -> None:
             subprocess.run([sys.executable, __file__, "one", *words], check=True)
 
 
-def one(given: argparse.Namespace) -> dict[str, Any]:
+def grown_case(given: argparse.Namespace) -> dict[str, Any]:
     """Time the first members of the published grid, on a case's networks."""
     from kdgap.benchmark.arm_process import own_peak
     from kdgap.benchmark.case import GRID

@@ -37,8 +37,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kdgap-bench-") as scratch:
         out = given.out or Path(scratch)
-        found = {precision: accuracies(given, out, precision) for precision in PRECISIONS}
-    fp32, bf16 = found["fp32"], found["bf16"]
+        by_precision = {precision: accuracies(given, out, precision) for precision in PRECISIONS}
+    fp32, bf16 = by_precision["fp32"], by_precision["bf16"]
     for cell in [*fp32, *(bf16.keys() - fp32.keys())]:
         print(json.dumps(compared(cell, fp32.get(cell, {}), bf16.get(cell, {}), len(fp32))))
 
@@ -82,7 +82,7 @@ def measured(directory: Path) -> Values:
     """Return test accuracy in percent by cell and seed of the finished, tested runs."""
     from kdgap.store.study import StudyDirectory
 
-    study, found = StudyDirectory(directory), Values()
+    study, by_cell = StudyDirectory(directory), Values()
     for planned in study.plan()["runs"]:
         record = study.run(planned["path"])
         if not record.is_done():
@@ -92,8 +92,8 @@ def measured(directory: Path) -> Values:
             continue
         for slot in planned["slots"]:
             cell = f"{slot['student']} {slot['method']}"
-            found.setdefault(cell, {})[results["seed"]] = 100 * results["test_acc_best"]
-    return found
+            by_cell.setdefault(cell, {})[results["seed"]] = 100 * results["test_acc_best"]
+    return by_cell
 
 
 def compared(

@@ -35,11 +35,11 @@ def addresses() -> Iterator[int]:
 
 
 def test_addresses_are_distinct_and_fit_in_63_bits() -> None:
-    found = list(addresses())
-    assert len(set(found)) == len(found)
-    assert min(found) >= 0
-    assert max(found) < 2**63
-    assert max(found) > 2**62
+    numbers = list(addresses())
+    assert len(set(numbers)) == len(numbers)
+    assert min(numbers) >= 0
+    assert max(numbers) < 2**63
+    assert max(numbers) > 2**62
 
 
 def test_any_address_seeds_a_torch_generator() -> None:

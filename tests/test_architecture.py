@@ -96,11 +96,11 @@ TORCH_FREE = (
 
 
 def modules() -> dict[str, Path]:
-    found = {}
+    paths = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        found[".".join(["kdgap", *(p for p in parts if p != "__init__")])] = path
-    return found
+        paths[".".join(["kdgap", *(p for p in parts if p != "__init__")])] = path
+    return paths
 
 
 def imports(name: str, path: Path, known: set[str]) -> set[str]:
@@ -132,12 +132,14 @@ def test_every_room_has_a_floor() -> None:
 def test_the_page_says_where_every_room_is() -> None:
     page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.MULTILINE)
-    told = {
+    documented = {
         name.rstrip("/").replace("/", "."): int(floor)
         for floor, rooms in rows
         for name in re.findall(r"`([^`]+)`", rooms)
     }
-    assert told == {name: floor for name, floor in FLOORS.items() if name not in ("", "__main__")}
+    assert documented == {
+        name: floor for name, floor in FLOORS.items() if name not in ("", "__main__")
+    }
     assert [int(floor) for floor, _ in rows] == sorted((int(f) for f, _ in rows), reverse=True)
     packages = {
         path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")
@@ -263,7 +265,7 @@ _CALLS = {
 
 def _reaches_for_files(path: Path) -> list[str]:
     """Calls of a module that open, list or change files by themselves."""
-    found = []
+    lines = []
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.Call):
             continue
@@ -272,8 +274,8 @@ def _reaches_for_files(path: Path) -> list[str]:
         # What has an `open` of its own, such as an archive, is given bytes or a stream.
         opens = text in ("open", "os.open", "io.open") or text.endswith(("path.open", ").open"))
         if name in _CALLS or opens:
-            found.append(f"{path.name}:{node.lineno}: {text}")
-    return found
+            lines.append(f"{path.name}:{node.lineno}: {text}")
+    return lines
 
 
 def test_files_are_touched_in_one_place_alone() -> None:
@@ -298,10 +300,10 @@ def test_all_that_is_printed_goes_one_way() -> None:
         "kdgap.columns": ["sys.stdout"] * 2,  # columns as Arrow writes them, for the same
         "kdgap.store.unpickle": ["print("],  # JSON in ASCII, for the process that started it
     }
-    found = {}
+    offenders = {}
     for name, path in modules().items():
         code = ast.unparse(ast.parse(path.read_text()))  # without comments
         hits = [hit[0] for hit in forbidden.finditer(code)]
         if name not in writers and hits != known.get(name, []):
-            found[name] = hits
-    assert found == {}
+            offenders[name] = hits
+    assert offenders == {}

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "bounds.md").read_text()
 ROWS = {line.split("|")[1].strip(): line for line in PAGE.splitlines() if line.startswith("| ")}
 KIB, MIB, GIB = 2**10, 2**20, 2**30
-SAID = {
+BOUNDS = {
     "YAML": (f"{yamlio.MAX_BYTES:,} bytes", f"{yamlio.MAX_DEPTH} levels"),
     "result files (JSON)": (
         f"{source_files.MOST_FILE_BYTES / MIB:g} MiB a file",
@@ -55,17 +55,17 @@ SAID = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("reader", SAID)
+@pytest.mark.parametrize("reader", BOUNDS)
 def test_each_bound_is_the_one_in_force(reader: str) -> None:
-    missing = [bound for bound in SAID[reader] if bound not in ROWS[reader]]
+    missing = [bound for bound in BOUNDS[reader] if bound not in ROWS[reader]]
     assert missing == []
 
 
 def test_every_reader_has_a_row_and_tests() -> None:
-    assert set(ROWS) == {"reader", *SAID}
+    assert set(ROWS) == {"reader", *BOUNDS}
     named = {name for row in ROWS.values() for name in re.findall(r"`(test_\w+)`", row)}
     assert named <= {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
-    assert all("`test_" in ROWS[reader] for reader in SAID)
+    assert all("`test_" in ROWS[reader] for reader in BOUNDS)
 
 
 def test_the_formats_are_those_that_are_decoded() -> None:

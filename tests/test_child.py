@@ -92,8 +92,8 @@ def test_a_process_isolates_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     entries = ["", "relative", absolute, "/elsewhere"]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(entries))
     monkeypatch.setenv("PATH", ".")
-    found = [str(tmp_path), str(tmp_path / "relative"), absolute, "/elsewhere", "", *sys.path]
-    monkeypatch.setattr(sys, "path", found)
+    paths = [str(tmp_path), str(tmp_path / "relative"), absolute, "/elsewhere", "", *sys.path]
+    monkeypatch.setattr(sys, "path", paths)
     child.isolate()
     assert os.environ["PYTHONPATH"] == os.pathsep.join([absolute, "/elsewhere"])
     assert "PATH" not in os.environ

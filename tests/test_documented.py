@@ -44,8 +44,12 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             if words[0] in ("…", "COMMAND", "--help", "--version"):
                 continue
             assert words[0] in COMMANDS, f"{page.name}: {line}"
-            known = {name for one in COMMANDS[words[0]].params for name in one.opts} | {"--help"}
-            known |= {name for one in COMMANDS[words[0]].params for name in one.secondary_opts}
+            known = {name for parameter in COMMANDS[words[0]].params for name in parameter.opts} | {
+                "--help"
+            }
+            known |= {
+                name for parameter in COMMANDS[words[0]].params for name in parameter.secondary_opts
+            }
             for word in words[1:]:
                 if word.startswith("--"):
                     assert word.split("=")[0].rstrip(",.)") in known, f"{page.name}: {line}"
@@ -60,7 +64,7 @@ def test_what_is_looked_for_is_found() -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
-    shown = {name for name, one in COMMANDS.items() if not one.hidden}
+    shown = {name for name, command in COMMANDS.items() if not command.hidden}
     assert {name for name in shown if f"kdgap {name}" not in readme} == set()
 
 
@@ -80,7 +84,7 @@ def test_the_page_of_methods_is_made_of_their_classes() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_make_targets_exist(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = {found[1] for line in spoken(page) if (found := re.match(r"make ([a-z-]+)", line))}
+    named = {match[1] for line in spoken(page) if (match := re.match(r"make ([a-z-]+)", line))}
     assert named <= targets
 
 

@@ -22,8 +22,8 @@ def test_the_page_in_the_docs_is_made_of_the_list() -> None:
 @pytest.mark.parametrize("term", TERMS)
 def test_a_term_is_explained_once_and_where_it_is_first_met(term: str) -> None:
     page = body(f"<p>The {term} here.</p><p>And the {term} there, {term.upper()}.</p>")
-    (found,) = re.findall(r"<dfn[^>]*>(.*?)</dfn>", page)
-    assert found == term
+    (text,) = re.findall(r"<dfn[^>]*>(.*?)</dfn>", page)
+    assert text == term
     assert page.index("<dfn") < page.index("here")
     assert f'title="{escape(TERMS[term])}"' in page
     assert len(TERMS[term]) < 90  # one line of a page

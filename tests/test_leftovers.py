@@ -214,7 +214,7 @@ def test_files_are_replaced_all_or_none(tmp_path: Path, monkeypatch: pytest.Monk
     old = dict.fromkeys(names, b"old")
     new = {name: name.encode() for name in names}
 
-    def found() -> dict[str, bytes]:
+    def contents() -> dict[str, bytes]:
         paths = [path for path in tmp_path.rglob("*") if path.is_file()]
         return {str(path.relative_to(tmp_path)): path.read_bytes() for path in paths}
 
@@ -230,11 +230,11 @@ def test_files_are_replaced_all_or_none(tmp_path: Path, monkeypatch: pytest.Monk
                     for name, content in new.items():
                         staging.write(tmp_path / name, content)
             except OSError:
-                assert found() in (old, new)
+                assert contents() in (old, new)
             else:
                 break
     assert at > 9
-    assert found() == new
+    assert contents() == new
 
 
 def test_an_error_between_files_replaces_none(tmp_path: Path) -> None:

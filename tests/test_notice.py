@@ -5,6 +5,6 @@ from kdgap.notice import SEVERITIES, Notice, by_severity
 
 def test_what_weighs_most_is_told_first() -> None:
     given = [Notice(f"{s}-{n}", "text", severity=s) for n in range(2) for s in SEVERITIES]
-    told = [notice.code for notice in by_severity(given)]
+    codes = [notice.code for notice in by_severity(given)]
     order = ("serious", "warning", "info")
-    assert told == [f"{severity}-{n}" for severity in order for n in range(2)]
+    assert codes == [f"{severity}-{n}" for severity in order for n in range(2)]

@@ -77,14 +77,14 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(POINTER, "is a Git LFS pointer: `git lfs pull`"), (PAGES[0] * 99, "is a web page: download")],
     ids=["pointer", "page"],
 )
 def test_each_reader_says_what_it_met(
-    tmp_path: Path, reader: str, content: bytes, said: str
+    tmp_path: Path, reader: str, content: bytes, message: str
 ) -> None:
     name, read = READERS[reader]
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         read(tmp_path / name)

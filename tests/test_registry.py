@@ -45,7 +45,7 @@ def test_registering_returns_the_entry_itself() -> None:
     registry: Registry[type] = Registry("thing")
 
     @registry.register("one")
-    class One:
+    class Entry:
         pass
 
-    assert registry["one"] is One
+    assert registry["one"] is Entry

@@ -63,14 +63,14 @@ DOCUMENTS = {
 def offered() -> set[tuple[str, str]]:
     """Return (module, name) of everything that a module of another room imports."""
     known = modules()
-    found = set()
+    imports = set()
     for name, path in known.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.ImportFrom) or node.module not in known:
                 continue
             if room(node.module) != room(name):
-                found |= {(node.module, alias.name) for alias in node.names}
-    return found
+                imports |= {(node.module, alias.name) for alias in node.names}
+    return imports
 
 
 def open_parts(path: Path, name: str) -> Iterator[str]:
@@ -114,11 +114,11 @@ def _is_open(function: ast.FunctionDef, words: tuple[str, ...]) -> bool:
 
 def test_no_open_mapping_crosses_a_room_but_documents() -> None:
     known = modules()
-    found: dict[str, set[str]] = {}
+    open_by_module: dict[str, set[str]] = {}
     for module, name in sorted(offered()):
         if parts := set(open_parts(known[module], name)):
-            found.setdefault(module, set()).update(parts)
-    assert found == DOCUMENTS
+            open_by_module.setdefault(module, set()).update(parts)
+    assert open_by_module == DOCUMENTS
 
 
 def test_what_is_open_is_seen(tmp_path: Path) -> None:
@@ -136,6 +136,6 @@ def test_what_is_open_is_seen(tmp_path: Path) -> None:
         "    def gives(self) -> dict[str, Any]: ...\n    def _own(self) -> dict[str, Any]: ...\n"
     )
     names = ("Document", "Numbers", "takes", "returns", "reads", "renames", "counts", "passes")
-    found = [part for name in (*names, "Holder") for part in open_parts(path, name)]
+    parts = [part for name in (*names, "Holder") for part in open_parts(path, name)]
     functions = ["takes", "returns", "reads", "renames"]
-    assert found == ["Document", *functions, "Holder.kept", "Holder.read", "Holder.gives"]
+    assert parts == ["Document", *functions, "Holder.kept", "Holder.read", "Holder.gives"]

@@ -71,9 +71,9 @@ def refusal(text: str) -> str:
     ],
 )
 def test_a_value_has_the_type_that_it_shows(text: str, meant: object) -> None:
-    found = value_of(text)
-    assert found == meant
-    assert type(found) is type(meant)
+    value = value_of(text)
+    assert value == meant
+    assert type(value) is type(meant)
 
 
 def test_nan_is_written_with_a_dot() -> None:

@@ -33,10 +33,10 @@ def test_the_engine_trains_every_run() -> None:
     arm.warm_up()
     assert arm.round() > 0
     assert [member.epoch for member in arm._members] == [1] * len(GRID)
-    found = arm.account()
-    assert 0 < found["batch_share"] < 1
-    assert found["saving_seconds"] > 0
-    assert found["flops"] > 0
+    account = arm.account()
+    assert 0 < account["batch_share"] < 1
+    assert account["saving_seconds"] > 0
+    assert account["flops"] > 0
 
 
 @pytest.mark.parametrize("narrow", [False, True])
@@ -108,7 +108,7 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
             own = {"batch_share": 0.5, "saving_seconds": 1.2, "flops": 8.0}
             return {"peak_memory_bytes": len(self.name), **(own if self.name == ENGINE else {})}
 
-    found = measure(CASES["f"], 3, "fp32", 1, Scripted)
+    measurement = measure(CASES["f"], 3, "fp32", 1, Scripted)
     # Starting overlaps, so that a quick comparison is quick; none is timed beside another's start.
     assert order[:3] == [f"{name} starts" for name in ARMS]
     assert order[3:6] == [f"{name} warms up" for name in ARMS]
@@ -119,12 +119,12 @@ def test_rounds_take_turns_and_are_all_reported() -> None:
     # An account may take time and memory, so it comes after every round.
     assert order[9:12] == [f"{name} accounts" for name in ARMS]
     assert sorted(order[12:]) == sorted(f"{name} is gone" for name in ARMS)
-    assert found["ratio"][REFERENCE] == {"median": 3.0, "min": 3.0, "max": 3.0}
-    assert found["seconds_per_step"][ENGINE] == 2.0 / CASES["f"].steps
-    assert found["seconds"][REFERENCE] == [6.0, 6.0, 6.0]
-    assert found["flops_per_second"] == 4.0
-    assert found["saving_share"] == 0.01
-    assert found["peak_memory_bytes"] == {name: len(name) for name in ARMS}
+    assert measurement["ratio"][REFERENCE] == {"median": 3.0, "min": 3.0, "max": 3.0}
+    assert measurement["seconds_per_step"][ENGINE] == 2.0 / CASES["f"].steps
+    assert measurement["seconds"][REFERENCE] == [6.0, 6.0, 6.0]
+    assert measurement["flops_per_second"] == 4.0
+    assert measurement["saving_share"] == 0.01
+    assert measurement["peak_memory_bytes"] == {name: len(name) for name in ARMS}
 
 
 def test_an_arm_that_dies_is_named(capfd: pytest.CaptureFixture[str]) -> None:
@@ -167,11 +167,11 @@ def threads_kept() -> Iterator[None]:
 
 @pytest.mark.usefixtures("threads_kept")
 def test_the_account_is_strict_json_and_says_where_it_was_taken() -> None:
-    found: dict[str, Any] = run_cases([replace(CASES["f"], steps=12)], 1, "fp32", 1)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["environment"]["threads"] == 1
-    assert found["matrix_flops_per_second"]["fp32"] > 0
-    (case,) = found["cases"]
+    account: dict[str, Any] = run_cases([replace(CASES["f"], steps=12)], 1, "fp32", 1)
+    assert json.loads(json.dumps(account, allow_nan=False)) == account
+    assert account["environment"]["threads"] == 1
+    assert account["matrix_flops_per_second"]["fp32"] > 0
+    (case,) = account["cases"]
     assert (case["runs"], case["steps"]) == (1, 12)
     # A process that imported torch holds 100 MB at least; this one's own peak is not theirs.
     assert all(1e8 < peak < 3e9 for peak in case["peak_memory_bytes"].values())

@@ -72,13 +72,13 @@ def served(folder: Path, source: Path, *words: object) -> Iterator[str]:
     assert server.stderr is not None
     try:
         line = server.stderr.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line + server.stderr.read()
-        yield found[0]
+        match = re.search(r"http://\S+", line)
+        assert match, line + server.stderr.read()
+        yield match[0]
     finally:
-        said = studies.ended(server)
+        error = studies.ended(server)
     # No warning, no traceback while it was looked at; the signal that ends it is told.
-    assert said == "error: told to stop\n"
+    assert error == "error: told to stop\n"
 
 
 @pytest.fixture(scope="session")
@@ -165,5 +165,5 @@ def exported(digits_study: Path, tmp_path_factory: pytest.TempPathFactory) -> "S
 @pytest.fixture
 def shown(request: pytest.FixtureRequest) -> "Shown":
     """The study that a parameter names."""
-    found: Shown = request.getfixturevalue(request.param)
-    return found
+    study: Shown = request.getfixturevalue(request.param)
+    return study

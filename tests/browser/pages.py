@@ -152,7 +152,7 @@ def drawn(page: "Page", view: str) -> None:
 
 def unfold(page: "Page") -> None:
     """Open everything that is folded away; a view that is drawn again leaves it open."""
-    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+    page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
 
 
 @contextmanager
@@ -171,8 +171,8 @@ def narrow(page: "Page", view: str) -> None:
 
 def check_width(page: "Page") -> None:
     """A page may be long; to the side, only tables and code scroll, within themselves."""
-    found = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert found[0] <= found[1], f"{found[0]} px of content in a window of {found[1]} px"
+    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths[0] <= widths[1], f"{widths[0]} px of content in a window of {widths[1]} px"
 
 
 def shoot(page: "Page", *words: object) -> None:
@@ -184,16 +184,16 @@ def shoot(page: "Page", *words: object) -> None:
 
 def focused(page: "Page") -> str:
     """Return what the keyboard is on: its tag, id or words."""
-    found = page.evaluate(
+    text = page.evaluate(
         "(({ localName, id, textContent }) => `${localName} ${id || textContent}`)"
         "(document.activeElement)"
     )
-    return re.sub(r"\s+", " ", str(found)).strip()
+    return re.sub(r"\s+", " ", str(text)).strip()
 
 
 def column(page: "Page", title: str) -> list[str]:
     """Return the cells of a column of the first table."""
-    found: list[str] = page.locator("main table").first.evaluate(
+    cells: list[str] = page.locator("main table").first.evaluate(
         """(table, title) => {
           const heads = [...table.querySelectorAll("thead th")];
           const place = heads.findIndex((head) => head.textContent.trim().startsWith(title));
@@ -201,4 +201,4 @@ def column(page: "Page", title: str) -> list[str]:
         }""",
         title,
     )
-    return found
+    return cells

@@ -107,10 +107,10 @@ def kdgap(folder: Path, *words: object, code: int = 0) -> None:
     process = start(folder, *words)
     with process:
         try:
-            _, said = process.communicate(timeout=300)
+            _, stderr = process.communicate(timeout=300)
         finally:
             process.kill()
-    assert process.returncode == code, said
+    assert process.returncode == code, stderr
 
 
 def ended(process: "subprocess.Popen[str]") -> str:

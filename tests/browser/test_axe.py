@@ -33,14 +33,14 @@ def faults(page: "Page", axe: str, **options: Any) -> list[str]:
     """Return what axe objects to, of whatever impact, one line an element."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(axe)
-    found = page.evaluate(
+    report = page.evaluate(
         "(options) => axe.run({ resultTypes: ['violations'], ...options })", options
     )
-    assert found["passes"] or found["incomplete"]  # it did look
+    assert report["passes"] or report["incomplete"]  # it did look
     return [
         f"{fault['id']} ({fault['impact']}): {' '.join(map(str, node['target']))}:"
         f" {' '.join(node['failureSummary'].split())}"
-        for fault in found["violations"]
+        for fault in report["violations"]
         for node in fault["nodes"]
     ]
 
@@ -50,23 +50,23 @@ def faults(page: "Page", axe: str, **options: Any) -> list[str]:
 def test_axe_finds_no_fault(visitor: Visitor, shown: Shown, axe: str, view: str) -> None:
     page = visitor.open(shown, view, bypass_csp=True)
     unfold(page)
-    found = {"wide, light": faults(page, axe)}
+    by_view = {"wide, light": faults(page, axe)}
     # Of a dark page, only the colours are others; of a narrow one, anything but the colours.
     page.emulate_media(color_scheme="dark")
-    found["wide, dark"] = faults(page, axe, **CONTRAST)
+    by_view["wide, dark"] = faults(page, axe, **CONTRAST)
     narrow(page, view)
-    found["narrow"] = faults(page, axe, **ALL_ELSE)
-    assert not any(found.values()), found
+    by_view["narrow"] = faults(page, axe, **ALL_ELSE)
+    assert not any(by_view.values()), by_view
 
 
 def test_axe_would_find_one(visitor: Visitor, digits: Shown, axe: str) -> None:
     page = visitor.open(digits, bypass_csp=True)
     page.evaluate("document.querySelector('main').append(document.createElement('button'))")
     page.evaluate("document.querySelector('main h1').style.color = '#aaa'")
-    found = {
+    rules = {
         name: {fault.partition(" ")[0] for fault in faults(page, axe, **options)}
         for name, options in (("all", {}), ("contrast", CONTRAST), ("else", ALL_ELSE))
     }
-    assert found["all"] >= {"button-name", "color-contrast"}
-    assert found["contrast"] == {"color-contrast"}
-    assert found["else"] == found["all"] - {"color-contrast"}
+    assert rules["all"] >= {"button-name", "color-contrast"}
+    assert rules["contrast"] == {"color-contrast"}
+    assert rules["else"] == rules["all"] - {"color-contrast"}

@@ -88,16 +88,16 @@ def planned(folder: Path, **statistics: Any) -> Planned:
 @pytest.fixture
 def taught_by_two(tmp_path: Path, serve: Serve) -> Shown:
     """A student of two teachers, of which one lacks a seed; plain students; an ablation."""
-    made = planned(tmp_path)
-    teachers = [made.add("teacher", seed, 0.95) for seed in (7, 8)]
+    planned_study = planned(tmp_path)
+    teachers = [planned_study.add("teacher", seed, 0.95) for seed in (7, 8)]
     for seed, accuracy in enumerate((0.90, 0.91, 0.92)):
-        made.add("baseline", seed, accuracy)
+        planned_study.add("baseline", seed, accuracy)
     for teacher, values in zip(teachers, ((0.90, 0.91, 0.93), (0.94, None, 0.95)), strict=True):
         for seed, value in enumerate(values):
-            made.add("final", seed, value, method="logit", taught_by=teacher)
+            planned_study.add("final", seed, value, method="logit", taught_by=teacher)
     for side, lr, known in (("base", 0.05, 0.90), ("changed", 1000, None)):
         for seed, value in enumerate((known, known)):
-            made.add(
+            planned_study.add(
                 *("ablation", seed, value),
                 method="logit",
                 ablation="hot",
@@ -106,8 +106,8 @@ def taught_by_two(tmp_path: Path, serve: Serve) -> Shown:
                 lr=lr,
             )
     hot = {"of": {"student": "little"}, "change": {"recipe.lr": 1000}, "seeds": [0, 1]}
-    made.plan["study"]["ablations"] = {"hot": hot}
-    return Shown("taught-by-two", serve(made.write()))
+    planned_study.plan["study"]["ablations"] = {"hot": hot}
+    return Shown("taught-by-two", serve(planned_study.write()))
 
 
 def table_of(page: "Page", caption: str) -> "Locator":
@@ -150,8 +150,8 @@ def test_compared_seeds_are_means_over_teachers(visitor: Visitor, taught_by_two:
     expect(figure).to_contain_text("Not counted, as the run of a teacher is missing: seed 1")
     name, rows = saved(page, figure)
     assert name == "compare-seed-points.csv"
-    found = [(row["seed"], row["accuracy_percent"]) for row in rows if "first" in row["arm"]]
-    assert found == [("0", "92"), ("2", "94")]
+    accuracies = [(row["seed"], row["accuracy_percent"]) for row in rows if "first" in row["arm"]]
+    assert accuracies == [("0", "92"), ("2", "94")]
 
 
 def test_a_configuration_names_the_teacher_of_each_run(
@@ -178,9 +178,9 @@ def test_an_arm_has_one_colour_in_every_figure(visitor: Visitor, taught_by_two: 
     )
     ticks = seeds.locator("svg.plot g[stroke-width='2.5'] line")
     lines = curves.locator(".legend path")
-    found = [[one.get_attribute("stroke") for one in drawn.all()] for drawn in (ticks, lines)]
-    assert found[0] == found[1]
-    assert len(set(found[0])) == len(found[0]) == 3
+    strokes = [[mark.get_attribute("stroke") for mark in drawn.all()] for drawn in (ticks, lines)]
+    assert strokes[0] == strokes[1]
+    assert len(set(strokes[0])) == len(strokes[0]) == 3
 
 
 def test_an_ablation_says_what_it_changes_though_it_failed(
@@ -209,7 +209,7 @@ def test_compare_offers_what_can_be_compared_and_says_what_differs(
 
 
 @pytest.mark.parametrize(
-    ("test", "seeds", "said"),
+    ("test", "seeds", "reason"),
     [
         ("welch", (0,), "+2.00 pp, no interval: the first has one seed."),
         ("paired", (0,), "+2.00 pp, no interval: they have one seed in common."),
@@ -217,17 +217,17 @@ def test_compare_offers_what_can_be_compared_and_says_what_differs(
     ],
 )
 def test_without_an_interval_the_reason_is_told(
-    visitor: Visitor, serve: Serve, tmp_path: Path, test: str, seeds: tuple[int, ...], said: str
+    visitor: Visitor, serve: Serve, tmp_path: Path, test: str, seeds: tuple[int, ...], reason: str
 ) -> None:
-    made = planned(tmp_path, test=test)
-    teacher = made.add("teacher", 0, 0.95)
+    planned_study = planned(tmp_path, test=test)
+    teacher = planned_study.add("teacher", 0, 0.95)
     for seed in (0, 1):
-        made.add("baseline", seed, 0.90)
+        planned_study.add("baseline", seed, 0.90)
     for seed in seeds:
-        made.add("final", seed, 0.92, method="logit", taught_by=teacher)
-    page = visitor.open(Shown("bare", serve(made.write())), "compare")
+        planned_study.add("final", seed, 0.92, method="logit", taught_by=teacher)
+    page = visitor.open(Shown("bare", serve(planned_study.write())), "compare")
     part = page.locator("main section").first
-    expect(part).to_contain_text(said)
+    expect(part).to_contain_text(reason)
     text = part.inner_text()
     assert "inconclusive" not in text
     assert "TOST" not in text
@@ -290,7 +290,7 @@ def test_a_method_has_the_colour_of_the_reports_figures(
     methods = {name: {"label": name, "colour": colour} for name, colour in colours.items()}
     analysis: Any = SimpleNamespace(methods=read_cards(methods), gains=[])
     expected = {name: look.colour.lower() for name, look in looks(analysis).items()}
-    found = page.evaluate(
+    page_colours = page.evaluate(
         """(methods) => {
           kdgap.study = { ...kdgap.study, methods };
           const style = getComputedStyle(document.documentElement);
@@ -299,4 +299,4 @@ def test_a_method_has_the_colour_of_the_reports_figures(
         }""",
         methods,
     )
-    assert found == expected
+    assert page_colours == expected

@@ -35,7 +35,7 @@ def test_no_link_of_it_leads_nowhere(visitor: Visitor, exported: Shown) -> None:
     for view in VIEWS:
         page.goto(exported.at(view))
         drawn(page, view)
-        links = page.locator("a[href]").evaluate_all("(all) => all.map((one) => one.href)")
+        links = page.locator("a[href]").evaluate_all("(all) => all.map((link) => link.href)")
         assert links
         for address in links:
             target = urlsplit(address)

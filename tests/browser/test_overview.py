@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = pytest.mark.browser
-SHARE = "(one) => one.value / one.max"
+SHARE = "(bar) => bar.value / bar.max"
 
 
 def hidden(table: "Locator") -> float:
     """How much of a table one has to scroll to, in pixels."""
-    found: float = table.evaluate(
-        "(one) => one.parentElement.scrollWidth - one.parentElement.clientWidth"
+    pixels: float = table.evaluate(
+        "(table) => table.parentElement.scrollWidth - table.parentElement.clientWidth"
     )
-    return found
+    return pixels
 
 
 def heads(table: "Locator") -> list[str]:
@@ -129,7 +129,7 @@ def test_back_leads_to_where_the_reader_was(visitor: Visitor, digits: Shown) -> 
     page.mouse.wheel(0, 300)
     page.wait_for_function("() => history.state?.scroll > 0 && history.state.scroll === scrollY")
     place = page.evaluate("scrollY")
-    named.evaluate("(one) => one.click()")
+    named.evaluate("(element) => element.click()")
     drawn(page, "configuration")
     expect(main.get_by_role("heading", level=1)).to_be_in_viewport()
     assert page.evaluate("scrollY") == 0

@@ -60,11 +60,11 @@ def test_each_setting_of_a_pair_and_method_is_named_and_shown(
     page = visitor.open(settings, "power")
     links = page.get_by_role("main").get_by_role("table").get_by_role("link")
     assert links.all_inner_texts() == [f"{SLOT} (alpha {a}, temperature 4)" for a in (0.5, 0.9)]
-    said = {sentence(page)}
+    sentences = {sentence(page)}
     links.nth(1).click()
     field = page.get_by_role("combobox", name="of")
     expect(field.locator("option:checked")).to_have_text(f"{SLOT} (alpha 0.9, temperature 4)")
-    assert len(said | {sentence(page)}) == 2
+    assert len(sentences | {sentence(page)}) == 2
     # A link that names the slot alone leads to the first.
     page.goto(settings.at("power?of=gain:resnet50|resnet18|logit"))
     expect(field.locator("option:checked")).to_have_text(f"{SLOT} (alpha 0.5, temperature 4)")
@@ -78,14 +78,14 @@ def test_the_sentence_names_its_target_and_seeds_that_can_be_chosen(
     visitor: Visitor, settings: Shown
 ) -> None:
     page = visitor.open(settings, "power")
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"With 4 seeds a side, as now, a true difference of 0\.2 pp is found in about (\d+) of 100"
         r" studies\. 80 of 100 need (\d+) seeds a side, or a true difference of (\S+) pp\."
         r" Corrected for 2 gains\.",
         sentence(page),
     )
-    assert found
-    needed = found[2]
+    assert match
+    needed = match[2]
     page.get_by_role("combobox", name="seeds a side").select_option(needed)
     expect(page.locator("main .sentence")).to_contain_text(f"With {needed} seeds a side (now 4)")
     often = re.search(r"in about (\d+) of 100", sentence(page))

@@ -44,8 +44,8 @@ def run(folder: Path) -> Iterator[None]:
         yield
     finally:
         runner.send_signal(signal.SIGTERM)
-        _, said = runner.communicate(timeout=300)
-    assert runner.returncode == 128 + signal.SIGTERM, said
+        _, stderr = runner.communicate(timeout=300)
+    assert runner.returncode == 128 + signal.SIGTERM, stderr
 
 
 def training_table(page: "Page") -> "Locator":
@@ -62,8 +62,8 @@ def wait_for_students(page: "Page") -> None:
 
 def first_row(page: "Page") -> list[str]:
     """The cells of the first run that is being trained."""
-    found: list[str] = page.evaluate(f"() => {CELLS}")
-    return found
+    cells: list[str] = page.evaluate(f"() => {CELLS}")
+    return cells
 
 
 def test_a_view_follows_a_study_from_before_its_first_run(
@@ -155,14 +155,14 @@ def test_a_server_that_is_gone_leaves_what_was_shown(
         page = visitor.open(Shown("gone", address))
         before = page.locator("main").inner_text()
         port = address.rstrip("/").rpartition(":")[2]
-    said = page.locator("#lost")
-    expect(said).to_have_text(
+    warning = page.locator("#lost")
+    expect(warning).to_have_text(
         re.compile(r"^Not connected since \d\d:\d\d; kdgap explore \S+ starts")
     )
     assert page.locator("main").inner_text() == before
     check_width(page)
     with served(tmp_path, digits_study, "--port", port):
-        expect(said).to_be_empty()
+        expect(warning).to_be_empty()
     visitor.close()
     # The browser itself reports a connection that is refused; the page's own words are enough.
     assert all("net::ERR_" in line or "failed: " in line for line in visitor.heard.wrong)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def found(page: "Page", words: str) -> list[str]:
+def rows_with(page: "Page", words: str) -> list[str]:
     """Search for words; return the rows that are left, cells apart."""
     with redrawn(page, "runs"):
         page.get_by_role("searchbox").fill(words)
@@ -39,21 +39,21 @@ def found(page: "Page", words: str) -> list[str]:
 def test_a_search_finds_what_is_shown(
     visitor: Visitor, digits: Shown, words: str, all_say: str
 ) -> None:
-    rows = found(visitor.open(digits, "runs"), words)
+    rows = rows_with(visitor.open(digits, "runs"), words)
     assert rows
     assert all(all_say in row for row in rows)
 
 
 @pytest.mark.parametrize("words", ["2", '"temperature 3"', '"alpha 0"', "logit_kd", "1000", "98."])
 def test_a_search_finds_no_number_by_chance(visitor: Visitor, digits: Shown, words: str) -> None:
-    assert found(visitor.open(digits, "runs"), words) == []
+    assert rows_with(visitor.open(digits, "runs"), words) == []
 
 
 def test_an_id_is_found_by_how_it_begins_alone(visitor: Visitor, digits: Shown) -> None:
     page = visitor.open(digits, "runs")
     run = page.get_by_role("rowheader").nth(5).inner_text()
-    assert [row[:10] for row in found(page, run)] == [run]
-    assert found(page, run[1:]) == []
+    assert [row[:10] for row in rows_with(page, run)] == [run]
+    assert rows_with(page, run[1:]) == []
 
 
 def test_a_phone_shows_whose_run_it_is_and_its_accuracy(visitor: Visitor, digits: Shown) -> None:
@@ -61,7 +61,7 @@ def test_a_phone_shows_whose_run_it_is_and_its_accuracy(visitor: Visitor, digits
     table = page.get_by_role("main").get_by_role("table")
     heads = table.locator("thead th").filter(visible=True).all_inner_texts()
     assert heads == ["pair", "seed", "state", "test, best"]
-    sideways = "(one) => one.parentElement.scrollWidth - one.parentElement.clientWidth"
+    sideways = "(table) => table.parentElement.scrollWidth - table.parentElement.clientWidth"
     assert table.evaluate(sideways) <= 0
     table.get_by_role("rowheader").first.get_by_role("link").click()
     page.locator("main[data-ready='run']").wait_for()

@@ -28,19 +28,21 @@ def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Show
     given = values()
     assert len(given) > 400
     for digits in (0, 1, 2, 3, 4):
-        made = page.evaluate("([all, d]) => all.map((one) => rounded(one, d))", [given, digits])
-        assert made == [f"{value:.{digits}f}" for value in given]
-    made = page.evaluate("(all) => all.map((one) => signed(one))", given)
-    assert made == [signed(value) for value in given]
+        texts = page.evaluate(
+            "([all, d]) => all.map((value) => rounded(value, d))", [given, digits]
+        )
+        assert texts == [f"{value:.{digits}f}" for value in given]
+    texts = page.evaluate("(all) => all.map((value) => signed(value))", given)
+    assert texts == [signed(value) for value in given]
     pairs = list(pairwise(given))
-    made = page.evaluate("(all) => all.map(interval)", [list(pair) for pair in pairs])
-    assert made == [interval(pair) for pair in pairs]
-    made = page.evaluate("(all) => all.map(([mean, std]) => spread(mean, std))", pairs)
-    assert made == [spread(*pair) for pair in pairs]
+    texts = page.evaluate("(all) => all.map(interval)", [list(pair) for pair in pairs])
+    assert texts == [interval(pair) for pair in pairs]
+    texts = page.evaluate("(all) => all.map(([mean, std]) => spread(mean, std))", pairs)
+    assert texts == [spread(*pair) for pair in pairs]
     shares = [abs(value) % 1 for value in given]
     assert page.evaluate("(all) => all.map(pValue)", shares) == [p_value(p) for p in shares]
-    made = page.evaluate("(all) => all.map(percent)", shares)
-    assert made == [f"{100 * share:.2f}" for share in shares]
+    texts = page.evaluate("(all) => all.map(percent)", shares)
+    assert texts == [f"{100 * share:.2f}" for share in shares]
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,10 @@ def _run(
         monkeypatch.setattr(sys, "argv", command)
         with pytest.raises(SystemExit) as stopped:
             run(application)
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         code = stopped.value.code
         assert isinstance(code, int)
-        return CompletedProcess(command, code, said.out, said.err)
+        return CompletedProcess(command, code, captured.out, captured.err)
 
     return execute
 

@@ -50,9 +50,9 @@ def study(_begun: Path, workdir: Path) -> StudyDirectory:
 
 
 def advised(text: str) -> list[str]:
-    found = re.findall(r"`(kdgap .*?)`", text)
-    assert len(found) == 1, text
-    return shlex.split(found[0])[1:]
+    commands = re.findall(r"`(kdgap .*?)`", text)
+    assert len(commands) == 1, text
+    return shlex.split(commands[0])[1:]
 
 
 def follow(kdgap: Command, code: int, *words: object) -> "CompletedProcess[str]":

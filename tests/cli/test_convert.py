@@ -371,21 +371,21 @@ def test_a_stricter_limit_is_kept_and_a_looser_one_is_bounded(
 
     free, infinity = 2**33, resource.RLIM_INFINITY
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=free))
-    made: list[tuple[int, int]] = []
-    monkeypatch.setattr("resource.setrlimit", lambda _, limits: made.append(limits))
+    set_limits: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.setrlimit", lambda _, limits: set_limits.append(limits))
     for now, wanted in (
         ((2**30, 2**30), []),
         ((2**30, infinity), []),
         ((infinity, infinity), [(unpickle.MAX_MEMORY, infinity)]),
         ((2**40, 2**41), [(unpickle.MAX_MEMORY, 2**41)]),
     ):
-        made.clear()
+        set_limits.clear()
         monkeypatch.setattr("resource.getrlimit", lambda _, now=now: now)
         bound_memory(unpickle.MAX_MEMORY)
-        assert made == wanted
+        assert set_limits == wanted
     free = 2**20
     bound_memory(unpickle.MAX_MEMORY)
-    assert made[-1] == (2**20, 2**41)
+    assert set_limits[-1] == (2**20, 2**41)
 
 
 @pytest.mark.parametrize("error", [ValueError("not allowed"), OSError("no such limit")])

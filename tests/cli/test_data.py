@@ -110,13 +110,13 @@ def test_a_folder_too_small_for_the_usual_validation_is_told_what_works(
 ) -> None:
     words = ("data", "imagefolder", "--data-root", "flowers", "--image-size", 8)
     (note,) = [x for x in kdgap(*words).stderr.splitlines() if "validation images" in x]
-    found = re.search(r"give val_size: (\d+)", note)
-    assert found is not None
+    match = re.search(r"give val_size: (\d+)", note)
+    assert match is not None
     keys = {"data": "imagefolder", "data_root": "flowers", "image_size": 8, "batch_size": 2}
     done = kdgap("train", config(**keys, output_dir="usual"))
     assert done.returncode == 2
-    assert f"give a smaller val_size, such as {found[1]} " in done.stderr
-    assert kdgap("train", config(**keys, val_size=int(found[1]))).returncode == 0
+    assert f"give a smaller val_size, such as {match[1]} " in done.stderr
+    assert kdgap("train", config(**keys, val_size=int(match[1]))).returncode == 0
     assert "validation images" not in kdgap("data", "digits").stderr
 
 

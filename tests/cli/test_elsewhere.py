@@ -91,7 +91,7 @@ def _write(path: Path, **keys: object) -> Path:
 
 def _options(command: str) -> set[str]:
     group: Any = typer.main.get_command(app)
-    return {name for one in group.commands[command].params for name in one.opts}
+    return {name for parameter in group.commands[command].params for name in parameter.opts}
 
 
 def _advised(done: "CompletedProcess[str]", command: str) -> set[str]:
@@ -158,9 +158,9 @@ def test_a_teacher_is_told_to_train_and_to_evaluate(
     done = kdgap("evaluate", home / "s", "--teacher-weights", teacher)
     assert done.returncode == 0, done.stderr
     config = home / "s.yaml"
-    told = ("--data-root", home / "data")
-    assert _advised(kdgap("train", config, *told), "train") == {"--teacher-weights"}
-    done = kdgap("train", config, *told, "--teacher-weights", teacher)
+    options = ("--data-root", home / "data")
+    assert _advised(kdgap("train", config, *options), "train") == {"--teacher-weights"}
+    done = kdgap("train", config, *options, "--teacher-weights", teacher)
     assert done.returncode == 0, done.stderr
 
 
@@ -173,10 +173,10 @@ def test_a_study_finds_or_is_told_where_things_are(
     # From its file, in another directory: neither is found, and each is asked for by name.
     for command in ("plan", "run"):
         assert _advised(kdgap(command, file, *out), command) == {"--teacher-weights"}
-    told: tuple[object, ...] = ("--teacher-weights", f"t={home}/t/checkpoint_best.safetensors")
-    assert kdgap("plan", file, *out, *told).returncode == 0  # which needs no data
-    assert _advised(kdgap("run", file, *out, *told), "run") == {"--data-root"}
-    done = kdgap("run", file, *out, *told, "--data-root", home / "data")
+    options: tuple[object, ...] = ("--teacher-weights", f"t={home}/t/checkpoint_best.safetensors")
+    assert kdgap("plan", file, *out, *options).returncode == 0  # which needs no data
+    assert _advised(kdgap("run", file, *out, *options), "run") == {"--data-root"}
+    done = kdgap("run", file, *out, *options, "--data-root", home / "data")
     assert done.returncode == 0, done.stderr
 
     # Begun where its relative paths hold, it is found whole from anywhere, and after a move.
@@ -198,10 +198,10 @@ def test_a_study_finds_or_is_told_where_things_are(
     for words in (("verify", "--rerun", 1), ("verify", "--run", run["id"])):
         done = kdgap(words[0], study, *words[1:])
         assert _advised(done, "verify") == {"--teacher-weights"}
-        told = ("--teacher-weights", teacher)
-        done = kdgap(words[0], study, *words[1:], *told)
+        options = ("--teacher-weights", teacher)
+        done = kdgap(words[0], study, *words[1:], *options)
         assert _advised(done, "verify") == {"--data-root"}
-        done = kdgap(words[0], study, *words[1:], *told, "--data-root", workdir.parent / "data")
+        done = kdgap(words[0], study, *words[1:], *options, "--data-root", workdir.parent / "data")
         assert done.returncode == 0, done.stderr
     assert "--data-root" in kdgap("run", study, "--set", "data.root=x").stderr
     assert (study / "plan.json").read_bytes() == before
@@ -214,8 +214,8 @@ def test_what_needs_data_alone_says_how_it_is_told(
     assert _advised(kdgap(*words), "data") == {"--data-root"}
     assert kdgap(*words, "--data-root", data).returncode == 0
     words = ("data", "cifar10", "--data-root", "my data")
-    said = kdgap(*words).stderr
-    assert "`kdgap data cifar10 --download --data-root 'my data'`" in said
+    error = kdgap(*words).stderr
+    assert "`kdgap data cifar10 --download --data-root 'my data'`" in error
     (workdir / "x.safetensors").write_bytes(teacher_weights.read_bytes())
     words = ("convert", "x.safetensors", "--model", "resnet8", "--width", 0.125, "--out", "y")
     words += ("--data", "cifar100")
@@ -263,7 +263,7 @@ def test_a_study_that_trains_its_teachers_is_told_so(kdgap: Command, workdir: Pa
 
 
 @pytest.mark.parametrize(
-    ("named", "begun", "found"),
+    ("named", "begun", "place"),
     [
         ("runs/one", None, "here"),
         ("./runs/one", "/gone", "here"),
@@ -278,7 +278,7 @@ def test_a_study_that_trains_its_teachers_is_told_so(kdgap: Command, workdir: Pa
     ],
 )
 def test_a_recorded_path_is_looked_for_beside_the_record_first(
-    tmp_path: Path, named: str, begun: object, found: str | None
+    tmp_path: Path, named: str, begun: object, place: str | None
 ) -> None:
     record = tmp_path / "here" / "runs" / "one"
     for folder in (tmp_path / "here", tmp_path / "here" / "runs", tmp_path / "there", record):
@@ -292,4 +292,4 @@ def test_a_recorded_path_is_looked_for_beside_the_record_first(
         "runs": tmp_path / "here/runs",
         "there": tmp_path / "there",
     }
-    assert path == ("data" if found is None else str(places[found] / "data"))
+    assert path == ("data" if place is None else str(places[place] / "data"))

@@ -37,9 +37,9 @@ class Failing(disk.Disk):
         self.at, self.code, self.stays, self.calls = at, code, stays, 0
 
     def __getattribute__(self, name: str) -> Any:
-        found = object.__getattribute__(self, name)
-        if name.startswith("_") or not callable(found):
-            return found
+        attribute = object.__getattribute__(self, name)
+        if name.startswith("_") or not callable(attribute):
+            return attribute
 
         def call(*given: Any, **named: Any) -> Any:
             self.calls += 1
@@ -47,9 +47,9 @@ class Failing(disk.Disk):
                 self.stays and self.calls > self.at and name not in ("close", "unlink")
             ):
                 if name == "close":
-                    found(*given, **named)
+                    attribute(*given, **named)
                 raise OSError(self.code, os.strerror(self.code))
-            return found(*given, **named)
+            return attribute(*given, **named)
 
         return call
 
@@ -154,7 +154,7 @@ def test_any_call_of_the_disk_may_fail(
         with monkeypatch.context() as patch:
             patch.setattr(disk, "current", failing)
             done = kdgap(*words)
-        told(done)
+        check_exit(done)
         after = tree(ready)
         if done.returncode == 2:
             assert after == before, (at, done.stderr, after.keys() ^ before.keys())
@@ -164,7 +164,7 @@ def test_any_call_of_the_disk_may_fail(
     assert done.returncode == 0, done
 
 
-def told(done: "CompletedProcess[str]") -> None:
+def check_exit(done: "CompletedProcess[str]") -> None:
     """Check a command that failed, or did not, as the table of exit codes has it."""
     assert done.returncode in (0, 2, 3, 4), done
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -193,7 +193,7 @@ def test_a_report_without_room_is_no_study_without_results(
     monkeypatch.setattr(disk, "current", Full(name))
     done = kdgap("run", "done")
     assert done.returncode == 3, done
-    told(done)
+    check_exit(done)
     assert "Logit-KD" in done.stdout  # what came of it is shown all the same
     assert name in done.stderr
     assert "No space left" in done.stderr
@@ -226,7 +226,7 @@ def test_nothing_was_written_is_said_only_where_it_is_so(
     monkeypatch.setattr(disk, "current", Full(name))
     done = kdgap(*words)
     assert done.returncode == code, done
-    told(done)
+    check_exit(done)
     assert (tree(ready) == before) == (code == 2)
     assert ("nothing was written" in done.stderr) == (code == 2)
 
@@ -238,7 +238,7 @@ def test_an_exported_page_of_a_damaged_study_names_what_is_damaged(
     victim.write_text(victim.read_text().replace("epochs", "ephocs", 1))
     done = kdgap("explore", "done", "--export", "page")
     assert done.returncode == 4, done
-    told(done)
+    check_exit(done)
     assert str(victim.parent.relative_to(finished)) in done.stderr
     assert Path("page/index.html").exists()
 
@@ -265,7 +265,7 @@ def test_whatever_lets_a_command_down_is_one_line(
     monkeypatch.setattr("kdgap.cli.printing.print_table", fail)
     done = kdgap(name)
     assert done.returncode == 2
-    told(done)
+    check_exit(done)
     assert says in done.stderr
 
 

@@ -57,16 +57,16 @@ def test_the_address_for_others_carries_their_token(
 
 
 def test_another_host_needs_a_token(refused: Callable[..., str], kdgap: Command) -> None:
-    said = refused(kdgap, "explore", "anything", "--host", "0.0.0.0")
-    assert said.startswith("--host 0.0.0.0: others could look, too; give --token")
+    error = refused(kdgap, "explore", "anything", "--host", "0.0.0.0")
+    assert error.startswith("--host 0.0.0.0: others could look, too; give --token")
 
 
 @pytest.mark.parametrize("token", ["short", "with space and more", "ü" * 20, "a-b-c-d-e-f-g-h-i-j"])
 def test_a_weak_or_odd_token_is_refused(
     refused: Callable[..., str], kdgap: Command, token: str
 ) -> None:
-    said = refused(kdgap, "explore", "anything", "--token", token)
-    assert said == "--token: at least 16 letters and digits"
+    error = refused(kdgap, "explore", "anything", "--token", token)
+    assert error == "--token: at least 16 letters and digits"
 
 
 def test_a_port_that_is_taken_is_named(
@@ -76,8 +76,8 @@ def test_a_port_that_is_taken_is_named(
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        said = refused(kdgap, "explore", source, "--port", port)
-    assert said.startswith(f"--host 127.0.0.1 --port {port}: Address already in use; --port 0")
+        error = refused(kdgap, "explore", source, "--port", port)
+    assert error.startswith(f"--host 127.0.0.1 --port {port}: Address already in use; --port 0")
 
 
 def test_what_is_no_study_is_refused(refused: Callable[..., str], kdgap: Command) -> None:
@@ -89,5 +89,5 @@ def test_a_folder_of_something_else_is_not_exported_into(
 ) -> None:
     (workdir / "mine").mkdir()
     (workdir / "mine" / "notes.txt").write_text("mine")
-    said = refused(kdgap, "explore", source, "--export", "mine")
-    assert said == "mine: not empty and no exported page; give another --export"
+    error = refused(kdgap, "explore", source, "--export", "mine")
+    assert error == "mine: not empty and no exported page; give another --export"

@@ -37,7 +37,7 @@ LIKE_A_PATH = ("weights", "root", "dir", "out", "file", "folder", "path")
 
 def _parameters() -> dict[tuple[str, str], tuple[typer.Typer, list[str]]]:
     """Return application and words that give each path a value with a hole, by command and name."""
-    found = {}
+    parameters = {}
     for name, application in APPS.items():
         for info in application.registered_commands:
             command = f"{name} {info.name}" if name == "kdgap" else name
@@ -48,13 +48,13 @@ def _parameters() -> dict[tuple[str, str], tuple[typer.Typer, list[str]]]:
                 if is_path((get_args(kind) or (kind,))[0]) or (command, key) in AS_TEXT:
                     words = [str(info.name)] if name == "kdgap" else []
                     words += ["--model", "resnet8"] if name == "train.py" else []
-                    for one in built.params:
-                        value = "HOLE" if one.name == key else "x"
-                        if one.name == key or one.required:
-                            option = one.param_type_name == "option"
-                            words += [one.opts[0], value] if option else [value]
-                    found[command, key] = (application, words)
-    return found
+                    for parameter in built.params:
+                        value = "HOLE" if parameter.name == key else "x"
+                        if parameter.name == key or parameter.required:
+                            option = parameter.param_type_name == "option"
+                            words += [parameter.opts[0], value] if option else [value]
+                    parameters[command, key] = (application, words)
+    return parameters
 
 
 PATHS = _parameters()
@@ -69,8 +69,8 @@ def test_no_text_is_a_path_unknown_to_this_test() -> None:
         (f"{name} {info.name}" if name == "kdgap" else name, key)
         for name, application in APPS.items()
         for info in application.registered_commands
-        for key, one in signature(info.callback).parameters.items()  # type: ignore[arg-type]
-        if key.endswith(LIKE_A_PATH) and _is_text((get_args(one.annotation) or (None,))[0])
+        for key, parameter in signature(info.callback).parameters.items()  # type: ignore[arg-type]
+        if key.endswith(LIKE_A_PATH) and _is_text((get_args(parameter.annotation) or (None,))[0])
     }
     assert texts == AS_TEXT | OF_STUDIES  # the latter: test_elsewhere.py
     assert len(PATHS) > 40
@@ -84,10 +84,12 @@ def test_every_path_of_every_command_is_read_as_one(
     application, words = PATHS[key]
     run = request.getfixturevalue("_run")
     command = [hole if word == "HOLE" else word for word in words]
-    said = refused(lambda *given: run(application, key[0].split()[0], given), *command)
-    told = {"~": "home folder of", "$": "names a variable", "": "is empty|printable text"}[hole[:1]]
-    assert re.search(told, said)
-    assert "Value error" not in said
+    error = refused(lambda *given: run(application, key[0].split()[0], given), *command)
+    pattern = {"~": "home folder of", "$": "names a variable", "": "is empty|printable text"}[
+        hole[:1]
+    ]
+    assert re.search(pattern, error)
+    assert "Value error" not in error
 
 
 def test_a_run_below_the_home_folder(

@@ -135,8 +135,8 @@ WALK: dict[str, list[tuple[str, ...]]] = {
 
 def silent(done: "CompletedProcess[str]") -> None:
     for text in (done.stdout, done.stderr):
-        found = sorted({hex(ord(sign)) for sign in text if steers(sign)})
-        assert found == [], (done.args[:2], done.returncode, found)
+        steering = sorted({hex(ord(sign)) for sign in text if steers(sign)})
+        assert steering == [], (done.args[:2], done.returncode, steering)
         assert not any(line.startswith("error: nothing") for line in text.splitlines())
     assert "Traceback" not in done.stderr
 
@@ -229,6 +229,6 @@ def test_no_character_that_steers_is_forgotten() -> None:
 )
 def test_json_escapes_it_and_means_the_same(sign: str) -> None:
     text = json_text({f"k{sign}": [f"“{sign}”"]})
-    assert not any(steers(one) for one in text)
+    assert not any(steers(letter) for letter in text)
     text.encode()
     assert parse_json(text) == {f"k{sign}": [f"“{sign}”"]}

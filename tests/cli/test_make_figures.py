@@ -123,8 +123,8 @@ def test_no_runs_are_one_line_with_what_to_run(
         refused(figures_script) == "runs: no such folder; runs come from: bash tools/run_final.sh"
     )
     (workdir / "runs").mkdir()
-    said = refused(figures_script)
-    assert said == (
+    error = refused(figures_script)
+    assert error == (
         "runs: holds no results.json (each run's stands in a folder of its own, at any depth);"
         " runs come from: bash tools/run_final.sh"
     )
@@ -134,8 +134,8 @@ def test_a_missing_baseline_is_named_and_nothing_is_drawn(
     runs: Path, figures_script: Command, refused: Callable[..., str]
 ) -> None:
     shutil.rmtree(runs / "final/baseline")
-    said = refused(figures_script)
-    assert said.startswith("runs: no finished runs of baseline of resnet18; they come from: bash")
+    error = refused(figures_script)
+    assert error.startswith("runs: no finished runs of baseline of resnet18; they come from: bash")
 
 
 def test_a_baseline_of_other_epochs_is_none(
@@ -144,8 +144,8 @@ def test_a_baseline_of_other_epochs_is_none(
     for path in (runs / "final/baseline").rglob("results.json"):
         run = json.loads(path.read_text())
         path.write_text(json.dumps(run | {"epochs": 4, "history": run["history"][:4]}))
-    said = refused(figures_script)
-    assert "baseline of resnet18 with the recipe of resnet50 → resnet18" in said
+    error = refused(figures_script)
+    assert "baseline of resnet18 with the recipe of resnet50 → resnet18" in error
 
 
 def test_methods_without_finals_are_named(
@@ -172,9 +172,9 @@ def test_a_study_that_is_not_finished_is_refused_and_told_how_to_go_on() -> None
 
 
 def test_an_arm_whose_runs_all_failed_does_not_keep_the_others_from_being_drawn() -> None:
-    made = unfinished("failed")
-    refuse_missing(made, Path("runs/x"), "kdgap run runs/x")
-    gain_figure(made, analyse(made))
+    study = unfinished("failed")
+    refuse_missing(study, Path("runs/x"), "kdgap run runs/x")
+    gain_figure(study, analyse(study))
 
 
 def test_a_failed_seed_is_named(runs: Path, figures_script: Command) -> None:
@@ -188,22 +188,22 @@ def test_a_failed_seed_is_named(runs: Path, figures_script: Command) -> None:
 
 @pytest.mark.parametrize("test", ["welch", "paired"])
 def test_the_points_average_to_the_gain(test: Any) -> None:
-    made = pair_of(BASELINE, [95.2, None, 95.0, 95.3, 95.1], statistics=Statistics(test=test))
-    analysis = analyse(made)
+    pair = pair_of(BASELINE, [95.2, None, 95.0, 95.3, 95.1], statistics=Statistics(test=test))
+    analysis = analyse(pair)
     (gain,) = analysis.gains
-    seeds = seed_gains(gain, made, analysis)
+    seeds = seed_gains(gain, pair, analysis)
     assert list(seeds) == [0, 2, 3, 4]
     assert sum(seeds.values()) / 4 == pytest.approx(gain.gain_pp)
-    assert arms_of(made, analysis)[-1] == ("big → little", "Logit-KD", 4, "0, 2, 3, 4")
+    assert arms_of(pair, analysis)[-1] == ("big → little", "Logit-KD", 4, "0, 2, 3, 4")
 
 
 @pytest.mark.parametrize("p_holm", [0.04, 0.06])
 def test_only_a_corrected_result_gets_a_star(p_holm: float) -> None:
-    made = pair_of(BASELINE, METHOD)
-    analysis = analyse(made)
+    pair = pair_of(BASELINE, METHOD)
+    analysis = analyse(pair)
     gain = replace(analysis.gains[0], p=0.001, p_holm=p_holm)
     analysis = replace(analysis, gains=(gain,))
-    figure = gain_figure(made, analysis)
+    figure = gain_figure(pair, analysis)
     (axes,) = figure.axes
     marks = [text for text in axes.texts if text.get_text() == "*"]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -213,8 +213,8 @@ def test_only_a_corrected_result_gets_a_star(p_holm: float) -> None:
 
 def test_reading_leaves_nothing_behind_and_names_the_folder_it_was_given(runs: Path) -> None:
     before = sorted(runs.rglob("*"))
-    found, remedy = read_runs(runs)
-    assert (found.path, found.name) == (str(runs), "runs")
+    study, remedy = read_runs(runs)
+    assert (study.path, study.name) == (str(runs), "runs")
     assert remedy == "bash tools/run_final.sh"
     assert sorted(runs.rglob("*")) == before
 

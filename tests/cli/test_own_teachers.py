@@ -68,8 +68,8 @@ def teacher(train: Callable[..., Any], workdir: Path) -> Path:
 
 
 def recorded(folder: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(folder, "run.json").read_text())
-    return found
+    record: dict[str, Any] = json.loads(Path(folder, "run.json").read_text())
+    return record
 
 
 def _remove(root: Path) -> None:
@@ -170,9 +170,9 @@ def test_weights_that_are_worse_than_chance_explains_are_refused_on_other_images
 
 
 def advised(text: str, pattern: str = r"`kdgap (.*?)`") -> list[str]:
-    found = re.search(pattern, text)
-    assert found is not None, text
-    return shlex.split(found[1])
+    match = re.search(pattern, text)
+    assert match is not None, text
+    return shlex.split(match[1])
 
 
 def test_the_advice_on_a_teacher_that_was_never_measured_works(
@@ -209,8 +209,12 @@ def test_the_way_of_a_checkpoint_of_own_images_is_advised_step_by_step(
     words += [*advised(error, r"name the folder that holds it with (--data-root)"), str(images)]
     done = kdgap(*words)
     assert done.returncode == 0, done.stderr
-    made = read_card(Path("own teacher.safetensors"))
-    assert (made.mean, made.image_size, made.classes) == (card.mean, (16, 16), card.classes)
+    own_card = read_card(Path("own teacher.safetensors"))
+    assert (own_card.mean, own_card.image_size, own_card.classes) == (
+        card.mean,
+        (16, 16),
+        card.classes,
+    )
     words = advised(done.stderr, r"next: kdgap (.*?) measures")
     usual = words[: words.index("--val-size")]
     assert [*usual, *advised(refused(kdgap, *usual), r"(--val-size \d+)")] == words

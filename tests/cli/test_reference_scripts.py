@@ -256,11 +256,11 @@ def test_train_teachers_trains_the_references_teachers(
     code, calls = teachers()
     assert code == 0
     flags = [_flags(words) for words in calls]
-    trained = [(one["--model"], one["--seed"]) for one in flags]
+    trained = [(options["--model"], options["--seed"]) for options in flags]
     assert trained == [(f"resnet{n}", str(s)) for n in (34, 50, 101) for s in range(3)]
-    assert {one["--epochs"] for one in flags} == {"200"}
-    assert {one["--kd-type"] for one in flags} == {"none"}
-    assert len({one["--output-dir"] for one in flags}) == 9
+    assert {options["--epochs"] for options in flags} == {"200"}
+    assert {options["--kd-type"] for options in flags} == {"none"}
+    assert len({options["--output-dir"] for options in flags}) == 9
     checkpoints = workdir / "repository" / "checkpoints"
     for teacher in ("r34", "r50", "r101"):
         copied = checkpoints / f"teacher_{teacher}.safetensors"

@@ -269,7 +269,7 @@ def test_a_resumed_run_on_the_same_machine_carries_no_flag(train: Command, stopp
     assert read_json(stopped / "run.json")["flags"] == []
 
 
-def _said(path: Path) -> dict[str, Any]:
+def _run_facts(path: Path) -> dict[str, Any]:
     """What `run.json` says of the run, and not of where it was trained."""
     run: dict[str, Any] = read_json(path)
     del run["spec"]["place"]
@@ -296,14 +296,14 @@ def test_a_resumed_run_is_what_its_id_says_whatever_became_of_its_header(
     train: Command, stopped: Path, same: Callable[..., None], what: str
 ) -> None:
     path = stopped / "run.json"
-    before, changed = _said(path), read_json(path)
+    before, changed = _run_facts(path), read_json(path)
     HEADERS[what](changed)
     path.write_text(json.dumps(changed))
     done = train()
     assert done.returncode == 0
     assert "written anew from what is asked" in done.stderr
     same(stopped)
-    assert _said(path) == before
+    assert _run_facts(path) == before
 
 
 @pytest.mark.parametrize("what", ["learning rate", "flags", "parameters", "fingerprint"])
@@ -311,13 +311,13 @@ def test_a_header_of_before_seals_is_held_to_what_is_asked(
     train: Command, stopped: Path, same: Callable[..., None], what: str
 ) -> None:
     path = stopped / "run.json"
-    before, changed = _said(path), {**read_json(path), "format": 1}
+    before, changed = _run_facts(path), {**read_json(path), "format": 1}
     changed.pop("checksum", None)
     HEADERS[what](changed)
     path.write_text(json.dumps(changed))
     assert train().returncode == 0
     same(stopped)
-    assert _said(path) == before
+    assert _run_facts(path) == before
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", None])
@@ -573,8 +573,8 @@ def training(config: Config, workdir: Path) -> Iterator[Callable[[], "Popen[byte
 
     def start() -> "Popen[bytes]":
         command = [Path(sys.executable).with_name("kdgap"), "train", config(epochs=LONG, **KEYS)]
-        with (workdir.parent / "said").open("wb") as said:
-            process = Popen([str(word) for word in command], stdout=DEVNULL, stderr=said)
+        with (workdir.parent / "said").open("wb") as stderr:
+            process = Popen([str(word) for word in command], stdout=DEVNULL, stderr=stderr)
         started.append(process)
         end = time.monotonic() + 300
         while not any(p.stem >= "state-000003" for p in workdir.glob("run/state-*.json")):
@@ -609,8 +609,8 @@ def test_a_process_refuses_another_one_and_ends_saved_on_a_signal(
     process.send_signal(number)
     process.send_signal(signal.SIGCONT)
     assert process.wait(300) == code
-    said = (workdir.parent / "said").read_text().splitlines()
-    assert "stopped and saved" in said[-1]
+    lines = (workdir.parent / "said").read_text().splitlines()
+    assert "stopped and saved" in lines[-1]
     place = _place(workdir / "run")
     assert RunDirectory(workdir / "run").attempts()[-1]["at"] == list(place)
     assert train(epochs=LONG, save_seconds=120).returncode == 0

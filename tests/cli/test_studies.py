@@ -85,9 +85,9 @@ def test_status_counts_by_role_from_the_directory_or_the_file(kdgap: Command) ->
         done = kdgap("status", target)
         assert done.returncode == 0, done.stderr
         assert "12 of 12 runs done; selection is over; 0 stale" in " ".join(done.stdout.split())
-    said = json.loads(kdgap("status", "runs/small", "--json").stdout)
-    assert {run["state"] for run in said["runs"]} == {"done"}
-    assert said["live"] == []
+    status = json.loads(kdgap("status", "runs/small", "--json").stdout)
+    assert {run["state"] for run in status["runs"]} == {"done"}
+    assert status["live"] == []
 
 
 def test_status_names_a_damaged_record_and_counts_the_others(
@@ -98,8 +98,8 @@ def test_status_names_a_damaged_record_and_counts_the_others(
     done = kdgap("status", "runs/small", "--json")
     assert done.returncode == 4
     assert f"{victim}/results.json" in done.stderr
-    found = [run["state"] for run in json.loads(done.stdout)["runs"]]
-    assert (found.count("damaged"), found.count("done")) == (1, 11)
+    states = [run["state"] for run in json.loads(done.stdout)["runs"]]
+    assert (states.count("damaged"), states.count("done")) == (1, 11)
 
 
 def test_status_says_when_the_file_was_edited_since(
@@ -190,7 +190,7 @@ def test_verify_trains_a_named_run_again(study: StudyDirectory, kdgap: Command) 
         assert done.returncode == 0, done.stderr
         again = json.loads(done.stdout)["reruns"]
         assert again[0] == {"path": first["path"], "differs": [], "same_environment": True}
-        assert len(again) == len({one["path"] for one in again}) == (12 if words else 1)
+        assert len(again) == len({entry["path"] for entry in again}) == (12 if words else 1)
 
 
 @pytest.mark.usefixtures("study")
@@ -198,8 +198,8 @@ def test_verify_trains_a_named_run_again(study: StudyDirectory, kdgap: Command) 
 def test_verify_refuses_a_run_that_nobody_planned(
     refused: Callable[..., str], kdgap: Command, named: str
 ) -> None:
-    said = refused(kdgap, "verify", "runs/small", "--run", named)
-    assert "runs/small plans no run whose id begins so" in said
+    error = refused(kdgap, "verify", "runs/small", "--run", named)
+    assert "runs/small plans no run whose id begins so" in error
 
 
 def test_verify_refuses_an_ambiguous_id_and_an_unfinished_run(
@@ -208,13 +208,13 @@ def test_verify_refuses_an_ambiguous_id_and_an_unfinished_run(
     ids = [run["id"] for run in study.plan()["runs"]]
     common = next((d for d in "0123456789abcdef" if sum(i[0] == d for i in ids) > 1), "")
     assert common, "twelve ids of which no two begin alike: change the study"
-    said = refused(kdgap, "verify", "runs/small", "--run", common)
-    assert "whose ids begin so, such as " in said
+    error = refused(kdgap, "verify", "runs/small", "--run", common)
+    assert "whose ids begin so, such as " in error
     path = paths(study, "final")[0]
     (study.path / path / "manifest.json").unlink()
     (name,) = (run["id"] for run in study.plan()["runs"] if run["path"] == path)
-    said = refused(kdgap, "verify", "runs/small", "--run", name)
-    assert said.endswith(f"{path} is not finished: nothing to compare with")
+    error = refused(kdgap, "verify", "runs/small", "--run", name)
+    assert error.endswith(f"{path} is not finished: nothing to compare with")
 
 
 def test_verify_finds_one_flipped_bit_in_weights(study: StudyDirectory, kdgap: Command) -> None:
@@ -229,13 +229,13 @@ def test_verify_finds_one_flipped_bit_in_weights(study: StudyDirectory, kdgap: C
 
 
 def test_verify_finds_a_run_copied_over_another(study: StudyDirectory, kdgap: Command) -> None:
-    one, two = (study.path / path for path in paths(study, "final")[:2])
-    shutil.rmtree(two)
-    shutil.copytree(one, two)
+    first, second = (study.path / path for path in paths(study, "final")[:2])
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
     for command in ("status", "verify"):
         done = kdgap(command, "runs/small")
         assert done.returncode == 4
-        assert f"{two}: holds run" in done.stderr
+        assert f"{second}: holds run" in done.stderr
 
 
 def test_a_slot_that_is_a_symbolic_link_is_named_and_cleaned_but_not_what_it_leads_to(
@@ -381,14 +381,14 @@ def test_a_report_that_fails_leaves_the_earlier_one(
     command = (words[0], study.path, *words[1:])
     assert kdgap(*command).returncode == 0
 
-    def found() -> dict[Path, bytes]:
+    def contents() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
 
     # What an earlier version wrote says other things.
-    for path in found():
+    for path in contents():
         if path.suffix in (".html", ".csv", ".svg", ".png") or path.name == "analysis.json":
             path.write_bytes(b"earlier")
-    before, rename, renamed = found(), disk.current.rename, [0]
+    before, rename, renamed = contents(), disk.current.rename, [0]
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -402,21 +402,21 @@ def test_a_report_that_fails_leaves_the_earlier_one(
         patch.setattr(disk.current, "sync", full)
         assert kdgap(*command).returncode != 0
     assert renamed == [0]
-    assert found() == before
+    assert contents() == before
 
 
 def test_export_leaves_the_references_layout_with_run_ids(
     study: StudyDirectory, kdgap: Command, collect: Command, workdir: Path
 ) -> None:
     assert kdgap("export", "runs/small", "--to", "out").returncode == 0
-    found = {str(path.relative_to("out")) for path in Path("out").rglob("*.json")}
+    names = {str(path.relative_to("out")) for path in Path("out").rglob("*.json")}
     pair = "resnet8x0.5_to_resnet8x0.125"
-    assert f"select/{pair}/logit/a0.3_t4/seed1000/results.json" in found
-    assert f"select/{pair}/feature/a0.7/seed1000/results.json" in found
-    assert f"final/{pair}_logit/seed1/fidelity.json" in found
-    assert "final/baseline/resnet8x0.125/seed0/results.json" in found
-    assert "teachers/big/seed0/results.json" in found
-    assert any(name.startswith(f"bug_ablation/{pair}/feature_bugged/a") for name in found)
+    assert f"select/{pair}/logit/a0.3_t4/seed1000/results.json" in names
+    assert f"select/{pair}/feature/a0.7/seed1000/results.json" in names
+    assert f"final/{pair}_logit/seed1/fidelity.json" in names
+    assert "final/baseline/resnet8x0.125/seed0/results.json" in names
+    assert "teachers/big/seed0/results.json" in names
+    assert any(name.startswith(f"bug_ablation/{pair}/feature_bugged/a") for name in names)
     ids = {run["id"] for run in study.plan()["runs"]}
     for path in Path("out").rglob("results.json"):
         assert json.loads(path.read_text())["run_id"] in ids
@@ -442,7 +442,7 @@ def test_the_best_configurations_are_what_the_finals_use_whatever_the_metric_and
     def alphas() -> dict[str, float]:
         assert collect("out/select", "--write-best", "best.json").returncode == 0
         best = json.loads(Path("best.json").read_text())
-        return {one["kd_type"]: one["alpha"] for one in best.values()}
+        return {settings["kd_type"]: settings["alpha"] for settings in best.values()}
 
     exported()
     before = alphas()
@@ -481,13 +481,13 @@ def test_an_export_with_a_given_teacher_has_the_fidelity_too(
     work(file, Path("runs/given"))
     assert kdgap("export", "runs/given", "--to", "out").returncode == 0
     pair = "resnet8x0.5_to_resnet8x0.125"
-    found = sorted(Path("out").rglob("fidelity.json"))
-    assert {str(path) for path in found} == {
+    files = sorted(Path("out").rglob("fidelity.json"))
+    assert {str(path) for path in files} == {
         f"out/final/{pair}_{method}/seed{seed}/fidelity.json"
         for method in ("logit", "feature")
         for seed in (0, 1)
     }
-    for path in found:
+    for path in files:
         fidelity = json.loads(path.read_text())
         assert 0 <= fidelity["top1_agreement"] <= 1
         assert 0 <= fidelity["baseline"]["top1_agreement"] <= 1
@@ -565,9 +565,9 @@ def test_output_that_cannot_be_written_is_found_before_training(
 
     monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", train)
     monkeypatch.setattr(disk, "current", ReadOnly())
-    said = refused(kdgap, "run", "study.yaml", "--out", out)
-    assert out in said
-    assert "Read-only file system" in said
+    error = refused(kdgap, "run", "study.yaml", "--out", out)
+    assert out in error
+    assert "Read-only file system" in error
 
 
 @pytest.mark.usefixtures("study")
@@ -582,7 +582,7 @@ def test_what_run_cannot_do_is_refused(kdgap: Command, refused: Callable[..., st
 def test_a_worker_that_met_damage_ends_with_4_and_names_it(
     study: StudyDirectory, kdgap: Command
 ) -> None:
-    (path,) = (study.path / one for one in paths(study, "teacher"))
+    (path,) = (study.path / relative for relative in paths(study, "teacher"))
     content = bytearray((path / BEST).read_bytes())
     content[-1] ^= 1
     (path / BEST).write_bytes(content)
@@ -600,8 +600,8 @@ def test_a_worker_that_met_damage_ends_with_4_and_names_it(
 def test_damage_that_a_worker_met_is_the_end_of_a_run_after_all_is_shown(
     kdgap: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = (4, "runs/small: 1 damaged")
-    monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", lambda _: found)
+    outcome = (4, "runs/small: 1 damaged")
+    monkeypatch.setattr("kdgap.study.supervise.Supervisor.run", lambda _: outcome)
     done = kdgap("run", "study.yaml")
     assert done.returncode == 4
     assert done.stderr.splitlines()[-1] == "error: runs/small: 1 damaged"

@@ -90,8 +90,8 @@ def test_an_answer_that_cannot_be_written_is_not_lost_in_silence(
 ) -> None:
     with Path("/dev/full").open("w") as full:
         assert ended(words, stdout=full) == 2
-    said = capsys.readouterr().err
-    assert said.count("error: standard output: No space left on device") == 1
+    stderr = capsys.readouterr().err
+    assert stderr.count("error: standard output: No space left on device") == 1
     assert ended(words, stdout=None) == 2
     assert "error: standard output: Bad file descriptor" in capsys.readouterr().err
 

@@ -256,9 +256,9 @@ def test_the_same_command_again_retrains_nothing(
 
 
 def test_the_same_spec_elsewhere_gives_the_same_bytes(run: Callable[..., Path]) -> None:
-    one, two = run(output_dir="one"), run(output_dir="two")
+    first, second = run(output_dir="one"), run(output_dir="two")
     for name in FILES - OUTSIDE - {"run.json"}:
-        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
 
 
 def test_damage_to_a_finished_run_is_exit_4_and_named(
@@ -311,10 +311,10 @@ def test_seeds_differ_in_weights_and_methods_share_their_start(
     def first(folder: Path) -> Any:
         return _json(folder / "results.json")["weight_hash_last"]
 
-    zero, one = first(run(output_dir="a")), first(run(output_dir="b", seed=1))
-    assert zero != one
+    seed_0, seed_1 = first(run(output_dir="a")), first(run(output_dir="b", seed=1))
+    assert seed_0 != seed_1
     keys = {"kd_type": "logit", "alpha": 0.0, "teacher_weights": str(teacher_weights)}
-    assert first(run(**keys, output_dir="c")) == zero
+    assert first(run(**keys, output_dir="c")) == seed_0
 
 
 # What is said
@@ -412,8 +412,8 @@ def test_a_diverging_run_stops_at_its_step_and_leaves_no_result(
     assert _names(workdir / "run") == {
         *("run.json", "history.jsonl", "timing.json", "failure.json", ".lock", "attempts.jsonl")
     }
-    said = {"reason": "diverged", "epoch": 2, "step": 3, "format": 2}
-    assert RunDirectory(workdir / "run").failed() == said
+    failure = {"reason": "diverged", "epoch": 2, "step": 3, "format": 2}
+    assert RunDirectory(workdir / "run").failed() == failure
     assert len((workdir / "run/history.jsonl").read_text().splitlines()) == 1
 
 

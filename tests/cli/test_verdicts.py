@@ -102,8 +102,8 @@ def analysis(*gains: dict[str, Any], **changes: Any) -> dict[str, Any]:
 def _as_objects(value: Any) -> Any:
     """Return dictionaries as objects with attributes, as an analysis has them."""
     if isinstance(value, dict):
-        return SimpleNamespace(**{key: _as_objects(one) for key, one in value.items()})
-    return [_as_objects(one) for one in value] if isinstance(value, list) else value
+        return SimpleNamespace(**{key: _as_objects(inner) for key, inner in value.items()})
+    return [_as_objects(inner) for inner in value] if isinstance(value, list) else value
 
 
 @pytest.fixture
@@ -112,11 +112,15 @@ def printed(
 ) -> Callable[..., tuple[list[str], list[str]]]:
     """Print an analysis at some width; lines on stdout and on stderr, without padding."""
 
-    def show(made: dict[str, Any], columns: int = 120, **asked: Any) -> tuple[list[str], list[str]]:
+    def show(
+        document: dict[str, Any], columns: int = 120, **asked: Any
+    ) -> tuple[list[str], list[str]]:
         monkeypatch.setattr(printing.out, "width", columns)
-        print_verdicts(_as_objects(made), **asked)
-        said = capsys.readouterr()
-        out, err = ([line.rstrip() for line in text.splitlines()] for text in (said.out, said.err))
+        print_verdicts(_as_objects(document), **asked)
+        captured = capsys.readouterr()
+        out, err = (
+            [line.rstrip() for line in text.splitlines()] for text in (captured.out, captured.err)
+        )
         return out, err
 
     return show
@@ -173,9 +177,9 @@ note: Logit-KD, other: no baseline [with] the same recipe
 def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
     printed: Printed, columns: int, table: str
 ) -> None:
-    made = analysis(LOGIT, FEATURE, LOST)
+    document = analysis(LOGIT, FEATURE, LOST)
     out, err = printed(
-        made, columns, seconds=61, shown=[SimpleNamespace(code="protocol", text="said before")]
+        document, columns, seconds=61, shown=[SimpleNamespace(code="protocol", text="said before")]
     )
     assert out == [HEAD, *table.strip().splitlines(), *REST.strip().splitlines()]
     assert err == REMARKS.strip().splitlines()
@@ -195,8 +199,8 @@ def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
 def test_only_a_corrected_p_earns_a_star(
     printed: Printed, verdict: str, p: float | None, p_holm: float | None, shown: str, columns: int
 ) -> None:
-    made = analysis(entry("logit", verdict=verdict, p=p, p_holm=p_holm))
-    out, _ = printed(made, columns)
+    document = analysis(entry("logit", verdict=verdict, p=p, p_holm=p_holm))
+    out, _ = printed(document, columns)
     (line,) = (line for line in out if line.startswith("│   Logit-KD"))
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells[-1 if columns == 56 else -2] == shown
@@ -207,8 +211,8 @@ def test_only_a_corrected_p_earns_a_star(
 def test_what_all_gains_share_is_only_said_once(printed: Printed) -> None:
     shared = ("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied")
     flags = [{"code": code, "text": f"text of {code}"} for code in (*shared, "few-seeds")]
-    made = analysis(entry("feature", flags=flags), entry("logit", flags=flags), failures=[])
-    _, err = printed(made)
+    document = analysis(entry("feature", flags=flags), entry("logit", flags=flags), failures=[])
+    _, err = printed(document)
     assert err == [
         "note: said before",
         "note: runs that are failed: 1",
@@ -224,8 +228,8 @@ def test_what_is_so_of_many_gains_fills_no_screen(
     printed: Printed, gains: int, more: list[str]
 ) -> None:
     flags = [{"code": code, "text": f"text of {code}"} for code in ("few-seeds", "untried")]
-    made = analysis(*[entry("logit", flags=flags)] * gains, failures=[])
-    _, err = printed(made)
+    document = analysis(*[entry("logit", flags=flags)] * gains, failures=[])
+    _, err = printed(document)
     own = "note: Logit-KD, big → little: text of"
     assert err[2:] == [
         line
@@ -251,16 +255,16 @@ def test_what_is_so_of_many_gains_fills_no_screen(
 def test_the_seeds_that_are_needed_are_of_what_is_inconclusive(
     printed: Printed, needed: tuple[int, ...], words: str | None
 ) -> None:
-    open_ones = [entry(f"m{number}", seeds_needed=n) for number, n in enumerate(needed)]
-    out, _ = printed(analysis(LOGIT, *open_ones))
-    found = [line for line in out if line.startswith("Inconclusive")]
-    assert [line[: len(words)] for line in found] == [words] if words else not found
+    open_gains = [entry(f"m{number}", seeds_needed=n) for number, n in enumerate(needed)]
+    out, _ = printed(analysis(LOGIT, *open_gains))
+    lines = [line for line in out if line.startswith("Inconclusive")]
+    assert [line[: len(words)] for line in lines] == [words] if words else not lines
 
 
 def test_without_gains_or_marks_only_what_there_is_is_said(printed: Printed) -> None:
     study = {"name": "made", "done": 3, "runs": 3, "marks": []}
-    made = analysis(study=study, teachers=[], contrasts=[], flags=[], failures=[])
-    out, err = printed(made)
+    document = analysis(study=study, teachers=[], contrasts=[], flags=[], failures=[])
+    out, err = printed(document)
     assert out == ["made: 3 runs · test accuracy of the best weights"]
     assert err == ["no method was compared with a baseline yet"]
     out, _ = printed(analysis(LOGIT, study=study))

@@ -157,12 +157,12 @@ def refusal(root: Path, name: str = "cifar10", **options: Any) -> str:
 
 
 def check(dataset: Dataset, name: str) -> None:
-    for part, found in (("train", dataset.train), ("test", dataset.test)):
+    for part, loaded in (("train", dataset.train), ("test", dataset.test)):
         images, labels = images_of(part, name)
-        assert found.pixels.dtype == torch.uint8
-        assert np.array_equal(found.pixels.numpy(), images.transpose(0, 3, 1, 2))
-        assert found.labels.dtype == torch.int64
-        assert found.labels.tolist() == labels
+        assert loaded.pixels.dtype == torch.uint8
+        assert np.array_equal(loaded.pixels.numpy(), images.transpose(0, 3, 1, 2))
+        assert loaded.labels.dtype == torch.int64
+        assert loaded.labels.tolist() == labels
     assert dataset.classes == CLASSES[name]
     assert dataset.name == name
     assert (dataset.channels, dataset.image_size) == (3, (32, 32))

@@ -17,12 +17,12 @@ def test_the_parts_hold_every_digit_once_with_its_label() -> None:
     dataset = load_dataset("digits", NOWHERE)
     assert dataset.train.pixels.shape == (1297, 1, 8, 8)
     assert dataset.test.pixels.shape == (500, 1, 8, 8)
-    found = torch.cat([dataset.train.pixels, dataset.test.pixels]).reshape(-1, 64).numpy()
+    pixels = torch.cat([dataset.train.pixels, dataset.test.pixels]).reshape(-1, 64).numpy()
     labels = torch.cat([dataset.train.labels, dataset.test.labels]).numpy()
     bunch = load_digits()
     spread = np.array([round(level * 255 / 16) for level in range(17)], np.uint8)
     expected = spread[bunch.data.astype(int)]
-    assert sorted(zip(map(bytes, found), labels, strict=True)) == sorted(
+    assert sorted(zip(map(bytes, pixels), labels, strict=True)) == sorted(
         zip(map(bytes, expected), bunch.target, strict=True)
     )
     assert dataset.classes == tuple("0123456789")

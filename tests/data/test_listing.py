@@ -209,8 +209,8 @@ def test_ordinary_names_are_shown_as_they_are(name: str) -> None:
 def test_loops_end_and_are_named(target: str, root: Path) -> None:
     put(root / "train" / "ant" / "nested" / "5.png", 5)
     (root / "train" / "ant" / "again").symlink_to(target)
-    found = left(root, images=5)
-    assert [name.split("/")[2] for name in found[listing.AGAIN]] in (["again"], ["nested"])
+    passed_over = left(root, images=5)
+    assert [name.split("/")[2] for name in passed_over[listing.AGAIN]] in (["again"], ["nested"])
 
 
 def test_two_folders_that_lead_into_each_other_end(root: Path) -> None:
@@ -298,8 +298,8 @@ def a_socket(path: Path) -> None:
     here = Path.cwd()
     os.chdir(path.parent)  # the name of a socket is short
     try:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(path.name)
+        with socket.socket(socket.AF_UNIX) as unix_socket:
+            unix_socket.bind(path.name)
     finally:
         os.chdir(here)
 

@@ -15,7 +15,7 @@ from kdgap.errors import BadInputError
 NAMES = ("cifar10", "cifar100", "digits")
 
 
-def made(entry: DatasetEntry, change: Callable[[dict[str, torch.Tensor]], None]) -> Dataset:
+def changed_set(entry: DatasetEntry, change: Callable[[dict[str, torch.Tensor]], None]) -> Dataset:
     """A data set of the published counts, whose images are one pixel wide and all unlike."""
     assert entry.shape is not None
     tensors = {}
@@ -60,7 +60,7 @@ def repeated(count: int) -> Callable[[dict[str, torch.Tensor]], None]:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_published_counts_pass(name: str) -> None:
     entry = DATASETS[name]
-    assert _unlike_published(entry, made(entry, lambda _: None)) == ""
+    assert _unlike_published(entry, changed_set(entry, lambda _: None)) == ""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,7 +68,7 @@ def test_the_published_counts_pass(name: str) -> None:
 def test_one_image_too_few_is_not_the_set(name: str, part: str) -> None:
     entry = DATASETS[name]
     assert entry.shape is not None
-    message = _unlike_published(entry, made(entry, without(part, 1)))
+    message = _unlike_published(entry, changed_set(entry, without(part, 1)))
     assert f"not {entry.shape.train:,} and {entry.shape.test:,}" in message
 
 
@@ -83,19 +83,19 @@ def test_one_image_too_few_is_not_the_set(name: str, part: str) -> None:
 )
 def test_a_class_with_other_counts_is_not_the_set(name: str, part: str, expected: str) -> None:
     entry = DATASETS[name]
-    assert _unlike_published(entry, made(entry, relabelled(part))) == expected
+    assert _unlike_published(entry, changed_set(entry, relabelled(part))) == expected
 
 
 @pytest.mark.parametrize("count", [10_000, 25_000])
 def test_a_file_there_twice_is_not_the_set_though_it_counts_right(count: int) -> None:
     entry = DATASETS["cifar10"]
-    message = _unlike_published(entry, made(entry, repeated(count)))
+    message = _unlike_published(entry, changed_set(entry, repeated(count)))
     assert message.startswith(f"{count:,} of 50,000 training images are copies")
 
 
 def test_a_few_copies_are_what_published_sets_have() -> None:
     entry = DATASETS["cifar100"]
-    assert _unlike_published(entry, made(entry, repeated(100))) == ""
+    assert _unlike_published(entry, changed_set(entry, repeated(100))) == ""
 
 
 def test_folders_of_ones_own_have_any_counts() -> None:
@@ -111,11 +111,11 @@ def test_folders_of_ones_own_have_any_counts() -> None:
 def rows() -> dict[str, np.ndarray]:
     """CIFAR-10's binary release of random images: 50,000 and 10,000 rows of 3,073 bytes."""
     random = np.random.default_rng(0)
-    found = {}
+    parts = {}
     for part, count in (("train", 50_000), ("test", 10_000)):
-        found[part] = random.integers(0, 256, (count, 3073), dtype=np.uint8)
-        found[part][:, 0] = np.arange(count) % 10
-    return found
+        parts[part] = random.integers(0, 256, (count, 3073), dtype=np.uint8)
+        parts[part][:, 0] = np.arange(count) % 10
+    return parts
 
 
 def write_release(root: Path, rows: dict[str, np.ndarray]) -> Path:
@@ -145,15 +145,15 @@ def test_a_whole_release_is_read_and_what_is_wrong_with_it_is_refused(
     dataset = load_dataset("cifar10", Request(tmp_path))
     assert (len(dataset.train), len(dataset.test)) == (50_000, 10_000)
     # One batch under two names: the counts are right, the images are not.
-    one, two = folder / "data_batch_1.bin", folder / "data_batch_2.bin"
-    kept = two.read_bytes()
-    two.write_bytes(one.read_bytes())
+    first, second = folder / "data_batch_1.bin", folder / "data_batch_2.bin"
+    kept = second.read_bytes()
+    second.write_bytes(first.read_bytes())
     assert "10,000 of 50,000 training images are copies" in refusal(tmp_path)
     # A batch that was cut between two images.
-    two.write_bytes(kept[: 3073 * 9999])
+    second.write_bytes(kept[: 3073 * 9999])
     assert "has 49,999 training and 10,000 test images, not 50,000 and" in refusal(tmp_path)
     # A class that is one short, and another one over.
-    two.write_bytes(b"\x01" + kept[1:])
+    second.write_bytes(b"\x01" + kept[1:])
     assert "class 'kind0' has 4,999 training images, not 5,000" in refusal(tmp_path)
 
 

@@ -86,8 +86,8 @@ def refusal(path: Path) -> str:
     ids=["plain", "16 bits", "RGBA", "LA", "palette", "CMYK", "two levels"],
 )
 def test_pixels_follow_the_table(content: bytes, expected: tuple[int, ...], tmp_path: Path) -> None:
-    found = decode(shard(tmp_path, {"img": images(content), "label": pa.array([0])}))
-    assert (found == np.array(expected).reshape(1, 3, 1, 1)).all()
+    pixels = decode(shard(tmp_path, {"img": images(content), "label": pa.array([0])}))
+    assert (pixels == np.array(expected).reshape(1, 3, 1, 1)).all()
 
 
 def test_a_photo_is_turned(tmp_path: Path) -> None:
@@ -242,8 +242,8 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused(
 def test_one_value_in_many_rows_is_refused(tmp_path: Path) -> None:
     """20 KB that would unpack to 20 GB."""
     count, kind = 80_000, pa.int32()
-    one = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count), kind), [bytes(2**18)])
-    column = pa.StructArray.from_arrays([one], ["bytes"])
+    values = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count), kind), [bytes(2**18)])
+    column = pa.StructArray.from_arrays([values], ["bytes"])
     table = pa.table({"img": column, "label": pa.array(np.zeros(count), kind)})
     path = tmp_path / "train.parquet"
     pq.write_table(table, path, store_schema=False, write_statistics=False)

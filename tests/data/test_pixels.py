@@ -181,9 +181,9 @@ def test_every_mode_with_alpha_is_laid_on_white(mode: str) -> None:
 
 @pytest.mark.parametrize("alpha", [0, 1, 64, 127, 254, 255])
 def test_half_transparent_pixels_are_mixed_with_white(alpha: int) -> None:
-    found = read(encoded(Image.new("RGBA", (SIDE, SIDE), (10, 100, 200, alpha)), "PNG"))
+    array = read(encoded(Image.new("RGBA", (SIDE, SIDE), (10, 100, 200, alpha)), "PNG"))
     expected = [round((alpha * c + (255 - alpha) * 255) / 255) for c in (10, 100, 200)]
-    assert found[0, 0].tolist() == expected
+    assert array[0, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("transparency", [1, bytes([255, 0]), bytes([255, 0] + [255] * 254)])
@@ -193,9 +193,9 @@ def test_a_transparent_palette_entry_is_white(transparency: int | bytes) -> None
     image.putpixel((0, 0), 0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = read(encoded(image, "PNG", transparency=transparency))
-    assert found[0, 0].tolist() == [10, 20, 30]
-    assert (found.reshape(-1, 3)[1:] == 255).all()
+        array = read(encoded(image, "PNG", transparency=transparency))
+    assert array[0, 0].tolist() == [10, 20, 30]
+    assert (array.reshape(-1, 3)[1:] == 255).all()
 
 
 @pytest.mark.parametrize(
@@ -321,8 +321,8 @@ def test_a_photo_is_turned_once_as_viewers_show_it(
     exif = Image.Exif()
     exif[274] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](UPRIGHT)))
-    found = exact(encoded(stored, form, exif=exif, **options), (3, 8, 16))
-    assert np.abs(found.astype(int) - UPRIGHT).max() < 60
+    array = exact(encoded(stored, form, exif=exif, **options), (3, 8, 16))
+    assert np.abs(array.astype(int) - UPRIGHT).max() < 60
 
 
 @pytest.mark.parametrize(
@@ -351,15 +351,15 @@ def test_every_named_format_is_read_whatever_the_file_is_called(form: str, tmp_p
 def others() -> list[tuple[str, bytes]]:
     """Images in every other format that the library can write."""
     Image.init()
-    found = [("EPS", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")]
+    files = [("EPS", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for form in sorted(set(Image.SAVE) - {*FORMATS, "MPO", "DIB", "PDF", "EPS"}):
             try:
-                found.append((form, encoded(Image.new("RGB", (16, 16)), form)))
+                files.append((form, encoded(Image.new("RGB", (16, 16)), form)))
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # not in this build, or not of this mode
-    return found
+    return files
 
 
 OTHERS = dict(others())
@@ -670,10 +670,10 @@ def test_any_file_is_pixels_or_one_line(
         for place, value in damage:
             file[int(place * (len(file) - 1))] = value
         file = file[: round(keep * len(file))]
-        found = attempt(read, bytes(file))
-    if isinstance(found, str):
-        assert found
-        assert "\n" not in found
+        outcome = attempt(read, bytes(file))
+    if isinstance(outcome, str):
+        assert outcome
+        assert "\n" not in outcome
     else:
-        assert found.shape == (SIDE, SIDE, 3)
-        assert found.dtype == np.uint8
+        assert outcome.shape == (SIDE, SIDE, 3)
+        assert outcome.dtype == np.uint8

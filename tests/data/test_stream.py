@@ -43,24 +43,24 @@ def labels_of(stream: BatchStream, epoch: int) -> list[list[int]]:
 def test_a_batch_is_the_same_in_whatever_order_batches_are_asked_for() -> None:
     places = list(product(range(3), range(5)))
     forwards, backwards = stream_of(), stream_of()
-    one = {place: forwards.batch(*place) for place in places}
+    in_order = {place: forwards.batch(*place) for place in places}
     other = {place: backwards.batch(*place) for place in reversed(places)}
     again = {place: forwards.batch(*place) for place in places[::2]}
     for place in places:
         for batches in (other, again):
             if place in batches:
-                assert torch.equal(one[place][0], batches[place][0])
-                assert torch.equal(one[place][1], batches[place][1])
+                assert torch.equal(in_order[place][0], batches[place][0])
+                assert torch.equal(in_order[place][1], batches[place][1])
 
 
 def test_a_batch_depends_on_no_global_random_state_and_leaves_it_alone() -> None:
-    found = []
+    batches = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        found.append(stream_of().batch(2, 1)[0])
+        batches.append(stream_of().batch(2, 1)[0])
         assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(found[0], found[1])
+    assert torch.equal(batches[0], batches[1])
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
@@ -156,15 +156,15 @@ Draw = tuple[int, int, bool]
 def all_crops(image: np.ndarray, pad: int) -> dict[Draw, np.ndarray]:
     """Every crop and mirrored crop of one image [C, H, W] after zero padding, pixel by pixel."""
     channels, height, width = image.shape
-    found = {}
+    crops = {}
     for top, left, mirrored in product(range(2 * pad + 1), range(2 * pad + 1), (False, True)):
         crop = np.zeros_like(image)
         for c, y, x in product(range(channels), range(height), range(width)):
             source_y, source_x = y + top - pad, x + left - pad
             if 0 <= source_y < height and 0 <= source_x < width:
                 crop[c, y, width - 1 - x if mirrored else x] = image[c, source_y, source_x]
-        found[top, left, mirrored] = crop
-    return found
+        crops[top, left, mirrored] = crop
+    return crops
 
 
 def draw(image: Tensor, augmented: Tensor, pad: int) -> Draw:
@@ -218,9 +218,9 @@ def test_digits_are_cropped_but_never_mirrored() -> None:
     stream = BatchStream(dataset.train, 30, 0, "crop", (0.0,), (1 / 255,))
     images, _ = stream.batch(0, 0)
     originals = dataset.train.pixels[stream.order(0)[:30]]
-    for original, found in zip(originals, images.round().to(torch.uint8), strict=True):
+    for original, image in zip(originals, images.round().to(torch.uint8), strict=True):
         crops = all_crops(original.numpy(), 1).items()
-        assert any(np.array_equal(found.numpy(), crop) for where, crop in crops if not where[2])
+        assert any(np.array_equal(image.numpy(), crop) for where, crop in crops if not where[2])
 
 
 def test_padding_is_zero_before_normalisation() -> None:
@@ -229,8 +229,8 @@ def test_padding_is_zero_before_normalisation() -> None:
     )
     images, _ = BatchStream(white, 50, 0, "crop", MEAN, STD).batch(0, 0)
     for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
-        found = images[:, channel].unique().tolist()
-        assert found == pytest.approx([-mean / std, (1 - mean) / std], abs=1e-5)
+        values = images[:, channel].unique().tolist()
+        assert values == pytest.approx([-mean / std, (1 - mean) / std], abs=1e-5)
 
 
 # --- normalisation
@@ -240,10 +240,10 @@ def test_normalisation_is_that_of_numpy() -> None:
     pixels = noise(6)
     mean, std = np.array(MEAN).reshape(3, 1, 1), np.array(STD).reshape(3, 1, 1)
     expected = (pixels.numpy().astype(np.float64) / 255 - mean) / std
-    found = normalise(pixels, MEAN, STD)
-    assert found.dtype == torch.float32
-    assert found.numpy() == pytest.approx(expected, abs=1e-5)
-    assert found.is_contiguous(memory_format=torch.channels_last)
+    normalised = normalise(pixels, MEAN, STD)
+    assert normalised.dtype == torch.float32
+    assert normalised.numpy() == pytest.approx(expected, abs=1e-5)
+    assert normalised.is_contiguous(memory_format=torch.channels_last)
 
 
 # --- shapes and memory
@@ -255,9 +255,9 @@ def test_images_need_not_be_square() -> None:
     augmented = augment(pixels, torch.Generator().manual_seed(2), flip=True)
     assert augmented.shape == pixels.shape
     crops = F.pad(pixels, (1, 1, 1, 1)).unfold(2, 6, 1).unfold(3, 10, 1)
-    for number, found in enumerate(augmented):
+    for number, image in enumerate(augmented):
         choices = crops[number].permute(1, 2, 0, 3, 4).reshape(-1, 3, 6, 10)
-        fits = [torch.equal(found, c) or torch.equal(found, c.flip(2)) for c in choices]
+        fits = [torch.equal(image, c) or torch.equal(image, c.flip(2)) for c in choices]
         assert sum(fits) == 1
     expected = normalise(pixels.permute(0, 1, 3, 2), MEAN, STD).permute(0, 1, 3, 2)
     assert torch.equal(normalise(pixels, MEAN, STD), expected)

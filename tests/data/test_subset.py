@@ -61,13 +61,13 @@ def test_pixels_stay_with_their_labels(dataset: Dataset) -> None:
 
 
 def test_the_split_depends_on_no_global_random_state(dataset: Dataset) -> None:
-    found = []
+    labels = []
     for seed in (0, 1):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        found.append(split_dataset(dataset, 10, 1234, 5).train.labels.tolist())
+        labels.append(split_dataset(dataset, 10, 1234, 5).train.labels.tolist())
         assert torch.equal(torch.get_rng_state(), before)
-    assert found[0] == found[1]
+    assert labels[0] == labels[1]
 
 
 @pytest.mark.parametrize("val_size", [TRAIN, TRAIN + 1])

@@ -58,15 +58,15 @@ def finish(process: "subprocess.Popen[str]") -> "subprocess.CompletedProcess[str
 
 def contents(study: Path) -> dict[str, dict[str, Any]]:
     """Return what is promised to be equal of every finished run, by its path."""
-    found: dict[str, dict[str, Any]] = {}
+    by_run: dict[str, dict[str, Any]] = {}
     for manifest in sorted(study.glob("runs/*/*/manifest.json")):
         run = manifest.parent
-        found[str(run.relative_to(study))] = {
+        by_run[str(run.relative_to(study))] = {
             **{name: (run / name).read_bytes() for name in PROMISED if (run / name).exists()},
             **{path.name: path.read_bytes() for path in sorted(run.glob("*.safetensors"))},
             "before": read_manifest(run).before,
         }
-    return found
+    return by_run
 
 
 def training(folder: Path) -> bool:

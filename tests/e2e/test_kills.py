@@ -76,12 +76,12 @@ def test_a_study_killed_a_hundred_times_is_the_uninterrupted_one(tmp_path: Path)
     total = sum(kills.values())
     assert total >= KILLS, f"the study was over after {total} kills; raise KILL_EPOCHS"
     assert finish(start(calm, "study.yaml", "--workers", "2")).returncode == 0
-    expected, found = contents(calm / "runs/small"), contents(rough / "runs/small")
-    assert found.keys() == expected.keys()
-    assert len(found) == 11
+    expected, actual = contents(calm / "runs/small"), contents(rough / "runs/small")
+    assert actual.keys() == expected.keys()
+    assert len(actual) == 11
     for path, files in expected.items():
-        assert found[path] == files, path
+        assert actual[path] == files, path
     for attempts in (rough / "runs/small").glob("runs/*/*/attempts.jsonl"):
         lines = [json.loads(line) for line in attempts.read_text().splitlines() if line[-1:] == "}"]
         assert sum(line.get("ended") == "finished" for line in lines) <= 1, attempts
-    print(f"kills survived: {kills}, runs equal: {len(found)}")
+    print(f"kills survived: {kills}, runs equal: {len(actual)}")

@@ -43,10 +43,10 @@ def places(value: Any, trail: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Return the way to every value within a value."""
     if not isinstance(value, dict | list):
         return []
-    found = []
-    for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-        found += [(*trail, key), *places(one, (*trail, key))]
-    return found
+    trails = []
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        trails += [(*trail, key), *places(inner, (*trail, key))]
+    return trails
 
 
 def mutate(path: Path, data: st.DataObject) -> None:
@@ -74,14 +74,14 @@ def shown(folder: Path) -> tuple[ImportedDirectory, Any, str]:
     about, lines = import_runs(folder / "theirs", "x")
     out.write(about, lines)
     assert len({line["id"] for line in lines}) == len(lines)
-    found = imported_evidence(out)
-    analysis = analyse(found)
+    evidence = imported_evidence(out)
+    analysis = analyse(evidence)
     json_text(to_json(analysis)).encode()
-    page = report_html(found, analysis)
-    write_tables(found, analysis, folder / "tables")
+    page = report_html(evidence, analysis)
+    write_tables(evidence, analysis, folder / "tables")
     missing = ("", "no gain has a value", "no history has validation accuracies")
-    assert refusal(lambda: gain_figure(found, analysis)) in missing
-    assert refusal(lambda: convergence_figure(found, analysis)) in missing
+    assert refusal(lambda: gain_figure(evidence, analysis)) in missing
+    assert refusal(lambda: convergence_figure(evidence, analysis)) in missing
     return out, analysis, page
 
 

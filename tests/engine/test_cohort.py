@@ -40,13 +40,13 @@ def outcome(trained: Trained) -> str:
 
 def members(lab: Lab, runs: list[RunSpec]) -> tuple[list[Member], Any]:
     teacher = next((t for t in map(lab.teacher, runs) if t is not None), None)
-    made = [
+    prepared = [
         Member(
             Student(run, lab.dataset, lab.parts.train.labels, teacher if run.teacher else None, CPU)
         )
         for run in runs
     ]
-    return made, teacher
+    return prepared, teacher
 
 
 class StopAfter:

@@ -47,13 +47,13 @@ def test_accuracy_by_class_counts_each_class_alone() -> None:
 def test_fidelity_is_agreement_and_kl_from_teacher_to_student() -> None:
     g = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(50, 7, generator=g), torch.randn(50, 7, generator=g)
-    found = fidelity(student, teacher)
+    measured = fidelity(student, teacher)
     same = (student.numpy().argmax(1) == teacher.numpy().argmax(1)).mean()
-    assert found["top1_agreement"] == pytest.approx(same)
+    assert measured["top1_agreement"] == pytest.approx(same)
     for key, temperature in (("kl_t1", 1.0), ("kl_t4", 4.0)):
         p = np.exp(teacher.double().numpy() / temperature)
         q = np.exp(student.double().numpy() / temperature)
-        assert found[key] == pytest.approx(entropy(p, q, axis=1).mean(), rel=1e-9)
+        assert measured[key] == pytest.approx(entropy(p, q, axis=1).mean(), rel=1e-9)
     assert fidelity(teacher, teacher) == pytest.approx(
         {"top1_agreement": 1.0, "kl_t1": 0.0, "kl_t4": 0.0}, abs=1e-12
     )

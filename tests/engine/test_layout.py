@@ -21,8 +21,8 @@ CPU = torch.device("cpu")
     ],
 )
 def test_only_narrow_networks_are_contiguous(name: str, width: float, *, contiguous: bool) -> None:
-    found = layout_of(ModelSpec(name=name, width=width))
-    assert (found == torch.contiguous_format) is contiguous
+    layout = layout_of(ModelSpec(name=name, width=width))
+    assert (layout == torch.contiguous_format) is contiguous
 
 
 @pytest.mark.parametrize("side", [8, 32])

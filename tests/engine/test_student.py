@@ -157,9 +157,9 @@ def test_alpha_zero_is_the_baseline_and_alpha_one_ignores_the_labels(lab: Lab) -
     zero = lab.train(lab.spec("logit", parameters={"alpha": 0.0}))
     for name, tensor in zero.last.items():
         torch.testing.assert_close(tensor, baseline.last[name], rtol=1e-4, atol=1e-5)
-    one = lab.spec("logit", parameters={"alpha": 1.0})
+    distilled = lab.spec("logit", parameters={"alpha": 1.0})
     other = lab.spec("logit", parameters={"alpha": 1.0})
-    before = lab.train(one)
+    before = lab.train(distilled)
     stirred = Lab()
     stirred.parts.train.labels[:] = stirred.parts.train.labels.flip(0)
     assert weight_hash(stirred.train(other).last) == weight_hash(before.last)
@@ -224,12 +224,12 @@ def test_cosine_schedule_is_torchs() -> None:
 
 
 def gradients(*values: list[float]) -> list[nn.Parameter]:
-    made = []
+    parameters = []
     for value in values:
         parameter = nn.Parameter(torch.zeros(len(value)))
         parameter.grad = torch.tensor(value)
-        made.append(parameter)
-    return made
+        parameters.append(parameter)
+    return parameters
 
 
 @pytest.mark.parametrize(

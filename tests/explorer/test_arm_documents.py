@@ -44,23 +44,23 @@ def test_a_seed_of_several_teachers_is_their_mean_as_in_the_judgement() -> None:
     snapshot = snapshot_of(several_teachers([90.0, 92.0, 91.0], [94.0, None, 93.0]))
     number = only(snapshot, "final")
     document = arm_document(snapshot, number)
-    found = {one["seed"]: one["best"] for one in document["means"]}
-    assert found == pytest.approx({0: 92.0, 2: 92.0})
-    assert found == pytest.approx(snapshot.arms[number].by_seed("best"))
+    means = {mean["seed"]: mean["best"] for mean in document["means"]}
+    assert means == pytest.approx({0: 92.0, 2: 92.0})
+    assert means == pytest.approx(snapshot.arms[number].by_seed("best"))
     assert document["left_out"] == [1]  # the second teacher's run of it failed
     assert document["mean"] == pytest.approx(92.0)
-    last = [one["last"] for one in document["means"]]
+    last = [mean["last"] for mean in document["means"]]
     assert last == pytest.approx(list(snapshot.arms[number].by_seed("last").values()))
 
 
 def test_the_runs_of_an_arm_name_the_run_that_taught_them() -> None:
     snapshot = snapshot_of(several_teachers([90.0, 92.0], [94.0, 93.0]))
     seeds = arm_document(snapshot, only(snapshot, "final"))["seeds"]
-    assert {(one["seed"], one["teacher"]["seed"], one["teacher"]["id"]) for one in seeds} == {
-        (seed, number, f"big-{number}") for seed in (0, 1) for number in (0, 1)
-    }
+    assert {
+        (entry["seed"], entry["teacher"]["seed"], entry["teacher"]["id"]) for entry in seeds
+    } == {(seed, number, f"big-{number}") for seed in (0, 1) for number in (0, 1)}
     plainly = arm_document(snapshot, only(snapshot, "baseline"))["seeds"]
-    assert [one["teacher"] for one in plainly] == [None, None, None]
+    assert [entry["teacher"] for entry in plainly] == [None, None, None]
 
 
 @pytest.mark.parametrize(("primary", "agreement"), [("best", 0.7), ("last", 0.8)])
@@ -80,9 +80,9 @@ def test_agreement_in_the_list_of_runs_is_of_the_weights_that_decide(
 def difference(baseline: list[Run], method: list[Run], **changes: Any) -> dict[str, Any]:
     """The method minus the baseline, as Compare shows it."""
     snapshot = snapshot_of([*baseline, *method], **changes)
-    found: dict[str, Any]
-    (found,) = compare_document(snapshot, only(snapshot, "final"))["others"]
-    return found
+    other: dict[str, Any]
+    (other,) = compare_document(snapshot, only(snapshot, "final"))["others"]
+    return other
 
 
 @pytest.mark.parametrize(
@@ -99,26 +99,26 @@ def difference(baseline: list[Run], method: list[Run], **changes: Any) -> dict[s
 def test_two_without_an_interval_say_why(
     baseline: Values, method: Values, test: str, why: str | None
 ) -> None:
-    found = difference(
+    other = difference(
         runs_of(plain("little"), baseline),
         runs_of(final("big", "little", "logit"), method),
         statistics=Statistics(test=test),  # type: ignore[arg-type]
     )
-    assert found["value"] is not None
-    assert found["no_interval"] == why
-    assert (found["ci95"] is None, found["p"] is None) == (why is not None,) * 2
+    assert other["value"] is not None
+    assert other["no_interval"] == why
+    assert (other["ci95"] is None, other["p"] is None) == (why is not None,) * 2
     # Compare shows no seeds needed: nothing is said of what they would rest on.
-    assert not [text for text in found["flags"] if "seeds needed" in text or ("interval" in text
+    assert not [text for text in other["flags"] if "seeds needed" in text or ("interval" in text
                 and "holds less" not in text)]  # fmt: skip
 
 
 def test_two_without_a_common_seed_are_not_compared_seed_by_seed() -> None:
-    found = difference(
+    other = difference(
         runs_of(plain("little"), [90.0, 91.0]),
         runs_of(final("big", "little", "logit"), [92.0, 93.0], first_seed=10),
         statistics=Statistics(test="paired"),
     )
-    assert (found["value"], found["no_interval"]) == (None, "they have no seed in common")
+    assert (other["value"], other["no_interval"]) == (None, "they have no seed in common")
 
 
 def test_both_sides_of_an_ablation_say_what_it_changes() -> None:

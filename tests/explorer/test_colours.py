@@ -45,6 +45,6 @@ def test_every_method_and_the_teachers_are_told_apart(scheme: str) -> None:
 
 
 def test_every_line_is_seen_on_dark_paper() -> None:
-    found = declared(DARK)
+    colours = declared(DARK)
     for name in [*(f"method-{place}" for place in range(len(style._LOOKS))), "teacher"]:
-        assert contrast(found[name], found["paper"]) > 4.5  # of graphics, WCAG asks for 3
+        assert contrast(colours[name], colours["paper"]) > 4.5  # of graphics, WCAG asks for 3

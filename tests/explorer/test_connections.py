@@ -51,9 +51,9 @@ def start() -> Iterator[Start]:
         yield begin  # type: ignore[misc]
 
 
-def connect(address: tuple[str, int], said: bytes = b"") -> socket.socket:
+def connect(address: tuple[str, int], content: bytes = b"") -> socket.socket:
     visitor = socket.create_connection(address, timeout=PATIENCE)
-    visitor.sendall(said)
+    visitor.sendall(content)
     return visitor
 
 
@@ -75,7 +75,7 @@ def is_served(address: tuple[str, int]) -> bool:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [
         b"",
         b"G",
@@ -87,9 +87,9 @@ def is_served(address: tuple[str, int]) -> bool:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # the beginning of TLS
     ],
 )
-def test_half_a_request_is_not_waited_for_for_ever(start: Start, said: bytes) -> None:
+def test_half_a_request_is_not_waited_for_for_ever(start: Start, content: bytes) -> None:
     address = start()
-    with connect(address, said) as visitor:
+    with connect(address, content) as visitor:
         assert is_served(address)
         assert is_dropped(visitor)
     assert is_served(address)

@@ -20,6 +20,7 @@ from kdgap.judge.evidence import Run
 from kdgap.judge.load import load
 from kdgap.judge.study_evidence import _standing
 from kdgap.spec.slot import Slot
+from kdgap.spec.study import NO_DESCRIPTION
 from kdgap.store.study import StudyDirectory
 from tests.judge.builders import analyse, but, evidence, final, plain, runs_of
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
@@ -47,17 +48,38 @@ def test_an_arm_has_its_runs_and_every_run_its_row(path: Path) -> None:
     assert {run_document(snapshot, n)["id"] for n in range(len(rows))} == {row[0] for row in rows}
 
 
+@pytest.mark.parametrize(
+    ("description", "described"), [("", False), (NO_DESCRIPTION, False), ("small nets", True)]
+)
+def test_the_page_is_told_whether_a_study_describes_itself(
+    description: str, described: bool
+) -> None:
+    whole = evidence(runs_of(plain("little"), [90.0]), description=description)
+    document = study_document(Snapshot(Path("made"), whole, analyse(whole)))
+    assert (document["description"], document["described"]) == (description, described)
+
+
+def test_a_run_of_several_roles_has_a_list_of_them() -> None:
+    (run,) = runs_of(plain("little"), [90.0])
+    ablation = Slot("ablation", None, "little", "none", ablation="hot", arm="base")
+    run = replace(run, slots=(*run.slots, ablation, ablation))
+    whole = evidence([run, replace(run, id="b", slots=())])
+    document = runs_document(Snapshot(Path("made"), whole, analyse(whole)))
+    roles = [row[document["columns"].index("roles")] for row in document["rows"]]
+    assert roles == [["baseline", "ablation"], []]
+
+
 def test_any_two_arms_are_compared_by_welchs_test(path: Path) -> None:
     snapshot = take(path)
     roles = [arm.slot.role for arm in snapshot.arms]
     first, second = roles.index("final"), roles.index("baseline")
-    (found,) = (o for o in compare_document(snapshot, first)["others"] if o["arm"] == second)
+    (other,) = (o for o in compare_document(snapshot, first)["others"] if o["arm"] == second)
     expected = stats.ttest_ind(
         *(list(snapshot.arms[n].by_seed("best").values()) for n in (first, second)),
         equal_var=False,
     )
-    assert found["p"] == pytest.approx(expected.pvalue)
-    assert found["ci95"] == pytest.approx(list(expected.confidence_interval()))
+    assert other["p"] == pytest.approx(expected.pvalue)
+    assert other["ci95"] == pytest.approx(list(expected.confidence_interval()))
 
 
 @pytest.mark.parametrize("make", [arm_document, run_document, compare_document])
@@ -95,9 +117,9 @@ def test_a_study_that_did_not_change_is_read_once(path: Path) -> None:
     watch = Watch(path)
     left.write_bytes(content)
     watch._looked = watch._cost = -1e9
-    found = watch.look()
-    assert found.version == first.version
-    assert all(run.state == "done" for run in found.evidence.runs)
+    snapshot = watch.look()
+    assert snapshot.version == first.version
+    assert all(run.state == "done" for run in snapshot.evidence.runs)
 
 
 def test_a_study_before_its_first_test_is_shown_without_verdicts(tmp_path: Path) -> None:
@@ -163,15 +185,13 @@ def test_a_claim_leads_to_the_arms_of_its_terms(path: Path) -> None:
     contrasts = document["analysis"]["contrasts"]
     assert len(document["claims"]) == len(contrasts) > 0
     for claim, contrast in zip(document["claims"], contrasts, strict=True):
-        found = [
-            [rows[run] for run in document["arms"][number]["runs"]] for number in claim["arms"]
-        ]
-        assert found == [term["runs"] for term in contrast["terms"]]
+        runs = [[rows[run] for run in document["arms"][number]["runs"]] for number in claim["arms"]]
+        assert runs == [term["runs"] for term in contrast["terms"]]
         assert claim["reasons"]
 
 
 @pytest.fixture
-def made() -> Snapshot:
+def pair() -> Snapshot:
     """A pair with its teacher, whose runs say how well they know each of two classes."""
 
     def classes(run: Run, number: int) -> Run:
@@ -188,31 +208,31 @@ def made() -> Snapshot:
     return Snapshot(Path("made"), whole, analyse(whole))
 
 
-def test_classes_of_two_arms_are_compared_by_welchs_test(made: Snapshot) -> None:
-    roles = [arm.slot.role for arm in made.arms]
+def test_classes_of_two_arms_are_compared_by_welchs_test(pair: Snapshot) -> None:
+    roles = [arm.slot.role for arm in pair.arms]
     first, second = roles.index("final"), roles.index("baseline")
-    (found,) = (o for o in compare_document(made, first)["others"] if o["arm"] == second)
-    assert found["classes"].keys() == {"cat", "dog"}
-    for name, apart in found["classes"].items():
+    (other,) = (o for o in compare_document(pair, first)["others"] if o["arm"] == second)
+    assert other["classes"].keys() == {"cat", "dog"}
+    for name, apart in other["classes"].items():
         sides = [
-            [run.test["best"].by_class[name] for run in made.arms[number].runs]
+            [run.test["best"].by_class[name] for run in pair.arms[number].runs]
             for number in (first, second)
         ]
         expected = stats.ttest_ind(*sides, equal_var=False).confidence_interval()
         assert apart["ci95"] == pytest.approx([max(-1, expected.low), min(1, expected.high)])
 
 
-def test_a_students_teacher_is_the_one_that_taught_it(made: Snapshot) -> None:
-    arms = study_document(made)["arms"]
+def test_a_students_teacher_is_the_one_that_taught_it(pair: Snapshot) -> None:
+    arms = study_document(pair)["arms"]
     (student,) = (arm for arm in arms if arm["role"] == "final")
     (teacher,) = student["teachers"]  # another of the same name taught nobody
-    assert [made.evidence.runs[run].id for run in arms[teacher]["runs"]] == ["big-0"]
+    assert [pair.evidence.runs[run].id for run in arms[teacher]["runs"]] == ["big-0"]
 
 
-def test_what_selection_tried_can_be_looked_at(made: Snapshot) -> None:
+def test_what_selection_tried_can_be_looked_at(pair: Snapshot) -> None:
     slot = Slot("selection", "big", "little", "logit", "alpha 0.3")
     tried = runs_of(slot, [89.0], parameters={"alpha": 0.3})
-    snapshot = replace(made, evidence=replace(made.evidence, runs=(*made.evidence.runs, *tried)))
+    snapshot = replace(pair, evidence=replace(pair.evidence, runs=(*pair.evidence.runs, *tried)))
     arm = study_document(snapshot)["arms"][-1]
     assert (arm["role"], arm["parameters"], arm["validation"]) == (
         "selection",
@@ -220,7 +240,7 @@ def test_what_selection_tried_can_be_looked_at(made: Snapshot) -> None:
         0.89,
     )
     assert arm_document(snapshot, arm["number"])["seeds"][0]["id"] == tried[0].id
-    others = [one["arm"] for one in compare_document(snapshot, 0)["others"]]
+    others = [other["arm"] for other in compare_document(snapshot, 0)["others"]]
     assert arm["number"] not in others
 
 
@@ -231,34 +251,35 @@ def test_students_are_blocked_where_their_teacher_failed() -> None:
     assert (blocked.state, blocked.remark) == ("blocked", "its teacher is failed")
 
 
-def test_arms_that_share_runs_are_not_compared(made: Snapshot) -> None:
-    base = [run for run in made.evidence.runs if run.has_role("baseline")]
+def test_arms_that_share_runs_are_not_compared(pair: Snapshot) -> None:
+    base = [run for run in pair.evidence.runs if run.has_role("baseline")]
     slot = Slot("ablation", None, "little", "none", "", "stem", "base")
     twice = [replace(run, slots=(*run.slots, slot)) for run in base]
-    rest = [run for run in made.evidence.runs if run not in base]
-    snapshot = replace(made, evidence=replace(made.evidence, runs=(*twice, *rest)))
+    rest = [run for run in pair.evidence.runs if run not in base]
+    snapshot = replace(pair, evidence=replace(pair.evidence, runs=(*twice, *rest)))
     roles = [arm.slot.role for arm in snapshot.arms]
     others = compare_document(snapshot, roles.index("baseline"))["others"]
-    (same,) = (one for one in others if one["arm"] == roles.index("ablation"))
+    (same,) = (other for other in others if other["arm"] == roles.index("ablation"))
     assert (same["value"], same["shared"]) == (None, 3)
 
 
-def test_slots_are_told_by_their_fields(made: Snapshot) -> None:
+def test_slots_are_told_by_their_fields(pair: Snapshot) -> None:
     slots = [
         Slot("selection", "big", "little", "logit", "alpha 0.3"),
         Slot("ablation", "big", "little", "logit", "", "a: b", "changed"),
     ]
     more = [run for slot in slots for run in runs_of(slot, [89.0], id=slot.role)]
-    snapshot = replace(made, evidence=replace(made.evidence, runs=(*made.evidence.runs, *more)))
+    snapshot = replace(pair, evidence=replace(pair.evidence, runs=(*pair.evidence.runs, *more)))
     arms, runs = study_document(snapshot)["arms"], runs_document(snapshot)
     for slot in slots:
-        told = asdict(slot)
+        fields = asdict(slot)
         (arm,) = (arm for arm in arms if arm["role"] == slot.role)
         (number,) = arm["runs"]
         row = dict(zip(runs["columns"], runs["rows"][number], strict=True))
-        assert told.items() <= arm.items()
-        assert told.items() <= row.items()
-        assert run_document(snapshot, number)["slots"] == [told]
+        assert fields.items() <= arm.items()
+        assert row["roles"] == [slot.role]
+        assert fields.items() <= {**row, "role": slot.role}.items()
+        assert run_document(snapshot, number)["slots"] == [fields]
 
 
 def test_a_gains_sentence_leaves_its_verdict_to_the_badge(path: Path) -> None:

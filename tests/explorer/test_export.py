@@ -35,15 +35,15 @@ def path(tmp_path: Path) -> Path:
 def test_the_header_of_its_readme_is_yaml_with_the_name_and_the_body_has_no_name(
     path: Path, tmp_path: Path, name: Any
 ) -> None:
-    found = take(path)
-    named = replace(found, evidence=replace(found.evidence, name=name))
+    snapshot = take(path)
+    named = replace(snapshot, evidence=replace(snapshot.evidence, name=name))
     named.settle()
     export_page(named, tmp_path / "page")
     _, header, body = (tmp_path / "page" / "README.md").read_text().split("---\n", 2)
-    found = yaml.safe_load(header)
-    assert found["sdk"] == "static"
-    assert found["title"].startswith("kdgap: ")
-    assert len(found["title"]) <= 60
+    fields = yaml.safe_load(header)
+    assert fields["sdk"] == "static"
+    assert fields["title"].startswith("kdgap: ")
+    assert len(fields["title"]) <= 60
     assert "evil" not in body
 
 
@@ -56,8 +56,8 @@ def shown(page: Path) -> dict[str, bytes]:
     assert f'content="{part.name}/data"' in index
     asked = re.findall(r'="(page-[0-9]+/static/[^"]+)"', index)
     assert all((page / name).is_file() for name in asked)
-    found = {str(p.relative_to(part)): p.read_bytes() for p in part.rglob("*") if p.is_file()}
-    return found | {"index.html": index.replace(part.name, "page").encode()}
+    files = {str(p.relative_to(part)): p.read_bytes() for p in part.rglob("*") if p.is_file()}
+    return files | {"index.html": index.replace(part.name, "page").encode()}
 
 
 @pytest.mark.parametrize("name", ["page-1", "data", "static"])
@@ -78,7 +78,7 @@ def test_a_page_is_not_written_through_a_link(path: Path, tmp_path: Path, name: 
 def test_a_page_that_is_written_again_keeps_nothing_of_before(path: Path, tmp_path: Path) -> None:
     page = tmp_path / "page"
     count = export_page(take(path), page).files
-    assert count == sum(found.is_file() for found in page.rglob("*"))
+    assert count == sum(file.is_file() for file in page.rglob("*"))
     first = shown(page)
     (page / "page-1" / "data" / "run" / "999.js").write_text("old")
     for name in ("data", "static"):  # of an older version

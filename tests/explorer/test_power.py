@@ -15,7 +15,7 @@ from tests.judge.test_study_evidence import BASELINE, METHOD, study
 TWO = ((1.0, -1.0), (0.2, 0.1))
 
 
-def found(effect: float, noise: float, df: float, level: float) -> float:
+def t_power(effect: float, noise: float, df: float, level: float) -> float:
     """Return how often |t| is beyond its critical value, by scipy's own distribution."""
     critical, shift = stats.t.ppf(1 - level / 2, df), effect / noise
     return float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
@@ -26,13 +26,13 @@ def found(effect: float, noise: float, df: float, level: float) -> float:
 def test_a_difference_is_found_as_often_as_its_test_says(n: int, level: float) -> None:
     errors = [0.2**2 / n, 0.1**2 / n]
     noise, df = sum(errors) ** 0.5, (n - 1) * sum(errors) ** 2 / sum(e**2 for e in errors)
-    expected = found(0.2, noise, df, level)
+    expected = t_power(0.2, noise, df, level)
     assert Question("above", TWO, level).power(0.2, n) == pytest.approx(expected, abs=1e-9)
     # No worse by a margin is one-sided, where the truth is no difference; the other side of a
     # two-sided test at twice the level is as good as never found.
-    made = Question("not_below", TWO, level).power(0.2, n)
-    assert made == pytest.approx(found(0.2, noise, df, 2 * level), abs=1e-9)
-    assert made == pytest.approx(
+    power = Question("not_below", TWO, level).power(0.2, n)
+    assert power == pytest.approx(t_power(0.2, noise, df, 2 * level), abs=1e-9)
+    assert power == pytest.approx(
         stats.nct.sf(stats.t.ppf(1 - level, df), df, 0.2 / noise), abs=2e-3
     )
 
@@ -82,8 +82,8 @@ def two_methods(margin: float = 1) -> Evidence:
 
 
 def test_the_seeds_that_are_promised_can_be_looked_at() -> None:
-    made = two_methods(margin=0.2)
-    document = power_document(Snapshot(Path("made"), made, analyse(made)))
+    judged = two_methods(margin=0.2)
+    document = power_document(Snapshot(Path("made"), judged, analyse(judged)))
     seeds = document["seeds"]
     assert seeds == sorted(set(seeds))
     promised = {entry[key] for entry in document["entries"] for key in ("now", "needed")}
@@ -92,13 +92,13 @@ def test_the_seeds_that_are_promised_can_be_looked_at() -> None:
 
 
 def test_a_claim_needs_the_seeds_that_its_own_test_needs() -> None:
-    made = two_methods()
-    snapshot = Snapshot(Path("made"), made, analyse(made))
+    judged = two_methods()
+    snapshot = Snapshot(Path("made"), judged, analyse(judged))
     assert snapshot.analysis is not None
     contrasts = snapshot.analysis.contrasts
     for contrast, question in zip(contrasts, claim_questions(snapshot.context), strict=True):
         assert question is not None
-        needed, target = contrast.seeds_needed_claim, made.statistics.power
+        needed, target = contrast.seeds_needed_claim, judged.statistics.power
         assert needed is not None
         assert question.power(1, needed) >= target
         assert needed == 2 or question.power(1, needed - 1) < target

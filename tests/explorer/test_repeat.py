@@ -70,11 +70,11 @@ def asked(run: RunSpec, **changes: Any) -> dict[str, Any]:
     return {**json.loads(json.dumps(header)), **changes}
 
 
-def said(found: Repeat) -> dict[str, Any]:
+def flat_keys(repeated: Repeat) -> dict[str, Any]:
     """The keys of a file."""
-    assert found.file is not None, found.reason
-    assert found.reason is None
-    value = yamlio.parse(found.file, "file").value
+    assert repeated.file is not None, repeated.reason
+    assert repeated.reason is None
+    value = yamlio.parse(repeated.file, "file").value
     assert isinstance(value, dict)
     return value
 
@@ -117,10 +117,10 @@ def test_whoever_trains_the_file_gets_the_same_bits_under_the_same_id(
 ) -> None:
     *_, place = records(directory, role, method)
     first = place.read()
-    found = repeat(first.run, STUDY, ABOUT)
-    keys = said(found)
+    repeated = repeat(first.run, STUDY, ABOUT)
+    keys = flat_keys(repeated)
     file = tmp_path / "run.yaml"
-    file.write_text(str(found.file))
+    file.write_text(str(repeated.file))
     assert not app(["train", str(file)], standalone_mode=False)
     again = RunDirectory(Path(keys["output_dir"]))
     second = again.read()
@@ -168,9 +168,9 @@ FIELDS = [
 @pytest.mark.parametrize(("run", "path"), FIELDS, ids=[path for _, path in FIELDS])
 def test_every_field_that_is_hashed_is_said_or_the_file_is_refused(run: RunSpec, path: str) -> None:
     before = repeat(asked(run), STUDY, ABOUT)
-    for one in changed(run, path.split(".")):
-        assert run_id(one) != run_id(run)
-        after = repeat(asked(one), STUDY, {one.method.name: ABOUT["feature"]})
+    for variant in changed(run, path.split(".")):
+        assert run_id(variant) != run_id(run)
+        after = repeat(asked(variant), STUDY, {variant.method.name: ABOUT["feature"]})
         if path in ("data.choose_on", "recipe.optimiser", "recipe.schedule", "numerics"):
             assert after.reason
             continue
@@ -179,12 +179,12 @@ def test_every_field_that_is_hashed_is_said_or_the_file_is_refused(run: RunSpec,
         if path.startswith("teacher."):
             assert remarks(after) != remarks(before)
         else:
-            assert {**said(after), "output_dir": ""} != {**said(before), "output_dir": ""}
+            assert {**flat_keys(after), "output_dir": ""} != {**flat_keys(before), "output_dir": ""}
 
 
-def remarks(found: Repeat) -> list[str]:
+def remarks(repeated: Repeat) -> list[str]:
     """What is said of the teacher in comments."""
-    return [line for line in str(found.file).splitlines() if line.startswith("# teacher")]
+    return [line for line in str(repeated.file).splitlines() if line.startswith("# teacher")]
 
 
 @pytest.mark.parametrize("part", ["", "data", "model", "method", "teacher", "recipe"])
@@ -197,10 +197,10 @@ def test_a_field_that_joins_the_specification_is_refused_until_it_has_a_flat_key
         return kept
 
     monkeypatch.setattr("kdgap.explorer.repeat.identity", more)
-    found = repeat(asked(RUN), Path("my study"), ABOUT)
+    repeated = repeat(asked(RUN), Path("my study"), ABOUT)
     command = shlex.join(["kdgap", "verify", "my study", "--run", run_id(RUN)[:10]])
-    assert found.file is None
-    assert found.reason == f"a flat file cannot say later 1; `{command}` trains the run again"
+    assert repeated.file is None
+    assert repeated.reason == f"a flat file cannot say later 1; `{command}` trains the run again"
 
 
 def test_a_file_spells_out_what_is_at_its_default() -> None:
@@ -209,7 +209,7 @@ def test_a_file_spells_out_what_is_at_its_default() -> None:
         model=ModelSpec(name="resnet8"),
         method=MethodSpec(name="none"),
     )
-    keys = said(repeat(asked(plain), STUDY, ABOUT))
+    keys = flat_keys(repeat(asked(plain), STUDY, ABOUT))
     fields = {*RecipeSpec.model_fields, *ModelSpec.model_fields, *DataSpec.model_fields, "seed"}
     unsaid = {"name", "optimiser", "schedule", "choose_on", "image_size", "limit"}
     assert fields - unsaid <= keys.keys()
@@ -218,15 +218,15 @@ def test_a_file_spells_out_what_is_at_its_default() -> None:
 
 
 def test_hyper_parameters_are_spelt_as_the_plan_says() -> None:
-    keys = said(repeat(asked(RUN), STUDY, ABOUT))
+    keys = flat_keys(repeat(asked(RUN), STUDY, ABOUT))
     assert (keys["feat_beta"], keys["feat_norm"]) == (0.25, "none")
 
 
 def test_a_plan_that_does_not_say_how_they_are_spelt_is_named() -> None:
     old = {name: MethodCard.read({"summary": card.summary}) for name, card in ABOUT.items()}
-    found = repeat(asked(RUN), STUDY, old)
-    assert found.file is None
-    assert "`kdgap run runs/small` writes it anew" in str(found.reason)
+    repeated = repeat(asked(RUN), STUDY, old)
+    assert repeated.file is None
+    assert "`kdgap run runs/small` writes it anew" in str(repeated.reason)
 
 
 # What cannot be said
@@ -245,9 +245,9 @@ def _chosen_on_test() -> RunSpec:
     ],
 )
 def test_what_a_flat_file_cannot_say_is_a_reason(run: RunSpec, reason: str) -> None:
-    found = repeat(asked(run), STUDY, ABOUT)
-    assert found.file is None
-    assert reason in str(found.reason)
+    repeated = repeat(asked(run), STUDY, ABOUT)
+    assert repeated.file is None
+    assert reason in str(repeated.reason)
 
 
 @pytest.mark.parametrize(
@@ -266,22 +266,22 @@ def test_what_a_flat_file_cannot_say_is_a_reason(run: RunSpec, reason: str) -> N
     ],
 )
 def test_a_damaged_record_is_a_reason(damage: Callable[[dict[str, Any]], Any]) -> None:
-    found = repeat(damage(asked(RUN)), STUDY, ABOUT)
-    assert found.file is None
-    assert found.reason
+    repeated = repeat(damage(asked(RUN)), STUDY, ABOUT)
+    assert repeated.file is None
+    assert repeated.reason
 
 
 # Names
 
 
 def test_a_teacher_is_named_below_the_study_or_as_it_was_given() -> None:
-    keys = said(repeat(asked(RUN), Path("/data/my study"), ABOUT))
+    keys = flat_keys(repeat(asked(RUN), Path("/data/my study"), ABOUT))
     assert keys["teacher"] == "resnet56"
     assert keys["teacher_weights"] == f"/data/my study/runs/a/0-b/{BEST}"
-    keys = said(repeat(asked(GIVEN), STUDY, ABOUT))
+    keys = flat_keys(repeat(asked(GIVEN), STUDY, ABOUT))
     assert keys["teacher_weights"] == "old/t.safetensors"
     assert "allow_unmeasured_teacher" not in keys
-    keys = said(repeat(asked(GIVEN, teacher={"accuracy": None}), STUDY, ABOUT))
+    keys = flat_keys(repeat(asked(GIVEN, teacher={"accuracy": None}), STUDY, ABOUT))
     assert keys["allow_unmeasured_teacher"] is True
 
 
@@ -292,12 +292,12 @@ def test_any_printable_name_is_written_so_that_it_is_read_back(root: str, flag: 
     run = RUN.model_copy(update={"place": Placement(data_root=root)})
     study = root.replace("/", "_")
     weights = (Path(study) / TEACHER.weights).as_posix()
-    found = repeat(asked(run, flags=[flag]), Path(study), ABOUT)
+    repeated = repeat(asked(run, flags=[flag]), Path(study), ABOUT)
     if not (_means_itself(root) and _means_itself(weights)):
-        assert found.file is None
-        assert found.reason
+        assert repeated.file is None
+        assert repeated.reason
         return
-    keys = said(found)
+    keys = flat_keys(repeated)
     assert keys["data_root"] == root
     assert keys["teacher_weights"] == weights
     assert keys["kd_type"] == "feature"
@@ -313,6 +313,6 @@ def _means_itself(path: str) -> bool:
 
 @pytest.mark.parametrize("study", ["a\nb", "a\udcff", "a\x85b", "x" * 1000])
 def test_a_path_that_no_flat_file_can_hold_is_a_reason(study: str) -> None:
-    found = repeat(asked(RUN), Path(study), ABOUT)
-    assert found.file is None
-    assert found.reason
+    repeated = repeat(asked(RUN), Path(study), ABOUT)
+    assert repeated.file is None
+    assert repeated.reason

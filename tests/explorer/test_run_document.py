@@ -24,11 +24,11 @@ def run_of(path: Path) -> Path:
 
 
 def test_every_file_is_listed_with_its_size(path: Path) -> None:
-    found = run_document(take(path), 0)["files"]
-    assert {one["name"]: one["bytes"] for one in found} == {
+    files = run_document(take(path), 0)["files"]
+    assert {file["name"]: file["bytes"] for file in files} == {
         file.name: file.stat().st_size for file in run_of(path).iterdir()
     }
-    assert len(found) > 5
+    assert len(files) > 5
 
 
 @pytest.mark.parametrize("name", ["run.json", "history.jsonl", "attempts.jsonl", "timing.json"])
@@ -66,7 +66,7 @@ def test_a_file_that_goes_while_it_is_looked_at_is_left_out(
         return asked(file)
 
     monkeypatch.setattr(Path, "lstat", lstat)
-    names = [one["name"] for one in run_document(snapshot, 0)["files"]]
+    names = [file["name"] for file in run_document(snapshot, 0)["files"]]
     assert "results.json" not in names
     assert "test.json" in names
 
@@ -103,5 +103,5 @@ def test_a_side_file_that_the_disk_does_not_give_is_named(
 
     snapshot = take(path)
     monkeypatch.setattr(disk.Disk, "open", fails)
-    (told,) = run_document(snapshot, 0)["passed_over"]
-    assert told.endswith(f"/{name}: Input/output error; passed over")
+    (notice,) = run_document(snapshot, 0)["passed_over"]
+    assert notice.endswith(f"/{name}: Input/output error; passed over")

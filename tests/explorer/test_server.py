@@ -312,16 +312,18 @@ def test_a_live_file_names_no_other_run_than_its_own(
     at = {"run": 99, "epoch": 1, "epochs": 2, "step": 3, "steps": 9}
     about = {"pid": 1, "when": time.time(), "host": "h", "phase": "p", "runs": {run: at}}
     (directory.path / "live" / "host-1.json").write_text(json.dumps(about))
-    ((found,),) = (one["runs"] for one in client.get("/data/live.json").json()["runners"])
-    assert (found["run"], found["step"]) == (1, 3)
+    ((live_run,),) = (runner["runs"] for runner in client.get("/data/live.json").json()["runners"])
+    assert (live_run["run"], live_run["step"]) == (1, 3)
 
 
-@pytest.mark.parametrize("said", ["NaN", '{"when": NaN}', "[]", '{"when": 1e999}', '{"runs": 7}'])
+@pytest.mark.parametrize(
+    "content", ["NaN", '{"when": NaN}', "[]", '{"when": 1e999}', '{"runs": 7}']
+)
 def test_a_live_file_of_anything_ends_no_server(
-    client: TestClient, directory: StudyDirectory, said: str
+    client: TestClient, directory: StudyDirectory, content: str
 ) -> None:
     (directory.path / "live").mkdir()
-    (directory.path / "live" / "host-1.json").write_text(said)
+    (directory.path / "live" / "host-1.json").write_text(content)
     answer = client.get("/data/live.json")
     assert answer.status_code == 200
     assert answer.json()["runners"] == []

@@ -184,6 +184,6 @@ def test_nothing_that_threads_share_is_left_to_be_made_by_the_first_two_at_once(
     path: Path,
 ) -> None:
     snapshot = take(path)
-    made = {"context", "arms", "_places", "numbers", "version"}
-    assert made <= set(vars(snapshot))
+    names = {"context", "arms", "_places", "numbers", "version"}
+    assert names <= set(vars(snapshot))
     assert {"arms", "tried", "finals", "baselines", "settings"} <= set(vars(snapshot.context))

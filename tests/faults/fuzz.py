@@ -163,8 +163,8 @@ def _seeds(name: str) -> Iterator[bytes]:
         if name == "json":
             yield path.read_bytes()
         else:
-            made = shutil.make_archive(str(SCRATCH / "seed"), name, source)
-            yield Path(made).read_bytes()
+            archive = shutil.make_archive(str(SCRATCH / "seed"), name, source)
+            yield Path(archive).read_bytes()
     elif name == "safetensors":
         yield save({"weight": torch.zeros(2, 3), "count": torch.tensor(1)}, {"card": "{}"})
     elif name == "checkpoint":

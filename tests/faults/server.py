@@ -75,22 +75,22 @@ def _sketch(figure: Figure, stream: Any, **asked: Any) -> None:
 
     No call to the disk is made by drawing, so that a list serves: other figures are other bytes.
     """
-    said = [str(asked), *map(_said, figure.texts)]
+    lines = [str(asked), *map(_artist_text, figure.texts)]
     for axes in figure.axes:
-        said.append(f"{axes.get_xlim()} {axes.get_ylim()} {axes.get_xlabel()} {axes.get_ylabel()}")
-        said += map(_said, [*axes.lines, *axes.collections, *axes.patches, *axes.texts])
-    text = "\n".join(map(escape, said))
+        lines.append(f"{axes.get_xlim()} {axes.get_ylim()} {axes.get_xlabel()} {axes.get_ylabel()}")
+        lines += map(_artist_text, [*axes.lines, *axes.collections, *axes.patches, *axes.texts])
+    text = "\n".join(map(escape, lines))
     text = f'<svg><g id="figure_1"><text>{text}</text></g></svg>'
     stream.write(text if isinstance(stream, io.StringIO) else text.encode())
 
 
-def _said(artist: Artist) -> str:
+def _artist_text(artist: Artist) -> str:
     """Return where an artist is, what it says, and where it leads."""
-    said = [type(artist).__name__, str(artist.get_url())]
+    texts = [type(artist).__name__, str(artist.get_url())]
     for name in ("get_text", "get_position", "get_xydata", "get_offsets", "get_bbox", "get_urls"):
         with suppress(AttributeError, TypeError):
-            said.append(repr(getattr(artist, name)()))
-    return " ".join(said)
+            texts.append(repr(getattr(artist, name)()))
+    return " ".join(texts)
 
 
 def _streams() -> None:
@@ -137,8 +137,8 @@ def _trial(asked: dict[str, Any]) -> dict[str, Any]:
         _leave("kdgap", asked["words"])
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        found, status = os.waitpid(pid, os.WNOHANG)
-        if found:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
             code = os.waitstatus_to_exitcode(status)
             break
         time.sleep(0.002)

@@ -85,12 +85,12 @@ def test_a_changed_plan_is_named_by_all(
         before_seals(directory.path)
     edit(directory.path / "plan.json", PLAN[what])
     for command in ("status", "analyze"):
-        code, said = kdgap(command, directory.path)
+        code, output = kdgap(command, directory.path)
         if command == "analyze" and what in ("smallest effect", "primary") and not sealed:
-            assert f"post hoc: {'statistics' if 'effect' in what else 'primary'}" in said
+            assert f"post hoc: {'statistics' if 'effect' in what else 'primary'}" in output
         else:
-            assert (command, code) == (command, 4), said
-            assert "error: " in said
+            assert (command, code) == (command, 4), output
+            assert "error: " in output
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_a_changed_selection_is_named_by_all(
         before_seals(directory.path)
     edit(directory.path / "selection.json", SELECTION[what])
     for command in ("status", "verify", "analyze"):
-        code, said = kdgap(command, directory.path)
-        assert (command, code) == (command, 4), said
-        assert "selection.json" in said
+        code, output = kdgap(command, directory.path)
+        assert (command, code) == (command, 4), output
+        assert "selection.json" in output
 
 
 def test_one_letter_of_the_selection_is_no_traceback(
@@ -133,9 +133,9 @@ def test_what_is_locked_is_verified(
     else:
         path.write_text("[]")
     for command in ("verify", "status"):
-        code, said = kdgap(command, directory.path)
-        assert code == 4, said
-        assert f"locked/{name}.json" in said
+        code, output = kdgap(command, directory.path)
+        assert code == 4, output
+        assert f"locked/{name}.json" in output
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_what_was_locked_before_seals_is_held_to_the_records(
     before_seals(directory.path)
     (path,) = (directory.path / "locked").glob(f"{name}*.json")
     edit(path, lambda old: value or {**old, "fingerprint": "0" * 64})
-    code, said = kdgap("verify", directory.path)
+    code, output = kdgap("verify", directory.path)
     assert code == 4
-    assert f"locked/{path.name}" in said
+    assert f"locked/{path.name}" in output
 
 
 def test_a_lock_that_is_gone_is_locked_as_the_runs_had_it(
@@ -170,11 +170,11 @@ def test_a_registration_that_is_gone_cannot_be_made_again(
     path = directory.path / "locked" / "preregistration.json"
     locked = json.loads(path.read_text())
     path.unlink()
-    code, said = kdgap("analyze", directory.path)
-    assert (code, "pre-registration lost" in said) == (4, True)
+    code, output = kdgap("analyze", directory.path)
+    assert (code, "pre-registration lost" in output) == (4, True)
     directory.lock_fact("preregistration", locked)
-    code, said = kdgap("analyze", directory.path)
-    assert (code, "pre-registration changed by hand" in said) == (4, True)
+    code, output = kdgap("analyze", directory.path)
+    assert (code, "pre-registration changed by hand" in output) == (4, True)
 
 
 def test_a_registration_of_another_study_is_named(
@@ -186,15 +186,15 @@ def test_a_registration_of_another_study_is_named(
     content = json.loads(path.read_text())["content"]
     content["finals"]["seeds"] = [0, 1, 2]
     path.write_text(json.dumps({"sha256": content_hash(content), "content": content}))
-    code, said = kdgap("verify", directory.path)
-    assert (code, "says another finals" in said) == (4, True)
+    code, output = kdgap("verify", directory.path)
+    assert (code, "says another finals" in output) == (4, True)
 
 
 def test_a_study_file_that_was_edited_is_named(directory: StudyDirectory, kdgap: Command) -> None:
     path = directory.path / "study.yaml"
     path.write_text(path.read_text().replace('"seeds": [0, 1]', '"seeds": [0, 2]'))
-    code, said = kdgap("verify", directory.path)
-    assert (code, "study.yaml" in said) == (4, True)
+    code, output = kdgap("verify", directory.path)
+    assert (code, "study.yaml" in output) == (4, True)
 
 
 @pytest.mark.parametrize("role", ["teacher", "selection", "baseline", "final"])
@@ -204,19 +204,19 @@ def test_a_run_whose_manifest_is_gone_is_damaged(
     run = directory.path / first(directory.plan(), role)["path"]
     (run / "manifest.json").unlink()
     for command in ("status", "verify", "analyze"):
-        code, said = kdgap(command, directory.path)
+        code, output = kdgap(command, directory.path)
         assert (command, code) == (command, 4)
-        assert str(run.name) in said
+        assert str(run.name) in output
 
 
 @pytest.mark.parametrize("role", ["selection", "final"])
 def test_a_run_in_anothers_folder_is_damaged(
     directory: StudyDirectory, kdgap: Command, role: str
 ) -> None:
-    one, other = [directory.path / run["path"] for run in directory.plan()["runs"]
+    source, target = [directory.path / run["path"] for run in directory.plan()["runs"]
                   if role in run["roles"]][:2]  # fmt: skip
-    one.rename(one.with_name("aside"))
-    other.rename(one)
+    source.rename(source.with_name("aside"))
+    target.rename(source)
     for command in ("status", "verify", "analyze"):
         assert kdgap(command, directory.path)[0] == 4
 
@@ -232,8 +232,8 @@ def test_a_study_of_before_seals_is_read_named_and_sealed(
     assert "not sealed" in kdgap("verify", directory.path)[1]
     edit(directory.path / "selection.json", SELECTION["score"])
     assert kdgap("run", directory.path.parent / "study.yaml", "--out", directory.path)[0] == 0
-    code, said = kdgap("verify", directory.path)
-    assert (code, "not sealed" in said) == (0, False)
+    code, output = kdgap("verify", directory.path)
+    assert (code, "not sealed" in output) == (0, False)
     assert [(directory.path / name).read_bytes() for name in names] == sealed
 
 
@@ -251,6 +251,6 @@ def test_data_that_is_locked_no_more_is_locked_again(
 def test_a_plan_that_is_gone_is_damage(directory: StudyDirectory, kdgap: Command) -> None:
     (directory.path / "plan.json").unlink()
     for command in ("status", "verify"):
-        code, said = kdgap(command, directory.path)
+        code, output = kdgap(command, directory.path)
         assert code == 4
-        assert "plan.json: is gone" in said
+        assert "plan.json: is gone" in output

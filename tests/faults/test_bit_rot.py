@@ -75,13 +75,13 @@ READERS = {"analyze": _analysed, "status": _status, "verify": _verified}
 
 def _looked_at(directory: StudyDirectory) -> dict[str, object]:
     """What each reader says; the fault's exit code where one was named."""
-    found: dict[str, object] = {}
+    outcomes: dict[str, object] = {}
     for name, reader in READERS.items():
         try:
-            found[name] = reader(directory)
+            outcomes[name] = reader(directory)
         except KdgapError as error:
-            found[name] = _code(error)
-    return found
+            outcomes[name] = _code(error)
+    return outcomes
 
 
 def _code(error: KdgapError) -> int:
@@ -93,8 +93,8 @@ def _code(error: KdgapError) -> int:
 
 def _outcome(directory: StudyDirectory, before: dict[str, object]) -> str:
     after = _looked_at(directory)
-    named = [name for name, said in after.items() if isinstance(said, int)]
-    quiet = [name for name, said in after.items() if not isinstance(said, int)]
+    named = [name for name, outcome in after.items() if isinstance(outcome, int)]
+    quiet = [name for name, outcome in after.items() if not isinstance(outcome, int)]
     if any(after[name] != before[name] for name in quiet):
         return "silent"
     return "detected" if named else "harmless"
@@ -169,12 +169,12 @@ class _Figures(Counter[str]):
 
     def show(self, title: str) -> None:
         points = sum(self.values())
-        said = ", ".join(f"{name} {self[name]}" for name in ("detected", "harmless", "silent"))
-        self.tell(f"bit rot: {title}: {points} points, {said}")
+        counts = ", ".join(f"{name} {self[name]}" for name in ("detected", "harmless", "silent"))
+        self.tell(f"bit rot: {title}: {points} points, {counts}")
 
 
 @pytest.fixture(autouse=True)
-def _told(figures: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def _figures_tell(figures: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_Figures, "tell", staticmethod(figures))
 
 
@@ -183,7 +183,7 @@ def _rot(
 ) -> _Figures:
     """Do each damage to each file, look, and put the file back."""
     before, figures = _looked_at(directory), _Figures()
-    assert not any(isinstance(said, int) for said in before.values())
+    assert not any(isinstance(result, int) for result in before.values())
     for path in names:
         content = path.read_bytes()
         for what, damage in list(damages(path)):
@@ -208,11 +208,11 @@ def _of_the_study(directory: StudyDirectory) -> list[Path]:
 def _of_runs(
     directory: StudyDirectory, names: tuple[str, ...], roles: tuple[str, ...]
 ) -> list[Path]:
-    found = []
+    paths = []
     for role in roles:
         first = next(run for run in directory.plan()["runs"] if role in run["roles"])
-        found += [directory.path / first["path"] / name for name in names]
-    return [path for path in found if path.exists()]
+        paths += [directory.path / first["path"] / name for name in names]
+    return [path for path in paths if path.exists()]
 
 
 def _twins(directory: StudyDirectory, path: Path) -> list[Path]:
@@ -309,5 +309,5 @@ def test_a_run_by_itself_is_what_it_was_or_damaged(
 
 def test_the_analysis_follows_from_the_evidence_alone(directory: StudyDirectory) -> None:
     """What `_analysed` compares is enough: two readings give one analysis."""
-    one, two = (analyse(study_evidence(directory)) for _ in range(2))
-    assert one == two
+    first, second = (analyse(study_evidence(directory)) for _ in range(2))
+    assert first == second

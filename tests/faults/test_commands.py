@@ -30,8 +30,8 @@ FEW = ("ENOSPC", "EIO", "power")
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Server]:
-    with server() as one:
-        yield one
+    with server() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

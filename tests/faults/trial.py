@@ -71,11 +71,11 @@ class Server:
 @contextmanager
 def server() -> Iterator[Server]:
     """A server for as long as it is needed."""
-    one = Server()
+    running = Server()
     try:
-        yield one
+        yield running
     finally:
-        one.close()
+        running.close()
 
 
 class Trials:
@@ -203,17 +203,19 @@ def state(folder: Path) -> bytes:
     Those stand in the files that are outside the promise of equality, and in names. A command that
     begins with the same state ends alike, so that it need not be tried from it twice.
     """
-    found = hashlib.sha256()
-    for name, path in sorted((str(one.relative_to(folder)), one) for one in folder.rglob("*")):
-        found.update(f"\0{name if _CACHE.fullmatch(name) else _NAMES.sub('N', name)}\0".encode())
+    digest = hashlib.sha256()
+    for name, path in sorted(
+        (str(entry.relative_to(folder)), entry) for entry in folder.rglob("*")
+    ):
+        digest.update(f"\0{name if _CACHE.fullmatch(name) else _NAMES.sub('N', name)}\0".encode())
         if path.is_symlink() or path.is_dir():
-            found.update(bytes(path.readlink()) if path.is_symlink() else b"/")
+            digest.update(bytes(path.readlink()) if path.is_symlink() else b"/")
             continue
         content = path.read_bytes()
         if _OUTSIDE.fullmatch(name) and not _CACHE.fullmatch(name):
             content = re.sub(rb"[0-9]+", b"N", content)
-        found.update(hashlib.sha256(content).digest())
-    return found.digest()
+        digest.update(hashlib.sha256(content).digest())
+    return digest.digest()
 
 
 class Tree:

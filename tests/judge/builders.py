@@ -18,7 +18,7 @@ def runs_of(
     slot: Slot, percents: Values, *, configuration: str = "", first_seed: int = 0, **changes: Any
 ) -> list[Run]:
     """Return one run a value: test accuracy in percent; None for a run that failed."""
-    found = []
+    runs = []
     for seed, percent in enumerate(percents, first_seed):
         known: dict[str, Any] = {
             "id": f"{slot.role}-{slot.text}-{configuration}-{seed}",
@@ -42,8 +42,8 @@ def runs_of(
                     for epoch in (1, 2, 3)
                 ],
             }
-        found.append(Run(**as_read(known | changes)))
-    return found
+        runs.append(Run(**as_read(known | changes)))
+    return runs
 
 
 def as_read(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_a_contrast_is_a_difference_of_gains_with_summed_weights() -> None:
         plain("little"): BASELINE,
     }
     runs = [run for slot, values in arms.items() for run in runs_of(slot, values)]
-    (found,) = analyse(evidence(runs, claims=(capacity,))).contrasts
+    (contrast,) = analyse(evidence(runs, claims=(capacity,))).contrasts
     means, variances = [], []
     for values in arms.values():
         mean = sum(values) / len(values)
@@ -108,21 +108,21 @@ def test_a_contrast_is_a_difference_of_gains_with_summed_weights() -> None:
     se = math.sqrt(math.fsum(variances))
     sizes = [len(v) for v in arms.values()]
     df = se**4 / math.fsum(v**2 / (n - 1) for v, n in zip(variances, sizes, strict=True))
-    assert found.estimate_pp == pytest.approx(means[0] - means[1] - means[2] + means[3])
-    assert (found.se_pp, found.df) == pytest.approx((se, df))
-    assert [term.weight for term in found.terms] == [1, -1, -1, 1]
+    assert contrast.estimate_pp == pytest.approx(means[0] - means[1] - means[2] + means[3])
+    assert (contrast.se_pp, contrast.df) == pytest.approx((se, df))
+    assert [term.weight for term in contrast.terms] == [1, -1, -1, 1]
 
 
 def test_pairs_of_one_student_lose_their_baseline_in_a_difference() -> None:
     runs = runs_of(plain("little"), BASELINE) + runs_of(final("big", "little", "logit"), METHOD)
     runs += runs_of(final("huge", "little", "logit"), [95.3, 95.1, 95.2, 95.6, 95.0])
     bigger = claim("bigger", [{**TERM, "weight": -1}, {**TERM, "weight": 1, "teacher": "huge"}])
-    (found,) = analyse(evidence(runs, claims=(bigger,))).contrasts
-    assert {term.slot for term in found.terms} == {
+    (contrast,) = analyse(evidence(runs, claims=(bigger,))).contrasts
+    assert {term.slot for term in contrast.terms} == {
         "big → little logit",
         "huge → little logit",
     }
-    assert found.p_permutation is not None  # two arms: their labels can be exchanged
+    assert contrast.p_permutation is not None  # two arms: their labels can be exchanged
 
 
 def test_two_claims_about_one_sum_are_one_comparison() -> None:
@@ -149,20 +149,20 @@ def test_two_claims_about_one_sum_are_one_comparison() -> None:
 def test_what_a_claim_says_decides_which_test_it_needs(
     says: str, method: list[float], margin: float, outcome: str
 ) -> None:
-    one = claim("one", [{**TERM, "weight": 1}], says=says)
+    declared = claim("one", [{**TERM, "weight": 1}], says=says)
     statistics = Statistics(smallest_effect_pp=margin)
-    analysis = analyse(pair_of(BASELINE, method, claims=(one,), statistics=statistics))
+    analysis = analyse(pair_of(BASELINE, method, claims=(declared,), statistics=statistics))
     assert analysis.contrasts[0].outcome == outcome
     assert outcome in analysis.contrasts[0].sentence
 
 
 def test_a_claim_is_post_hoc_unless_it_was_locked() -> None:
-    one = claim("one", [{**TERM, "weight": 1}])
-    made = pair_of(BASELINE, METHOD, claims=(one,))
-    assert analyse(made).contrasts[0].post_hoc
-    locked = replace(made, locked_claims=(one.model_dump(mode="json"),))
+    declared = claim("one", [{**TERM, "weight": 1}])
+    pair = pair_of(BASELINE, METHOD, claims=(declared,))
+    assert analyse(pair).contrasts[0].post_hoc
+    locked = replace(pair, locked_claims=(declared.model_dump(mode="json"),))
     assert not analyse(locked).contrasts[0].post_hoc
-    changed = replace(locked, claims=(one.model_copy(update={"text": "Other words"}),))
+    changed = replace(locked, claims=(declared.model_copy(update={"text": "Other words"}),))
     assert analyse(changed).contrasts[0].post_hoc
 
 
@@ -178,9 +178,9 @@ def test_a_claim_is_post_hoc_unless_it_was_locked() -> None:
 def test_a_claim_about_a_cell_that_does_not_exist_is_refused(
     terms: list[dict[str, Any]], measure: str, words: str
 ) -> None:
-    one = claim("one", terms, measure=measure)
+    declared = claim("one", terms, measure=measure)
     with pytest.raises(BadInputError, match="claim 'one'") as caught:
-        analyse(pair_of(BASELINE, METHOD, claims=(one,)))
+        analyse(pair_of(BASELINE, METHOD, claims=(declared,)))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -190,11 +190,11 @@ def test_a_slot_of_two_configurations_is_two_gains_and_no_claim() -> None:
     for alpha in (0.3, 0.5):
         slot = final("big", "little", "logit")
         runs += runs_of(slot, METHOD, configuration=str(alpha), parameters={"alpha": alpha})
-    made = evidence(runs)
-    assert len(analyse(made).gains) == 2
-    one = claim("one", [{**TERM, "weight": 1}])
+    study = evidence(runs)
+    assert len(analyse(study).gains) == 2
+    declared = claim("one", [{**TERM, "weight": 1}])
     with pytest.raises(BadInputError, match="2 unlike configurations"):
-        analyse(replace(made, claims=(one,)))
+        analyse(replace(study, claims=(declared,)))
 
 
 # Bad input: what is missing or odd is named, and never a crash.
@@ -263,8 +263,8 @@ def test_failures_count_and_stay_in_the_family() -> None:
 
 def test_a_paired_study_counts_the_seeds_that_both_arms_have() -> None:
     statistics = Statistics(test="paired")
-    made = pair_of(BASELINE, [*METHOD[:4], None], statistics=statistics)
-    (gain,) = analyse(made).gains
+    pair = pair_of(BASELINE, [*METHOD[:4], None], statistics=statistics)
+    (gain,) = analyse(pair).gains
     assert (gain.n, gain.n_baseline) == (4, 4)
     assert gain.p == pytest.approx(stats.ttest_rel(METHOD[:4], BASELINE[:4]).pvalue)
     assert gain.p_permutation == pytest.approx(2 / 2**4)
@@ -276,9 +276,9 @@ def test_a_paired_study_counts_the_seeds_that_both_arms_have() -> None:
 
 def shared_seed() -> Evidence:
     chosen = (final("big", "little", "logit"), Slot("selection", "big", "little", "logit", "a0.5"))
-    made = pair_of(BASELINE, METHOD)
-    runs = [replace(r, slots=chosen) if r.seed == 0 and "final" in r.id else r for r in made.runs]
-    return replace(made, runs=tuple(runs))
+    pair = pair_of(BASELINE, METHOD)
+    runs = [replace(r, slots=chosen) if r.seed == 0 and "final" in r.id else r for r in pair.runs]
+    return replace(pair, runs=tuple(runs))
 
 
 def test_a_shared_selection_seed_is_flagged_and_can_be_dropped_from_both_arms() -> None:
@@ -304,28 +304,28 @@ def test_a_shared_selection_seed_is_flagged_and_can_be_dropped_from_both_arms() 
 def test_how_hyperparameters_were_chosen_is_checked(
     winner: dict[str, Any], scores: dict[float, float], code: str | None
 ) -> None:
-    made = pair_of(BASELINE, METHOD, tunings=(tuning(winner, scores),))
-    (gain,) = analyse(made).gains
+    pair = pair_of(BASELINE, METHOD, tunings=(tuning(winner, scores),))
+    (gain,) = analyse(pair).gains
     assert gain.tried == 2
-    found = codes(gain) & {"not-the-winner", "tied", "untried"}
-    assert found == ({code} if code else set())
+    doubts = codes(gain) & {"not-the-winner", "tied", "untried"}
+    assert doubts == ({code} if code else set())
     assert "one-selection-seed" in codes(gain)
 
 
 def test_a_choice_without_a_score_of_its_own_is_tied_with_nothing() -> None:
     scores = {0.5: None, 0.6: 0.9, 0.7: 0.9}
-    made = pair_of(BASELINE, METHOD, tunings=(tuning({"alpha": 0.5}, scores),))
-    assert "tied" not in codes(analyse(made).gains[0])
+    pair = pair_of(BASELINE, METHOD, tunings=(tuning({"alpha": 0.5}, scores),))
+    assert "tied" not in codes(analyse(pair).gains[0])
 
 
 def test_several_teachers_are_a_sample_too() -> None:
     runs = runs_of(plain("little"), BASELINE)
     for number, lift in enumerate((0.0, 0.4, 0.9)):
         values = [value + lift for value in METHOD]
-        made = runs_of(
+        taught = runs_of(
             final("big", "little", "logit"), values, configuration="c", teacher=f"t{number}"
         )
-        runs += [replace(run, id=f"{run.id}-{number}") for run in made]
+        runs += [replace(run, id=f"{run.id}-{number}") for run in taught]
     (gain,) = analyse(evidence(runs)).gains
     assert gain.n == 5  # a seed is what is independent, not a seed and teacher
     assert gain.teachers.teachers == 3
@@ -341,9 +341,9 @@ def test_ablations_compare_the_changed_arm_with_its_base() -> None:
     for arm, values in (("base", METHOD), ("changed", BASELINE)):
         slot = Slot("ablation", "big", "little", "logit", "", "clip", arm)
         runs += runs_of(slot, values)
-    (found,) = analyse(evidence(runs)).ablations
-    assert found.effect_pp == pytest.approx(-0.3)
-    assert (found.name, found.verdict) == ("clip", "harm")
+    (ablation,) = analyse(evidence(runs)).ablations
+    assert ablation.effect_pp == pytest.approx(-0.3)
+    assert (ablation.name, ablation.verdict) == ("clip", "harm")
 
 
 def test_unequal_epochs_and_mixed_environments_are_flagged() -> None:
@@ -355,8 +355,8 @@ def test_unequal_epochs_and_mixed_environments_are_flagged() -> None:
 
 
 def test_names_of_architectures_find_the_studys_own_names() -> None:
-    made = pair_of(BASELINE, METHOD)
+    pair = pair_of(BASELINE, METHOD)
     models = {"big": {"name": "resnet50"}, "little": {"name": "resnet18"}}
-    one = claim("one", [{**TERM, "weight": 1, "teacher": "resnet50", "student": "resnet18"}])
-    analysis = analyse(replace(made, models=models, claims=(one,)))
+    declared = claim("one", [{**TERM, "weight": 1, "teacher": "resnet50", "student": "resnet18"}])
+    analysis = analyse(replace(pair, models=models, claims=(declared,)))
     assert analysis.contrasts[0].estimate_pp == analysis.gains[0].gain_pp

@@ -35,15 +35,15 @@ def test_a_gain_needs_no_diagnosis() -> None:
      (1.0, None, None)],
 )  # fmt: skip
 def test_gradient_shares(kl: float, reading: str | None, remedy: str | None) -> None:
-    found = facts({"history": history(term_grad_norm={"ce": 1.0, "kl": kl})})["gradient share"]
-    assert found.fact.endswith("(mean over epochs)")
-    assert (reading or "") in (found.reading or "")
-    assert (found.remedy or "").startswith(remedy or "")
-    assert bool(found.remedy) == bool(found.source) == bool(found.reading) == bool(remedy)
+    fact = facts({"history": history(term_grad_norm={"ce": 1.0, "kl": kl})})["gradient share"]
+    assert fact.fact.endswith("(mean over epochs)")
+    assert (reading or "") in (fact.reading or "")
+    assert (fact.remedy or "").startswith(remedy or "")
+    assert bool(fact.remedy) == bool(fact.source) == bool(fact.reading) == bool(remedy)
 
 
 @pytest.mark.parametrize(
-    ("kl", "alpha", "scores", "said"),
+    ("kl", "alpha", "scores", "words"),
     [
         (0.01, 0.3, {0.3: 0.95, 0.5: 0.94, 0.7: 0.9}, "larger alphas were tried and scored lower"),
         (0.01, 0.3, {0.3: 0.95, 0.9: None}, "larger alphas were tried, and no run of them has"),
@@ -54,17 +54,17 @@ def test_gradient_shares(kl: float, reading: str | None, remedy: str | None) -> 
     ],
 )
 def test_nobody_is_told_to_raise_what_was_raised_to_no_avail(
-    kl: float, alpha: float, scores: dict[float, float | None], said: str | None
+    kl: float, alpha: float, scores: dict[float, float | None], words: str | None
 ) -> None:
     method = {
         "history": history(term_grad_norm={"ce": 1.0, "kl": kl}),
         "parameters": {"alpha": alpha},
     }
-    found = facts(method, tunings=(tuning({"alpha": alpha}, scores),))["gradient share"]
-    assert (said or "(mean over epochs)") in found.fact
-    assert ("were tried" in found.fact) is bool(said)
-    assert (found.remedy is None) is bool(said)
-    assert found.reading
+    fact = facts(method, tunings=(tuning({"alpha": alpha}, scores),))["gradient share"]
+    assert (words or "(mean over epochs)") in fact.fact
+    assert ("were tried" in fact.fact) is bool(words)
+    assert (fact.remedy is None) is bool(words)
+    assert fact.reading
 
 
 def test_scores_that_speak_against_a_remedy_are_told() -> None:
@@ -73,17 +73,17 @@ def test_scores_that_speak_against_a_remedy_are_told() -> None:
         "parameters": {"alpha": 0.3},
     }
     grid = tuning({"alpha": 0.3}, {0.3: 0.95, 0.5: 0.94, 0.7: 0.9})
-    found = facts(method, tunings=(grid,))["gradient share"]
-    told = "on validation images (0.5, 0.7: 94.00 % at best, against 95.00 %)"
-    assert found.fact.endswith(told)
+    fact = facts(method, tunings=(grid,))["gradient share"]
+    words = "on validation images (0.5, 0.7: 94.00 % at best, against 95.00 %)"
+    assert fact.fact.endswith(words)
 
 
 def test_a_share_of_the_loss_is_listed_and_not_read() -> None:
     for loss_kd in (3.0, 0.0001):
         method = {"history": history(loss_ce=1.0, loss_kd=loss_kd), "parameters": {"alpha": 0.5}}
-        found = facts(method)
-        assert "gradient share" not in found
-        share = found["loss share"]
+        by_topic = facts(method)
+        assert "gradient share" not in by_topic
+        share = by_topic["loss share"]
         assert "gradients, whose shares may be others, were not recorded" in share.fact
         assert share.reading is share.remedy is share.source is None
     method = {"history": history(loss_ce=1.0, loss_kd=3.0), "parameters": {"alpha": 0.5}}
@@ -94,18 +94,18 @@ def test_a_share_of_the_loss_is_listed_and_not_read() -> None:
 def test_a_teacher_that_is_hardly_better(accuracy: float, little: bool) -> None:
     test = {"best": {"accuracy": 0.949, "top1_agreement": 0.9}}
     method = {"teacher_accuracy": accuracy, "test": test}
-    found = facts(method)["teacher"]
-    assert "little to teach" not in found.fact
-    assert (found.reading == "there is little to teach") is little
-    assert bool(found.remedy) is little
+    fact = facts(method)["teacher"]
+    assert "little to teach" not in fact.fact
+    assert (fact.reading == "there is little to teach") is little
+    assert bool(fact.remedy) is little
 
 
 def test_a_student_that_fits_its_training_set() -> None:
-    found = facts({"history": history(train_acc=0.9999)})["fit"]
-    assert found.fact.endswith("of the validation images")
-    assert "repeat the labels" in found.reading
-    found = facts({"history": history(train_acc=0.95)})["fit"]
-    assert found.remedy is found.reading is None
+    fact = facts({"history": history(train_acc=0.9999)})["fit"]
+    assert fact.fact.endswith("of the validation images")
+    assert "repeat the labels" in fact.reading
+    fact = facts({"history": history(train_acc=0.95)})["fit"]
+    assert fact.remedy is fact.reading is None
 
 
 STEPS = (-2, -1, 0, 1, 2)
@@ -126,25 +126,25 @@ def following(changes: dict[str, float], spread: float = 0.004) -> Any:
             )
         )
     (gain,) = analyse(evidence(runs)).gains
-    (found,) = [fact for fact in gain.diagnosis if fact.topic == "fidelity"]
-    return found
+    (fidelity,) = [fact for fact in gain.diagnosis if fact.topic == "fidelity"]
+    return fidelity
 
 
 def test_noise_in_agreement_does_not_hide_that_kl_came_down() -> None:
-    found = following({"top1_agreement": -0.0004, "kl_t1": -0.006, "kl_t4": -0.0456})
+    fact = following({"top1_agreement": -0.0004, "kl_t1": -0.006, "kl_t4": -0.0456})
     assert "agreement 97.60 %, plainly trained 97.64 %, difference −0.04 pp [−0.96, +0.88]" in (
-        found.fact
+        fact.fact
     )
     assert "KL (T = 4) 0.0750 nats, plainly trained 0.1206 nats, difference −0.0456 [−0." in (
-        found.fact
+        fact.fact
     )
-    assert "; closer to the teacher by KL (T = 4) (95 % intervals, each for itself)" in (found.fact)
-    assert found.reading.startswith("it follows its teacher more than without one")
-    assert found.remedy is found.source is None
+    assert "; closer to the teacher by KL (T = 4) (95 % intervals, each for itself)" in (fact.fact)
+    assert fact.reading.startswith("it follows its teacher more than without one")
+    assert fact.remedy is fact.source is None
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "words"),
     [
         ({"top1_agreement": -0.0004, "kl_t1": 0.001}, "neither agreement nor KL shows a differ"),
         ({"top1_agreement": 0.0004}, "agreement shows no difference"),
@@ -154,33 +154,33 @@ def test_noise_in_agreement_does_not_hide_that_kl_came_down() -> None:
     ],
 )
 def test_training_longer_is_advised_where_nothing_shows_it_closer(
-    changes: dict[str, float], said: str
+    changes: dict[str, float], words: str
 ) -> None:
-    found = following(changes)
-    assert said in found.fact
-    assert "closer to" not in found.fact
-    assert found.remedy.startswith("train longer")
-    assert "Stanton" in found.source
+    fact = following(changes)
+    assert words in fact.fact
+    assert "closer to" not in fact.fact
+    assert fact.remedy.startswith("train longer")
+    assert "Stanton" in fact.source
 
 
 def test_measures_that_disagree_are_told_apart() -> None:
-    found = following({"top1_agreement": -0.1, "kl_t4": -0.05})
+    fact = following({"top1_agreement": -0.1, "kl_t4": -0.05})
     assert "closer to the teacher by KL (T = 4), further from the teacher by agreement" in (
-        found.fact
+        fact.fact
     )
-    assert "disagree" in found.reading
-    assert found.remedy is None
+    assert "disagree" in fact.reading
+    assert fact.remedy is None
 
 
 def test_without_intervals_or_a_baseline_nothing_is_said_of_closeness() -> None:
-    for found in (
+    for fact in (
         following({"top1_agreement": -0.1}, spread=0.0),
         facts({"test": {"best": {"accuracy": 0.949, "kl_t1": 0.2}}})["fidelity"],
     ):
-        assert "closer" not in found.fact
-        assert "shows" not in found.fact
-        assert found.reading is found.remedy is None
-    assert "KL (T = 1) 0.2000 nats; the baseline's was not recorded" in found.fact
+        assert "closer" not in fact.fact
+        assert "shows" not in fact.fact
+        assert fact.reading is fact.remedy is None
+    assert "KL (T = 1) 0.2000 nats; the baseline's was not recorded" in fact.fact
 
 
 def soft(entropy: float | None, **changes: Any) -> Any:
@@ -198,11 +198,11 @@ def soft(entropy: float | None, **changes: Any) -> Any:
 def test_soft_targets_that_are_too_hard_or_too_soft(
     entropy: float, reading: str | None, remedy: str | None
 ) -> None:
-    found = soft(entropy)
-    assert found.fact.endswith("% of what 10 classes allow")
-    assert (reading or "") in (found.reading or "")
-    assert (found.remedy or "").startswith(remedy or "")
-    assert bool(found.reading) is bool(found.remedy) is bool(reading)
+    fact = soft(entropy)
+    assert fact.fact.endswith("% of what 10 classes allow")
+    assert (reading or "") in (fact.reading or "")
+    assert (fact.remedy or "").startswith(remedy or "")
+    assert bool(fact.reading) is bool(fact.remedy) is bool(reading)
 
 
 def test_a_temperature_that_was_raised_to_no_avail_is_told() -> None:
@@ -213,15 +213,15 @@ def test_a_temperature_that_was_raised_to_no_avail_is_told() -> None:
             for value, score in ((4.0, 0.95), (8.0, 0.94))
         ),
     )
-    found = soft(0.01, tunings=(grid,))
-    assert "larger temperatures were tried and scored lower" in found.fact
-    assert found.remedy is None
+    fact = soft(0.01, tunings=(grid,))
+    assert "larger temperatures were tried and scored lower" in fact.fact
+    assert fact.remedy is None
 
 
 def test_soft_targets_that_were_not_recorded_are_said_to_be() -> None:
-    found = soft(None)
-    assert found.fact == "the entropy of the soft targets was not recorded"
-    assert found.reading is found.remedy is None
+    fact = soft(None)
+    assert fact.fact == "the entropy of the soft targets was not recorded"
+    assert fact.reading is fact.remedy is None
     unknown = facts({"history": history(teacher_entropy=0.01)})["soft targets"]
     assert unknown.fact == "soft targets have 0.010 nats of entropy"  # of how many classes?
     assert unknown.reading is unknown.remedy is None
@@ -229,21 +229,21 @@ def test_soft_targets_that_were_not_recorded_are_said_to_be() -> None:
 
 def test_a_schedule_that_ended_early() -> None:
     rising = [{"epoch": e, "val_acc": 0.5 + e / 100, "train_acc": 0.8} for e in range(1, 21)]
-    found = facts({"history": rising})["schedule"]
-    assert "still rising" in found.reading
-    assert "still rising" not in found.fact
+    fact = facts({"history": rising})["schedule"]
+    assert "still rising" in fact.reading
+    assert "still rising" not in fact.fact
     fitted = [{**entry, "train_acc": 0.999} for entry in rising]
     assert facts({"history": fitted})["schedule"].remedy is None
 
 
 def test_a_winner_at_the_edge_of_its_grid() -> None:
     grid = {0.3: 0.94, 0.5: 0.945, 0.7: 0.95}
-    found = facts({"parameters": {"alpha": 0.7}}, tunings=(tuning({"alpha": 0.7}, grid),))
-    assert "alpha 0.7 is the largest tried" in found["tuning"].fact
-    assert "tuned over 3 configurations on 1 selection seed;" in found["tuning"].fact
-    assert "Bouthillier" in found["tuning"].source
-    found = facts({"parameters": {"alpha": 0.5}}, tunings=(tuning({"alpha": 0.5}, grid),))
-    assert found["tuning"].remedy is None
+    by_topic = facts({"parameters": {"alpha": 0.7}}, tunings=(tuning({"alpha": 0.7}, grid),))
+    assert "alpha 0.7 is the largest tried" in by_topic["tuning"].fact
+    assert "tuned over 3 configurations on 1 selection seed;" in by_topic["tuning"].fact
+    assert "Bouthillier" in by_topic["tuning"].source
+    by_topic = facts({"parameters": {"alpha": 0.5}}, tunings=(tuning({"alpha": 0.5}, grid),))
+    assert by_topic["tuning"].remedy is None
     assert "not tuned" in facts({})["tuning"].fact
     assert "Bouthillier" in facts({})["tuning"].source
 
@@ -271,19 +271,19 @@ OPEN = Statistics(smallest_effect_pp=0.05)
 
 
 def test_power_says_what_could_not_be_seen() -> None:
-    found = facts({}, statistics=OPEN)["power"]
-    assert "5 seeds" in found.fact
-    assert "unseen" in found.reading
-    assert "unseen" not in found.fact
-    assert "seeds a side" in found.remedy
-    assert "Colas" in found.source
+    fact = facts({}, statistics=OPEN)["power"]
+    assert "5 seeds" in fact.fact
+    assert "unseen" in fact.reading
+    assert "unseen" not in fact.fact
+    assert "seeds a side" in fact.remedy
+    assert "Colas" in fact.source
 
 
 def test_what_is_shown_to_be_equivalent_does_not_help_unseen() -> None:
-    made = evidence(
+    study = evidence(
         [*runs_of(plain("little"), BASELINE), *runs_of(final("big", "little", "logit"), SAME)]
     )
-    (gain,) = analyse(made).gains
+    (gain,) = analyse(study).gains
     assert gain.verdict == "equivalent"
     (power,) = [fact for fact in gain.diagnosis if fact.topic == "power"]
     assert "with 42.1 % power" in power.fact
@@ -303,8 +303,8 @@ def test_facts_hold_no_reading_and_every_remedy_has_a_source() -> None:
         "teacher_accuracy": 0.95,
         "test": test | {"best": test["best"] | {"top1_agreement": 0.9}},
     }
-    found = facts(method, statistics=OPEN)
-    assert all(bool(fact.remedy) == bool(fact.source) for fact in found.values())
-    readings = {topic: fact.reading for topic, fact in found.items() if fact.reading}
+    by_topic = facts(method, statistics=OPEN)
+    assert all(bool(fact.remedy) == bool(fact.source) for fact in by_topic.values())
+    readings = {topic: fact.reading for topic, fact in by_topic.items() if fact.reading}
     assert set(readings) == {"gradient share", "teacher", "fit", "soft targets", "power"}
-    assert not [topic for topic, words in readings.items() if words in found[topic].fact]
+    assert not [topic for topic, words in readings.items() if words in by_topic[topic].fact]

@@ -86,8 +86,8 @@ def test_what_people_look_for_comes_first() -> None:
 
 
 def test_the_schema_in_the_docs_is_the_documents() -> None:
-    made = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
-    assert SCHEMA.read_text() == made, (
+    schema = json.dumps(json_schema(), indent=1, ensure_ascii=False) + "\n"
+    assert SCHEMA.read_text() == schema, (
         f"{SCHEMA} is of another analysis: write it anew with"
         " `make docs`, and let FORMAT rise if a"
         " reader of analysis.json could notice"

@@ -35,5 +35,5 @@ def test_every_field_is_described(part: str) -> None:
     term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
     analysis = to_json(analyse(evidence(runs, claims=(claim("more", [term]),))))
     assert {key for key in analysis if f"`{key}`" not in PAGE} == set()
-    found = analysis[part] if part == "settings" else analysis[part][0]
-    assert {key for key in found if f"`{key}`" not in PAGE} == set()
+    entry = analysis[part] if part == "settings" else analysis[part][0]
+    assert {key for key in entry if f"`{key}`" not in PAGE} == set()

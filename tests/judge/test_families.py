@@ -70,7 +70,7 @@ def test_eight_gains_over_two_baselines_are_those_of_scipy_and_statsmodels() -> 
         arm: ttost_ind(np.array(values), np.array(PLAIN[arm[0]]), -0.2, 0.2, usevar="unequal")[0]
         for arm, values in arms.items()
     }
-    raw = [found.pvalue for found in welch.values()]
+    raw = [test.pvalue for test in welch.values()]
     p_holm = dict(zip(arms, multipletests(raw, method="holm")[1], strict=True))
     tost_holm = dict(zip(arms, multipletests(list(tost.values()), method="holm")[1], strict=True))
     for arm, gain in gains.items():
@@ -146,8 +146,10 @@ def test_seeds_needed_are_at_the_corrected_level_and_of_equivalence_at_the_decla
     other = [94.8, 95.3, 94.9, 95.2, 94.6]
     arms = {("little", method): other for method in ("feature", "third", "fourth")}
     statistics = Statistics.model_validate({"test": test})
-    made = study({"little": BASELINE}, {("little", "logit"): NEARLY, **arms}, statistics=statistics)
-    gain = by_cell(analyse(made))["little", "logit"]
+    family = study(
+        {"little": BASELINE}, {("little", "logit"): NEARLY, **arms}, statistics=statistics
+    )
+    gain = by_cell(analyse(family))["little", "logit"]
     if test == "paired":
         parts = [float(np.var(np.subtract(NEARLY, BASELINE), ddof=1))]
     else:
@@ -161,8 +163,8 @@ def test_seeds_needed_are_at_the_corrected_level_and_of_equivalence_at_the_decla
 @pytest.mark.parametrize("weight", [1.0, 3.0])
 def test_a_guessed_spread_of_paired_seeds_is_that_of_the_weighted_sum(weight: float) -> None:
     statistics = Statistics(test="paired", expected_std_pp=0.1)
-    one = claim("one", [{**TERM, "weight": weight}])
-    analysis = analyse(pair_of([95.0], [95.3], claims=(one,), statistics=statistics))
+    declared = claim("one", [{**TERM, "weight": weight}])
+    analysis = analyse(pair_of([95.0], [95.3], claims=(declared,), statistics=statistics))
     (contrast,) = analysis.contrasts
     expected = needs([0.1**2 * weight**2 * 2], 1)
     assert {name: getattr(contrast, name) for name in expected} == expected
@@ -172,9 +174,9 @@ def test_a_guessed_spread_of_paired_seeds_is_that_of_the_weighted_sum(weight: fl
 def test_the_power_that_a_diagnosis_tells_is_at_the_corrected_level() -> None:
     arms = {("little", method): BASELINE[::-1] for method in ("logit", "feature", "third")}
     (gain, *_) = analyse(study({"little": BASELINE}, arms)).gains
-    (told,) = (fact.fact for fact in gain.diagnosis if fact.topic == "power")
-    found = finds([float(np.var(BASELINE, ddof=1))] * 2, 5, 0.05 / 3)
-    assert f"be found with {100 * round(found, 3):g} % power after correction" in told
+    (sentence,) = (fact.fact for fact in gain.diagnosis if fact.topic == "power")
+    power = finds([float(np.var(BASELINE, ddof=1))] * 2, 5, 0.05 / 3)
+    assert f"be found with {100 * round(power, 3):g} % power after correction" in sentence
 
 
 def test_the_smallest_p_of_five_paired_seeds_is_that_of_flipped_signs() -> None:
@@ -207,14 +209,14 @@ def test_two_configurations_of_one_slot_are_two_comparisons_of_the_family() -> N
 def test_labels_are_only_exchanged_between_arms_of_opposite_weights(
     weights: tuple[float, float], exchangeable: bool
 ) -> None:
-    made = pair_of(BASELINE, METHOD)
-    terms = [Weighted(arm, w, "") for arm, w in zip(made.arms(), weights, strict=True)]
-    found = compare(terms, made, View("best", "welch"))
-    assert found.exact is exchangeable
+    pair = pair_of(BASELINE, METHOD)
+    terms = [Weighted(arm, w, "") for arm, w in zip(pair.arms(), weights, strict=True)]
+    comparison = compare(terms, pair, View("best", "welch"))
+    assert comparison.exact is exchangeable
     every = stats.permutation_test((METHOD, BASELINE), lambda x, y: abs(sum(x) - sum(y)),
                                    alternative="greater")  # fmt: skip
     expected = pytest.approx(every.pvalue) if exchangeable else None
-    assert found.p_permutation == expected
+    assert comparison.p_permutation == expected
 
 
 def shifted(std: float, n: int) -> list[float]:
@@ -233,8 +235,8 @@ def test_whether_an_interval_rests_on_few_seeds_is_a_matter_of_squared_weights(
     noisy = {"little": math.sqrt(1 * sizes["little"]), "wide": math.sqrt(5 * sizes["wide"])}
     calm = {student: shifted(0.001, sizes[student]) for student in sizes}
     arms = {(student, "logit"): shifted(noisy[student], sizes[student]) for student in sizes}
-    one = claim("one", [{**TERM, "weight": 3}, {**TERM, "student": "wide", "weight": -1}])
-    (contrast,) = analyse(study(calm, arms, claims=(one,))).contrasts
+    declared = claim("one", [{**TERM, "weight": 3}, {**TERM, "student": "wide", "weight": -1}])
+    (contrast,) = analyse(study(calm, arms, claims=(declared,))).contrasts
     assert ("few-seeds" in codes(contrast)) is flagged
 
 
@@ -278,11 +280,11 @@ def test_a_gain_over_teachers_of_their_kind_is_one_of_the_seeds_that_every_teach
     own, theirs = np.var(BASELINE, ddof=1) / 5, square / 12
     joint = (own + theirs) ** 2 / (own**2 / 4 + theirs**2 / df)
     centre, half = mean - np.mean(BASELINE), stats.t.isf(0.025, joint) * math.sqrt(own + theirs)
-    found = gain.teachers
-    assert (found.teachers, found.seeds) == (3, 4)
-    assert found.residual_std_pp**2 == pytest.approx(squares[2])
-    assert found.gain_over_teachers_pp == pytest.approx(centre)
-    assert found.ci95_over_teachers_pp == pytest.approx([centre - half, centre + half])
+    components = gain.teachers
+    assert (components.teachers, components.seeds) == (3, 4)
+    assert components.residual_std_pp**2 == pytest.approx(squares[2])
+    assert components.gain_over_teachers_pp == pytest.approx(centre)
+    assert components.ci95_over_teachers_pp == pytest.approx([centre - half, centre + half])
 
 
 # Claims: their own tests are a family of their own.
@@ -299,17 +301,21 @@ def test_the_tests_that_claims_need_are_corrected_over_the_claims(outcome: str) 
         arms = {arm: [2 * (94.9 - 0.2) - v for v in values] for arm, values in arms.items()}
     side = "greater" if outcome == "established" else "less"
     claims = [claim(m, [{**TERM, "weight": 1, "method": m}], says="not_below") for _, m in arms]
-    found = analyse(study({"little": BASELINE}, arms, claims=tuple(claims))).contrasts
+    contrasts = analyse(study({"little": BASELINE}, arms, claims=tuple(claims))).contrasts
     raw = [
         stats.ttest_ind(np.add(v, 0.2), BASELINE, equal_var=False, alternative=side).pvalue
         for v in arms.values()
     ]
     adjusted = multipletests(raw, method="holm")[1]
     name = "p_claim_holm" if outcome == "established" else "p_against_holm"
-    assert [getattr(one, name) for one in found] == pytest.approx(list(adjusted))
+    assert [getattr(contrast, name) for contrast in contrasts] == pytest.approx(list(adjusted))
     # Each for itself would be settled, but only one is after correction.
     assert max(raw) < 0.05 < sorted(adjusted)[1]
-    assert [one.outcome for one in found] == ["not established", "not established", outcome]
+    assert [contrast.outcome for contrast in contrasts] == [
+        "not established",
+        "not established",
+        outcome,
+    ]
 
 
 def test_a_gain_alone_establishes_nothing_that_the_correction_over_claims_takes_back() -> None:
@@ -327,22 +333,22 @@ def test_a_gain_alone_establishes_nothing_that_the_correction_over_claims_takes_
 def test_a_gain_never_contradicts_that_a_method_is_no_worse() -> None:
     arms = {("little", "logit"): NEARLY, ("little", "feature"): WORSE, ("little", "third"): WORSE}
     claims = [claim(m, [{**TERM, "weight": 1, "method": m}], says="not_below") for _, m in arms]
-    made = study({"little": BASELINE}, arms, claims=tuple(claims))
-    made = replace(made, statistics=Statistics(smallest_effect_pp=0.001))
-    first, *worse = analyse(made).contrasts
+    family = study({"little": BASELINE}, arms, claims=tuple(claims))
+    family = replace(family, statistics=Statistics(smallest_effect_pp=0.001))
+    first, *worse = analyse(family).contrasts
     # Holm over three claims, two of which are hopeless, leaves this one unproven at such a margin.
     assert first.verdict == "gain"
     assert first.outcome == "not established"
-    assert [one.outcome for one in worse] == ["contradicted"] * 2
+    assert [contrast.outcome for contrast in worse] == ["contradicted"] * 2
 
 
 def test_a_file_of_claims_is_judged_by_the_statistics_that_it_declares() -> None:
-    one = claim("one", [{**TERM, "weight": 1}], says="nothing")
+    declared = claim("one", [{**TERM, "weight": 1}], says="nothing")
     wide = Statistics(smallest_effect_pp=1, test="paired", confidence=0.9)
     before = pair_of(BASELINE, METHOD)
-    analysis = analyse(with_claims(before, ClaimsFile(claims=[one], statistics=wide)))
+    analysis = analyse(with_claims(before, ClaimsFile(claims=[declared], statistics=wide)))
     expected = stats.ttest_rel(METHOD, BASELINE)
     (contrast,) = analysis.contrasts
     assert (contrast.outcome, contrast.p) == ("established", pytest.approx(expected.pvalue))
     assert contrast.ci95_pp == pytest.approx(list(expected.confidence_interval(0.9)))
-    assert with_claims(before, ClaimsFile(claims=[one])).statistics == before.statistics
+    assert with_claims(before, ClaimsFile(claims=[declared])).statistics == before.statistics

@@ -29,7 +29,7 @@ AGREEMENT = {"t1": [0.90, 0.92, 0.94], "t2": [0.80, 0.82, 0.84]}
 def two_teachers() -> Evidence:
     runs = runs_of(plain("little"), [95.0, 95.1, 95.2])
     for teacher, shares in AGREEMENT.items():
-        made = runs_of(
+        taught = runs_of(
             final("big", "little", "logit"), [95.5] * 3, configuration="c", teacher=teacher
         )
         runs += [
@@ -39,55 +39,55 @@ def two_teachers() -> Evidence:
                 test={"best": {"accuracy": 0.955, "top1_agreement": share}},
                 baseline_test={"best": {"accuracy": 0.95, "top1_agreement": share - 0.1}},
             )
-            for run, share in zip(made, shares, strict=True)
+            for run, share in zip(taught, shares, strict=True)
         ]
     return evidence(runs)
 
 
 def test_a_seed_counts_once_however_many_teachers_it_has() -> None:
-    made = two_teachers()
-    arm = next(arm for arm in made.arms() if arm.slot.role == "final")
-    found = fidelity_of(arm, None, made, "best")
-    assert found is not None
-    assert found.top1_agreement.n == 3
-    assert found.top1_agreement.mean == pytest.approx(0.87)
-    assert found.top1_agreement.std == pytest.approx(0.02)
+    study = two_teachers()
+    arm = next(arm for arm in study.arms() if arm.slot.role == "final")
+    measures = fidelity_of(arm, None, study, "best")
+    assert measures is not None
+    assert measures.top1_agreement.n == 3
+    assert measures.top1_agreement.mean == pytest.approx(0.87)
+    assert measures.top1_agreement.std == pytest.approx(0.02)
     alone = Arm(arm.slot, arm.configuration, tuple(run for run in arm.runs if run.teacher == "t1"))
-    one = fidelity_of(alone, None, made, "best")
-    assert one is not None
-    low, high = one.top1_agreement.ci95
-    assert found.top1_agreement.ci95 == pytest.approx([low - 0.05, high - 0.05])
+    single = fidelity_of(alone, None, study, "best")
+    assert single is not None
+    low, high = single.top1_agreement.ci95
+    assert measures.top1_agreement.ci95 == pytest.approx([low - 0.05, high - 0.05])
 
 
 def test_a_seed_that_lacks_a_teacher_is_in_no_mean_and_in_no_figure() -> None:
-    made = two_teachers()
-    lacking = [run for run in made.runs if (run.teacher, run.seed) != ("t2", 2)]
-    made = evidence(lacking)
-    arm = next(arm for arm in made.arms() if arm.slot.role == "final")
-    found = fidelity_of(arm, None, made, "best")
-    assert found is not None
-    assert found.top1_agreement.n == 2
-    assert found.top1_agreement.mean == pytest.approx((0.85 + 0.87) / 2)
+    study = two_teachers()
+    lacking = [run for run in study.runs if (run.teacher, run.seed) != ("t2", 2)]
+    study = evidence(lacking)
+    arm = next(arm for arm in study.arms() if arm.slot.role == "final")
+    measures = fidelity_of(arm, None, study, "best")
+    assert measures is not None
+    assert measures.top1_agreement.n == 2
+    assert measures.top1_agreement.mean == pytest.approx((0.85 + 0.87) / 2)
     odd = [
         but(run, test={"best": {"accuracy": 0.5}}) if (run.teacher, run.seed) == ("t1", 2)
         else but(run, test={"best": {"accuracy": 0.95 + run.seed / 1000}})
         for run in lacking
     ]  # fmt: skip
-    made = evidence(odd)
-    drawn = next(a for a in drawn_arms(made, analyse(made), "little", "big") if a.teacher)
+    study = evidence(odd)
+    drawn = next(a for a in drawn_arms(study, analyse(study), "little", "big") if a.teacher)
     assert drawn.interval is not None
     assert drawn.interval[0] < (drawn.mean or 0.0) < drawn.interval[1]
     assert drawn.mean == pytest.approx(95.05)
 
 
 def test_a_baseline_is_drawn_at_its_mean_over_teachers() -> None:
-    made = two_teachers()
-    arms = drawn_arms(made, analyse(made), "little", "big")
+    study = two_teachers()
+    arms = drawn_arms(study, analyse(study), "little", "big")
     baseline = next(arm for arm in arms if arm.teacher is None)
     methods = [arm for arm in arms if arm.teacher is not None]
-    found = followed(baseline, methods, "best")
-    assert [agreement for agreement, _, _ in found] == pytest.approx([75.0, 77.0, 79.0])
-    assert [run.seed for _, _, run in found] == [0, 1, 2]
+    points = followed(baseline, methods, "best")
+    assert [agreement for agreement, _, _ in points] == pytest.approx([75.0, 77.0, 79.0])
+    assert [run.seed for _, _, run in points] == [0, 1, 2]
 
 
 # Differences to the plainly trained student ------------------------------------------------------
@@ -97,46 +97,46 @@ BESIDE = [0.974, 0.970, 0.985, 0.976, 0.977]
 
 
 def welch_interval(own: Sequence[float], plain: Sequence[float], confidence: float) -> list[float]:
-    found = stats.ttest_ind(own, plain, equal_var=False).confidence_interval(confidence)
-    return [float(found.low), float(found.high)]
+    interval = stats.ttest_ind(own, plain, equal_var=False).confidence_interval(confidence)
+    return [float(interval.low), float(interval.high)]
 
 
 def beside(own: Sequence[float], plain_values: Sequence[float], name: str) -> Evidence:
     runs = runs_of(plain("little"), [95.0] * len(own))
-    made = runs_of(final("big", "little", "logit"), [95.5] * len(own))
+    taught = runs_of(final("big", "little", "logit"), [95.5] * len(own))
     runs += [
         but(
             run,
             test={"best": {**run.test["best"].document, name: value}},
             baseline_test={"best": {name: other}},
         )
-        for run, value, other in zip(made, own, plain_values, strict=True)
+        for run, value, other in zip(taught, own, plain_values, strict=True)
     ]
     return evidence(runs)
 
 
-def fidelity_in(made: Evidence) -> Any:
-    (gain,) = analyse(made).gains
+def fidelity_in(study: Evidence) -> Any:
+    (gain,) = analyse(study).gains
     assert gain.fidelity is not None
     return gain.fidelity
 
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_the_difference_to_the_plainly_trained_student_has_welchs_interval(name: str) -> None:
-    found = fidelity_in(beside(OWN, BESIDE, name)).difference
-    assert found.named(name).difference == pytest.approx(np.mean(OWN) - np.mean(BESIDE))
-    assert found.named(name).ci95 == pytest.approx(welch_interval(OWN, BESIDE, 0.95))
-    assert [found.named(other) for other in MEASURES if other != name] == [None] * 3
+    measures = fidelity_in(beside(OWN, BESIDE, name)).difference
+    assert measures.named(name).difference == pytest.approx(np.mean(OWN) - np.mean(BESIDE))
+    assert measures.named(name).ci95 == pytest.approx(welch_interval(OWN, BESIDE, 0.95))
+    assert [measures.named(other) for other in MEASURES if other != name] == [None] * 3
 
 
 def test_there_is_no_interval_without_a_spread_and_no_difference_without_a_baseline() -> None:
     for own, plain_values in (([0.9], [0.8]), ([0.9] * 3, [0.8] * 3)):
-        found = fidelity_in(beside(own, plain_values, "kl_t4"))
-        assert found.difference.kl_t4.difference == pytest.approx(0.1)
-        assert found.difference.kl_t4.ci95 is None
-        assert closeness(found) == {}
-    made = beside(OWN, BESIDE, "kl_t4")
-    alone = replace(made, runs=tuple(replace(run, baseline_test={}) for run in made.runs))
+        measures = fidelity_in(beside(own, plain_values, "kl_t4"))
+        assert measures.difference.kl_t4.difference == pytest.approx(0.1)
+        assert measures.difference.kl_t4.ci95 is None
+        assert closeness(measures) == {}
+    study = beside(OWN, BESIDE, "kl_t4")
+    alone = replace(study, runs=tuple(replace(run, baseline_test={}) for run in study.runs))
     assert fidelity_in(alone).difference is None
 
 
@@ -151,12 +151,12 @@ def test_closer_is_more_agreement_or_less_divergence(name: str, step: float, clo
 
 
 def test_a_run_that_is_in_no_mean_of_accuracy_is_in_none_of_fidelity() -> None:
-    made = beside(OWN, BESIDE, "kl_t4")
+    study = beside(OWN, BESIDE, "kl_t4")
     odd = [
         replace(run, state="conflict") if run.seed == 0 and run.baseline_test else run
-        for run in made.runs
+        for run in study.runs
     ]
-    assert fidelity_in(replace(made, runs=tuple(odd))).kl_t4.n == 4
+    assert fidelity_in(replace(study, runs=tuple(odd))).kl_t4.n == 4
 
 
 def test_the_table_and_its_file_have_the_difference() -> None:
@@ -178,18 +178,18 @@ Classes = dict[str, Sequence[float | None]]
 
 def with_classes(runs: Sequence[Run], classes: Classes) -> list[Run]:
     """The same runs with accuracy by class, one value a run."""
-    found = []
+    classed = []
     for number, run in enumerate(runs):
         shares = {name: values[number] for name, values in classes.items()}
         known = {**RECORDED, **({"per_class_acc": shares} if shares else {})}
-        found.append(but(run, test={"best": {**run.test["best"].document, **known}}))
-    return found
+        classed.append(but(run, test={"best": {**run.test["best"].document, **known}}))
+    return classed
 
 
 def by_class(own: Classes, beside_it: Classes, **changes: Any) -> Evidence:
     runs = with_classes(runs_of(plain("little"), [95.0, 95.1, 95.2, 95.3, 95.4]), beside_it)
-    made = runs_of(final("big", "little", "logit"), [95.4, 95.3, 95.2, 95.1, 95.0])
-    return evidence([*runs, *with_classes(made, own)], **changes)
+    taught = runs_of(final("big", "little", "logit"), [95.4, 95.3, 95.2, 95.1, 95.0])
+    return evidence([*runs, *with_classes(taught, own)], **changes)
 
 
 CAT, PLAIN_CAT = [0.80, 0.81, 0.82, 0.83, 0.84], [0.79, 0.82, 0.80, 0.84, 0.81]
@@ -198,8 +198,8 @@ BETTER = [value + 0.1 for value in PLAIN_CAT]
 
 def test_accuracy_by_class_has_intervals_over_seeds() -> None:
     own: Classes = {"cat": CAT, "dog": [1.0, 0.98, 1.0, 1.0, 1.0], "none": [None] * 5}
-    found = fidelity_in(by_class(own, {"cat": PLAIN_CAT}))
-    cat = found.per_class_accuracy["cat"]
+    measures = fidelity_in(by_class(own, {"cat": PLAIN_CAT}))
+    cat = measures.per_class_accuracy["cat"]
     low, high = stats.t.interval(0.95, 4, np.mean(CAT), stats.sem(CAT))
     assert (cat.n, cat.mean, cat.std) == (
         5,
@@ -207,17 +207,17 @@ def test_accuracy_by_class_has_intervals_over_seeds() -> None:
         pytest.approx(np.std(CAT, ddof=1)),
     )
     assert cat.ci95 == pytest.approx([low, high])
-    dog = found.per_class_accuracy["dog"]
+    dog = measures.per_class_accuracy["dog"]
     assert dog.ci95[1] == 1.0  # 1.007 is no accuracy
-    assert set(found.per_class_accuracy) == {"cat", "dog"}
-    assert found.per_class_baseline["cat"].mean == pytest.approx(np.mean(PLAIN_CAT))
+    assert set(measures.per_class_accuracy) == {"cat", "dog"}
+    assert measures.per_class_baseline["cat"].mean == pytest.approx(np.mean(PLAIN_CAT))
 
 
 def test_classes_are_compared_where_both_arms_have_them() -> None:
     own: Classes = {"cat": CAT, "dog": BETTER, "elk": CAT}
-    found = fidelity_in(by_class(own, {"cat": PLAIN_CAT, "dog": PLAIN_CAT}))
-    assert set(found.per_class_difference) == {"cat", "dog"}
-    dog = found.per_class_difference["dog"]
+    measures = fidelity_in(by_class(own, {"cat": PLAIN_CAT, "dog": PLAIN_CAT}))
+    assert set(measures.per_class_difference) == {"cat", "dog"}
+    dog = measures.per_class_difference["dog"]
     assert dog.difference == pytest.approx(0.1)
     assert dog.ci95 == pytest.approx(welch_interval(BETTER, PLAIN_CAT, 0.95))
     # Two comparisons: each at 97.5 %, so that both hold with 95 %.
@@ -227,11 +227,11 @@ def test_classes_are_compared_where_both_arms_have_them() -> None:
 def test_a_seed_counts_once_by_class_too_however_many_teachers_it_has() -> None:
     runs = runs_of(plain("little"), [95.0, 95.1, 95.2])
     for teacher, step in (("t1", 0.0), ("t2", 0.1)):
-        made = runs_of(
+        taught = runs_of(
             final("big", "little", "logit"), [95.5] * 3, configuration="c", teacher=teacher
         )
         classes: Classes = {"cat": [value + step for value in (0.80, 0.82, 0.84)]}
-        named = [replace(run, id=f"{run.id}-{teacher}") for run in made]
+        named = [replace(run, id=f"{run.id}-{teacher}") for run in taught]
         runs += with_classes(named, classes)
     cat = fidelity_in(evidence(runs)).per_class_accuracy["cat"]
     assert (cat.n, cat.mean) == (3, pytest.approx(0.87))
@@ -257,10 +257,10 @@ def test_a_class_is_marked_where_its_corrected_interval_excludes_zero() -> None:
     nearly = [value + 0.036 for value in PLAIN_CAT]
     names = [f"c{number}" for number in range(8)]
     own: Classes = {"cat": nearly, "dog": BETTER, **dict.fromkeys(names, CAT)}
-    made = by_class(own, dict.fromkeys(own, PLAIN_CAT))
-    found = fidelity_in(made).per_class_difference["cat"]
-    assert found.ci95[0] > 0 > found.ci95_simultaneous[0]
-    page = page_of(made)
+    study = by_class(own, dict.fromkeys(own, PLAIN_CAT))
+    difference = fidelity_in(study).per_class_difference["cat"]
+    assert difference.ci95[0] > 0 > difference.ci95_simultaneous[0]
+    page = page_of(study)
     (head, row) = page.rows("class-table")
     assert head == ["method", *own]
     assert row[1].startswith("+3.60[−")

@@ -35,7 +35,7 @@ LOGIT = final("big", "little", "logit")
 ALPHA = {"alpha": 0.5}
 
 
-def made(method: Values = METHOD, baseline: Values = BASELINE, **changes: Any) -> Evidence:
+def pair(method: Values = METHOD, baseline: Values = BASELINE, **changes: Any) -> Evidence:
     return pair_of(baseline, method, **changes)
 
 
@@ -47,7 +47,7 @@ def arms(method: dict[str, Any], baseline: dict[str, Any] | None = None) -> Evid
 
 def grid(scores: dict[float, float], **changes: Any) -> Evidence:
     """One pair whose alpha of 0.5 was chosen by these scores."""
-    return made(tunings=(replace(tuning(ALPHA, scores), **changes),))
+    return pair(tunings=(replace(tuning(ALPHA, scores), **changes),))
 
 
 def ablation(shared: int) -> Evidence:
@@ -63,13 +63,13 @@ def ablation(shared: int) -> Evidence:
 
 def selected(method: Values = METHOD, **changes: Any) -> Evidence:
     """One pair whose first final also chose the hyper-parameters."""
-    found = made(method, **changes)
+    study = pair(method, **changes)
     chosen = (LOGIT, Slot("selection", "big", "little", "logit", "a0.5"))
     runs = [
         replace(run, slots=chosen) if run.seed == 0 and run.has_role("final") else run
-        for run in found.runs
+        for run in study.runs
     ]
-    return replace(found, runs=tuple(runs))
+    return replace(study, runs=tuple(runs))
 
 
 def tuned(**counts: int) -> Evidence:
@@ -114,12 +114,12 @@ def odd_baseline(recipe: str) -> Evidence:
 
 
 def open_run(state: str) -> Evidence:
-    found = made()
-    return replace(found, runs=(*found.runs[:-1], replace(found.runs[-1], state=state)))
+    study = pair()
+    return replace(study, runs=(*study.runs[:-1], replace(study.runs[-1], state=state)))
 
 
 def finding(kind: str, path: str = "a/b") -> Evidence:
-    return made(findings=(FileNotice(kind, "odd", paths=(path,)),))
+    return pair(findings=(FileNotice(kind, "odd", paths=(path,)),))
 
 
 WIDE = Statistics(smallest_effect_pp=1)
@@ -134,10 +134,10 @@ Case = tuple[str, str, Evidence, Evidence]
 
 # A code, whose flag it is, runs that are flagged so, and runs like them that are not.
 CASES: list[Case] = [
-    ("shared-selection-seed", GAIN, selected(), made()),
-    ("shared-selection-seed", STUDY, selected(origin="import"), made(origin="import")),
+    ("shared-selection-seed", GAIN, selected(), pair()),
+    ("shared-selection-seed", STUDY, selected(origin="import"), pair(origin="import")),
     ("shared-selection-seed", STUDY, selected(origin="import"), selected()),
-    ("shared-selection-seed", CLAIM, selected(claims=(MORE,)), made(claims=(MORE,))),
+    ("shared-selection-seed", CLAIM, selected(claims=(MORE,)), pair(claims=(MORE,))),
     ("one-selection-seed", GAIN, grid(SPLIT), grid(SPLIT, seeds=(8, 9))),
     ("not-the-winner", GAIN, grid({0.3: 0.96, 0.5: 0.95}), grid(SPLIT)),
     ("untried", GAIN, grid({0.3: 0.94, 0.7: 0.95}), grid(SPLIT)),
@@ -158,21 +158,21 @@ CASES: list[Case] = [
     ("mixed-environments", GAIN, arms(ELSEWHERE, {"environment": "cpu"}), another_machine()),
     ("mixed-environments", STUDY, another_machine(), arms(ELSEWHERE, ELSEWHERE)),
     ("mixed-environments", STUDY, another_machine(), arms(ELSEWHERE)),
-    ("missing-runs", GAIN, made([*METHOD[:4], None]), made(METHOD[:4])),
-    ("missing-runs", GAIN, made(baseline=[*BASELINE[:4], None]), made(baseline=BASELINE[:4])),
-    ("split", GAIN, finding("split", made().runs[-1].paths[0]), finding("split", "elsewhere/0")),
-    ("one-seed", GAIN, made(METHOD[:1]), made(METHOD[:2])),
-    ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.0, 95.0, 96.0, 94.5, 95.5])),
-    ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.99, 95.0, 95.01])),
-    ("few-seeds", GAIN, made([94.0, 95.0, 96.0]), made([94.0, 95.0, 96.0], statistics=PAIRED)),
-    ("no-variance", GAIN, made([95.3] * 5, [95.0] * 5), made([95.3] * 5)),
-    ("unpaired-seeds", GAIN, made(METHOD[:4], statistics=PAIRED), made(METHOD[:4])),
-    ("unpaired-seeds", GAIN, made(METHOD[:4], statistics=PAIRED), made(statistics=PAIRED)),
+    ("missing-runs", GAIN, pair([*METHOD[:4], None]), pair(METHOD[:4])),
+    ("missing-runs", GAIN, pair(baseline=[*BASELINE[:4], None]), pair(baseline=BASELINE[:4])),
+    ("split", GAIN, finding("split", pair().runs[-1].paths[0]), finding("split", "elsewhere/0")),
+    ("one-seed", GAIN, pair(METHOD[:1]), pair(METHOD[:2])),
+    ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.0, 95.0, 96.0, 94.5, 95.5])),
+    ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.99, 95.0, 95.01])),
+    ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.0, 95.0, 96.0], statistics=PAIRED)),
+    ("no-variance", GAIN, pair([95.3] * 5, [95.0] * 5), pair([95.3] * 5)),
+    ("unpaired-seeds", GAIN, pair(METHOD[:4], statistics=PAIRED), pair(METHOD[:4])),
+    ("unpaired-seeds", GAIN, pair(METHOD[:4], statistics=PAIRED), pair(statistics=PAIRED)),
     ("shared-runs", ABLATION, ablation(shared=1), ablation(shared=0)),
-    ("no-baseline", GAIN, evidence(runs_of(LOGIT, METHOD)), made()),
+    ("no-baseline", GAIN, evidence(runs_of(LOGIT, METHOD)), pair()),
     ("no-baseline", GAIN, arms({"recipe": "long"}), arms({"recipe": "long"}, {"recipe": "long"})),
     ("other-baselines", GAIN, odd_baseline(""), odd_baseline("long")),
-    ("no-runs", GAIN, evidence(runs_of(LOGIT, METHOD)), made()),
+    ("no-runs", GAIN, evidence(runs_of(LOGIT, METHOD)), pair()),
     ("only-uncorrected", GAIN, siblings(NEARLY, [NOISY]), siblings(NEARLY, [])),
     ("only-uncorrected", GAIN, siblings(NEARLY, [NOISY]), siblings(NOISY, [NOISY])),
     ("only-uncorrected", GAIN, siblings(NEARLY, [NOISY]), siblings(METHOD, [NOISY])),
@@ -180,21 +180,21 @@ CASES: list[Case] = [
      siblings(CLOSE, [], statistics=WITHIN)),
     ("equivalence-uncorrected", GAIN, siblings(CLOSE, [NOISY], statistics=WITHIN),
      siblings(CLOSE, [NOISY], statistics=WIDE)),
-    ("small", GAIN, made(statistics=WIDE), made()),
-    ("small", GAIN, made(statistics=WIDE), made(CLOSE, statistics=WIDE)),
-    ("sensitive", GAIN, selected(ONE_CHOICE), made(ONE_CHOICE)),
+    ("small", GAIN, pair(statistics=WIDE), pair()),
+    ("small", GAIN, pair(statistics=WIDE), pair(CLOSE, statistics=WIDE)),
+    ("sensitive", GAIN, selected(ONE_CHOICE), pair(ONE_CHOICE)),
     ("sensitive", CLAIM, selected(ONE_CHOICE, claims=(MORE,)),
-     made(ONE_CHOICE, claims=(MORE,))),
-    ("spread-guessed", GAIN, made(METHOD[:1], BASELINE[:1]), made(METHOD[:2], BASELINE[:2])),
+     pair(ONE_CHOICE, claims=(MORE,))),
+    ("spread-guessed", GAIN, pair(METHOD[:1], BASELINE[:1]), pair(METHOD[:2], BASELINE[:2])),
     ("run", GAIN, arms({"notices": (SMOKE_RUN,)}), arms({})),
     ("run", GAIN, arms({}, {"notices": (SMOKE_RUN,)}), arms({})),
-    ("protocol", STUDY, made(notices=(Notice("protocol", "a warning"),)), made()),
-    ("weight-clipped", STUDY, made(notices=(Notice("weight-clipped", "a weight"),)), made()),
-    ("smoke-run", STUDY, made(notices=(SMOKE_RUN,), origin="import"), made(origin="import")),
-    ("failures", STUDY, made([*METHOD, None]), made()),
+    ("protocol", STUDY, pair(notices=(Notice("protocol", "a warning"),)), pair()),
+    ("weight-clipped", STUDY, pair(notices=(Notice("weight-clipped", "a weight"),)), pair()),
+    ("smoke-run", STUDY, pair(notices=(SMOKE_RUN,), origin="import"), pair(origin="import")),
+    ("failures", STUDY, pair([*METHOD, None]), pair()),
     ("failures", STUDY, open_run("damaged"), open_run("new")),
     ("open", STUDY, open_run("interrupted"), open_run("failed")),
-    ("open", STUDY, made(open_runs=2), made()),
+    ("open", STUDY, pair(open_runs=2), pair()),
     ("import-duplicate", STUDY, finding("duplicate"), finding("copy")),
     ("import-copy", STUDY, finding("copy"), finding("overlap")),
 ]  # fmt: skip
@@ -209,8 +209,8 @@ def codes_of(place: str, analysis: Any) -> list[set[str]]:
 
 def test_what_a_plan_says_is_not_said_again() -> None:
     planned = Notice("unequal-tuning", "unequal tuning budgets, in configurations: as planned")
-    said = analyse(replace(tuned(logit=2, feature=3), notices=(planned,))).flags
-    assert [one for one in said if one.code == "unequal-tuning"] == [planned]
+    flags = analyse(replace(tuned(logit=2, feature=3), notices=(planned,))).flags
+    assert [flag for flag in flags if flag.code == "unequal-tuning"] == [planned]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_of", "place", "words"),
+    ("study", "place", "words"),
     [
         (selected(), GAIN, "seed 0 chose the hyper-parameters and is in the mean"),
         (selected(origin="import"), STUDY, "selection and finals share seed 0:"),
@@ -255,11 +255,11 @@ def test_of_two_pairs_the_one_with_something_odd_is_flagged_alone() -> None:
         (tuned(logit=2, feature=3), STUDY, "Feature-KD 3, Logit-KD 2; baselines 1"),
         (arms({"epochs": 6}), GAIN, "epochs [6] against [3]"),
         (arms({"notices": (SMOKE_RUN,)}), GAIN, "5 of 10 runs: smoke run"),
-        (made([*METHOD[:4], None]), GAIN, "1 of 5 runs have no result: seed 4: failed (diverged"),
+        (pair([*METHOD[:4], None]), GAIN, "1 of 5 runs have no result: seed 4: failed (diverged"),
         (siblings(NEARLY, [NOISY]), GAIN, "p = 0.039 alone, but 0.077 corrected for 2 comparisons"),
     ],
 )
-def test_a_flag_says_what_and_how_much(made_of: Evidence, place: str, words: str) -> None:
-    analysis = analyse(made_of)
+def test_a_flag_says_what_and_how_much(study: Evidence, place: str, words: str) -> None:
+    analysis = analyse(study)
     holders = {STUDY: [analysis], GAIN: analysis.gains}[place]
     assert any(words in flag.text for holder in holders for flag in holder.flags)

@@ -51,15 +51,17 @@ def test_another_smallest_effect_than_the_declared_one_is_post_hoc() -> None:
 @pytest.mark.parametrize("origin", ["study", "import"])
 def test_other_weights_are_post_hoc_for_a_study_that_declared_them(origin: str) -> None:
     given = ClaimsFile(claims=[MORE], primary="last")
-    made = with_claims(locked(origin=origin), given)
-    assert made.primary == "last"
-    assert list(made.marks) == (["post hoc: primary"] if origin == "study" else [])
+    study = with_claims(locked(origin=origin), given)
+    assert study.primary == "last"
+    assert list(study.marks) == (["post hoc: primary"] if origin == "study" else [])
 
 
 def test_judging_as_declared_leaves_no_mark() -> None:
-    made = with_claims(locked(), ClaimsFile(claims=[MORE], statistics=Statistics(), primary="best"))
-    assert made.notices == ()
-    assert not analyse(made).contrasts[0].post_hoc
+    study = with_claims(
+        locked(), ClaimsFile(claims=[MORE], statistics=Statistics(), primary="best")
+    )
+    assert study.notices == ()
+    assert not analyse(study).contrasts[0].post_hoc
 
 
 def test_a_claim_that_compares_a_cell_with_itself_is_refused() -> None:
@@ -70,23 +72,23 @@ def test_a_claim_that_compares_a_cell_with_itself_is_refused() -> None:
 
 def selected(values: list[float]) -> Evidence:
     """Return a study whose first final seed chose the hyper-parameters."""
-    made = pair_of(BASELINE, values, claims=(MORE,))
-    first = next(run for run in made.runs if run.seed == 0 and run.has_role("final"))
+    pair = pair_of(BASELINE, values, claims=(MORE,))
+    first = next(run for run in pair.runs if run.seed == 0 and run.has_role("final"))
     slots = (*first.slots, replace(first.slots[0], role="selection"))
-    runs = (replace(run, slots=slots) if run is first else run for run in made.runs)
-    return replace(made, runs=tuple(runs))
+    runs = (replace(run, slots=slots) if run is first else run for run in pair.runs)
+    return replace(pair, runs=tuple(runs))
 
 
 def test_a_verdict_that_hinges_on_the_shared_seed_says_so_where_it_is_said() -> None:
     analysis = analyse(selected([98.0, 95.2, 95.0, 95.3, 95.1]))
-    (gain,), (one,) = analysis.gains, analysis.contrasts
-    assert (gain.verdict, one.outcome) == ("inconclusive", "not established")
-    assert not {"sensitive"} & (codes(gain) | codes(one))  # nothing settled, nothing to lose
+    (gain,), (contrast,) = analysis.gains, analysis.contrasts
+    assert (gain.verdict, contrast.outcome) == ("inconclusive", "not established")
+    assert not {"sensitive"} & (codes(gain) | codes(contrast))  # nothing settled, nothing to lose
     analysis = analyse(selected([95.26, 95.24, 95.04, 95.24, 95.0]))
-    (gain,), (one,) = analysis.gains, analysis.contrasts
-    assert (gain.verdict, one.outcome) == ("gain", "established")
+    (gain,), (contrast,) = analysis.gains, analysis.contrasts
+    assert (gain.verdict, contrast.outcome) == ("gain", "established")
     assert "but without shared selection seeds: inconclusive" in gain.sentence
-    assert "but without shared selection seeds: not established" in one.sentence
+    assert "but without shared selection seeds: not established" in contrast.sentence
 
 
 def test_a_verdict_that_holds_in_every_way_of_looking_is_not_flagged() -> None:
@@ -98,22 +100,22 @@ def test_a_verdict_that_holds_in_every_way_of_looking_is_not_flagged() -> None:
 @pytest.mark.parametrize("says", ["not_below", "nothing"])
 def test_a_claim_of_no_loss_or_no_difference_needs_seeds_of_its_own(says: str) -> None:
     spread = [94.5, 95.5, 94.7, 95.4, 94.9]
-    one = claim("same", [{"weight": 1, **TERM}], says=says)
-    analysis = analyse(pair_of(BASELINE, spread, claims=(one, MORE)))
+    declared = claim("same", [{"weight": 1, **TERM}], says=says)
+    analysis = analyse(pair_of(BASELINE, spread, claims=(declared, MORE)))
     same, more = analysis.contrasts
     assert same.outcome == "not established"
     needed = same.seeds_needed_claim
     assert f"{needed - 5} more seeds a side ({needed} instead of 5) would show it" in same.sentence
     assert more.seeds_needed_claim > more.seeds_needed  # two claims, of one difference
-    found = (stdev(spread), stdev(BASELINE))
+    stds = (stdev(spread), stdev(BASELINE))
     level = 0.05 / 2  # two claims, two tests
     if says == "nothing":
         reached = [
-            power.equivalence_power(0.2, [1, -1], found, n, level) for n in (needed - 1, needed)
+            power.equivalence_power(0.2, [1, -1], stds, n, level) for n in (needed - 1, needed)
         ]
     else:
         reached = [
-            power.contrast_power(0.2, [1, -1], found, n, 2 * level) for n in (needed - 1, needed)
+            power.contrast_power(0.2, [1, -1], stds, n, 2 * level) for n in (needed - 1, needed)
         ]
     assert reached[0] < 0.8 <= reached[1]
 
@@ -127,8 +129,8 @@ def methods(first: list[float], second: list[float], *claims: Any) -> Any:
     runs = runs_of(plain("little"), BASELINE)
     runs += runs_of(final("big", "little", "feature"), first)
     runs += runs_of(final("big", "little", "logit"), second)
-    made = evidence(runs, claims=claims)
-    return {one.name: one for one in analyse(made).contrasts}
+    study = evidence(runs, claims=claims)
+    return {contrast.name: contrast for contrast in analyse(study).contrasts}
 
 
 def no_worse(name: str, better: str, other: str) -> Any:
@@ -139,16 +141,16 @@ def no_worse(name: str, better: str, other: str) -> Any:
 @pytest.mark.parametrize("order", [1, -1])
 def test_opposite_claims_of_no_loss_have_a_test_each_whatever_their_order(order: int) -> None:
     claims = [no_worse("up", "logit", "feature"), no_worse("down", "feature", "logit")][::order]
-    found = methods(LOW, HIGH, *claims)
+    contrasts = methods(LOW, HIGH, *claims)
     test = stats.ttest_ind(HIGH, LOW, equal_var=False)
     se = test.statistic and (mean(HIGH) - mean(LOW)) / test.statistic
     for name, value in (("up", 0.25), ("down", -0.25)):
-        one = found[name]
-        assert one.estimate_pp == pytest.approx(value)
-        assert one.p_claim == pytest.approx(stats.t.sf((value + 0.2) / se, test.df))
-        assert one.claims_in_family == 2
-    assert found["up"].outcome == "established"
-    assert found["down"].outcome == "not established"
+        contrast = contrasts[name]
+        assert contrast.estimate_pp == pytest.approx(value)
+        assert contrast.p_claim == pytest.approx(stats.t.sf((value + 0.2) / se, test.df))
+        assert contrast.claims_in_family == 2
+    assert contrasts["up"].outcome == "established"
+    assert contrasts["down"].outcome == "not established"
 
 
 def test_a_claim_of_no_difference_is_contradicted_only_by_one_that_matters() -> None:
@@ -157,32 +159,34 @@ def test_a_claim_of_no_difference_is_contradicted_only_by_one_that_matters() -> 
     nothing = claim("none", [{"weight": w, **TERM, "method": m}
                              for w, m in ((1, "logit"), (-1, "feature"))],
                     measure="accuracy", says="nothing")  # fmt: skip
-    found = methods(tight, [value + 0.16 for value in tight], nothing)["none"]
-    assert (found.verdict, found.outcome) == ("gain", "established")
+    contrast = methods(tight, [value + 0.16 for value in tight], nothing)["none"]
+    assert (contrast.verdict, contrast.outcome) == ("gain", "established")
     assert methods(LOW, small, nothing)["none"].outcome == "not established"
-    found = methods(tight, [value + 0.4 for value in tight], nothing)["none"]
-    assert found.outcome == "contradicted"
-    assert "contradicted; +0.40 pp" in found.sentence
-    assert "the effect is 0.2 pp or more, Holm p" in found.sentence
+    contrast = methods(tight, [value + 0.4 for value in tight], nothing)["none"]
+    assert contrast.outcome == "contradicted"
+    assert "contradicted; +0.40 pp" in contrast.sentence
+    assert "the effect is 0.2 pp or more, Holm p" in contrast.sentence
 
 
 def test_a_claim_of_no_loss_is_contradicted_only_by_a_loss_that_matters() -> None:
     tight = [95.001, 95.0, 94.999, 95.0, 95.0]
-    one = no_worse("up", "logit", "feature")
-    found = methods(tight, [value - 0.16 for value in tight], one)["up"]
-    assert (found.verdict, found.outcome) == ("harm", "established")
-    found = methods(tight, [value - 0.3 for value in tight], one)["up"]
-    assert found.outcome == "contradicted"
-    assert "it is worse by 0.2 pp or more, Holm p" in found.sentence
-    assert methods(tight, [value + 0.3 for value in tight], one)["up"].outcome == "established"
+    declared = no_worse("up", "logit", "feature")
+    contrast = methods(tight, [value - 0.16 for value in tight], declared)["up"]
+    assert (contrast.verdict, contrast.outcome) == ("harm", "established")
+    contrast = methods(tight, [value - 0.3 for value in tight], declared)["up"]
+    assert contrast.outcome == "contradicted"
+    assert "it is worse by 0.2 pp or more, Holm p" in contrast.sentence
+    assert methods(tight, [value + 0.3 for value in tight], declared)["up"].outcome == "established"
 
 
 def crossed(lifts: dict[str, float], lacking: tuple[str, int] | None = None) -> Evidence:
     runs = runs_of(plain("little"), BASELINE)
     for teacher, lift in lifts.items():
         values = [v + lift for v in METHOD]
-        made = runs_of(final("big", "little", "logit"), values, configuration="c", teacher=teacher)
-        runs += [replace(run, id=f"{run.id}-{teacher}") for run in made
+        taught = runs_of(
+            final("big", "little", "logit"), values, configuration="c", teacher=teacher
+        )
+        runs += [replace(run, id=f"{run.id}-{teacher}") for run in taught
                  if (teacher, run.seed) != lacking]  # fmt: skip
     return evidence(runs)
 
@@ -206,8 +210,8 @@ def test_a_seed_that_lacks_a_teacher_is_not_compared() -> None:
 
 
 def test_a_baseline_that_does_not_vary_adds_no_error_over_teachers() -> None:
-    made = crossed({"a": 0.0, "b": 0.4, "c": 0.9})
-    runs = [run for run in made.runs if not run.has_role("baseline")]
+    study = crossed({"a": 0.0, "b": 0.4, "c": 0.9})
+    runs = [run for run in study.runs if not run.has_role("baseline")]
     runs += runs_of(plain("little"), [95.0] * 5)
     (gain,) = analyse(evidence(runs)).gains
     gained = mean(METHOD) + (0.4 + 0.9) / 3 - 95.0
@@ -215,10 +219,10 @@ def test_a_baseline_that_does_not_vary_adds_no_error_over_teachers() -> None:
 
 
 def test_an_ablation_of_finals_carries_what_makes_them_doubtful() -> None:
-    made = selected(METHOD)
+    study = selected(METHOD)
     base = Slot("ablation", "big", "little", "logit", "", "clip", "base")
     runs = [replace(run, slots=(*run.slots, base)) if run.has_role("final") else run
-            for run in made.runs]  # fmt: skip
+            for run in study.runs]  # fmt: skip
     runs += runs_of(Slot("ablation", "big", "little", "logit", "", "clip", "changed"), BASELINE)
     terms = [{"weight": 1, "ablation": "clip", "arm": "base"}, {"weight": -1, "ablation": "clip"}]
     analysis = analyse(evidence(runs, claims=(claim("clip", terms, measure="accuracy"),)))
@@ -256,16 +260,16 @@ def test_the_smallest_p_is_one_that_a_test_of_these_seeds_can_reach(
 
 def test_contrasts_say_the_seeds_of_both_sides() -> None:
     runs = runs_of(plain("little"), BASELINE[:4]) + runs_of(final("big", "little", "logit"), METHOD)
-    (one,) = analyse(evidence(runs, claims=(MORE,))).contrasts
-    assert (one.n, one.n_baseline) == (5, 4)
+    (contrast,) = analyse(evidence(runs, claims=(MORE,))).contrasts
+    assert (contrast.n, contrast.n_baseline) == (5, 4)
 
 
 def test_a_baseline_of_other_epochs_is_named_and_not_missed() -> None:
     runs = runs_of(plain("little"), BASELINE, recipe="a", epochs=3)
     runs += runs_of(final("big", "little", "logit"), METHOD, recipe="b", epochs=6)
     (gain,) = analyse(evidence(runs)).gains
-    said = [flag.text for flag in gain.flags if flag.code == "no-runs"]
-    assert said == [
+    texts = [flag.text for flag in gain.flags if flag.code == "no-runs"]
+    assert texts == [
         "baseline of little: its 5 runs have other epochs (3 against 6) than the method's"
     ]
     assert gain.seeds_needed is None  # seeds are not what is missing
@@ -273,8 +277,8 @@ def test_a_baseline_of_other_epochs_is_named_and_not_missed() -> None:
 
 def test_a_file_that_could_not_be_read_is_missed_where_it_belongs() -> None:
     torn = "runs/baseline/little/9/results.json"
-    made = pair_of(BASELINE, METHOD)
-    runs = [replace(run, paths=(f"{run.paths[0]}/results.json",)) for run in made.runs]
+    pair = pair_of(BASELINE, METHOD)
+    runs = [replace(run, paths=(f"{run.paths[0]}/results.json",)) for run in pair.runs]
     finding = FileNotice("unreadable", "no JSON", paths=(torn,))
     (gain,) = analyse(evidence(runs, findings=(finding,))).gains
     assert f"a file of one more seed could not be read: {torn}" in {f.text for f in gain.flags}
@@ -287,5 +291,5 @@ def test_an_ablation_says_what_it_changed() -> None:
     runs = list(pair_of(BASELINE, METHOD).runs)
     for arm, values in (("base", METHOD), ("changed", BASELINE)):
         runs += runs_of(Slot("ablation", "big", "little", "logit", "", "clip", arm), values)
-    (found,) = analyse(evidence(runs, changes={"clip": "clip_scope becomes none"})).ablations
-    assert found.change == "clip_scope becomes none"
+    (ablation,) = analyse(evidence(runs, changes={"clip": "clip_scope becomes none"})).ablations
+    assert ablation.change == "clip_scope becomes none"

@@ -37,7 +37,7 @@ finals: {{seeds: [0, 1]}}
 @pytest.mark.parametrize("name", list(KINDS))
 def test_each_kind_says_all_that_is_asked_of_it(name: str) -> None:
     words = [kind.words(0.2) for _, kind in KINDS.items()]
-    assert {frozenset(one) for one in words} == {frozenset(words[0])}
+    assert {frozenset(entry) for entry in words} == {frozenset(words[0])}
     own = kind_of(name).words(0.25)
     assert all(own[key] for key in own if key != "truly")
     kind = kind_of(name)
@@ -63,11 +63,11 @@ def judged(name: str, shift: float, spread: float = 0.01) -> ClaimResult:
     """Judge a claim of a kind about a gain that is truly `shift` points, seen over eight seeds."""
     steps = [spread * step for step in range(8)]
     term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
-    made = pair_of([95 + step for step in steps], [95 + shift + step for step in steps],
+    pair = pair_of([95 + step for step in steps], [95 + shift + step for step in steps],
                    claims=(claim("it", [term], says=name),))  # fmt: skip
-    (found,) = analyse(made).contrasts
-    assert isinstance(found, ClaimResult)
-    return found
+    (contrast,) = analyse(pair).contrasts
+    assert isinstance(contrast, ClaimResult)
+    return contrast
 
 
 SETTINGS = analyse(pair_of([95.0, 95.1], [95.2, 95.3])).settings
@@ -87,13 +87,15 @@ def test_what_shows_a_claim_establishes_it_and_what_refutes_it_contradicts_it(na
 @pytest.mark.parametrize("name", list(KINDS))
 def test_every_outcome_has_its_words_and_its_reasons(name: str) -> None:
     kind = kind_of(name)
-    open_one = judged(name, kind.shown_by * MARGIN, spread=1.0)
-    assert open_one.outcome == "not established"
-    found = [judged(name, at * MARGIN) for at in (kind.shown_by, kind.refuted_by)] + [open_one]
-    said = [tuple(reasons(one, SETTINGS, 0.5)) for one in found]
-    assert len(set(said)) == 3
-    assert all(text[0].isupper() and text.endswith(".") for texts in said for text in texts)
-    assert all(kind.outcome_words(one, SETTINGS) for one in (found[0], open_one))
+    open_claim = judged(name, kind.shown_by * MARGIN, spread=1.0)
+    assert open_claim.outcome == "not established"
+    contrasts = [judged(name, at * MARGIN) for at in (kind.shown_by, kind.refuted_by)] + [
+        open_claim
+    ]
+    steps = [tuple(reasons(contrast, SETTINGS, 0.5)) for contrast in contrasts]
+    assert len(set(steps)) == 3
+    assert all(text[0].isupper() and text.endswith(".") for texts in steps for text in texts)
+    assert all(kind.outcome_words(contrast, SETTINGS) for contrast in (contrasts[0], open_claim))
 
 
 @pytest.mark.parametrize("name", list(KINDS))

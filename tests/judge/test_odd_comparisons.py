@@ -49,18 +49,18 @@ def changed_against_both(weight: float = 0.5) -> Any:
 
 
 def test_arms_of_the_same_runs_are_one_arm() -> None:
-    (found,) = analyse(ablated(both(METHOD), changed_against_both())).contrasts
+    (contrast,) = analyse(ablated(both(METHOD), changed_against_both())).contrasts
     expected = stats.ttest_ind(CHANGED, METHOD, equal_var=False)
-    assert found.p == pytest.approx(expected.pvalue)
-    assert found.df == pytest.approx(expected.df)
-    assert [term.weight for term in found.terms] == [1, -1]
+    assert contrast.p == pytest.approx(expected.pvalue)
+    assert contrast.df == pytest.approx(expected.df)
+    assert [term.weight for term in contrast.terms] == [1, -1]
 
 
 def test_arms_that_share_some_runs_are_not_compared_as_if_independent() -> None:
     base = both(METHOD[:4]) + runs_of(FINAL, METHOD[4:], configuration="one", first_seed=4)
-    (found,) = analyse(ablated(base, changed_against_both())).contrasts
-    assert (found.estimate_pp, found.p, found.seeds_needed_claim) == (None, None, None)
-    assert "share runs, so they are not independent" in found.sentence
+    (contrast,) = analyse(ablated(base, changed_against_both())).contrasts
+    assert (contrast.estimate_pp, contrast.p, contrast.seeds_needed_claim) == (None, None, None)
+    assert "share runs, so they are not independent" in contrast.sentence
 
 
 def test_what_is_compared_with_itself_is_refused_as_what_cancels() -> None:
@@ -75,8 +75,8 @@ def test_a_spread_of_rounding_is_none_and_the_study_s_guess_is_used(
     test: Literal["welch", "paired"],
 ) -> None:
     settings = Statistics(test=test, expected_std_pp=0.2)
-    made = pair_of([95.1, 95.1, 95.1], [95.3, 95.3, 95.3], statistics=settings)
-    (gain,) = analyse(made).gains
+    pair = pair_of([95.1, 95.1, 95.1], [95.3, 95.3, 95.3], statistics=settings)
+    (gain,) = analyse(pair).gains
     assert np.std([100 * (95.1 / 100)] * 3 + [100 * (95.3 / 100)] * 3) > 0
     assert gain.ci95_pp is None
     assert gain.spread_guessed
@@ -98,13 +98,13 @@ def test_one_p_says_of_an_above_claim_what_became_of_it(worse: bool) -> None:
         for n in range(6)
     ]
     analysis = analyse(evidence(runs, claims=tuple(claims)))
-    found = analysis.contrasts[0]
-    assert found.estimate_pp < 0
-    assert found.p_claim < 0.05
-    assert found.p_against_holm == found.p_claim_holm
-    assert (found.outcome == "contradicted") == (found.p_claim_holm <= 0.05)
-    shown = f"{found.p_claim_holm:.3f}"
-    assert shown in " ".join(reasons(found, analysis.settings))
+    contrast = analysis.contrasts[0]
+    assert contrast.estimate_pp < 0
+    assert contrast.p_claim < 0.05
+    assert contrast.p_against_holm == contrast.p_claim_holm
+    assert (contrast.outcome == "contradicted") == (contrast.p_claim_holm <= 0.05)
+    shown = f"{contrast.p_claim_holm:.3f}"
+    assert shown in " ".join(reasons(contrast, analysis.settings))
 
 
 @pytest.mark.parametrize(
@@ -115,15 +115,15 @@ def test_one_p_says_of_an_above_claim_what_became_of_it(worse: bool) -> None:
 def test_seeds_of_a_claim_without_an_interval_are_those_of_its_own_test(
     says: str, words: str
 ) -> None:
-    one, other = (
+    declared, other = (
         claim(name, [{**TERM, "weight": w}], says=says) for name, w in (("a", 1), ("b", 2))
     )
-    analysis = analyse(pair_of(BASELINE[:1], METHOD[:1], claims=(one, other)))
-    found = analysis.contrasts[0]
-    text = f"{found.seeds_needed_claim} seeds a side {words}"
-    assert text in found.sentence
-    assert text in " ".join(reasons(found, analysis.settings))
-    assert ("truly no difference" in found.sentence) == (says != "above")
+    analysis = analyse(pair_of(BASELINE[:1], METHOD[:1], claims=(declared, other)))
+    contrast = analysis.contrasts[0]
+    text = f"{contrast.seeds_needed_claim} seeds a side {words}"
+    assert text in contrast.sentence
+    assert text in " ".join(reasons(contrast, analysis.settings))
+    assert ("truly no difference" in contrast.sentence) == (says != "above")
 
 
 def test_a_mean_beside_a_paired_gain_is_of_the_seeds_that_count() -> None:
@@ -148,16 +148,16 @@ def test_the_arm_that_lacks_everything_is_why_nothing_can_be_said() -> None:
     runs = runs_of(plain("little"), BASELINE) + runs_of(FINAL, [95.1, None, 95.3])
     runs += runs_of(final("big", "little", "feature"), [None, None, None])
     terms = [{**TERM, "weight": 1}, {**TERM, "method": "feature", "weight": -1}]
-    made = evidence(runs, claims=(claim("one", terms, measure="accuracy"),))
-    (found,) = analyse(made).contrasts
-    assert "feature: 3 of 3 runs have no result" in found.sentence
+    study = evidence(runs, claims=(claim("one", terms, measure="accuracy"),))
+    (contrast,) = analyse(study).contrasts
+    assert "feature: 3 of 3 runs have no result" in contrast.sentence
 
 
 def test_a_run_that_is_not_done_bends_no_mean_curve() -> None:
     runs = runs_of(FINAL, METHOD[:3])
     lost = but(runs[0], state="failed", history=runs[0].history.document[:1])
-    found = over_runs([lost, *runs[1:]], "val_acc")
-    assert found is not None
-    epochs, mean, *_, count = found
+    curve = over_runs([lost, *runs[1:]], "val_acc")
+    assert curve is not None
+    epochs, mean, *_, count = curve
     assert (epochs.tolist(), count) == ([1, 2, 3], 2)
     assert mean == pytest.approx([np.mean(METHOD[1:3]) / 100] * 3)

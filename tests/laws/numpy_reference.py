@@ -354,18 +354,23 @@ def fitnet(given: Given) -> dict[str, float]:
     (x,), (target,) = given.student.features.values(), given.teacher.features.values()
     weight, bias = given.parts["conv.weight"], given.parts["conv.bias"]
     if weight.shape[2] == 1:
-        made = np.einsum("od,bdhw->bohw", weight[:, :, 0, 0], _adaptive_pool(x, *target.shape[2:]))
+        projected = np.einsum(
+            "od,bdhw->bohw", weight[:, :, 0, 0], _adaptive_pool(x, *target.shape[2:])
+        )
     else:  # 3x3, stride 2, padding 1
         padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-        made = np.empty((len(x), *target.shape[1:]))
+        projected = np.empty((len(x), *target.shape[1:]))
         for i in range(target.shape[2]):
             for j in range(target.shape[3]):
                 window = padded[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
-                made[:, :, i, j] = np.einsum("odhw,bdhw->bo", weight, window)
-    made = made + bias[None, :, None, None]
-    mean, variance = made.mean((0, 2, 3), keepdims=True), made.var((0, 2, 3), keepdims=True)
+                projected[:, :, i, j] = np.einsum("odhw,bdhw->bo", weight, window)
+    projected = projected + bias[None, :, None, None]
+    mean, variance = (
+        projected.mean((0, 2, 3), keepdims=True),
+        projected.var((0, 2, 3), keepdims=True),
+    )
     scale, shift = (given.parts[f"bn.{name}"][None, :, None, None] for name in ("weight", "bias"))
-    normed = (made - mean) / np.sqrt(variance + 1e-5) * scale + shift
+    normed = (projected - mean) / np.sqrt(variance + 1e-5) * scale + shift
     return {
         "hint": given.parameters["weight"] * float(np.mean((np.maximum(normed, 0) - target) ** 2))
     }

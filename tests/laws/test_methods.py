@@ -213,8 +213,8 @@ def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str
                 drawn_negatives(name, method, student, step),
             )
         )
-        found = {key: term.weight * term.value.item() for key, term in terms.items()}
-        assert found == pytest.approx(expected, abs=1e-9, rel=1e-9)
+        values = {key: term.weight * term.value.item() for key, term in terms.items()}
+        assert values == pytest.approx(expected, abs=1e-9, rel=1e-9)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)

@@ -32,9 +32,9 @@ def test_value_and_gradients_are_the_plain_ones_whatever_the_blocks(
     error = projected_squared_error(laid_out, weight, target.contiguous(memory_format=layout))
     expected = plain(features, weight, target)
     torch.testing.assert_close(error, expected, rtol=1e-12, atol=0)
-    found = torch.autograd.grad(3.5 * error, (features, weight))
+    gradients = torch.autograd.grad(3.5 * error, (features, weight))
     wanted = torch.autograd.grad(3.5 * expected, (features, weight))
-    torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(gradients, wanted, rtol=1e-11, atol=1e-13)
 
 
 def test_gradient_is_right_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,5 +77,5 @@ def test_narrow_products_and_wide_differences_under_autocast() -> None:
         1e-3 * plain(exact_features.requires_grad_(), exact_weight.requires_grad_(), exact_target),
         (exact_features, exact_weight),
     )
-    for found, right in zip((by_features, by_weight), wanted, strict=True):
-        assert float((found.double() - right).norm() / right.norm()) < 0.01
+    for gradient, right in zip((by_features, by_weight), wanted, strict=True):
+        assert float((gradient.double() - right).norm() / right.norm()) < 0.01

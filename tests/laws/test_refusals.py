@@ -99,8 +99,8 @@ def test_a_large_weight_beside_clipping_is_said() -> None:
     assert not clipped_weights(run_of("at", recipe=RecipeSpec(clip_scope="off")))
     assert not clipped_weights(run_of("at", parameters={"weight": 99.0}))
     assert not clipped_weights(run_of("logit_mse", parameters={"ce_weight": 1000.0}))
-    said = {name for name in METHODS if clipped_weights(run_of(name))}
-    assert said == {"at", "sp", "pkt", "cc", "fitnet", "cat_kd"}
+    warned = {name for name in METHODS if clipped_weights(run_of(name))}
+    assert warned == {"at", "sp", "pkt", "cc", "fitnet", "cat_kd"}
 
 
 @pytest.mark.parametrize("method", list(METHODS))

@@ -36,13 +36,13 @@ def test_folding_changes_nothing_but_rounding(name: str) -> None:
     images = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=generator)
     with torch.no_grad():
         taps = Taps(maps=network.stages, before_relu=network.stages, embedding=True)
-        wanted, found = network(images, taps), answering(images, taps)
-    torch.testing.assert_close(found.logits, wanted.logits, rtol=1e-8, atol=1e-9)
+        wanted, answer = network(images, taps), answering(images, taps)
+    torch.testing.assert_close(answer.logits, wanted.logits, rtol=1e-8, atol=1e-9)
     for stage in network.stages:
         # A sum's rounding is as large as what is added up, which may be far more than the sum.
         size_there = wanted.features[stage].abs().max().item()
         torch.testing.assert_close(
-            found.features[stage], wanted.features[stage], rtol=0, atol=1e-10 * size_there
+            answer.features[stage], wanted.features[stage], rtol=0, atol=1e-10 * size_there
         )
 
 

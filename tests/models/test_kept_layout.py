@@ -30,15 +30,15 @@ def test_the_shortcut_is_every_other_pixel_between_zeros(
     layout: torch.memory_format, side: int, stride: int, channels: int
 ) -> None:
     x = maps(layout, side=side)
-    found = zero_padded_shortcut(x, stride, channels)
+    shortcut = zero_padded_shortcut(x, stride, channels)
     expected = padded_slice(x, stride, channels)
-    assert torch.equal(found, expected)
-    assert found.is_contiguous(memory_format=layout)
+    assert torch.equal(shortcut, expected)
+    assert shortcut.is_contiguous(memory_format=layout)
     weights = torch.randn_like(expected)
-    (one,) = torch.autograd.grad((found * weights).sum(), x)
+    (own,) = torch.autograd.grad((shortcut * weights).sum(), x)
     (other,) = torch.autograd.grad((expected * weights).sum(), x)
-    assert torch.equal(one, other)
-    assert one.is_contiguous(memory_format=layout)
+    assert torch.equal(own, other)
+    assert own.is_contiguous(memory_format=layout)
     for foreign in LAYOUTS:
         gradient = weights.contiguous(memory_format=foreign)
         (again,) = torch.autograd.grad(zero_padded_shortcut(x, stride, channels), x, gradient)
@@ -48,9 +48,9 @@ def test_the_shortcut_is_every_other_pixel_between_zeros(
 
 
 def test_a_map_of_one_channel_counts_as_contiguous() -> None:
-    found = zero_padded_shortcut(maps(torch.contiguous_format)[:, :1].contiguous(), 2, 2)
-    assert found.is_contiguous()
-    assert not found.is_contiguous(memory_format=torch.channels_last)
+    shortcut = zero_padded_shortcut(maps(torch.contiguous_format)[:, :1].contiguous(), 2, 2)
+    assert shortcut.is_contiguous()
+    assert not shortcut.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -35,8 +35,8 @@ def theirs(name: str, stem: str, channels: int = 3) -> nn.Module:
 def moments(tensor: Tensor) -> list[float]:
     """Mean, standard deviation, smallest and largest number."""
     numbers = tensor.double()
-    found = (numbers.mean(), numbers.std(correction=0), numbers.min(), numbers.max())
-    return [value.item() for value in found]
+    statistics = (numbers.mean(), numbers.std(correction=0), numbers.min(), numbers.max())
+    return [value.item() for value in statistics]
 
 
 @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
@@ -92,7 +92,7 @@ def test_cudnn_is_told_what_the_reference_tells_it(monkeypatch: pytest.MonkeyPat
     assert torch.are_deterministic_algorithms_enabled()
 
 
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, bool]]:
+def unlike_reference(monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, bool]]:
     """Set torch otherwise than the reference does; return a look at what it is told now."""
     cudnn = torch.backends.cudnn
     for name, value in (("deterministic", False), ("benchmark", True), ("allow_tf32", True)):
@@ -115,7 +115,7 @@ def test_every_single_run_begins_with_these_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    look = told(monkeypatch)
+    look = unlike_reference(monkeypatch)
     kdgap.train(model="resnet8", width=0.0625, data="digits", epochs=1, limit=32, val_size=16,
                 batch_size=16, threads=1, tracker="none", output_dir="run")  # fmt: skip
     assert look() == AS_THE_REFERENCE
@@ -128,6 +128,6 @@ def test_every_runner_of_a_study_begins_with_these_settings(
     file.write_text(study_text(data={"name": "digits", "limit": 64}, recipe={"epochs": 1}))
     workspace = open_study(file, {}, tmp_path / "study")
     start_study(workspace, lambda _: None)
-    look = told(monkeypatch)
+    look = unlike_reference(monkeypatch)
     Worker(workspace, "cpu", ("teachers",)).work()
     assert look() == AS_THE_REFERENCE

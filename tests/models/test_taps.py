@@ -64,10 +64,10 @@ def test_gradients_are_the_same_bits_whatever_is_captured(name: str) -> None:
         taps = everything(network) if capture else NOTHING
         network(images, taps).logits.square().sum().backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
-    for one, other in zip(*gradients, strict=True):
-        assert one is not None
-        assert other is not None
-        assert torch.equal(one, other)
+    for first, second in zip(*gradients, strict=True):
+        assert first is not None
+        assert second is not None
+        assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -142,12 +142,12 @@ def test_a_candidate_that_failed_on_a_seed_does_not_keep_a_study_from_its_winner
     assert (chosen["alpha"], chosen["seeds"]) == (0.7, [0, 1])
 
 
-@pytest.mark.parametrize(("one", "other"), [(None, None), (False, False), (True, True)])
+@pytest.mark.parametrize(("first", "second"), [(None, None), (False, False), (True, True)])
 def test_a_study_that_has_not_chosen_one_candidate_has_no_best(
-    tmp_path: Path, one: bool | None, other: bool | None
+    tmp_path: Path, first: bool | None, second: bool | None
 ) -> None:
-    exported(tmp_path, "a", winner=one, alpha=0.3)
-    exported(tmp_path, "b", winner=other, alpha=0.7)
+    exported(tmp_path, "a", winner=first, alpha=0.3)
+    exported(tmp_path, "b", winner=second, alpha=0.7)
     with pytest.raises(BadInputError, match="finish its selection"):
         best_configurations(collect(tmp_path)[0])
 

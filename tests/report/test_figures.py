@@ -46,8 +46,8 @@ def texts(figure: Figure) -> str:
     return figure_bytes(figure, "svg").decode()
 
 
-def drawn(made: Evidence) -> dict[str, Figure]:
-    return dict(all_figures(made, analyse(made)))
+def drawn(study: Evidence) -> dict[str, Figure]:
+    return dict(all_figures(study, analyse(study)))
 
 
 def test_all_figures_of_a_whole_study() -> None:
@@ -70,18 +70,18 @@ def test_what_was_not_recorded_is_not_drawn() -> None:
 
 @pytest.mark.parametrize("ending", FORMATS)
 def test_the_same_figure_gives_the_same_bytes(ending: str) -> None:
-    made = pair_of(BASELINE, BETTER)
-    first, second = (figure_bytes(interval_plot(analyse(made)), ending) for _ in range(2))
+    pair = pair_of(BASELINE, BETTER)
+    first, second = (figure_bytes(interval_plot(analyse(pair)), ending) for _ in range(2))
     assert first == second
 
 
 def test_figures_are_saved_in_three_forms_under_safe_names(tmp_path: Path) -> None:
     runs = runs_of(plain("../x"), BASELINE) + runs_of(final("a/b", "../x", "logit"), ALIKE)
-    made = evidence(runs)
-    paths = save_figures(all_figures(made, analyse(made)), tmp_path / "figures")
+    study = evidence(runs)
+    paths = save_figures(all_figures(study, analyse(study)), tmp_path / "figures")
     assert {path.parent for path in paths} == {tmp_path / "figures"}
     assert {path.suffix for path in paths} == {".png", ".svg", ".pdf"}
-    assert len(paths) == len(set(paths)) == 3 * len(drawn(made))
+    assert len(paths) == len(set(paths)) == 3 * len(drawn(study))
     picture = imread(io.BytesIO(next(p for p in paths if p.suffix == ".png").read_bytes()))
     assert np.ptp(picture) > 0.5
 
@@ -89,8 +89,8 @@ def test_figures_are_saved_in_three_forms_under_safe_names(tmp_path: Path) -> No
 def test_students_of_almost_one_name_have_figures_of_their_own(tmp_path: Path) -> None:
     runs = runs_of(plain("a+b"), BASELINE) + runs_of(plain("A&B"), BASELINE)
     runs += runs_of(final("t", "a+b", "logit"), ALIKE) + runs_of(final("t", "A&B", "logit"), BETTER)
-    made = evidence(runs)
-    paths = save_figures(all_figures(made, analyse(made)), tmp_path)
+    study = evidence(runs)
+    paths = save_figures(all_figures(study, analyse(study)), tmp_path)
     names = [path.name for path in paths if path.name.startswith("convergence")]
     assert len(names) == len({name.lower() for name in names}) == 6
     assert len(list(tmp_path.iterdir())) == len(paths)
@@ -98,9 +98,9 @@ def test_students_of_almost_one_name_have_figures_of_their_own(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    made = pair_of(BASELINE, BETTER)
+    pair = pair_of(BASELINE, BETTER)
     with pytest.raises(NotADirectoryError, match="file/figures"):
-        save_figures(all_figures(made, analyse(made)), tmp_path / "file" / "figures")
+        save_figures(all_figures(pair, analyse(pair)), tmp_path / "file" / "figures")
 
 
 def test_intervals_show_words_and_numbers_of_every_gain() -> None:
@@ -113,14 +113,14 @@ def test_intervals_show_words_and_numbers_of_every_gain() -> None:
 
 def test_names_are_literal() -> None:
     name = "a$b$ <i>&"
-    made = evidence(runs_of(plain(name), BASELINE) + runs_of(final("t$", name, "logit"), ALIKE))
-    shown = texts(interval_plot(analyse(made)))
+    study = evidence(runs_of(plain(name), BASELINE) + runs_of(final("t$", name, "logit"), ALIKE))
+    shown = texts(interval_plot(analyse(study)))
     assert "t$ → a$b$ &lt;i&gt;&amp;" in shown
 
 
 def test_seeds_are_points_with_n_on_every_mean() -> None:
-    made = whole()
-    figure = seed_plot(made, analyse(made))
+    study = whole()
+    figure = seed_plot(study, analyse(study))
     shown = texts(figure)
     assert "mean 94.90, n = 5" in shown
     axes = figure.axes[0]
@@ -131,9 +131,9 @@ def test_seeds_are_points_with_n_on_every_mean() -> None:
 
 
 def test_points_are_links_where_there_are_anchors() -> None:
-    made = pair_of(BASELINE, BETTER)
-    anchors = {run.id: f"run-{number}" for number, run in enumerate(made.runs)}
-    figure = seed_plot(made, analyse(made), "little", anchors)
+    pair = pair_of(BASELINE, BETTER)
+    anchors = {run.id: f"run-{number}" for number, run in enumerate(pair.runs)}
+    figure = seed_plot(pair, analyse(pair), "little", anchors)
     shown = inline_svg(figure, "f", "name <b>", "words", {"#run-3": "seed 3 & more"})
     assert shown.count('<a href="#run-') == 10
     assert "<title>seed 3 &amp; more</title>" in shown
@@ -143,12 +143,12 @@ def test_points_are_links_where_there_are_anchors() -> None:
 
 def test_figures_on_one_page_share_no_id() -> None:
     analysis = analyse(whole())
-    one, two = (inline_svg(interval_plot(analysis), key, "n", "w") for key in ("k1", "k2"))
-    assert one != two
-    assert one.replace("k1-", "k2-") == two
-    assert "<?xml" not in one
-    assert "metadata" not in one
-    assert "http" not in one
+    first, second = (inline_svg(interval_plot(analysis), key, "n", "w") for key in ("k1", "k2"))
+    assert first != second
+    assert first.replace("k1-", "k2-") == second
+    assert "<?xml" not in first
+    assert "metadata" not in first
+    assert "http" not in first
 
 
 def history(values: list[float | None]) -> History:
@@ -180,18 +180,18 @@ def test_an_epoch_that_a_run_lacks_bends_no_mean() -> None:
 
 
 def test_gradient_norms_say_that_they_are_before_clipping_and_count_runs() -> None:
-    made = whole()
-    shown = texts(gradient_norms(made, analyse(made), "little", "term_grad_norm"))
+    study = whole()
+    shown = texts(gradient_norms(study, analyse(study), "little", "term_grad_norm"))
     assert "Logit-KD: kl, n = 5" in shown
     assert "before clipping" in shown
 
 
 def test_a_norm_of_zero_was_not_recorded() -> None:
-    made = whole()
+    study = whole()
     zero = [{"epoch": 1, "proj_grad_norm_max": 0.0}]
-    made = replace(made, runs=tuple(but(run, history=zero) for run in made.runs))
+    study = replace(study, runs=tuple(but(run, history=zero) for run in study.runs))
     with pytest.raises(ValueError, match="proj_grad_norm_max"):
-        gradient_norms(made, analyse(made), "little", "proj_grad_norm_max")
+        gradient_norms(study, analyse(study), "little", "proj_grad_norm_max")
 
 
 def clipping(name: str = "clip") -> Evidence:
@@ -208,52 +208,52 @@ def clipping(name: str = "clip") -> Evidence:
 
 
 def test_what_only_an_ablation_recorded_is_said_and_drawn() -> None:
-    made = clipping()
-    said = recorded(made)
-    assert said[1] == (
+    study = clipping()
+    notes = recorded(study)
+    assert notes[1] == (
         "Largest norm of the projections: recorded for the ablation clip: changed; at most 0.2."
     )
-    assert "not recorded by any run" in said[0]
-    (ablation,) = analyse(made).ablations
-    shown = texts(ablation_curves(made, analyse(made), ablation))
+    assert "not recorded by any run" in notes[0]
+    (ablation,) = analyse(study).ablations
+    shown = texts(ablation_curves(study, analyse(study), ablation))
     for words in ("clip: base, n = 5", "clip: changed, n = 5", "projections' largest norm",
                   "base: not recorded", "validation accuracy"):  # fmt: skip
         assert words in shown
-    page = page_of(made)
-    for place, words in (("curves", said[1]), ("ablations", "base: not recorded")):
+    page = page_of(study)
+    for place, words in (("curves", notes[1]), ("ablations", "base: not recorded")):
         assert words in page.text(page.by_id(place))
 
 
 def test_what_some_runs_recorded_is_counted() -> None:
-    made = clipping()
-    *others, last = made.runs
+    study = clipping()
+    *others, last = study.runs
     bare = [{"epoch": n, "val_acc": 0.9} for n in (1, 2)]
-    made = replace(made, runs=(*others, but(last, history=bare)))
-    assert "recorded for the ablation clip: changed (4 of 5 runs)" in recorded(made)[1]
-    (ablation,) = analyse(made).ablations
-    assert "changed: n = 4" in texts(ablation_curves(made, analyse(made), ablation))
+    study = replace(study, runs=(*others, but(last, history=bare)))
+    assert "recorded for the ablation clip: changed (4 of 5 runs)" in recorded(study)[1]
+    (ablation,) = analyse(study).ablations
+    assert "changed: n = 4" in texts(ablation_curves(study, analyse(study), ablation))
 
 
 def test_an_ablation_without_histories_is_not_drawn() -> None:
-    made = clipping()
-    made = replace(made, runs=tuple(but(run, history=[]) for run in made.runs))
-    (ablation,) = analyse(made).ablations
+    study = clipping()
+    study = replace(study, runs=tuple(but(run, history=[]) for run in study.runs))
+    (ablation,) = analyse(study).ablations
     with pytest.raises(ValueError, match="no history"):
-        ablation_curves(made, analyse(made), ablation)
+        ablation_curves(study, analyse(study), ablation)
 
 
 def test_an_ablation_of_a_hostile_name_has_a_safe_file_of_its_own(tmp_path: Path) -> None:
-    made = clipping("../../clip <b>")
-    paths = save_figures(all_figures(made, analyse(made)), tmp_path / "figures")
+    study = clipping("../../clip <b>")
+    paths = save_figures(all_figures(study, analyse(study)), tmp_path / "figures")
     own = [path for path in paths if path.name.startswith("ablation")]
     assert [path.parent for path in own] == [tmp_path / "figures"] * 3
 
 
 def test_grids_stand_in_the_order_of_the_gains() -> None:
-    made = whole(tunings=(square(), tuning({"alpha": 0.5}, {0.3: 0.94, 0.5: 0.95})))
-    grids = [name for name in drawn(made) if name.startswith("selection")]
+    study = whole(tunings=(square(), tuning({"alpha": 0.5}, {0.3: 0.94, 0.5: 0.95})))
+    grids = [name for name in drawn(study) if name.startswith("selection")]
     assert grids == ["selection-big-little-logit", "selection-big-little-feature"]
-    page = page_of(made)
+    page = page_of(study)
     names = [page.text(n) for n, _ in page.all("title")]
     assert [name.split(",")[0] for name in names if name.startswith("Selection")] == [
         *("Selection of Logit-KD", "Selection of Feature-KD"),
@@ -288,13 +288,13 @@ def left_on_a_phone(page: Page, table: str) -> list[str]:
 def test_a_phone_keeps_the_columns_that_decide(table: str, kept: list[str]) -> None:
     page = whole_page()
     assert left_on_a_phone(page, table) == kept
-    said = [page.text(n) for n, attrs in page.all("p") if "only-narrow" in attrs.get("class", "")]
-    assert ["shown on a wide one and in print" in text for text in said] == [True] * 3
+    notes = [page.text(n) for n, attrs in page.all("p") if "only-narrow" in attrs.get("class", "")]
+    assert ["shown on a wide one and in print" in text for text in notes] == [True] * 3
 
 
 def test_fidelity_shows_the_baseline_against_the_same_teacher() -> None:
-    made = whole()
-    shown = texts(fidelity_plot(made, analyse(made), "big", "little"))
+    study = whole()
+    shown = texts(fidelity_plot(study, analyse(study), "big", "little"))
     assert "baseline, 5 runs" in shown
     assert "agreement with the teacher (% of test images)" in shown
 
@@ -313,10 +313,10 @@ def test_capacity_is_over_parameters_and_over_the_gap() -> None:
 
 
 def test_power_is_that_of_the_spread_observed() -> None:
-    made = pair_of(BASELINE, ALIKE, statistics=Statistics(smallest_effect_pp=0.3))
-    analysis = analyse(made)
+    pair = pair_of(BASELINE, ALIKE, statistics=Statistics(smallest_effect_pp=0.3))
+    analysis = analyse(pair)
     (spread,) = observed_spreads(analysis)
-    figure = power_curve(made, analysis)
+    figure = power_curve(pair, analysis)
     corrected = figure.axes[0].lines[0]
     seeds = np.asarray(corrected.get_xdata(), dtype=float).tolist()
     at = seeds.index(5)
@@ -343,10 +343,10 @@ def test_a_grid_is_a_heat_map_for_two_and_ranked_otherwise() -> None:
 
 def test_a_method_looks_the_same_whatever_is_beside_it() -> None:
     logit, feature = METHODS["logit"].about(), METHODS["feature"].about()
-    made = analyse(whole())
+    analysis = analyse(whole())
 
     def looks_of(methods: dict[str, MethodCard]) -> dict[str, Look]:
-        return looks(replace(made, methods=methods, gains=()))
+        return looks(replace(analysis, methods=methods, gains=()))
 
     few = looks_of({"logit": logit})
     many = looks_of({"new": UNKNOWN, "feature": feature, "logit": logit})

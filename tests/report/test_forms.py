@@ -49,15 +49,15 @@ def table(*cells: str | None, **changes: Any) -> Table:
 def seen(markdown: str) -> list[str]:
     """Return what a reader of Markdown sees of each cell; anything but text is an error."""
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    found = []
+    texts = []
     for token in parser.parse(markdown):
         assert token.type != "html_block", token.content
         if token.type == "inline":
             parts = token.children or []
             kinds = {part.type for part in parts}
             assert kinds <= {"text", "text_special"}, (kinds, token.content)
-            found.append("".join(part.content for part in parts))
-    return found
+            texts.append("".join(part.content for part in parts))
+    return texts
 
 
 def plain_text(text: str) -> str:

@@ -86,12 +86,12 @@ class Page(HTMLParser):
 
     def inside(self, index: int) -> list[int]:
         """Elements within another; it ends where the trail is no longer deeper."""
-        depth, found = len(self.elements[index][2]), []
+        depth, numbers = len(self.elements[index][2]), []
         for n in range(index + 1, len(self.elements)):
             if len(self.elements[n][2]) <= depth:
                 break
-            found.append(n)
-        return found
+            numbers.append(n)
+        return numbers
 
     def by_id(self, name: str) -> int:
         (index,) = [n for n, (_, attrs, _) in enumerate(self.elements) if attrs.get("id") == name]
@@ -108,8 +108,8 @@ class Page(HTMLParser):
         ]
 
 
-def page_of(made: Evidence) -> Page:
-    page = Page(report_html(made, analyse(made)))
+def page_of(study: Evidence) -> Page:
+    page = Page(report_html(study, analyse(study)))
     check(page)
     return page
 
@@ -321,14 +321,14 @@ def seen(text: str) -> str:
 
 def test_a_hostile_claim_is_inert() -> None:
     text = "<script>alert(1)</script> costs $5$"
-    made = pair_of(BASELINE, BETTER)
+    pair = pair_of(BASELINE, BETTER)
     given = claim("c", [{"weight": 1, **TERM}], text=text)
-    page = page_of(replace(made, claims=(given,)))
+    page = page_of(replace(pair, claims=(given,)))
     assert text in page.text(page.by_id("claim-1"))
 
 
-def each_run(made: Evidence, **changes: Any) -> Evidence:
-    return replace(made, runs=tuple(but(run, **changes) for run in made.runs))
+def each_run(study: Evidence, **changes: Any) -> Evidence:
+    return replace(study, runs=tuple(but(run, **changes) for run in study.runs))
 
 
 MISSING = {
@@ -377,8 +377,8 @@ def test_the_page_says_what_was_not_recorded() -> None:
     assert "baselines' fidelity was not recorded" not in whole_page().html
     assert "baselines' fidelity was not recorded" in missing_page("baseline fidelity").html
     assert "power cannot be computed" in missing_page("one seed").html
-    said = re.sub(r"</?dfn[^>]*>", "", missing_page("no method").html)  # terms are explained
-    assert "No method was compared with a baseline yet." in said
+    html = re.sub(r"</?dfn[^>]*>", "", missing_page("no method").html)  # terms are explained
+    assert "No method was compared with a baseline yet." in html
 
 
 def nearly(step: float) -> list[float]:
@@ -391,8 +391,8 @@ def test_a_star_is_given_after_correction_alone() -> None:
     steps = {"logit": 0.26, "feature": 1.0, "third": 0.0, "fourth": 0.02}
     for method, step in steps.items():
         runs += runs_of(final("big", "little", method), nearly(step), parameters={"alpha": 0.5})
-    made = evidence(runs, claims=(claim("c", [{"weight": 1, **TERM}]),))
-    analysis, page = analyse(made), page_of(made)
+    study = evidence(runs, claims=(claim("c", [{"weight": 1, **TERM}]),))
+    analysis, page = analyse(study), page_of(study)
     holm = {gain.method: gain.p_holm for gain in analysis.gains}
     raw = {gain.method: gain.p for gain in analysis.gains}
     assert raw["logit"] < 0.05 < holm["logit"]  # so that a star on the raw p would show
@@ -400,8 +400,8 @@ def test_a_star_is_given_after_correction_alone() -> None:
     stars = [row[7].endswith("*") for row in rows]
     assert stars == [gain.p_holm <= 0.05 for gain in analysis.gains]
     assert sum(stars) == 1
-    (said,) = [row[5] for row in rows if row[0].startswith("Logit-KD")]
-    assert said == "? inconclusivep small before correction"
+    (verdict,) = [row[5] for row in rows if row[0].startswith("Logit-KD")]
+    assert verdict == "? inconclusivep small before correction"
     assert not any("*" in cell for row in rows for n, cell in enumerate(row) if n != 7)
 
 
@@ -427,14 +427,14 @@ def test_a_verdict_that_another_view_changes_is_marked() -> None:
 
 
 def test_every_number_leads_to_its_runs() -> None:
-    made = whole()
-    page = page_of(made)
+    study = whole()
+    page = page_of(study)
     detail = page.inside(page.by_id("gain-1"))
     targets = [page.elements[n][1]["href"] for n in detail if page.elements[n][0] == "a"]
     assert len(set(targets)) == 10  # five seeds of the method, five of the baseline
     reached = {attrs["href"][1:] for n, attrs in page.all("a")}
     rows = {attrs["id"] for _, attrs in page.all("tr") if attrs.get("id", "").startswith("run-")}
-    assert len(rows) == len(made.runs)
+    assert len(rows) == len(study.runs)
     # All but the teacher's one run are points, terms or arms of something.
     assert rows <= reached
 
@@ -489,17 +489,17 @@ def test_a_large_study_shows_the_first_panels_and_says_what_is_left_out() -> Non
 
 
 def test_the_same_analysis_gives_the_same_bytes_under_any_matplotlib_settings() -> None:
-    made = whole()
-    analysis = analyse(made)
-    first = report_html(made, analysis)
+    study = whole()
+    analysis = analyse(study)
+    first = report_html(study, analysis)
     with mpl.rc_context({"axes.grid": True, "font.size": 30, "svg.fonttype": "path"}):
-        assert report_html(made, analysis) == first
+        assert report_html(study, analysis) == first
 
 
 def test_half_a_character_in_a_path_is_shown_escaped() -> None:
-    made = pair_of(BASELINE, ALIKE)
-    odd = tuple(replace(run, paths=("runs/\udcff",)) for run in made.runs)
-    assert "runs/\\udcff" in page_of(replace(made, runs=odd)).html
+    pair = pair_of(BASELINE, ALIKE)
+    odd = tuple(replace(run, paths=("runs/\udcff",)) for run in pair.runs)
+    assert "runs/\\udcff" in page_of(replace(pair, runs=odd)).html
 
 
 @pytest.mark.shared_data

@@ -81,9 +81,9 @@ def _measured(run: Run) -> Run:
 
 
 def test_negative_gains_are_numbers_in_the_file() -> None:
-    made = pair_of(BASELINE, WORSE)
-    (gain,) = analyse(made).gains
-    (row,) = rows_of(forms.as_csv(judged.gains(analyse(made))))
+    pair = pair_of(BASELINE, WORSE)
+    (gain,) = analyse(pair).gains
+    (row,) = rows_of(forms.as_csv(judged.gains(analyse(pair))))
     assert float(row["gain_pp"]) == gain.gain_pp < 0
     assert (float(row["ci95_low_pp"]), float(row["ci95_high_pp"])) == gain.ci95_pp
     assert float(row["paired_gain_pp"]) == gain.paired.gain_pp
@@ -114,7 +114,8 @@ def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starre
     def so(entries: Any) -> Any:
         known = {"p": 0.001, "p_holm": p_holm, "p_claim_holm": p_holm}
         return tuple(
-            replace(one, **{k: v for k, v in known.items() if hasattr(one, k)}) for one in entries
+            replace(entry, **{k: v for k, v in known.items() if hasattr(entry, k)})
+            for entry in entries
         )
 
     views = (
@@ -126,8 +127,8 @@ def test_a_star_is_only_given_to_a_corrected_result(p_holm: float | None, starre
         sensitivity=tuple(views),
         **{part: so(getattr(analysis, part)) for part in ("gains", "contrasts", "ablations")},
     )
-    for made in (judged.gains, judged.contrasts, judged.ablations, judged.sensitivity):
-        shown = made(analysis)
+    for table_of in (judged.gains, judged.contrasts, judged.ablations, judged.sensitivity):
+        shown = table_of(analysis)
         assert shown.rows
         for row in shown.rows:
             assert any("*" in (cell or "") for cell in row) is starred, (shown.name, row)
@@ -147,7 +148,7 @@ def test_the_note_says_what_a_star_is_and_for_how_many_comparisons_it_was_correc
 
 
 def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
-    made = with_claims(
+    study = with_claims(
         whole(),
         ClaimsFile(
             claims=[
@@ -156,7 +157,7 @@ def test_a_claim_is_shown_by_the_test_that_it_needs() -> None:
             ]
         ),
     )
-    analysis = analyse(made)
+    analysis = analyse(study)
     shown = judged.contrasts(analysis)
     more, no_worse = analysis.contrasts
     assert column(shown, "Outcome") == [more.outcome, no_worse.outcome]
@@ -212,9 +213,9 @@ def test_another_way_of_looking_stands_beside_the_declared_one() -> None:
 
 
 def test_there_is_a_line_for_every_run_also_one_that_failed() -> None:
-    made = pair_of([94.9, None, 94.8], METHOD)
-    shown = measured.runs(made)
-    assert len(shown.rows) == len(made.runs)
+    pair = pair_of([94.9, None, 94.8], METHOD)
+    shown = measured.runs(pair)
+    assert len(shown.rows) == len(pair.runs)
     assert column(shown, "State").count("failed") == 1
     assert values(shown, "remark").count("diverged at step 3 of epoch 2") == 1
     assert values(shown, "test_accuracy_best")[:3] == [pytest.approx(0.949), None, 0.948]
@@ -222,16 +223,16 @@ def test_there_is_a_line_for_every_run_also_one_that_failed() -> None:
 
 
 def test_what_is_odd_of_the_protocol_is_in_every_caption() -> None:
-    made = replace(
+    study = replace(
         whole(), notices=(serious("chosen-on-test", "they are", "chosen on the test images"),)
     )
-    for shown in files.all_tables(made, analyse(made)):
+    for shown in files.all_tables(study, analyse(study)):
         assert shown.caption.endswith("Mind: chosen on the test images.")
 
 
 def test_every_line_of_values_is_that_of_a_shown_row() -> None:
-    made = whole()
-    for shown in files.all_tables(made, analyse(made)):
+    study = whole()
+    for shown in files.all_tables(study, analyse(study)):
         assert shown.rows, shown.name
         assert len(shown.values) == len(shown.rows)
         assert all(len(row) == len(shown.columns) for row in shown.rows)
@@ -246,29 +247,29 @@ def test_every_line_of_values_is_that_of_a_shown_row() -> None:
 def test_a_very_long_table_is_a_csv_file_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = whole()
+    study = whole()
     for most, there in ((5, False), (1000, True)):
         monkeypatch.setattr(files, "MOST_READ", most)
-        files.write_tables(made, analyse(made), tmp_path)
+        files.write_tables(study, analyse(study), tmp_path)
         assert ("## Runs" in (tmp_path / "tables.md").read_text()) is there
         assert ("{Runs}" in (tmp_path / "tables.tex").read_text()) is there
-    assert len(rows_of((tmp_path / "runs.csv").read_text())) == len(made.runs) > 5
+    assert len(rows_of((tmp_path / "runs.csv").read_text())) == len(study.runs) > 5
 
 
 def test_the_files_hold_every_table(tmp_path: Path) -> None:
-    made = replace(whole(), name="a <b> | c")
-    analysis = analyse(made)
-    paths = files.write_tables(made, analysis, tmp_path / "new")
-    shown = files.all_tables(made, analysis)
+    study = replace(whole(), name="a <b> | c")
+    analysis = analyse(study)
+    paths = files.write_tables(study, analysis, tmp_path / "new")
+    shown = files.all_tables(study, analysis)
     assert [path.name for path in paths] == [
-        "tables.md", "tables.tex", *(f"{one.name}.csv" for one in shown)
+        "tables.md", "tables.tex", *(f"{table.name}.csv" for table in shown)
     ]  # fmt: skip
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
     markdown = paths[0].read_text()
     assert markdown.startswith("# a &lt;b&gt; \\| c\n")
-    assert all(f"\n## {one.title}\n" in markdown for one in shown)
-    for one in shown:
-        assert len(rows_of((tmp_path / "new" / f"{one.name}.csv").read_text())) == len(one.rows)
+    assert all(f"\n## {table.title}\n" in markdown for table in shown)
+    for table in shown:
+        assert len(rows_of((tmp_path / "new" / f"{table.name}.csv").read_text())) == len(table.rows)
 
 
 def _named(name: str) -> Evidence:
@@ -282,8 +283,8 @@ def _named(name: str) -> Evidence:
 def test_pdflatex_takes_every_table_whatever_the_names_are(tmp_path: Path) -> None:
     studies = [whole(), *map(_named, HOSTILE)]
     body = ""
-    for number, made in enumerate(studies):
-        files.write_tables(made, analyse(made), tmp_path / str(number))
+    for number, study in enumerate(studies):
+        files.write_tables(study, analyse(study), tmp_path / str(number))
         body += f"\\input{{{number}/tables}}\n"
     packages = "\n".join(re.findall(r"\\usepackage.*", LATEX_HEAD))
     document = (
@@ -297,20 +298,20 @@ def test_pdflatex_takes_every_table_whatever_the_names_are(tmp_path: Path) -> No
 
 
 def test_an_analysis_without_ablations_leaves_none_of_an_earlier_one(tmp_path: Path) -> None:
-    for made in (whole(), pair_of(BASELINE, METHOD)):
-        files.write_tables(made, analyse(made), tmp_path)
+    for study in (whole(), pair_of(BASELINE, METHOD)):
+        files.write_tables(study, analyse(study), tmp_path)
     assert (tmp_path / "ablations.csv").read_text() == ""
     assert "## Ablations\n\nNone.\n" in (tmp_path / "tables.md").read_text()
     assert "Ablations" not in (tmp_path / "tables.tex").read_text()
 
 
 def test_frames_hold_the_values(tmp_path: Path) -> None:
-    made = whole()
-    analysis = analyse(made)
+    study = whole()
+    analysis = analyse(study)
     gains = frames.gains_frame(analysis)
     assert gains.gain_pp.tolist() == [gain.gain_pp for gain in analysis.gains]
-    runs = frames.runs_frame(made)
-    assert len(runs) == len(made.runs)
+    runs = frames.runs_frame(study)
+    assert len(runs) == len(study.runs)
     by_configuration = 100 * runs.groupby("configuration")["test_accuracy_best"].mean()
     for gain in analysis.gains:
         assert by_configuration[gain.configuration] == pytest.approx(gain.mean_pp)

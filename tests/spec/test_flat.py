@@ -308,7 +308,7 @@ def test_the_order_of_keys_does_not_change_the_id(keys: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("spelling", "other"),
     [
         ("lr: 1", "lr: 1.0"),
         ("lr: 1e-1", "lr: 0.1"),
@@ -325,8 +325,8 @@ def test_the_order_of_keys_does_not_change_the_id(keys: list[str]) -> None:
         ("precision: fp32", ""),
     ],
 )
-def test_two_spellings_of_one_run_have_one_id(one: str, other: str) -> None:
-    assert id_of(f"model: resnet20\n{one}") == id_of(f"model: resnet20\n{other}")
+def test_two_spellings_of_one_run_have_one_id(spelling: str, other: str) -> None:
+    assert id_of(f"model: resnet20\n{spelling}") == id_of(f"model: resnet20\n{other}")
 
 
 @pytest.mark.parametrize("method", ["kd_type: logit\n", "kd_type: feature\n"])
@@ -483,8 +483,8 @@ def test_stages_that_cannot_be_paired_are_refused(teacher: str) -> None:
 
 def test_the_output_folder_holds_the_seed_or_the_id() -> None:
     base = "model: resnet20\nseed: 7\n"
-    given_one = run_of(base + "output_dir: runs/mine/seed{seed}")
-    assert given_one.place.output_dir == "runs/mine/seed7"
+    seeded = run_of(base + "output_dir: runs/mine/seed{seed}")
+    assert seeded.place.output_dir == "runs/mine/seed7"
     own = run_of(base)
     assert own.place.output_dir == f"runs/cifar10_resnet20_baseline/seed7-{run_id(own)[:8]}"
 

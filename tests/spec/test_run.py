@@ -127,17 +127,17 @@ def test_a_field_at_its_neutral_value_is_not_in_the_identity() -> None:
 
 
 def test_cosmetic_fields_are_not_in_the_identity() -> None:
-    found = identity(FULL)
-    assert "place" not in found
-    assert set(found["teacher"]) == {"model", "weight_hash"}
+    hashed = identity(FULL)
+    assert "place" not in hashed
+    assert set(hashed["teacher"]) == {"model", "weight_hash"}
 
 
 def test_whole_numbers_and_signs_of_zero_do_not_matter() -> None:
-    one = RunSpec.model_validate(json.loads(PLAIN.model_dump_json()))
+    spec = RunSpec.model_validate(json.loads(PLAIN.model_dump_json()))
     recipe = {"lr": 1, "clip_norm": 2, "weight_decay": 0}
     other_recipe = {"lr": 1.0, "clip_norm": 2.0, "weight_decay": -0.0}
     ids = {
-        run_id(one.model_copy(update={"recipe": RecipeSpec.model_validate(values)}))
+        run_id(spec.model_copy(update={"recipe": RecipeSpec.model_validate(values)}))
         for values in (recipe, other_recipe)
     }
     assert len(ids) == 1

@@ -294,8 +294,8 @@ def test_claims_and_ablations_whose_names_differ_in_case_only_are_refused() -> N
     term = f"weight: 1, {SLOT}"
     two = claim(term)[:-1] + ", " + claim(term, name="C").partition("[")[2]
     assert refusal(two).startswith("s.yaml:8: claims: 'c' is there twice")
-    one = ablation().partition("{")[2][:-1]
-    both = f"ablations: {{{one}, {one.replace('a:', 'A:', 1)}}}"
+    entry = ablation().partition("{")[2][:-1]
+    both = f"ablations: {{{entry}, {entry.replace('a:', 'A:', 1)}}}"
     assert refusal(both).startswith("s.yaml:8: ablations: 'a' is there twice")
 
 
@@ -308,8 +308,8 @@ def test_an_ablation_stands_alone_in_a_claim(more: str) -> None:
 
 @pytest.mark.parametrize("term", ["ablation: a", "student: Small", SLOT])
 def test_a_claim_about_accuracies_may_name_a_slot_a_baseline_or_an_ablation(term: str) -> None:
-    one, other = f"weight: 0.5, {term}", "weight: -0.5, ablation: a, arm: base"
-    assert len(read(ablation(), claim(one, other, measure="accuracy")).claims) == 1
+    first, second = f"weight: 0.5, {term}", "weight: -0.5, ablation: a, arm: base"
+    assert len(read(ablation(), claim(first, second, measure="accuracy")).claims) == 1
 
 
 @pytest.mark.parametrize("more", [(), (f"weight: -0.5, {SLOT}",)])

@@ -30,12 +30,12 @@ WORKED = [[1.0, 2.0, 3.0], [4.0, 5.0, 9.0]]
 def mean_squares(table: Table) -> tuple[float, float, float]:
     """Teachers, seeds, residual: what each adds to a regression on indicators of the others."""
     teachers, seeds = len(table), len(table[0])
-    values, one = np.ravel(table), np.ones((teachers * seeds, 1))
+    values, constant = np.ravel(table), np.ones((teachers * seeds, 1))
     rows = np.repeat(np.eye(teachers), seeds, axis=0)[:, 1:]
     columns = np.tile(np.eye(seeds), (teachers, 1))[:, 1:]
 
     def unexplained(*effects: npt.NDArray[np.float64]) -> float:
-        return float(sm.OLS(values, np.hstack([one, *effects])).fit().ssr)
+        return float(sm.OLS(values, np.hstack([constant, *effects])).fit().ssr)
 
     rest = unexplained(rows, columns)
     return (
@@ -46,15 +46,15 @@ def mean_squares(table: Table) -> tuple[float, float, float]:
 
 
 def components(table: Table) -> Components:
-    found = crossed(table)
-    assert found is not None
-    return found
+    parts = crossed(table)
+    assert parts is not None
+    return parts
 
 
 def estimate(table: Table) -> Estimate:
-    found = over_teachers(table)
-    assert found is not None
-    return found
+    estimated = over_teachers(table)
+    assert estimated is not None
+    return estimated
 
 
 @settings(max_examples=25)
@@ -63,21 +63,21 @@ def test_components_solve_the_mean_squares_of_statsmodels(table: Table) -> None:
     teachers, seeds = len(table), len(table[0])
     assume(np.ptp(np.array(table)) > 0)
     by_teacher, by_seed, residual = mean_squares(table)
-    found = components(table)
-    assert (found.teachers, found.seeds) == (teachers, seeds)
-    assert found.residual == pytest.approx(residual, abs=1e-9)
-    assert found.teacher == pytest.approx(max(0, (by_teacher - residual) / seeds), abs=1e-9)
-    assert found.seed == pytest.approx(max(0, (by_seed - residual) / teachers), abs=1e-9)
+    parts = components(table)
+    assert (parts.teachers, parts.seeds) == (teachers, seeds)
+    assert parts.residual == pytest.approx(residual, abs=1e-9)
+    assert parts.teacher == pytest.approx(max(0, (by_teacher - residual) / seeds), abs=1e-9)
+    assert parts.seed == pytest.approx(max(0, (by_seed - residual) / teachers), abs=1e-9)
 
 
 def test_a_worked_example_by_hand() -> None:
     # Mean 4; row means 2, 6; column means 2.5, 3.5, 6; residuals -+(0.5, 0.5, -1) by row.
     # MS_T = 3 (4 + 4) / 1 = 24; MS_S = 2 (2.25 + 0.25 + 4) / 2 = 6.5; MS_E = 3 / 2 = 1.5.
-    found = components(WORKED)
-    assert found.residual == pytest.approx(1.5)
-    assert found.teacher == pytest.approx(22.5 / 3)
-    assert found.seed == pytest.approx(5 / 2)
-    assert found.teacher_share == pytest.approx(7.5 / (7.5 + 2.5 + 1.5))
+    parts = components(WORKED)
+    assert parts.residual == pytest.approx(1.5)
+    assert parts.teacher == pytest.approx(22.5 / 3)
+    assert parts.seed == pytest.approx(5 / 2)
+    assert parts.teacher_share == pytest.approx(7.5 / (7.5 + 2.5 + 1.5))
     mean = estimate(WORKED)
     assert mean.value == pytest.approx(4)
     assert mean.se == pytest.approx(math.sqrt((24 + 6.5 - 1.5) / 6))
@@ -89,8 +89,8 @@ def test_the_error_does_not_fall_below_the_larger_mean_square() -> None:
     by_teacher, by_seed, residual = mean_squares(table)
     assert by_teacher < residual
     assert by_seed < residual
-    found = components(table)
-    assert (found.teacher, found.seed, found.teacher_share) == (0, 0, 0)
+    parts = components(table)
+    assert (parts.teacher, parts.seed, parts.teacher_share) == (0, 0, 0)
     mean = estimate(table)
     assert mean.se == pytest.approx(math.sqrt(max(by_teacher, by_seed) / 6))
     assert mean.df == (1 if by_teacher > by_seed else 2)
@@ -114,10 +114,10 @@ def test_teachers_alone_or_seeds_alone_leave_the_error_of_their_means() -> None:
         estimate(teachers),
         estimate([list(c) for c in zip(*teachers, strict=True)]),
     )
-    for found in (by_teacher, by_seed):
-        assert found.value == pytest.approx(0.93)
-        assert found.se == pytest.approx(np.std([0.90, 0.92, 0.97], ddof=1) / math.sqrt(3))
-        assert found.df == pytest.approx(2)
+    for estimated in (by_teacher, by_seed):
+        assert estimated.value == pytest.approx(0.93)
+        assert estimated.se == pytest.approx(np.std([0.90, 0.92, 0.97], ddof=1) / math.sqrt(3))
+        assert estimated.df == pytest.approx(2)
     assert components(teachers).teacher_share == pytest.approx(1)
 
 
@@ -125,9 +125,9 @@ def test_teachers_alone_or_seeds_alone_leave_the_error_of_their_means() -> None:
 @given(some_tables)
 def test_teachers_and_seeds_exchange_their_parts(table: Table) -> None:
     turned = [list(column) for column in zip(*table, strict=True)]
-    one, other = components(table), components(turned)
-    assert (one.teacher, one.seed) == pytest.approx((other.seed, other.teacher), abs=1e-9)
-    assert one.residual == pytest.approx(other.residual, abs=1e-9)
+    first, second = components(table), components(turned)
+    assert (first.teacher, first.seed) == pytest.approx((second.seed, second.teacher), abs=1e-9)
+    assert first.residual == pytest.approx(second.residual, abs=1e-9)
     there, back = over_teachers(table), over_teachers(turned)
     assert (there is None) == (back is None)
     if there and back:
@@ -139,14 +139,14 @@ def test_teachers_and_seeds_exchange_their_parts(table: Table) -> None:
 def test_unit_and_origin(number: int, scale: float, shift: float) -> None:
     table = np.random.default_rng(number).normal(0, 1, (3, 4))
     moved = (scale * table + shift).tolist()
-    one, other = components(table.tolist()), components(moved)
-    expected = [scale**2 * v for v in (one.teacher, one.seed, one.residual)]
-    assert [other.teacher, other.seed, other.residual] == pytest.approx(
+    first, second = components(table.tolist()), components(moved)
+    expected = [scale**2 * v for v in (first.teacher, first.seed, first.residual)]
+    assert [second.teacher, second.seed, second.residual] == pytest.approx(
         expected, rel=1e-6, abs=1e-9
     )
-    base, found = estimate(table.tolist()), estimate(moved)
-    assert found.value == pytest.approx(scale * base.value + shift)
-    assert (found.se, found.df) == pytest.approx((scale * base.se, base.df), rel=1e-6)
+    base, estimated = estimate(table.tolist()), estimate(moved)
+    assert estimated.value == pytest.approx(scale * base.value + shift)
+    assert (estimated.se, estimated.df) == pytest.approx((scale * base.se, base.df), rel=1e-6)
 
 
 @settings(max_examples=60)
@@ -155,21 +155,21 @@ def test_the_degrees_of_freedom_lie_between_those_of_the_smaller_part_and_of_bot
     table: Table,
 ) -> None:
     teachers, seeds = len(table), len(table[0])
-    found = over_teachers(table)
-    assume(found is not None)
-    assert found is not None
-    assert min(teachers, seeds) - 1 <= found.df <= teachers + seeds - 2 + 1e-9
+    estimated = over_teachers(table)
+    assume(estimated is not None)
+    assert estimated is not None
+    assert min(teachers, seeds) - 1 <= estimated.df <= teachers + seeds - 2 + 1e-9
 
 
 def test_components_are_unbiased() -> None:
     draw = np.random.default_rng(0)
-    found = []
+    draws = []
     for _ in range(2000):
         teacher, seed = draw.normal(0, 3, (6, 1)), draw.normal(0, 2, (1, 6))
         table = 50 + teacher + seed + draw.normal(0, 1, (6, 6))
         parts = components(table.tolist())
-        found.append((parts.teacher, parts.seed, parts.residual))
-    assert np.mean(found, axis=0) == pytest.approx([9, 4, 1], rel=0.06)
+        draws.append((parts.teacher, parts.seed, parts.residual))
+    assert np.mean(draws, axis=0) == pytest.approx([9, 4, 1], rel=0.06)
 
 
 @pytest.mark.parametrize("table", [[], [[0.9, 0.8]], [[0.9], [0.8]], [[], []]], ids=str)
@@ -178,11 +178,11 @@ def test_fewer_than_two_by_two_say_nothing(table: Table) -> None:
     assert over_teachers(table) is None
 
 
-@pytest.mark.parametrize(("one", "other"), [(0.3, 0.1 + 0.2), (0.0001, 1 - 0.9999)])
+@pytest.mark.parametrize(("first", "second"), [(0.3, 0.1 + 0.2), (0.0001, 1 - 0.9999)])
 def test_where_nothing_varies_there_are_no_components_and_no_error(
-    one: float, other: float
+    first: float, second: float
 ) -> None:
-    table = [[one, other], [one, one]]
+    table = [[first, second], [first, first]]
     assert crossed(table) == Components(2, 2, 0, 0, 0)
     assert components(table).teacher_share == 0
     assert over_teachers(table) is None

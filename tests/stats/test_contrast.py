@@ -39,9 +39,9 @@ def of(contrast: list[tuple[list[float], float]]) -> Estimate:
     return surely(welch([arm for arm, _ in contrast], [weight for _, weight in contrast]))
 
 
-def same(one: Estimate, other: Estimate) -> bool:
+def same(first: Estimate, second: Estimate) -> bool:
     return all(
-        math.isclose(getattr(one, field), getattr(other, field), rel_tol=1e-9, abs_tol=1e-9)
+        math.isclose(getattr(first, field), getattr(second, field), rel_tol=1e-9, abs_tol=1e-9)
         for field in ("value", "se", "df")
     )
 
@@ -55,16 +55,16 @@ def same(one: Estimate, other: Estimate) -> bool:
 def test_a_gain_by_welch_agrees_with_scipy(
     treated: list[float], control: list[float], level: float
 ) -> None:
-    found = surely(welch([treated, control], GAIN))
+    estimate = surely(welch([treated, control], GAIN))
     expected = stats.ttest_ind(treated, control, equal_var=False)
     interval = expected.confidence_interval(level)
-    low, high = found.interval(level)
-    assert close(found.p(), expected.pvalue)
-    assert close(found.df, expected.df)
+    low, high = estimate.interval(level)
+    assert close(estimate.p(), expected.pvalue)
+    assert close(estimate.df, expected.df)
     assert close(low, interval.low)
     assert close(high, interval.high)
-    assert close(found.value / found.se, expected.statistic)
-    assert close(found.value, point([treated, control], GAIN))
+    assert close(estimate.value / estimate.se, expected.statistic)
+    assert close(estimate.value, point([treated, control], GAIN))
 
 
 @settings(max_examples=40)
@@ -73,13 +73,13 @@ def test_a_paired_gain_agrees_with_scipy(values: list[tuple[float, float]], leve
     treated, control = [a for a, _ in values], [b for _, b in values]
     differences = [a - b for a, b in values]
     assume(max(differences) - min(differences) > 1e-6)  # scipy warns about lost digits there
-    found = surely(paired([treated, control], GAIN))
+    estimate = surely(paired([treated, control], GAIN))
     expected = stats.ttest_rel(treated, control)
     alone = stats.ttest_1samp(differences, 0).confidence_interval(level)
-    low, high = found.interval(level)
-    assert found.df == len(values) - 1
-    assert close(found.p(), expected.pvalue)
-    assert close(found.value / found.se, expected.statistic)
+    low, high = estimate.interval(level)
+    assert estimate.df == len(values) - 1
+    assert close(estimate.p(), expected.pvalue)
+    assert close(estimate.value / estimate.se, expected.statistic)
     assert close(low, alone.low)
     assert close(high, alone.high)
 
@@ -89,13 +89,13 @@ def test_a_paired_gain_agrees_with_scipy(values: list[tuple[float, float]], leve
 def test_equivalence_agrees_with_statsmodels(
     treated: list[float], control: list[float], margin: float
 ) -> None:
-    found = surely(welch([treated, control], GAIN))
+    estimate = surely(welch([treated, control], GAIN))
     expected, low, high = ttost_ind(
         np.array(treated), np.array(control), -margin, margin, usevar="unequal"
     )
-    assert close(found.p_equivalent(margin), expected)
-    assert close(found.p_above(-margin), low[1])
-    assert close(found.p_below(margin), high[1])
+    assert close(estimate.p_equivalent(margin), expected)
+    assert close(estimate.p_above(-margin), low[1])
+    assert close(estimate.p_below(margin), high[1])
 
 
 @settings(max_examples=30)
@@ -105,8 +105,8 @@ def test_paired_equivalence_agrees_with_statsmodels(
 ) -> None:
     treated, control = np.array([a for a, _ in values]), np.array([b for _, b in values])
     assume(np.ptp(treated - control) > 1e-6)
-    found = surely(paired([treated.tolist(), control.tolist()], GAIN))
-    assert close(found.p_equivalent(margin), ttost_paired(treated, control, -margin, margin)[0])
+    estimate = surely(paired([treated.tolist(), control.tolist()], GAIN))
+    assert close(estimate.p_equivalent(margin), ttost_paired(treated, control, -margin, margin)[0])
 
 
 @settings(max_examples=30)
@@ -119,24 +119,24 @@ def test_the_error_of_a_contrast_is_that_of_a_robust_regression_on_its_arms(
     indicators = np.repeat(np.eye(len(contrast)), [len(arm) for arm, _ in contrast], axis=0)
     fit = sm.OLS(values, indicators).fit(cov_type="HC2")
     expected = fit.t_test([weight for _, weight in contrast])
-    found = of(contrast)
-    assert found.value == pytest.approx(expected.effect[0], abs=1e-12)
-    assert found.se == pytest.approx(expected.sd[0, 0], rel=1e-7)
+    estimate = of(contrast)
+    assert estimate.value == pytest.approx(expected.effect[0], abs=1e-12)
+    assert estimate.se == pytest.approx(expected.sd[0, 0], rel=1e-7)
 
 
 def test_a_worked_example_of_welch_by_hand() -> None:
-    found = surely(welch([[3.0, 5.0], [1.0, 1.0, 1.0, 5.0]], GAIN))
+    estimate = surely(welch([[3.0, 5.0], [1.0, 1.0, 1.0, 5.0]], GAIN))
     # Means 4 and 2; variances 2 and 4; se^2 = 2/2 + 4/4; df = 2^2 / (1/1 + 1/3).
-    assert (found.value, found.se, found.df) == pytest.approx((2.0, math.sqrt(2), 3.0))
+    assert (estimate.value, estimate.se, estimate.df) == pytest.approx((2.0, math.sqrt(2), 3.0))
 
 
 def test_a_worked_example_of_a_difference_of_gains_by_hand() -> None:
     four = [[3.0, 5.0], [1.0, 1.0, 1.0, 5.0], [0.0, 4.0], [6.0, 6.0]]
-    found = surely(welch(four, [1, -1, -2, 0.5]))
+    estimate = surely(welch(four, [1, -1, -2, 0.5]))
     # Means 4, 2, 2, 6; s^2/n = 1, 1, 4, 0, weighted by squares 1, 1, 16, 0.
     # df = 18^2 / (1/1 + 1/3 + 16^2/1 + 0).
     expected = (4 - 2 - 4 + 3, math.sqrt(18), 18**2 / (1 + 1 / 3 + 256))
-    assert (found.value, found.se, found.df) == pytest.approx(expected)
+    assert (estimate.value, estimate.se, estimate.df) == pytest.approx(expected)
 
 
 def test_welch_and_the_paired_test_differ_where_seeds_move_both_arms() -> None:
@@ -194,10 +194,10 @@ def test_an_arm_whose_weights_sum_to_zero_takes_no_part(
 @settings(max_examples=40)
 @given(contrasts, contrasts)
 def test_the_sum_of_two_estimates_is_the_contrast_of_all_their_arms(
-    one: list[tuple[list[float], float]], other: list[tuple[list[float], float]]
+    first: list[tuple[list[float], float]], second: list[tuple[list[float], float]]
 ) -> None:
-    assert same(plus(of(one), of(other)), of([*one, *other]))
-    assert same(plus(of(one), of(other), -1), of([*one, *[(arm, -w) for arm, w in other]]))
+    assert same(plus(of(first), of(second)), of([*first, *second]))
+    assert same(plus(of(first), of(second), -1), of([*first, *[(arm, -w) for arm, w in second]]))
 
 
 @settings(max_examples=40)
@@ -205,10 +205,12 @@ def test_the_sum_of_two_estimates_is_the_contrast_of_all_their_arms(
 def test_what_a_seed_adds_to_every_arm_cancels_in_pairs(
     rows: list[tuple[float, float, float]],
 ) -> None:
-    one, other = [a for a, _, _ in rows], [b for _, b, _ in rows]
-    base = paired([one, other], GAIN)
+    first, second = [a for a, _, _ in rows], [b for _, b, _ in rows]
+    base = paired([first, second], GAIN)
     assume(base is not None and base.se > 1e-6)
-    moved = [[v + 10 * s for v, (_, _, s) in zip(arm, rows, strict=True)] for arm in (one, other)]
+    moved = [
+        [v + 10 * s for v, (_, _, s) in zip(arm, rows, strict=True)] for arm in (first, second)
+    ]
     assert same(surely(paired(moved, GAIN)), surely(base))
 
 

@@ -42,13 +42,13 @@ def drawn(
 ) -> list[Estimate]:
     """Estimates of the interaction, with the first arm's true mean at `first`."""
     draw = np.random.default_rng(7)
-    found = []
+    estimates = []
     for _ in range(runs):
         arms = draw.normal(0, np.array(stds)[:, None], (len(stds), n))
         arms[0] += first
         assert callable(estimator)
-        found.append(estimator(arms.tolist(), INTERACTION))
-    return found
+        estimates.append(estimator(arms.tolist(), INTERACTION))
+    return estimates
 
 
 # The distribution underneath
@@ -102,9 +102,9 @@ def test_pairs_agree_with_statsmodels(effect: float, n: int, alpha: float) -> No
 
 @pytest.mark.parametrize("stds", [[1.0] * 4, UNEQUAL])
 def test_power_is_how_often_our_own_contrast_finds_the_effect(stds: list[float]) -> None:
-    found = np.mean([e.p() <= 0.05 for e in drawn(stds, 6, 3.0, 4000)])
-    assert 0.4 < found < 0.95
-    assert contrast_power(3.0, INTERACTION, stds, 6, 0.05) == pytest.approx(found, abs=0.025)
+    share = np.mean([e.p() <= 0.05 for e in drawn(stds, 6, 3.0, 4000)])
+    assert 0.4 < share < 0.95
+    assert contrast_power(3.0, INTERACTION, stds, 6, 0.05) == pytest.approx(share, abs=0.025)
 
 
 def test_degrees_of_freedom_are_satterthwaites() -> None:
@@ -139,10 +139,10 @@ def test_the_seeds_needed_are_enough_and_one_less_is_not(
 
 
 def test_a_difference_of_gains_takes_twice_the_seeds_of_a_gain() -> None:
-    one = seeds_needed(0.2, 1.0)
+    single = seeds_needed(0.2, 1.0)
     both = contrast_seeds_needed(0.2, INTERACTION, [1.0] * 4)
-    assert one is not None
-    assert both == pytest.approx(2 * one, rel=0.01)
+    assert single is not None
+    assert both == pytest.approx(2 * single, rel=0.01)
 
 
 def test_no_number_of_seeds_finds_what_is_not_there() -> None:
@@ -159,8 +159,8 @@ def test_equivalence_is_owens_q_of_a_published_value() -> None:
     # Q(nu=2, t=2.92, delta=4.2135; 0, 2.0407) = 0.0731726 (reference page of PowerTOST's OwensQ);
     # with margins at -+4.2135 standard errors, both sides take it from P(chi_2 < 2.0407).
     expected = 1 - math.exp(-(2.0407**2) / 2) - 2 * 0.0731726
-    found = paired_equivalence_power(4.2135, math.sqrt(3), 3, 0.05)
-    assert found == pytest.approx(expected, abs=1e-4)  # t and delta are rounded there
+    power = paired_equivalence_power(4.2135, math.sqrt(3), 3, 0.05)
+    assert power == pytest.approx(expected, abs=1e-4)  # t and delta are rounded there
 
 
 @settings(max_examples=40)
@@ -170,9 +170,9 @@ def test_equivalence_is_near_the_two_tails_where_these_hardly_overlap(
 ) -> None:
     critical, noise = stats.t.ppf(0.95, n - 1), 1 / math.sqrt(n)
     tails = [exceeds(n - 1, (margin + s * effect) / noise, critical) for s in (-1, 1)]
-    found = paired_equivalence_power(margin, 1.0, n, 0.05, effect)
-    assert found == pytest.approx(sum(tails) - 1, abs=2e-3)
-    assert found >= sum(tails) - 1 - 1e-9
+    power = paired_equivalence_power(margin, 1.0, n, 0.05, effect)
+    assert power == pytest.approx(sum(tails) - 1, abs=2e-3)
+    assert power >= sum(tails) - 1 - 1e-9
 
 
 @pytest.mark.parametrize("stds", [[1.0] * 4, UNEQUAL])
@@ -180,15 +180,15 @@ def test_equivalence_is_near_the_two_tails_where_these_hardly_overlap(
 def test_equivalence_is_how_often_our_own_contrast_is_within_the_margins(
     stds: list[float], margin: float, effect: float
 ) -> None:
-    found = np.mean([e.p_equivalent(margin) <= 0.05 for e in drawn(stds, 6, effect, 4000)])
+    share = np.mean([e.p_equivalent(margin) <= 0.05 for e in drawn(stds, 6, effect, 4000)])
     expected = equivalence_power(margin, INTERACTION, stds, 6, 0.05, effect)
-    assert expected == pytest.approx(found, abs=0.03)
+    assert expected == pytest.approx(share, abs=0.03)
 
 
 def test_paired_equivalence_is_how_often_pairs_are_within_the_margins() -> None:
     estimates = drawn([0.5] * 4, 5, 0.2, 4000, paired)
-    found = np.mean([e.p_equivalent(1.5) <= 0.05 for e in estimates])
-    assert paired_equivalence_power(1.5, 1.0, 5, 0.05, 0.2) == pytest.approx(found, abs=0.025)
+    share = np.mean([e.p_equivalent(1.5) <= 0.05 for e in estimates])
+    assert paired_equivalence_power(1.5, 1.0, 5, 0.05, 0.2) == pytest.approx(share, abs=0.025)
 
 
 def test_equivalence_at_the_margin_is_the_level_and_depends_on_no_sign() -> None:
@@ -231,8 +231,8 @@ def test_two_pairs_have_a_power_at_any_level(alpha: float) -> None:
     assert all(0 < a < b <= 1 for a, b in pairwise(powers))
     # Far out only the noise matters: it must be below effect / critical, and is half-normal.
     assert powers[3] == pytest.approx(math.erf(1 / math.sqrt(2)), abs=1e-6)
-    found = minimum_detectable_paired_effect(1.0, 2, 0.8, alpha)
-    assert found == pytest.approx(stats.norm.ppf(0.9) * critical, rel=1e-4)
+    effect = minimum_detectable_paired_effect(1.0, 2, 0.8, alpha)
+    assert effect == pytest.approx(stats.norm.ppf(0.9) * critical, rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -122,25 +122,26 @@ def test_a_difference_of_gains(n: int, variances: tuple[float, ...]) -> None:
     covers(f"difference of gains, Welch, n = {n}, variances {variances}", float(share))
 
 
-ONE = "over one baseline of"
+SHARED = "over one baseline of"
 
 
 @pytest.mark.parametrize(
     ("name", "weights", "sizes", "variance"),
     [
-        (f"mean of two gains {ONE} 5", (0.5, 0.5, -1.0), (5, 5, 5), 1),
-        (f"mean of two gains {ONE} 5", (0.5, 0.5, -1.0), (5, 5, 5), 4),
+        (f"mean of two gains {SHARED} 5", (0.5, 0.5, -1.0), (5, 5, 5), 1),
+        (f"mean of two gains {SHARED} 5", (0.5, 0.5, -1.0), (5, 5, 5), 4),
         # At equal variances the true figure is 93.9 %, too near to the rule to be marked.
         pytest.param(
-            *(f"mean of two gains {ONE} 3", (0.5, 0.5, -1.0), (5, 5, 3), 4), marks=misses("93.0 %")
+            *(f"mean of two gains {SHARED} 3", (0.5, 0.5, -1.0), (5, 5, 3), 4),
+            marks=misses("93.0 %"),
         ),
         pytest.param(
-            *(f"mean of four gains {ONE} 3", (0.25, 0.25, 0.25, 0.25, -1.0), (5, 5, 5, 5, 3), 1),
+            *(f"mean of four gains {SHARED} 3", (0.25, 0.25, 0.25, 0.25, -1.0), (5, 5, 5, 5, 3), 1),
             marks=misses("92.8 %"),
         ),
-        (f"difference of two gains {ONE} 5", (1.0, -1.0, 0.0), (5, 5, 5), 4),
-        (f"trend over three teachers {ONE} 5", (-1.0, -0.5, 2.0, -0.5), (5, 5, 5, 5), 1),
-        (f"trend over three teachers {ONE} 5", (-1.0, -0.5, 2.0, -0.5), (5, 5, 5, 5), 4),
+        (f"difference of two gains {SHARED} 5", (1.0, -1.0, 0.0), (5, 5, 5), 4),
+        (f"trend over three teachers {SHARED} 5", (-1.0, -0.5, 2.0, -0.5), (5, 5, 5, 5), 1),
+        (f"trend over three teachers {SHARED} 5", (-1.0, -0.5, 2.0, -0.5), (5, 5, 5, 5), 4),
     ],
 )
 def test_a_contrast_that_shares_an_arm(
@@ -169,15 +170,15 @@ BASELINES = (0, 0, 0, 0, 1, 1, 1, 1)
 def family(real: int, spread: float) -> list[list[Estimate]]:
     """The eight gains of every run; the first `real` are 3 standard deviations, the others none."""
     means = [0.0, 0.0, *([3.0] * real), *([0.0] * (8 - real))]
-    found = []
+    families = []
     for first, second, *methods in drawn((5,) * 10, (spread, 1, *([1.0] * 8)), means):
         baselines = (first, second)
         gains = [
             welch([arm, baselines[which]], GAIN)
             for arm, which in zip(methods, BASELINES, strict=True)
         ]
-        found.append([gain for gain in gains if gain is not None])
-    return found
+        families.append([gain for gain in gains if gain is not None])
+    return families
 
 
 @pytest.mark.parametrize(("real", "spread"), [(0, 1), (0, 4), (2, 1), (4, 1), (7, 1)])
@@ -261,8 +262,8 @@ def tables(teachers: int, seeds: int, variances: tuple[float, float, float]) -> 
     of_teacher, of_seed, rest = (math.sqrt(v) for v in variances)
     rows = draw.normal(0, of_teacher, (RUNS, teachers, 1))
     columns = draw.normal(0, of_seed, (RUNS, 1, seeds))
-    found: Draw = (rows + columns + draw.normal(0, rest, (RUNS, teachers, seeds))).tolist()
-    return found
+    values: Draw = (rows + columns + draw.normal(0, rest, (RUNS, teachers, seeds))).tolist()
+    return values
 
 
 COMPONENTS = [(0, 0, 1), (1, 0, 0.01), (0, 1, 0.01), (1, 1, 1), (1, 0.2, 0.2), (0.2, 0.1, 1)]
@@ -341,10 +342,10 @@ def test_a_share_of_images(n: int, truth: float) -> None:
 @pytest.mark.parametrize("n", [100, 1_000, 10_000])
 def test_a_share_of_images_on_average_over_true_shares(n: int) -> None:
     truths = np.linspace(0.5, 0.999, 200 if n < 10_000 else 25)
-    found = [wilson_coverage(n, float(truth)) for truth in truths]
-    worst = int(np.argmin(found))
-    name = f"worst {found[worst]:.1%} at {truths[worst]:.3f}"
-    covers(f"Wilson (exact), {n} images, mean over 0.5 to 0.999; {name}", float(np.mean(found)))
+    coverages = [wilson_coverage(n, float(truth)) for truth in truths]
+    worst = int(np.argmin(coverages))
+    name = f"worst {coverages[worst]:.1%} at {truths[worst]:.3f}"
+    covers(f"Wilson (exact), {n} images, mean over 0.5 to 0.999; {name}", float(np.mean(coverages)))
 
 
 @pytest.mark.parametrize(
@@ -359,6 +360,8 @@ def test_a_share_of_images_on_average_over_true_shares(n: int) -> None:
 )
 def test_a_small_arm_at_corrected_levels(small: int, comparisons: int) -> None:
     level = 0.05 / comparisons
-    found = [welch(arms, GAIN) for arms in drawn((small, 10), (4.0, 1.0))]
-    share = sum(one is not None and one.p() <= level for one in found) / len(found)
+    estimates = [welch(arms, GAIN) for arms in drawn((small, 10), (4.0, 1.0))]
+    share = sum(estimate is not None and estimate.p() <= level for estimate in estimates) / len(
+        estimates
+    )
     errs(f"Welch, {small} and 10 seeds, variance ratio 4, at 0.05/{comparisons}", share, level)

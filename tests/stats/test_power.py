@@ -91,9 +91,9 @@ def test_the_smallest_effect_is_found_with_just_the_power_asked_for(
 
 
 def test_the_smallest_effect_has_the_unit_of_the_noise() -> None:
-    one = minimum_detectable_effect(1.0, 5, 5)
-    assert minimum_detectable_effect(0.15, 5, 5) == pytest.approx(0.15 * one)
-    assert 1.9 < one < 2.1  # Cohen's tables: five in each arm detect about two standard deviations
+    unit = minimum_detectable_effect(1.0, 5, 5)
+    assert minimum_detectable_effect(0.15, 5, 5) == pytest.approx(0.15 * unit)
+    assert 1.9 < unit < 2.1  # Cohen's tables: five in each arm detect about two standard deviations
 
 
 @settings(max_examples=25)
@@ -135,8 +135,8 @@ def test_paired_power_is_that_of_the_noncentral_t(
     upper = stats.nct.sf(critical, pairs - 1, shift)
     assume(upper < 0.9)  # above, scipy has no number for the lower tail, which is nothing there
     expected = upper + stats.nct.cdf(-critical, pairs - 1, shift)
-    found = paired_power(effect, std, pairs, alpha, correlation)
-    assert found == pytest.approx(expected, abs=1e-7)
+    power = paired_power(effect, std, pairs, alpha, correlation)
+    assert power == pytest.approx(expected, abs=1e-7)
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.6])
@@ -166,8 +166,8 @@ def test_the_smallest_paired_effect_is_found_with_just_the_power_asked_for(
     std: float, pairs: int, power: float, alpha: float, correlation: float
 ) -> None:
     smallest = minimum_detectable_paired_effect(std, pairs, power, alpha, correlation)
-    found = paired_power(smallest, std, pairs, alpha, correlation)
-    assert found == pytest.approx(power, abs=1e-6)
+    reached = paired_power(smallest, std, pairs, alpha, correlation)
+    assert reached == pytest.approx(power, abs=1e-6)
 
 
 @settings(max_examples=25)

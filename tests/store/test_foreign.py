@@ -36,8 +36,8 @@ def imported(folder: Path, change: Any, file: str = ODD) -> tuple[dict[str, Any]
         path.write_text(path.read_text().replace(old, new, 1))
     out = ImportedDirectory(folder / "out")
     out.write(*import_runs(folder / "theirs", "x"))
-    found = imported_evidence(out)
-    (gain,) = (g for g in analyse(found).gains if g.seeds[0] != (0,))
+    evidence = imported_evidence(out)
+    (gain,) = (g for g in analyse(evidence).gains if g.seeds[0] != (0,))
     return out.read()[0], gain
 
 

@@ -42,8 +42,8 @@ def test_a_flipped_byte_costs_one_file_or_the_zip_is_refused(tmp_path: Path, met
             continue
         assert {run["sha256"][0] for run in runs} <= known
         if len(runs) < 2 and about["files"] == 2:
-            said = ("damaged in the zip", "encrypted", "packed in a way", "bytes; a result file")
-            assert any(one in findings(about, "unreadable")[0]["text"] for one in said)
+            reasons = ("damaged in the zip", "encrypted", "packed in a way", "bytes; a result file")
+            assert any(reason in findings(about, "unreadable")[0]["text"] for reason in reasons)
             seen["named"] += 1
         elif len(runs) < 2:  # its name or kind is another one now, which is named as well
             assert findings(about, "passed") or about["other_files"]

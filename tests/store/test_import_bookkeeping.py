@@ -72,9 +72,9 @@ def test_bookkeeping_that_differs_splits_no_arm_and_is_named(tmp_path: Path, key
 
     about, analysis = pair(tmp_path, more)
     assert sizes(analysis) == [5]
-    (found,) = findings(about, "aside")
-    assert key in found["text"]
-    assert "--setting KEY" in found["text"]
+    (finding,) = findings(about, "aside")
+    assert key in finding["text"]
+    assert "--setting KEY" in finding["text"]
     assert about["bookkeeping"] == {key: WHY["name"]}
     (flag,) = (flag for flag in analysis.flags if flag.code == "import-aside")
     assert key in flag.text
@@ -134,7 +134,7 @@ def test_what_splits_a_configuration_is_named_with_the_way_out(
     assert any(text.endswith(f"import with {options}") for text in texts)
     (flag,) = (flag for flag in analysis.flags if flag.code == "import-split")
     assert keys.split(", ")[0] in flag.text
-    assert all(any(one.code == "split" for one in gain.flags) for gain in analysis.gains)
+    assert all(any(remark.code == "split" for remark in gain.flags) for gain in analysis.gains)
     again, analysis = pair(tmp_path, more, Choices(ignore=tuple(keys.split(", "))))
     assert sizes(analysis) == [5]
     assert findings(again, "split") == []
@@ -211,23 +211,23 @@ VALUES = st.one_of(st.integers(0, 3), st.sampled_from("ab"), st.none())
 
 
 @given(st.lists(st.fixed_dictionaries({"a": VALUES, "b": VALUES, "gpu": VALUES}), min_size=1))
-def test_no_two_values_of_one_seed_are_ever_averaged(said: list[dict[str, Any]]) -> None:
+def test_no_two_values_of_one_seed_are_ever_averaged(files: list[dict[str, Any]]) -> None:
     """Whatever files say: a key with two values under one seed, all else equal, is a setting."""
     samples = [
-        Sample("none", n % 3, {k: str(v) for k, v in one.items() if v is not None})
-        for n, one in enumerate(said)
+        Sample("none", n % 3, {k: str(v) for k, v in file.items() if v is not None})
+        for n, file in enumerate(files)
     ]
     aside = set_aside(samples, Choices())
     for key, why in aside.items():
         if why == WHY["behaviour"]:
             kept = [
                 (
-                    one.seed,
-                    one.settings.get(key),
-                    {k: v for k, v in one.settings.items() if k not in aside},
+                    sample.seed,
+                    sample.settings.get(key),
+                    {k: v for k, v in sample.settings.items() if k not in aside},
                 )
-                for one in samples
-                if key in one.settings
+                for sample in samples
+                if key in sample.settings
             ]
             assert not any(
                 a[0] == b[0] and a[1] != b[1] and a[2] == b[2] for a in kept for b in kept

@@ -138,7 +138,7 @@ def packed(method: int) -> bytes:
     return b"\x09\x04\x05\x00" + alone[:5] + alone[13:]
 
 
-def zip_bomb(path: Path, method: int, said: int) -> Path:
+def zip_bomb(path: Path, method: int, stated: int) -> Path:
     """Write a zip whose member unpacks to far more than its list says."""
     good = write(path.parent / "good", FINAL).read_bytes()
     raw = packed(method)
@@ -149,19 +149,19 @@ def zip_bomb(path: Path, method: int, said: int) -> Path:
     for mark, at in ((content.rindex(b"PK\3\4"), 8), (content.rindex(b"PK\1\2"), 10)):
         content[mark + at : mark + at + 2] = method.to_bytes(2, "little")
         size = mark + at + 14
-        content[size : size + 4] = said.to_bytes(4, "little")
+        content[size : size + 4] = stated.to_bytes(4, "little")
     path.write_bytes(content)
     return path
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize(
-    ("said", "words"), [(1000, "damaged in the zip"), (BOMB, "bytes; a result file has a few")]
+    ("stated", "words"), [(1000, "damaged in the zip"), (BOMB, "bytes; a result file has a few")]
 )
 def test_a_member_unpacks_to_no_more_than_its_bound(
-    tmp_path: Path, method: int, said: int, words: str
+    tmp_path: Path, method: int, stated: int, words: str
 ) -> None:
-    source = zip_bomb(tmp_path / "x.zip", method, said)
+    source = zip_bomb(tmp_path / "x.zip", method, stated)
     about: dict[str, Any] = {}
     assert peak(lambda: about.update(import_runs(source, "x")[0])) < BOMB / 4
     (finding,) = findings(about, "unreadable")

@@ -58,25 +58,25 @@ def refusal(work: Callable[[], object]) -> str:
     try:
         work()
     except (OddFileError, BadInputError) as error:
-        said = str(error)
+        text = str(error)
     else:
         return ""
-    assert said
-    assert "\n" not in said
-    return said
+    assert text
+    assert "\n" not in text
+    return text
 
 
 def checked(content: bytes, percent: bool) -> None:
     """Take what a file says through the gate; what passes can be written."""
-    found = read_object(content)
+    results = read_object(content)
     if percent:
-        from_percent(found)
-    epochs = found.get("history")
+        from_percent(results)
+    epochs = results.get("history")
     if isinstance(epochs, list) and all(isinstance(entry, dict) for entry in epochs):
         json_text(check_history(epochs)[0])
-    check_settings(found)
-    check_outcomes(found)
-    json_text(settings_of(found))
+    check_settings(results)
+    check_outcomes(results)
+    json_text(settings_of(results))
 
 
 def checked_fidelity(content: bytes) -> None:
@@ -164,11 +164,11 @@ def test_any_archive_is_read_or_refused_and_writes_nothing(
             seen |= {path for f in about["findings"] for path in f["paths"]}
             wanted = {m[0].replace("\\", "/") for m in members if m[0].endswith("results.json")}
             assert runs
-            assert {one for one in wanted if not is_within(one, seen)} == set()
+            assert {path for path in wanted if not is_within(path, seen)} == set()
         assert [path.name for path in Path(folder).iterdir()] == [name]
 
 
 def is_within(path: str, seen: set[str]) -> bool:
     """Whether a path, or a folder that it stands in, was seen."""
     whole = PurePosixPath(path.lstrip("/"))
-    return any(whole.is_relative_to(PurePosixPath(one.lstrip("/"))) for one in seen)
+    return any(whole.is_relative_to(PurePosixPath(seen_path.lstrip("/"))) for seen_path in seen)

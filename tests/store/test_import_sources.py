@@ -155,8 +155,8 @@ def test_a_folder_that_may_not_be_listed_is_named(
 
     monkeypatch.setattr(disk.current, "names", refuse)
     about, _ = import_runs(folder, "x")
-    (found,) = findings(about, "unreadable")
-    assert (found["text"], found["paths"]) == ("a folder: Permission denied", [where])
+    (finding,) = findings(about, "unreadable")
+    assert (finding["text"], finding["paths"]) == ("a folder: Permission denied", [where])
 
 
 def test_files_that_are_no_results_are_counted_and_alarm_nobody(tmp_path: Path) -> None:
@@ -202,10 +202,10 @@ ARCHIVES = ["x.zip", "x.tar", "x.tar.gz", "x.tgz"]
 def test_a_folder_and_its_archive_are_the_same_source(tmp_path: Path, name: str) -> None:
     folder = tree(tmp_path / "r")
     write(folder, f"{ARM}/seed0", fidelity=FIDELITY, history=history(0.3))
-    (one, first), (two, second) = (
+    (folder_about, first), (archive_about, second) = (
         import_runs(p, "x") for p in (folder, packed(folder, tmp_path / name))
     )
-    assert one["source"]["sha256"] == two["source"]["sha256"]
+    assert folder_about["source"]["sha256"] == archive_about["source"]["sha256"]
     assert first == second
 
 
@@ -265,9 +265,9 @@ def test_a_member_that_cannot_be_unpacked_is_named(
     source.write_bytes(content)
     about, n = seeds_of(source)
     assert n == 5
-    (found,) = findings(about, "unreadable")
-    assert words in found["text"]
-    assert found["paths"] == [f"{ARM}/seed9/results.json"]
+    (finding,) = findings(about, "unreadable")
+    assert words in finding["text"]
+    assert finding["paths"] == [f"{ARM}/seed9/results.json"]
 
 
 def test_a_zip_whose_list_lost_a_member_is_refused(tmp_path: Path) -> None:

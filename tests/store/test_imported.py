@@ -131,9 +131,9 @@ def test_a_torn_file_is_named_and_the_others_stay(tmp_path: Path, content: str, 
     path.write_text(content)
     about, runs = import_runs(tmp_path, "x")
     assert len(runs) == 1
-    (found,) = findings(about, "unreadable")
-    assert words in found["text"]
-    assert found["paths"] == ["runs/final/torn/results.json"]
+    (finding,) = findings(about, "unreadable")
+    assert words in finding["text"]
+    assert finding["paths"] == ["runs/final/torn/results.json"]
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,10 @@ def test_a_folder_and_its_zip_are_the_same_source(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "tree.zip", "w") as archive:
         for path in folder.rglob("*.json"):
             archive.write(path, path.relative_to(folder))
-    (one, first), (two, second) = (import_runs(p, "x") for p in (folder, tmp_path / "tree.zip"))
-    assert one["source"]["sha256"] == two["source"]["sha256"]
+    (folder_about, first), (zip_about, second) = (
+        import_runs(p, "x") for p in (folder, tmp_path / "tree.zip")
+    )
+    assert folder_about["source"]["sha256"] == zip_about["source"]["sha256"]
     assert first == second
 
 

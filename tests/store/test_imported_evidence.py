@@ -23,9 +23,9 @@ def test_a_candidates_score_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
         candidate(tmp_path, 0.7, seed, start + 0.05)
     write(tmp_path, FINAL, alpha=0.7, seed=9)
     (tuning,) = evidence_of(*import_runs(tmp_path, "x"), "x").tunings
-    scores = [one.score for one in tuning.candidates]
+    scores = [option.score for option in tuning.candidates]
     assert scores == pytest.approx([0.553, 0.603])
-    assert [one.parameters["alpha"] for one in tuning.candidates] == [0.5, 0.7]
+    assert [option.parameters["alpha"] for option in tuning.candidates] == [0.5, 0.7]
     assert tuning.winner == {"alpha": 0.7, "temperature": 4.0}
     assert tuning.seeds == (0, 1)
 
@@ -36,8 +36,8 @@ def test_a_candidate_with_a_failed_run_has_no_score(tmp_path: Path) -> None:
         candidate(tmp_path, 0.5, seed, start)
         candidate(tmp_path, 0.7, seed, start + 0.05, epochs=3 - seed)
     (tuning,) = evidence_of(*import_runs(tmp_path, "x"), "x").tunings
-    assert [one.score for one in tuning.candidates] == [pytest.approx(0.553), None]
-    assert [len(one.runs) for one in tuning.candidates] == [2, 2]
+    assert [option.score for option in tuning.candidates] == [pytest.approx(0.553), None]
+    assert [len(option.runs) for option in tuning.candidates] == [2, 2]
 
 
 def test_finals_that_disagree_have_no_winner(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_what_an_ablation_changes_is_said_with_numbers_as_people_write_them(tmp_
             batch_size=128,
             history=history(0.5 + number / 10),
         )
-    found = evidence_of(*import_runs(tmp_path, "x"), "x")
-    assert found.changes == {
+    evidence = evidence_of(*import_runs(tmp_path, "x"), "x")
+    assert evidence.changes == {
         "projection_clipping_resnet50_to_resnet18": "no_proj_clip False becomes True"
     }
 
@@ -102,7 +102,7 @@ def test_candidates_are_told_apart_by_whatever_was_tried(
         (tuning,) = analysis.selection
         first, second = (candidate.parameters for candidate in tuning.candidates)
         assert first != second
-        scores = {str(one.parameters): one.score for one in tuning.candidates}
+        scores = {str(option.parameters): option.score for option in tuning.candidates}
         best = max(scores, key=lambda text: scores[text])
         (gain,) = analysis.gains
         assert (str(gain.parameters) == best) == (chosen == 1)
@@ -116,7 +116,7 @@ def test_a_parameter_of_another_method_is_no_recipe(tmp_path: Path) -> None:
     about, runs = import_runs(tmp_path, "x")
     (gain,) = analyse(evidence_of(about, runs, "x")).gains
     assert gain.gain_pp is not None
-    assert not [one for one in about["findings"] if "baseline" in one["text"]]
+    assert not [finding for finding in about["findings"] if "baseline" in finding["text"]]
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -126,11 +126,11 @@ def test_what_chose_on_the_test_images_says_so_everywhere(split: str, tmp_path: 
     candidate(tmp_path, 0.7, 0, 0.6)
     for seed in range(2):
         write(tmp_path, f"runs/final/p_logit/seed{seed}", alpha=0.7, seed=seed + 5, flags=flags)
-    found = evidence_of(*import_runs(tmp_path, "x"), "x")
-    assert found.chosen_on == split
-    assert ("chosen on the test images" in found.marks) == (split == "test")
-    assert {tuning.split for tuning in found.tunings} == {split}
-    flagged = {flag.code for gain in analyse(found).gains for flag in gain.flags}
+    evidence = evidence_of(*import_runs(tmp_path, "x"), "x")
+    assert evidence.chosen_on == split
+    assert ("chosen on the test images" in evidence.marks) == (split == "test")
+    assert {tuning.split for tuning in evidence.tunings} == {split}
+    flagged = {flag.code for gain in analyse(evidence).gains for flag in gain.flags}
     assert ("chosen-on-test" in flagged) == (split == "test")
 
 
@@ -160,7 +160,8 @@ def test_what_every_file_says_by_leaving_it_out_is_recipe(
     (gain,) = analyse(evidence_of(about, runs, "x")).gains
     assert gain.gain_pp is None
     assert any(
-        one["text"].startswith("a method and its baseline that") for one in about["findings"]
+        finding["text"].startswith("a method and its baseline that")
+        for finding in about["findings"]
     )
 
 
@@ -177,7 +178,7 @@ def test_a_method_that_names_a_parameter_as_the_recipe_does_keeps_the_recipe(
 
 
 @pytest.mark.parametrize(
-    "said",
+    "parameters",
     [
         "{oops",
         "{}",
@@ -189,11 +190,11 @@ def test_a_method_that_names_a_parameter_as_the_recipe_does_keeps_the_recipe(
     ],
     ids=str,
 )
-def test_odd_parameters_of_a_method_end_no_import(said: object, tmp_path: Path) -> None:
+def test_odd_parameters_of_a_method_end_no_import(parameters: object, tmp_path: Path) -> None:
     for role in ("select/p/logit/c0", "final/p_logit"):
         for method in ("logit", "theirs"):
             write(tmp_path, f"runs/{role}_{method}/seed0", kd_type=method, seed=0,
-                  method_parameters=said, without=("alpha", "temperature"))  # fmt: skip
+                  method_parameters=parameters, without=("alpha", "temperature"))  # fmt: skip
     _, runs = import_runs(tmp_path, "x")
     assert len(runs) == 2  # each stands in two folders
     groups, _ = collect(tmp_path)

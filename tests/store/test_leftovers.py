@@ -21,10 +21,10 @@ HEX = "0123456789abcdef"
 
 @pytest.fixture
 def directory(tmp_path: Path) -> StudyDirectory:
-    made = study(tmp_path / "study", BASELINE, METHOD)
-    (made.path / "live").mkdir()
-    (made.path / "locked").mkdir(exist_ok=True)
-    return made
+    finished = study(tmp_path / "study", BASELINE, METHOD)
+    (finished.path / "live").mkdir()
+    (finished.path / "locked").mkdir(exist_ok=True)
+    return finished
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def ended() -> int:
 
 
 def tree(path: Path) -> dict[str, bytes]:
-    found = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
-    return found | {str(p.relative_to(path)): b"" for p in path.rglob("*") if p.is_dir()}
+    files = {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+    return files | {str(p.relative_to(path)): b"" for p in path.rglob("*") if p.is_dir()}
 
 
 def run_of(directory: StudyDirectory, number: int = 0) -> RunDirectory:
@@ -114,8 +114,8 @@ def test_what_nobody_owns_goes_and_is_counted(
     gone = {name: b for name, b in before.items() if not (directory.path / name).exists()}
     left = {name: b for name, b in before.items() if name not in gone}
     assert tidy_study(directory) == count
-    found = {n: b for n, b in tree(directory.path).items() if n != "analysis"}
-    assert {n: b for n, b in found.items() if not n.endswith(".lock")} == left | kept
+    contents = {n: b for n, b in tree(directory.path).items() if n != "analysis"}
+    assert {n: b for n, b in contents.items() if not n.endswith(".lock")} == left | kept
     assert tidy_study(directory) == 0
 
 

@@ -140,9 +140,9 @@ def test_a_lock_in_a_folder_made_again_is_a_new_lock(tmp_path: Path) -> None:
             assert is_held(folder / ".lock")
 
 
-@pytest.mark.parametrize("made_again", [True, False])
+@pytest.mark.parametrize("recreated", [True, False])
 def test_a_folder_removed_between_opening_and_locking_is_not_locked_in_vain(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_again: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recreated: bool
 ) -> None:
     path = tmp_path / "run" / ".lock"
     path.parent.mkdir()
@@ -152,7 +152,7 @@ def test_a_folder_removed_between_opening_and_locking_is_not_locked_in_vain(
         calls.append(how)
         if len(calls) == 1:
             shutil.rmtree(path.parent)
-            if made_again:
+            if recreated:
                 path.parent.mkdir()
                 path.touch()
         flock(stream, how)

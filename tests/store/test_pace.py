@@ -181,8 +181,8 @@ def test_an_earlier_stage_is_forgotten() -> None:
     for now in range(0, 600, 10):
         pace.left(float(now), at(now / 10, total=1000.0))
     for now in range(600, 600 + 2 * int(PACE_SECONDS), 10):
-        found = pace.left(float(now), at(60 + (now - 600) / 100, total=1000.0))
-    assert found == pytest.approx((1000 - 60 - 11.9) * 100, rel=0.01)
+        seconds = pace.left(float(now), at(60 + (now - 600) / 100, total=1000.0))
+    assert seconds == pytest.approx((1000 - 60 - 11.9) * 100, rel=0.01)
 
 
 def test_winners_that_are_chosen_change_what_is_left_and_not_the_pace() -> None:
@@ -202,7 +202,7 @@ def test_the_time_left_is_never_negative(steps: list[tuple[float, float, bool]])
 
 def test_a_steady_study_is_foretold_exactly() -> None:
     pace = Pace()
-    found = [pace.left(float(now), at(now / 10)) for now in range(0, 1001, 10)]
-    known = [left for left in found if left is not None]
+    forecasts = [pace.left(float(now), at(now / 10)) for now in range(0, 1001, 10)]
+    known = [left for left in forecasts if left is not None]
     assert known == pytest.approx([1000.0 - now for now in range(10, 1001, 10)])
     assert all(a > b for a, b in pairwise(known))

@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
         assert isinstance(value.maker, Named)
         match value.maker.name.rpartition(".")[2]:
             case "dict":
-                return {plain(key): plain(one) for key, one in value.pairs}
+                return {plain(key): plain(inner) for key, inner in value.pairs}
             case "set" | "frozenset":
                 members = value.members or (value.arguments[0] if value.arguments else ())
                 return frozenset(map(plain, members))
@@ -48,8 +48,8 @@ def plain(value: Any) -> Any:
             case "encode":
                 return value.arguments[0].encode("latin1")
     if isinstance(value, list):
-        return [plain(one) for one in value]
-    return tuple(plain(one) for one in value) if isinstance(value, tuple) else value
+        return [plain(inner) for inner in value]
+    return tuple(plain(inner) for inner in value) if isinstance(value, tuple) else value
 
 
 ATOMS = (
@@ -80,9 +80,9 @@ def test_plain_values_are_read_as_pickle_reads_them(value: Any, protocol: int) -
 def test_what_is_shared_or_goes_in_a_circle_is_kept() -> None:
     circle: list[Any] = [1]
     circle.append(circle)
-    found = read(pickle.dumps([circle, circle]))
-    assert found[0] is found[1]
-    assert found[0][1] is found[0]
+    outer = read(pickle.dumps([circle, circle]))
+    assert outer[0] is outer[1]
+    assert outer[0][1] is outer[0]
 
 
 # Hostile pickles: each leaves a mark if anything of it is executed
@@ -106,12 +106,12 @@ def _op(name: str) -> bytes:
 
 def hostile(mark: Path) -> dict[str, bytes]:
     line = f"open({str(mark)!r}, 'w').close()"
-    made = Reduced(open, str(mark), "w")
+    reduced = Reduced(open, str(mark), "w")
     builtin = b"cbuiltins\n"
     text = b"V" + line.encode() + b"\n"
     shell = b"V: > " + str(mark).encode() + b"\n"
     return {
-        "open": pickle.dumps(made),
+        "open": pickle.dumps(reduced),
         "os.system": b"cos\nsystem\n" + shell + b"\x85R.",
         "posix.system by its own name": b"cposix\nsystem\n" + shell + b"\x85R.",
         "subprocess": b"csubprocess\ncheck_output\n((lV/bin/sh\naV-c\na" + shell + b"atR.",
@@ -148,9 +148,9 @@ def hostile(mark: Path) -> dict[str, bytes]:
         "persistent": builtin + b"exec\n" + text + b"\x85RQ.",
         "a pickle within a storage": b"ctorch._utils\n_rebuild_tensor_v2\n("
         b"ctorch.storage\n_load_from_bytes\n"
-        + pickle.dumps(pickle.dumps(made))[2:-1]
+        + pickle.dumps(pickle.dumps(reduced))[2:-1]
         + b"\x85RI0\n)))tR.",
-        "a key of a dictionary": b"}" + pickle.dumps(made, 0)[:-1] + b"K\x01s.",
+        "a key of a dictionary": b"}" + pickle.dumps(reduced, 0)[:-1] + b"K\x01s.",
         "a module that is not there": b"ckdgap_hostile_module\nrun\n)R.",
     }
 
@@ -297,9 +297,9 @@ def test_a_storage_that_is_encoded_once_is_read_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(checkpoint, "_bytes", counted)
     text = b"X" + struct.pack("<I", 10_000) + b"N." + b" " * 9998
     text = named("_codecs.encode") + text + b"X\x06\0\0\0latin1\x86R"
-    made = b"h\x03" + text + b"\x85Rq\x040"
+    storage = b"h\x03" + text + b"\x85Rq\x040"
     tensors = b"h\x00(h\x04K\x00h\x02h\x02tR" * 500
-    content = io.BytesIO(ENCODED + made + b"(" + tensors + b"l.")
+    content = io.BytesIO(ENCODED + storage + b"(" + tensors + b"l.")
     assert list(tensors_in(read_checkpoint(content))) == []
     assert len(asked) == 1
 
@@ -375,12 +375,12 @@ def _checkpoints() -> list[bytes]:
         "settings": Settings(),
         "counts": collections.Counter("ab"),
     }
-    made = [pickle.dumps(content, protocol) for protocol in (0, 2, 4)]
+    checkpoints = [pickle.dumps(content, protocol) for protocol in (0, 2, 4)]
     for zipped in (True, False):
         stream = io.BytesIO()
         torch.save(content, stream, _use_new_zipfile_serialization=zipped)
-        made.append(stream.getvalue())
-    return made
+        checkpoints.append(stream.getvalue())
+    return checkpoints
 
 
 CHECKPOINTS = _checkpoints()

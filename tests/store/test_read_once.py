@@ -109,8 +109,8 @@ def test_a_record_is_read_with_each_of_its_files_opened_once(
 def test_a_command_reads_the_plan_once(
     study: StudyDirectory, opened: Counter[Path], kdgap: Command, command: str
 ) -> None:
-    code, said = kdgap(command, study.path)
-    assert code == 0, said
+    code, output = kdgap(command, study.path)
+    assert code == 0, output
     assert opened[study.path / PLAN] == 1
 
 

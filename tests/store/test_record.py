@@ -490,8 +490,8 @@ def test_a_run_directory_that_is_a_symbolic_link_is_no_record(
 def test_a_notice_is_added_once_behind_the_others(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path / "run")
     directory.start({**HEADER, **in_record([SMOKE])})
-    for one in (ELSEWHERE, SMOKE, ELSEWHERE):
-        directory.add_notice(one)
+    for notice in (ELSEWHERE, SMOKE, ELSEWHERE):
+        directory.add_notice(notice)
     assert directory.header() == {**HEADER, **in_record([SMOKE, ELSEWHERE])}
 
 

@@ -86,8 +86,8 @@ def test_an_odd_attempt_is_passed_over_and_named(tmp_path: Path, line: str) -> N
     directory.note_attempt({"ended": "failed"})
     assert directory.attempts() == [whole, {"ended": "failed"}]
     assert spent_attempts(directory.attempts()) == 1
-    (said,) = directory.passed_over()
-    assert "attempts.jsonl: 1 lines are none of ours" in said
+    (remark,) = directory.passed_over()
+    assert "attempts.jsonl: 1 lines are none of ours" in remark
 
 
 STEP = {"epoch": 1, "epochs": 2, "step": 3, "steps": 9}

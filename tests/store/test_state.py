@@ -29,15 +29,15 @@ def snapshot(step: int) -> Snapshot:
     return Snapshot(tensors, facts)
 
 
-def same(one: Snapshot | None, other: Snapshot) -> bool:
+def same(first: Snapshot | None, second: Snapshot) -> bool:
     def equal(a: Tensor, b: Tensor) -> bool:
         return a.dtype == b.dtype and torch.equal(a, b)
 
     return (
-        one is not None
-        and one.facts == other.facts
-        and one.tensors.keys() == other.tensors.keys()
-        and all(equal(one.tensors[name], other.tensors[name]) for name in other.tensors)
+        first is not None
+        and first.facts == second.facts
+        and first.tensors.keys() == second.tensors.keys()
+        and all(equal(first.tensors[name], second.tensors[name]) for name in second.tensors)
     )
 
 
@@ -301,10 +301,10 @@ def test_a_write_that_fails_anywhere_leaves_the_state_before_it(
     tried = []
     for first in _failing_writes(two, states, monkeypatch):
         tried.append(first)
-        found = reopened(two)
+        files = reopened(two)
         # Only after its JSON has its name is the new state there: then just the last sync failed.
-        assert same(found.read(), snapshot(2 if first < 6 else 3)), first
-        assert found.problems == []
+        assert same(files.read(), snapshot(2 if first < 6 else 3)), first
+        assert files.problems == []
     assert tried == [1, 2, 3, 4, 5, 6]  # sync, rename and sync of the folder, for two files
     assert same(reopened(two).read(), snapshot(3))
 
@@ -344,9 +344,9 @@ def test_a_crash_while_old_states_are_dropped_leaves_the_newest(
         patch.setattr(disk.current, "unlink", dying_unlink)
         with pytest.raises(KeyboardInterrupt):
             states.write(snapshot(3))
-    found = reopened(two)
-    assert same(found.read(), snapshot(3))
-    found.write(snapshot(4))
+    files = reopened(two)
+    assert same(files.read(), snapshot(3))
+    files.write(snapshot(4))
     assert names(two) == files_of(3, 4)
 
 
@@ -357,9 +357,9 @@ def test_numbers_and_depths_that_no_state_has_are_passed_over(tmp_path: Path, da
     states.write(Snapshot({"x": torch.ones(2)}, {"n": 2}))
     newest = max(tmp_path.glob("state-*.json"))
     newest.write_text(newest.read_text().replace('"n": 2', f'"n": {damage}'))
-    found = StateFiles(tmp_path, RUN_ID).read()
-    assert found is not None
-    assert found.facts == {"n": 1}
+    state = StateFiles(tmp_path, RUN_ID).read()
+    assert state is not None
+    assert state.facts == {"n": 1}
 
 
 @pytest.mark.parametrize("facts", ['{"epoch": "x", "step": 1}', "[]", '{"epoch": 1}', "null"])

@@ -117,9 +117,9 @@ def test_two_processes_that_lock_at_once_agree(study: StudyDirectory) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate()[0] for process in processes]
+    outputs = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert said[0] == said[1] == str([study.locked(f"fact{n}") for n in range(50)]) + "\n"
+    assert outputs[0] == outputs[1] == str([study.locked(f"fact{n}") for n in range(50)]) + "\n"
     assert len(list((study.path / "locked").iterdir())) == 50
 
 

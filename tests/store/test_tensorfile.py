@@ -39,11 +39,11 @@ def test_every_type_comes_back_as_the_library_wrote_it(name: str) -> None:
     )  # fmt: skip
     content = safetensors.torch.save({"b": values, "a": torch.ones(()), "e": torch.empty(0, 3)})
     stream = io.BytesIO(content)
-    found = read_tensors(stream, read_header(stream))
-    assert found["b"].dtype == values.dtype
-    assert torch.equal(found["b"].view(torch.uint8), values.view(torch.uint8))
-    assert found["a"].shape == ()
-    assert found["e"].shape == (0, 3)
+    tensors = read_tensors(stream, read_header(stream))
+    assert tensors["b"].dtype == values.dtype
+    assert torch.equal(tensors["b"].view(torch.uint8), values.view(torch.uint8))
+    assert tensors["a"].shape == ()
+    assert tensors["e"].shape == (0, 3)
 
 
 HOSTILE = {
@@ -202,13 +202,13 @@ def test_a_changed_byte_in_a_header_reads_as_the_library_reads_it_or_is_refused(
     content[place] ^= change
     stream = io.BytesIO(bytes(content))
     try:
-        found = read_tensors(stream, read_header(stream))
+        tensors = read_tensors(stream, read_header(stream))
     except NotSafetensorsError:
         return  # we may be stricter than the library
     wanted = safetensors.torch.load(bytes(content))
-    assert found.keys() == wanted.keys()
+    assert tensors.keys() == wanted.keys()
     assert all(
-        torch.equal(found[name].view(torch.uint8), wanted[name].view(torch.uint8))
+        torch.equal(tensors[name].view(torch.uint8), wanted[name].view(torch.uint8))
         for name in wanted
     )
 

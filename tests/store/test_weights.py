@@ -131,10 +131,10 @@ def test_a_copied_state_does_not_follow_its_module() -> None:
 def test_weights_and_card_come_back_as_they_were_written(path: Path) -> None:
     state = _state()
     write_weights(path, state, _card(state))
-    found, card = read_weights(path)
+    tensors, card = read_weights(path)
     assert card == _card(state)
-    assert {n: t.dtype for n, t in found.items()} == {n: t.dtype for n, t in state.items()}
-    assert all(torch.equal(found[name], state[name]) for name in state)
+    assert {n: t.dtype for n, t in tensors.items()} == {n: t.dtype for n, t in state.items()}
+    assert all(torch.equal(tensors[name], state[name]) for name in state)
 
 
 def test_equal_weights_make_equal_files() -> None:

@@ -51,5 +51,7 @@ def runs(directory: StudyDirectory, role: str | None = None) -> list[dict[str, A
 
 def results(directory: StudyDirectory, run: dict[str, Any]) -> dict[str, Any]:
     """A run's results."""
-    found: dict[str, Any] = json.loads((directory.path / run["path"] / "results.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads(
+        (directory.path / run["path"] / "results.json").read_text()
+    )
+    return content

@@ -57,10 +57,10 @@ class Taken:
                 rows = [StoredTensor.of(tensor.row()) for tensor in tensors]
                 contents = Contents(tuple(rows), tuple(others_in(loaded, tensors)))
             chosen, self.state = _choose(path, stream, contents, own, take)
-        self.said = remarks(chosen, contents, {name: t.dtype for name, t in own.items()})
+        self.remarks = remarks(chosen, contents, {name: t.dtype for name, t in own.items()})
 
-    def said_of(self, kind: str) -> str:
-        return "; ".join(line for line in self.said if line.startswith(kind))
+    def remarks_of(self, kind: str) -> str:
+        return "; ".join(line for line in self.remarks if line.startswith(kind))
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "checkpoint.pth"
 
 
-def same(found: State, wanted: State) -> bool:
-    return found.keys() == wanted.keys() and all(
-        found[name].dtype == wanted[name].dtype and torch.equal(found[name], wanted[name])
+def same(actual: State, wanted: State) -> bool:
+    return actual.keys() == wanted.keys() and all(
+        actual[name].dtype == wanted[name].dtype and torch.equal(actual[name], wanted[name])
         for name in wanted
     )
 
@@ -88,8 +88,8 @@ def test_prefixes_in_any_order_are_taken_off(tmp_path: Path, prefix: str, suffix
     (save_file if suffix == ".safetensors" else torch.save)(content, path)
     taken = Taken(path)
     assert same(taken.state, state())
-    assert bool(taken.said_of("renamed")) == bool(prefix)
-    assert not taken.said_of("left")
+    assert bool(taken.remarks_of("renamed")) == bool(prefix)
+    assert not taken.remarks_of("left")
 
 
 def test_a_wrapper_around_a_part_of_the_network_is_taken_off(path: Path) -> None:
@@ -124,8 +124,8 @@ def test_states_under_any_key_are_found(path: Path, key: str) -> None:
     torch.save({"epoch": 3, key: state(), "best": None}, path)
     taken = Taken(path)
     assert same(taken.state, state())
-    assert taken.said_of("took") == f"took: {len(state())} tensors from {key}"
-    assert taken.said_of("left") == "left: epoch, best"
+    assert taken.remarks_of("took") == f"took: {len(state())} tensors from {key}"
+    assert taken.remarks_of("left") == "left: epoch, best"
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_lightning_checkpoint_leaves_what_is_not_the_network(path: Path) -> No
     torch.save(content, path)
     taken = Taken(path)
     assert same(taken.state, state())
-    left = taken.said_of("left")
+    left = taken.remarks_of("left")
     for name in ("criterion", "train_acc", "optimizer_states", "callbacks", "hyper_parameters"):
         assert name in left
     assert "argparse.Namespace" in left
@@ -190,7 +190,7 @@ def test_an_averaged_model_and_a_trainer_s_ema_are_taken(path: Path) -> None:
     torch.save({"decay": 0.99, "shadow": state() | counts}, path)
     taken = Taken(path)
     assert same(taken.state, state())
-    assert "float32 to int64" in taken.said_of("cast")
+    assert "float32 to int64" in taken.remarks_of("cast")
 
 
 def test_a_whole_module_is_read_without_making_one(path: Path) -> None:
@@ -213,8 +213,8 @@ def test_an_archive_of_torchscript_is_read(path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.trace(module, torch.ones(1, 3, 8, 8)), str(path))
     with path.open("rb") as stream:
-        found = {".".join(t.path) for t in tensors_in(read_checkpoint(stream))}
-    assert found >= set(module.state_dict())
+        names = {".".join(t.path) for t in tensors_in(read_checkpoint(stream))}
+    assert names >= set(module.state_dict())
 
 
 @dataclass
@@ -253,7 +253,7 @@ def test_settings_and_numbers_beside_the_weights_are_left(
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     taken = Taken(path)
     assert same(taken.state, state())
-    assert "beside" in taken.said_of("left")
+    assert "beside" in taken.remarks_of("left")
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -289,7 +289,7 @@ def test_other_floats_become_float32_and_it_is_said(path: Path, dtype: torch.dty
     assert same(taken.state, {n: t.float() if t.is_floating_point() else t for n, t in low.items()})
     floats = sum(tensor.is_floating_point() for tensor in low.values())
     name = str(dtype).removeprefix("torch.")
-    assert taken.said_of("cast") == f"cast: {floats} tensors from {name} to float32"
+    assert taken.remarks_of("cast") == f"cast: {floats} tensors from {name} to float32"
 
 
 def test_missing_counters_are_filled_and_present_ones_kept(path: Path) -> None:
@@ -299,7 +299,7 @@ def test_missing_counters_are_filled_and_present_ones_kept(path: Path) -> None:
     torch.save({n: t for n, t in content.items() if not n.endswith("tracked")}, path)
     taken = Taken(path)
     assert same(taken.state, state())
-    assert "filled: 7 batch counters" in taken.said_of("filled")
+    assert "filled: 7 batch counters" in taken.remarks_of("filled")
 
 
 def test_counters_of_another_integer_are_kept(path: Path) -> None:
@@ -324,7 +324,7 @@ def test_two_sets_are_named_with_the_way_to_choose(path: Path) -> None:
     assert same(Taken(path, "model").state, state())
     taken = Taken(path, "ema.module")
     assert same(taken.state, state(seed=1))
-    assert f"{len(state())} tensors of model" in taken.said_of("left")
+    assert f"{len(state())} tensors of model" in taken.remarks_of("left")
     with pytest.raises(BadInputError, match=r"--take nothing: .* holds model, ema\.module"):
         Taken(path, "nothing")
 
@@ -338,9 +338,12 @@ def test_two_sets_in_one_dictionary_are_told_apart_by_their_wrappers(path: Path)
 
 
 def test_one_set_that_is_there_twice_is_one(path: Path) -> None:
-    one = state()
-    torch.save({"model": one, "best": {n: t.clone() for n, t in one.items()}, "again": one}, path)
-    assert same(Taken(path).state, one)
+    tensors = state()
+    torch.save(
+        {"model": tensors, "best": {n: t.clone() for n, t in tensors.items()}, "again": tensors},
+        path,
+    )
+    assert same(Taken(path).state, tensors)
 
 
 def test_a_student_and_its_teacher_are_told_apart_by_their_architecture(path: Path) -> None:

@@ -96,17 +96,17 @@ def train(root: Path, tmp_path: Path) -> Train:
         }
         document = yamlio.parse(yaml.safe_dump(keys | changes), "run.yaml")
         config, places = read_flat(document, {}, hyperparameter_names())
-        said: list[str] = []
-        return train_single(*resolve(config, places), say=said.append).path, said
+        printed: list[str] = []
+        return train_single(*resolve(config, places), say=printed.append).path, printed
 
     return act
 
 
 def flags_in(run: Path) -> list[str]:
     """Flags of a run, which its header and its results must agree on."""
-    found = [json.loads((run / name).read_text())["flags"] for name in ("run.json", "results.json")]
-    assert found[0] == found[1]
-    return list(found[0])
+    flags = [json.loads((run / name).read_text())["flags"] for name in ("run.json", "results.json")]
+    assert flags[0] == flags[1]
+    return list(flags[0])
 
 
 # --- counting
@@ -164,17 +164,17 @@ def test_a_limit_counts_what_is_used(root: Path) -> None:
 
 
 def test_a_run_without_copies_has_no_flag(train: Train) -> None:
-    run, said = train()
+    run, printed = train()
     assert flags_in(run) == []
-    assert not any("training images" in line for line in said)
+    assert not any("training images" in line for line in printed)
 
 
 def test_a_run_says_how_many_of_its_test_images_it_was_trained_on(train: Train, root: Path) -> None:
     leak(root, 3)
-    run, said = train()
+    run, printed = train()
     expected = copied("test", 3, 11).text
     assert flags_in(run) == [expected]
-    assert expected in said  # before hours of training, not after
+    assert expected in printed  # before hours of training, not after
     scored = evaluate_weights(run / "checkpoint_best.safetensors", None, "test", root, "cpu")
     assert scored["flags"] == [expected]
 
@@ -209,7 +209,7 @@ def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
     mark = "3 of 11 test images are training images too"
     evidence = study_evidence(directory)
     assert evidence.marks == (mark,)
-    assert any(mark in one.text for one in evidence.notices)
+    assert any(mark in notice.text for notice in evidence.notices)
     analysis = analyse(evidence)
     assert analysis.study.marks == (mark,)
     assert all(mark in table.caption for table in all_tables(evidence, analysis))
@@ -224,7 +224,7 @@ def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
 
 
 @pytest.mark.parametrize(
-    ("said", "marks"),
+    ("notices", "marks"),
     [
         ([], ()),
         ([SMOKE, TEST_CHOSEN], ()),
@@ -232,12 +232,12 @@ def test_a_study_says_it_under_every_table_and_so_does_whoever_imports_it(
     ],
 )
 def test_what_stands_under_tables_goes_through_a_record(
-    said: list[Notice], marks: tuple[str, ...]
+    notices: list[Notice], marks: tuple[str, ...]
 ) -> None:
-    record = in_record(said)
-    assert record["flags"] == [one.text for one in said]
-    assert ("notices" in record) is bool(said)
-    assert recorded(record) == tuple(said)
+    record = in_record(notices)
+    assert record["flags"] == [notice.text for notice in notices]
+    assert ("notices" in record) is bool(notices)
+    assert recorded(record) == tuple(notices)
     assert shorts(recorded(record)) == marks
 
 
@@ -286,6 +286,6 @@ def test_a_plan_of_before_says_each_thing_once() -> None:
         "warnings": [text for text, _, _ in PLANS_OF_BEFORE],
         "marks": [mark for _, mark, _ in PLANS_OF_BEFORE if mark],
     }
-    found = of_plan(plan)
-    assert [(one.text, one.short, one.code) for one in found] == PLANS_OF_BEFORE
+    notices = of_plan(plan)
+    assert [(notice.text, notice.short, notice.code) for notice in notices] == PLANS_OF_BEFORE
     assert of_plan({"warnings": [], "marks": ["pre-registration lost"]})[0].short

@@ -104,8 +104,8 @@ def test_what_is_refused_has_not_imported_torch(tmp_path: Path) -> None:
         timeout=600,
         check=False,
     )
-    found = done.stdout.splitlines()
-    assert found == ["2 False"] * len(commands), list(zip(texts, found, strict=False))
+    lines = done.stdout.splitlines()
+    assert lines == ["2 False"] * len(commands), list(zip(texts, lines, strict=False))
     assert len(done.stderr.splitlines()) == len(commands)
     assert done.stderr.count("error: ") == len(commands)
 

@@ -34,9 +34,9 @@ def test_a_study_says_and_records_what_was_left_out(
         recipe={"epochs": 1, "batch_size": 8},
     )
     directory = start_study(workspace, lambda _: None)
-    said: list[str] = []
-    Worker(workspace, "cpu", ("teachers",), say=said.append).work()
-    (line,) = [line for line in said if line.startswith("left out of the data: ")]
+    printed: list[str] = []
+    Worker(workspace, "cpu", ("teachers",), say=printed.append).work()
+    (line,) = [line for line in printed if line.startswith("left out of the data: ")]
     assert "train/cat/._0.png" in line
     assert "val/" in line
     (teacher,) = runs(directory, "teacher")

@@ -131,9 +131,9 @@ def test_planning_writes_no_file_and_loads_no_data(
 
 def test_one_study_has_one_plan_and_does_not_take_over_the_winners_given_to_it() -> None:
     winners = dict(WINNERS)
-    one, two = planned(winners=winners), planned(winners=winners)
-    assert list(one.runs) == list(two.runs)
-    assert one.runs == two.runs
+    first, second = planned(winners=winners), planned(winners=winners)
+    assert list(first.runs) == list(second.runs)
+    assert first.runs == second.runs
     assert winners == WINNERS
 
 
@@ -154,9 +154,9 @@ def test_one_study_has_one_plan_and_does_not_take_over_the_winners_given_to_it()
 def test_there_are_as_many_runs_of_each_role_as_counted(overrides: Overrides) -> None:
     first = planned(overrides, {})
     plan = planned(overrides, {c.key: c.candidates[0] for c in first.choices})
-    made = {role: len(plan.of_role(role)) for role in count_runs(plan.study)}
-    assert made == count_runs(plan.study)
-    assert sum(made.values()) == len(plan.runs)  # in these studies no run plays two roles
+    counts = {role: len(plan.of_role(role)) for role in count_runs(plan.study)}
+    assert counts == count_runs(plan.study)
+    assert sum(counts.values()) == len(plan.runs)  # in these studies no run plays two roles
     assert plan.open_slots == {}
 
 
@@ -330,9 +330,9 @@ def test_changing_any_field_of_data_recipe_or_precision_changes_every_id(
         fields["data.name"] = "imagefolder"  # the one whose images are resized
     other = data.draw(st.sampled_from([v for v in EVERY_RUN[key] if v != fields[key]]))
     small: dict[str, object] = {"pairs": [{"teacher": "mid", "student": "one"}]}
-    one, two = planned(small | fields), planned(small | fields | {key: other})
-    assert len(one.runs) == len(two.runs)
-    assert ids(one).isdisjoint(ids(two))
+    first, second = planned(small | fields), planned(small | fields | {key: other})
+    assert len(first.runs) == len(second.runs)
+    assert ids(first).isdisjoint(ids(second))
 
 
 @pytest.mark.parametrize("key", sorted(RECIPE))
@@ -365,9 +365,9 @@ def test_renaming_a_model_changes_no_id() -> None:
 
 @pytest.mark.parametrize("scope", ["all", "off"])
 def test_the_clipping_norm_counts_only_where_something_is_clipped(scope: str) -> None:
-    one = planned({"recipe.clip_scope": scope, "recipe.clip_norm": 1})
-    two = planned({"recipe.clip_scope": scope, "recipe.clip_norm": 2})
-    assert (ids(one) == ids(two)) == (scope == "off")
+    first = planned({"recipe.clip_scope": scope, "recipe.clip_norm": 1})
+    second = planned({"recipe.clip_scope": scope, "recipe.clip_norm": 2})
+    assert (ids(first) == ids(second)) == (scope == "off")
 
 
 def test_unclipped_projections_are_another_run_only_where_there_are_projections() -> None:
@@ -391,9 +391,9 @@ def without_seeds(plan: Plan, r: PlannedRun) -> dict[str, Any]:
 def test_runs_share_a_cell_exactly_where_they_differ_in_seeds_alone() -> None:
     plan = planned({"teachers.teach": [0, 1]} | ablated(FEATURE, {"recipe.lr": 0.2}, [0, 1]))
     shared = 0
-    for one, two in combinations(plan.runs.values(), 2):
-        same = without_seeds(plan, one) == without_seeds(plan, two)
-        assert (one.configuration == two.configuration) == same
+    for first, second in combinations(plan.runs.values(), 2):
+        same = without_seeds(plan, first) == without_seeds(plan, second)
+        assert (first.configuration == second.configuration) == same
         shared += same
     assert shared > 50
 
@@ -542,9 +542,9 @@ def test_a_choice_names_the_runs_of_each_candidate_in_the_order_of_the_grid() ->
         (0.5, 4.0),
     ]
     for parameters, runs in zip(choice.candidates, choice.runs, strict=True):
-        found = [plan.runs[i] for i in runs]
-        assert [r.run.seed for r in found] == [100, 101]
-        assert all(dict(r.run.method.parameters) == parameters for r in found)
+        tried = [plan.runs[i] for i in runs]
+        assert [r.run.seed for r in tried] == [100, 101]
+        assert all(dict(r.run.method.parameters) == parameters for r in tried)
 
 
 # --- ablations
@@ -568,8 +568,8 @@ def test_an_ablation_changes_what_it_says_and_nothing_else(
     plan = planned(ablated(of, change, [0, 5]))
     base, other = arm(plan, "base"), arm(plan, "changed")
     assert [r.run.seed for r in base] == [r.run.seed for r in other] == [0, 5]
-    for one, two in zip(base, other, strict=True):
-        left, right = (r.run.model_dump(exclude={"place"}) for r in (one, two))
+    for first, second in zip(base, other, strict=True):
+        left, right = (r.run.model_dump(exclude={"place"}) for r in (first, second))
         inner: Any = left
         for key in value[:-1]:
             inner = inner[key]
@@ -889,21 +889,21 @@ def scored(
     plan = planned(ONE_PAIR | dict(overrides or {}), {})
     runs = plan.choices[0].runs
     scores: dict[str, float | None] = {}
-    for mean, (one, two) in zip(means, runs, strict=True):
+    for mean, (first, second) in zip(means, runs, strict=True):
         if mean is not None:
-            scores |= {one: mean - 0.125, two: mean + 0.125}
+            scores |= {first: mean - 0.125, second: mean + 0.125}
     directory: Any = Finished(plan, scores)
     return plan, runs, Selector(directory), directory
 
 
 def test_the_highest_mean_over_the_selection_seeds_wins() -> None:
     plan, runs, selector, _ = scored([0.5, 0.625, 0.75, 0.25])
-    found = selector.select(plan, set())
-    assert found.winners[KEY] == {"alpha": 0.5, "temperature": 2.0}
-    assert found.winners["big", "one", "feature"]["beta"] == 0.25
-    assert found.complete
-    row = found.report["choices"][0]
-    assert (row["winner"], row["tried"], row["failed"]) == (found.winners[KEY], 4, 0)
+    selection = selector.select(plan, set())
+    assert selection.winners[KEY] == {"alpha": 0.5, "temperature": 2.0}
+    assert selection.winners["big", "one", "feature"]["beta"] == 0.25
+    assert selection.complete
+    row = selection.report["choices"][0]
+    assert (row["winner"], row["tried"], row["failed"]) == (selection.winners[KEY], 4, 0)
     assert [c["score"] for c in row["candidates"]] == [0.5, 0.625, 0.75, 0.25]
     assert [c["runs"] for c in row["candidates"]] == runs
 
@@ -920,9 +920,9 @@ def test_the_declared_metric_chooses() -> None:
 
 def test_nothing_is_chosen_while_a_candidate_is_missing_and_no_run_is_read_twice() -> None:
     plan, runs, selector, directory = scored([0.5, 0.625, 0.75, None])
-    found = selector.select(plan, set())
-    assert KEY not in found.winners
-    assert not found.complete
+    selection = selector.select(plan, set())
+    assert KEY not in selection.winners
+    assert not selection.complete
     directory._scores |= {runs[3][0]: 0.9, runs[3][1]: 0.9}
     assert selector.select(plan, set()).winners[KEY] == {"alpha": 0.5, "temperature": 4.0}
     assert set(directory.reads.values()) == {1}
@@ -936,18 +936,18 @@ def test_a_damaged_run_counts_as_missing() -> None:
 
 def test_a_candidate_that_failed_on_one_seed_cannot_win() -> None:
     plan, runs, selector, _ = scored([0.5, 0.625, 0.75, 0.25])
-    found = selector.select(plan, {runs[2][1]})
-    assert found.winners[KEY] == {"alpha": 0.1, "temperature": 4.0}
-    assert found.complete
-    assert found.report["choices"][0]["failed"] == 1
+    selection = selector.select(plan, {runs[2][1]})
+    assert selection.winners[KEY] == {"alpha": 0.1, "temperature": 4.0}
+    assert selection.complete
+    assert selection.report["choices"][0]["failed"] == 1
 
 
 def test_a_choice_whose_every_candidate_failed_is_impossible_and_ends_the_selection() -> None:
     plan, runs, selector, _ = scored([None] * 4)
-    found = selector.select(plan, {candidate[0] for candidate in runs})
-    assert found.complete
-    assert KEY not in found.winners
-    assert found.report["choices"][0]["winner"] is None
+    selection = selector.select(plan, {candidate[0] for candidate in runs})
+    assert selection.complete
+    assert KEY not in selection.winners
+    assert selection.report["choices"][0]["winner"] is None
 
 
 # --- warnings
@@ -956,7 +956,7 @@ def test_a_choice_whose_every_candidate_failed_is_impossible_and_ends_the_select
 def warned(overrides: Overrides, tmp_path: Path) -> list[str]:
     study, where = read_study(yamlio.parse(BASE, "s.yaml"), overrides)
     workspace = Workspace(study, where, StudyDirectory(tmp_path / "s"))
-    return [one.text for one in workspace.notices(workspace.plan()[0])]
+    return [notice.text for notice in workspace.notices(workspace.plan()[0])]
 
 
 QUIET: dict[str, object] = {
@@ -988,9 +988,9 @@ QUIET: dict[str, object] = {
 def test_a_reader_is_warned_of_what_weakens_the_numbers(
     overrides: Overrides, words: list[str], tmp_path: Path
 ) -> None:
-    found = warned(QUIET | dict(overrides), tmp_path)
-    assert len(found) == len(words)
-    for warning, expected in zip(found, words, strict=True):
+    warnings = warned(QUIET | dict(overrides), tmp_path)
+    assert len(warnings) == len(words)
+    for warning, expected in zip(warnings, words, strict=True):
         assert expected in warning
     assert list(tmp_path.iterdir()) == []
 
@@ -1008,15 +1008,15 @@ def test_the_reference_study_is_the_published_second_protocol(tmp_path: Path) ->
     workspace, bare = study_file("reference", tmp_path)
     counts = {"teacher": 9, "selection": 48, "baseline": 10, "final": 40, "ablation": 24}
     assert count_runs(workspace.study) == counts
-    made = {role: len(bare.of_role(role)) for role in counts}
-    assert made == counts | {"final": 0, "ablation": 2 * (3 + 3 + 1)}
+    planned_counts = {role: len(bare.of_role(role)) for role in counts}
+    assert planned_counts == counts | {"final": 0, "ablation": 2 * (3 + 3 + 1)}
     assert Counter(s.role for s in bare.open_slots) == {"final": 8, "ablation": 2}
     assert sum(bare.open_slots.values()) == 40 + 10
     full = stand_in(workspace, bare)
     assert {role: len(full.of_role(role)) for role in counts} == counts
     assert len(full.runs) == 9 + 48 + 10 + 40 + (5 + 3 + 3 + 1)  # each base arm is there already
     assert {r.run.data.val_size for r in full.runs.values()} == {5000}
-    warnings = [one.text for one in workspace.notices(bare)]
+    warnings = [notice.text for notice in workspace.notices(bare)]
     assert not any("test images" in w or "among the final" in w for w in warnings)
 
 
@@ -1025,7 +1025,7 @@ def test_the_first_protocol_is_flagged_for_what_it_is(tmp_path: Path) -> None:
     assert {(r.run.data.choose_on, r.run.data.val_size) for r in plan.runs.values()} == {
         ("test", 0)
     }
-    warnings = " ".join(one.text for one in workspace.notices(plan))
+    warnings = " ".join(notice.text for notice in workspace.notices(plan))
     for words in ("chosen on the test images", "among the final seeds", "unequal tuning budgets"):
         assert words in warnings
 

@@ -58,11 +58,11 @@ def test_a_worker_that_met_damage_stops_no_other(
     )
 
     class Scripted(subprocess.Popen[str]):
-        made = 0
+        started = 0
 
         def __init__(self, _: Any, **options: Any) -> None:
-            number = Scripted.made
-            Scripted.made += 1
+            number = Scripted.started
+            Scripted.started += 1
             end = f"open({str(done[number])!r}, 'w'); raise SystemExit({codes[number]})"
             super().__init__([sys.executable, "-c", (waiting if number else "") + end], **options)
 

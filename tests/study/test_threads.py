@@ -81,12 +81,12 @@ def test_a_study_is_done_in_a_thread(worked: Work) -> None:
 def test_a_study_is_supervised_from_a_thread(opened: Open) -> None:
     workspace = opened(selection=None, methods={"logit": {"alpha": 0.5, "temperature": 4.0}})
     directory = start_study(workspace, lambda _: None)
-    said: list[str] = []
+    printed: list[str] = []
     supervisor = Supervisor(
-        directory.path, ["cpu"], ["--data-root", "data"], list(STAGES), lambda: None, said.append
+        directory.path, ["cpu"], ["--data-root", "data"], list(STAGES), lambda: None, printed.append
     )
     before = handlers()
-    assert in_a_thread(supervisor.run) == (0, ""), said
+    assert in_a_thread(supervisor.run) == (0, ""), printed
     assert len(contents(directory.path)) == 5
     assert handlers() == before
 

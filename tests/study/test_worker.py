@@ -339,9 +339,9 @@ def test_a_teacher_damaged_before_its_students_were_tested_stops_nobody_else(
 
 def test_another_teacher_in_the_same_file_is_refused(worked: Work, tmp_path: Path) -> None:
     longer = {"epochs": 2, "batch_size": 64}
-    one = worked("one", stages=("teachers",))
-    two = worked("two", stages=("teachers",), recipe=longer)
-    files = [d.path / runs(d, "teacher")[0]["path"] / BEST for d in (one, two)]
+    first = worked("one", stages=("teachers",))
+    second = worked("two", stages=("teachers",), recipe=longer)
+    files = [d.path / runs(d, "teacher")[0]["path"] / BEST for d in (first, second)]
     path = tmp_path / "teacher.safetensors"
     shutil.copy(files[0], path)
     changes = {"teachers": {"weights": {"big": str(path)}}}
@@ -430,8 +430,8 @@ def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worke
     assert failure.state == "damaged"
     assert "results.json" in failure.remark
     assert sorted(gain.n for gain in analysis.gains) == [1, 2]
-    said = [flag.text for gain in analysis.gains for flag in gain.flags]
-    assert any("1 of 2 runs have no result" in text for text in said)
+    texts = [flag.text for gain in analysis.gains for flag in gain.flags]
+    assert any("1 of 2 runs have no result" in text for text in texts)
     worked()  # goes round it and does not overwrite it
     assert directory.status(victim["path"]).state == "damaged"
 
@@ -470,8 +470,8 @@ def test_a_study_directory_can_be_moved(worked: Work, opened: Open, tmp_path: Pa
 
 def post_hoc(workspace: Workspace) -> list[str]:
     known = ("post hoc", "optional stopping", "the pre-registration")
-    found = workspace.notices(workspace.plan()[0])
-    return [one.text for one in found if one.text.startswith(known)]
+    notices = workspace.notices(workspace.plan()[0])
+    return [notice.text for notice in notices if notice.text.startswith(known)]
 
 
 def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) -> None:
@@ -488,8 +488,8 @@ def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) 
         ({"teachers": {"seeds": [0, 1]}}, "teachers"),
     ):
         changed = opened(**changes)
-        said = f"post hoc: {key} was changed after the first final was tested"
-        assert post_hoc(changed) == [said]
+        expected = f"post hoc: {key} was changed after the first final was tested"
+        assert post_hoc(changed) == [expected]
     assert post_hoc(opened(save_seconds=3.0, description="another")) == []
     locked = directory.path / "locked" / "preregistration.json"
     locked.write_text(locked.read_text().replace('"epochs": 1', '"epochs": 2'))
@@ -506,8 +506,8 @@ def test_a_winner_that_changes_after_the_first_final_is_post_hoc(
         "logit": {"alpha": [round(other, 1)], "temperature": 4.0},
         "feature": {"alpha": [0.3, 0.7]},
     }
-    said = [f"post hoc: {key} was changed after the first final was tested" for key in KEYS]
-    assert post_hoc(opened(methods=methods)) == said
+    expected = [f"post hoc: {key} was changed after the first final was tested" for key in KEYS]
+    assert post_hoc(opened(methods=methods)) == expected
 
 
 KEYS = ("methods", "winners")
@@ -561,7 +561,7 @@ def test_the_declared_overlap_tests_its_shared_run_in_its_second_role(worked: Wo
         assert record.test is not None
         assert record.test["role"] == "final"
         assert (directory.path / run["path"] / LAST).exists()
-    assert any("selection seed 0 is among" in one.text for one in of_plan(directory.plan()))
+    assert any("selection seed 0 is among" in notice.text for notice in of_plan(directory.plan()))
 
 
 def test_the_first_published_protocol_is_flagged_everywhere(worked: Work) -> None:
@@ -569,7 +569,7 @@ def test_the_first_published_protocol_is_flagged_everywhere(worked: Work) -> Non
         data={"name": "digits", "limit": 256, "val_size": 0},
         selection={"seeds": [0], "split": "test", "allow_test": True, "allow_overlap": True},
     )
-    assert any("chosen on the test images" in one.text for one in of_plan(directory.plan()))
+    assert any("chosen on the test images" in notice.text for notice in of_plan(directory.plan()))
     assert list(shorts(of_plan(directory.plan()))) == [
         "smoke run",
         "chosen on the test images",
@@ -714,8 +714,8 @@ def test_each_network_answers_the_test_images_once(
     tested = [run for run in runs(directory) if run["roles"] != ["selection"]]
     hashes = set()
     for run in tested:
-        found = results(directory, run)
-        hashes |= {found["weight_hash_best"], found["weight_hash_last"]}
+        record = results(directory, run)
+        hashes |= {record["weight_hash_best"], record["weight_hash_last"]}
     assert len(asked) == len(hashes)
 
 
@@ -730,8 +730,8 @@ def test_a_damaged_final_stops_nobody_else_and_clean_finds_it(worked: Work) -> N
     doomed = removable(directory).doomed
     assert list(doomed) == [str(victim)]
     worked(finals={"seeds": [0, 1, 2]})
-    found = states(directory)
-    assert found["done"] == 14
+    counts = states(directory)
+    assert counts["done"] == 14
 
 
 def test_a_run_that_is_final_and_ablation_is_tested_as_a_final(worked: Work) -> None:
@@ -799,9 +799,9 @@ def test_data_in_another_place_on_another_machine_is_the_same_study(opened: Open
 
 def test_a_copied_run_directory_is_not_the_run(worked: Work) -> None:
     directory = worked(stages=("teachers", "selection"))
-    one, two = (directory.path / run["path"] for run in runs(directory, "selection")[:2])
-    shutil.rmtree(two)
-    shutil.copytree(one, two)
+    first, second = (directory.path / run["path"] for run in runs(directory, "selection")[:2])
+    shutil.rmtree(second)
+    shutil.copytree(first, second)
     worked()
     assert states(directory)["damaged"] == 1
 
@@ -860,8 +860,8 @@ def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_loc
 ) -> None:
     changes = of_folder(image_folder(tmp_path / "images", 12, 4, labels), val_size)
     if ablation is not None:
-        one = {"of": {"student": "little"}, "change": {"data.val_size": ablation}, "seeds": [0]}
-        changes["ablations"] = {"fewer": one}
+        entry = {"of": {"student": "little"}, "change": {"data.val_size": ablation}, "seeds": [0]}
+        changes["ablations"] = {"fewer": entry}
     with pytest.raises(BadInputError, match=words):
         worked(**changes)
     directory = StudyDirectory(tmp_path / "study")

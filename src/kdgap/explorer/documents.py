@@ -31,6 +31,7 @@ from kdgap.judge.recorded import UNTESTED, Scores
 from kdgap.notice import written
 from kdgap.spec.method_card import UNKNOWN
 from kdgap.spec.slot import Slot
+from kdgap.spec.study import NO_DESCRIPTION
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.progress import Pace, live, survey, work_of
 from kdgap.store.study import StudyDirectory
@@ -42,7 +43,7 @@ CURVES = (
 )
 """What histories record that is drawn; gradient norms by loss term come from the run itself."""
 COLUMNS = (
-    *("id", "role", "teacher", "student", "method", "candidate", "ablation", "arm"),
+    *("id", "roles", "teacher", "student", "method", "candidate", "ablation", "arm"),
     *("parameters", "seed", "state"),
     *("validation", "test_best", "test_last", "agreement", "epochs", "remark"),
 )
@@ -57,6 +58,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "origin": evidence.origin,
         "command": quoted(snapshot.path),
         "description": evidence.description,
+        "described": evidence.description not in ("", NO_DESCRIPTION),
         "primary": evidence.primary,
         "chosen_on": evidence.chosen_on,
         "analysis": to_json(snapshot.analysis),
@@ -166,7 +168,7 @@ def _row(run: Run, primary: str) -> list[Any]:
     test = run.test if run.state == "done" else {}
     return [
         run.id,
-        " ".join(dict.fromkeys(run_slot.role for run_slot in run.slots)),
+        list(dict.fromkeys(run_slot.role for run_slot in run.slots)),
         slot.teacher,
         slot.student,
         slot.method,

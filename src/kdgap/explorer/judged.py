@@ -104,7 +104,7 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "power": power,
                 "words": kind_of(claim.says).words(margin),
                 "tests_difference": kind_of(claim.says).tests_difference,
-                "found": claim_words(contrast, settings),
+                "summary": claim_words(contrast, settings),
                 "reasons": reasons(contrast, settings, power),
             }
         )

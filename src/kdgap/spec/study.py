@@ -20,6 +20,8 @@ STAGES = {
     "ablations": ("ablation",),
 }
 """Stage of the work → the roles of its runs."""
+NO_DESCRIPTION = "a study"
+"""What a study is called whose file says nothing of it."""
 
 Recipe = dict[str, Scalar | list[int]]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000)]
@@ -184,7 +186,7 @@ class StudySpec(Strict):
     """
 
     name: Name
-    description: Text = "a study"
+    description: Text = NO_DESCRIPTION
     data: StudyData
     precision: Precision = "fp32"
     threads: int | None = Field(default=None, ge=1, le=1024)

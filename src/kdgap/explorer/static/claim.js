@@ -20,7 +20,7 @@ kdgap.views.claim = {
         "div",
         { class: "lead" },
         el("h1", {}, claim.text),
-        el("p", { class: "sentence" }, badge(claim.outcome), " ", postHoc(claim), " ", capital(own.found)),
+        el("p", { class: "sentence" }, badge(claim.outcome), " ", postHoc(claim), " ", capital(own.summary)),
       ),
       section(
         "Why",

@@ -148,7 +148,7 @@ function elementsByName(root, selector) {
 
 /** Say something to a screen reader, and to nobody else. */
 kdgap.say = (text) => {
-  document.getElementById("said").textContent = text;
+  document.getElementById("announcement").textContent = text;
 };
 
 /** Hand a text over as a file. */

@@ -59,7 +59,7 @@ function stageTable(study, runs, at) {
   const stages = d3.rollups(
     runs.rows,
     (rows) => rows,
-    (row) => row[at.role].split(" ")[0] || "single",
+    (row) => row[at.roles][0] ?? "single",
   );
   const count = (rows, states) => rows.filter((row) => states.includes(row[at.state])).length;
   return table(

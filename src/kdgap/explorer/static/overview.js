@@ -27,7 +27,7 @@ function heading(study) {
     "div",
     { class: "lead" },
     el("h1", {}, study.name),
-    study.description && study.description !== NO_DESCRIPTION ? el("p", {}, study.description) : null,
+    study.described ? el("p", {}, study.description) : null,
     study.analysis ? el("p", { class: "measured" }, measuredWords(study)) : null,
     el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs")),
     done < total
@@ -43,9 +43,6 @@ function heading(study) {
     study.analysis?.flags.length ? el("p", {}, warningsButton(study.analysis.flags.length)) : null,
   );
 }
-
-/** What a study is called by default, which says nothing of it. */
-const NO_DESCRIPTION = "a study";
 
 /** What was measured, over how much, and what counts as an effect: before any verdict. */
 function measuredWords(study) {
@@ -145,7 +142,7 @@ function claimsSection(study) {
       postHoc(claim),
       " ",
       link(claim.text, "claim", { name: claim.name }),
-      `: ${study.claims[index].found}`,
+      `: ${study.claims[index].summary}`,
     );
   const { settings } = study.analysis;
   const corrected = `outcomes are corrected for ${counted(settings.claims_in_family, "claim")}.`;

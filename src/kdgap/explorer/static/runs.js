@@ -9,8 +9,7 @@ kdgap.views.runs = {
     const at = placesOf(columns);
     const chosen = (name) => state.get(name) ?? "";
     const words = wordsOf(chosen("q"));
-    const fits = (row, name) =>
-      !chosen(name) || (row[at[name]] ?? "").split(name === "role" ? " " : "\n").includes(chosen(name));
+    const fits = (row, name) => !chosen(name) || valuesOf(row, name, at).includes(chosen(name));
     const kept = rows.filter(
       (row) => FILTERS.every((name) => fits(row, name)) && (!words.length || finds(words, row, at)),
     );
@@ -57,8 +56,8 @@ const ID_LETTERS = 4;
 /** Whether a row says every word somewhere in what is read of it, or its id begins so. */
 function finds(words, row, at) {
   const slot = slotOf(row, at);
-  const shown = ["role", "parameters", "state", "remark"].map((name) => row[at[name]]);
-  const text = [pairName(slot), methodName(slot.method), variantOf(slot), ...shown]
+  const shown = ["parameters", "state", "remark"].map((name) => row[at[name]]);
+  const text = [pairName(slot), methodName(slot.method), variantOf(slot), rolesText(row, at), ...shown]
     .filter(Boolean)
     .join("\n")
     .toLowerCase();
@@ -71,8 +70,13 @@ const placesOf = (columns) => Object.fromEntries(columns.map((name, index) => [n
 /** What names the first slot of a row's run. */
 const slotOf = (row, at) => Object.fromEntries([...PAIR, ...DETAILS].map((name) => [name, row[at[name]]]));
 
+const rolesText = (row, at) => row[at.roles].join(" ");
+
+/** What a row has of a filter: a run may play several roles. */
+const valuesOf = (row, name, at) => (name === "role" ? row[at.roles] : [row[at[name]] ?? ""]);
+
 function filter(name, rows, at, chosen) {
-  const values = new Set(rows.flatMap((row) => (row[at[name]] ?? "").split(name === "role" ? " " : "\n")));
+  const values = new Set(rows.flatMap((row) => valuesOf(row, name, at)));
   const sorted = [...values].filter(Boolean).sort((a, b) => ordered(a, b, 1));
   const text = name === "method" ? methodName : (value) => value;
   const options = [["", "any"], ...sorted.map((value) => [value, text(value)])];
@@ -135,7 +139,7 @@ function runColumns(at) {
   ];
   return [
     text("id", { ...raw, title: "run", show: (row, id) => to(row, id.slice(0, 10)) }),
-    text("role", raw),
+    col("role", "role", (row) => rolesText(row, at), raw),
     text("teacher", raw),
     text("student", narrow ? { title: "pair", show: whole } : {}),
     text("method", { ...raw, show: (row, name) => methodName(name) }),

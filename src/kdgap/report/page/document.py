@@ -241,7 +241,7 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
                 "text": f"{gain.label}, {cells.pair(gain)}",
                 "post_hoc": False,
                 "points": [glance and glance.gain_pp for glance in seen],
-                "said": [glance and glance.verdict for glance in seen],
+                "verdicts": [glance and glance.verdict for glance in seen],
                 "intervals": [glance and glance.ci95_pp for glance in seen],
             }
         )
@@ -252,7 +252,7 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
                 "text": claim.text,
                 "post_hoc": claim.post_hoc,
                 "points": [glance and glance.estimate_pp for glance in looked],
-                "said": [glance and glance.outcome for glance in looked],
+                "verdicts": [glance and glance.outcome for glance in looked],
                 "intervals": [glance and glance.ci95_pp for glance in looked],
             }
         )
