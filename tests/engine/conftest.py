@@ -1,7 +1,7 @@
 """A tiny run on the digits, and everything it needs in memory."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from kdgap.engine.tracker import Tracker
 from kdgap.methods import METHODS, build_method
 from kdgap.models.build import build_model
 from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+from kdgap.spec.validation import Scalar
 
 CPU = torch.device("cpu")
 TEACHER = ModelSpec(name="resnet8", width=0.25)
@@ -38,6 +39,11 @@ def trained(member: Member) -> Trained:
     return Trained(member.best, member.best_epoch, member.student.network_state(), member.history)
 
 
+TRAINED = (*METHODS, "crd+logit", "itrd+wttm", "feature+label_smoothing+vid")
+"""Every method, and some combinations."""
+EXAMPLES: dict[str, Mapping[str, Scalar]] = {"crd+logit": {"crd_negatives": 9, "crd_width": 8}}
+
+
 class Lab:
     """Builds and trains tiny runs: 200 digits unless told, a ResNet-8 with 2 channels."""
 
@@ -53,8 +59,8 @@ class Lab:
         }
         parameters = defaults.get(method)
         if parameters is None:
-            example: Any = build_method(method, METHODS[method].examples[0])
-            parameters = asdict(example)
+            example = EXAMPLES.get(method, METHODS[method].examples[0])
+            parameters = build_method(method, example).parameters()
         recipe = {"epochs": 2, "batch_size": 64, **fields.pop("recipe", {})}
         teacher = TeacherSpec(model=TEACHER, weight_hash="0" * 64, weights="none")
         known: dict[str, Any] = {

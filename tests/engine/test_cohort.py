@@ -1,5 +1,6 @@
 """Alone, in a cohort, and resumed: the same bits; and a sibling's failure is nobody else's."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,12 @@ import torch
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.errors import StoppedError
-from kdgap.methods import METHODS
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.identity import canonical_json, run_id
 from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash
-from tests.engine.conftest import CPU, Lab, Trained, trained
+from tests.engine.conftest import CPU, TRAINED, Lab, Trained, trained
 
 WIDE = ModelSpec(name="resnet8", width=1.0)  # the others are narrow, so of another layout
 STEPS = 4  # 200 images in batches of 64
@@ -77,25 +77,37 @@ def test_alone_and_in_a_cohort_of_13_the_bits_are_the_same(
     assert len(set(alone)) == len(runs)
 
 
+def every_run(lab: Lab, precision: str) -> list[RunSpec]:
+    """A run of every method, one of them with a student of another layout."""
+    runs = [lab.spec(method, precision=precision) for method in TRAINED]
+    runs[2] = runs[2].model_copy(update={"model": WIDE})
+    return runs
+
+
+@cache
+def uninterrupted(precision: str, images: int) -> list[str]:
+    """What each of these runs comes to alone."""
+    lab = Lab(images)
+    return [outcome(lab.train(run)) for run in every_run(lab, precision)]
+
+
 @pytest.mark.parametrize(
-    ("precision", "chances", "images"),
+    ("precision", "steps", "further", "images"),
     [
-        *(
-            (precision, chances, 200)
-            for precision in ("fp32", "bf16")
-            for chances in range(0, 26, 3)
-        ),
+        # Within a step, after some of the members; between steps; at the end of an epoch.
+        *(("fp32", *at, 200) for at in ((0, 0), (0, 5), (1, 0), (3, -1), (4, 0), (5, 7), (7, 3))),
+        *(("bf16", *at, 200) for at in ((0, 9), (3, -1), (4, 0), (6, 2))),
         # In batches of 64 and 65: stopped before and within the last step, and after it.
-        *(("fp32", chances, 129) for chances in (2, 4, 7)),
+        *(("fp32", *at, 129) for at in ((0, 2), (1, 0), (1, 9), (2, 0))),
     ],
 )
 def test_stopped_anywhere_and_resumed_from_disk_the_bits_are_the_same(
-    precision: str, chances: int, images: int, tmp_path: Path
+    precision: str, steps: int, further: int, images: int, tmp_path: Path
 ) -> None:
     lab = Lab(images)
-    runs = [lab.spec(method, precision=precision) for method in METHODS]
-    runs[2] = runs[2].model_copy(update={"model": WIDE})
-    expected = [outcome(lab.train(run)) for run in runs]
+    runs = every_run(lab, precision)
+    expected = uninterrupted(precision, images)
+    chances = steps * len(runs) + further
     files = {run_id(run): StateFiles(tmp_path / run.method.name, run_id(run)) for run in runs}
     for states in files.values():
         states.folder.mkdir()

@@ -427,5 +427,13 @@ def _alike(parts: nn.Module) -> None:
     layers[1].load_state_dict(layers[0].state_dict())
 
 
-IDENTITIES: dict[str, Callable[[nn.Module], None]] = {"feature": _pass_on, "cc": _alike}
+def _any(parts: nn.Module) -> None:
+    """Leave them: the loss vanishes whatever they are."""
+
+
+IDENTITIES: dict[str, Callable[[nn.Module], None]] = {
+    "feature": _pass_on,
+    "cc": _alike,
+    "ctkd": _any,
+}
 """What makes the trained parts between two equal networks the identity."""

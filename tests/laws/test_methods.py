@@ -142,6 +142,11 @@ def drawn_negatives(name: str, method: Method, student: Output, step: Step) -> I
     return rows
 
 
+def fields_of(name: str) -> dict[str, Any]:
+    """Return every hyper-parameter of a method, those at their neutral value, too."""
+    return asdict(build_method(name, {}))  # type: ignore[call-overload, no-any-return]
+
+
 def reference_of(name: str, parameters: Mapping[str, Any]) -> Reference:
     """Return the reference of a method, with what its switches change."""
     reference = REFERENCES[name]
@@ -153,7 +158,7 @@ def reference_of(name: str, parameters: Mapping[str, Any]) -> Reference:
 def test_every_method_is_tested_and_has_a_numpy_reference() -> None:
     assert set(METHODS) == set(REFERENCES) == {name for name, _ in CASES}
     for name in METHODS:
-        default = build_method(name, {}).parameters()
+        default = fields_of(name)
         tried = [parameters for other, parameters in CASES if other == name]
         for key in set(default) - OUTSIDE:
             values = {default[key], *(given[key] for given in tried if key in given)}
@@ -179,13 +184,21 @@ def test_every_hyperparameter_changes_the_loss(name: str) -> None:
             return ()
         scales = [method.scale(epoch, 40) for epoch in range(40)]
         values = []
-        with torch.no_grad():
-            for _ in range(2):
-                values.append(loss(method, student, teacher, step, parts).item())
+        for _ in range(2):
+            value = loss(method, student, teacher, step, parts)
+            values.append(value.item())
+            trained = list(parts.parameters())
+            slopes = torch.autograd.grad(value, trained, allow_unused=True) if trained else ()
+            values += [
+                float(slope.sum())
+                for slope in slopes
+                if slope is not None  # type: ignore[redundant-expr]
+            ]
+            with torch.no_grad():
                 method.update_state(student, teacher, step, parts)
         return (*values, method.kd_weight, method.ce_weight, *scales)
 
-    default = build_method(name, {}).parameters()
+    default = fields_of(name)
     tried = [parameters for other, parameters in CASES if other == name]
     for key, usual in default.items():
         others = [given for given in tried if given.get(key, usual) != usual]
@@ -223,7 +236,8 @@ def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
     if not method.terms(student, teacher, step, parts):
         return
     inputs = {key: value.requires_grad_() for key, value in leaves(student).items()}
-    weights = list(parts.parameters())
+    # A tuple of no ends is none that a name ends with.
+    weights = [p for key, p in parts.named_parameters() if not key.endswith(method.steered)]
     with torch.no_grad():  # what a first step finds and keeps is a constant to gradients
         method.update_state(student, teacher, step, parts)
 

@@ -95,6 +95,8 @@ class Method:
         undecayed: ends of the names of trained parts that weight decay leaves alone.
         neutral: field → the value at which the method is as it was before it had the field. There
             it is left out of `parameters`, so that ids of older runs do not move.
+        steered: ends of the names of trained parts whose gradient is not that of the loss, for the
+            method multiplies it.
         zero_at_equality: whether the loss vanishes when student and teacher agree exactly (and
             trained parts, if any, are the identity).
         zero_at_equality_to: how near to zero, where the formula itself has a small constant.
@@ -110,6 +112,7 @@ class Method:
     needs_teacher: ClassVar[bool] = True
     has_projections: ClassVar[bool] = False
     undecayed: ClassVar[tuple[str, ...]] = ()
+    steered: ClassVar[tuple[str, ...]] = ()
     zero_at_equality: ClassVar[bool] = False
     zero_at_equality_to: ClassVar[float] = 1e-12
     soft_targets: ClassVar[str | None] = None
