@@ -27,6 +27,7 @@ class Side:
     embedding: Array | None
     classifier: tuple[Array, Array] | None
     norms: Mapping[str, tuple[Array, Array]]
+    connected: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """References of further methods, written from their specification by somebody who saw no code."""
 
+import numpy as np
+
 from tests.laws.numpy_contrast import crd
-from tests.laws.numpy_features import cat_kd, ofd, reviewkd, simkd, srrl
+from tests.laws.numpy_features import cat_kd, ofd, reviewkd, srrl
+from tests.laws.numpy_layers import last, to_smaller
 from tests.laws.numpy_logits import curriculum, mlkd
 from tests.laws.numpy_reference import Given, Reference
 
@@ -11,6 +14,13 @@ def ctkd(given: Given) -> dict[str, float]:
     return curriculum(given, float(given.parts["temperature"]))
 
 
+def connected_map(given: Given) -> dict[str, float]:
+    """Mean squared difference of the map behind the connector; `simkd` has the connector, too."""
+    assert given.student.connected is not None
+    x, target = to_smaller(given.student.connected, last(given.teacher.features))
+    return {"map": given.parameters["weight"] * float(np.mean((x - target) ** 2))}
+
+
 MORE: dict[str, Reference] = {
     "ctkd": ctkd,
     "ofd": ofd,
@@ -18,6 +28,6 @@ MORE: dict[str, Reference] = {
     "crd": crd,
     "srrl": srrl,
     "cat_kd": cat_kd,
-    "simkd": simkd,
+    "simkd": connected_map,
     "mlkd": mlkd,
 }

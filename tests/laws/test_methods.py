@@ -17,6 +17,7 @@ from kdgap.methods import METHODS, Method, Step, build_method
 from kdgap.methods.method import STRICT
 from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
+from kdgap.spec.run import ModelSpec
 from tests.laws.numpy_logits import asymmetric, standardised
 from tests.laws.numpy_reference import IDENTITIES, Given, Integers, Reference, Side
 from tests.laws.numpy_reference import REFERENCES as FIRST
@@ -61,6 +62,7 @@ def outputs(
             draw(batch, width),
             (draw(classes, width), draw(classes)),
             {name: (draw(s[side][0]), draw(s[side][0])) for name, s in SHAPES.items()},
+            connected=draw(batch, SHAPES["layer3"][1][0], 3, 3) if side == 0 else None,
         )
 
     student, teacher = answer(0), answer(1)
@@ -75,6 +77,8 @@ def leaves(output: Output) -> dict[str, Tensor]:
     named |= {f"before_relu.{stage}": value for stage, value in output.before_relu.items()}
     if output.embedding is not None:
         named["embedding"] = output.embedding
+    if output.connected is not None:
+        named["connected"] = output.connected
     if output.classifier is not None:
         named |= dict(zip(("weight", "bias"), output.classifier, strict=True))
     return named
@@ -92,6 +96,7 @@ def mapped(
         None if output.embedding is None else change(output.embedding),
         (change(kept[0]), change(kept[1])) if kept and classifier else kept,
         output.norms,
+        connected=None if output.connected is None else change(output.connected),
     )
 
 
@@ -105,6 +110,7 @@ def side(output: Output) -> Side:
         None if plain.embedding is None else plain.embedding.numpy(),
         plain.classifier and (plain.classifier[0].numpy(), plain.classifier[1].numpy()),
         {stage: (scale.numpy(), shift.numpy()) for stage, (scale, shift) in plain.norms.items()},
+        None if plain.connected is None else plain.connected.numpy(),
     )
 
 
@@ -177,7 +183,7 @@ def test_every_method_says_where_it_comes_from() -> None:
 def test_every_hyperparameter_changes_the_loss(name: str) -> None:
     """A switch that changes nothing is a mistake: here of value, schedule, weights or state."""
 
-    def seen(parameters: dict[str, Any]) -> tuple[float, ...]:
+    def seen(parameters: dict[str, Any]) -> tuple[object, ...]:
         try:
             method, student, teacher, step, parts = setting(name, parameters)
         except BadInputError:  # too much for these few images, which is seen as well
@@ -196,7 +202,8 @@ def test_every_hyperparameter_changes_the_loss(name: str) -> None:
             ]
             with torch.no_grad():
                 method.update_state(student, teacher, step, parts)
-        return (*values, method.kd_weight, method.ce_weight, *scales)
+        network = method.deployed(ModelSpec(name="resnet8"), ModelSpec(name="resnet14"))
+        return (*values, network, method.kd_weight, method.ce_weight, *scales)
 
     default = fields_of(name)
     tried = [parameters for other, parameters in CASES if other == name]
@@ -255,6 +262,7 @@ def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
             given.get("embedding"),
             (given["weight"], given["bias"]) if "weight" in given else None,
             student.norms,
+            connected=given.get("connected"),
         )
         return loss(method, answer, teacher, step, parts)
 

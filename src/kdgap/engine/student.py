@@ -23,9 +23,11 @@ from kdgap.engine.optimise import (
 from kdgap.engine.precision import compute
 from kdgap.engine.teacher import Teacher
 from kdgap.methods import Method, Step, Term, build_method
+from kdgap.methods.hyperparameters import deployed_model
 from kdgap.methods.shared import wide
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
+from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import NOTHING
 from kdgap.spec.run import RunSpec
 from kdgap.store.weights import copy_state
@@ -60,19 +62,21 @@ class Student:
         self.run, self.device = run, device
         self.method: Method = build_method(run.method.name, run.method.parameters)
         network = build_model(
-            run.model,
+            deployed_model(run),
             len(dataset.classes),
             dataset.channels,
             dataset.image_size,
             address(run.seed, "student"),
         )
+        if isinstance(network, ReusedClassifier) and teacher is not None:
+            network.adopt(teacher.network)
         self.taps, self.teacher_taps = self.method.student_taps(network.stages), NOTHING
         if teacher is not None:
             self.teacher_taps = self.method.teacher_taps(teacher.network.stages)
         projections = self._projections(network, dataset, labels, teacher)
         self.network = place(network, run.model, device)
         self.projections = projections.to(device)
-        self.network_parameters = list(network.parameters())
+        self.network_parameters = [p for p in network.parameters() if p.requires_grad]
         self.projection_parameters = list(projections.parameters())
         self._undecayed = [
             parameter

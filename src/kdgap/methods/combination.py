@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.models.output import Output
+    from kdgap.spec.run import ModelSpec
 
 
 class Combination(Method):
@@ -90,6 +91,12 @@ class Combination(Method):
         own = self._taps("student_taps", student.stages)
         other = self._taps("teacher_taps", teacher.stages)
         return {name: (student.only(own[name]), teacher.only(other[name])) for name in own}
+
+    def deployed(self, student: ModelSpec, teacher: ModelSpec | None) -> ModelSpec:
+        """Return what the one member that changes the student makes of it."""
+        for _, method in self.methods.values():
+            student = method.deployed(student, teacher)
+        return student
 
     def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
         """Refuse what any member refuses."""
@@ -183,6 +190,7 @@ def _combination(names: tuple[str, ...]) -> type[Method]:
             "citation": "; ".join(cls.citation for cls in members),
             "needs_teacher": any(cls.needs_teacher for cls in members),
             "has_projections": any(cls.has_projections for cls in members),
+            "deploys_another": any(cls.deploys_another for cls in members),
             "soft_targets": next(softened, None),
             "zero_at_equality": all(cls.zero_at_equality for cls in members),
         },

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+    from kdgap.spec.run import ModelSpec, RunSpec
+
 
 def field_types(cls: type[Method]) -> dict[str, Any]:
     """Return field name → its annotation with range, for every hyper-parameter of a method."""
@@ -23,6 +25,14 @@ def field_types(cls: type[Method]) -> dict[str, Any]:
 
 def _annotation(field: FieldInfo) -> Any:
     return Annotated[field.annotation, Field(description=field.description), *field.metadata]
+
+
+def deployed_model(run: RunSpec) -> ModelSpec:
+    """Return the network that a run trains and tests: its student, or what its method makes."""
+    if not METHODS[run.method.name].deploys_another:
+        return run.model
+    method = build_method(run.method.name, run.method.parameters)
+    return method.deployed(run.model, run.teacher.model if run.teacher else None)
 
 
 def hyperparameter_types() -> dict[str, Any]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.models.output import Output
+    from kdgap.spec.run import ModelSpec
     from kdgap.spec.validation import Scalar
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
@@ -92,6 +93,7 @@ class Method:
             targets; None if they are not.
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
+        deploys_another: whether what is trained and tested is another network than the student.
         undecayed: ends of the names of trained parts that weight decay leaves alone.
         neutral: field → the value at which the method is as it was before it had the field. There
             it is left out of `parameters`, so that ids of older runs do not move.
@@ -111,6 +113,7 @@ class Method:
     citation: ClassVar[str]
     needs_teacher: ClassVar[bool] = True
     has_projections: ClassVar[bool] = False
+    deploys_another: ClassVar[bool] = False
     undecayed: ClassVar[tuple[str, ...]] = ()
     steered: ClassVar[tuple[str, ...]] = ()
     zero_at_equality: ClassVar[bool] = False
@@ -163,6 +166,10 @@ class Method:
     def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
         """Return what the loss reads of a teacher with these stages, besides logits."""
         return NOTHING
+
+    def deployed(self, student: ModelSpec, teacher: ModelSpec | None) -> ModelSpec:
+        """Return what is trained, validated, kept, tested and counted: the student itself."""
+        return student
 
     def check_stages(self, student: tuple[str, ...], teacher: tuple[str, ...]) -> None:
         """Refuse two networks by the names of their stages, before anything is loaded.

@@ -8,6 +8,9 @@ from torch import Tensor
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.entry import MODELS, ModelEntry
 from kdgap.models.output import Network
+from kdgap.models.reused import ReusedClassifier
+from kdgap.models.staged import StagedNetwork
+from kdgap.models.taps import Taps
 from kdgap.spec.run import ModelSpec
 
 
@@ -26,16 +29,33 @@ def build_model(
     Raises:
         BadInputError: the architecture has no such stem or width, or the images are too small.
     """
-    entry = check_model(spec, image_size)
+    check_model(spec, image_size)
     if classes < 2:
         raise BadInputError(f"{spec.name}: needs at least 2 classes, got {classes}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(init_seed)
-        return entry.build(spec, classes, channels)
+        return _built(spec, classes, channels, image_size)
+
+
+def _built(spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]) -> Network:
+    network, taken = MODELS[spec.name].build(spec, classes, channels), spec.classifier
+    if taken is None:
+        return network
+    other = ModelSpec(name=taken.name, stem=taken.stem, width=taken.width)
+    with torch.device("meta"), torch.no_grad():
+        teacher = MODELS[other.name].build(other, classes, channels).eval()
+        last = teacher.stages[-1]
+        answer = teacher(torch.empty(1, channels, *image_size), Taps(maps=(last,)))
+    if not isinstance(network, StagedNetwork):
+        raise BadInputError(f"{spec.name} has no linear classifier to replace; choose another")
+    return ReusedClassifier(network, answer.features[last], classes, taken.factor)
 
 
 def check_model(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> ModelEntry:
     """Check a specification before anything is built; see `build_model` for the errors."""
+    if spec.classifier is not None:
+        taken = spec.classifier
+        check_model(ModelSpec(name=taken.name, stem=taken.stem, width=taken.width), image_size)
     entry = MODELS[spec.name]
     if spec.stem not in entry.stems:
         raise BadInputError(
@@ -96,7 +116,7 @@ def model_cost(
 
     A multiply-add counts as two FLOPs.
     """
-    known = MODELS[spec.name].cifar10_cost.get(spec.stem)
+    known = None if spec.classifier else MODELS[spec.name].cifar10_cost.get(spec.stem)
     if known is not None and (classes, channels, image_size) == (10, 3, (32, 32)):
         return known
     return count_cost(spec, classes, channels, image_size)
@@ -110,7 +130,8 @@ def count_cost(
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"), torch.no_grad():
-        network = check_model(spec, image_size).build(spec, classes, channels).eval()
+        check_model(spec, image_size)
+        network = _built(spec, classes, channels, image_size).eval()
         counter = FlopCounterMode(display=False)
         with counter:
             network(torch.empty(1, channels, *image_size))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ class Output:
         classifier: weight `[C, D]` and bias `[C]` of the layer that makes logits of it.
         norms: scale and shift `[D]` by stage, of the batch norm that ends it.
         stages: all stages of the network, where anything was asked for.
+        connected: the map `[B, D, H, W]` behind a connector to another network's classifier.
     """
 
     logits: Tensor
@@ -34,6 +34,7 @@ class Output:
     classifier: Affine | None = None
     norms: Mapping[str, Affine] = field(default_factory=dict)
     stages: tuple[str, ...] = ()
+    connected: Tensor | None = None
 
     def only(self, taps: Taps) -> "Output":
         """Return no more than what a method asked for."""
@@ -45,6 +46,7 @@ class Output:
             self.classifier if taps.classifier else None,
             {stage: self.norms[stage] for stage in taps.norms},
             self.stages,
+            self.connected if taps.connected else None,
         )
 
 
@@ -56,7 +58,7 @@ class Network(nn.Module):
         layout: what images are laid out as before they enter; None = as they come.
     """
 
-    stages: ClassVar[tuple[str, ...]] = ()
+    stages: tuple[str, ...] = ()
     layout: torch.memory_format | None = None
 
     def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:

@@ -16,6 +16,7 @@ class Taps:
         before_relu: stages whose feature map is kept before it.
         embedding: whether the pooled map is kept, which is what the classifier gets.
         classifier: whether the classifier's weight and bias are.
+        connected: whether the map behind a connector to another network's classifier is.
         norms: stages of which scale and shift of the last batch norm are kept.
     """
 
@@ -24,6 +25,7 @@ class Taps:
     embedding: bool = False
     classifier: bool = False
     norms: tuple[str, ...] = ()
+    connected: bool = False
 
     @property
     def kinds(self) -> set[str]:
@@ -37,6 +39,7 @@ KINDS = {
     "before_relu": "feature maps before their last ReLU",
     "embedding": "a pooled embedding",
     "classifier": "a linear classifier",
+    "connected": "a connector to another classifier",
     "norms": "batch norms at the ends of its stages",
 }
 """What each attribute asks for, in words."""
@@ -56,4 +59,5 @@ def together(asked: Iterable[Taps], stages: tuple[str, ...]) -> Taps:
         embedding=any(taps.embedding for taps in asked),
         classifier=any(taps.classifier for taps in asked),
         norms=union("norms"),
+        connected=any(taps.connected for taps in asked),
     )

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kdgap.data import Shape
+from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import model_cost
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.spec.run import ModelSpec, RunSpec
@@ -45,7 +46,7 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
     def cost(model: ModelSpec) -> tuple[int, int]:
         return model_cost(model, shape.classes, shape.channels, shape.image_size)
 
-    parameters, forward = cost(run.model)
+    parameters, forward = cost(deployed_model(run))
     train, val = images(run, shape)
     epochs = run.recipe.epochs
     teacher = cost(run.teacher.model)[1] if run.teacher else 0

@@ -9,11 +9,12 @@ from torch import Tensor
 from kdgap.engine.evaluate import fidelity, predict, scores
 from kdgap.engine.layout import place
 from kdgap.engine.student import State
+from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
 from kdgap.running.results import Prepared
 from kdgap.spec.identity import run_id
-from kdgap.spec.run import DataSpec
+from kdgap.spec.run import DataSpec, ModelSpec
 from kdgap.store.weights import weight_hash
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
@@ -21,11 +22,11 @@ Answers = dict[tuple[str, DataSpec, str, Normalisation], Tensor]
 """Logits on the test images by weight hash, data, precision and normalisation."""
 
 
-def _loaded(prepared: Prepared, state: State, source: str) -> Network:
-    data, run = prepared.dataset, prepared.run
-    network = build_model(run.model, len(data.classes), data.channels, data.image_size, 0)
+def _loaded(prepared: Prepared, model: ModelSpec, state: State, source: str) -> Network:
+    data = prepared.dataset
+    network = build_model(model, len(data.classes), data.channels, data.image_size, 0)
     load_state(network, state, source)
-    return place(network, run.model, prepared.device)
+    return place(network, model, prepared.device)
 
 
 def open_door(
@@ -76,11 +77,11 @@ def open_door(
             **scores(teacher_logits, test.labels, dataset.classes),
         }
 
-    def measure(states: dict[str, State]) -> dict[str, Any]:
+    def measure(states: dict[str, State], model: ModelSpec) -> dict[str, Any]:
         measured = {}
         for name, state in states.items():
             digest = weight_hash(state)
-            build = partial(_loaded, prepared, state, f"{name} weights")
+            build = partial(_loaded, prepared, model, state, f"{name} weights")
             logits = answers(digest, build, (dataset.mean, dataset.std))
             measured[name] = {
                 "weight_hash": digest,
@@ -89,7 +90,8 @@ def open_door(
             }
         return measured
 
-    record |= measure(states)
+    record |= measure(states, deployed_model(run))
     if baseline is not None:
-        record["baseline"] = {"run_id": baseline["run_id"], **measure(baseline["states"])}
+        plain = measure(baseline["states"], run.model)
+        record["baseline"] = {"run_id": baseline["run_id"], **plain}
     return record

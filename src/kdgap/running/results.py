@@ -14,6 +14,7 @@ from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError
 from kdgap.methods import METHODS
+from kdgap.methods.hyperparameters import deployed_model
 from kdgap.methods.method import flat_fields
 from kdgap.models.build import model_cost
 from kdgap.notice import Notice
@@ -72,7 +73,7 @@ def make_card(
     """Return the card of weights taken after `epoch` (from 1)."""
     run, dataset = prepared.run, prepared.dataset
     return Card(
-        model=run.model,
+        model=deployed_model(run),
         classes=dataset.classes,
         channels=dataset.channels,
         image_size=dataset.image_size,
@@ -100,7 +101,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
     """Return what `run.json` holds: what was asked, of what code, on what data and teacher."""
     run, dataset, parts = prepared.run, prepared.dataset, prepared.parts
     parameters, flops = model_cost(
-        run.model, len(dataset.classes), dataset.channels, dataset.image_size
+        deployed_model(run), len(dataset.classes), dataset.channels, dataset.image_size
     )
     card = prepared.card
     pairs = stage_pairs(run)

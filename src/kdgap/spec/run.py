@@ -6,7 +6,14 @@ cosmetic says where and how comfortably the run happens, and is left out of it.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kdgap.spec.validation import Scalar, Sha256, Strict, Text
 
@@ -61,12 +68,39 @@ class DataSpec(Strict):
         return val_size
 
 
-class ModelSpec(Strict):
-    """A network: `width` multiplies the channels of the CIFAR ResNets; the rest have width 1."""
+class ClassifierOf(Strict):
+    """Another network whose trained classifier is taken over, behind a trained connector.
+
+    Attributes:
+        name, stem, width: that network.
+        factor: the connector's middle is as wide as that network's last map, over this.
+    """
 
     name: Text
     stem: Stem = "cifar"
     width: float = Field(default=1.0, gt=0, le=16)
+    factor: int = Field(default=2, ge=1, le=1024)
+
+
+class ModelSpec(Strict):
+    """A network: `width` multiplies the channels of the CIFAR ResNets; the rest have width 1.
+
+    Attributes:
+        classifier: None = its own.
+    """
+
+    name: Text
+    stem: Stem = "cifar"
+    width: float = Field(default=1.0, gt=0, le=16)
+    classifier: ClassifierOf | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
+
+    @model_serializer(mode="wrap")
+    def _own_classifier_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that cards and records stay what they were before the field came.
+        fields: dict[str, Any] = plain(self)
+        if self.classifier is None:
+            del fields["classifier"]
+        return fields
 
 
 def numerics_of(model: ModelSpec | None) -> int:
