@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kdgap.addressing import address
+from kdgap.data.views import stronger
 from kdgap.deferred import F, torch
 
 if TYPE_CHECKING:
@@ -96,6 +97,10 @@ class BatchStream:
             generator = torch.Generator().manual_seed(address(self.seed, "augment", epoch, step))
             pixels = augment(pixels, generator, flip=self.augmentation == "crop_flip")
         return pixels, self.images.labels.index_select(0, index)
+
+    def stronger(self, pixels: Tensor, epoch: int, step: int) -> Tensor:
+        """Return a second view of what `pixels` returned: changed more, uint8."""
+        return stronger(pixels, address(self.seed, "stronger", epoch, step))
 
 
 def augment(pixels: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:

@@ -81,7 +81,15 @@ class Member:
         """Whether there is nothing left to do, for good or ill."""
         return self.trained or self.failure is not None
 
-    def take_step(self, images: Tensor, batch: Labelled, target: Output, *, probe: bool) -> None:
+    def take_step(
+        self,
+        images: Tensor,
+        batch: Labelled,
+        target: Output,
+        second: tuple[Tensor, Output] | None,
+        *,
+        probe: bool,
+    ) -> None:
         """Take one training step; see `Student.step`. `batch`: labels and indices of the images."""
         student, recipe = self.student, self.student.run.recipe
         if self.step == 0:
@@ -90,7 +98,12 @@ class Member:
         drawn = address(student.run.seed, "method", self.epoch, self.step)
         step = Step(*batch, self.epoch, recipe.epochs, drawn)
         own = target.only(student.teacher_taps)
-        measured, norms = student.step(images, step, own, probe=probe and self.step == 0)
+        if second is not None and student.method.views > 1:
+            second = second[0], second[1].only(student.teacher_taps)
+        else:
+            second = None
+        probe = probe and self.step == 0
+        measured, norms = student.step(images, step, own, probe=probe, second=second)
         self.meter.add(measured, len(images))
         self.norms |= norms
         self.step += 1
@@ -239,13 +252,18 @@ def _advance(
             batch = labels, stream.indices(epoch, step)
             images = stream.normalised(pixels)
             target = _answer(teacher, due, _seen(teacher, stream, pixels, images))
+            second = None
+            if twice := [member for member in due if member.student.method.views > 1]:
+                pixels = stream.stronger(pixels, epoch, step)
+                view = stream.normalised(pixels)
+                second = view, _answer(teacher, twice, _seen(teacher, stream, pixels, view))
         except (RuntimeError, MemoryError) as error:  # what all members share cannot be computed
             for member in due:
                 member.failure = RunFailedError(f"{type(error).__name__}: {error}")
             return
         for member in due:
             pause()
-            _guarded(member, partial(member.take_step, images, batch, target, probe=probe))
+            _guarded(member, partial(member.take_step, images, batch, target, second, probe=probe))
             for watcher in member.watchers if member.failure is None else ():
                 watcher.on_step(epoch + 1, step + 1, stream.steps)
         due = [member for member in due if member.failure is None]

@@ -6,6 +6,8 @@
 `cohort.py` is the page that calls `Student.step`.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -142,7 +144,13 @@ class Student:
         return [*self.network_parameters, *self.projection_parameters]
 
     def step(
-        self, images: Tensor, step: Step, target: Output, *, probe: bool
+        self,
+        images: Tensor,
+        step: Step,
+        target: Output,
+        *,
+        probe: bool,
+        second: tuple[Tensor, Output] | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Take one step and return its measurements, all still on the device.
 
@@ -150,6 +158,7 @@ class Student:
             images: float32 `[B, C, H, W]`.
             step: their labels, and the place in training.
             target: the teacher's answer to the same images; unused without a teacher.
+            second: a stronger view of the images with the teacher's answer, where the method asks.
             probe: also measure the gradient norm of each loss term, from this step's own graph.
 
         Returns:
@@ -159,6 +168,9 @@ class Student:
         kd_weight = method.kd_weight * method.scale(step.epoch, step.epochs)
         with compute(self.run.precision, self.device):
             answer = self.network(images, self.taps)
+            if second is not None:  # batch norm sees two batches, one after the other
+                other = self.network(second[0], self.taps)
+                step = replace(step, strong=(other, second[1]))
             terms = method.terms(answer, target, step, self.projections)
         ce = F.cross_entropy(wide(answer.logits), labels)
         kd = sum((term.weight * term.value for term in terms.values()), torch.zeros_like(ce))

@@ -59,6 +59,8 @@ class Combination(Method):
         for cls in self.members:
             own = _shared_out(cls)
             values = {field: getattr(self, f"{cls.name}_{field}") for field in own}
+            if "ce_weight" in field_names(cls):  # a second view's cross-entropy has it, too
+                values["ce_weight"] = self.ce_weight
             weight = 1.0 if "weight" in own else getattr(self, f"{cls.name}_weight")
             made[cls.name] = weight, cls(**values)
         return made
@@ -188,6 +190,7 @@ def _combination(names: tuple[str, ...]) -> type[Method]:
             "label": " + ".join(cls.label for cls in members),
             "summary": f"{' and '.join(names)} in one run",
             "citation": "; ".join(cls.citation for cls in members),
+            "views": max(cls.views for cls in members),
             "needs_teacher": any(cls.needs_teacher for cls in members),
             "has_projections": any(cls.has_projections for cls in members),
             "deploys_another": any(cls.deploys_another for cls in members),

@@ -65,6 +65,8 @@ class Step:
         indices: places of the images in the training set, int64 `[B]`.
         epoch, epochs: how far training is, counted from 0, and how long it is.
         seed: the address of what is drawn in this step; see `generator`.
+        strong: what student and teacher answer to a second view of the images, more augmented; None
+            for methods of one view.
     """
 
     labels: Tensor
@@ -72,6 +74,7 @@ class Step:
     epoch: int = 0
     epochs: int = 1
     seed: int = 0
+    strong: tuple[Output, Output] | None = None
 
     def generator(self) -> torch.Generator:
         """Return a generator on the CPU that draws the same in this step of this run, always."""
@@ -91,6 +94,7 @@ class Method:
         citation: the paper.
         soft_targets: the hyper-parameter at whose temperature the teacher's probabilities are the
             targets; None if they are not.
+        views: how many views of an image a step looks at: 1, or 2 with a stronger one.
         needs_teacher: whether it looks at a teacher at all.
         has_projections: whether `build` returns trainable parts.
         deploys_another: whether what is trained and tested is another network than the student.
@@ -111,6 +115,7 @@ class Method:
     label: ClassVar[str]
     summary: ClassVar[str]
     citation: ClassVar[str]
+    views: ClassVar[int] = 1
     needs_teacher: ClassVar[bool] = True
     has_projections: ClassVar[bool] = False
     deploys_another: ClassVar[bool] = False

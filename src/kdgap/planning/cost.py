@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kdgap.data import Shape
+from kdgap.methods import METHODS
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import model_cost
 from kdgap.planning.plan import Plan, PlannedRun
@@ -48,11 +49,10 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
 
     parameters, forward = cost(deployed_model(run))
     train, val = images(run, shape)
-    epochs = run.recipe.epochs
+    epochs, views = run.recipe.epochs, METHODS[run.method.name].views
     teacher = cost(run.teacher.model)[1] if run.teacher else 0
-    return Cost(
-        parameters, forward, float((3 * train + val) * forward * epochs), train * teacher * epochs
-    )
+    own = float((3 * views * train + val) * forward * epochs)
+    return Cost(parameters, forward, own, views * train * teacher * epochs)
 
 
 def cohort_key(run: RunSpec) -> tuple[Any, ...]:
