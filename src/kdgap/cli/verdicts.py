@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from kdgap.numbers import counted, interval, level, p_value, signed, spread
 
 if TYPE_CHECKING:
-    from kdgap.judge.analysis import Analysis, Gain, Settings
+    from kdgap.judge.analysis import Analysis, Settings
+    from kdgap.judge.entries import Gain
     from kdgap.notice import Notice
 
 LAYOUTS = (

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kdgap.judge.entries import Gain, Numbers
 from kdgap.judge.evidence import Tuning
-from kdgap.judge.measures import Fidelity, Interval
+from kdgap.judge.measures import Interval
 from kdgap.notice import FileNotice, Notice
 from kdgap.spec.method_card import MethodCard
 
@@ -86,107 +87,6 @@ class Level:
     seeds: tuple[int, ...]
     missing: tuple[str, ...]
     runs: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Numbers:
-    """What gains, claims and ablations share: one comparison, judged in its family."""
-
-    se_pp: float | None
-    df: float | None
-    ci95_pp: Interval | None
-    p: float | None
-    p_holm: float | None
-    family: int
-    ci95_simultaneous_pp: Interval | None
-    p_permutation: float | None
-    p_permutation_exact: bool
-    p_tost: float | None
-    p_tost_holm: float | None
-    verdict: str
-    seeds_needed: int | None
-    seeds_needed_uncorrected: int | None
-    seeds_needed_equivalence: int | None
-    spread_guessed: bool
-    flags: tuple[Notice, ...]
-    n_smallest: int
-    seeds: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairedGain:
-    """The same gain compared by seed, beside a primary test of independent arms."""
-
-    n: int
-    gain_pp: float | None
-    se_pp: float
-    df: float
-    ci95_pp: Interval
-    p: float | None
-    p_permutation: float | None
-    p_permutation_exact: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeveralTeachers:
-    """The teacher's share of the variance, and the gain over teachers of its kind."""
-
-    teachers: int
-    seeds: int
-    teacher_std_pp: float
-    seed_std_pp: float
-    residual_std_pp: float
-    teacher_share: float
-    gain_over_teachers_pp: float | None
-    ci95_over_teachers_pp: Interval | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """What the records show of a method that gained nothing, what it may mean, and the remedy."""
-
-    topic: str
-    fact: str
-    reading: str | None = None
-    remedy: str | None = None
-    source: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain(Numbers):
-    """A method against the plainly trained student of the same data and recipe.
-
-    Attributes:
-        slot: the pair and the method, in words.
-        configuration: its digest; see `docs/glossary.md`.
-        tried: configurations that selection tried.
-        n, n_baseline: seeds of each side.
-    """
-
-    inherited_after: ClassVar[str] = "gain_pp"
-
-    teacher: str | None
-    student: str
-    method: str
-    label: str
-    slot: str
-    configuration: str
-    parameters: Mapping[str, object]
-    tried: int
-    n: int
-    n_baseline: int
-    mean_pp: float | None
-    std_pp: float | None
-    baseline_mean_pp: float | None
-    baseline_std_pp: float | None
-    gain_pp: float | None
-    paired: PairedGain | None
-    teachers: SeveralTeachers | None
-    fidelity: Fidelity | None
-    runs: tuple[str, ...]
-    baseline_runs: tuple[str, ...]
-    diagnosis: tuple[Fact, ...] = ()
-    sentence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from kdgap.judge.analysis import SeveralTeachers
 from kdgap.judge.claims import baselines_of
+from kdgap.judge.entries import SeveralTeachers
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.notice import Notice, by_severity, codes
 from kdgap.numbers import counted, interval, signed

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from kdgap.judge.analysis import Gain, PairedGain, SeveralTeachers
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.context import Context
 from kdgap.judge.diagnosis import diagnose
+from kdgap.judge.entries import Gain, PairedGain, SeveralTeachers
 from kdgap.judge.evidence import Arm, ids
 from kdgap.judge.family import Judged, judge, with_flags
 from kdgap.judge.fidelity import fidelity_of

@@ -13,7 +13,6 @@ from kdgap.judge.analysis import (
     ClaimGlance,
     ClaimResult,
     Failure,
-    Gain,
     GainGlance,
     OtherView,
     Settings,
@@ -22,6 +21,7 @@ from kdgap.judge.analysis import (
 from kdgap.judge.comparison import View
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
+from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.family import Judged
 from kdgap.judge.flags import sensitive, study_flags

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from kdgap.judge.analysis import ClaimResult, Gain, Numbers, Settings
+from kdgap.judge.analysis import ClaimResult, Settings
+from kdgap.judge.entries import Gain, Numbers
 from kdgap.numbers import counted, interval, level, p_value, signed
 
 

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from kdgap.files import read_text
 from kdgap.glossary import explained
-from kdgap.judge.analysis import Analysis, Gain, GainGlance
+from kdgap.judge.analysis import Analysis, GainGlance
+from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.kinds import kind_of

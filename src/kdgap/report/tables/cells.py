@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from kdgap.judge.analysis import ClaimResult, Numbers, Settings
+from kdgap.judge.analysis import ClaimResult, Settings
+from kdgap.judge.entries import Numbers
 from kdgap.judge.flags import UNSETTLED
 from kdgap.judge.measures import Interval, Measure
 from kdgap.numbers import counted, interval, level, signed

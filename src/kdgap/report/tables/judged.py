@@ -7,12 +7,12 @@ from kdgap.judge.analysis import (
     Analysis,
     ClaimGlance,
     ClaimResult,
-    Gain,
     GainGlance,
     Glance,
     Level,
     Settings,
 )
+from kdgap.judge.entries import Gain
 from kdgap.numbers import counted, level, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
