@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from kdgap.judge.analysis import Level, Settings
+from kdgap.errors import ClaimError, nearest
+from kdgap.judge.analysis import Level, Reference, Settings
 from kdgap.judge.claims import Weighted, baseline_of, weighted_baseline
 from kdgap.judge.comparison import View
 from kdgap.judge.evidence import Arm, Evidence, ids
@@ -50,10 +51,30 @@ class Context:
         """How the study is judged."""
         statistics = self.evidence.statistics
         return Settings(
-            **statistics.model_dump(mode="json"),
+            **statistics.model_dump(mode="json", exclude={"reference"}),
             primary=self.evidence.primary,
             alpha=round(1 - statistics.confidence, 12),
+            reference=self.reference,
         )
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The method that the others are compared with, beside plain training.
+
+        Raises:
+            ClaimError: the runs have no such method.
+        """
+        method = self.evidence.statistics.reference
+        if method is None:
+            return None
+        slots = [slot for slot in self.evidence.slots if slot.role == "final"]
+        known = list(dict.fromkeys(slot.method for slot in slots))
+        if method not in known:
+            raise ClaimError(
+                f"statistics.reference: {method!r} is no method of these runs"
+                f"{nearest(method, known)}; they have {', '.join(known) or 'none'}"
+            )
+        return Reference(method=method, label=self.evidence.label(method))
 
     def of(self, role: str) -> list[Arm]:
         """Return the arms of a role, in order."""

@@ -4,7 +4,7 @@ The numbers that gains share with claims and ablations are `Numbers`; `docs/stat
 each is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -111,3 +111,57 @@ class Gain(Numbers):
     baseline_runs: tuple[str, ...]
     diagnosis: tuple[Fact, ...] = ()
     sentence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceGain(Numbers):
+    """A method against the reference: the same teacher, student, data and recipe.
+
+    Of a method without a teacher there is one for every teacher that the reference has with the
+    same student, and `teacher` is that one.
+
+    Attributes:
+        slot, configuration: the method's, as in its `Gain`.
+        reference_slot, reference_configuration: the same of the reference.
+        tried, tried_reference: configurations that selection tried of each.
+        n, n_reference: seeds of each side.
+        gain_pp: the method minus the reference.
+        teachers: where both were taught, of the difference of the runs of one teacher and seed.
+    """
+
+    inherited_after: ClassVar[str] = "gain_pp"
+
+    teacher: str | None
+    student: str
+    method: str
+    label: str
+    slot: str
+    configuration: str
+    reference_slot: str
+    reference_configuration: str
+    tried: int
+    tried_reference: int
+    n: int
+    n_reference: int
+    mean_pp: float | None
+    std_pp: float | None
+    reference_mean_pp: float | None
+    reference_std_pp: float | None
+    gain_pp: float | None
+    paired: PairedGain | None
+    teachers: SeveralTeachers | None
+    runs: tuple[str, ...]
+    reference_runs: tuple[str, ...]
+    sentence: str = ""
+
+
+OfMethod = tuple[str, str]
+"""What the gains of one arm have in common: slot and configuration."""
+
+
+def by_method(entries: Iterable[ReferenceGain]) -> dict[OfMethod, list[ReferenceGain]]:
+    """Return the gains over the reference of each arm, to stand beside its gain."""
+    gains: dict[OfMethod, list[ReferenceGain]] = {}
+    for entry in entries:
+        gains.setdefault((entry.slot, entry.configuration), []).append(entry)
+    return gains
