@@ -59,22 +59,8 @@ class Context:
 
     @cached_property
     def reference(self) -> Reference | None:
-        """The method that the others are compared with, beside plain training.
-
-        Raises:
-            ClaimError: the runs have no such method.
-        """
-        method = self.evidence.statistics.reference
-        if method is None:
-            return None
-        slots = [slot for slot in self.evidence.slots if slot.role == "final"]
-        known = list(dict.fromkeys(slot.method for slot in slots))
-        if method not in known:
-            raise ClaimError(
-                f"statistics.reference: {method!r} is no method of these runs"
-                f"{nearest(method, known)}; they have {', '.join(known) or 'none'}"
-            )
-        return Reference(method=method, label=self.evidence.label(method))
+        """The method that the others are compared with, beside plain training."""
+        return reference_of(self.evidence)
 
     def of(self, role: str) -> list[Arm]:
         """Return the arms of a role, in order."""
@@ -137,3 +123,21 @@ class Context:
 
         method = methods.index(slot.method) if slot.method in methods else len(methods)
         return size(slot.student), size(slot.teacher), method, slot.variant, str(arm.parameters)
+
+
+def reference_of(evidence: Evidence) -> Reference | None:
+    """Return the method that the others are compared with, beside plain training; None without.
+
+    Raises:
+        ClaimError: the runs have no such method.
+    """
+    method = evidence.statistics.reference
+    if method is None:
+        return None
+    known = list(dict.fromkeys(s.method for s in evidence.slots if s.role == "final"))
+    if method not in known:
+        raise ClaimError(
+            f"reference {method!r} is no method of these runs{nearest(method, known)};"
+            f" they have {', '.join(known) or 'none'}"
+        )
+    return Reference(method=method, label=evidence.label(method))

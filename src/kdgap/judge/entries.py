@@ -137,6 +137,7 @@ class ReferenceGain(Numbers):
     label: str
     slot: str
     configuration: str
+    parameters: Mapping[str, object]
     reference_slot: str
     reference_configuration: str
     tried: int

@@ -127,6 +127,7 @@ def _entry(context: Context, reference: Reference, match: Match, judged: Judged)
         label=evidence.label(arm.slot.method),
         slot=arm.slot.text,
         configuration=arm.configuration,
+        parameters=arm.parameters,
         reference_slot=other.slot.text,
         reference_configuration=other.configuration,
         tried=tried,
