@@ -108,6 +108,6 @@ def test_a_report_has_the_reference(kdgap: Command, imported: Path) -> None:
     assert kdgap("report", imported, "--reference", "logit").returncode == 0
     page = (imported / "report.html").read_text()
     assert "Every gain over Logit-KD" in page
-    assert "Feature-KD over Logit-KD, from resnet50 to resnet18:" in page
+    assert "Feature-KD over Logit-KD in resnet50 → resnet18:" in page
     assert kdgap("report", imported).returncode == 0
     assert "over Logit-KD" not in (imported / "report.html").read_text()

@@ -127,7 +127,7 @@ def test_verdicts_sentences_and_seeds_are_those_of_a_difference() -> None:
     verdicts = [entry.verdict for entry in analysis.reference_gains]
     assert verdicts == ["gain", "harm", "equivalent", "inconclusive"]
     first, *_, last = analysis.reference_gains
-    assert first.sentence.startswith("a over Logit-KD, from big to little: +1.00 pp [")
+    assert first.sentence.startswith("a over Logit-KD in big → little: +1.00 pp [")
     assert last.seeds_needed > last.n_smallest == 5
 
 

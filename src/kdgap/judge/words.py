@@ -31,21 +31,20 @@ def difference(settings: Settings) -> Goal:
 
 def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:
     """Return a gain's verdict in one sentence; not `named` where the verdict stands beside it."""
-    what = f"{gain.label} {_where(gain)}"
+    what = (
+        f"{gain.label} from {gain.teacher} to {gain.student}"
+        if gain.teacher
+        else f"{gain.label} on {gain.student}"
+    )
     return _sentence(what, gain, gain.gain_pp, settings, named=named)
 
 
 def reference_sentence(entry: ReferenceGain, settings: Settings, *, named: bool = True) -> str:
     """Return the verdict of a gain over the reference in one sentence; `named` as above."""
     label = settings.reference.label if settings.reference else "the reference"
-    what = f"{entry.label} over {label}, {_where(entry)}"
+    pair = f"{entry.teacher} → {entry.student}" if entry.teacher else entry.student
+    what = f"{entry.label} over {label} in {pair}"
     return _sentence(what, entry, entry.gain_pp, settings, named=named)
-
-
-def _where(gain: Gain | ReferenceGain) -> str:
-    if gain.teacher:
-        return f"from {gain.teacher} to {gain.student}"
-    return f"on {gain.student}"
 
 
 def _sentence(
