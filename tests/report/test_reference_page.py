@@ -9,6 +9,7 @@ from kdgap.report.tables.files import all_tables
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
 from tests.judge.builders import analyse, evidence, final, plain, runs_of
+from tests.report.test_figures import left_on_a_phone
 from tests.report.test_forms import HOSTILE
 from tests.report.test_html import page_of
 
@@ -49,6 +50,13 @@ def test_the_page_has_both_gains_and_a_table_of_the_second() -> None:
     assert "Feature-KD over Logit-KD in big → little: +0.70 pp" in page.text(page.by_id("details"))
     assert "This is the reference" in page.text(page.by_id("details"))
     assert "Feature-KD over Logit-KD, big → little" in page.text(page.by_id("sensitivity"))
+
+
+def test_a_phone_keeps_the_columns_that_decide() -> None:
+    page = page_of(study())
+    kept = ["95 % intervalsimultaneous", "verdict", "Holm p"]
+    assert left_on_a_phone(page, "both-gains-table") == ["method", "gain", *kept]
+    assert left_on_a_phone(page, "reference-table") == ["method", "difference", *kept]
 
 
 def test_a_page_without_a_reference_says_nothing_of_one() -> None:
