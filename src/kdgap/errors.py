@@ -51,7 +51,7 @@ def placed(where: str | Callable[[str], str], key: str = "") -> Iterator[None]:
 
 
 class ClaimError(BadInputError):
-    """A claim does not fit the runs that it is about."""
+    """A claim, or what is compared, does not fit the runs that it is about."""
 
 
 class TeacherError(BadInputError):

@@ -86,6 +86,7 @@ def analyse(
     evidence: Evidence,
     claims: str | Path | ClaimsFile | None = None,
     smallest_effect_pp: float | None = None,
+    reference: str | None = None,
 ) -> Analysis:
     """Judge gains and claims; `docs/statistics.md` says what each field is.
 
@@ -94,6 +95,8 @@ def analyse(
         claims: a file of claims to judge in place of the study's own.
         smallest_effect_pp: the smallest gain of interest in percentage points, above 0, in place of
             the study's; as with `claims`, what was declared otherwise is then marked post hoc.
+        reference: a method that every other is compared with, beside plain training; the results
+            are `reference_gains` of what is returned.
 
     Raises:
         BadInputError: nothing can be judged yet, or a claim names what is not there.
@@ -106,8 +109,13 @@ def analyse(
         evidence = with_claims(evidence, claims)
     elif claims is not None:
         evidence = with_claims(evidence, *load_claims(Path(claims)))
+    changed: dict[str, object] = {}
     if smallest_effect_pp is not None:
-        changed = {**evidence.statistics.model_dump(), "smallest_effect_pp": smallest_effect_pp}
+        changed["smallest_effect_pp"] = smallest_effect_pp
+    if reference is not None:
+        changed["reference"] = reference
+    if changed:
+        changed = {**evidence.statistics.model_dump(), **changed}
         evidence = judged_by(evidence, type(evidence.statistics).model_validate(changed))
     return judge(evidence)
 

@@ -128,6 +128,22 @@ def test_a_plan_says_what_its_seeds_can_show(kdgap: Command, study: Path) -> Non
     )
 
 
+def test_a_plan_says_what_is_corrected_over_the_reference(
+    kdgap: Command, study: Path, as_json: Callable[..., Any]
+) -> None:
+    study.write_text(STUDY.replace("feature: {}", "feature: {}\n  label_smoothing: {eps: 0.1}"))
+    words = ("--set", "statistics.reference=logit")
+    floors = as_json(*words)["forecast"]["floors"]
+    assert (floors["family"], floors["reference_family"]) == (3, 2)
+    assert floors["mde_pp"] < floors["mde_over_reference_pp"] < floors["mde_corrected_pp"]
+    text = " ".join(kdgap("plan", study, *words).stdout.split())
+    assert "after correction for 2 differences, a family apart" in text
+    assert "reference_family" not in as_json()["forecast"]["floors"]
+    done = kdgap("plan", study, "--set", "statistics.reference=logti")
+    assert done.returncode == 2
+    assert "unknown method 'logti' (did you mean 'logit'?)" in done.stderr
+
+
 def test_a_paired_plan_has_the_floors_of_a_paired_test_and_says_what_they_assume(
     kdgap: Command, study: Path, as_json: Callable[..., Any]
 ) -> None:

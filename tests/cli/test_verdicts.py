@@ -17,6 +17,8 @@ def entry(method: str, **changes: Any) -> dict[str, Any]:
         "teacher": "big",
         "student": "little",
         "method": method,
+        "slot": f"big → little {method}",
+        "configuration": "c",
         "label": METHODS[method].label if method in METHODS else method,
         "tried": 1,
         "n": 5,
@@ -83,7 +85,9 @@ def analysis(*gains: dict[str, Any], **changes: Any) -> dict[str, Any]:
             "alpha": 0.05,
             "power": 0.8,
             "gains_in_family": len(gains),
+            "reference": None,
         },
+        "reference_gains": [],
         "teachers": [{"name": "big", "mean_pp": 96.5, "std_pp": None}],
         "gains": list(gains),
         "contrasts": [
@@ -183,6 +187,78 @@ def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
     )
     assert out == [HEAD, *table.strip().splitlines(), *REST.strip().splitlines()]
     assert err == REMARKS.strip().splitlines()
+
+
+REFERENCE = {"method": "logit", "label": "Logit-KD", "gains_in_family": 3}
+CONTROL = {"teacher": None, "student": "little", "slot": "little label_smoothing"}
+WITH_REFERENCE = """
+┏━━━━━━━━━━━━━━━━━━━━━┳━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━┓
+┃                     ┃ n ┃ accuracy (%) ┃    gain in pp [95 %] ┃ verdict      ┃ over Logit-KD        ┃ verdict      ┃
+┡━━━━━━━━━━━━━━━━━━━━━╇━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━┩
+"""  # noqa: E501
+BELOW = """
+┏━━━━━━━━━━━━━━━━━━━━━┳━━━┳━━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┓
+┃                     ┃ n ┃    gain in pp [95 %] ┃ over Logit-KD        ┃
+┡━━━━━━━━━━━━━━━━━━━━━╇━━━╇━━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━┩
+│ big → little        │ 5 │                      │                      │
+│   Logit-KD          │ 5 │ +0.30 [+0.07, +0.53] │ the reference        │
+│                     │   │               gain * │                      │
+│   Feature-KD        │ 4 │ +0.10 [−0.13, +0.33] │ −0.20 [−0.30, −0.10] │
+│                     │   │         inconclusive │ harm *               │
+│   DKD               │ 5 │ +0.10 [−0.13, +0.33] │ –                    │
+│                     │   │         inconclusive │                      │
+│ little              │ 5 │                      │                      │
+│   label smoothing   │ 5 │ +0.10 [−0.13, +0.33] │                      │
+│                     │   │         inconclusive │                      │
+│     in big → little │   │                      │ +0.40 (no interval)  │
+│                     │   │                      │ inconclusive         │
+│     in old → little │   │                      │ –                    │
+│                     │   │                      │ inconclusive         │
+└─────────────────────┴───┴──────────────────────┴──────────────────────┘
+Mind: quick. Gains over the baseline of the same student; Welch intervals.
+Verdicts: Holm over 4 gains over plain training, and over 3 over Logit-KD,
+equivalence within ±0.2 pp. * = significant after correction. Configurations
+tried: Logit-KD 4, Feature-KD 1, DKD 1, label smoothing 1.
+"""
+
+
+def referred() -> dict[str, Any]:
+    """Methods against a reference: one of its pair, one left out, a control in two pairs."""
+    worse = entry("feature", gain_pp=-0.2, ci95_pp=[-0.3, -0.1], p_holm=0.01, verdict="harm")
+    worse["flags"] = [{"code": "untried", "text": "not in the grid"}]
+    control = entry("label_smoothing", **CONTROL)
+    alone = control | {"teacher": "big", "gain_pp": 0.4, "ci95_pp": None}
+    lost = control | {"teacher": "old", "gain_pp": None, "ci95_pp": None}
+    made = analysis(LOGIT, FEATURE, entry("dkd"), control, reference_gains=[worse, alone, lost])
+    made["settings"] |= {"reference": REFERENCE}
+    return made
+
+
+@pytest.mark.parametrize(("columns", "table"), [(80, BELOW), (124, WITH_REFERENCE)])
+def test_gains_over_a_reference_stand_beside_those_over_plain_training(
+    printed: Printed, columns: int, table: str
+) -> None:
+    out, err = printed(referred(), columns)
+    lines = table.strip().splitlines()
+    assert out[1 : 1 + len(lines)] == lines
+    assert max(map(len, out[1 : 1 + len(lines)])) <= columns
+    assert "Over Logit-KD: 2 inconclusive, 1 harm." in out
+    assert "note: Feature-KD over Logit-KD, big → little: not in the grid" in err
+
+
+def test_on_a_terminal_of_60_columns_the_reference_breaks_no_line(printed: Printed) -> None:
+    out, _ = printed(referred(), 60)
+    table = [line for line in out if line[:1] in "┏┃┡│└"]
+    assert len(table) > 20
+    assert {len(line) for line in table} == {len(table[0])}
+    assert len(table[0]) <= 60
+
+
+def test_where_nothing_is_compared_with_the_reference_it_is_said(printed: Printed) -> None:
+    made = analysis(LOGIT)
+    made["settings"] |= {"reference": {**REFERENCE, "gains_in_family": 0}}
+    out, _ = printed(made)
+    assert "Over Logit-KD: no method could be compared with it." in out
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Fork(subprocess.Popen[Any]):
         if words[0] != sys.executable:
             super()._execute_child(args, executable, *rest)  # type: ignore[misc]
             return
-        cwd = rest[3]
+        cwd, environment = rest[3:5]
         reads, writes, out_reads, out_writes, err_reads, err_writes = rest[8:14]
         self.pid = os.fork()
         self._child_created = True
@@ -62,6 +62,9 @@ class Fork(subprocess.Popen[Any]):
                     os.dup2(source, target)
             if cwd is not None:
                 os.chdir(cwd)
+            if environment is not None:
+                os.environ.clear()
+                os.environ.update(environment)
             _streams()
             entry = words.index(child.command("")[2])
             _leave(words[entry + 1], words[entry + 2 :])

@@ -11,6 +11,7 @@ from kdgap.judge.document import from_json, json_schema, to_json
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.judging import analyse
 from kdgap.judge.load import load
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
@@ -35,10 +36,18 @@ def some() -> list[Evidence]:
         pair_of(BASELINE, METHOD),
         pair_of([95.0], [95.3]),
         pair_of(BASELINE, [None] * 5),
+        referred(),
     ]
 
 
-@pytest.mark.parametrize("number", range(5))
+def referred() -> Evidence:
+    """Two methods, of which one is the reference of the other."""
+    runs = runs_of(plain("little"), BASELINE) + runs_of(final("big", "little", "logit"), METHOD)
+    runs += runs_of(final("big", "little", "feature"), METHOD)
+    return evidence(runs, statistics=Statistics(reference="logit"))
+
+
+@pytest.mark.parametrize("number", range(6))
 def test_an_analysis_goes_to_json_and_back(number: int) -> None:
     analysis = analyse(some()[number])
     text = json_text(to_json(analysis))
@@ -47,7 +56,7 @@ def test_an_analysis_goes_to_json_and_back(number: int) -> None:
     assert list(to_json(again)) == list(to_json(analysis))
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_what_is_written_is_what_the_schema_says(number: int) -> None:
     jsonschema = pytest.importorskip("jsonschema")
     document = to_json(analyse(some()[number]))

@@ -100,6 +100,29 @@ def siblings(first: Values, others: Sequence[Values], **changes: Any) -> Evidenc
     return evidence(runs, **changes)
 
 
+def both_taught(*teachers: str) -> Evidence:
+    """Students of several teachers by two methods."""
+    runs = list(taught(*teachers).runs)
+    for number, teacher in enumerate(teachers):
+        values = [value + number / 7 for value in NOISY]
+        other = runs_of(final("big", "little", "feature"), values, teacher=teacher)
+        runs += [replace(run, id=f"{run.id}-{teacher}") for run in other]
+    return evidence(runs)
+
+
+def lone_method(statistics: Statistics) -> Evidence:
+    """Another method in a pair that the reference was not trained for."""
+    runs = list(pair().runs) + runs_of(final("huge", "little", "feature"), METHOD)
+    return evidence(runs, statistics=statistics)
+
+
+def two_references(recipe: str) -> Evidence:
+    """A second configuration of the reference, of the other method's recipe or of another."""
+    runs = list(siblings(METHOD, [NOISY]).runs)
+    runs += runs_of(LOGIT, METHOD, configuration="second", recipe=recipe)
+    return evidence(runs, statistics=OVER_LOGIT)
+
+
 def another_machine() -> Evidence:
     """A second student that was trained elsewhere, baseline and method alike."""
     runs = runs_of(plain("little"), BASELINE, environment="cpu")
@@ -126,10 +149,12 @@ WIDE = Statistics(smallest_effect_pp=1)
 PAIRED = Statistics(test="paired")
 WITHIN = Statistics(smallest_effect_pp=0.25)
 STUDY, GAIN, CLAIM, ABLATION = "study", "gain", "claim", "ablation"
+OVER = "over the reference"
 MORE = claim("more", [{"weight": 1, "teacher": "big", "student": "little", "method": "logit"}])
 SPLIT = {0.3: 0.94, 0.5: 0.95}
 ELSEWHERE = {"environment": "cuda"}
 SMOKE_RUN = Notice("smoke-run", "smoke run")
+OVER_LOGIT = Statistics(reference="logit")
 Case = tuple[str, str, Evidence, Evidence]
 
 # A code, whose flag it is, runs that are flagged so, and runs like them that are not.
@@ -191,6 +216,13 @@ CASES: list[Case] = [
     ("protocol", STUDY, pair(notices=(Notice("protocol", "a warning"),)), pair()),
     ("weight-clipped", STUDY, pair(notices=(Notice("weight-clipped", "a weight"),)), pair()),
     ("smoke-run", STUDY, pair(notices=(SMOKE_RUN,), origin="import"), pair(origin="import")),
+    ("unequal-tuning", OVER, tuned(logit=2, feature=3), tuned(logit=2, feature=2)),
+    ("missing-runs", OVER, siblings([*METHOD[:4], None], [NOISY]), siblings(METHOD, [NOISY])),
+    ("one-teacher", OVER, siblings(METHOD, [NOISY]), both_taught("t0", "t1")),
+    ("these-teachers", OVER, both_taught("t0", "t1"), both_taught("t0")),
+    ("no-reference", STUDY, lone_method(OVER_LOGIT), two_references("long")),
+    ("no-reference", STUDY, lone_method(OVER_LOGIT), lone_method(Statistics())),
+    ("several-references", STUDY, two_references(""), two_references("long")),
     ("failures", STUDY, pair([*METHOD, None]), pair()),
     ("failures", STUDY, open_run("damaged"), open_run("new")),
     ("open", STUDY, open_run("interrupted"), open_run("failed")),
@@ -203,7 +235,7 @@ CASES: list[Case] = [
 def codes_of(place: str, analysis: Any) -> list[set[str]]:
     """Codes of each gain, claim or ablation, or of the study."""
     holders = {STUDY: [analysis], GAIN: analysis.gains, CLAIM: analysis.contrasts}
-    holders |= {ABLATION: analysis.ablations}
+    holders |= {ABLATION: analysis.ablations, OVER: analysis.reference_gains}
     return [{flag.code for flag in holder.flags} for holder in holders[place]]
 
 
@@ -221,6 +253,8 @@ def test_what_a_plan_says_is_not_said_again() -> None:
 def test_what_is_odd_is_flagged_where_it_belongs_and_nothing_else_is(
     code: str, place: str, odd: Evidence, usual: Evidence
 ) -> None:
+    if place == OVER:
+        odd, usual = (replace(runs, statistics=OVER_LOGIT) for runs in (odd, usual))
     flagged, unflagged = codes_of(place, analyse(odd)), codes_of(place, analyse(usual))
     assert any(code in codes for codes in flagged)
     assert unflagged

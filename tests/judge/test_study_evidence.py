@@ -129,6 +129,7 @@ def test_a_lock_that_was_changed_by_hand_confirms_nothing(tmp_path: Path) -> Non
     ("group", "key", "value", "mark"),
     [
         ("statistics", "smallest_effect_pp", 5.0, "post hoc: statistics"),
+        ("statistics", "reference", "logit", "post hoc: statistics"),
         ("finals", "primary", "last", "post hoc: primary"),
     ],
 )

@@ -83,6 +83,7 @@ VALUES = [
     *[("statistics", f"{{confidence: {v}}}") for v in ("0.5", "1", "95", "true", ".nan")],
     *[("statistics", f"{{smallest_effect_pp: {v}}}") for v in ("0", "-1", "101", ".inf", "true")],
     *[("statistics", f"{{expected_std_pp: {v}}}") for v in ("0", ".nan", "'1'", "false")],
+    *[("statistics", f"{{reference: {v}}}") for v in ("3", "''", "[logit]", "true")],
     *[("budgets", v) for v in ("{attempts: 0}", "{attempts: true}", "{hours: 0}", "{gib: -1}")],
     *[("budgets", v) for v in ("{hours: .inf}", "{gib: .nan}", "{hours: true}", "{gib: '1'}")],
     *[
@@ -490,6 +491,25 @@ def test_claims_and_ablations_are_preregistered() -> None:
     assert given["ablations"] != {}
     assert given["claims"][0]["terms"][0]["weight"] == 1
     assert json.loads(json.dumps(given)) == given
+
+
+def test_a_study_without_a_reference_has_the_lock_of_before() -> None:
+    """A study that was locked before there were references is not post hoc today."""
+    names = ["smallest_effect_pp", "expected_std_pp", "test", "confidence", "power"]
+    locked: Any = preregistered(read())
+    assert list(locked["statistics"]) == names
+    assert list(read().model_dump(mode="json")["statistics"]) == names
+    named: Any = preregistered(read("statistics: {reference: logit}"))
+    assert named["statistics"] == {**locked["statistics"], "reference": "logit"}
+    assert {key for key in named if named[key] != locked[key]} == {"statistics"}
+
+
+def test_an_unknown_reference_is_named_with_the_nearest_method() -> None:
+    words = "s.yaml:8: statistics.reference: unknown method 'logti' (did you mean 'logit'?)"
+    assert refusal("statistics: {reference: logti}").startswith(words)
+    overrides: dict[str, object] = {"statistics.reference": "kd"}
+    assert refusal(overrides=overrides).startswith("command line: statistics.reference: unknown")
+    read("methods: {mine: {method: logit}, feature: {}}", "statistics: {reference: mine}")
 
 
 # Files of claims

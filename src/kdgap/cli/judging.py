@@ -40,6 +40,14 @@ Effect = Annotated[
     ),
 ]
 
+Reference = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD",
+        help="A method that every other is compared with, beside plain training.",
+    ),
+]
+
 
 def import_(
     source: Annotated[
@@ -109,8 +117,11 @@ def print_import(about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) ->
         say(f"files that are no results: {listed}")
 
 
-def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) -> "Evidence":
-    from kdgap.errors import BadInputError
+def _evidence(
+    source: Path, claims: Path | None, smallest_effect: float | None, reference: str | None
+) -> "Evidence":
+    from kdgap.errors import BadInputError, placed
+    from kdgap.judge.context import reference_of
     from kdgap.judge.judging import judged_by, with_claims
     from kdgap.judge.load import load, load_claims
 
@@ -118,13 +129,19 @@ def _evidence(source: Path, claims: Path | None, smallest_effect: float | None) 
     evidence = load(source)
     if given is not None:
         evidence = with_claims(evidence, *given)
+    changed: dict[str, object] = {}
     if smallest_effect is not None:
         if not 0 < smallest_effect <= 100:
             raise BadInputError(
                 f"--smallest-effect {smallest_effect:g}: percentage points, above 0 and at most 100"
             )
-        changed = {"smallest_effect_pp": smallest_effect}
-        evidence = judged_by(evidence, evidence.statistics.model_copy(update=changed))
+        changed["smallest_effect_pp"] = smallest_effect
+    if reference is not None:
+        changed["reference"] = reference
+    evidence = judged_by(evidence, evidence.statistics.model_copy(update=changed))
+    if reference is not None:
+        with placed("--reference"):
+            reference_of(evidence)
     return evidence
 
 
@@ -132,6 +149,7 @@ def analyze(
     source: Source,
     claims: Claims = None,
     smallest_effect: Effect = None,
+    reference: Reference = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for analysis.json and tables; default: analysis/.")
     ] = None,
@@ -143,7 +161,7 @@ def analyze(
     from kdgap.judge.document import to_json
     from kdgap.judge.judging import analyse
 
-    evidence = _evidence(source, claims, smallest_effect)
+    evidence = _evidence(source, claims, smallest_effect, reference)
     with _naming(claims):
         analysis = analyse(evidence)
     folder = out or source / "analysis"
@@ -154,14 +172,15 @@ def analyze(
         return
     print_verdicts(analysis)
     say(f"Analysis: {folder}/analysis.json, with tables as Markdown, LaTeX and CSV beside it")
-    more = ("--claims", claims) if claims else ()
+    more = [*(["--claims", claims] if claims else []),
+            *(["--reference", reference] if reference else [])]  # fmt: skip
     say(f"Next: {command('report', source, *more)}")
     refuse_damaged(evidence)
 
 
 @contextmanager
 def _naming(claims: Path | None) -> Iterator[None]:
-    """Name the file that a claim stands in, where the claim does not fit the runs."""
+    """Name the file that stands for a claim or a reference, where it does not fit the runs."""
     from kdgap.errors import ClaimError
 
     try:
@@ -238,6 +257,7 @@ def report(
     source: Source,
     claims: Claims = None,
     smallest_effect: Effect = None,
+    reference: Reference = None,
     out: Annotated[
         Path | None, typer.Option(help="The HTML file; default: report.html in the study.")
     ] = None,
@@ -249,7 +269,7 @@ def report(
     from kdgap.cli.printing import say
     from kdgap.judge.judging import analyse
 
-    evidence = _evidence(source, claims, smallest_effect)
+    evidence = _evidence(source, claims, smallest_effect, reference)
     with _naming(claims):
         analysis = analyse(evidence)
     target = out or source / "report.html"

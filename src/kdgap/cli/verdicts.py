@@ -1,12 +1,14 @@
 """Verdicts on a terminal: the gain table, the claims in sentences, what a reader has to know."""
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kdgap.numbers import counted, interval, level, p_value, signed, spread
 
 if TYPE_CHECKING:
-    from kdgap.judge.analysis import Analysis, Gain, Settings
+    from kdgap.judge.analysis import Analysis, Reference, Settings
+    from kdgap.judge.entries import Gain, ReferenceGain
     from kdgap.notice import Notice
 
 LAYOUTS = (
@@ -16,6 +18,14 @@ LAYOUTS = (
     ("pair", "gain", "verdict"),
 )
 """Columns of the table; the first that fit the terminal are shown."""
+WITH_REFERENCE = (
+    ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "over", "over_verdict", "needed"),
+    ("pair", "n", "accuracy", "gain", "verdict", "over", "over_verdict"),
+    ("pair", "n", "accuracy", "gain_below", "over_below"),
+    ("pair", "n", "gain_below", "over_below"),
+    ("pair", "gain_below", "over_below"),
+)
+"""The same of a study that names a reference; last with each verdict below its number."""
 
 
 def print_verdicts(
@@ -40,23 +50,16 @@ def print_verdicts(
     for contrast in analysis.contrasts:
         mark = " [post hoc]" if contrast.post_hoc else ""
         answer(f"Claim {contrast.sentence}{mark}", wrap=True)
-    seeds = [gain for gain in analysis.gains if gain.verdict == "inconclusive"]
-    if seeds:
-        phrase = f"would find {settings.smallest_effect_pp:g} pp"
-        needed = sorted({gain.seeds_needed for gain in seeds if gain.seeds_needed})
-        text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
-        if needed:
-            span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
-            text += f" {span} seeds a side {phrase} with {level(settings.power)} power."
-        elif all(gain.gain_pp is not None for gain in seeds):
-            text += f" No affordable number of seeds {phrase}."
-        answer(text)
+    if any(gain.verdict == "inconclusive" for gain in analysis.gains):
+        answer(_inconclusive(analysis))
+    if settings.reference is not None:
+        answer(_over_words(analysis, settings.reference))
     for flag in analysis.flags:
         if flag not in shown:
             say(f"note: {flag.text}")
     for failure in analysis.failures:
         say(f"{failure.state}: {failure.path}: {failure.remark}")
-    for code, notes in _notes(analysis.gains).items():
+    for code, notes in _notes(analysis).items():
         for note in notes[:MOST_NOTES]:
             say(f"note: {note}")
         if len(notes) > MOST_NOTES:
@@ -67,18 +70,50 @@ def print_verdicts(
 MOST_NOTES = 4
 """Notes of one kind that are printed; the rest are counted."""
 # Said once for the whole study, in its own flags.
-_EVERYWHERE = ("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied")
+_EVERYWHERE = (
+    *("one-teacher", "shared-selection-seed", "one-selection-seed", "run", "tied"),
+    "unequal-tuning",
+)
 
 
-def _notes(gains: Iterable["Gain"]) -> dict[str, list[str]]:
+def _notes(analysis: "Analysis") -> dict[str, list[str]]:
     """Return what has to be known of single gains, by the code of the flag."""
     notes: dict[str, list[str]] = {}
-    for gain in gains:
+    reference = analysis.settings.reference
+    over = f" over {reference.label}" if reference else ""
+    named: list[tuple[str, Gain | ReferenceGain]] = [
+        *((gain.label, gain) for gain in analysis.gains),
+        *((f"{entry.label}{over}", entry) for entry in analysis.reference_gains),
+    ]
+    for name, gain in named:
         for flag in gain.flags:
             if flag.code not in _EVERYWHERE:
-                note = f"{gain.label}, {_pair(gain)}: {flag.text}"
-                notes.setdefault(flag.code, []).append(note)
+                notes.setdefault(flag.code, []).append(f"{name}, {_pair(gain)}: {flag.text}")
     return notes
+
+
+def _inconclusive(analysis: "Analysis") -> str:
+    """Return how many gains are open, and which seeds would settle them."""
+    settings = analysis.settings
+    seeds = [gain for gain in analysis.gains if gain.verdict == "inconclusive"]
+    phrase = f"would find {settings.smallest_effect_pp:g} pp"
+    needed = sorted({gain.seeds_needed for gain in seeds if gain.seeds_needed})
+    text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
+    if needed:
+        span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
+        text += f" {span} seeds a side {phrase} with {level(settings.power)} power."
+    elif all(gain.gain_pp is not None for gain in seeds):
+        text += f" No affordable number of seeds {phrase}."
+    return text
+
+
+def _over_words(analysis: "Analysis", reference: "Reference") -> str:
+    """Return how many methods are better than the reference, worse, equivalent, and undecided."""
+    verdicts = Counter(entry.verdict for entry in analysis.reference_gains)
+    if not verdicts:
+        return f"Over {reference.label}: no method could be compared with it."
+    counts = [f"{count} {verdict}" for verdict, count in verdicts.most_common()]
+    return f"Over {reference.label}: {', '.join(counts)}."
 
 
 def _headline(analysis: "Analysis", seconds: float | None) -> str:
@@ -94,18 +129,18 @@ def _headline(analysis: "Analysis", seconds: float | None) -> str:
     return f"{study.name}: {runs}{took} · test accuracy of the {settings.primary} weights{shown}"
 
 
-def _pair(gain: "Gain") -> str:
+def _pair(gain: "Gain | ReferenceGain") -> str:
     return f"{gain.teacher} → {gain.student}" if gain.teacher else str(gain.student)
 
 
-def _gain_words(gain: "Gain") -> str | None:
+def _gain_words(gain: "Gain | ReferenceGain") -> str | None:
     if gain.gain_pp is None:
         return None
     bounds = interval(gain.ci95_pp) if gain.ci95_pp else "(no interval)"
     return f"{signed(gain.gain_pp)} {bounds}"
 
 
-def _verdict(gain: "Gain", settings: "Settings") -> str:
+def _verdict(gain: "Gain | ReferenceGain", settings: "Settings") -> str:
     """Return the verdict, with a star where it is a corrected gain or harm."""
     starred = gain.p_holm is not None and gain.p_holm <= settings.alpha
     return f"{gain.verdict}{' *' if starred else ''}"
@@ -113,24 +148,35 @@ def _verdict(gain: "Gain", settings: "Settings") -> str:
 
 def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str | None]]]:
     """Return columns and lines: a pair with its baseline, and its methods below."""
-    settings = analysis.settings
+    from kdgap.judge.entries import by_method
+
+    settings, reference = analysis.settings, analysis.settings.reference
+    gain_head = f"gain in pp [{level(settings.confidence)}]"
+    over = f"over {reference.label}" if reference else ""
     titles = {
         "pair": "",
         "n": "n",
         "accuracy": "accuracy (%)",
-        "gain": f"gain in pp [{level(settings.confidence)}]",
+        "gain": gain_head,
+        "gain_below": gain_head,
+        "over": over,
+        "over_below": over,
+        "over_verdict": "verdict",
         "p": "p",
         "holm": "Holm p",
         "verdict": "verdict",
         "needed": "seeds needed",
     }
     lines: list[dict[str, str | None]] = []
+    entries = by_method(analysis.reference_gains)
     pair = ""
     for gain in analysis.gains:
         if _pair(gain) != pair:
             pair = _pair(gain)
             plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp)
             lines.append({"pair": pair, "n": str(gain.n_baseline), "accuracy": plain})
+        others = entries.get((gain.slot, gain.configuration), []) if entries else []
+        beside = [_over_cells(gain, entry, settings) for entry in others]
         unsettled = gain.verdict == "inconclusive" and gain.seeds_needed is not None
         lines.append(
             {
@@ -142,17 +188,45 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
                 "holm": p_value(gain.p_holm),
                 "verdict": _verdict(gain, settings),
                 "needed": str(gain.seeds_needed) if unsettled else "",
+                "gain_below": _below(_gain_words(gain), _verdict(gain, settings)),
             }
         )
-    for kept in LAYOUTS:
+        if reference and gain.method == reference.method:
+            lines[-1] |= {"over": "the reference", "over_below": "the reference"}
+        elif not beside:
+            lines[-1] |= {"over": None, "over_below": None}
+        elif "pair" not in beside[0]:
+            lines[-1] |= beside.pop(0)
+        lines += beside
+    for kept in WITH_REFERENCE if reference else LAYOUTS:
         head, rows = (
             [titles[key] for key in kept],
             [[line.get(k, "") for k in kept] for line in lines],
         )
-        columns = zip(head, *rows, strict=True)
-        if 1 + sum(3 + max(len(cell or "") for cell in column) for column in columns) <= width:
+        columns = [
+            [line for cell in column for line in (cell or "").split("\n")]
+            for column in zip(head, *rows, strict=True)
+        ]
+        if 1 + sum(3 + max(map(len, column)) for column in columns) <= width:
             break
     return head, rows
+
+
+def _over_cells(
+    gain: "Gain", entry: "ReferenceGain", settings: "Settings"
+) -> dict[str, str | None]:
+    """Return the cells of a gain over the reference; with its pair where it has a line of its own.
+
+    A method without a teacher stands once, and is compared in each pair of its student.
+    """
+    words, verdict = _gain_words(entry), _verdict(entry, settings)
+    cells = {"over": words, "over_verdict": verdict, "over_below": _below(words, verdict)}
+    return cells if entry.teacher == gain.teacher else {"pair": f"    in {_pair(entry)}", **cells}
+
+
+def _below(words: str | None, verdict: str) -> str:
+    """Return a verdict below its number."""
+    return f"{'–' if words is None else words}\n{verdict}"
 
 
 def _caption(analysis: "Analysis") -> str:
@@ -162,9 +236,13 @@ def _caption(analysis: "Analysis") -> str:
     tried = ", ".join(f"{label} {count}" for label, count in budget.items())
     marks = analysis.study.marks
     mind = f"Mind: {'; '.join(marks)}. " if marks else ""
+    family = counted(settings.gains_in_family, "gain")
+    if settings.reference is not None:
+        beside = f"{settings.reference.gains_in_family} over {settings.reference.label}"
+        family = f"{family} over plain training, and over {beside}"
     return (
         f"{mind}Gains over the baseline of the same student; {kind} intervals. Verdicts: Holm over"
-        f" {counted(settings.gains_in_family, 'gain')}, equivalence within"
+        f" {family}, equivalence within"
         f" ±{settings.smallest_effect_pp:g} pp. * = significant after correction."
         f" Configurations tried: {tried}."
     )

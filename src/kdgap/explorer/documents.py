@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 from kdgap.advice import quoted
-from kdgap.explorer.judged import claim_entries, gain_entries
+from kdgap.explorer.judged import claim_entries, gain_entries, reference_entries
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.glossary import TERMS
 from kdgap.judge.curves import over_runs
@@ -70,6 +70,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
         "claims": claim_entries(snapshot),
         "gains": gain_entries(snapshot),
+        "reference_gains": reference_entries(snapshot),
         "glossary": TERMS,
         "models": evidence.models,
         "methods": {

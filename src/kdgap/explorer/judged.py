@@ -13,7 +13,7 @@ from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.reasons import claim_words, reasons
-from kdgap.judge.words import gain_sentence
+from kdgap.judge.words import gain_sentence, reference_sentence
 
 _ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
 """Flags that say why there is no interval, or speak of seeds needed, which are not shown here."""
@@ -84,6 +84,14 @@ def gain_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
         return []
     gains, settings = snapshot.analysis.gains, snapshot.analysis.settings
     return [{"sentence": gain_sentence(gain, settings, named=False)} for gain in gains]
+
+
+def reference_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return the same for each gain over the reference, in the analysis's order."""
+    if snapshot.analysis is None:
+        return []
+    entries, settings = snapshot.analysis.reference_gains, snapshot.analysis.settings
+    return [{"sentence": reference_sentence(entry, settings, named=False)} for entry in entries]
 
 
 def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

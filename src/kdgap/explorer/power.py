@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.judge.analysis import Analysis, ClaimResult, Gain
+from kdgap.judge.analysis import Analysis, ClaimResult
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import judged_claims
 from kdgap.judge.family import Judged
 from kdgap.judge.gains import judged_gains
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.kinds.above import Above
+
+if TYPE_CHECKING:
+    from kdgap.judge.entries import Gain
 
 SEEDS = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 50, 80)
 """Seeds a side that power is shown for, beside those that a comparison has and needs."""

@@ -1,16 +1,18 @@
 """What an analysis holds: everything that `analysis.json`, tables, report and explorer show.
 
-`document.py` turns it into JSON and back; `docs/statistics.md` says what each number is. Endings of
-names say the unit: `_pp` is percentage points of test accuracy; what has no ending is a share of
-one, a count, nats (KL) or a p-value.
+`document.py` turns it into JSON and back; `docs/statistics.md` says what each number is. Fields in
+`later` joined after others, and are left out of JSON at their default: an analysis that does not
+use them is written as before. Endings of names say the unit: `_pp` is percentage points of test
+accuracy; what has no ending is a share of one, a count, nats (KL) or a p-value.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from kdgap.judge.entries import Gain, Numbers, ReferenceGain
 from kdgap.judge.evidence import Tuning
-from kdgap.judge.measures import Fidelity, Interval
+from kdgap.judge.measures import Interval
 from kdgap.notice import FileNotice, Notice
 from kdgap.spec.method_card import MethodCard
 
@@ -33,6 +35,19 @@ class StudyFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The method that every other is compared with, beside plain training.
+
+    Attributes:
+        gains_in_family: what Holm's correction of these comparisons is over.
+    """
+
+    method: str
+    label: str
+    gains_in_family: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How it was judged.
 
@@ -46,7 +61,10 @@ class Settings:
         gains_in_family, contrasts_in_family, claims_in_family: what each correction is over; 0
             until all are judged.
         smallest_p: the smallest p that a permutation test of any gain could reach.
+        reference: the method that the study names as a reference, if it names one.
     """
+
+    later: ClassVar[Mapping[str, object]] = {"reference": None}
 
     smallest_effect_pp: float
     expected_std_pp: float
@@ -59,6 +77,7 @@ class Settings:
     contrasts_in_family: int = 0
     claims_in_family: int = 0
     smallest_p: float | None = None
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,107 +105,6 @@ class Level:
     seeds: tuple[int, ...]
     missing: tuple[str, ...]
     runs: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Numbers:
-    """What gains, claims and ablations share: one comparison, judged in its family."""
-
-    se_pp: float | None
-    df: float | None
-    ci95_pp: Interval | None
-    p: float | None
-    p_holm: float | None
-    family: int
-    ci95_simultaneous_pp: Interval | None
-    p_permutation: float | None
-    p_permutation_exact: bool
-    p_tost: float | None
-    p_tost_holm: float | None
-    verdict: str
-    seeds_needed: int | None
-    seeds_needed_uncorrected: int | None
-    seeds_needed_equivalence: int | None
-    spread_guessed: bool
-    flags: tuple[Notice, ...]
-    n_smallest: int
-    seeds: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairedGain:
-    """The same gain compared by seed, beside a primary test of independent arms."""
-
-    n: int
-    gain_pp: float | None
-    se_pp: float
-    df: float
-    ci95_pp: Interval
-    p: float | None
-    p_permutation: float | None
-    p_permutation_exact: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeveralTeachers:
-    """The teacher's share of the variance, and the gain over teachers of its kind."""
-
-    teachers: int
-    seeds: int
-    teacher_std_pp: float
-    seed_std_pp: float
-    residual_std_pp: float
-    teacher_share: float
-    gain_over_teachers_pp: float | None
-    ci95_over_teachers_pp: Interval | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fact:
-    """What the records show of a method that gained nothing, what it may mean, and the remedy."""
-
-    topic: str
-    fact: str
-    reading: str | None = None
-    remedy: str | None = None
-    source: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gain(Numbers):
-    """A method against the plainly trained student of the same data and recipe.
-
-    Attributes:
-        slot: the pair and the method, in words.
-        configuration: its digest; see `docs/glossary.md`.
-        tried: configurations that selection tried.
-        n, n_baseline: seeds of each side.
-    """
-
-    inherited_after: ClassVar[str] = "gain_pp"
-
-    teacher: str | None
-    student: str
-    method: str
-    label: str
-    slot: str
-    configuration: str
-    parameters: Mapping[str, object]
-    tried: int
-    n: int
-    n_baseline: int
-    mean_pp: float | None
-    std_pp: float | None
-    baseline_mean_pp: float | None
-    baseline_std_pp: float | None
-    gain_pp: float | None
-    paired: PairedGain | None
-    teachers: SeveralTeachers | None
-    fidelity: Fidelity | None
-    runs: tuple[str, ...]
-    baseline_runs: tuple[str, ...]
-    diagnosis: tuple[Fact, ...] = ()
-    sentence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,6 +202,21 @@ class GainGlance(Glance):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceGlance(Glance):
+    """A gain over the reference, looked at in another way."""
+
+    inherited_after: ClassVar[str] = "gain_pp"
+
+    teacher: str | None
+    student: str
+    method: str
+    label: str
+    configuration: str
+    reference_slot: str
+    gain_pp: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClaimGlance(ClaimOutcome, Glance):
     """A claim, looked at in another way."""
 
@@ -297,10 +230,13 @@ class ClaimGlance(ClaimOutcome, Glance):
 class OtherView:
     """All seen otherwise, in the analysis's order; `code` is `unshared`, weights, or a test."""
 
+    later: ClassVar[Mapping[str, object]] = {"reference_gains": ()}
+
     code: str
     name: str
     gains: tuple[GainGlance, ...]
     contrasts: tuple[ClaimGlance, ...]
+    reference_gains: tuple[ReferenceGlance, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,7 +265,10 @@ class Analysis:
         flags: what holds for all of it.
         findings: what an import found odd.
         provenance: code, libraries and data that it comes from.
+        reference_gains: every method over the reference, if one is named.
     """
+
+    later: ClassVar[Mapping[str, object]] = {"reference_gains": ()}
 
     format: int
     made_with: str
@@ -348,3 +287,4 @@ class Analysis:
     findings: tuple[FileNotice, ...]
     failures: tuple[Failure, ...]
     provenance: Mapping[str, object]
+    reference_gains: tuple[ReferenceGain, ...] = ()

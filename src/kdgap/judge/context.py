@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from kdgap.judge.analysis import Level, Settings
+from kdgap.errors import ClaimError, nearest
+from kdgap.judge.analysis import Level, Reference, Settings
 from kdgap.judge.claims import Weighted, baseline_of, weighted_baseline
 from kdgap.judge.comparison import View
 from kdgap.judge.evidence import Arm, Evidence, ids
@@ -50,10 +51,16 @@ class Context:
         """How the study is judged."""
         statistics = self.evidence.statistics
         return Settings(
-            **statistics.model_dump(mode="json"),
+            **statistics.model_dump(mode="json", exclude={"reference"}),
             primary=self.evidence.primary,
             alpha=round(1 - statistics.confidence, 12),
+            reference=self.reference,
         )
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """The method that the others are compared with, beside plain training."""
+        return reference_of(self.evidence)
 
     def of(self, role: str) -> list[Arm]:
         """Return the arms of a role, in order."""
@@ -116,3 +123,21 @@ class Context:
 
         method = methods.index(slot.method) if slot.method in methods else len(methods)
         return size(slot.student), size(slot.teacher), method, slot.variant, str(arm.parameters)
+
+
+def reference_of(evidence: Evidence) -> Reference | None:
+    """Return the method that the others are compared with, beside plain training; None without.
+
+    Raises:
+        ClaimError: the runs have no such method.
+    """
+    method = evidence.statistics.reference
+    if method is None:
+        return None
+    known = list(dict.fromkeys(s.method for s in evidence.slots if s.role == "final"))
+    if method not in known:
+        raise ClaimError(
+            f"reference {method!r} is no method of these runs{nearest(method, known)};"
+            f" they have {', '.join(known) or 'none'}"
+        )
+    return Reference(method=method, label=evidence.label(method))

@@ -7,7 +7,8 @@ and not where the same records speak against it; it is advice, not a finding.
 import math
 from collections.abc import Callable, Iterable
 
-from kdgap.judge.analysis import Fact, Gain, Settings
+from kdgap.judge.analysis import Settings
+from kdgap.judge.entries import Fact, Gain
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of

@@ -17,7 +17,13 @@ def to_json(value: Any) -> Any:
         return to_json(value.written())
     if is_dataclass(value):
         kind: Any = type(value)
-        return {name: to_json(getattr(value, name)) for name in _order(kind)}
+        later = kind.__dict__.get("later", {})
+        fields_of = {name: getattr(value, name) for name in _order(kind)}
+        return {
+            name: to_json(part)
+            for name, part in fields_of.items()
+            if name not in later or part != later[name]
+        }
     if isinstance(value, Mapping):
         return {str(key): to_json(part) for key, part in value.items()}
     if isinstance(value, tuple | list):

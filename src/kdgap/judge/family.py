@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kdgap.judge.analysis import Numbers
 from kdgap.judge.comparison import Comparison
+from kdgap.judge.entries import Numbers
 from kdgap.notice import Notice
 from kdgap.spec.claims import Statistics
 from kdgap.stats import power

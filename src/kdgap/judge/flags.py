@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
-from kdgap.judge.analysis import SeveralTeachers
 from kdgap.judge.claims import baselines_of
+from kdgap.judge.entries import SeveralTeachers
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.notice import Notice, by_severity, codes
 from kdgap.numbers import counted, interval, signed
@@ -90,7 +90,6 @@ def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list
     """Return what is unlike between a method's arm and its baseline, out of all baselines."""
     if baseline is None:
         return [Notice("no-baseline", "no baseline with the same data, recipe and epochs")]
-    epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, baseline)]
     flags = []
     others = [
         other
@@ -101,14 +100,21 @@ def pair_flags(arm: Arm, baseline: Arm | None, baselines: Iterable[Arm]) -> list
         left = sum(len(other.runs) for other in others)
         text = f"{counted(left, 'run')} of plain training in other settings left out"
         flags.append(Notice("other-baselines", text))
+    return [*flags, *unlike_flags(arm, baseline)]
+
+
+def unlike_flags(arm: Arm, other: Arm) -> list[Notice]:
+    """Return what is unlike between the two sides of a difference, and what their runs say."""
+    epochs = [sorted({run.epochs for run in side.runs if run.epochs}) for side in (arm, other)]
+    flags = []
     if epochs[0] and epochs[1] and epochs[0] != epochs[1]:
         flags.append(Notice("unequal-epochs", f"epochs {epochs[0]} against {epochs[1]}"))
-    environments = {run.environment for side in (arm, baseline) for run in side.runs}
+    environments = {run.environment for side in (arm, other) for run in side.runs}
     if len(environments - {""}) > 1:
         flags.append(
             Notice("mixed-environments", f"runs of {len(environments - {''})} environments")
         )
-    return flags + _run_flags([*arm.runs, *baseline.runs])
+    return flags + _run_flags([*arm.runs, *other.runs])
 
 
 _MISSING = {

@@ -1,11 +1,13 @@
 """Every method against the plainly trained student, by configuration: judged as one family."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from kdgap.judge.analysis import Gain, PairedGain, SeveralTeachers
+from kdgap.judge.claims import Weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.context import Context
 from kdgap.judge.diagnosis import diagnose
+from kdgap.judge.entries import Gain, PairedGain, SeveralTeachers
 from kdgap.judge.evidence import Arm, ids
 from kdgap.judge.family import Judged, judge, with_flags
 from kdgap.judge.fidelity import fidelity_of
@@ -32,11 +34,8 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
     tuning = tuning_of(arm, evidence)
     lost = lost_flags((arm, plain), evidence)
     # Of a paired test, those of the seeds that both sides have: what the gain is the difference of.
-    values, control = (
-        _values(context, side, seeds)
-        for side, seeds in zip((arm, plain), judged.comparison.seeds, strict=True)
-    )
-    several = _several_teachers(context, arm, context.values(plain))
+    values, control = counted_values(context, (arm, plain), judged)
+    several = several_teachers(context, arm, plain)
     flags = [*pair_flags(arm, plain, context.baselines), *arm_flags(arm, evidence), *lost]
     judged = with_flags(judged, [*flags, *teachers_flags(several)])
     mean, std = mean_and_std(values) if values else (None, None)
@@ -57,7 +56,7 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
         baseline_std_pp=mean_and_std(control)[1] if control else None,
         gain_pp=judged.comparison.point,
         **context.numbers(judged),
-        paired=_paired(context, arm),
+        paired=paired_beside(context, context.gain_terms(arm)),
         teachers=several,
         fidelity=fidelity_of(arm, plain, evidence, context.primary.weights),
         runs=ids(arm),
@@ -68,17 +67,23 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
     return replace(gain, diagnosis=diagnose(arm, plain, evidence, gain, context.settings))
 
 
-def _values(context: Context, arm: Arm | None, seeds: tuple[int, ...]) -> list[float]:
-    by_seed = {} if arm is None else arm.by_seed(context.primary.weights)
-    return [by_seed[seed] for seed in seeds]
+def counted_values(
+    context: Context, sides: Sequence[Arm | None], judged: Judged
+) -> list[list[float]]:
+    """Return the accuracies in percent that a comparison of two arms counts, of each side."""
+    by_seed = [{} if arm is None else arm.by_seed(context.primary.weights) for arm in sides]
+    return [
+        [values[seed] for seed in seeds]
+        for values, seeds in zip(by_seed, judged.comparison.seeds, strict=True)
+    ]
 
 
-def _paired(context: Context, arm: Arm) -> PairedGain | None:
+def paired_beside(context: Context, terms: Sequence[Weighted]) -> PairedGain | None:
     """Return the comparison by seed beside the primary one, where seeds are shared."""
     if not context.evidence.paired or context.primary.test == "paired":
         return None
     view = replace(context.primary, test="paired")
-    comparison = compare(context.gain_terms(arm), context.evidence, view)
+    comparison = compare(terms, context.evidence, view)
     if comparison.estimate is None:
         return None
     return PairedGain(
@@ -93,9 +98,17 @@ def _paired(context: Context, arm: Arm) -> PairedGain | None:
     )
 
 
-def _several_teachers(context: Context, arm: Arm, control: list[float]) -> SeveralTeachers | None:
-    """Return the teacher's share of the variance, and the gain over teachers of its kind."""
-    table = arm.table(context.primary.weights)
+def several_teachers(context: Context, arm: Arm, other: Arm | None) -> SeveralTeachers | None:
+    """Return the teacher's share of the variance, and the gain over teachers of its kind.
+
+    Of two arms that the same teachers taught, both are of the differences of the runs of one
+    teacher and seed: what a teacher gives to both is no error of their difference.
+    """
+    weights, control = context.primary.weights, context.values(other)
+    table = arm.table(weights)
+    taught = {} if other is None else other.table(weights)
+    if taught:
+        table = _differences(table, taught)
     if not table:
         return None
     seeds = sorted(set.intersection(*(set(row) for row in table.values())))
@@ -103,11 +116,11 @@ def _several_teachers(context: Context, arm: Arm, control: list[float]) -> Sever
     parts, over = crossed(rows), over_teachers(rows)
     if parts is None or over is None:
         return None
-    gain = None
-    own = welch([control], [1.0]) if control else None
+    gain = over if taught else None
+    own = welch([control], [1.0]) if control and not taught else None
     if own is not None:
         gain = plus(over, own, -1)
-    elif len(control) > 1:  # a baseline that does not vary adds no error
+    elif len(control) > 1 and not taught:  # a baseline that does not vary adds no error
         gain = replace(over, value=over.value - control[0])
     confidence = context.evidence.statistics.confidence
     return SeveralTeachers(
@@ -120,3 +133,14 @@ def _several_teachers(context: Context, arm: Arm, control: list[float]) -> Sever
         gain_over_teachers_pp=None if gain is None else gain.value,
         ci95_over_teachers_pp=None if gain is None else gain.interval(confidence),
     )
+
+
+def _differences(
+    table: dict[str, dict[int, float]], other: dict[str, dict[int, float]]
+) -> dict[str, dict[int, float]]:
+    """Return by teacher and seed the difference of two arms, where both have a run."""
+    return {
+        teacher: {seed: row[seed] - other[teacher][seed] for seed in row if seed in other[teacher]}
+        for teacher, row in table.items()
+        if teacher in other
+    }

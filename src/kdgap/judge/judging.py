@@ -13,21 +13,24 @@ from kdgap.judge.analysis import (
     ClaimGlance,
     ClaimResult,
     Failure,
-    Gain,
     GainGlance,
     OtherView,
+    ReferenceGlance,
     Settings,
     StudyFacts,
 )
 from kdgap.judge.comparison import View
 from kdgap.judge.context import Context
 from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
+from kdgap.judge.entries import Gain, ReferenceGain
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.family import Judged
 from kdgap.judge.flags import sensitive, study_flags
 from kdgap.judge.gains import gain_entries, judged_gains
 from kdgap.judge.reasons import contrast_sentence
-from kdgap.judge.words import gain_sentence
+from kdgap.judge.references import judged_references, reference_entries, unmatched_flags
+from kdgap.judge.words import gain_sentence, reference_sentence
+from kdgap.notice import by_severity
 from kdgap.spec.claims import ClaimsFile, Statistics
 from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
@@ -57,14 +60,20 @@ def judged_by(
 
     Args:
         evidence: what is judged.
-        statistics: smallest effect, test and levels; None = as before.
+        statistics: smallest effect, test, levels and reference; None = as before.
         primary: `best` or `last`: whose test accuracy counts; None = as before.
     """
     statistics, primary = statistics or evidence.statistics, primary or evidence.primary
-    before, after = evidence.statistics.model_dump(), statistics.model_dump()
+    before, after = vars(evidence.statistics), vars(statistics)
+    changed = {
+        name: [f"{name} {after[name] or 'none'} in place of {before[name] or 'none'}"]
+        for name in after
+        if after[name] != before[name]
+    }
+    reference = changed.pop("reference", [])  # no gain or claim is judged otherwise by it
     differences = {
-        "statistics": [f"{name} {after[name]} in place of {before[name]}"
-                       for name in after if after[name] != before[name]],
+        "statistics": [text for texts in changed.values() for text in texts],
+        "reference": reference,
         "primary": [f"{primary} weights in place of {evidence.primary}"]
         if primary != evidence.primary else [],
     }  # fmt: skip
@@ -84,7 +93,8 @@ def analyse(evidence: Evidence) -> Analysis:
     """Judge everything that the runs allow; `docs/statistics.md` says what each field is.
 
     Raises:
-        BadInputError: no run has a test accuracy, or a claim names an arm that is not there.
+        BadInputError: no run has a test accuracy, or a claim names an arm that is not there, or
+            the reference is no method of the runs.
     """
     if not any(run.accuracy(evidence.primary) is not None for run in evidence.runs):
         states = ", ".join(sorted({run.state for run in evidence.runs})) or "none"
@@ -94,8 +104,13 @@ def analyse(evidence: Evidence) -> Analysis:
         )
     context = Context(evidence)
     gains, claims, views = gain_entries(context), contrast_entries(context), _views(context)
+    references, reference = reference_entries(context), context.reference
+    if reference is not None:
+        family = max((entry.family for entry in references), default=0)
+        reference = replace(reference, gains_in_family=family)
     settings = replace(
         context.settings,
+        reference=reference,
         gains_in_family=max((gain.family for gain in gains), default=0),
         contrasts_in_family=max((claim.family for claim in claims), default=0),
         claims_in_family=max((claim.claims_in_family for claim in claims), default=0),
@@ -117,10 +132,13 @@ def analyse(evidence: Evidence) -> Analysis:
         ablations=tuple(ablation_entries(context)),
         selection=evidence.tunings,
         sensitivity=views,
-        flags=tuple(study_flags(evidence, context.arms)),
+        flags=tuple(by_severity([*study_flags(evidence, context.arms), *unmatched_flags(context)])),
         findings=evidence.findings,
         failures=_failures(evidence),
         provenance=evidence.provenance,
+        reference_gains=tuple(
+            _worded_reference(*numbered, views, settings) for numbered in enumerate(references)
+        ),
     )
 
 
@@ -129,6 +147,14 @@ def _worded_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: S
     elsewhere = {_under(view): view.gains[index].verdict for view in views}
     gain = replace(gain, flags=(*gain.flags, *sensitive(gain.verdict, elsewhere)))
     return replace(gain, sentence=gain_sentence(gain, settings))
+
+
+def _worded_reference(
+    index: int, entry: ReferenceGain, views: Iterable[OtherView], settings: Settings
+) -> ReferenceGain:
+    elsewhere = {_under(view): view.reference_gains[index].verdict for view in views}
+    entry = replace(entry, flags=(*entry.flags, *sensitive(entry.verdict, elsewhere)))
+    return replace(entry, sentence=reference_sentence(entry, settings))
 
 
 def _worded_claim(
@@ -227,6 +253,19 @@ def _view(context: Context, code: str, name: str, view: View) -> OtherView:
                 **vars(outcome),
             )
             for claim, judged, outcome in judged_claims(context, view)
+        ),
+        reference_gains=tuple(
+            ReferenceGlance(
+                teacher=match.teacher,
+                student=match.arm.slot.student,
+                method=match.arm.slot.method,
+                label=context.evidence.label(match.arm.slot.method),
+                configuration=match.arm.configuration,
+                reference_slot=match.reference.slot.text,
+                gain_pp=judged.comparison.point,
+                **_glance(context, judged),
+            )
+            for match, judged in judged_references(context, view)
         ),
     )
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from kdgap.judge.analysis import ClaimResult, Gain, Numbers, Settings
+from kdgap.judge.analysis import ClaimResult, Settings
+from kdgap.judge.entries import Gain, Numbers, ReferenceGain
 from kdgap.numbers import counted, interval, level, p_value, signed
 
 
@@ -35,11 +36,25 @@ def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:
         if gain.teacher
         else f"{gain.label} on {gain.student}"
     )
-    if gain.gain_pp is None:
-        return f"{what}: nothing can be said, {lack_words(gain)}."
-    verdict = f"{gain.verdict}: " if named else ""
-    why = verdict_words(gain, settings) + elsewhere(gain)
-    return f"{what}: {value_words(gain, gain.gain_pp)}; {verdict}{why}."
+    return _sentence(what, gain, gain.gain_pp, settings, named=named)
+
+
+def reference_sentence(entry: ReferenceGain, settings: Settings, *, named: bool = True) -> str:
+    """Return the verdict of a gain over the reference in one sentence; `named` as above."""
+    label = settings.reference.label if settings.reference else "the reference"
+    pair = f"{entry.teacher} → {entry.student}" if entry.teacher else entry.student
+    what = f"{entry.label} over {label} in {pair}"
+    return _sentence(what, entry, entry.gain_pp, settings, named=named)
+
+
+def _sentence(
+    what: str, numbers: Numbers, value: float | None, settings: Settings, *, named: bool
+) -> str:
+    if value is None:
+        return f"{what}: nothing can be said, {lack_words(numbers)}."
+    verdict = f"{numbers.verdict}: " if named else ""
+    why = verdict_words(numbers, settings) + elsewhere(numbers)
+    return f"{what}: {value_words(numbers, value)}; {verdict}{why}."
 
 
 def elsewhere(numbers: Numbers) -> str:

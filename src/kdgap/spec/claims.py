@@ -69,7 +69,7 @@ class Claim(_Lean):
     says: Text = "above"
 
 
-class Statistics(Strict):
+class Statistics(_Lean):
     """How the study is judged, declared before it is run.
 
     Attributes:
@@ -78,13 +78,16 @@ class Statistics(Strict):
         test: `welch` compares independent arms, `paired` runs of one seed.
         confidence: level of the intervals.
         power: of the floors and of the seeds that would be needed.
+        reference: a method that every other is compared with, beside plain training.
     """
 
+    later: ClassVar[dict[str, object]] = {"reference": None}
     smallest_effect_pp: float = Field(default=0.2, gt=0, le=100)
     expected_std_pp: float = Field(default=0.2, gt=0, le=100)
     test: Literal["welch", "paired"] = "welch"
     confidence: float = Field(default=0.95, gt=0.5, le=0.9999)
     power: float = Field(default=0.8, gt=0.5, le=0.99)
+    reference: Text | None = None
 
 
 class ClaimsFile(Strict):

@@ -127,6 +127,7 @@ def _check(study: StudySpec, where: Where) -> None:
     _check_selection(study, where)
     for name, ablation in study.ablations.items():
         _check_ablation(study, name, ablation, where)
+    _check_reference(study, where)
     for index, claim in enumerate(study.claims):
         for number, term in enumerate(claim.terms):
             place = where(("claims", index, "terms", number))
@@ -224,6 +225,16 @@ def _check_ablation(study: StudySpec, name: str, ablation: Ablation, where: Wher
         if of.teacher not in teachers:
             hint = nearest(of.teacher, teachers)
             raise BadInputError(f"{place}: {of.teacher!r} is no pair's teacher{hint}")
+
+
+def _check_reference(study: StudySpec, where: Where) -> None:
+    reference = study.statistics.reference
+    if reference is not None and reference not in study.methods:
+        raise BadInputError(
+            f"{where(('statistics', 'reference'))}: statistics.reference: unknown method"
+            f" {reference!r}{nearest(reference, study.methods)}; this study has"
+            f" {', '.join(study.methods)}"
+        )
 
 
 def _check_slot(

@@ -68,6 +68,18 @@ def forecast(
     return estimates
 
 
+def _compared(plan: Plan, reference: str) -> int:
+    """Return how many differences to the reference the study makes; see `judge/references.py`."""
+    keys = [choice.key for choice in plan.choices]
+    references = [(teacher, student) for teacher, student, method in keys if method == reference]
+    return sum(
+        student == own_student and (None in (teacher, own_teacher) or teacher == own_teacher)
+        for teacher, student, method in keys
+        for own_teacher, own_student in references
+        if method != reference
+    )
+
+
 def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
     """Return what the study's seeds can show at best, as numbers and in sentences."""
     study = workspace.study
@@ -113,6 +125,16 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
         f"  an exact {'paired ' if paired else ''}test cannot get under p = {exact:.3g},"
         f" {min(1.0, exact * family):.3g} after correction.",
     ]
+    if study.statistics.reference is not None:
+        compared = _compared(plan, study.statistics.reference)
+        floors["reference_family"] = compared
+        if compared:
+            floors["mde_over_reference_pp"] = smallest(alpha / compared)
+            text.append(
+                f"  Over {study.statistics.reference}: a difference of"
+                f" {floors['mde_over_reference_pp']:.2f} pp after correction for {compared}"
+                " differences, a family apart."
+            )
     if paired:
         text.append(
             "  Paired: both arms of a seed are assumed uncorrelated (correlation 0), a pessimistic"

@@ -33,7 +33,7 @@ kdgap.views.configuration = {
       gain?.diagnosis.length ? section("Why no gain was shown", diagnosisTable(gain)) : null,
       mind(
         "Mind",
-        (gain?.flags ?? []).map((flag) => flag.text),
+        gain ? gainNotes(study, gain) : [],
       ),
     ];
   },
@@ -135,12 +135,14 @@ function gainFacts(study, gain, arm) {
     "div",
     {},
     el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
-    gainPicture(gain),
+    referenceSentences(study, gain),
+    gainPicture(study, gain),
     facts([
       [
         "gain",
         `${signed(gain.gain_pp)} pp ${interval(gain.ci95_pp)}; holding for all ${counted(gain.family, "gain")} at once ${interval(gain.ci95_simultaneous_pp)}`,
       ],
+      ...referenceFacts(study, gain),
       [
         "accuracy",
         `${accuracy} % (n = ${gain.n}) against ${plain} % (n = ${gain.n_baseline}) of plain training`,
@@ -168,18 +170,19 @@ const teacherWords = (arm) => {
 };
 
 /** A gain on an axis, beside the band of what is too small to matter. */
-const gainPicture = (gain) =>
+const gainPicture = (study, gain) =>
   known(gain.gain_pp)
     ? intervalChart(
         [
           {
-            label: "gain",
+            label: overReference(study, gain).length ? "over plain training" : "gain",
             method: gain.method,
             value: gain.gain_pp,
             low: gain.ci95_pp?.[0],
             high: gain.ci95_pp?.[1],
             verdict: gain.verdict,
           },
+          ...referenceLines(study, gain),
         ],
         {
           name: "gain",

@@ -190,6 +190,7 @@ function gainsSection(study) {
       ["gain", "harm", "equivalent", "inconclusive"],
     ),
     gainTable(study),
+    familiesNote(study),
     intervalChart(gains.slice(0, 60).map(gainLine), {
       name: "gains-in-a-figure",
       title: "Every gain with its interval",
@@ -227,6 +228,7 @@ function gainTable(study) {
       }),
       ...ends((gain) => gain.ci95_pp),
       col("verdict", "verdict", (gain) => gain.verdict, { show: gainBadge }),
+      ...referenceColumns(study),
       num("n", "n", (gain) => gain.n, LESSER),
       num("accuracy", "accuracy (%)", (gain) => gain.mean_pp, {
         show: (gain) => spread(gain.mean_pp, gain.std_pp),

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from kdgap.judge.analysis import Ablation, Analysis, Gain, Level
+from kdgap.judge.analysis import Ablation, Analysis, Level
+from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.report.figures.style import DASHES, INK, Look, looks, shorten
 from kdgap.report.tables.cells import slot_of

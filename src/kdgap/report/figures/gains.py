@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kdgap.judge.analysis import Analysis, Gain, Settings
+from kdgap.judge.analysis import Analysis, Settings
+from kdgap.judge.entries import Gain
 from kdgap.numbers import compact, interval, level, signed
 from kdgap.report.figures.arms import value_of
 from kdgap.report.figures.style import (

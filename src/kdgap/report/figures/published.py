@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from kdgap.judge.analysis import Analysis, Gain
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.curves import Curve, over_runs
+from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.numbers import level
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, value_of

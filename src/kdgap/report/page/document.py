@@ -11,13 +11,14 @@ from markupsafe import Markup
 
 from kdgap.files import read_text
 from kdgap.glossary import explained
-from kdgap.judge.analysis import Analysis, Gain, GainGlance
+from kdgap.judge.analysis import Analysis, GainGlance, ReferenceGlance
+from kdgap.judge.entries import Gain, ReferenceGain, by_method
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.measures import Interval, Measures
 from kdgap.judge.reasons import contrast_sentence
-from kdgap.judge.words import gain_sentence
+from kdgap.judge.words import gain_sentence, reference_sentence
 from kdgap.numbers import compact, counted, interval, level, p_value, signed, spread
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
@@ -79,6 +80,9 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
     pairs: dict[str, list[tuple[int, Gain]]] = {}
     for number, gain in enumerate(gains, 1):
         pairs.setdefault(cells.pair(gain), []).append((number, gain))
+    reference_pairs: dict[str, list[ReferenceGain]] = {}
+    for entry in analysis.reference_gains:
+        reference_pairs.setdefault(cells.pair(entry), []).append(entry)
     shown = {
         "style": Markup(read_text(TEMPLATES / "report.css")),  # noqa: S704  # ours
         "analysis": analysis,
@@ -94,6 +98,10 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
             *(("baseline", baseline) for baseline in analysis.baselines),
         ],
         "tally": Counter(gain.verdict for gain in gains),
+        "reference": analysis.settings.reference,
+        "over": by_method(analysis.reference_gains),
+        "reference_pairs": reference_pairs,
+        "reference_tally": Counter(entry.verdict for entry in analysis.reference_gains),
         "outcomes": Counter(claim.outcome for claim in analysis.contrasts),
         "galleries": hang.galleries(),
         "recorded": recorded(evidence),
@@ -115,6 +123,7 @@ def _contents(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
     wanted = [
         ("answer", "What the runs show", True),
         ("gains", "Every gain", gains),
+        ("reference", _over_words(analysis), analysis.reference_gains),
         ("claims", "Claims in numbers", shown["claims"]),
         ("levels", "Teachers and baselines", shown["levels"]),
         ("seeds", "Seeds behind every mean", galleries["seeds"].panels),
@@ -133,6 +142,11 @@ def _contents(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("runs", "Every run", True),
     ]
     return [(place, words) for place, words, there in wanted if there]
+
+
+def _over_words(analysis: Analysis) -> str:
+    reference = analysis.settings.reference
+    return f"Every gain over {reference.label}" if reference else ""
 
 
 @cache
@@ -168,6 +182,7 @@ def _environment() -> Environment:
         "contrast_sentence": partial(contrast_sentence, named=False),
         "difference": difference,
         "gain_sentence": partial(gain_sentence, named=False),
+        "reference_sentence": partial(reference_sentence, named=False),
         "kind_of": kind_of,
         "measured": cells.measured,
         "needed": cells.needed,
@@ -245,6 +260,19 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
                 "intervals": [glance and glance.ci95_pp for glance in seen],
             }
         )
+    references = [{_of_pair(glance): glance for glance in view.reference_gains} for view in views]
+    label = analysis.settings.reference.label if analysis.settings.reference else ""
+    for entry in analysis.reference_gains:
+        others = [entry, *(view.get(_of_pair(entry)) for view in references)]
+        rows.append(
+            {
+                "text": f"{entry.label} over {label}, {cells.pair(entry)}",
+                "post_hoc": False,
+                "points": [glance and glance.gain_pp for glance in others],
+                "said": [glance and glance.verdict for glance in others],
+                "intervals": [glance and glance.ci95_pp for glance in others],
+            }
+        )
     for claim in analysis.contrasts:
         looked = [claim, *(view.get(claim.name) for view in claims)]
         rows.append(
@@ -257,6 +285,10 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
             }
         )
     return rows if views else []
+
+
+def _of_pair(entry: ReferenceGain | ReferenceGlance) -> tuple[str | None, ...]:
+    return entry.teacher, entry.student, entry.method, entry.configuration
 
 
 def _of(gain: Gain | GainGlance) -> tuple[str | None, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from kdgap.judge.analysis import ClaimResult, Numbers, Settings
+from kdgap.judge.analysis import ClaimResult, Reference, Settings
+from kdgap.judge.entries import Gain, Numbers, OfMethod, ReferenceGain
 from kdgap.judge.flags import UNSETTLED
 from kdgap.judge.measures import Interval, Measure
 from kdgap.numbers import counted, interval, level, signed
@@ -80,6 +81,26 @@ def difference(value: float | None, bounds: Interval | None, star: str = "") -> 
     if value is None:
         return None
     return f"{signed(value)}{star} {interval(bounds) if bounds else '(no interval)'}"
+
+
+def over_reference(
+    gain: Gain,
+    reference: Reference,
+    over: Mapping[OfMethod, Sequence[ReferenceGain]],
+    settings: Settings,
+) -> str | None:
+    """Return a method's differences to the reference with their verdicts; None without any."""
+    if gain.method == reference.method:
+        return "the reference"
+    entries = over.get((gain.slot, gain.configuration), ())
+    return "; ".join(_over_one(gain, entry, settings) for entry in entries) or None
+
+
+def _over_one(gain: Gain, entry: ReferenceGain, settings: Settings) -> str:
+    own_pair = entry.teacher == gain.teacher
+    where = "" if own_pair else f"{pair(entry)}: "
+    text = difference(entry.gain_pp, entry.ci95_pp, star(entry.p_holm, settings)) or "no result"
+    return f"{where}{text} {entry.verdict}"
 
 
 def star(p_holm: float | None, settings: Settings) -> str:

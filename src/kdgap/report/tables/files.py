@@ -21,7 +21,13 @@ from kdgap.report.tables.forms import (
     as_markdown,
     markdown_text,
 )
-from kdgap.report.tables.judged import ablations, contrasts, gains, sensitivity
+from kdgap.report.tables.judged import (
+    ablations,
+    contrasts,
+    gains,
+    reference_gains,
+    sensitivity,
+)
 from kdgap.report.tables.measured import fidelity, levels, runs, selection
 
 MOST_READ = 1000
@@ -32,6 +38,7 @@ def all_tables(evidence: Evidence, analysis: Analysis) -> list[Table]:
     """Return every table, also those without a row; what is odd of the protocol is in each."""
     tables = [
         gains(analysis),
+        *([reference_gains(analysis)] if analysis.settings.reference else []),
         contrasts(analysis),
         levels(analysis),
         fidelity(analysis),
@@ -61,6 +68,9 @@ def write_tables(
         write: writes one file.
     """
     tables = all_tables(evidence, analysis)
+    unnamed = reference_gains(analysis)
+    if analysis.settings.reference is None and (folder / f"{unnamed.name}.csv").exists():
+        tables.append(unnamed)  # of an earlier analysis, which named a reference
     # Nobody reads thousands of runs on paper: a long table is a CSV file alone.
     read = [table for table in tables if len(table.rows) <= MOST_READ]
     texts = {

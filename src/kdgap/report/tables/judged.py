@@ -7,12 +7,13 @@ from kdgap.judge.analysis import (
     Analysis,
     ClaimGlance,
     ClaimResult,
-    Gain,
     GainGlance,
     Glance,
     Level,
+    ReferenceGlance,
     Settings,
 )
+from kdgap.judge.entries import Gain, ReferenceGain, by_method
 from kdgap.numbers import counted, level, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
@@ -24,6 +25,10 @@ _LEVELS = (
     *("tried", "n", "n_baseline", "mean_pp", "std_pp", "baseline_mean_pp", "baseline_std_pp"),
     "gain_pp",
 )
+_REFERENCE = (
+    *("reference_slot", "reference_configuration", "tried", "tried_reference", "n", "n_reference"),
+    *("mean_pp", "std_pp", "reference_mean_pp", "reference_std_pp", "gain_pp"),
+)
 _PAIRED = ("n", "gain_pp", "se_pp", "df", "p", "p_permutation", "p_permutation_exact")
 _TEACHERS = (
     *("teachers", "seeds", "teacher_std_pp", "seed_std_pp", "residual_std_pp", "teacher_share"),
@@ -34,6 +39,7 @@ _TEACHERS = (
 def gains(analysis: Analysis) -> Table:
     """Return the gain of every method over the plainly trained student, with its verdict."""
     settings, entries = analysis.settings, analysis.gains
+    reference, over = settings.reference, by_method(analysis.reference_gains)
     # A pair and method with several configurations needs them told apart.
     several = len({cells.slot_of(gain) for gain in entries}) < len(entries)
 
@@ -52,6 +58,7 @@ def gains(analysis: Analysis) -> Table:
             p_value(gain.p_holm),
             gain.verdict,
             cells.needed(gain),
+            *([cells.over_reference(gain, reference, over, settings)] if reference else []),
         ]
         values = {
             **cells.fields(gain, ("teacher", "student", "method", "slot", "configuration")),
@@ -65,15 +72,68 @@ def gains(analysis: Analysis) -> Table:
 
     names = ["Pair", "Method", *(["Settings"] if several else []), "n", "Accuracy", "Baseline"]
     names += [cells.interval_head("Gain", settings), "p", "Holm p", "Verdict", "Seeds needed"]
+    beside = ""
+    if reference:
+        names.append(f"Over {reference.label}")
+        beside = (
+            f" Over {reference.label}: the difference to it, corrected for"
+            f" {counted(reference.gains_in_family, 'such difference')}, a family apart."
+        )
     caption = (
         f"Test accuracy in % of the {settings.primary} weights, mean ± std over seeds, and its"
         " gain over the baseline of the same student in percentage points, with a"
         f" {cells.test_name(settings)} interval. n: seeds of the method / of the baseline."
         f" {cells.star_note(settings, settings.gains_in_family, 'gain')} Equivalent: any effect"
         f" is smaller than {settings.smallest_effect_pp:g} pp (TOST)."
-        f" {cells.seeds_note(settings)}"
+        f" {cells.seeds_note(settings)}{beside}"
     )
     return cells.table("gains", "Gains over plain training", names, map(line, entries), caption)
+
+
+def reference_gains(analysis: Analysis) -> Table:
+    """Return the gain of every method over the reference; without a row where none is named."""
+    settings, reference = analysis.settings, analysis.settings.reference
+    label = reference.label if reference else "a reference"
+    entries = analysis.reference_gains
+    several = len({cells.slot_of(entry) for entry in entries}) < len(entries)
+
+    def line(entry: ReferenceGain) -> Line:
+        configuration = settings_text(entry.parameters)
+        shown = [
+            cells.pair(entry),
+            entry.label,
+            *([configuration] if several else []),
+            f"{entry.n} / {entry.n_reference}",
+            cells.level_text(entry.mean_pp, entry.std_pp),
+            cells.level_text(entry.reference_mean_pp, entry.reference_std_pp),
+            cells.difference(entry.gain_pp, entry.ci95_pp, cells.star(entry.p_holm, settings)),
+            p_value(entry.p),
+            p_value(entry.p_holm),
+            entry.verdict,
+            cells.needed(entry),
+        ]
+        values = {
+            **cells.fields(entry, ("teacher", "student", "method", "slot", "configuration")),
+            "parameters": configuration,
+            **cells.fields(entry, _REFERENCE),
+            **cells.numbers(entry),
+            **_part("paired", entry.paired, _PAIRED, "ci95"),
+            **_part("teachers", entry.teachers, _TEACHERS, "ci95_over_teachers"),
+        }
+        return shown, values
+
+    names = ["Pair", "Method", *(["Settings"] if several else []), "n", "Accuracy", label]
+    names += [cells.interval_head("Difference", settings), "p", "Holm p", "Verdict", "Seeds needed"]
+    family = reference.gains_in_family if reference else 0
+    caption = (
+        f"Test accuracy in % of the {settings.primary} weights, mean ± std over seeds, and the"
+        f" method minus {label} in percentage points, with a {cells.test_name(settings)} interval."
+        f" n: seeds of the method / of {label}. A gain is better than {label}, a harm worse."
+        f" {cells.star_note(settings, family, 'such difference')} Equivalent: any difference is"
+        f" smaller than {settings.smallest_effect_pp:g} pp (TOST). {cells.seeds_note(settings)}"
+    )
+    title = f"Gains over {label}"
+    return cells.table("reference_gains", title, names, map(line, entries), caption)
 
 
 def _part(
@@ -176,16 +236,23 @@ def sensitivity(analysis: Analysis) -> Table:
         for view in analysis.sensitivity
         for line in (
             *map(partial(_seen_gain, view.name, settings), view.gains, analysis.gains),
+            *map(
+                partial(_seen_reference, view.name, settings),
+                view.reference_gains,
+                analysis.reference_gains,
+            ),
             *map(partial(_seen_claim, view.name, settings), view.contrasts, analysis.contrasts),
         )
     ]
     names = ["Seen", "Gain or claim", "n", cells.interval_head("Estimate", settings), "Holm p"]
     names += ["Outcome", "As declared"]
+    reference = settings.reference
+    beside = f", {reference.gains_in_family} over {reference.label}" if reference else ""
     caption = (
         f"As declared: {settings.primary} weights, {cells.test_name(settings)} test,"
         f" {level(settings.confidence)} intervals; n: seeds of each arm. {STAR} Holm p ≤"
         f" {settings.alpha:g}, corrected for"
-        f" {counted(settings.gains_in_family, 'gain')} or"
+        f" {counted(settings.gains_in_family, 'gain')}{beside} or"
         f" {counted(settings.claims_in_family, 'claim')}."
     )
     return cells.table("sensitivity", "Other ways of looking", names, lines, caption)
@@ -199,6 +266,17 @@ def _seen_gain(view: str, settings: Settings, glance: GainGlance, declared: Gain
     return _seen(
         view, "gain", text, glance, settings, (glance.gain_pp, glance.p_holm), verdicts, named
     )
+
+
+def _seen_reference(
+    view: str, settings: Settings, glance: ReferenceGlance, declared: ReferenceGain
+) -> Line:
+    """Return a gain over the reference as one other way of looking has it."""
+    label = settings.reference.label if settings.reference else "the reference"
+    text = f"{cells.pair(glance)} {glance.label} over {label}"
+    named = cells.fields(glance, ("teacher", "student", "method", "configuration"))
+    verdicts, numbers = (glance.verdict, declared.verdict), (glance.gain_pp, glance.p_holm)
+    return _seen(view, "reference_gain", text, glance, settings, numbers, verdicts, named)
 
 
 def _seen_claim(view: str, settings: Settings, glance: ClaimGlance, declared: ClaimResult) -> Line:

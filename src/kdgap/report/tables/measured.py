@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from kdgap.judge.analysis import Analysis, Gain, Level
+from kdgap.judge.analysis import Analysis, Level
+from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning
 from kdgap.judge.fidelity import MEASURES
 from kdgap.judge.measures import (
