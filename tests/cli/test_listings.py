@@ -64,7 +64,9 @@ def test_models_too_deep_for_small_images_are_listed_without_a_count(kdgap: Comm
 def test_methods_name_their_hyperparameters_as_configurations_do(kdgap: Command) -> None:
     rows = {row["name"]: row for row in json.loads(kdgap("methods", "--json").stdout)}
     assert set(rows) >= {"none", "logit", "feature"}
-    assert set(rows["logit"]["hyperparameters"]) == {"alpha", "temperature"}
+    assert set(rows["logit"]["hyperparameters"]) == {
+        *("alpha", "temperature", "temperature_true", "temperature_others", "standardise"),
+    }
     assert set(rows["feature"]["hyperparameters"]) == {"alpha", "feat_beta", "feat_norm"}
     assert all(row["citation"] for row in rows.values())
 
@@ -74,6 +76,10 @@ def test_methods_are_a_line_each_and_one_is_shown_in_full(
 ) -> None:
     listed = kdgap("methods").stdout
     assert all(re.search(rf"^\W*{name} ", listed, re.MULTILINE) for name in METHODS)
+    assert len(list(METHODS)) >= 25
+    lines = listed.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == len(list(METHODS)) + 6  # one line each, in a frame of three with a heading
     shown = kdgap("methods", "dkd").stdout
     assert "Zhao et al. 2022" in shown
     assert all(key in shown for key in ("dkd_beta", "kd_warmup", "8.0"))

@@ -136,3 +136,19 @@ def env(
     flat = {**known, **known["packages"], **known["variables"]}
     rows = [(k.replace("_", " "), v) for k, v in flat.items() if not isinstance(v, dict)]
     print_table("Environment", ["", "here"], rows)
+
+
+def presets(as_json: Json = False) -> None:
+    """List the published recipes that `preset` names, with their source."""
+    from kdgap.cli.printing import print_json, print_table
+    from kdgap.spec.presets import PRESETS
+
+    if as_json:
+        print_json([{"name": name, **preset.written()} for name, preset in PRESETS.items()])
+        return
+    print_table(
+        "Presets",
+        ["preset", "methods", "source"],
+        [(name, ", ".join(preset.methods), preset.source) for name, preset in PRESETS.items()],
+        "In a run or a study: preset: NAME; of one method: methods: {dkd: {preset: NAME}}",
+    )

@@ -54,6 +54,7 @@ def needs(cls: type[Method]) -> str:
         "embedding": "embeddings",
         "classifier": "the classifier",
         "norms": "batch norms",
+        "connected": "a map behind a connector",
     }
     kinds = method.student_taps(_STAGES).kinds | method.teacher_taps(_STAGES).kinds
     read = [words[kind] for kind in words if kind in kinds] or ["logits"]

@@ -5,7 +5,7 @@ those of the authors' public code, read at the commits that each `source` names.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from kdgap.errors import BadInputError, nearest
 from kdgap.spec.validation import Scalar
@@ -30,6 +30,10 @@ class Preset:
     student: str
     recipe: Recipe
     methods: Hyperparameters
+
+    def written(self) -> Mapping[str, object]:
+        """Return it in plain types."""
+        return asdict(self)
 
 
 _DATA = "cifar100"
@@ -58,12 +62,16 @@ _REPDISTILLER: Hyperparameters = {
     "rkd": {"distance_weight": 25.0, "angle_weight": 50.0},
     "cc": {"form": "mmd", "weight": 0.02},
     "vid": {"weight": 1.0},
+    "crd": {"weight": 0.8, "negatives": 16384, "temperature": 0.07, "momentum": 0.5},
 }
 _REP = "RepDistiller, scripts/run_cifar_distill.sh at b84f547; its ResNets have option B shortcuts"
 _MDISTILLER = "mdistiller, configs/cifar100 at a08d46f; its ResNets have option B shortcuts"
 _PAIRS = (("resnet56", "resnet20"), ("resnet110", "resnet20"), ("resnet110", "resnet32"))
 _DKD_BETA = {("resnet56", "resnet20"): 2.0, ("resnet110", "resnet32"): 2.0}
-_STANDARDISED = {"logit_weight": 9.0, "ce_weight": 0.1, "logit_temperature": 2.0}
+
+_REVIEW = "ReviewKD's own code at cede6ea; its ResNets have option B shortcuts"
+_REVIEW_WEIGHT = {("resnet56", "resnet20"): 0.6, ("resnet110", "resnet32"): 1.0}
+_LARGER_BATCH = {**_STEPS, "batch_size": 128, "lr": 0.1, "nesterov": True}
 
 PRESETS: dict[str, Preset] = {
     **{
@@ -75,6 +83,12 @@ PRESETS: dict[str, Preset] = {
             _MDISTILLER, teacher, student, _STEPS, {"logit": _KD, "dkd": {"beta": beta}}
         )
         for (teacher, student), beta in _DKD_BETA.items()
+    },
+    **{
+        f"reviewkd/{teacher}-{student}": Preset(
+            _REVIEW, teacher, student, _LARGER_BATCH, {"reviewkd": {"weight": weight}}
+        )
+        for (teacher, student), weight in _REVIEW_WEIGHT.items()
     },
 }
 """Name → preset."""
