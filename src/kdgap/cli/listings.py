@@ -71,7 +71,7 @@ def methods(
     """List the distillation methods, or show one with its formula and hyper-parameters."""
     from kdgap.cli.printing import answer, print_json, print_table
     from kdgap.methods import METHODS
-    from kdgap.methods.page import formula, hyperparameters, needs, values
+    from kdgap.methods.page import cost, formula, hyperparameters, needs, values
 
     shown = sorted(METHODS) if name is None else [METHODS[name].name]
     if as_json:
@@ -101,7 +101,8 @@ def methods(
         )
         return
     cls = METHODS[name]
-    head = f"{cls.name}: {cls.label}\n{cls.citation}\nreads {needs(cls)}\n\n{formula(cls)}"
+    head = f"{cls.name}: {cls.label}\n{cls.citation}\nreads {needs(cls)}\nbeside KD: {cost(name)}"
+    head += f"\n\n{formula(cls)}"
     for line in head.split("\n"):
         answer(line)
     rows = [

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
+from kdgap.files import read_text
 from kdgap.methods.hyperparameters import build_method
 from kdgap.methods.method import METHODS, flat_fields
+from kdgap.spec.presets import PRESETS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +32,27 @@ where CE is the cross-entropy with the labels. `logit` and `feature` weigh both 
 `alpha` and 1 − `alpha`. All divergences are sums over classes and means over images. Studies call a
 method's hyper-parameters by their fields; flat files, and `--set` of a single run, by their keys.
 `kdgap methods NAME` prints one method.
+"""
+_COSTS = """\
+The last column was measured on two cores of a CPU in fp32, ResNet-20 to ResNet-8 on images of
+CIFAR-10's shape in batches of 64, the teacher's answer included: `python benchmarks/methods.py`. In
+a cohort the teacher answers once for all members, and what is left is less.
+
+## Several methods in one run
+`kd_type: [logit, crd]` in a flat file, and `method: [logit, crd]` below a name of your own in a
+study, add up the terms of both beside one cross-entropy. The keys are `ce_weight` and those of each
+method behind its name: `logit_temperature`, `crd_negatives`. Each has a weight, `logit_weight` and
+`crd_weight`, in place of an `alpha` or `ce_weight` of its own. A list of one, `[logit]`, has them
+as well. A study compares one method at several settings in the same way:
+
+    methods:
+      kd_crd: {method: [logit, crd], crd_weight: 0.8}
+      hot: {method: logit, temperature: 20}
+"""
+_PRESETS = """\
+`preset: NAME` in a flat file stands for the data, both networks, the recipe and the method's
+hyper-parameters; in a study for the recipe and all methods, or for one method
+(`methods: {dkd: {preset: NAME}}`). What the file says itself wins. `kdgap presets` lists them.
 """
 _STAGES = ("layer1", "layer2", "layer3")
 
@@ -71,11 +97,37 @@ def as_markdown() -> str:
     names = sorted(METHODS)
     rows = [
         f"| [`{name}`](#{name}) | {METHODS[name].label} | {METHODS[name].summary} |"
-        f" {needs(METHODS[name])} |"
+        f" {needs(METHODS[name])} | {cost(name)} |"
         for name in names
     ]
-    table = ["| `kd_type` | name | what it does | reads |", "|---|---|---|---|", *rows]
-    return "\n".join([_HEAD, *table, "", *(_section(METHODS[name]) for name in names)])
+    head = "| `kd_type` | name | what it does | reads | a step, and memory, beside KD |"
+    parts = [head, "|---|---|---|---|---|", *rows, "", _COSTS, *_presets(), ""]
+    return "\n".join([_HEAD, *parts, *(_section(METHODS[name]) for name in names)])
+
+
+@cache
+def _costs() -> Mapping[str, Mapping[str, float]]:
+    known: Mapping[str, Mapping[str, float]] = json.loads(
+        read_text(Path(__file__).with_name("costs.json"))
+    )
+    return known
+
+
+def cost(name: str) -> str:
+    """Return what a step was measured to take beside one of KD, in words."""
+    known = _costs().get(name)
+    return (
+        "not measured" if known is None else f"{known['time']:.2f}x, {known['memory_mb']:+.0f} MB"
+    )
+
+
+def _presets() -> list[str]:
+    """Return the published recipes as a table."""
+    rows = [
+        f"| `{name}` | {', '.join(f'`{method}`' for method in preset.methods)} | {preset.source} |"
+        for name, preset in PRESETS.items()
+    ]
+    return ["", "## Presets", "", _PRESETS, "| preset | methods | source |", "|---|---|---|", *rows]
 
 
 def _section(cls: type[Method]) -> str:
