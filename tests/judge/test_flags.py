@@ -215,6 +215,7 @@ CASES: list[Case] = [
     ("run", GAIN, arms({}, {"notices": (SMOKE_RUN,)}), arms({})),
     ("protocol", STUDY, pair(notices=(Notice("protocol", "a warning"),)), pair()),
     ("weight-clipped", STUDY, pair(notices=(Notice("weight-clipped", "a weight"),)), pair()),
+    ("other-network", STUDY, pair(notices=(Notice("other-network", "larger"),)), pair()),
     ("smoke-run", STUDY, pair(notices=(SMOKE_RUN,), origin="import"), pair(origin="import")),
     ("unequal-tuning", OVER, tuned(logit=2, feature=3), tuned(logit=2, feature=2)),
     ("missing-runs", OVER, siblings([*METHOD[:4], None], [NOISY]), siblings(METHOD, [NOISY])),

@@ -43,7 +43,10 @@ def test_a_study_knows_its_own_names_from_plan_to_verdict(worked: Work) -> None:
     both = plan["methods"]["both"]
     assert (both["label"], both["method"]) == ("both", "itrd+logit")
     assert "method" not in plan["methods"]["logit"]
-    assert load(directory.path).findings == ()
+    evidence = load(directory.path)
+    assert evidence.findings == ()
+    (larger,) = (n.text for n in evidence.notices if n.code == "other-network")
+    assert "simkd trains and tests resnet8x0.125 with a connector" in larger
     analysis = analyse(load(directory.path))
     assert {gain.method for gain in analysis.gains} == set(METHODS)
     labels = {gain.method: gain.label for gain in analysis.gains}

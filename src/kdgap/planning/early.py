@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import create_model
 
 from kdgap.data import DATASETS
-from kdgap.errors import placed
-from kdgap.methods import METHODS
+from kdgap.errors import BadInputError, nearest, placed
+from kdgap.methods import METHODS, Method
 from kdgap.methods.hyperparameters import field_types, hyperparameter_types
 from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
@@ -44,10 +44,35 @@ def check_flat(config: FlatConfig, places: Callable[[str], str]) -> None:
     build(Placement, _given(config, _PLACE), places, ())
     data = {"name": config.data, "val_size": 1}  # where the data set says how many
     build(DataSpec, data | _given(config, tuple(DataSpec.model_fields)[1:]), places, ())
-    own = METHODS[config.kd_type]  # of others' hyper-parameters only this is asked: can they be?
+    own = METHODS[config.kd_type]
     fields = field_types(own)
     types = {key: fields[name] for key, name in flat_fields(own).items()}
+    _refuse_others_keys(config, own, places)
     _check_values(config.hyperparameters, hyperparameter_types() | types, places)
+
+
+_REFERENCE = ("none", "logit", "feature")
+
+
+def _refuse_others_keys(
+    config: FlatConfig, own: type[Method], places: Callable[[str], str]
+) -> None:
+    """Refuse hyper-parameters of other methods.
+
+    The reference's three methods share one file, so each of them may see the others' keys.
+    """
+    shared = {key for name in _REFERENCE for key in flat_fields(METHODS[name])}
+    allowed = shared if own.name in _REFERENCE else ()
+    for key in config.hyperparameters:
+        if key in flat_fields(own) or key in allowed:
+            continue
+        owners = [name for name, cls in METHODS.items() if key in flat_fields(cls)]
+        listed = ", ".join(owners[:3]) + (", …" if len(owners) > 3 else "")
+        hint = nearest(key, flat_fields(own))
+        raise BadInputError(
+            f"{places(key)}: {key} is a hyper-parameter of {listed}, and kd_type is {own.name}"
+            f"{hint}; leave it out"
+        )
 
 
 def check_study(study: StudySpec, where: Where) -> None:

@@ -2,10 +2,12 @@
 
 from kdgap.errors import BadInputError
 from kdgap.methods import build_method
+from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models import MODELS
 from kdgap.models.entry import ModelEntry
 from kdgap.models.taps import KINDS, Taps
 from kdgap.spec.run import RunSpec
+from kdgap.text import sized
 
 
 def check_stages(run: RunSpec) -> None:
@@ -56,6 +58,18 @@ def clipped_weights(run: RunSpec) -> str:
         f"{run.method.name} weighs its loss by {max(weights):g}, and gradients are clipped at"
         f" {run.recipe.clip_norm:g}: the weight means little; published recipes do not clip"
         " (clip_scope: off)"
+    )
+
+
+def deployed_words(run: RunSpec) -> str:
+    """Return a sentence where what is tested is another network than the student, else nothing."""
+    taken = deployed_model(run).classifier
+    if taken is None:
+        return ""
+    return (
+        f"{run.method.name} trains and tests {sized(run.model.name, run.model.width)} with a connector"
+        f" and the classifier of {sized(taken.name, taken.width)}: a larger network than the rows"
+        " beside it have"
     )
 
 

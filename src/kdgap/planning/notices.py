@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kdgap.notice import Notice, serious
-from kdgap.planning.fit import clipped_weights
+from kdgap.planning.fit import clipped_weights, deployed_words
 from kdgap.planning.plan import Plan
 from kdgap.spec.study import StudySpec
 from kdgap.spec.study_file import tested_seeds
@@ -46,6 +46,8 @@ def protocol_notices(study: StudySpec, plan: Plan) -> list[Notice]:
         notices.append(Notice("one-teacher", text))
     weighed = {text for planned in plan.runs.values() if (text := clipped_weights(planned.run))}
     notices += [Notice("weight-clipped", text) for text in sorted(weighed)]
+    larger = {text for planned in plan.runs.values() if (text := deployed_words(planned.run))}
+    notices += [Notice("other-network", text) for text in sorted(larger)]
     return notices + plan.notices
 
 
