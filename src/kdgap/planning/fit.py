@@ -67,9 +67,9 @@ def deployed_words(run: RunSpec) -> str:
     if taken is None:
         return ""
     return (
-        f"{run.method.name} trains and tests {sized(run.model.name, run.model.width)} with a connector"
-        f" and the classifier of {sized(taken.name, taken.width)}: a larger network than the rows"
-        " beside it have"
+        f"{run.method.name} trains and tests {sized(run.model.name, run.model.width)} with a"
+        f" connector and the classifier of {sized(taken.name, taken.width)}: a larger network than"
+        " the rows beside it have"
     )
 
 
