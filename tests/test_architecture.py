@@ -307,3 +307,30 @@ def test_all_that_is_printed_goes_one_way() -> None:
         if name not in writers and hits != known.get(name, []):
             offenders[name] = hits
     assert offenders == {}
+
+
+EMPTY_NAMES = {"one", "found", "told", "said", "made"}
+
+
+def names_given(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and name of every variable, argument and function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+        elif isinstance(node, ast.FunctionDef):
+            yield node.lineno, node.name
+
+
+def test_names_say_what_they_hold() -> None:
+    root = Path(__file__).parent.parent
+    folders = ("src", "tests", "tools", "benchmarks")
+    empty = [
+        f"{path.relative_to(root)}:{line}: {name}"
+        for folder in folders
+        for path in (root / folder).rglob("*.py")
+        for line, name in names_given(ast.parse(path.read_text()))
+        if name.strip("_") in EMPTY_NAMES
+    ]
+    assert empty == []

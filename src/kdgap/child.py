@@ -16,6 +16,8 @@ _SEARCHED = (
     *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH", "DYLD_FRAMEWORK_PATH"),
 )
 """Where programs, modules and shared libraries are looked for."""
+_PIPE = "KDGAP_ERROR_PIPE"
+"""Of `error_line`, and of this process alone."""
 
 
 def command(module: str, *words: str) -> list[str]:
@@ -26,6 +28,7 @@ def command(module: str, *words: str) -> list[str]:
 def environment() -> dict[str, str]:
     """Return this process's environment; of its search paths, the absolute entries alone."""
     kept = dict(os.environ)
+    kept.pop(_PIPE, None)
     for name in _SEARCHED:
         entries = kept.pop(name, "").split(os.pathsep)
         if absolute := [entry for entry in entries if os.path.isabs(entry)]:

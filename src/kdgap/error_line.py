@@ -6,18 +6,29 @@ come before anything else is imported.
 """
 
 import os
+import stat
 
-PIPE = "KDGAP_ERROR_PIPE"
-"""Environment variable that holds the number of the pipe's end to write to."""
+VARIABLE = "KDGAP_ERROR_PIPE"
+"""Environment variable with the number of the pipe's end; `child.environment` leaves it out."""
+
+
+def _given() -> int | None:
+    number = os.environ.get(VARIABLE, "")
+    if not (number.isascii() and number.isdigit()):
+        return None
+    try:
+        return int(number) if stat.S_ISFIFO(os.fstat(int(number)).st_mode) else None
+    except (OSError, OverflowError):
+        return None
 
 
 def hand_over(words: str) -> bool:
-    """Write the words to the process that asked for them; return whether one did."""
-    number = os.environ.get(PIPE, "")
-    if not (number.isascii() and number.isdigit()):
+    """Write a line to the process that asked for it; return whether one did."""
+    pipe = _given()
+    if pipe is None:
         return False
     try:
-        os.write(int(number), words.encode("utf-8", "backslashreplace"))
+        os.write(pipe, f"{words}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         return False  # it has gone
     return True

@@ -128,6 +128,7 @@ WALK: dict[str, list[tuple[str, ...]]] = {
     ],
     "models": [("--classes", HOSTILE)],
     "methods": [(HOSTILE,)],
+    "presets": [()],
     "bench": [(HOSTILE,), ("--precision", HOSTILE)],
     "env": [("--device", HOSTILE)],
 }

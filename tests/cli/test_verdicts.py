@@ -229,9 +229,9 @@ def referred() -> dict[str, Any]:
     control = entry("label_smoothing", **CONTROL)
     alone = control | {"teacher": "big", "gain_pp": 0.4, "ci95_pp": None}
     lost = control | {"teacher": "old", "gain_pp": None, "ci95_pp": None}
-    made = analysis(LOGIT, FEATURE, entry("dkd"), control, reference_gains=[worse, alone, lost])
-    made["settings"] |= {"reference": REFERENCE}
-    return made
+    document = analysis(LOGIT, FEATURE, entry("dkd"), control, reference_gains=[worse, alone, lost])
+    document["settings"] |= {"reference": REFERENCE}
+    return document
 
 
 @pytest.mark.parametrize(("columns", "table"), [(80, BELOW), (124, WITH_REFERENCE)])
@@ -255,9 +255,9 @@ def test_on_a_terminal_of_60_columns_the_reference_breaks_no_line(printed: Print
 
 
 def test_where_nothing_is_compared_with_the_reference_it_is_said(printed: Printed) -> None:
-    made = analysis(LOGIT)
-    made["settings"] |= {"reference": {**REFERENCE, "gains_in_family": 0}}
-    out, _ = printed(made)
+    document = analysis(LOGIT)
+    document["settings"] |= {"reference": {**REFERENCE, "gains_in_family": 0}}
+    out, _ = printed(document)
     assert "Over Logit-KD: no method could be compared with it." in out
 
 

@@ -11,8 +11,8 @@ from tests.report.test_reference_page import study
 
 
 def test_every_gain_over_the_reference_has_its_arm_and_its_sentence() -> None:
-    made = study()
-    document = study_document(Snapshot(Path("made"), made, analyse(made)))
+    evidence = study()
+    document = study_document(Snapshot(Path("made"), evidence, analyse(evidence)))
     entries, sentences = document["analysis"]["reference_gains"], document["reference_gains"]
     assert len(entries) == len(sentences) == 4
     gains = {(gain["slot"], gain["configuration"]) for gain in document["analysis"]["gains"]}
@@ -22,8 +22,8 @@ def test_every_gain_over_the_reference_has_its_arm_and_its_sentence() -> None:
 
 
 def test_without_a_reference_the_documents_have_none() -> None:
-    made = replace(study(), statistics=Statistics())
-    document = study_document(Snapshot(Path("made"), made, analyse(made)))
+    evidence = replace(study(), statistics=Statistics())
+    document = study_document(Snapshot(Path("made"), evidence, analyse(evidence)))
     assert document["reference_gains"] == []
     assert "reference_gains" not in document["analysis"]
     assert "reference" not in document["analysis"]["settings"]

@@ -12,7 +12,7 @@ from scipy import integrate, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_ind
 
-from kdgap.judge.claims import Weighted
+from kdgap.judge.claims import weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.judging import with_claims
@@ -210,7 +210,7 @@ def test_labels_are_only_exchanged_between_arms_of_opposite_weights(
     weights: tuple[float, float], exchangeable: bool
 ) -> None:
     pair = pair_of(BASELINE, METHOD)
-    terms = [Weighted(arm, w, "") for arm, w in zip(pair.arms(), weights, strict=True)]
+    terms = [weighted(arm, w) for arm, w in zip(pair.arms(), weights, strict=True)]
     comparison = compare(terms, pair, View("best", "welch"))
     assert comparison.exact is exchangeable
     every = stats.permutation_test((METHOD, BASELINE), lambda x, y: abs(sum(x) - sum(y)),

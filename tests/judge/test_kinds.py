@@ -1,5 +1,8 @@
 """Kinds of claims: what every kind has, and what is refused before anything is trained."""
 
+import re
+from collections.abc import Hashable
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,13 +10,15 @@ import pytest
 
 from kdgap import yamlio
 from kdgap.errors import BadInputError
-from kdgap.judge.analysis import ClaimResult
+from kdgap.judge.analysis import ClaimResult, Settings
+from kdgap.judge.comparison import Comparison
 from kdgap.judge.kinds import KINDS, kind_of
-from kdgap.judge.kinds.kind import Finds
+from kdgap.judge.kinds.kind import ClaimKind, Finds
 from kdgap.judge.load import check_kinds, load_claims
 from kdgap.judge.reasons import reasons
+from kdgap.judge.words import ClaimWords, Goal, own_seeds_words
 from kdgap.spec.study_file import read_study
-from kdgap.stats.contrast import welch
+from kdgap.stats.contrast import Estimate, welch
 from tests.judge.builders import analyse, claim, pair_of
 
 SPREAD = ((1.0, -1.0), (0.2, 0.1))
@@ -36,9 +41,7 @@ finals: {{seeds: [0, 1]}}
 
 @pytest.mark.parametrize("name", list(KINDS))
 def test_each_kind_says_all_that_is_asked_of_it(name: str) -> None:
-    words = [kind.words(0.2) for _, kind in KINDS.items()]
-    assert {frozenset(entry) for entry in words} == {frozenset(words[0])}
-    own = kind_of(name).words(0.25)
+    own = asdict(kind_of(name).words(0.25))
     assert all(own[key] for key in own if key != "truly")
     kind = kind_of(name)
     assert kind.name == name
@@ -80,8 +83,8 @@ def test_what_shows_a_claim_establishes_it_and_what_refutes_it_contradicts_it(na
     shown, refuted = (judged(name, at * MARGIN) for at in (kind.shown_by, kind.refuted_by))
     assert (shown.outcome, refuted.outcome) == ("established", "contradicted")
     words = kind.words(MARGIN)
-    assert words["opposite"] in refuted.sentence
-    assert words["opposite"] not in shown.sentence
+    assert words.opposite in refuted.sentence
+    assert words.opposite not in shown.sentence
 
 
 @pytest.mark.parametrize("name", list(KINDS))
@@ -130,7 +133,73 @@ def test_opposite_claims_of_one_sum_are_one_of_the_family(monkeypatch: pytest.Mo
     up, down = analyse(pair_of(values, [v + 1 for v in values], claims=claims)).contrasts
     assert (up.outcome, down.outcome) == ("established", "contradicted")
     assert up.claims_in_family == down.claims_in_family == 1
-    assert "below zero" in kind_of("below").words(0.2)["says"]
+    assert "below zero" in kind_of("below").words(0.2).says
+
+
+class Differs(ClaimKind):
+    """Of neither family: shown by a difference of any sign, refuted where there is none."""
+
+    name = "differs"
+    shown_by, refuted_by = 5.0, 0.0
+
+    def p(self, estimate: Estimate, margin: float) -> float:
+        return estimate.p()
+
+    def p_against(self, estimate: Estimate, margin: float) -> float:
+        return estimate.p_equivalent(margin)
+
+    def test_of(self, comparison: Comparison) -> Hashable:
+        return "difference", comparison.key  # the test of `above`
+
+    def words(self, margin: float) -> ClaimWords:
+        return ClaimWords(
+            *("that there is a difference", "there is a difference", "there is none"),
+            *("there is a difference", "a difference of either sign", "p, two-sided", ""),
+            *(f"a difference of {margin:g} pp is found", f"one of {margin:g} pp would be found"),
+            *("a difference of", "difference found"),
+        )
+
+    def goal(self, settings: Settings) -> Goal:
+        return Goal("show a difference", "have shown a difference", None, None)
+
+    def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
+        return own_seeds_words(contrast, settings, self.goal(settings))
+
+    def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
+        return ["It is as it is."]
+
+
+BROKEN = re.compile(r"if \.|  | –[;,.]|would with|would \.|None|\bif$")
+
+
+@pytest.mark.parametrize("name", [*KINDS, "differs"])
+@pytest.mark.parametrize("seeds", [1, 2, 3, 8])
+def test_no_sentence_of_any_kind_is_broken_whatever_the_seeds(
+    name: str, seeds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS._entries, "differs", Differs())
+    term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
+    for shift in (-1.0, 0.0, 0.1, 1.0):
+        values = [95 + 0.07 * (step % 3) for step in range(seeds)]
+        claims = (claim("it", [term], says=name),)
+        pair = pair_of(values, [v + shift for v in values], claims=claims)
+        (contrast,) = analyse(pair).contrasts
+        texts = [contrast.sentence, *reasons(contrast, SETTINGS, 0.5)]
+        assert not [text for text in texts if BROKEN.search(text)]
+
+
+def test_a_claim_beside_another_of_its_test_ends_as_it_does_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(KINDS._entries, "differs", Differs())
+    term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
+    values = [95 + step / 100 for step in range(8)]
+    for order in (["differs"], ["differs", "above"], ["above", "differs"]):
+        claims = tuple(claim(says, [term], says=says) for says in order)
+        results = analyse(pair_of(values, values, claims=claims)).contrasts
+        outcomes = {result.says: result.outcome for result in results}
+        assert outcomes["differs"] == "contradicted"
+        assert {result.claims_in_family for result in results} == {1}
 
 
 def test_a_kind_that_there_is_not_is_named_with_its_line(tmp_path: Path) -> None:

@@ -181,8 +181,8 @@ def control(*teachers: str) -> Evidence:
     return evidence(runs)
 
 
-def over(made: Evidence, method: str) -> Any:
-    return analyse(replace(made, statistics=Statistics(reference=method)))
+def over(runs_study: Evidence, method: str) -> Any:
+    return analyse(replace(runs_study, statistics=Statistics(reference=method)))
 
 
 def test_a_control_without_a_teacher_is_compared_in_every_pair_of_its_student() -> None:
@@ -209,14 +209,14 @@ def test_a_control_may_be_the_reference_of_every_pair() -> None:
 
 
 def test_a_claim_between_a_method_and_a_control_is_the_same_difference() -> None:
-    made = control("big")
+    runs_study = control("big")
     term = {"teacher": "big", "student": "little"}
     terms = [
         {**term, "weight": 1, "method": "logit"},
         {**term, "weight": -1, "method": "label_smoothing"},
     ]
     for measure in ("gain", "accuracy"):
-        judged = analyse(replace(made, claims=(claim("c", terms, measure=measure),)))
+        judged = analyse(replace(runs_study, claims=(claim("c", terms, measure=measure),)))
         test = stats.ttest_ind(draws(2)["other1"], LOGIT, equal_var=False)
         (contrast,) = judged.contrasts
         assert contrast.p_claim == pytest.approx(test.pvalue)
@@ -229,8 +229,8 @@ def test_a_claim_between_a_method_and_a_control_is_the_same_difference() -> None
 def test_an_import_may_have_several_configurations_of_the_reference() -> None:
     runs = list(study(draws(3)).runs)
     runs += runs_of(final("big", "little", "logit"), LOGIT, configuration="other")
-    made = evidence(runs, origin="import", paired=False, statistics=OVER_LOGIT)
-    analysis = analyse(made)
+    runs_study = evidence(runs, origin="import", paired=False, statistics=OVER_LOGIT)
+    analysis = analyse(runs_study)
     assert analysis.reference_gains == ()
     assert analysis.settings.reference.gains_in_family == 0
     (flag,) = [flag for flag in analysis.flags if flag.code == "several-references"]
@@ -261,10 +261,10 @@ def taught_by(teachers: Sequence[str], method: str, lift: float) -> list[Any]:
     runs = []
     for number, teacher in enumerate(teachers):
         values = 95 + lift + number + 0.1 * generator.standard_normal(4)
-        made = runs_of(
+        runs_study = runs_of(
             final("big", "little", method), list(values), configuration=method, teacher=teacher
         )
-        runs += [replace(run, id=f"{run.id}-{teacher}") for run in made]
+        runs += [replace(run, id=f"{run.id}-{teacher}") for run in runs_study]
     return runs
 
 
@@ -289,13 +289,15 @@ def test_several_teachers_of_both_sides_are_told_apart_from_the_difference() -> 
 def test_naming_a_reference_afterwards_is_post_hoc_and_leaves_claims_as_they_are() -> None:
     terms = [{"weight": 1, "teacher": "big", "student": "little", "method": "logit"}]
     registered = claim("c", terms)
-    made = study(
+    runs_study = study(
         draws(3),
         Statistics(),
         claims=(registered,),
         locked_claims=(registered.model_dump(mode="json"),),
     )
-    analysis = analyse(judged_by(made, made.statistics.model_copy(update={"reference": "logit"})))
+    analysis = analyse(
+        judged_by(runs_study, runs_study.statistics.model_copy(update={"reference": "logit"}))
+    )
     (notice,) = [flag for flag in analysis.flags if flag.code.startswith("post-hoc")]
     assert notice.code == "post-hoc-reference"
     assert notice.text.endswith("reference logit in place of none")
@@ -304,10 +306,10 @@ def test_naming_a_reference_afterwards_is_post_hoc_and_leaves_claims_as_they_are
 
 
 def test_other_ways_of_looking_have_the_reference_as_well() -> None:
-    made = study(draws(4))
-    analysis = analyse(made)
+    runs_study = study(draws(4))
+    analysis = analyse(runs_study)
     for view in analysis.sensitivity:
         assert [glance.method for glance in view.reference_gains] == [
             entry.method for entry in analysis.reference_gains
         ]
-    assert reference_entries(Context(replace(made, statistics=Statistics()))) == []
+    assert reference_entries(Context(replace(runs_study, statistics=Statistics()))) == []

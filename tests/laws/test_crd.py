@@ -107,11 +107,11 @@ def unit(row: list[float]) -> list[float]:
 def embedded(parts: nn.Module, side: str, x: list[float]) -> list[float]:
     layer = parts.get_submodule(f"embed_{side}")
     weight, bias = layer.get_parameter("weight").tolist(), layer.get_parameter("bias").tolist()
-    made = [
+    rows = [
         sum(w * v for w, v in zip(row, x, strict=True)) + b
         for row, b in zip(weight, bias, strict=True)
     ]
-    return unit(made)
+    return unit(rows)
 
 
 @pytest.mark.parametrize("momentum", [0.5, 0.9])
@@ -218,9 +218,9 @@ def test_stopped_and_resumed_the_memories_are_the_same_bits(precision: str, chan
     resumed.resume(stopped.snapshot())
     train_cohort([resumed], teacher, lab.stream(run), lab.parts.val)
     trained(resumed)
-    expected, found = whole.student.state(), resumed.student.state()
+    expected, restored = whole.student.state(), resumed.student.state()
     assert {f"projections.{name}" for name in STATE} <= set(expected)
     assert bool((expected["projections.z"] > 0).all())
     assert expected["projections.memory_student"].dtype == torch.float32
-    assert set(found) == set(expected)
-    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert set(restored) == set(expected)
+    assert all(torch.equal(restored[name], value) for name, value in expected.items())

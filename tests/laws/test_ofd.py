@@ -32,9 +32,9 @@ def mean_of_negatives(gamma: float, beta: float) -> float:
 def test_a_margin_is_the_mean_of_the_negative_numbers(
     gamma: float, beta: float, dtype: torch.dtype
 ) -> None:
-    found = margins(torch.tensor([gamma], dtype=dtype), torch.tensor([beta], dtype=dtype))
-    assert found.dtype == dtype
-    assert found.item() == pytest.approx(mean_of_negatives(abs(gamma), beta), rel=1e-4)
+    margin = margins(torch.tensor([gamma], dtype=dtype), torch.tensor([beta], dtype=dtype))
+    assert margin.dtype == dtype
+    assert margin.item() == pytest.approx(mean_of_negatives(abs(gamma), beta), rel=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
@@ -52,30 +52,30 @@ def test_margins_where_negative_numbers_are_rare_or_gamma_is_nothing(dtype: torc
     weight, bias, expected = (
         torch.tensor(column, dtype=dtype) for column in zip(*cases, strict=True)
     )
-    found = margins(weight, bias)
-    torch.testing.assert_close(found, expected.to(found.dtype), rtol=1e-2, atol=0.0)
-    assert bool((found <= 0).all())
+    margin = margins(weight, bias)
+    torch.testing.assert_close(margin, expected.to(margin.dtype), rtol=1e-2, atol=0.0)
+    assert bool((margin <= 0).all())
 
 
 def test_the_margin_changes_form_at_a_thousandth() -> None:
     rare = 3.0902323061678132  # Phi(-rare) = 0.001
     shifts = torch.tensor([rare - 1e-6, rare + 1e-6], dtype=torch.float64)
-    found = margins(torch.ones(2, dtype=torch.float64), shifts)
-    assert found[0].item() == pytest.approx(mean_of_negatives(1.0, rare), rel=1e-3)
-    assert found[1].item() == -3.0
+    margin = margins(torch.ones(2, dtype=torch.float64), shifts)
+    assert margin[0].item() == pytest.approx(mean_of_negatives(1.0, rare), rel=1e-3)
+    assert margin[1].item() == -3.0
 
 
 def stages_of(pixels: dict[str, list[float]]) -> tuple[Method, Output, Output, Step, nn.Module]:
     """Return stages of one channel and four pixels on both sides, through connectors of nothing."""
     maps = {name: torch.tensor(x).double().view(1, 1, 2, 2) for name, x in pixels.items()}
-    one, zero = torch.ones(1).double(), torch.zeros(1).double()
+    scale, zero = torch.ones(1).double(), torch.zeros(1).double()
     method, logits = build_method("ofd", {}), torch.zeros(1, 3).double()
     stages = [name for name in maps if name != "teacher"]
     student = Output(logits, before_relu={name: maps[name] for name in stages})
     teacher = Output(
         logits,
         before_relu=dict.fromkeys(stages, maps["teacher"]),
-        norms=dict.fromkeys(stages, (one, zero)),
+        norms=dict.fromkeys(stages, (scale, zero)),
     )
     parts = method.build(student, teacher, torch.zeros(1).long()).double().eval()
     for stage in stages:
@@ -101,8 +101,8 @@ def test_earlier_stages_weigh_half_each() -> None:
     quiet, loud, teacher = [1.0] * 4, [2.0, 1.0, 1.0, 1.0], [1.0] * 4
     for place, share in enumerate((1 / 4, 1 / 2, 1)):
         pixels = {name: loud if i == place else quiet for i, name in enumerate("abc")}
-        found = value(*stages_of({**pixels, "teacher": teacher}))
-        assert found == pytest.approx(share / 1000, rel=1e-9)
+        margin = value(*stages_of({**pixels, "teacher": teacher}))
+        assert margin == pytest.approx(share / 1000, rel=1e-9)
 
 
 def test_a_first_stage_without_a_partner_is_left_out() -> None:

@@ -28,7 +28,7 @@ def answer(stages: dict[str, Shape], seed: int, batch: int = 3) -> Output:
     return Output(draw(3), maps, maps, draw(deepest))
 
 
-def made(own: dict[str, Shape], other: dict[str, Shape]) -> tuple[Method, Output, Output, Step]:
+def case(own: dict[str, Shape], other: dict[str, Shape]) -> tuple[Method, Output, Output, Step]:
     labels = torch.zeros(3).long()
     step = Step(labels, labels)
     return build_method("reviewkd", {}), answer(own, 0), answer(other, 1), step
@@ -41,7 +41,7 @@ def value(method: Method, student: Output, teacher: Output, step: Step, parts: n
 @pytest.mark.parametrize("turned", [False, True])
 def test_three_against_four_stages_leave_the_first_one_out(turned: bool) -> None:
     own, other = (TEACHER, STUDENT) if turned else (STUDENT, TEACHER)
-    method, student, teacher, step = made(own, other)
+    method, student, teacher, step = case(own, other)
     parts = method.build(student, teacher, step.labels).double()
     assert [name for name, _ in parts.get_submodule("levels").named_children()] == list("0123")
     before = value(method, student, teacher, step, parts)
@@ -57,7 +57,7 @@ def test_three_against_four_stages_leave_the_first_one_out(turned: bool) -> None
 
 
 def test_levels_have_the_shapes_of_their_pairs_and_the_names_of_the_specification() -> None:
-    method, student, teacher, step = made(STUDENT, TEACHER)
+    method, student, teacher, step = case(STUDENT, TEACHER)
     parts = method.build(student, teacher, step.labels)
     shapes = {name: tuple(p.shape) for name, p in parts.named_parameters() if ".bn." not in name}
     pairs = [(6, 8), (6, 8), (4, 7), (3, 5)]  # embeddings, then the stages from the last one
@@ -73,14 +73,14 @@ def test_levels_have_the_shapes_of_their_pairs_and_the_names_of_the_specificatio
 
 
 def test_fused_maps_have_at_most_512_channels() -> None:
-    method, student, teacher, step = made({"one": (4, 4), "two": (700, 2)}, TEACHER)
+    method, student, teacher, step = case({"one": (4, 4), "two": (700, 2)}, TEACHER)
     parts = method.build(student, teacher, step.labels)
     assert parts.get_parameter("levels.0.conv1.conv.weight").shape == (512, 700, 1, 1)
 
 
 def test_every_deeper_level_reaches_the_shallow_ones() -> None:
     """The last level's answer changes with the embedding, by three fusions."""
-    method, student, teacher, step = made(STUDENT, TEACHER)
+    method, student, teacher, step = case(STUDENT, TEACHER)
     parts = method.build(student, teacher, step.labels).double()
     seen: list[Tensor] = []
     last = parts.get_submodule("levels.3.conv2.bn")

@@ -67,14 +67,14 @@ def test_a_page_without_a_reference_says_nothing_of_one() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_method_is_shown_and_nothing_more(name: str) -> None:
-    made = study(name)
+    judged_study = study(name)
     for reference in ("logit", name):
-        page_of(replace(made, statistics=Statistics.model_construct(reference=reference)))
+        page_of(replace(judged_study, statistics=Statistics.model_construct(reference=reference)))
 
 
 def test_tables_name_the_reference_and_what_is_corrected_over() -> None:
-    made = study()
-    tables = {table.name: table for table in all_tables(made, analyse(made))}
+    judged_study = study()
+    tables = {table.name: table for table in all_tables(judged_study, analyse(judged_study))}
     gains = tables["gains"]
     assert gains.columns[-1] == "Over Logit-KD"
     cells = {(row[0], row[1]): row[-1] for row in gains.rows}
@@ -88,5 +88,5 @@ def test_tables_name_the_reference_and_what_is_corrected_over() -> None:
     over = tables["reference_gains"]
     assert (over.title, len(over.rows)) == ("Gains over Logit-KD", 4)
     assert "corrected for 4 such differences" in over.caption
-    plain_tables = all_tables(made, analyse(replace(made, statistics=Statistics())))
+    plain_tables = all_tables(judged_study, analyse(replace(judged_study, statistics=Statistics())))
     assert "reference_gains" not in {table.name for table in plain_tables}

@@ -53,10 +53,10 @@ def test_what_is_not_said_is_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "softened_by"),
+    ("declared", "softened_by"),
     [(True, "temperature"), (False, None), (None, None), ("", None), ("tau", "tau")],
 )
 def test_what_softens_the_targets_is_read_as_any_plan_says_it(
-    said: str | bool | None, softened_by: str | None
+    declared: str | bool | None, softened_by: str | None
 ) -> None:
-    assert replace(UNKNOWN, soft_targets=said).softened_by == softened_by
+    assert replace(UNKNOWN, soft_targets=declared).softened_by == softened_by

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kdgap import yamlio
+from kdgap import child, error_line, yamlio
 from kdgap.errors import StoppedError
 from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
@@ -101,7 +101,7 @@ sys.exit(2)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         ("no such data", "no such data"),
         ("error: é \ud800", "error: é \\ud800"),
@@ -109,7 +109,7 @@ sys.exit(2)
     ],
 )
 def test_a_worker_hands_its_error_over_apart_from_what_it_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, reported: str
 ) -> None:
     original = subprocess.Popen
 
@@ -120,9 +120,25 @@ def test_a_worker_hands_its_error_over_apart_from_what_it_prints(
     remarks: list[str] = []
     before = len(list(Path("/dev/fd").iterdir()))
     supervisor = Supervisor(tmp_path, ["cpu"], [], ["teachers"], lambda: None, remarks.append)
-    assert in_a_thread(supervisor.run) == (2, told)
+    assert in_a_thread(supervisor.run) == (2, reported)
     assert remarks == ["error: of somebody else"]
     assert len(list(Path("/dev/fd").iterdir())) <= before
+
+
+def test_only_a_pipe_takes_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ends = os.pipe()
+    with (tmp_path / "file").open("w") as file:
+        for number in ("", "-1", "two", "9999", "9" * 30, str(file.fileno())):
+            monkeypatch.setenv(error_line.VARIABLE, number)
+            assert not error_line.hand_over("words")
+        monkeypatch.setenv(error_line.VARIABLE, str(ends[1]))
+        assert error_line.VARIABLE not in child.environment()
+        assert error_line.hand_over("words")
+        assert error_line.hand_over("later")
+    assert os.read(ends[0], 100) == b"words\nlater\n"
+    assert (tmp_path / "file").read_text() == ""
+    for end in ends:
+        os.close(end)
 
 
 def test_a_worker_in_a_thread_still_stops_when_its_parent_is_gone() -> None:

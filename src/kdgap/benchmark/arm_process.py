@@ -1,6 +1,6 @@
 """One arm of a comparison in a process of its own, so that none suffers from another's memory.
 
-Parent and child speak in lines: "warm up" is answered when it is done, each "round" with its
+Parent and child speak in lines: "warm_up" is answered when it is done, each "round" with its
 seconds, "account" with everything else, in JSON. The child ends when its parent does, or is killed.
 """
 
@@ -57,7 +57,7 @@ class ArmProcess:
 
     def warm_up(self) -> None:
         """Build what is timed, and do once what is done once."""
-        self._ask("warm up")
+        self._ask("warm_up")
 
     def round(self) -> float:
         """Do one round and return its seconds."""
@@ -115,7 +115,7 @@ def main() -> None:
         arm = ReferenceLoop(case, narrow=name == VARIANT)
     for line in sys.stdin:
         answer: object
-        if line.strip() == "warm up":
+        if line.strip() == "warm_up":
             answer = arm.warm_up()
         elif line.strip() == "round":
             answer = arm.round()

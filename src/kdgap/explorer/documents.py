@@ -95,7 +95,7 @@ def _arm(snapshot: Snapshot, number: int, arm: Arm) -> dict[str, Any]:
     mean, std = mean_and_std(values) if (values := context.values(arm)) else (None, None)
     epoch = _epoch(arm, snapshot.evidence)
     done = [run.validation for run in arm.runs if run.state == "done"]
-    validated = [found.last if epoch == "last" else found.best for found in done]
+    validated = [own.last if epoch == "last" else own.best for own in done]
     known = [value for value in validated if value is not None]
     role = arm.slot.role
     return {

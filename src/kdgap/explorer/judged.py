@@ -1,10 +1,11 @@
 """What the explorer has beside the analysis: two arms compared, sentences, why claims end so."""
 
+from dataclasses import asdict
 from typing import Any
 
 from kdgap.explorer.power import claim_questions
 from kdgap.explorer.snapshot import Snapshot
-from kdgap.judge.claims import Weighted, weighted_arms
+from kdgap.judge.claims import weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, compare
 from kdgap.judge.context import Context
 from kdgap.judge.document import to_json
@@ -42,7 +43,7 @@ def _difference(own: Arm, other: Arm, context: Context) -> dict[str, Any]:
     shared = {run.id for run in own.runs} & {run.id for run in other.runs}
     if shared:  # no test of independent arms applies
         return {"value": None, "shared": len(shared)}
-    terms = [Weighted(own, 1.0, own.slot.text), Weighted(other, -1.0, other.slot.text)]
+    terms = [weighted(own, 1.0), weighted(other, -1.0)]
     statistics = context.evidence.statistics
     (judged,) = judge([compare(terms, context.evidence, context.unpermuted)], statistics)
     comparison = judged.comparison
@@ -110,7 +111,7 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
             {
                 "arms": [snapshot.arm_number(term.arm) for term in terms],
                 "power": power,
-                "words": kind_of(claim.says).words(margin),
+                "words": asdict(kind_of(claim.says).words(margin)),
                 "tests_difference": kind_of(claim.says).tests_difference,
                 "summary": claim_words(contrast, settings),
                 "reasons": reasons(contrast, settings, power),

@@ -1,7 +1,7 @@
 """What n seeds can show of every gain and claim, by the spread that was seen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from kdgap.explorer.snapshot import Snapshot
@@ -112,7 +112,7 @@ def _entry(analysis: Analysis, kind: str, index: int, question: Question) -> dic
     return {
         "kind": kind,
         "index": index,
-        "words": kind_of(question.says).words(analysis.settings.smallest_effect_pp),
+        "words": asdict(kind_of(question.says).words(analysis.settings.smallest_effect_pp)),
         "needed": needed,
         "now": judgement.n_smallest,
         "guessed": judgement.spread_guessed,

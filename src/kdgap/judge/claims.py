@@ -13,13 +13,21 @@ from kdgap.spec.slot import PLAIN, Slot
 class Weighted:
     """An arm with its weight in a contrast; without an arm, the text names what is missing.
 
-    `lack` says why there is no arm.
+    Attributes:
+        slot: whose arm it is, or would be.
+        lack: why there is no arm.
     """
 
     arm: Arm | None
     weight: float
+    slot: Slot
     text: str
     lack: str = "there are no runs of it"
+
+
+def weighted(arm: Arm, weight: float) -> Weighted:
+    """Return an arm that there is, with its weight."""
+    return Weighted(arm, weight, arm.slot, arm.slot.text)
 
 
 def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list[Weighted]:
@@ -35,7 +43,7 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
     parts: dict[Hashable, Weighted] = {}
 
     def add(weighted: Weighted) -> None:
-        key = weighted.text if weighted.arm is None else frozenset(ids(weighted.arm))
+        key = weighted.slot if weighted.arm is None else frozenset(ids(weighted.arm))
         known = parts.get(key)
         total = weighted.weight + (0.0 if known is None else known.weight)
         parts[key] = replace(weighted, weight=total)
@@ -44,7 +52,7 @@ def weighted_arms(claim: Claim, evidence: Evidence, arms: Sequence[Arm]) -> list
         place = f"claim {claim.name!r}, term {number}"
         slot = _slot(term, claim.measure, evidence, place)
         arm = _only([arm for arm in arms if arm.slot == slot], place)
-        add(Weighted(arm, term.weight, slot.text))
+        add(Weighted(arm, term.weight, slot, slot.text))
         if claim.measure == "gain":
             add(weighted_baseline(arm, slot.student, -term.weight, arms))
     left = [part for part in parts.values() if abs(part.weight) > 1e-9]
@@ -57,18 +65,20 @@ def weighted_baseline(
     arm: Arm | None, student: str, weight: float, arms: Sequence[Arm]
 ) -> Weighted:
     """Return the baseline that an arm's gain is measured from, or why none of those fits."""
-    text = f"baseline of {student}"
+    slot, text = Slot("baseline", None, student, PLAIN), f"baseline of {student}"
     plain = None if arm is None else baseline_of(arm, arms)
     others = [
         other for other in arms if other.slot.role == "baseline" and other.slot.student == student
     ]
     if plain is not None or arm is None or not others:
-        return Weighted(plain, weight, text)
+        return Weighted(plain, weight, slot, text)
     epochs = [" or ".join(sorted({str(run.epochs) for member in side for run in member.runs}))
               for side in ([arm], others)]  # fmt: skip
     what = f"epochs ({epochs[1]} against {epochs[0]})" if epochs[0] != epochs[1] else "settings"
     count = sum(len(other.runs) for other in others)
-    return Weighted(None, weight, text, f"its {count} runs have other {what} than the method's")
+    return Weighted(
+        None, weight, slot, text, f"its {count} runs have other {what} than the method's"
+    )
 
 
 def baseline_of(arm: Arm, arms: Iterable[Arm]) -> Arm | None:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 from kdgap.judge.claims import Weighted
 from kdgap.judge.evidence import Evidence, ids
 from kdgap.notice import Notice
+from kdgap.spec.slot import Slot
 from kdgap.stats import contrast, permutation
 from kdgap.stats.contrast import Estimate, mean_and_std, varying_std
 
@@ -36,6 +36,10 @@ class View:
     permute: bool = True
 
 
+Key = tuple[tuple[Slot, str, float], ...]
+"""Slot, configuration and weight of each arm."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A weighted sum of arms, in percentage points.
@@ -60,16 +64,13 @@ class Comparison:
     flags: tuple[Notice, ...] = ()
 
     @property
-    def signed_key(self) -> tuple[Any, ...]:
+    def signed_key(self) -> Key:
         """What makes two comparisons one and the same: their arms and weights."""
-        parts = (
-            (t.arm.slot.text if t.arm else t.text, t.arm.configuration if t.arm else "", t.weight)
-            for t in self.terms
-        )
-        return tuple(sorted(parts))
+        parts = ((t.slot, t.arm.configuration if t.arm else "", t.weight) for t in self.terms)
+        return tuple(sorted(parts, key=repr))
 
     @property
-    def key(self) -> tuple[Any, ...]:
+    def key(self) -> Key:
         """The same up to the sign: a difference and its opposite are one two-sided test."""
         sign = 1 if self.signed_key[0][2] > 0 else -1
         return tuple(

@@ -7,7 +7,7 @@ from typing import Any
 
 from kdgap.errors import ClaimError, nearest
 from kdgap.judge.analysis import Level, Reference, Settings
-from kdgap.judge.claims import Weighted, baseline_of, weighted_baseline
+from kdgap.judge.claims import Weighted, baseline_of, weighted, weighted_baseline
 from kdgap.judge.comparison import View
 from kdgap.judge.evidence import Arm, Evidence, ids
 from kdgap.judge.family import Judged
@@ -78,7 +78,7 @@ class Context:
     def gain_terms(self, arm: Arm) -> list[Weighted]:
         """Return an arm minus its baseline."""
         plain = weighted_baseline(arm, arm.slot.student, -1.0, self.baselines)
-        return [Weighted(arm, 1.0, arm.slot.text), plain]
+        return [weighted(arm, 1.0), plain]
 
     def values(self, arm: Arm | None) -> list[float]:
         """Return test accuracy in percent over seeds, by the primary weights."""

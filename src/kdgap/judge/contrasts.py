@@ -1,5 +1,6 @@
 """Claims as contrasts, and ablations: differences that were declared, each judged in its family."""
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,9 @@ from kdgap.judge.context import Context
 from kdgap.judge.evidence import ids
 from kdgap.judge.family import Judged, judge, small_flag, with_flags
 from kdgap.judge.flags import arm_flags
-from kdgap.judge.kinds import ClaimKind, kind_of
+from kdgap.judge.kinds import kind_of
 from kdgap.notice import codes
 from kdgap.spec.claims import Claim, Statistics
-from kdgap.stats.contrast import Estimate
 from kdgap.stats.multiple import holm
 from kdgap.store.preregistration import judged_otherwise
 
@@ -35,45 +35,35 @@ def judged_claims(context: Context, view: View) -> list[tuple[Claim, Judged, Cla
     judged = judge(comparisons, evidence.statistics)
     # Claims of one and the same test are one claim of the family.
     kinds = [kind_of(claim.says) for claim in claims]
-    keys = [
-        kind.test_of(judgement.comparison) for kind, judgement in zip(kinds, judged, strict=True)
-    ]
     margin = evidence.statistics.smallest_effect_pp
-    tests = {
-        key: _own_p(kind, judgement.comparison.estimate, margin)
-        for key, kind, judgement in zip(keys, kinds, judged, strict=True)
-    }
+    tests: dict[Hashable, float | None] = {}
+    refuting: dict[Hashable, float | None] = {}
+    keys = []
+    for kind, judgement in zip(kinds, judged, strict=True):
+        comparison = judgement.comparison
+        key, against = kind.test_of(comparison), kind.refuting_test_of(comparison)
+        estimate = comparison.estimate
+        tests[key] = None if estimate is None else kind.p(estimate, margin)
+        refuting[against] = None if estimate is None else kind.p_against(estimate, margin)
+        keys.append((key, against))
     shown, refuted = (
-        dict(zip(tests, holm([pair[side] for pair in tests.values()]), strict=True))
-        for side in (0, 1)
+        dict(zip(family, holm(list(family.values())), strict=True)) for family in (tests, refuting)
     )
-    # A difference below zero is found by the very test that looks for one above: one p decides.
-    refuted |= {
-        key: shown[key] for key, kind in zip(keys, kinds, strict=True) if kind.tests_difference
-    }
+    refuted |= {key: p for key, p in shown.items() if key in refuted}
     alpha, outcomes = context.settings.alpha, []
-    for claim, judgement, key in zip(claims, judged, keys, strict=True):
+    for claim, judgement, (key, against) in zip(claims, judged, keys, strict=True):
         outcome = ClaimOutcome(
-            p_claim=tests[key][0],
+            p_claim=tests[key],
             p_claim_holm=shown[key],
-            p_against_holm=refuted[key],
+            p_against_holm=refuted[against],
             claims_in_family=len(tests),
-            outcome=_outcome(claim, judgement, shown[key], refuted[key], alpha),
+            outcome=_outcome(claim, judgement, shown[key], refuted[against], alpha),
             seeds_needed_claim=_own_seeds(
                 claim, judgement, evidence.statistics, alpha / len(tests)
             ),
         )
         outcomes.append((claim, judgement, outcome))
     return outcomes
-
-
-def _own_p(
-    kind: ClaimKind, estimate: Estimate | None, margin: float
-) -> tuple[float | None, float | None]:
-    """Return the p of the test that shows a claim, and of the one that refutes it."""
-    if estimate is None:
-        return None, None
-    return kind.p(estimate, margin), kind.p_against(estimate, margin)
 
 
 def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: float) -> int | None:
@@ -164,8 +154,9 @@ def ablation_entries(context: Context) -> list[Ablation]:
         arms.setdefault(arm.slot.ablation, {})[arm.slot.arm] = arm
     comparisons = {}
     for name, sides in arms.items():
+        slot = next(iter(sides.values())).slot
         terms = [
-            Weighted(sides.get(side), weight, f"{name}: {side}")
+            Weighted(sides.get(side), weight, replace(slot, arm=side), f"{name}: {side}")
             for side, weight in (("changed", 1.0), ("base", -1.0))
         ]
         comparisons[name] = compare(terms, context.evidence, context.primary)

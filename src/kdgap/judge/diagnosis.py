@@ -14,7 +14,7 @@ from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.measures import Fidelity
 from kdgap.numbers import counted, level, signed
-from kdgap.spec.method_card import UNKNOWN
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -111,7 +111,7 @@ def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     for run in runs:
         for name, value in run.history.parts("term_grad_norm"):
             norms.setdefault(name, []).append(value)
-    means = {k: math.fsum(v) / len(v) for k, v in norms.items()} or _loss_parts(runs)
+    means = {k: math.fsum(v) / len(v) for k, v in norms.items()} or _loss_parts(arm, runs, evidence)
     total = math.fsum(means.values())
     if not total or len(means) < 2:
         return None
@@ -127,26 +127,26 @@ def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
         return _fact("gradient share", text)
     weak = share < WEAK_SHARE
     reading = "distillation hardly pulls" if weak else "the labels hardly count"
-    lost = _beyond(arm, evidence, "alpha", larger=weak)
+    mixes = _called(arm, evidence, _card(arm, evidence).mixed_by)
+    lost = _beyond(arm, evidence, mixes, larger=weak) if mixes else None
     if lost is not None:
         return _fact("gradient share", f"{text}; {lost}", reading)
-    remedy = (
-        "raise alpha, or the weight of the method's own terms"
-        if weak
-        else "lower alpha, so that the labels can correct the teacher"
-    )
+    own = f"{f'{mixes}, or ' if mixes else ''}the weight of the method's own terms"
+    lower = f"lower {mixes or own}, so that the labels can correct the teacher"
+    remedy = f"raise {own}" if weak else lower
     return _fact("gradient share", text, reading, remedy, f"{HINTON}, on balancing the two losses")
 
 
-def _loss_parts(runs: list[Run]) -> dict[str, float]:
-    alphas = [run.parameters.get("alpha") for run in runs]
-    if not isinstance(alphas[0], int | float):
+def _loss_parts(arm: Arm, runs: list[Run], evidence: Evidence) -> dict[str, float]:
+    mixes = _called(arm, evidence, _card(arm, evidence).mixed_by)
+    alpha = runs[0].parameters.get(mixes) if mixes else None
+    if not isinstance(alpha, int | float):
         return {}
     pairs = [pair for run in runs for pair in run.history.both("loss_ce", "loss_kd")]
     if not pairs:
         return {}
     ce, kd = (math.fsum(column) / len(pairs) for column in zip(*pairs, strict=True))
-    return {"ce": (1 - alphas[0]) * ce, "distillation": alphas[0] * kd}
+    return {"ce": (1 - alpha) * ce, "distillation": alpha * kd}
 
 
 def _teacher(gain: Gain) -> Fact | None:
@@ -240,7 +240,10 @@ def _beside_the_plain(fidelity: Fidelity) -> list[str]:
 
 
 def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
-    entropy, name = _at_end(runs, "teacher_entropy"), _softened_by(arm, evidence)
+    entropy, name = (
+        _at_end(runs, "teacher_entropy"),
+        _called(arm, evidence, _card(arm, evidence).softened_by),
+    )
     if entropy is None:
         if name is None:
             return None
@@ -265,13 +268,13 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     return _fact("soft targets", text, reading, remedy, HINTON)
 
 
-def _softened_by(arm: Arm, evidence: Evidence) -> str | None:
-    """Return which hyper-parameter softens the targets, by the name that its runs call it."""
-    card = evidence.methods.get(arm.slot.method, UNKNOWN)
-    field = card.softened_by
-    if field is None:
-        return None
-    flat = (card.flat or {}).get(field, field)
+def _card(arm: Arm, evidence: Evidence) -> MethodCard:
+    return evidence.methods.get(arm.slot.method, UNKNOWN)
+
+
+def _called(arm: Arm, evidence: Evidence, field: str | None) -> str | None:
+    """Return a hyper-parameter by the name that an arm's runs call it."""
+    flat = (_card(arm, evidence).flat or {}).get(field or "", field)
     return flat if field not in arm.parameters and flat in arm.parameters else field
 
 

@@ -152,15 +152,15 @@ def _run_flags(runs: Sequence[Run]) -> list[Notice]:
 UNSETTLED = ("inconclusive", "not established")
 
 
-def sensitive(settled: str, elsewhere: dict[str, str]) -> tuple[Notice, ...]:
+def sensitive(settled: str, elsewhere: Iterable[tuple[str, str]]) -> tuple[Notice, ...]:
     """Return a flag where a settled verdict or outcome is another one under another way of looking.
 
     Args:
         settled: the verdict of a gain, or the outcome of a claim.
-        elsewhere: way of looking, as it is said after "but" → the same there.
+        elsewhere: each way of looking, as it is said after "but", and the same there.
     """
     ways: dict[str, list[str]] = {}
-    for view, other in elsewhere.items():
+    for view, other in elsewhere:
         if other != settled and settled not in UNSETTLED:
             ways.setdefault(other, []).append(view)
     clauses = [f"{' or '.join(views)}: {other}" for other, views in ways.items()]

@@ -144,7 +144,7 @@ def analyse(evidence: Evidence) -> Analysis:
 
 def _worded_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: Settings) -> Gain:
     """Return a gain with what other ways of looking make of it, and its sentence."""
-    elsewhere = {_under(view): view.gains[index].verdict for view in views}
+    elsewhere = [(_under(view), view.gains[index].verdict) for view in views]
     gain = replace(gain, flags=(*gain.flags, *sensitive(gain.verdict, elsewhere)))
     return replace(gain, sentence=gain_sentence(gain, settings))
 
@@ -152,7 +152,7 @@ def _worded_gain(index: int, gain: Gain, views: Iterable[OtherView], settings: S
 def _worded_reference(
     index: int, entry: ReferenceGain, views: Iterable[OtherView], settings: Settings
 ) -> ReferenceGain:
-    elsewhere = {_under(view): view.reference_gains[index].verdict for view in views}
+    elsewhere = [(_under(view), view.reference_gains[index].verdict) for view in views]
     entry = replace(entry, flags=(*entry.flags, *sensitive(entry.verdict, elsewhere)))
     return replace(entry, sentence=reference_sentence(entry, settings))
 
@@ -160,7 +160,7 @@ def _worded_reference(
 def _worded_claim(
     index: int, claim: ClaimResult, views: Iterable[OtherView], settings: Settings
 ) -> ClaimResult:
-    elsewhere = {_under(view): view.contrasts[index].outcome for view in views}
+    elsewhere = [(_under(view), view.contrasts[index].outcome) for view in views]
     claim = replace(claim, flags=(*claim.flags, *sensitive(claim.outcome, elsewhere)))
     return replace(claim, sentence=contrast_sentence(claim, settings))
 

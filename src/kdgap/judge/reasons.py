@@ -2,7 +2,14 @@
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.kinds import kind_of
-from kdgap.judge.words import elsewhere, equals, guessed_seeds, lack_words, value_words
+from kdgap.judge.words import (
+    elsewhere,
+    equals,
+    guessed_seeds,
+    lack_words,
+    value_words,
+    verdict_words,
+)
 from kdgap.numbers import counted
 
 
@@ -22,8 +29,10 @@ def claim_words(contrast: ClaimResult, settings: Settings) -> str:
 
 def _outcome_words(contrast: ClaimResult, settings: Settings) -> str:
     kind = kind_of(contrast.says)
+    if contrast.p_claim_holm is None:
+        return verdict_words(contrast, settings, kind.goal(settings))
     if contrast.outcome == "contradicted":
-        opposite = kind.words(settings.smallest_effect_pp)["opposite"]
+        opposite = kind.words(settings.smallest_effect_pp).opposite
         return f"{opposite}, Holm p {equals(contrast.p_against_holm)}"
     return kind.outcome_words(contrast, settings)
 
@@ -55,7 +64,7 @@ def _sentence(text: str) -> str:
 
 def _power_words(contrast: ClaimResult, settings: Settings, power: float) -> str:
     have, needed = contrast.n_smallest, contrast.seeds_needed_claim
-    truth = kind_of(contrast.says).words(settings.smallest_effect_pp)["truth"]
+    truth = kind_of(contrast.says).words(settings.smallest_effect_pp).truth
     unequal = len({len(seeds) for seeds in contrast.seeds}) > 1
     seeds = f"{counted(have, 'seed')} a side{', as in the smallest arm,' if unequal else ''}"
     family = counted(contrast.claims_in_family, "claim")

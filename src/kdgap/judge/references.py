@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kdgap.judge.analysis import Reference
-from kdgap.judge.claims import Weighted
+from kdgap.judge.claims import Weighted, weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.context import Context
 from kdgap.judge.entries import ReferenceGain
@@ -34,8 +34,8 @@ class Match:
     def terms(self) -> list[Weighted]:
         """The arm minus the reference."""
         return [
-            Weighted(self.arm, 1.0, self.arm.slot.text),
-            Weighted(self.reference, -1.0, self.reference.slot.text),
+            weighted(self.arm, 1.0),
+            weighted(self.reference, -1.0),
         ]
 
 

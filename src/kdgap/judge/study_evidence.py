@@ -17,7 +17,7 @@ from kdgap.judge.evidence import (
     label_of,
 )
 from kdgap.judge.recorded import History, Scores, Validation
-from kdgap.notice import Notice, shorts
+from kdgap.notice import Notice, codes
 from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.method_card import MethodCard, read_cards
 from kdgap.spec.slot import Slot
@@ -94,10 +94,10 @@ def _notices(
 ) -> tuple[Notice, ...]:
     """Return what the plan says, and of the rest what it has no words for yet."""
     planned = of_plan(plan)
-    known = set(shorts(planned))
-    run_notices = of_runs(notice for run in runs for notice in run.notices)
-    more = [notice for notice in (*registered, *run_notices) if notice.short not in known]
-    return (*planned, *dict.fromkeys(more))
+    known = codes(planned)
+    of_single_runs = [notice for run in runs for notice in run.notices if notice.code not in known]
+    more = [notice for notice in registered if notice.code not in known]
+    return (*planned, *dict.fromkeys(more), *of_runs(of_single_runs))
 
 
 def _registered(

@@ -14,19 +14,51 @@ class Goal:
     Attributes:
         shows: what seeds would do, such as `find 0.5 pp`.
         has_shown: what seeds that there are would have done, such as `have shown it`.
-        is_true: what has to be true for that, such as `there truly is no difference`.
+        is_true: what has to be true for that, such as `there truly is no difference`; None where
+            `shows` says it.
         were_true: the same after "were".
     """
 
     shows: str
-    has_shown: str = ""
-    is_true: str = ""
-    were_true: str = ""
+    has_shown: str
+    is_true: str | None
+    were_true: str | None
+
+
+@dataclass(frozen=True)
+class ClaimWords:
+    """What is said of a kind of claim, as parts of sentences.
+
+    Attributes:
+        says, says_briefly: what it says.
+        opposite: what is true where it is refuted.
+        shown: what is true where it is shown.
+        tested: what its test is of, after "p: of".
+        test: what names its p.
+        truly: stands before `event`; empty where `event` says it.
+        event: what is found how often, of its power.
+        truth: the same in the conditional.
+        least: stands before the smallest margin.
+        chart: what a chart of its power shows.
+    """
+
+    says: str
+    says_briefly: str
+    opposite: str
+    shown: str
+    tested: str
+    test: str
+    truly: str
+    event: str
+    truth: str
+    least: str
+    chart: str
 
 
 def difference(settings: Settings) -> Goal:
     """Return the goal of a gain: to find the smallest effect of interest."""
-    return Goal(f"find {settings.smallest_effect_pp:g} pp")
+    margin = f"{settings.smallest_effect_pp:g} pp"
+    return Goal(f"find {margin}", f"have found {margin}", None, None)
 
 
 def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:
@@ -152,7 +184,8 @@ def own_seeds_words(contrast: ClaimResult, settings: Settings, goal: Goal) -> st
     needed, have = contrast.seeds_needed_claim, contrast.n_smallest
     if needed is None:
         return f"no affordable number of seeds would {goal.shows}"
-    power = f"with {level(settings.power)} power, if {goal.is_true}"
+    condition = f", if {goal.is_true}" if goal.is_true else ""
+    power = f"with {level(settings.power)} power{condition}"
     if needed <= have:
         return f"the {have} seeds a side would {goal.has_shown} {power}"
     return f"{_more(needed, have)} would {goal.shows} {power}"

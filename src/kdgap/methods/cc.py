@@ -13,12 +13,12 @@ from kdgap.deferred import F, nn, torch
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    OnEmbeddings,
     Step,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_maps import OnEmbeddings
 from kdgap.methods.shared import embeddings, in_float32
 
 if TYPE_CHECKING:

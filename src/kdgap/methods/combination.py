@@ -55,15 +55,15 @@ class Combination(Method):
     @cached_property
     def methods(self) -> dict[str, tuple[float, Method]]:
         """Name of a member → what its terms are multiplied by, and the member."""
-        made = {}
+        built = {}
         for cls in self.members:
             own = _shared_out(cls)
             values = {field: getattr(self, f"{cls.name}_{field}") for field in own}
             if "ce_weight" in field_names(cls):  # a second view's cross-entropy has it, too
                 values["ce_weight"] = self.ce_weight
             weight = 1.0 if "weight" in own else getattr(self, f"{cls.name}_weight")
-            made[cls.name] = weight, cls(**values)
-        return made
+            built[cls.name] = weight, cls(**values)
+        return built
 
     def parameters(self) -> dict[str, Any]:
         """Return every hyper-parameter but those of members that stand at their neutral value."""
@@ -177,7 +177,7 @@ def _combination(names: tuple[str, ...]) -> type[Method]:
         assert not own.keys() & fields.keys(), f"{cls.name}: two members spell a field alike"
         fields |= own
     softened = (f"{cls.name}_{cls.soft_targets}" for cls in members if cls.soft_targets)
-    made = type(
+    built = type(
         "Combination",
         (Combination,),
         {
@@ -198,7 +198,7 @@ def _combination(names: tuple[str, ...]) -> type[Method]:
             "zero_at_equality": all(cls.zero_at_equality for cls in members),
         },
     )
-    combination: type[Method] = dataclass(frozen=True, config=STRICT)(made)  # type: ignore[assignment]
+    combination: type[Method] = dataclass(frozen=True, config=STRICT)(built)  # type: ignore[assignment]
     return combination
 
 

@@ -14,12 +14,12 @@ from kdgap.errors import BadInputError
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    OnEmbeddings,
     Step,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_maps import OnEmbeddings
 from kdgap.methods.shared import affine, embeddings, in_float32
 
 if TYPE_CHECKING:
@@ -168,8 +168,8 @@ class Crd(OnEmbeddings):
 
         def embedded(x: Tensor, side: str) -> Tensor:
             layer = parts.get_submodule(f"embed_{side}")
-            made = affine(x, layer.get_parameter("weight"), layer.get_parameter("bias"))
-            return F.normalize(made, dim=1, eps=1e-12)
+            values = affine(x, layer.get_parameter("weight"), layer.get_parameter("bias"))
+            return F.normalize(values, dim=1, eps=1e-12)
 
         own, other = embeddings(student, teacher)
         return embedded(own, "student"), embedded(other, "teacher")
@@ -177,10 +177,10 @@ class Crd(OnEmbeddings):
     def _z(self, scores: tuple[Tensor, Tensor], parts: nn.Module) -> Tensor:
         """Return both normalisers, `[2]`: those that are kept, or this batch's if none are yet."""
         kept, images = parts.get_buffer("z"), len(parts.get_buffer("labels"))
-        made = [
+        values = [
             (x.detach().flatten().logsumexp(0) + math.log(images / x.numel())).exp() for x in scores
         ]
-        return torch.where(kept > 0, kept, torch.stack(made))
+        return torch.where(kept > 0, kept, torch.stack(values))
 
     def _contrast(self, logs: Tensor, images: int) -> Tensor:
         """Return h of ln o `[B, 1 + K]`: ln o/(o + c) = -ln(1 + c/o), and so for the negatives."""
@@ -198,8 +198,8 @@ class Crd(OnEmbeddings):
             if not bool(parts.get_buffer("z").all()):
                 scores = self._scores(student, teacher, step, parts)
                 parts.get_buffer("z").copy_(self._z(scores, parts))
-            made = self._embedded(student, teacher, parts)
-            for side, f in zip(("student", "teacher"), made, strict=True):
+            values = self._embedded(student, teacher, parts)
+            for side, f in zip(("student", "teacher"), values, strict=True):
                 memory = parts.get_buffer(f"memory_{side}")
                 row = self.momentum * memory[step.indices] + (1 - self.momentum) * f
                 memory[step.indices] = F.normalize(row, dim=1, eps=1e-12)

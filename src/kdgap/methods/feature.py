@@ -9,7 +9,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn, torch
-from kdgap.methods.method import STRICT, Alpha, Mixed, OnStages, Step, Term, method
+from kdgap.methods.method import STRICT, Alpha, Mixed, Step, Term, method
+from kdgap.methods.on_maps import OnStages
 from kdgap.methods.shared import by_stage, wide
 
 if TYPE_CHECKING:

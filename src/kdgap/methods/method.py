@@ -92,6 +92,7 @@ class Method:
             values. With `zero_at_equality`, none of them may make the loss vanish altogether.
         summary: one line for listings.
         citation: the paper.
+        mixes: the hyper-parameter that shares one weight between the terms and the cross-entropy.
         soft_targets: the hyper-parameter at whose temperature the teacher's probabilities are the
             targets; None if they are not.
         views: how many views of an image a step looks at: 1, or 2 with a stronger one.
@@ -123,6 +124,7 @@ class Method:
     steered: ClassVar[tuple[str, ...]] = ()
     zero_at_equality: ClassVar[bool] = False
     zero_at_equality_to: ClassVar[float] = 1e-12
+    mixes: ClassVar[str | None] = None
     soft_targets: ClassVar[str | None] = None
     colour: ClassVar[int | None] = None
     flat_names: ClassVar[Mapping[str, str]] = {}
@@ -157,6 +159,7 @@ class Method:
             hyperparameters=field_names(cls),
             flat={name: flat for flat, name in cls.flat_names.items()},
             soft_targets=cls.soft_targets,
+            mixes=cls.mixes,
         )
 
     def parameters(self) -> dict[str, Scalar]:
@@ -251,6 +254,7 @@ class Method:
 class Mixed(Method):
     """Base of methods that share one weight between the terms and the cross-entropy: `alpha`."""
 
+    mixes: ClassVar[str | None] = "alpha"
     alpha: float
 
     @property
@@ -262,30 +266,6 @@ class Mixed(Method):
     def ce_weight(self) -> float:
         """Return 1 − alpha."""
         return 1 - self.alpha
-
-
-class OnStages(Method):
-    """Base of methods that read the maps of every stage of both networks."""
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read every stage."""
-        return Taps(maps=stages)
-
-
-class OnEmbeddings(Method):
-    """Base of methods that read both embeddings."""
-
-    def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
-
-    def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the embedding."""
-        return Taps(embedding=True)
 
 
 class Methods(Registry[type[Method]]):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, torch
-from kdgap.methods.method import STRICT, CrossEntropyWeight, OnStages, Step, Term, Weight, method
+from kdgap.methods.method import STRICT, CrossEntropyWeight, Step, Term, Weight, method
+from kdgap.methods.on_maps import OnStages
 from kdgap.methods.shared import by_last, in_float32
 
 if TYPE_CHECKING:

@@ -149,6 +149,6 @@ class Reviewkd(Method):
                 shares = both.sigmoid()
                 x = shares[:, :1] * x + shares[:, 1:] * before
             fused = _resized(x, other)
-            made = connect(level.get_submodule("conv2"), fused)
-            errors.append(_apart(wide(made), wide(other)))
+            answer = connect(level.get_submodule("conv2"), fused)
+            errors.append(_apart(wide(answer), wide(other)))
         return {"review": Term(self.weight, torch.stack(errors).sum())}

@@ -12,12 +12,12 @@ from kdgap.errors import BadInputError
 from kdgap.methods.method import (
     STRICT,
     CrossEntropyWeight,
-    OnEmbeddings,
     Step,
     Term,
     Weight,
     method,
 )
+from kdgap.methods.on_maps import OnEmbeddings
 from kdgap.methods.shared import embeddings, in_float32
 
 if TYPE_CHECKING:

@@ -73,11 +73,11 @@ class Srrl(Method):
 
         (own,), (other,) = student.features.values(), teacher.features.values()
         assert teacher.classifier is not None
-        made = pixel_mean(F.relu(connect(parts, own)))
+        connected = pixel_mean(F.relu(connect(parts, own)))
         with in_float32(student.logits):
-            logits = affine(made, *teacher.classifier)
+            logits = affine(connected, *teacher.classifier)
             apart = logits - wide(teacher.logits)
             return {
-                "feature": Term(1.0, (made - pixel_mean(other)).square().mean()),
+                "feature": Term(1.0, (connected - pixel_mean(other)).square().mean()),
                 "classifier": Term(self.weight, apart.square().mean()),
             }

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 OWN_KEYS = (
     *("label", "colour", "summary", "citation"),
-    *("hyperparameters", "flat", "soft_targets"),
+    *("hyperparameters", "flat", "soft_targets", "mixes"),
 )
 
 
@@ -30,6 +30,8 @@ class MethodCard:
         flat: field → its flat key, where they differ; None if that was not written down.
         soft_targets: the hyper-parameter at whose temperature the teacher's probabilities are the
             targets; None if they are not. `softened_by` also reads what plans of before say.
+        mixes: the hyper-parameter that shares one weight between the terms and the cross-entropy;
+            None if none does. `mixed_by` also reads what plans of before say.
         further: what a file holds besides these.
         keys: what a file holds at all, in its order.
     """
@@ -41,6 +43,7 @@ class MethodCard:
     hyperparameters: Sequence[str] = ()
     flat: Mapping[str, str] | None = None
     soft_targets: str | bool | None = None
+    mixes: str | None = None
     further: Mapping[str, object] = field(default_factory=dict)
     keys: tuple[str, ...] = OWN_KEYS
 
@@ -50,6 +53,15 @@ class MethodCard:
         if isinstance(self.soft_targets, bool):  # as plans of before say it
             return "temperature" if self.soft_targets else None
         return self.soft_targets or None
+
+    @property
+    def mixed_by(self) -> str | None:
+        """The hyper-parameter that shares one weight; None if none does."""
+        if "mixes" in self.keys:
+            return self.mixes
+        # Before it was declared, `alpha` was that wherever it was no key of a method's own.
+        own = "alpha" in self.hyperparameters and "alpha" not in (self.flat or {})
+        return "alpha" if own else None
 
     @property
     def method(self) -> str | None:

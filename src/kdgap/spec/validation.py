@@ -72,7 +72,9 @@ def problems(error: ValidationError) -> list[Any]:
 
 def message_of(item: Mapping[str, Any]) -> str:
     """Return what pydantic says is wrong, without the words that it begins every message with."""
-    return str(item["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    return str(item["msg"]).removeprefix("Input ")
 
 
 def got(item: Mapping[str, Any]) -> str:

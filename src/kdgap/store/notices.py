@@ -26,10 +26,11 @@ SMOKE_TEACHER = Notice("teacher-of-smoke-run", "the teacher comes from a smoke r
 ELSEWHERE = Notice(
     "resumed-elsewhere", "resumed in another environment: not the bits of an uninterrupted run"
 )
-_BEFORE = {
-    entry.text: entry
+_OF_RUNS = {
+    entry.code: entry
     for entry in (SMOKE, TEST_CHOSEN, OTHER_IMAGES, UNMEASURED, SMOKE_TEACHER, ELSEWHERE)
 }
+_BEFORE = {entry.text: entry for entry in _OF_RUNS.values()}
 """Records that were written before notices had codes have their sentences alone."""
 _COPIED = re.compile(r"([\d,]+ of [\d,]+ (?:validation|test) images are training images too): .*")
 _PLANNED = (
@@ -54,9 +55,9 @@ def copied(part: str, copies: int, images: int) -> Notice:
 
 def recorded(document: Mapping[str, Any]) -> tuple[Notice, ...]:
     """Return the notices of `run.json`, `results.json`, or a line of an import."""
-    known = notice.read(document.get("notices") or ())
-    texts = {entry.text for entry in known}
-    return (*known, *(_before(text) for text in document.get("flags") or () if text not in texts))
+    if document.get("notices"):
+        return notice.read(document["notices"])
+    return tuple(_before(text) for text in document.get("flags") or ())
 
 
 def _before(text: str) -> Notice:
@@ -69,12 +70,16 @@ def _before(text: str) -> Notice:
 def trusted(notices: Iterable[Notice]) -> list[Notice]:
     """Return notices of somebody else's files: none weighs more than what we know lets it.
 
-    What stands under every table, and how much it weighs, is said by codes of ours alone.
+    What stands under every table, and how much it weighs, is said by codes of ours alone: a file
+    that says a code of ours gets our notice of it, whatever words it has.
     """
-    return [
-        ours if (ours := _before(entry.text)).code != "recorded" else Notice("recorded", entry.text)
-        for entry in notices
-    ]
+    return [_ours(entry) for entry in notices]
+
+
+def _ours(entry: Notice) -> Notice:
+    if entry.code == "copied-images":
+        return _before(entry.text)
+    return _OF_RUNS.get(entry.code, Notice("recorded", entry.text))
 
 
 def in_record(notices: Iterable[Notice]) -> Mapping[str, object]:

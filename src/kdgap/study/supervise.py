@@ -115,7 +115,7 @@ class Supervisor:
         ]
         self._close(index)
         self._pipes[index], given = os.pipe()
-        own = {"PYTHONIOENCODING": "utf-8", error_line.PIPE: str(given)}
+        own = {"PYTHONIOENCODING": "utf-8", error_line.VARIABLE: str(given)}
         try:
             worker = subprocess.Popen(
                 command,
@@ -172,7 +172,7 @@ class Supervisor:
         os.set_blocking(self._pipes[index], False)  # a process that it left may hold the other end
         with suppress(BlockingIOError):
             if words := os.read(self._pipes[index], _LONGEST_WORDS):
-                return words.decode("utf-8", "replace")
+                return words.decode("utf-8", "replace").partition("\n")[0]
         return "a worker ended without a word"
 
     def _close(self, index: int) -> None:

@@ -8,7 +8,7 @@ from typing import ClassVar, TypeVar
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
 from kdgap.judge.measures import Interval
-from kdgap.judge.words import Goal, difference, equals, own_seeds_words, verdict_words
+from kdgap.judge.words import ClaimWords, Goal, difference, equals, own_seeds_words, verdict_words
 from kdgap.numbers import counted, signed
 from kdgap.registry import Registry
 from kdgap.stats import power
@@ -21,8 +21,7 @@ class ClaimKind(ABC):
     Class attributes:
         name: what studies write after `says`.
         tests_difference: whether its test is that of a difference from zero: it finds something
-            and rules nothing out, the remarks of that test are its own, and the same p refutes it
-            where the sign is the other one.
+            and rules nothing out, and the remarks of that test are its own.
         shown_by, refuted_by: a true sum that shows it, and one that refutes it, in margins: what
             tests try it with.
 
@@ -38,6 +37,13 @@ class ClaimKind(ABC):
     def test_of(self, comparison: Comparison) -> Hashable:
         """Return what makes the tests of two claims, of any kinds, the same test."""
         return self.name, comparison.key
+
+    def refuting_test_of(self, comparison: Comparison) -> Hashable:
+        """Return what makes the tests that refute two claims the same; see `test_of`.
+
+        A test that shows some claims and refutes others is corrected among those that show.
+        """
+        return "against", self.test_of(comparison)
 
     @abstractmethod
     def p(self, estimate: Estimate, margin: float) -> float:
@@ -78,14 +84,8 @@ class ClaimKind(ABC):
         return power.minimum_detectable_contrast(*spread, n, target, self.two_sided(level))
 
     @abstractmethod
-    def words(self, margin: float) -> dict[str, str]:
-        """Return what is said of such a claim, as parts of sentences.
-
-        `says` and `says_briefly` are what it says, `opposite` what is true where it is refuted and
-        `shown` where it is shown. Of its power: `truly` and `event` are what is found how often,
-        `truth` the same in the conditional, `least` stands before the smallest margin, `chart` is
-        what a chart of that shows. `test` names its p.
-        """
+    def words(self, margin: float) -> ClaimWords:
+        """Return what is said of such a claim."""
 
     @abstractmethod
     def goal(self, settings: Settings) -> Goal:
@@ -93,7 +93,10 @@ class ClaimKind(ABC):
 
     @abstractmethod
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
-        """Return what stands behind an outcome that is no contradiction, in one clause."""
+        """Return what stands behind an outcome that is no contradiction, in one clause.
+
+        Only asked of a claim that could be tested: its p is a number.
+        """
 
     @abstractmethod
     def reasons(self, contrast: ClaimResult, settings: Settings) -> list[str]:
@@ -157,6 +160,10 @@ class Finds(ClaimKind):
         """Return the sum up to its sign: whichever side is claimed, it is one test."""
         return "difference", comparison.key
 
+    def refuting_test_of(self, comparison: Comparison) -> Hashable:
+        """Return the same: the test that looks for one side finds the other."""
+        return self.test_of(comparison)
+
     def p(self, estimate: Estimate, margin: float) -> float:
         """Return the two-sided p of a difference."""
         return estimate.p()
@@ -169,20 +176,21 @@ class Finds(ClaimKind):
         """Return what the sign of the sum allows."""
         return self.direction * value > 0, self.direction * value < 0
 
-    def words(self, margin: float) -> dict[str, str]:
+    def words(self, margin: float) -> ClaimWords:
         """See `ClaimKind.words`."""
-        return {
-            "says": f"that it is {self._side} zero",
-            "says_briefly": f"this is {self._side} zero",
-            "opposite": "the opposite is shown",
-            "truly": "",
-            "event": f"a true difference of {margin:g} pp is found",
-            "least": "a true difference of",
-            "test": "p, two-sided; the sign decides",
-            "chart": "true difference found",
-            "truth": f"a true difference of {margin:g} pp would be found",
-            "shown": f"the difference is {self._side} zero",
-        }
+        return ClaimWords(
+            says=f"that it is {self._side} zero",
+            says_briefly=f"this is {self._side} zero",
+            opposite="the opposite is shown",
+            truly="",
+            event=f"a true difference of {margin:g} pp is found",
+            least="a true difference of",
+            test="p, two-sided; the sign decides",
+            chart="true difference found",
+            truth=f"a true difference of {margin:g} pp would be found",
+            shown=f"the difference is {self._side} zero",
+            tested="a difference from zero",
+        )
 
     def goal(self, settings: Settings) -> Goal:
         """See `ClaimKind.goal`."""
@@ -190,8 +198,6 @@ class Finds(ClaimKind):
 
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """Judged by the claims' family; the verdict of its difference is that of the contrasts'."""
-        if contrast.p_claim_holm is None:
-            return verdict_words(contrast, settings)
         verdict = "gain" if contrast.outcome == "established" else "inconclusive"
         if verdict == "inconclusive" and contrast.verdict == "equivalent":
             verdict = "equivalent"
@@ -256,11 +262,8 @@ class RulesOut(ClaimKind):
 
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """See `ClaimKind.outcome_words`."""
-        p = contrast.p_claim_holm
-        if p is None:
-            return verdict_words(contrast, settings, self.goal(settings))
-        test = f"Holm p {equals(p)} ({self.statistic})"
-        text = f"{self.words(settings.smallest_effect_pp)['shown']}, {test}"
+        test = f"Holm p {equals(contrast.p_claim_holm)} ({self.statistic})"
+        text = f"{self.words(settings.smallest_effect_pp).shown}, {test}"
         if contrast.outcome == "established":
             return text
         return f"not shown: {text}; {own_seeds_words(contrast, settings, self.goal(settings))}"

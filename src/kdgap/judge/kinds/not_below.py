@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from kdgap.judge.comparison import Comparison
 from kdgap.judge.kinds.kind import RulesOut, claim_kind
+from kdgap.judge.words import ClaimWords
 from kdgap.stats.contrast import Estimate
 
 
@@ -33,20 +34,21 @@ class NotBelow(RulesOut):
         """One-sided is two-sided at twice the level: the other side is as good as never found."""
         return 2 * level
 
-    def words(self, margin: float) -> dict[str, str]:
+    def words(self, margin: float) -> ClaimWords:
         """See `ClaimKind.words`."""
-        return {
-            "says": f"that it is not below zero by {margin:g} pp or more",
-            "says_briefly": f"this is no worse than −{margin:g} pp",
-            "opposite": f"it is worse by {margin:g} pp or more",
-            "truly": "If there is truly no difference, ",
-            "event": f"a loss of {margin:g} pp is ruled out",
-            "least": "a margin of",
-            "test": "p of the claim's own test",
-            "chart": "margin ruled out",
-            "truth": "the claim would be shown, were there truly no difference,",
-            "shown": f"not worse by {margin:g} pp or more",
-        }
+        return ClaimWords(
+            says=f"that it is not below zero by {margin:g} pp or more",
+            says_briefly=f"this is no worse than −{margin:g} pp",
+            opposite=f"it is worse by {margin:g} pp or more",
+            truly="If there is truly no difference, ",
+            event=f"a loss of {margin:g} pp is ruled out",
+            least="a margin of",
+            test="p of the claim's own test",
+            chart="margin ruled out",
+            truth="the claim would be shown, were there truly no difference,",
+            shown=f"not worse by {margin:g} pp or more",
+            tested=f"being no worse by {margin:g} pp",
+        )
 
     def _sentences(self, margin: str) -> tuple[str, str, str]:
         return (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from kdgap.judge.kinds.kind import RulesOut, claim_kind
+from kdgap.judge.words import ClaimWords
 from kdgap.stats import power
 from kdgap.stats.contrast import Estimate
 
@@ -44,20 +45,21 @@ class Nothing(RulesOut):
         """See `ClaimKind.smallest`."""
         return power.smallest_margin(*spread, n, target, level)
 
-    def words(self, margin: float) -> dict[str, str]:
+    def words(self, margin: float) -> ClaimWords:
         """See `ClaimKind.words`."""
-        return {
-            "says": f"that it is smaller than {margin:g} pp in either direction",
-            "says_briefly": f"this is smaller than {margin:g} pp",
-            "opposite": f"the effect is {margin:g} pp or more",
-            "truly": "If there is truly no difference, ",
-            "event": f"a difference of {margin:g} pp either way is ruled out",
-            "least": "a margin of",
-            "test": "p of the claim's own test",
-            "chart": "margin ruled out",
-            "truth": "the claim would be shown, were there truly no difference,",
-            "shown": f"any effect is smaller than {margin:g} pp",
-        }
+        return ClaimWords(
+            says=f"that it is smaller than {margin:g} pp in either direction",
+            says_briefly=f"this is smaller than {margin:g} pp",
+            opposite=f"the effect is {margin:g} pp or more",
+            truly="If there is truly no difference, ",
+            event=f"a difference of {margin:g} pp either way is ruled out",
+            least="a margin of",
+            test="p of the claim's own test",
+            chart="margin ruled out",
+            truth="the claim would be shown, were there truly no difference,",
+            shown=f"any effect is smaller than {margin:g} pp",
+            tested=f"being smaller than {margin:g} pp either way",
+        )
 
     def _sentences(self, margin: str) -> tuple[str, str, str]:
         return (

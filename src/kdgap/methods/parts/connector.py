@@ -11,5 +11,5 @@ def connector(inputs: int, outputs: int, kernel: int = 1) -> nn.ModuleDict:
 
 def connect(part: nn.Module, x: Tensor) -> Tensor:
     """Return BN(conv(x)) of a `connector`."""
-    made: Tensor = part.get_submodule("bn")(part.get_submodule("conv")(x))
-    return made
+    normed: Tensor = part.get_submodule("bn")(part.get_submodule("conv")(x))
+    return normed

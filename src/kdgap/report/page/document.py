@@ -269,7 +269,7 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
                 "text": f"{entry.label} over {label}, {cells.pair(entry)}",
                 "post_hoc": False,
                 "points": [glance and glance.gain_pp for glance in others],
-                "said": [glance and glance.verdict for glance in others],
+                "verdicts": [glance and glance.verdict for glance in others],
                 "intervals": [glance and glance.ci95_pp for glance in others],
             }
         )

@@ -14,6 +14,7 @@ from kdgap.judge.analysis import (
     Settings,
 )
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
+from kdgap.judge.kinds import KINDS
 from kdgap.numbers import counted, level, p_value
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
@@ -176,15 +177,21 @@ def contrasts(analysis: Analysis) -> Table:
     margin = f"{settings.smallest_effect_pp:g} pp"
     caption = (
         f"Each claim as a difference in percentage points, with a {cells.test_name(settings)}"
-        " interval. n: seeds of each arm. p: of the test that the claim needs, which is of a"
-        f" difference from zero, of being no worse by {margin}, or of being smaller than {margin}"
-        f" either way. {cells.star_note(settings, settings.claims_in_family, 'claim')}"
+        " interval. n: seeds of each arm. p: of the test that the claim needs, which is of"
+        f" {_tests(settings.smallest_effect_pp)}."
+        f" {cells.star_note(settings, settings.claims_in_family, 'claim')}"
         " Verdict: of the difference itself. Post hoc: not registered before the first test. Seeds"
         f" needed: in each arm, to show the claim with {level(settings.power)} power where it"
         f" is true by {margin}, or where there is no difference for a claim of none or of no loss."
     )
     entries = map(line, analysis.contrasts)
     return cells.table("contrasts", "Claims", names, entries, caption)
+
+
+def _tests(margin: float) -> str:
+    """Return what the tests of all kinds of claims are of."""
+    *first, last = [kind.words(margin).tested for _, kind in KINDS.items()]
+    return f"{', of '.join(first)}, or of {last}"
 
 
 def ablations(analysis: Analysis) -> Table:
