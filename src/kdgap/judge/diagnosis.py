@@ -117,8 +117,7 @@ def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
         return None
     listed = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in means.items())
     text = f"summed over the loss terms, {listed} (mean over epochs)"
-    if not norms:
-        # A large term may be flat: its share of the loss says nothing of what moves the student.
+    if not norms:  # a large term may be flat: its share says nothing of what moves the student
         unknown = "gradients, whose shares may be others, were not recorded"
         return _fact("loss share", f"of the loss, {text}; {unknown}")
     share = 1 - means.get("ce", 0.0) / total
