@@ -47,7 +47,7 @@ DOCUMENTS = {
     "kdgap.benchmark.table": {"run_cases"},
     "kdgap.engine.evaluate": {"scores"},
     "kdgap.running.training": {"Attempt.end", "train_attempts"},
-    "kdgap.notice": {"written"},
+    "kdgap.notice": {"read", "written"},
     "kdgap.spec.identity": {"identity"},
     "kdgap.spec.study": {"protocol"},
     # Fields and their types, for pydantic and from it.
@@ -65,12 +65,27 @@ def offered() -> set[tuple[str, str]]:
     known = modules()
     imports = set()
     for name, path in known.items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or node.module not in known:
                 continue
             if room(node.module) != room(name):
                 imports |= {(node.module, alias.name) for alias in node.names}
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                if whole in known and room(whole) != room(name):
+                    called = alias.asname or alias.name
+                    imports |= {(whole, attribute) for attribute in attributes(tree, called)}
     return imports
+
+
+def attributes(tree: ast.Module, called: str) -> Iterator[str]:
+    """Yield what is taken of a module that a tree imports as a whole."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):
+            continue
+        if node.value.id == called:
+            yield node.attr
 
 
 def open_parts(path: Path, name: str) -> Iterator[str]:

@@ -172,7 +172,7 @@ function sensitivitySection(study, claim) {
         }),
       ],
       [{ view: "as declared", ...claim }, ...views],
-      { name: `claim-${claim.name}-otherwise`, caption: "The same claim, looked at otherwise" },
+      { name: `claim-${claim.name}-otherwise`, caption: "The same claim, judged in other ways" },
     ),
   );
 }

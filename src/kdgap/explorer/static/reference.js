@@ -76,13 +76,19 @@ const referenceFacts = (study, gain) =>
 
 /** What to know of a gain, and of the same method over the reference what is not said of both. */
 function gainNotes(study, gain) {
-  const own = gain.flags.map((flag) => flag.text);
-  const over = overReference(study, gain).flatMap((entry) =>
-    entry.flags
-      .filter((flag) => !own.includes(flag.text))
-      .map((flag) => `over ${referenceOf(study).label}: ${flag.text}`),
-  );
-  return [...own, ...new Set(over)];
+  const shown = [...gain.flags];
+  const over = overReference(study, gain)
+    .flatMap((entry) => entry.flags)
+    .filter((flag) => {
+      const known = shown.some((other) => other.code === flag.code && other.text === flag.text);
+      if (!known) shown.push(flag);
+      return !known;
+    });
+  const label = referenceOf(study)?.label;
+  return [
+    ...gain.flags.map((flag) => flag.text),
+    ...over.map((flag) => `over ${label}: ${flag.text}`),
+  ];
 }
 
 /** The lines of a figure beside the one of the gain over plain training. */
