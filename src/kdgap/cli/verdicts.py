@@ -229,11 +229,17 @@ def _below(words: str | None, verdict: str) -> str:
     return f"{'–' if words is None else words}\n{verdict}"
 
 
+_LISTED = 4
+"""Methods of which each is said how many configurations were tried, where it is the same number."""
+
+
 def _caption(analysis: "Analysis") -> str:
     settings = analysis.settings
     kind = "Welch" if settings.test == "welch" else "paired by seed"
     budget = {gain.label: gain.tried for gain in analysis.gains}
     tried = ", ".join(f"{label} {count}" for label, count in budget.items())
+    if len(budget) > _LISTED and len(set(budget.values())) == 1:
+        tried = f"{next(iter(budget.values()))} of each method"
     marks = analysis.study.marks
     mind = f"Mind: {'; '.join(marks)}. " if marks else ""
     family = counted(settings.gains_in_family, "gain")

@@ -49,7 +49,9 @@ function measuredWords(study) {
   const { gains, settings } = study.analysis;
   const seeds = gains.map((gain) => gain.n).filter((n) => n > 0);
   const [least, most] = d3.extent(seeds);
-  const [pairs, methods] = [pairName, (gain) => gain.method].map((name) => new Set(gains.map(name)).size);
+  const taught = gains.filter((gain) => gain.teacher); // a control has no pair of its own
+  const pairs = new Set((taught.length ? taught : gains).map(pairName)).size;
+  const methods = new Set(gains.map((gain) => gain.method)).size;
   const product = pairs * methods === gains.length;
   return [
     `test accuracy, ${study.primary} weights`,
