@@ -6,9 +6,9 @@ versions have more, and neither is any business of those who pass them on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema, core_schema
 
 OWN_KEYS = (
@@ -94,6 +94,15 @@ class MethodCard:
         return core_schema.no_info_after_validator_function(
             cls.read, handler.generate_schema(Mapping[str, Any])
         )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, object]:
+        """Name the keys in the schema of an analysis; a file may hold others, or lack some."""
+        kinds = {name: kind for name, kind in get_type_hints(cls).items() if name in OWN_KEYS}
+        properties = {name: TypeAdapter(kind).json_schema() for name, kind in kinds.items()}
+        return {"type": "object", "properties": properties, "additionalProperties": True}
 
 
 UNKNOWN = MethodCard.read({})
