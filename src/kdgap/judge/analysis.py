@@ -8,16 +8,21 @@ accuracy; what has no ending is a share of one, a count, nats (KL) or a p-value.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from kdgap.judge.entries import Gain, Numbers, ReferenceGain
 from kdgap.judge.evidence import Tuning
 from kdgap.judge.measures import Interval
 from kdgap.notice import FileNotice, Notice
 from kdgap.spec.method_card import MethodCard
+from kdgap.stats.verdict import Verdict
 
 FORMAT = 2
 """Rises with every change of the document that a reader of it could notice."""
+
+
+Outcome = Literal["established", "contradicted", "not established"]
+"""What became of a claim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +125,7 @@ class ClaimOutcome:
     p_claim_holm: float | None
     p_against_holm: float | None
     claims_in_family: int
-    outcome: str
+    outcome: Outcome
     seeds_needed_claim: int | None
 
 
@@ -183,7 +188,7 @@ class Glance:
     p: float | None
     p_holm: float | None
     p_tost: float | None
-    verdict: str
+    verdict: Verdict
     seeds_needed: int | None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kdgap.judge.analysis import Ablation, ClaimOutcome, ClaimResult, Term
+from kdgap.judge.analysis import Ablation, ClaimOutcome, ClaimResult, Outcome, Term
 from kdgap.judge.claims import Weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, View, compare
 from kdgap.judge.context import Context
@@ -76,7 +76,7 @@ def _own_seeds(claim: Claim, judged: Judged, statistics: Statistics, level: floa
 
 def _outcome(
     claim: Claim, judged: Judged, shown: float | None, refuted: float | None, alpha: float
-) -> str:
+) -> Outcome:
     """Return what became of a claim; only a corrected result establishes or contradicts it."""
     may_hold, may_fail = kind_of(claim.says).allows(judged.comparison.point or 0.0)
     holds, fails = (p is not None and p <= alpha for p in (shown, refuted))

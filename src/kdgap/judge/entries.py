@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from kdgap.judge.measures import Fidelity, Interval
 from kdgap.notice import Notice
+from kdgap.stats.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Numbers:
     p_permutation_exact: bool
     p_tost: float | None
     p_tost_holm: float | None
-    verdict: str
+    verdict: Verdict
     seeds_needed: int | None
     seeds_needed_uncorrected: int | None
     seeds_needed_equivalence: int | None

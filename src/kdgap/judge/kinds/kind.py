@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
@@ -13,6 +13,9 @@ from kdgap.numbers import counted, signed
 from kdgap.registry import Registry
 from kdgap.stats import power
 from kdgap.stats.contrast import Estimate
+
+if TYPE_CHECKING:
+    from kdgap.stats.verdict import Verdict
 
 
 class ClaimKind(ABC):
@@ -198,7 +201,7 @@ class Finds(ClaimKind):
 
     def outcome_words(self, contrast: ClaimResult, settings: Settings) -> str:
         """Judged by the claims' family; the verdict of its difference is that of the contrasts'."""
-        verdict = "gain" if contrast.outcome == "established" else "inconclusive"
+        verdict: Verdict = "gain" if contrast.outcome == "established" else "inconclusive"
         if verdict == "inconclusive" and contrast.verdict == "equivalent":
             verdict = "equivalent"
         own = replace(

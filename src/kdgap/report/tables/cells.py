@@ -1,15 +1,18 @@
 """Cells of tables: how an entry of an analysis is shown, and which of its values a table keeps."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from kdgap.judge.analysis import ClaimResult, Reference, Settings
+from kdgap.judge.analysis import ClaimResult, Outcome, Reference, Settings
 from kdgap.judge.entries import Gain, Numbers, OfMethod, ReferenceGain
 from kdgap.judge.flags import UNSETTLED
 from kdgap.judge.measures import Interval, Measure
 from kdgap.numbers import counted, interval, level, signed
 from kdgap.numbers import spread as mean_and_std
 from kdgap.report.tables.forms import STAR, Table, Value
+
+if TYPE_CHECKING:
+    from kdgap.stats.verdict import Verdict
 
 Line = tuple[Sequence[str | None], Mapping[str, Value]]
 """What is shown of an entry, and its values by field."""
@@ -115,10 +118,11 @@ def counts(ns: Sequence[int]) -> str:
 
 def needed(entry: Numbers) -> str | None:
     """Return the seeds an arm that an open gain or claim needs; None where seeds are no answer."""
-    verdict, seeds = entry.verdict, entry.seeds_needed
+    settled: Verdict | Outcome = entry.verdict
+    seeds = entry.seeds_needed
     if isinstance(entry, ClaimResult):
-        verdict, seeds = entry.outcome, entry.seeds_needed_claim
-    if verdict not in UNSETTLED or not entry.ci95_pp:
+        settled, seeds = entry.outcome, entry.seeds_needed_claim
+    if settled not in UNSETTLED or not entry.ci95_pp:
         return None
     return "too many" if seeds is None else str(seeds)
 
