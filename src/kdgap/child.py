@@ -44,7 +44,7 @@ def isolate() -> None:
     entries = [entry for entry in sys.path if os.path.isabs(entry)]
     sys.path[:] = [entry for entry in entries if entry not in relative or entry in given]
     kept = environment()
-    for name in os.environ.keys() - kept.keys():
+    for name in os.environ.keys() - kept.keys() - {_PIPE}:
         del os.environ[name]
     os.environ.update(kept)
 

@@ -55,9 +55,10 @@ def copied(part: str, copies: int, images: int) -> Notice:
 
 def recorded(document: Mapping[str, Any]) -> tuple[Notice, ...]:
     """Return the notices of `run.json`, `results.json`, or a line of an import."""
-    if document.get("notices"):
-        return notice.read(document["notices"])
-    return tuple(_before(text) for text in document.get("flags") or ())
+    known = notice.read(document.get("notices") or ())
+    # An older kdgap that goes on with a run adds its sentences to `flags` alone.
+    texts = {entry.text for entry in known}
+    return (*known, *(_before(text) for text in document.get("flags") or () if text not in texts))
 
 
 def _before(text: str) -> Notice:

@@ -171,8 +171,9 @@ class Supervisor:
             reader.join(timeout=1)
         os.set_blocking(self._pipes[index], False)  # a process that it left may hold the other end
         with suppress(BlockingIOError):
-            if words := os.read(self._pipes[index], _LONGEST_WORDS):
-                return words.decode("utf-8", "replace").partition("\n")[0]
+            words, _, _ = os.read(self._pipes[index], _LONGEST_WORDS).partition(b"\n")
+            if words:
+                return words.decode("utf-8", "replace")
         return "a worker ended without a word"
 
     def _close(self, index: int) -> None:
