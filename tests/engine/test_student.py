@@ -257,6 +257,7 @@ def gradients(*values: list[float]) -> list[nn.Parameter]:
     [
         ("all", [3 / 13, 4 / 13], [12 / 13]),
         ("student_only", [3 / 5, 4 / 5], [12.0]),
+        ("apart", [3 / 5, 4 / 5], [1.0]),
         ("off", [3.0, 4.0], [12.0]),
     ],
 )

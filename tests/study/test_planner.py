@@ -611,6 +611,7 @@ BAD_CHANGES: list[tuple[object, dict[str, object], str]] = [
     ({"teacher": "big"}, {"recipe.epochs": 5}, "ablation 'a' changes nothing"),
     ({"student": "one"}, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
     (LOGIT, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
+    (LOGIT, {"recipe.clip_scope": "apart"}, "ablation 'a' changes nothing"),
     (LOGIT, {"data.val_size": 1297}, "val_size 1,297 leaves no training image"),
     ({"student": "one"}, {"data.val_size": 1296}, "leaves 1 training image"),
 ]

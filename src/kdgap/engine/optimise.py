@@ -65,7 +65,7 @@ class TwoMomenta(torch.optim.Optimizer):
         weight.sub_(movement, alpha=lr)
 
 
-def clip_apart(
+def clip_both(
     student: Sequence[nn.Parameter],
     projections: Sequence[nn.Parameter],
     distillation: dict[nn.Parameter, Tensor],
@@ -80,7 +80,12 @@ def clip_apart(
         weight.grad = further if own is None else own + further
     whole, projection_norm = clip_gradients(student, projections, "off", recipe.clip_norm)
     own_norm = get_total_norm([p.grad for p in student if p.grad is not None])
-    norms = {"all": (whole, whole), "student_only": (own_norm, None), "off": (None, None)}
+    norms = {
+        "all": (whole, whole),
+        "student_only": (own_norm, None),
+        "apart": (own_norm, projection_norm),
+        "off": (None, None),
+    }
     for weights, norm in zip((student, projections), norms[recipe.clip_scope], strict=True):
         for weight in weights:
             weight.grad = task[weight]
@@ -127,7 +132,8 @@ def clip_gradients(
     Args:
         student: parameters of the network.
         projections: parameters of the method's trainable parts; may be empty.
-        scope: `all` clips the union, `student_only` leaves the projections alone, `off` clips none.
+        scope: `all` clips the union, `student_only` leaves the projections alone, `apart` clips
+            each by its own norm, `off` clips none.
         max_norm: the largest norm that is left as it is.
 
     Returns:
@@ -138,6 +144,8 @@ def clip_gradients(
     total = torch.hypot(student_norm, projection_norm.to(student_norm.device))
     if scope == "all":
         clip_grads_with_norm_([*student, *projections], max_norm, total)
-    elif scope == "student_only":
+    elif scope in ("student_only", "apart"):
         clip_grads_with_norm_(student, max_norm, student_norm)
+        if scope == "apart":
+            clip_grads_with_norm_(projections, max_norm, projection_norm)
     return total, projection_norm

@@ -18,7 +18,7 @@ from kdgap.engine.layout import place
 from kdgap.engine.optimise import (
     MOMENTA,
     TwoMomenta,
-    clip_apart,
+    clip_both,
     clip_gradients,
     make_optimiser,
 )
@@ -212,7 +212,7 @@ class Student:
             if gradient is not None  # type: ignore[redundant-expr]
         }
         task.backward()  # type: ignore[no-untyped-call]
-        return clip_apart(own, projections, optimiser.distillation, recipe)
+        return clip_both(own, projections, optimiser.distillation, recipe)
 
     def _term_norms(
         self, ce: Tensor, terms: dict[str, Term], kd_weight: float

@@ -10,7 +10,14 @@ from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
 from kdgap.planning.cost import images
 from kdgap.planning.fit import check_stages, check_trainable
-from kdgap.spec.run import DataSpec, ModelSpec, RecipeSpec, RunSpec, unused_fields
+from kdgap.spec.run import (
+    OF_PROJECTIONS,
+    DataSpec,
+    ModelSpec,
+    RecipeSpec,
+    RunSpec,
+    unused_fields,
+)
 from kdgap.spec.validation import Scalar, build
 
 # What can be changed besides the method: which images there are is the study's, not a run's.
@@ -84,7 +91,8 @@ def check_amounts(run: RunSpec, shape: Shape | None) -> None:
 def applicable(run: RunSpec) -> RunSpec:
     """Return a run without what does not apply to it, so that equal runs have equal ids."""
     recipe: dict[str, Any] = {}
-    if run.recipe.clip_scope == "student_only" and not METHODS[run.method.name].has_projections:
+    apart = run.recipe.clip_scope in OF_PROJECTIONS
+    if apart and not METHODS[run.method.name].has_projections:
         recipe["clip_scope"] = "all"  # without projections the student alone is the union
     for key in unused_fields(run.recipe):
         usual = RecipeSpec.model_fields[key].default

@@ -22,6 +22,7 @@ from kdgap.spec.flat import FlatConfig
 from kdgap.spec.identity import run_id, slot_name
 from kdgap.spec.presets import preset
 from kdgap.spec.run import (
+    OF_PROJECTIONS,
     DataSpec,
     MethodSpec,
     ModelSpec,
@@ -142,7 +143,8 @@ def _recipe(config: FlatConfig, places: Places, dropped: dict[str, Scalar]) -> R
                 f" but clip_scope is {config.clip_scope!r}"
             )
         fields["clip_scope"] = "student_only"
-    if fields["clip_scope"] == "student_only" and not METHODS[config.kd_type].has_projections:
+    apart = fields["clip_scope"] in OF_PROJECTIONS
+    if apart and not METHODS[config.kd_type].has_projections:
         # Without projections the student alone is the union: the key does not apply.
         key = "no_proj_clip" if config.no_proj_clip else "clip_scope"
         dropped[key] = getattr(config, key)

@@ -24,7 +24,9 @@ What changes for some networks alone raises the version of those, see `numerics_
 """
 
 Augmentation = Literal["crop_flip", "crop", "none"]
-ClipScope = Literal["all", "student_only", "off"]
+ClipScope = Literal["all", "student_only", "apart", "off"]
+OF_PROJECTIONS = ("student_only", "apart")
+"""Scopes that differ from `all` where a method trains projections."""
 Precision = Literal["fp32", "bf16"]
 Stem = Literal["cifar", "imagenet"]
 Tracker = Literal["tensorboard", "none"]
@@ -160,7 +162,8 @@ class RecipeSpec(Strict):
             over joins the batch before it.
         clip_norm: the largest gradient norm that is not scaled down.
         clip_scope: `all` = over the union of student and projections; `student_only` is the
-            published "bug", which leaves the projections unclipped; `off`.
+            published "bug", which leaves the projections unclipped; `apart` clips each by a norm of
+            its own; `off`.
         milestones: epochs after which `step` multiplies, counted from 1.
         factor: what it multiplies by.
         dot_delta: what `dot` takes from the momentum of the cross-entropy's gradient and adds to
