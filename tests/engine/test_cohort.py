@@ -81,6 +81,12 @@ def every_run(lab: Lab, precision: str) -> list[RunSpec]:
     """A run of every method, one of them with a student of another layout."""
     runs = [lab.spec(method, precision=precision) for method in TRAINED]
     runs[2] = runs[2].model_copy(update={"model": WIDE})
+    # What an optimiser of two momenta keeps, and a rate that steps.
+    for method, recipe in (
+        ("feature", {"optimiser": "dot", "nesterov": False}),
+        ("logit", {"schedule": "step", "milestones": [1]}),
+    ):
+        runs.append(lab.spec(method, precision=precision, recipe=recipe))
     return runs
 
 
@@ -108,7 +114,7 @@ def test_stopped_anywhere_and_resumed_from_disk_the_bits_are_the_same(
     runs = every_run(lab, precision)
     expected = uninterrupted(precision, images)
     chances = steps * len(runs) + further
-    files = {run_id(run): StateFiles(tmp_path / run.method.name, run_id(run)) for run in runs}
+    files = {run_id(run): StateFiles(tmp_path / run_id(run)[:12], run_id(run)) for run in runs}
     for states in files.values():
         states.folder.mkdir()
 

@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdgap.engine.optimise import clip_both
 from kdgap.methods import Step
 from kdgap.models.taps import Taps
+from kdgap.spec.run import RecipeSpec
 from tests.engine.conftest import Lab
 
 RECIPE: dict[str, Any] = {"optimiser": "dot", "nesterov": False, "epochs": 1}
@@ -72,6 +74,42 @@ def test_two_momenta_move_the_weights_as_the_paper_says(lab: Lab, method: str, c
     trained = lab.train(lab.spec(method, recipe=recipe))
     for name, tensor in trained.last.items():
         torch.testing.assert_close(tensor, expected[name], rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("method", ["logit_mse", "label_smoothing", "simkd"])
+def test_what_one_loss_alone_reaches_has_one_momentum(lab: Lab, method: str) -> None:
+    recipe = {"nesterov": False, "epochs": 1, "lr": 0.02, "optimiser": "dot"}
+    few, many = (
+        lab.train(lab.spec(method, recipe={**recipe, "dot_delta": delta})) for delta in (0.0, 0.09)
+    )
+    for name, tensor in few.last.items():
+        torch.testing.assert_close(many.last[name], tensor, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("scope", "own", "other"),
+    [("all", 1 / 13, 1 / 13), ("student_only", 0.2, 1), ("apart", 0.2, 1 / 12), ("off", 1, 1)],
+)
+def test_both_gradients_are_clipped_by_the_norm_of_their_sum(
+    scope: Any, own: float, other: float
+) -> None:
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    task, taught = (1.0, 4.0, None), (2.0, None, 12.0)  # sums 3, 4 and 12
+    distillation = {}
+    for weight, first, second in zip(weights, task, taught, strict=True):
+        weight.grad = None if first is None else torch.tensor([first])
+        if second is not None:
+            distillation[weight] = torch.tensor([second])
+    recipe = RecipeSpec(clip_scope=scope, clip_norm=1.0)
+    norms = clip_both(weights[:2], weights[2:], distillation, recipe)
+    assert [float(norm) for norm in norms] == [13.0, 12.0]
+    clipped = [weight.grad for weight in weights]
+    assert clipped[0] is not None
+    assert clipped[1] is not None
+    assert clipped[2] is None
+    assert [float(clipped[0]), float(clipped[1])] == pytest.approx([own, 4 * own], rel=1e-5)
+    assert float(distillation[weights[0]]) == pytest.approx(2 * own, rel=1e-5)
+    assert float(distillation[weights[2]]) == pytest.approx(12 * other, rel=1e-5)
 
 
 def test_without_a_difference_it_is_plain_momentum(lab: Lab) -> None:

@@ -12,6 +12,7 @@ from kdgap.engine import cohort
 from kdgap.engine.cohort import train_cohort
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import StoppedError
+from kdgap.methods import METHODS
 from kdgap.spec.run import RunSpec
 from kdgap.store.state import StateFiles
 from tests.engine.conftest import Lab, trained
@@ -38,11 +39,12 @@ def other() -> OtherLab:
     return OtherLab(OTHER)
 
 
+@pytest.mark.parametrize("method", ["logit", "mlkd"])
 def test_the_teacher_s_pixels_are_the_students_normalised_as_its_card_says(
-    monkeypatch: pytest.MonkeyPatch,
+    method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = other()
-    run = lab.spec("logit")
+    run = lab.spec(method)
     seen: list[Tensor] = []
     answer = Teacher.__call__
 
@@ -54,14 +56,18 @@ def test_the_teacher_s_pixels_are_the_students_normalised_as_its_card_says(
     lab.train(run)
     stream = lab.stream(run)
     places = [(epoch, step) for epoch in range(2) for step in range(stream.steps)]
-    assert len(seen) == len(places)
-    for images, place in zip(seen, places, strict=True):
+    views = METHODS[method].views
+    assert len(seen) == len(places) * views
+    for images, place in zip(seen[::views], places, strict=True):
         pixels, _ = stream.pixels(*place)
         assert torch.equal(images, normalise(pixels, *OTHER))
         # And by hand, from what the students see.
         theirs = stream.batch(*place)[0]
         grey = theirs * stream.std[0] + stream.mean[0]
         torch.testing.assert_close(images, (grey - 0.45) / 0.2, rtol=1e-5, atol=1e-5)
+    for images, place in zip(seen[1::2] if views > 1 else (), places, strict=False):
+        pixels = stream.stronger(stream.pixels(*place)[0], *place)
+        assert torch.equal(images, normalise(pixels, *OTHER))
 
 
 def test_an_equal_normalisation_changes_no_bit_and_costs_nothing(

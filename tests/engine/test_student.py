@@ -374,3 +374,36 @@ def test_history_has_the_references_keys(lab: Lab) -> None:
     assert keys <= set(lab.train(lab.spec()).history[0])
     feature = lab.train(lab.spec("feature")).history[0]
     assert {*keys, "loss_mse", "loss_cos", "proj_grad_norm_max"} <= set(feature)
+
+
+def test_simkd_trains_and_keeps_its_teachers_classifier_as_it_is(lab: Lab) -> None:
+    run = lab.spec("simkd")
+    teacher = lab.teacher(run)
+    assert teacher is not None
+    own = teacher.network.state_dict()
+    trained = lab.train(run)
+    for state in (trained.best, trained.last):
+        assert torch.equal(state["classifier.weight"], own["fc.weight"])
+        assert torch.equal(state["classifier.bias"], own["fc.bias"])
+
+
+def test_members_of_a_combination_keep_their_state(lab: Lab) -> None:
+    student, _ = lab.student(lab.spec("crd+logit"))
+    before = {k: v.clone() for k, v in student.projections.state_dict().items()}
+    students: list[Student] = []
+    lab.train(lab.spec("crd+logit"), change=students.append)
+    after = students[0].projections.state_dict()
+    assert not before["crd.z"].any()
+    assert bool((after["crd.z"] > 0).all())
+    for side in ("student", "teacher"):
+        moved = (after[f"crd.memory_{side}"] != before[f"crd.memory_{side}"]).any(1)
+        assert bool(moved.all())
+
+
+def test_a_second_views_cross_entropy_weighs_what_the_first_does(lab: Lab) -> None:
+    run = lab.spec("logit+mlkd", parameters={"ce_weight": 0.7})
+    for entry in lab.train(run).history:
+        parts = {"logit_kl": 16.0, "mlkd_instance": 0.9, "mlkd_batch": 0.9, "mlkd_class": 0.9}
+        kd = sum(weight * entry[f"loss_{name}"] for name, weight in parts.items())
+        whole = kd + 0.7 * (entry["loss_ce"] + entry["loss_mlkd_strong_ce"])
+        assert entry["loss_total"] == pytest.approx(whole, rel=1e-5)

@@ -150,7 +150,7 @@ def srrl(given: Given) -> dict[str, float]:
             logits += (answer - float(given.teacher.logits[image, label])) ** 2
     return {
         "feature": features / q.size,
-        "classifier": given.parameters["weight"] * logits / given.teacher.logits.size,
+        "classifier": given.parameters["classifier_weight"] * logits / given.teacher.logits.size,
     }
 
 

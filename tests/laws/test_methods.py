@@ -38,7 +38,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 ]
 LABELS = torch.arange(4 * BATCH) % CLASSES
 """Of all training images; the batch is some of them."""
-OUTSIDE = {"alpha", "ce_weight", "weight"}
+OUTSIDE = {"alpha", "ce_weight", "classifier_weight", "weight"}
 """Hyper-parameters that weigh whole losses: the engine's tests hold these."""
 
 

@@ -195,7 +195,7 @@ def test_srrl_by_hand() -> None:
     c = 1 / math.sqrt(1 + EPS / 9)  # the convolution makes +-3 of it, and BN +-c
     other = [[[[1.0, 3.0]], [[1.0, 1.0]]], [[[0.0, 0.0]], [[0.0, 0.0]]]]
     case = given(
-        {"weight": 4.0},
+        {"classifier_weight": 4.0},
         side(features={"s": own}),
         side(
             [[1.0, 0.0], [0.0, 2.0]],

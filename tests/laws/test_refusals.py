@@ -10,7 +10,15 @@ from kdgap.methods import METHODS, build_method
 from kdgap.methods.shared import by_last
 from kdgap.models import MODELS
 from kdgap.planning.fit import check_stages, check_trainable, clipped_weights, stage_pairs
-from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+from kdgap.spec.run import (
+    ClassifierOf,
+    DataSpec,
+    MethodSpec,
+    ModelSpec,
+    RecipeSpec,
+    RunSpec,
+    TeacherSpec,
+)
 
 
 def run_of(
@@ -101,6 +109,23 @@ def test_a_large_weight_beside_clipping_is_said() -> None:
     assert not clipped_weights(run_of("logit_mse", parameters={"ce_weight": 1000.0}))
     warned = {name for name in METHODS if clipped_weights(run_of(name))}
     assert warned == {"at", "sp", "pkt", "cc", "fitnet", "cat_kd"}
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_a_teacher_with_another_networks_classifier_is_refused_where_that_matters(
+    method: str,
+) -> None:
+    run = run_of(method)
+    if run.teacher is None:
+        return
+    taken = ClassifierOf(name="resnet32")
+    model = run.teacher.model.model_copy(update={"classifier": taken})
+    run = run.model_copy(update={"teacher": run.teacher.model_copy(update={"model": model})})
+    if method in ("srrl", "cat_kd", "simkd"):
+        with pytest.raises(BadInputError, match="the classifier of a resnet32"):
+            check_stages(run)
+    else:
+        check_stages(run)
 
 
 @pytest.mark.parametrize("method", list(METHODS))

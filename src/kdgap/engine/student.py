@@ -176,9 +176,7 @@ class Student:
         kd = sum((term.weight * term.value for term in terms.values()), torch.zeros_like(ce))
         total = kd_weight * kd + method.ce_weight * ce if terms else ce
         norms = self._term_norms(ce, terms, kd_weight) if probe else {}
-        grad_norm, projection_norm = self._gradients(
-            total, method.ce_weight * ce, kd_weight * kd if terms else None
-        )
+        grad_norm, projection_norm = self._gradients(total, ce, terms, kd_weight)
         with torch.no_grad():
             method.update_state(answer, target, step, self.projections)
         self.optimiser.step()
@@ -196,23 +194,40 @@ class Student:
         return {name: value.detach().float() for name, value in measured.items()}, norms
 
     def _gradients(
-        self, total: Tensor, task: Tensor, distillation: Tensor | None
+        self, total: Tensor, ce: Tensor, terms: dict[str, Term], kd_weight: float
     ) -> tuple[Tensor, Tensor]:
         """Compute and clip the gradients; return norm and projections' norm of before clipping."""
         recipe, optimiser = self.run.recipe, self.optimiser
         own, projections = self.network_parameters, self.projection_parameters
-        if distillation is None or not isinstance(optimiser, TwoMomenta):
+        if not isinstance(optimiser, TwoMomenta):
             total.backward()  # type: ignore[no-untyped-call]
             return clip_gradients(own, projections, recipe.clip_scope, recipe.clip_norm)
+        # What weighs nothing reaches nothing: else it would count as a loss of its own.
+        weighed = [(self.method.ce_weight if terms else 1.0, ce, True)]
+        weighed += [(kd_weight * t.weight, t.value, t.of_labels) for t in terms.values()]
+        task, taught = (
+            [weight * value for weight, value, is_task in weighed if weight and is_task is side]
+            for side in (True, False)
+        )
+        optimiser.distillation = self._reached(taught)
+        reached = self._reached(task)
+        for weight in self._trained():
+            weight.grad = reached.get(weight)
+        return clip_both(own, projections, optimiser.distillation, recipe)
+
+    def _reached(self, losses: list[Tensor]) -> dict[nn.Parameter, Tensor]:
+        """Return the gradient of a sum of losses for each weight that it reaches."""
+        if not losses:
+            return {}
         trained = self._trained()
-        reached = torch.autograd.grad(distillation, trained, retain_graph=True, allow_unused=True)
-        optimiser.distillation = {
+        gradients = torch.autograd.grad(
+            torch.stack(losses).sum(), trained, retain_graph=True, allow_unused=True
+        )
+        return {
             weight: gradient
-            for weight, gradient in zip(trained, reached, strict=True)
+            for weight, gradient in zip(trained, gradients, strict=True)
             if gradient is not None  # type: ignore[redundant-expr]
         }
-        task.backward()  # type: ignore[no-untyped-call]
-        return clip_both(own, projections, optimiser.distillation, recipe)
 
     def _term_norms(
         self, ce: Tensor, terms: dict[str, Term], kd_weight: float

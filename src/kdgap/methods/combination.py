@@ -145,7 +145,7 @@ class Combination(Method):
             weight *= method.scale(step.epoch, step.epochs)
             own = method.terms(*sides[name], _step_of(name, step), parts.get_submodule(name))
             for key, term in own.items():
-                terms[f"{name}_{key}"] = Term(weight * term.weight, term.value)
+                terms[f"{name}_{key}"] = replace(term, weight=weight * term.weight)
         return terms
 
     def update_state(self, student: Output, teacher: Output, step: Step, parts: nn.Module) -> None:

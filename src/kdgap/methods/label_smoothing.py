@@ -49,4 +49,4 @@ class LabelSmoothing(Method):
     ) -> dict[str, Term]:
         """Return the cross-entropy with the uniform distribution, `uniform`, weighted by eps."""
         log_p = F.log_softmax(wide(student.logits), dim=1)
-        return {"uniform": Term(self.eps, -log_p.mean(1).mean())}
+        return {"uniform": Term(self.eps, -log_p.mean(1).mean(), of_labels=True)}

@@ -89,6 +89,11 @@ class Logit(OnLogits, Mixed):
     temperature_others: OfOthers = 0.0
     standardise: Standardise = False
 
+    def soft_logits(self, teacher: Output) -> Tensor | None:
+        """None with temperatures of their own for true class and others: that takes labels."""
+        apart = self.temperature_true or self.temperature_others
+        return None if apart else super().soft_logits(teacher)
+
     def vanishes_at_equality(self) -> bool:
         """Only with one temperature for all of the teacher's logits."""
         return not (self.temperature_true or self.temperature_others)

@@ -50,10 +50,15 @@ Epochs = Annotated[
 
 @dataclass(frozen=True)
 class Term:
-    """One part of a distillation loss: a scalar mean over the batch, and its weight."""
+    """One part of a distillation loss: a scalar mean over the batch, and its weight.
+
+    Attributes:
+        of_labels: whether it looks at labels and no teacher, as cross-entropies do.
+    """
 
     weight: float
     value: Tensor
+    of_labels: bool = False
 
 
 @dataclass(frozen=True)

@@ -109,11 +109,12 @@ class Mlkd(OnLogits):
                     instance = instance + _instance(own, t, images)
                     batch = batch + _products(pair, t, images, of_classes=False)
                     by_class = by_class + _products(pair, t, classes, of_classes=True)
+        second = F.cross_entropy(plain[1][0], step.labels)
         return {
             "instance": Term(self.weight, instance),
             "batch": Term(self.weight, batch),
             "class": Term(self.weight, by_class),
-            "strong_ce": Term(self.ce_weight, F.cross_entropy(plain[1][0], step.labels)),
+            "strong_ce": Term(self.ce_weight, second, of_labels=True),
         }
 
     def _counted(self, teacher: Tensor) -> tuple[Tensor, Tensor]:

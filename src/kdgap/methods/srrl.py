@@ -27,7 +27,7 @@ ClassifierWeight = Annotated[
 @method
 @dataclass(frozen=True, config=STRICT)
 class Srrl(Method):
-    """`mean of (q - mean over pixels of F_t)^2 + weight * mean of (W_t q + b_t - t)^2`.
+    """`mean of (q - mean over pixels of F_t)^2 + classifier_weight * mean of (W_t q + b_t - t)^2`.
 
     Yang et al. 2021, as in distiller_zoo/AIN.py and train_imagenet_distillation.py of the authors:
     q is the mean over pixels of ReLU(BN(conv1x1(F_s))) at the last stage, so maps of any two sizes
@@ -44,10 +44,10 @@ class Srrl(Method):
         " (ICLR)"
     )
     has_projections: ClassVar[bool] = True
-    flat_names: ClassVar[Mapping[str, str]] = {"srrl_weight": "weight"}
+    flat_names: ClassVar[Mapping[str, str]] = {"srrl_classifier_weight": "classifier_weight"}
 
     ce_weight: CrossEntropyWeight = 1.0
-    weight: ClassifierWeight = 1.0
+    classifier_weight: ClassifierWeight = 1.0
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
         """Read the last stage."""
@@ -79,5 +79,5 @@ class Srrl(Method):
             apart = logits - wide(teacher.logits)
             return {
                 "feature": Term(1.0, (connected - pixel_mean(other)).square().mean()),
-                "classifier": Term(self.weight, apart.square().mean()),
+                "classifier": Term(self.classifier_weight, apart.square().mean()),
             }

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.output import Affine, Network, Output
+from kdgap.models.pooling import align
 from kdgap.models.staged import StagedNetwork
 from kdgap.models.taps import NOTHING, Taps
 
@@ -63,9 +64,7 @@ class ReusedClassifier(Network):
         answer: Output = self.body(images, inner)
         x = answer.features[last]
         size = (min(x.shape[2], self.size[0]), min(x.shape[3], self.size[1]))
-        if size != (x.shape[2], x.shape[3]):
-            x = F.adaptive_avg_pool2d(x, size)
-        connected = self.connector(x)
+        connected = self.connector(align(x, size))
         embedding = pixel_mean(connected)
         logits = self.classifier(embedding)
         if not taps.kinds:

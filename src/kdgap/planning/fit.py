@@ -23,6 +23,12 @@ def check_stages(run: RunSpec) -> None:
         _check_taps(run.model.name, student, method.student_taps(student.stages), method.name)
         teacher_taps = method.teacher_taps(teacher.stages)
         _check_taps(run.teacher.model.name, teacher, teacher_taps, method.name)
+        if run.teacher.model.classifier and (method.deploys_another or teacher_taps.classifier):
+            raise BadInputError(
+                f"{method.name} reads the teacher's last map with its classifier, and this teacher"
+                f" has the classifier of a {run.teacher.model.classifier.name} (it was trained by"
+                " simkd); choose another teacher or method"
+            )
 
 
 def _check_taps(name: str, entry: ModelEntry, taps: Taps, method: str) -> None:

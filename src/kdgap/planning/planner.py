@@ -337,7 +337,8 @@ class _Planner:
 
 def _described(model: ModelSpec) -> str:
     width = "" if model.width == 1 else f" of width {model.width:g}"
-    return f"a {model.name}{width} with the {model.stem} stem"
+    taken = f" and the classifier of a {model.classifier.name}" if model.classifier else ""
+    return f"a {model.name}{width} with the {model.stem} stem{taken}"
 
 
 def _named(ablation: Ablation) -> tuple[str, str]:
