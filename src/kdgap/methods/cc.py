@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from kdgap.spec.validation import Scalar
 
 
+Sharpness = Annotated[
+    float, Field(ge=0, le=1e6, description="how fast the kernel falls with distance")
+]
 Form = Annotated[
     Literal["rbf", "mmd"],
     Field(description="the paper's kernel, or the form of RepDistiller's tables"),
@@ -79,7 +82,7 @@ class Cc(OnEmbeddings):
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 100.0
-    gamma: Weight = 0.4
+    gamma: Sharpness = 0.4
     order: Order = 2
     form: Form = "rbf"
 

@@ -84,7 +84,12 @@ def needs(cls: type[Method]) -> str:
     }
     kinds = method.student_taps(_STAGES).kinds | method.teacher_taps(_STAGES).kinds
     read = [words[kind] for kind in words if kind in kinds] or ["logits"]
-    return ", ".join([*read, *(["trained parts"] if cls.has_projections else [])])
+    further = {
+        "trained parts": cls.has_projections,
+        "two views of each image": cls.views > 1,
+        "tests a larger network": cls.deploys_another,
+    }
+    return ", ".join([*read, *(words for words, is_so in further.items() if is_so)])
 
 
 def formula(cls: type[Method]) -> str:
