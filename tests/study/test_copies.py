@@ -266,6 +266,7 @@ def test_somebody_elses_notices_weigh_what_ours_do_and_no_more() -> None:
         SMOKE,
         copied("test", 3, 11),
     ]
+    assert trusted([Notice("smoke-run", "in other words")]) == [SMOKE]
 
 
 PLANS_OF_BEFORE = [
