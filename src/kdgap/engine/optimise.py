@@ -59,7 +59,10 @@ class TwoMomenta(torch.optim.Optimizer):
         movement = torch.zeros_like(weight)
         for number, (name, gradient) in enumerate(given.items()):
             momentum = self._momentum + (delta if name == MOMENTA[1] else -delta)
-            buffer = self.state[weight].setdefault(name, torch.zeros_like(weight))
+            state = self.state[weight]
+            if name not in state:
+                state[name] = torch.zeros_like(weight)
+            buffer = state[name]
             buffer.mul_(momentum).add_(gradient if number else gradient + decay * weight)
             movement += buffer
         weight.sub_(movement, alpha=lr)

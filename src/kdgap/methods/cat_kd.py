@@ -92,7 +92,7 @@ class CatKd(Method):
 
     def _maps(self, answer: Output) -> Tensor:
         """Return a network's map of each class, `[B, C, r r]`."""
-        from kdgap.methods.parts.maps import align
+        from kdgap.models.pooling import align
 
         assert answer.classifier is not None
         (last,) = answer.features.values()

@@ -102,9 +102,9 @@ class Feature(Mixed, OnStages):
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the mean squared error `mse` and the cosine distance `cos`, means over stages."""
-        from kdgap.methods.parts.maps import align
         from kdgap.methods.parts.projected_error import projected_squared_error
         from kdgap.models.kept_layout import pixel_mean
+        from kdgap.models.pooling import align
 
         errors, distances = [], []
         for own, other in by_stage(student.features, teacher.features, self.name):

@@ -89,7 +89,7 @@ class Fitnet(Method):
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the squared error of the hint, `hint`."""
-        from kdgap.methods.parts.maps import align
+        from kdgap.models.pooling import align
 
         (own,), (other,) = student.features.values(), teacher.features.values()
         conv, norm = parts.get_submodule("conv"), parts.get_submodule("bn")

@@ -51,7 +51,7 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
 
 def _apart(own: Tensor, other: Tensor) -> Tensor:
     """Return the squared error of two maps of one size, at that size and at coarser ones."""
-    from kdgap.methods.parts.maps import align
+    from kdgap.models.pooling import align
 
     between = own - other
     share, shares, error = 1.0, 1.0, between.square().mean()

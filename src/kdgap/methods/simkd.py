@@ -71,7 +71,7 @@ class Simkd(Method):
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:
         """Return the mean squared difference, `map`."""
-        from kdgap.methods.parts.maps import align
+        from kdgap.models.pooling import align
 
         (other,) = teacher.features.values()
         own = student.connected

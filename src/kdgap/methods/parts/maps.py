@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kdgap.methods.shared import wide
-from kdgap.models.pooling import align as align
+from kdgap.models.pooling import align
 
 
 def to_smaller(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

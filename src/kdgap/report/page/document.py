@@ -247,32 +247,16 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
     """Return a row for each gain and claim: its verdict as declared and under every other view."""
     views = analysis.sensitivity
     gains = [{_of(gain): gain for gain in view.gains} for view in views]
+    references = [{_of_pair(glance): glance for glance in view.reference_gains} for view in views]
     claims = [{claim.name: claim for claim in view.contrasts} for view in views]
+    label = analysis.settings.reference.label if analysis.settings.reference else ""
     rows = []
     for gain in analysis.gains:
         seen = [gain, *(view.get(_of(gain)) for view in gains)]
-        rows.append(
-            {
-                "text": f"{gain.label}, {cells.pair(gain)}",
-                "post_hoc": False,
-                "points": [glance and glance.gain_pp for glance in seen],
-                "verdicts": [glance and glance.verdict for glance in seen],
-                "intervals": [glance and glance.ci95_pp for glance in seen],
-            }
-        )
-    references = [{_of_pair(glance): glance for glance in view.reference_gains} for view in views]
-    label = analysis.settings.reference.label if analysis.settings.reference else ""
+        rows.append(_gain_row(f"{gain.label}, {cells.pair(gain)}", seen))
     for entry in analysis.reference_gains:
         others = [entry, *(view.get(_of_pair(entry)) for view in references)]
-        rows.append(
-            {
-                "text": f"{entry.label} over {label}, {cells.pair(entry)}",
-                "post_hoc": False,
-                "points": [glance and glance.gain_pp for glance in others],
-                "verdicts": [glance and glance.verdict for glance in others],
-                "intervals": [glance and glance.ci95_pp for glance in others],
-            }
-        )
+        rows.append(_gain_row(f"{entry.label} over {label}, {cells.pair(entry)}", others))
     for claim in analysis.contrasts:
         looked = [claim, *(view.get(claim.name) for view in claims)]
         rows.append(
@@ -285,6 +269,19 @@ def _views(analysis: Analysis) -> list[dict[str, Any]]:
             }
         )
     return rows if views else []
+
+
+def _gain_row(
+    text: str, seen: Sequence[Gain | ReferenceGain | GainGlance | ReferenceGlance | None]
+) -> dict[str, Any]:
+    """Return a gain as declared, first, and under every other view."""
+    return {
+        "text": text,
+        "post_hoc": False,
+        "points": [glance and glance.gain_pp for glance in seen],
+        "verdicts": [glance and glance.verdict for glance in seen],
+        "intervals": [glance and glance.ci95_pp for glance in seen],
+    }
 
 
 def _of_pair(entry: ReferenceGain | ReferenceGlance) -> tuple[str | None, ...]:
