@@ -64,7 +64,10 @@ _REPDISTILLER: Hyperparameters = {
     "vid": {"weight": 1.0},
     "crd": {"weight": 0.8, "negatives": 16384, "temperature": 0.07, "momentum": 0.5},
 }
-_REP = "RepDistiller, scripts/run_cifar_distill.sh at b84f547; its ResNets have option B shortcuts"
+_REP = (
+    "RepDistiller, scripts/run_cifar_distill.sh at b84f547, whose weights its tables use for every"
+    " pair; its ResNets have option B shortcuts"
+)
 _MDISTILLER = "mdistiller, configs/cifar100 at a08d46f; its ResNets have option B shortcuts"
 _PAIRS = (("resnet56", "resnet20"), ("resnet110", "resnet20"), ("resnet110", "resnet32"))
 _DKD_BETA = {("resnet56", "resnet20"): 2.0, ("resnet110", "resnet32"): 2.0}
