@@ -6,6 +6,7 @@ from torch import nn
 
 from kdgap.engine import precision
 from kdgap.engine.precision import compute
+from kdgap.methods.shared import in_float32
 from kdgap.models.build import build_model
 from kdgap.spec.run import ModelSpec
 
@@ -25,6 +26,14 @@ def test_convolutions_and_products_are_bfloat16(native: bool) -> None:
         assert nn.Linear(8, 2)(x).dtype == torch.bfloat16
     with compute("fp32", CPU):
         assert nn.Conv2d(3, 4, 1)(x).dtype == torch.float32
+
+
+def test_what_a_loss_asks_for_in_float32_is_float32(native: bool) -> None:
+    x, layer, filters = torch.randn(2, 3, 8, 8), nn.Linear(8, 2), nn.Conv2d(3, 4, 1)
+    with compute("bf16", CPU), in_float32(x):
+        wide, other = layer(x), filters(x)
+    assert torch.equal(wide, layer(x))
+    assert torch.equal(other, filters(x))
 
 
 def test_weights_and_their_gradients_stay_float32(native: bool) -> None:

@@ -50,10 +50,9 @@ class _EmulateBf16(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func is torch.conv2d:
-            return _narrow(torch.conv2d, *args, **kwargs)
-        if func is F.linear:
-            return _narrow(F.linear, *args, **kwargs)
+        # Where a loss asks for float32 it switches autocast off, and hardware would not narrow.
+        if func in (torch.conv2d, F.linear) and torch.is_autocast_enabled("cpu"):
+            return _narrow(func, *args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -20,7 +20,7 @@ from kdgap.methods.method import (
     method,
 )
 from kdgap.methods.on_maps import OnEmbeddings
-from kdgap.methods.shared import affine, embeddings, in_float32
+from kdgap.methods.shared import embeddings, in_float32
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,7 +168,7 @@ class Crd(OnEmbeddings):
 
         def embedded(x: Tensor, side: str) -> Tensor:
             layer = parts.get_submodule(f"embed_{side}")
-            values = affine(x, layer.get_parameter("weight"), layer.get_parameter("bias"))
+            values = F.linear(x, layer.get_parameter("weight"), layer.get_parameter("bias"))
             return F.normalize(values, dim=1, eps=1e-12)
 
         own, other = embeddings(student, teacher)

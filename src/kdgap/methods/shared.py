@@ -29,14 +29,6 @@ def in_float32(like: Tensor) -> AbstractContextManager[Any]:
     return torch.autocast(like.device.type, enabled=False)
 
 
-def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return `W x + b` of rows `[B, D]`, in at least float32.
-
-    Not `F.linear`, which is narrowed where a CPU only emulates bfloat16 (engine/precision.py).
-    """
-    return wide(x) @ wide(weight).t() + wide(bias)
-
-
 def embeddings(student: Output, teacher: Output) -> tuple[Tensor, Tensor]:
     """Return both embeddings `[B, D]`, in at least float32, of answers that were asked for them."""
     assert student.embedding is not None

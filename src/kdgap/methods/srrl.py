@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn
 from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, method
-from kdgap.methods.shared import affine, in_float32, wide
+from kdgap.methods.shared import in_float32, wide
 from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Srrl(Method):
         assert teacher.classifier is not None
         connected = pixel_mean(F.relu(connect(parts, own)))
         with in_float32(student.logits):
-            logits = affine(connected, *teacher.classifier)
+            logits = F.linear(wide(connected), *map(wide, teacher.classifier))
             apart = logits - wide(teacher.logits)
             return {
                 "feature": Term(1.0, (connected - pixel_mean(other)).square().mean()),
