@@ -59,6 +59,8 @@ def test_a_run(
         ({"methods": {"fitnet": {"stage": 4}}}, "stage 4, but the student has 3 stages"),
         ({"methods": {"feature": {}}}, "the student has 3 feature stages and the teacher 4"),
         ({"methods": {"dkd": {"weight": 1.0}}}, "weight"),
+        ({"methods": {"cat_kd": {"pool": 4}}}, "of the student is 2x2; set its pool to at"),
+        ({"methods": {"own": {"method": ["crd"], "crd_negatives": 1400}}}, "set its negatives to"),
         ({"methods": {"both": {"method": ["dkd", "dkd"]}}}, "twice"),
         ({"methods": {"at": {"weight": float("inf")}}}, "finite"),
         ({"methods": {"attt": {}}}, "unknown method 'attt'"),

@@ -168,6 +168,16 @@ def test_total_is_alpha_times_distillation_plus_the_rest(lab: Lab) -> None:
             assert entry["loss_total"] == pytest.approx(total, rel=1e-5)
 
 
+def test_early_stopped_distillation_weighs_the_labels_by_one_in_the_end(lab: Lab) -> None:
+    run = lab.spec("logit", parameters={"alpha": 0.3, "stop_at": 0.5}, recipe={"epochs": 2})
+    first, last = lab.train(run).history
+    assert first["loss_total"] == pytest.approx(0.3 * first["loss_kd"] + 0.7 * first["loss_ce"])
+    assert last["loss_total"] == last["loss_ce"]
+    assert last["loss_kd"] > 0
+    assert first["term_grad_norm"]["kl"] > 0
+    assert last["term_grad_norm"]["kl"] == 0
+
+
 def test_alpha_zero_is_the_baseline_and_alpha_one_ignores_the_labels(lab: Lab) -> None:
     baseline = lab.train(lab.spec())
     zero = lab.train(lab.spec("logit", parameters={"alpha": 0.0}))

@@ -64,8 +64,8 @@ def test_maps_are_those_of_a_1x1_convolution_pooled() -> None:
 
 
 def test_maps_that_are_smaller_than_what_they_are_pooled_to_are_refused() -> None:
-    with pytest.raises(BadInputError, match="of the student is 1x1; set pool to at most 1"):
+    with pytest.raises(BadInputError, match="of the student is 1x1; set its pool to at most 1"):
         value(answer(5, 1, 0), answer(7, 8, 1))
-    with pytest.raises(BadInputError, match="of the teacher is 3x3; set pool to at most 3"):
+    with pytest.raises(BadInputError, match="of the teacher is 3x3; set its pool to at most 3"):
         value(answer(5, 4, 0), answer(7, 3, 1), pool=4)
     value(answer(5, 1, 0), answer(7, 8, 1), pool=1)

@@ -76,11 +76,11 @@ def built(**parameters: Any) -> tuple[Method, nn.Module]:
 
 
 def test_too_many_negatives_are_refused_with_the_most_that_work() -> None:
-    with pytest.raises(BadInputError, match=r"of 1,000 training images at most 900 are; set nega"):
+    with pytest.raises(BadInputError, match=r"of 1,000 training images at most 900 are; set its"):
         build_method("crd", {}).check_data(10, 1000, 64)
     build_method("crd", {"negatives": 900}).check_data(10, 1000, 64)
     build_method("crd", {"negatives": 6}).check_data(3, 10, 64)  # as far as is known by then
-    with pytest.raises(BadInputError, match=r"crd .* 6 of other .* set negatives to at most 5$"):
+    with pytest.raises(BadInputError, match=r"crd .* 6 of other .* its negatives to at most 5$"):
         built(negatives=6)
     built(negatives=5)
     with pytest.raises(BadInputError, match="at most 0 are; choose another method"):

@@ -200,7 +200,7 @@ def test_every_hyperparameter_changes_the_loss(name: str) -> None:
             method, student, teacher, step, parts = setting(name, parameters)
         except BadInputError:  # too much for these few images, which is seen as well
             return ()
-        scales = [method.scale(epoch, 40) for epoch in range(40)]
+        scales = [method.weights(epoch, 40) for epoch in range(40)]
         values = []
         for _ in range(2):
             value = loss(method, student, teacher, step, parts)
@@ -215,7 +215,7 @@ def test_every_hyperparameter_changes_the_loss(name: str) -> None:
             with torch.no_grad():
                 method.update_state(student, teacher, step, parts)
         network = method.deployed(ModelSpec(name="resnet8"), ModelSpec(name="resnet14"))
-        return (*values, network, method.kd_weight, method.ce_weight, *scales)
+        return (*values, network, *scales)
 
     default = fields_of(name)
     tried = [parameters for other, parameters in CASES if other == name]
@@ -451,13 +451,35 @@ def test_usual_data_are_refused_by_no_method() -> None:
         build_method(name, parameters).check_data(10, 45_000, 128)
 
 
-def test_schedules_are_shares_that_end_at_one() -> None:
+def test_schedules_are_shares_that_rise_to_one_or_fall_from_it() -> None:
     for name, parameters in CASES:
         method = build_method(name, parameters)
-        scales = [method.scale(epoch, 240) for epoch in range(240)]
-        assert all(0 <= scale <= 1 and math.isfinite(scale) for scale in scales)
-        assert scales[-1] == 1
-        assert scales == sorted(scales)
+        for epochs in (1, 2, 7, 240):
+            scales = [method.scale(epoch, epochs) for epoch in range(epochs)]
+            assert all(0 <= scale <= 1 and math.isfinite(scale) for scale in scales)
+            assert max(scales) > 0
+            assert scales in (sorted(scales), sorted(scales, reverse=True))
+        assert max(scales) == 1
+
+
+def test_early_stopped_distillation_is_plain_training_from_a_share_of_the_epochs_on() -> None:
+    method = build_method("logit", {"alpha": 0.9, "stop_at": 0.55})
+    assert [method.weights(epoch, 20) for epoch in (0, 10, 11, 19)] == [
+        *[(0.9, pytest.approx(0.1))] * 2,
+        *[(0.0, 1.0)] * 2,
+    ]
+    assert build_method("logit", {"stop_at": 0.01}).weights(0, 6) == (0.5, 0.5)
+    both = build_method("crd+logit", {"crd_negatives": 5, "crd_width": 8, "logit_stop_at": 0.5})
+    student, teacher, step = outputs()
+    parts = both.build(student, teacher, LABELS).double()
+    weights = [
+        {key: term.weight for key, term in both.terms(student, teacher, at, parts).items()}
+        for at in (step, replace(step, epoch=20))
+    ]
+    assert weights == [
+        {"crd_contrast": 0.8, "logit_kl": 16.0},
+        {"crd_contrast": 0.8, "logit_kl": 0.0},
+    ]
 
 
 def test_soft_targets_gradient_keeps_its_size_over_temperatures() -> None:

@@ -4,12 +4,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from kdgap.errors import BadInputError
 from kdgap.methods import METHODS, build_method
 from kdgap.methods.shared import by_last
 from kdgap.models import MODELS
-from kdgap.planning.fit import check_stages, check_trainable, clipped_weights, stage_pairs
+from kdgap.planning.fit import check_stages, clipped_weights, stage_pairs
+from kdgap.planning.parts import part_sizes
 from kdgap.spec.run import (
     ClassifierOf,
     DataSpec,
@@ -56,6 +58,10 @@ def test_what_a_network_lacks_is_refused_and_nothing_else(
                     check_stages(run)
 
 
+def check(run: RunSpec, images: int, classes: int) -> None:
+    part_sizes(run, 3, (32, 32), classes, torch.arange(images) % classes)
+
+
 @pytest.mark.parametrize(
     ("method", "parameters", "refused"),
     [
@@ -70,19 +76,19 @@ def test_what_a_network_lacks_is_refused_and_nothing_else(
 )
 def test_two_classes(method: str, parameters: dict[str, Any], refused: bool) -> None:
     run = run_of(method, parameters=parameters)
-    check_trainable(run, 1000, 3)
+    check(run, 1000, 3)
     if not refused:
-        check_trainable(run, 1000, 2)
+        check(run, 1000, 2)
         return
     with pytest.raises(BadInputError, match=f"^{method} compares the classes beside the true one"):
-        check_trainable(run, 1000, 2)
+        check(run, 1000, 2)
 
 
 def test_triples_of_a_large_batch() -> None:
     large = RecipeSpec(batch_size=1024)
     with pytest.raises(BadInputError, match="at most 512 images, got a batch_size of 1024"):
-        check_trainable(run_of("rkd", recipe=large), 5000, 10)
-    check_trainable(run_of("rkd", recipe=large, parameters={"angle_weight": 0.0}), 5000, 10)
+        check(run_of("rkd", recipe=large), 5000, 10)
+    check(run_of("rkd", recipe=large, parameters={"angle_weight": 0.0}), 5000, 10)
 
 
 def test_a_hint_at_a_stage_that_is_not_there() -> None:

@@ -562,6 +562,7 @@ def test_a_choice_names_the_runs_of_each_candidate_in_the_order_of_the_grid() ->
         ({"student": "one"}, {"model.width": 2.0}, ("model", "width")),
         ({"teacher": "big"}, {"recipe.epochs": 7}, ("recipe", "epochs")),
         ({"teacher": "big"}, {"data.augmentation": "none"}, ("data", "augmentation")),
+        (LOGIT, {"method.stop_at": 0.5}, ("method", "parameters", "stop_at")),
     ],
 )
 def test_an_ablation_changes_what_it_says_and_nothing_else(
@@ -577,6 +578,45 @@ def test_an_ablation_changes_what_it_says_and_nothing_else(
             inner = inner[key]
         inner[value[-1]] = next(iter(change.values()))
         assert left == right
+
+
+STEPS = "recipe: {schedule: step, milestones: [1, 2], "
+
+
+@pytest.mark.parametrize(
+    ("change", "schedule", "milestones"),
+    [
+        ({"recipe.milestones": [2]}, "step", [2]),
+        ({"recipe.schedule": "cosine"}, "cosine", []),
+        ({"recipe.factor": 0.5}, "step", [1, 2]),
+    ],
+)
+def test_a_published_schedule_can_be_ablated(
+    change: dict[str, object], schedule: str, milestones: list[int]
+) -> None:
+    plan = planned(
+        ablated({"student": "one"}, change), {}, BASE.replace("\nrecipe: {", "\n" + STEPS)
+    )
+    assert [r.run.recipe.milestones for r in arm(plan, "base")] == [[1, 2]]
+    (changed,) = (r.run.recipe for r in arm(plan, "changed"))
+    assert (changed.schedule, changed.milestones) == (schedule, milestones)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipe.schedule": "step"}, "schedule: step needs milestones"),
+        ({"recipe.milestones": [1]}, "milestones belong to schedule: step"),
+        (
+            {"recipe.schedule": "step", "recipe.milestones": [7]},
+            "milestone 7 is not before the last",
+        ),
+        ({"recipe.lr": [1]}, "recipe.lr: "),
+        ({"recipe.milestones": 1}, "milestones: "),
+    ],
+)
+def test_a_schedule_that_is_none_is_no_change(change: dict[str, object], words: str) -> None:
+    assert words in refusal(ablated({"student": "one"}, change))
 
 
 def test_an_ablation_of_the_stem_needs_a_network_that_has_two() -> None:

@@ -254,10 +254,10 @@ def test_students_of_a_teacher_that_fails_are_blocked(
 def test_a_run_that_does_not_fit_the_data_fails_alone(
     worked: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusing(run: Any, images: int, classes: int) -> None:
+    def refusing(run: Any, images: int) -> None:
         if is_candidate(run):
             raise BadInputError("too few images for it")
-        check_trainable(run, images, classes)
+        check_trainable(run, images)
 
     monkeypatch.setattr("kdgap.study.inputs.check_trainable", refusing)
     directory = worked()

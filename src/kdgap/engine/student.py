@@ -1,6 +1,6 @@
 """One student in training: what a step does, and what it measures on the way.
 
-    the student answers; its losses    kd_weight * distillation + ce_weight * labels
+    the student answers; its losses    kd * distillation + ce * labels, by the method's weights
     backward, clip, step               the norms before clipping are recorded
 
 `cohort.py` is the page that calls `Student.step`.
@@ -165,7 +165,7 @@ class Student:
             (scalars of every step, gradient norms of the probe).
         """
         method, labels = self.method, step.labels
-        kd_weight = method.kd_weight * method.scale(step.epoch, step.epochs)
+        weights = kd_weight, ce_weight = method.weights(step.epoch, step.epochs)
         with compute(self.run.precision, self.device):
             answer = self.network(images, self.taps)
             if second is not None:  # batch norm sees two batches, one after the other
@@ -174,9 +174,9 @@ class Student:
             terms = method.terms(answer, target, step, self.projections)
         ce = F.cross_entropy(wide(answer.logits), labels)
         kd = sum((term.weight * term.value for term in terms.values()), torch.zeros_like(ce))
-        total = kd_weight * kd + method.ce_weight * ce if terms else ce
-        norms = self._term_norms(ce, terms, kd_weight) if probe else {}
-        grad_norm, projection_norm = self._gradients(total, ce, terms, kd_weight)
+        total = kd_weight * kd + ce_weight * ce if terms else ce
+        norms = self._term_norms(ce, terms, weights) if probe else {}
+        grad_norm, projection_norm = self._gradients(total, ce, terms, weights)
         with torch.no_grad():
             method.update_state(answer, target, step, self.projections)
         self.optimiser.step()
@@ -194,7 +194,7 @@ class Student:
         return {name: value.detach().float() for name, value in measured.items()}, norms
 
     def _gradients(
-        self, total: Tensor, ce: Tensor, terms: dict[str, Term], kd_weight: float
+        self, total: Tensor, ce: Tensor, terms: dict[str, Term], weights: tuple[float, float]
     ) -> tuple[Tensor, Tensor]:
         """Compute and clip the gradients; return norm and projections' norm of before clipping."""
         recipe, optimiser = self.run.recipe, self.optimiser
@@ -203,7 +203,8 @@ class Student:
             total.backward()  # type: ignore[no-untyped-call]
             return clip_gradients(own, projections, recipe.clip_scope, recipe.clip_norm)
         # What weighs nothing reaches nothing: else it would count as a loss of its own.
-        weighed = [(self.method.ce_weight if terms else 1.0, ce, True)]
+        kd_weight, ce_weight = weights
+        weighed = [(ce_weight if terms else 1.0, ce, True)]
         weighed += [(kd_weight * t.weight, t.value, t.of_labels) for t in terms.values()]
         task, taught = (
             [weight * value for weight, value, is_task in weighed if weight and is_task is side]
@@ -230,10 +231,11 @@ class Student:
         }
 
     def _term_norms(
-        self, ce: Tensor, terms: dict[str, Term], kd_weight: float
+        self, ce: Tensor, terms: dict[str, Term], weights: tuple[float, float]
     ) -> dict[str, Tensor]:
         """Norms of each term's gradient on the student, with the weight it has in the total."""
-        parts = {"ce": self.method.ce_weight * ce if terms else ce}
+        kd_weight, ce_weight = weights
+        parts = {"ce": ce_weight * ce if terms else ce}
         parts |= {name: kd_weight * term.weight * term.value for name, term in terms.items()}
         norms = {}
         for name, part in parts.items():

@@ -78,7 +78,7 @@ class CatKd(Method):
             if min(height, width) < self.pool:
                 raise BadInputError(
                     f"cat_kd pools maps to {self.pool}x{self.pool}, and the last one of the {side}"
-                    f" is {height}x{width}; set pool to at most {min(height, width)}"
+                    f" is {height}x{width}; set its pool to at most {min(height, width)}"
                 )
         return nn.Module()
 

@@ -103,7 +103,7 @@ class Crd(OnEmbeddings):
 
     def _check(self, most: int, images: int) -> None:
         if self.negatives > most:
-            otherwise = f"set negatives to at most {most}" if most else "choose another method"
+            otherwise = f"set its negatives to at most {most}" if most else "choose another method"
             raise BadInputError(
                 f"crd compares each image with {self.negatives:,} of other classes, and of"
                 f" {images:,} training images at most {most:,} are; {otherwise}"

@@ -75,7 +75,7 @@ class Dkd(OnLogits):
     def check_data(self, classes: int, images: int, batch_size: int) -> None:
         """Refuse two classes, unless beta is 0: the one that is left is no distribution."""
         if self.beta:
-            refuse_two_classes(self.name, classes, "set beta to 0")
+            refuse_two_classes(self.name, classes, "set its beta to 0")
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

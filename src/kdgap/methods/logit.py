@@ -27,6 +27,11 @@ OfOthers = Annotated[
     float, Field(ge=0, le=1000, description="the teacher's, of other classes; 0 = temperature")
 ]
 
+StopAt = Annotated[
+    float,
+    Field(gt=0, le=1, description="share of the epochs after which cross-entropy alone trains"),
+]
+
 
 def softened_kl(
     student: Tensor, teacher: Tensor, temperature: float, of_teacher: Tensor | float | None = None
@@ -60,6 +65,9 @@ class Logit(OnLogits, Mixed):
     of the others have temperatures of their own, the others' usually the lower one (Li et al. 2022,
     Asymmetric Temperature Scaling Makes Larger Networks Teach Well Again, arXiv 2210.04427; the
     authors' code was not at hand). The student's, and that of the factor T^2, stays.
+
+    `stop_at` below 1 is early-stopped distillation (Cho and Hariharan 2019, On the Efficacy of
+    Knowledge Distillation, arXiv 1910.01348): plain training from that share of the epochs on.
     """
 
     name: ClassVar[str] = "logit"
@@ -75,18 +83,22 @@ class Logit(OnLogits, Mixed):
         **OnLogits.neutral,
         "temperature_true": 0.0,
         "temperature_others": 0.0,
+        "stop_at": 1.0,
     }
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
         {"temperature": 1.0},
         {"temperature": 4.0, "alpha": 0.3},
         {"temperature_true": 5.0, "temperature_others": 2.0},
         {"standardise": True},
+        {"stop_at": 0.5},
     )
+    flat_names: ClassVar[Mapping[str, str]] = {"logit_stop_at": "stop_at"}
 
     alpha: Alpha = 0.5
     temperature: Temperature = 4.0
     temperature_true: OfTrue = 0.0
     temperature_others: OfOthers = 0.0
+    stop_at: StopAt = 1.0
     standardise: Standardise = False
 
     def soft_logits(self, teacher: Output) -> Tensor | None:
@@ -97,6 +109,10 @@ class Logit(OnLogits, Mixed):
     def vanishes_at_equality(self) -> bool:
         """Only with one temperature for all of the teacher's logits."""
         return not (self.temperature_true or self.temperature_others)
+
+    def scale(self, epoch: int, epochs: int) -> float:
+        """Stop at a share of the epochs, to the nearest, after one at least."""
+        return float(epoch < max(1, round(self.stop_at * epochs)))
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module

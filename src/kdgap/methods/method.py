@@ -3,10 +3,10 @@
 A method is a frozen dataclass in a file of its own. Its fields are validated by pydantic from
 their annotations, and the same annotations feed grids, help and reports. The engine trains
 
-    kd_weight * scale(epoch) * sum(weight * value over the method's terms)
-        + ce_weight * cross-entropy
+    kd * sum(weight * value over the method's terms) + ce * cross-entropy
 
-so a method computes its distillation terms and nothing else.
+where kd and ce are the method's `weights` in an epoch, so a method computes its distillation terms
+and nothing else.
 """
 
 from __future__ import annotations
@@ -147,11 +147,15 @@ class Method:
         return 1.0
 
     def scale(self, epoch: int, epochs: int) -> float:
-        """Return what the method's terms are multiplied by in an epoch, counted from 0.
+        """Return the share in [0, 1] of the method's terms in an epoch, counted from 0.
 
         A pure function, so that nothing has to be kept for a run that goes on later.
         """
         return 1.0
+
+    def weights(self, epoch: int, epochs: int) -> tuple[float, float]:
+        """Return what the terms and the cross-entropy are multiplied by in an epoch."""
+        return self.kd_weight * self.scale(epoch, epochs), self.ce_weight
 
     @classmethod
     def about(cls) -> MethodCard:
@@ -271,6 +275,11 @@ class Mixed(Method):
     def ce_weight(self) -> float:
         """Return 1 − alpha."""
         return 1 - self.alpha
+
+    def weights(self, epoch: int, epochs: int) -> tuple[float, float]:
+        """Scale alpha: what the terms lose the cross-entropy gets."""
+        alpha = self.alpha * self.scale(epoch, epochs)
+        return alpha, 1 - alpha
 
 
 class Methods(Registry[type[Method]]):

@@ -26,12 +26,13 @@ _HEAD = """\
 
 Written by `make docs` from the classes in `src/kdgap/methods/`; a test compares. A run's loss is
 
-    kd_weight * scale(epoch) * (sum of weight * value over the method's terms) + ce_weight * CE
+    scale(epoch) * (sum of weight * value over the method's terms) + ce_weight * CE
 
-where CE is the cross-entropy with the labels. `logit` and `feature` weigh both sides by one number,
-`alpha` and 1 − `alpha`. All divergences are sums over classes and means over images. Studies call a
-method's hyper-parameters by their fields; flat files, and `--set` of a single run, by their keys.
-`kdgap methods NAME` prints one method.
+where CE is the cross-entropy with the labels, and scale is 1 but for warm-ups and early stopping.
+`logit` and `feature` weigh both sides by one number, a = `alpha` * scale(epoch) and 1 − a. All
+divergences are sums over classes and means over images. Studies call a method's hyper-parameters by
+their fields; flat files, and `--set` of a single run, by their keys. `kdgap methods NAME` prints
+one method.
 """
 _COSTS = """\
 The last column was measured on two cores of a CPU in fp32, ResNet-20 to ResNet-8 on images of

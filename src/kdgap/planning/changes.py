@@ -10,6 +10,7 @@ from kdgap.methods import METHODS, build_method
 from kdgap.models.build import check_model
 from kdgap.planning.cost import images
 from kdgap.planning.fit import check_stages, check_trainable
+from kdgap.planning.parts import planned_sizes
 from kdgap.spec.run import (
     OF_PROJECTIONS,
     DataSpec,
@@ -30,7 +31,7 @@ CHANGEABLE = {
 
 def changed_run(
     run: RunSpec,
-    change: Mapping[str, Scalar],
+    change: Mapping[str, Scalar | list[int]],
     where: Callable[[str], str],
     image_size: tuple[int, int] | None,
 ) -> RunSpec:
@@ -59,6 +60,9 @@ def changed_run(
                 f"{nearest(path, known)}; known: method.…, {', '.join(known)}"
             )
 
+    if change.get("recipe.schedule") == "cosine" and "recipe.milestones" not in change:
+        values["recipe"]["milestones"] = []
+
     def under(group: str, key: str) -> str:
         return where(f"{group}.{key}")
 
@@ -76,16 +80,26 @@ def changed_run(
 
 
 def check_amounts(run: RunSpec, shape: Shape | None) -> None:
-    """Refuse a run that its data, as far as known, is too small for; see `check_trainable`."""
-    if shape is not None:
-        if shape.classes < 2:
-            raise BadInputError(f"{run.data.name} has one class: there is nothing to tell apart")
-        if smaller := smaller_val_size(run.data.val_size, shape.train):
-            raise BadInputError(
-                f"val_size {run.data.val_size:,} leaves no training image: {run.data.name} has"
-                f" {shape.train:,}; give a smaller val_size, such as {smaller}"
-            )
-        check_trainable(run, images(run, shape)[0], shape.classes)
+    """Refuse a run that does not fit its data, as far as these are known.
+
+    Raises:
+        BadInputError: with the key `method` where it is the method that does not.
+    """
+    if shape is None:
+        return
+    if shape.classes < 2:
+        raise BadInputError(f"{run.data.name} has one class: there is nothing to tell apart")
+    if smaller := smaller_val_size(run.data.val_size, shape.train):
+        raise BadInputError(
+            f"val_size {run.data.val_size:,} leaves no training image: {run.data.name} has"
+            f" {shape.train:,}; give a smaller val_size, such as {smaller}"
+        )
+    train = images(run, shape)[0]
+    check_trainable(run, train)
+    try:
+        planned_sizes(run, shape, train)
+    except BadInputError as error:
+        raise BadInputError(str(error), "method") from None
 
 
 def applicable(run: RunSpec) -> RunSpec:

@@ -12,6 +12,7 @@ from kdgap.data import Shape
 from kdgap.methods import METHODS
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import model_cost
+from kdgap.planning.parts import planned_sizes
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.spec.run import ModelSpec, RunSpec
 from kdgap.spec.study import STAGES
@@ -26,12 +27,23 @@ BYTES = 4
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run takes: FLOPs of its own, of its teacher's pass, and parameters."""
+    """What one run takes.
+
+    Attributes:
+        parameters: of the trained network.
+        forward_flops: of one image.
+        train_flops: of all its steps and validations.
+        teacher_flops: of its teacher's answers to all images.
+        memory_bytes: what stays in memory while it trains.
+        state_bytes: one saved state.
+    """
 
     parameters: int
     forward_flops: int
     train_flops: float
     teacher_flops: float
+    memory_bytes: int
+    state_bytes: int
 
 
 def images(run: RunSpec, shape: Shape) -> tuple[int, int]:
@@ -42,7 +54,11 @@ def images(run: RunSpec, shape: Shape) -> tuple[int, int]:
 
 
 def run_cost(run: RunSpec, shape: Shape) -> Cost:
-    """Return what a run costs; a training step is three forward passes (Kaplan 2020)."""
+    """Return what a run costs; a training step is three forward passes (Kaplan 2020).
+
+    A network has its weights, momenta, the best weights and, for a step, gradients; a method's
+    trained parts the same but for the best, and its memories once.
+    """
 
     def cost(model: ModelSpec) -> tuple[int, int]:
         return model_cost(model, shape.classes, shape.channels, shape.image_size)
@@ -52,7 +68,11 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
     epochs, views = run.recipe.epochs, METHODS[run.method.name].views
     teacher = cost(run.teacher.model)[1] if run.teacher else 0
     own = float((3 * views * train + val) * forward * epochs)
-    return Cost(parameters, forward, own, views * train * teacher * epochs)
+    parts = planned_sizes(run, shape, train)
+    momenta, network = 2 if run.recipe.optimiser == "dot" else 1, BYTES * parameters
+    memory = (3 + momenta) * network + (2 + momenta) * parts.trained + parts.remembered
+    state = (2 + momenta) * network + (1 + momenta) * parts.trained + parts.saved
+    return Cost(parameters, forward, own, views * train * teacher * epochs, memory, state)
 
 
 def cohort_key(run: RunSpec) -> tuple[Any, ...]:
@@ -104,12 +124,11 @@ def staged_cohorts(plan: Plan) -> list[list[PlannedRun]]:
 def members_that_fit(runs: Sequence[PlannedRun], costs: dict[str, Cost], free_bytes: int) -> int:
     """Return how many runs of a cohort may be in memory at once: at least one.
 
-    A member keeps weights, momentum and best weights for good and its gradients for a step; half
-    of the free memory is left for images, one member's activations and the teacher.
+    Half of the free memory is left for images, one member's activations and the teacher.
     """
     taken = 0
     for count, planned in enumerate(runs):
-        taken += 4 * BYTES * costs[planned.id].parameters
+        taken += costs[planned.id].memory_bytes
         if taken > free_bytes / 2:
             return max(1, count)
     return max(1, len(runs))
@@ -156,16 +175,16 @@ def known_rate(device: torch.device, threads: int | None, run: RunSpec) -> tuple
 def disk_bytes(plan: Plan, costs: dict[str, Cost]) -> int:
     """Return the disk that a study needs at its end, and on the way for the states of a cohort.
 
-    Best and last weights of each kept run; a state holds weights, momentum and best weights, and
-    two states are kept. Give it a plan without open slots (`stand_in`).
+    Best and last weights of each kept run, and two states. Give it a plan without open slots
+    (`stand_in`).
     """
     kept = sum(
-        2 * costs[planned.id].parameters
+        2 * BYTES * costs[planned.id].parameters
         for planned in plan.runs.values()
         if planned.roles != ["selection"] or plan.study.keep_selection_weights
     )
     states = max(
-        (sum(6 * costs[run.id].parameters for run in group) for group in staged_cohorts(plan)),
+        (sum(2 * costs[run.id].state_bytes for run in group) for group in staged_cohorts(plan)),
         default=0,
     )
-    return BYTES * (kept + states)
+    return kept + states

@@ -79,19 +79,12 @@ def deployed_words(run: RunSpec) -> str:
     )
 
 
-def check_trainable(run: RunSpec, images: int, classes: int) -> None:
-    """Refuse one training image, which batch norm cannot train on, and what the method refuses.
-
-    Args:
-        run: the run.
-        images: number of training images.
-        classes: number of classes.
+def check_trainable(run: RunSpec, images: int) -> None:
+    """Refuse one training image, which batch norm cannot train on.
 
     Raises:
         BadInputError: with what to do.
     """
-    method = build_method(run.method.name, run.method.parameters)
-    method.check_data(classes, images, run.recipe.batch_size)
     if images < 2:
         raise BadInputError(
             f"val_size {run.data.val_size:,} leaves {images} training image of {run.data.name},"

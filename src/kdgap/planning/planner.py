@@ -108,8 +108,8 @@ class _Planner:
             self._finals(key)
         for name, ablation in study.ablations.items():
             self._ablate(name, ablation)
-        with placed(self._where(("data", "val_size"))):
-            for planned in self.plan.runs.values():
+        for planned in self.plan.runs.values():
+            with placed(partial(self._where_of_misfit, planned.slots[0].method)):
                 check_amounts(planned.run, self._shape())
         return self.plan
 
@@ -330,6 +330,9 @@ class _Planner:
                     self.plan.open_slots[named] = len(ablation.seeds)
                 else:
                     self._add(run, named)
+
+    def _where_of_misfit(self, method: str, fault: str) -> str:
+        return self._where(("methods", method) if fault == "method" else ("data", "val_size"))
 
     def _where_of_change(self, name: str, path: str) -> str:
         return self._where(("ablations", name, "change", path))

@@ -14,6 +14,7 @@ from kdgap.engine.tracker import Tracker
 from kdgap.errors import BadInputError
 from kdgap.models.build import check_model
 from kdgap.planning.fit import check_trainable
+from kdgap.planning.parts import part_sizes
 from kdgap.running.door import open_door
 from kdgap.running.results import Prepared, copied_images
 from kdgap.running.stop import Stopper
@@ -39,7 +40,8 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     dataset = load_dataset(data.name, Request(Path(run.place.data_root), data.image_size, download))
     parts = split_dataset(dataset, data.val_size, data.split_seed, data.limit, data.choose_on)
     check_model(run.model, dataset.image_size)
-    check_trainable(run, len(parts.train), len(dataset.classes))
+    check_trainable(run, len(parts.train))
+    part_sizes(run, dataset.channels, dataset.image_size, len(dataset.classes), parts.train.labels)
     if weights is not None:
         check_teacher(weights, dataset, device)
     teacher, card = None, None

@@ -145,12 +145,13 @@ class Ablation(Strict):
 
     Attributes:
         of: what it starts from.
-        change: field of the run → new value, such as `recipe.clip_scope: student_only`.
+        change: field of the run → new value, such as `recipe.clip_scope: student_only`. A change of
+            `recipe.schedule` to one without milestones drops them.
         seeds: run seeds of both arms.
     """
 
     of: AblationOf
-    change: dict[Text, Scalar] = Field(min_length=1)
+    change: dict[Text, Scalar | list[int]] = Field(min_length=1)
     seeds: Seeds
 
 

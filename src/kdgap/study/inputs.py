@@ -12,6 +12,7 @@ from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.models.build import check_model
 from kdgap.planning.changes import check_amounts
 from kdgap.planning.fit import check_trainable
+from kdgap.planning.parts import part_sizes
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.results import Prepared
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
@@ -133,7 +134,9 @@ class Inputs:
         run, dataset = planned.run, self.dataset(planned)
         parts = self._split(run.data, dataset)
         check_model(run.model, dataset.image_size)
-        check_trainable(run, len(parts.train), len(dataset.classes))
+        check_trainable(run, len(parts.train))
+        labels, size = parts.train.labels, dataset.image_size
+        part_sizes(run, dataset.channels, size, len(dataset.classes), labels)
         teacher, card = None, None
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)

@@ -1,0 +1,79 @@
+"""What a method trains and remembers beside the student, found on networks without memory."""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from kdgap.data import Shape
+from kdgap.methods import Method, build_method
+from kdgap.methods.hyperparameters import deployed_model
+from kdgap.models.build import answer_without_memory
+from kdgap.spec.run import RunSpec
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bytes of what a method has beside the student.
+
+    Attributes:
+        trained: of the trained parts.
+        remembered: of the rest in memory, such as CRD's memories.
+        saved: of the rest in a saved state.
+    """
+
+    trained: int = 0
+    remembered: int = 0
+    saved: int = 0
+
+
+def part_sizes(
+    run: RunSpec, channels: int, image_size: tuple[int, int], classes: int, labels: Tensor
+) -> Sizes:
+    """Return how large a method's parts are: what `build` makes, with nothing computed.
+
+    Args:
+        run: the run.
+        channels, image_size, classes: of its images.
+        labels: int64 `[N]`, of the training images.
+
+    Raises:
+        BadInputError: the loss is not defined on these data, or cannot be built; it says why.
+    """
+    method = build_method(run.method.name, run.method.parameters)
+    method.check_data(classes, len(labels), run.recipe.batch_size)
+    if run.teacher is None or type(method).build is Method.build:
+        return Sizes()
+    given = (classes, channels, image_size)
+    _, own = answer_without_memory(deployed_model(run), *given, method.student_taps)
+    _, other = answer_without_memory(run.teacher.model, *given, method.teacher_taps)
+    with torch.device("meta"):
+        parts = method.build(own, other, labels)
+
+    def size(tensors: Iterable[Tensor]) -> int:
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    trained, saved = size(parts.parameters()), size(parts.state_dict().values())
+    return Sizes(trained, size(parts.buffers()), saved - trained)
+
+
+_KNOWN: dict[Hashable, Sizes] = {}
+
+
+def planned_sizes(run: RunSpec, shape: Shape, images: int) -> Sizes:
+    """Return `part_sizes` before the data are there: as if all classes were of one size.
+
+    Args:
+        run: the run; others that differ by seed or recipe cost nothing more.
+        shape: of its data.
+        images: number of training images.
+    """
+    method, teacher = run.method, run.teacher and run.teacher.model
+    parameters = tuple(sorted(method.parameters.items()))
+    key = (run.model, teacher, method.name, parameters, shape, images, run.recipe.batch_size)
+    if key not in _KNOWN:
+        labels = torch.arange(images) % shape.classes
+        size = shape.image_size
+        _KNOWN[key] = part_sizes(run, shape.channels, size, shape.classes, labels)
+    return _KNOWN[key]

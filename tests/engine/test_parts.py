@@ -1,0 +1,35 @@
+"""What is planned for a method's parts is what these take."""
+
+import pytest
+
+from kdgap.errors import BadInputError
+from kdgap.methods import METHODS
+from kdgap.planning.parts import part_sizes
+from tests.engine.conftest import Lab
+
+DIGITS = (1, (8, 8), 10)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "crd+reviewkd"])
+def test_the_sizes_of_parts_are_known_before_there_are_any(method: str) -> None:
+    lab = Lab()
+    own = {"crd_negatives": 5} if "+" in method else {}
+    run = lab.spec(method, parameters=own)
+    sizes = part_sizes(run, *DIGITS, lab.parts.train.labels)
+    parts = lab.student(run)[0].projections
+    trained = sum(p.numel() * p.element_size() for p in parts.parameters())
+    assert sizes.trained == trained
+    assert sizes.remembered == sum(b.numel() * b.element_size() for b in parts.buffers())
+    assert sizes.saved == sum(t.nbytes for t in parts.state_dict().values()) - trained
+
+
+def test_what_build_would_refuse_is_refused_before_it() -> None:
+    lab = Lab()
+    for method, parameters, words in (
+        ("cat_kd", {"pool": 5}, "pools maps to 5x5, and the last one of the student is 2x2"),
+        ("crd", {"negatives": 199}, "of 200 training images at most"),
+        ("crd+logit", {"crd_negatives": 199}, "of 200 training images at most"),
+    ):
+        run = lab.spec(method, parameters=parameters)
+        with pytest.raises(BadInputError, match=words):
+            part_sizes(run, *DIGITS, lab.parts.train.labels)
