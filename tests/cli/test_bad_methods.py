@@ -52,6 +52,40 @@ def test_a_run(
     assert not Path("run").exists()
 
 
+NO_METHOD: list[Any] = [[], "", None, 3, False, "+", [""], ["logit", 3], [["crd"], "logit"], {}]
+
+
+@pytest.mark.parametrize("written", NO_METHOD, ids=repr)
+def test_a_run_names_at_least_one_method(
+    kdgap: Command, config: Callable[..., Path], refused: Refused, written: Any
+) -> None:
+    import yaml
+
+    path = config(output_dir="run")
+    path.write_text(path.read_text() + yaml.safe_dump({"kd_type": written}))
+    line = refused(kdgap, "train", path)
+    assert f"kd_type: {AT_LEAST}, got {written!r}" in line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("written", NO_METHOD, ids=repr)
+def test_a_study_names_at_least_one_method(
+    kdgap: Command, workdir: Path, refused: Refused, written: Any
+) -> None:
+    import yaml
+
+    methods = {"logit": {}, "a": {"method": written}}
+    (workdir / "study.yaml").write_text(yaml.safe_dump({**STUDY, "methods": methods}))
+    line = refused(kdgap, "plan", "study.yaml")
+    assert f"methods.a.method: {AT_LEAST}, got {written!r}" in line
+    assert not (workdir / "runs").exists()
+
+
+AT_LEAST = (
+    "a method's name, or a list of at least one method, is needed, such as logit or [crd, logit]"
+)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdgap.errors import BadInputError, nearest, placed
+from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
 from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
-from kdgap.spec.method_name import method_name
+from kdgap.spec.method_name import method_name, written_method
 from kdgap.spec.presets import preset
 from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import Ablation, StudySpec
@@ -76,7 +76,10 @@ def _expand_presets(value: dict[str, Any], where: Where) -> None:
     for name, grid in list(methods.items()) if isinstance(methods, dict) else ():
         if not isinstance(grid, dict):
             continue
-        own, method = grid.pop("preset", None), method_name(grid.get("method", name))
+        own = grid.pop("preset", None)
+        key = f"methods.{one_line(name, 40)}.method"
+        with placed(where(("methods", name, "method")), key):
+            method = written_method(grid["method"]) if "method" in grid else method_name(name)
         with placed(where(("methods", name, "preset")), "preset"):
             known = preset(general if own is None else own).methods if own or general else {}
             if own is not None and method not in known:
