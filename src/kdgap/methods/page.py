@@ -60,6 +60,8 @@ _PRESETS = """\
 `preset: NAME` in a flat file stands for the data, both networks, the recipe and the method's
 hyper-parameters; in a study for the recipe and all methods, or for one method
 (`methods: {dkd: {preset: NAME}}`). What the file says itself wins. `kdgap presets` lists them.
+`crd+logit` is `[crd, logit]`, and `logit+` is `[logit]`, a list of one. A method, or a list, that
+the preset does not have keeps its own defaults beside the preset's recipe.
 """
 _STAGES = ("layer1", "layer2", "layer3")
 

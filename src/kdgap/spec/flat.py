@@ -13,7 +13,7 @@ from pydantic import Field
 from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
 from kdgap.spec.method_name import written_method
-from kdgap.spec.presets import flat_keys
+from kdgap.spec.presets import flat_keys, preset_values
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document
@@ -113,6 +113,8 @@ def read_flat(
         kd_type = written_method(merged["kd_type"]) if "kd_type" in merged else ""
         if kd_type:
             merged["kd_type"] = kd_type
+        if chosen is not None:
+            preset_values(chosen, kd_type)  # what it has only in another form is refused here
         if callable(hyperparameters):
             hyperparameters = hyperparameters(kd_type)
     known = [*(set(FlatConfig.model_fields) - {"hyperparameters"}), *hyperparameters]
