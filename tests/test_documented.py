@@ -9,8 +9,8 @@ import pytest
 from typer.main import get_command
 
 from kdgap.cli.app import app
-from kdgap.methods import hyperparameter_names
-from kdgap.methods.page import as_markdown
+from kdgap.methods import METHODS, hyperparameter_names
+from kdgap.methods.page import as_markdown, hyperparameters
 from kdgap.spec.flat import FlatConfig
 from tests.conftest import ROOT
 
@@ -79,6 +79,23 @@ def test_every_key_of_a_run_is_in_the_readme_or_the_page_of_methods() -> None:
 def test_the_page_of_methods_is_made_of_their_classes() -> None:
     page = ROOT / "docs" / "methods.md"
     assert page.read_text() == as_markdown(), f"{page}: write it anew with `make docs`"
+
+
+def test_every_modifier_is_on_the_page_of_methods() -> None:
+    section = as_markdown().split("\n## Modifiers\n")[1].split("\n## ")[0]
+    keys = (
+        *("standardise", "kd_type: ctkd", "temperature_true", "temperature_others"),
+        *("optimiser: dot", "dot_delta"),
+    )
+    assert {key for key in keys if f"`{key}`" not in section} == set()
+    assert "Zhao et al. 2023, DOT: A Distillation-Oriented Trainer, ICCV" in section
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_no_two_hyperparameters_of_a_method_are_described_alike(name: str) -> None:
+    words = [about.get("description") for about in hyperparameters(METHODS[name]).values()]
+    assert all(words)
+    assert len(set(words)) == len(words)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -35,6 +35,7 @@ STUDY: dict[str, Any] = {
         ({"kd_type": ["crd", "logit"], "temperature": 2.0}, "did you mean 'crd_temperature'"),
         ({"kd_type": "none", "kd_warmup": 3}, "is a hyper-parameter of dkd"),
         ({"preset": "repdistiller/resnet56"}, "unknown preset"),
+        ({"preset": "lskd/resnet56-resnet20", "kd_type": "logit"}, "write [logit]"),
         ({"schedule": "step"}, "schedule: step needs milestones"),
         ({"milestones": [3]}, "milestones belong to schedule: step"),
         ({"optimiser": "dot"}, "optimiser: dot needs nesterov: false"),
@@ -50,6 +51,40 @@ def test_a_run(
     path = config(epochs=4, output_dir="run", **settings)
     assert words in refused(kdgap, "train", path)
     assert not Path("run").exists()
+
+
+NO_METHOD: list[Any] = [[], "", None, 3, False, "+", [""], ["logit", 3], [["crd"], "logit"], {}]
+
+
+@pytest.mark.parametrize("written", NO_METHOD, ids=repr)
+def test_a_run_names_at_least_one_method(
+    kdgap: Command, config: Callable[..., Path], refused: Refused, written: Any
+) -> None:
+    import yaml
+
+    path = config(output_dir="run")
+    path.write_text(path.read_text() + yaml.safe_dump({"kd_type": written}))
+    line = refused(kdgap, "train", path)
+    assert f"kd_type: {AT_LEAST}, got {written!r}" in line
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("written", NO_METHOD, ids=repr)
+def test_a_study_names_at_least_one_method(
+    kdgap: Command, workdir: Path, refused: Refused, written: Any
+) -> None:
+    import yaml
+
+    methods = {"logit": {}, "a": {"method": written}}
+    (workdir / "study.yaml").write_text(yaml.safe_dump({**STUDY, "methods": methods}))
+    line = refused(kdgap, "plan", "study.yaml")
+    assert f"methods.a.method: {AT_LEAST}, got {written!r}" in line
+    assert not (workdir / "runs").exists()
+
+
+AT_LEAST = (
+    "a method's name, or a list of at least one method, is needed, such as logit or [crd, logit]"
+)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from kdgap.spec.validation import Scalar
 
 
+OfImages = Annotated[
+    Weight, Field(description="weight of the relation between classes within an image (inter)")
+]
+OfClasses = Annotated[
+    Weight, Field(description="weight of the relation within a class over the batch (intra)")
+]
 SquaredFactor = Annotated[bool, Field(description="whether T^2 multiplies the loss")]
 _SMALL = 1e-8
 
@@ -74,8 +80,8 @@ class Dist(OnLogits):
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 2.0
-    beta: Weight = 1.0
-    gamma: Weight = 1.0
+    beta: OfImages = 1.0
+    gamma: OfClasses = 1.0
     temperature: Temperature = 4.0
     t_squared: SquaredFactor = True
     standardise: Standardise = False

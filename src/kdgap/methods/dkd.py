@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.methods.method import (
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
     from kdgap.models.output import Output
     from kdgap.spec.validation import Scalar
+
+
+OfTarget = Annotated[
+    Weight, Field(description="weight of the divergence of the true class against the rest")
+]
+OfOthers = Annotated[Weight, Field(description="weight of the divergence among the other classes")]
 
 
 @method
@@ -62,8 +69,8 @@ class Dkd(OnLogits):
     )
 
     ce_weight: CrossEntropyWeight = 1.0
-    alpha: Weight = 1.0
-    beta: Weight = 8.0
+    alpha: OfTarget = 1.0
+    beta: OfOthers = 8.0
     temperature: Temperature = 4.0
     warmup: Epochs = 20
     standardise: Standardise = False

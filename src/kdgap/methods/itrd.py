@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from kdgap.spec.validation import Scalar
 
 
+OfCorrelation = Annotated[
+    Weight, Field(description="weight of the correlation, feature by feature")
+]
+OfMutual = Annotated[
+    Weight, Field(description="weight of the mutual information of the images' similarities")
+]
 Exponent = Annotated[float, Field(ge=1, le=10, description="half the power of 1 - correlation")]
 _SMALL = 1e-8
 
@@ -55,7 +61,8 @@ class Itrd(OnEmbeddings):
     equality. G are cosines between images over their trace, G_st is the elementwise product of both
     sides' over its trace; where both widths are equal G_s is of the student's own embedding, as
     theirs. 1e-8 is added to variances and to the sum in the logarithm, which would be infinite at
-    0. The weights 2 and 0.05 are the defaults of their code, 1 and 1.01 those of its example.
+    0. The weights 2 and 0.05 and the exponent 1.5 are the defaults of their code; the example of
+    its README, WRN-40-2 to WRN-16-2, has 2, 1 and 1.01.
     """
 
     name: ClassVar[str] = "itrd"
@@ -77,8 +84,8 @@ class Itrd(OnEmbeddings):
     )
 
     ce_weight: CrossEntropyWeight = 1.0
-    correlation_weight: Weight = 2.0
-    mutual_weight: Weight = 0.05
+    correlation_weight: OfCorrelation = 2.0
+    mutual_weight: OfMutual = 0.05
     exponent: Exponent = 1.5
 
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from kdgap.models.output import Output
     from kdgap.spec.validation import Scalar
+
+
+Evenly = Annotated[Share, Field(description="share of the target that all classes get evenly")]
 
 
 @method
@@ -37,7 +41,7 @@ class LabelSmoothing(Method):
     flat_names: ClassVar[Mapping[str, str]] = {"label_smoothing_eps": "eps"}
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({}, {"eps": 0.3})
 
-    eps: Share = 0.1
+    eps: Evenly = 0.1
 
     @property
     def ce_weight(self) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.methods.method import (
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
     from kdgap.models.output import Output
     from kdgap.spec.validation import Scalar
+
+
+OfOthers = Annotated[
+    Weight, Field(description="weight of the other classes' part beside the true class's")
+]
 
 
 @method
@@ -53,7 +59,7 @@ class Nkd(OnLogits):
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 1.0
-    gamma: Weight = 1.5
+    gamma: OfOthers = 1.5
     temperature: Temperature = 1.0
     standardise: Standardise = False
 

@@ -27,7 +27,7 @@ def standardised(logits: Tensor) -> Tensor:
     """Return (z - mean) / (deviation + 1e-7) of each image over its classes, `[B, C]`.
 
     The deviation's square is a sum over C - 1. Where all logits are equal all are 0, and so is the
-    gradient. Sun et al. 2024, Logit Standardization in Knowledge Distillation (arXiv 2403.01427).
+    gradient.
     """
     centred = wide(logits) - wide(logits).mean(1, keepdim=True)
     variance = centred.square().sum(1, keepdim=True) / max(logits.shape[1] - 1, 1)
@@ -38,7 +38,12 @@ def standardised(logits: Tensor) -> Tensor:
 
 
 class OnLogits(Method):
-    """Base of methods that compare logits; each declares the field `standardise` as its last."""
+    """Base of methods that compare logits; each declares the field `standardise` as its last.
+
+    `standardise` replaces the logits of both sides by (z - mean) / deviation, of each image over
+    its classes, before the temperature; the cross-entropy with the labels keeps the logits as they
+    are (Sun et al. 2024, Logit Standardization in Knowledge Distillation, arXiv 2403.01427).
+    """
 
     neutral: ClassVar[Mapping[str, Scalar]] = {"standardise": False}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from pydantic import TypeAdapter
 
 from kdgap.files import read_text
 from kdgap.methods.hyperparameters import build_method
-from kdgap.methods.method import METHODS, flat_fields
+from kdgap.methods.method import METHODS, field_names, flat_fields
+from kdgap.methods.on_logits import OnLogits
 from kdgap.spec.presets import PRESETS
+from kdgap.spec.run import RecipeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,10 +53,16 @@ as well. A study compares one method at several settings in the same way:
       kd_crd: {method: [logit, crd], crd_weight: 0.8}
       hot: {method: logit, temperature: 20}
 """
+_MODIFIERS = """\
+A modifier changes how a method works. Each is a key beside the method's own, with a preset or
+without; in a list of methods the keys of a method stand behind its name (`logit_standardise`).
+"""
 _PRESETS = """\
 `preset: NAME` in a flat file stands for the data, both networks, the recipe and the method's
 hyper-parameters; in a study for the recipe and all methods, or for one method
 (`methods: {dkd: {preset: NAME}}`). What the file says itself wins. `kdgap presets` lists them.
+`crd+logit` is `[crd, logit]`, and `logit+` is `[logit]`, a list of one. A method, or a list, that
+the preset does not have keeps its own defaults beside the preset's recipe.
 """
 _STAGES = ("layer1", "layer2", "layer3")
 
@@ -107,7 +116,7 @@ def as_markdown() -> str:
         for name in names
     ]
     head = "| `kd_type` | name | what it does | reads | a step, and memory, beside KD |"
-    parts = [head, "|---|---|---|---|---|", *rows, "", _COSTS, *_presets(), ""]
+    parts = [head, "|---|---|---|---|---|", *rows, "", _COSTS, *_modifiers(), *_presets(), ""]
     return "\n".join([_HEAD, *parts, *(_section(METHODS[name]) for name in names)])
 
 
@@ -125,6 +134,50 @@ def cost(name: str) -> str:
     return (
         "not measured" if known is None else f"{known['time']:.2f}x, {known['memory_mb']:+.0f} MB"
     )
+
+
+def _modifiers() -> list[str]:
+    """Return what changes how a method works, in the words of where it is declared."""
+    every = [name for name in sorted(METHODS) if "standardise" in field_names(METHODS[name])]
+    logit, ctkd = METHODS["logit"], METHODS["ctkd"]
+    entries = [
+        (
+            "Logit standardisation (LSKD)",
+            f"`standardise`, of {', '.join(f'[`{name}`](#{name})' for name in every)}",
+            paragraph(OnLogits, "standardise"),
+        ),
+        (
+            "Curriculum temperature (CTKD)",
+            "`kd_type: ctkd`, KD with it: [`ctkd`](#ctkd)",
+            f"{formula(ctkd).splitlines()[0]} {ctkd.citation}.",
+        ),
+        (
+            "Asymmetric temperature (ATS)",
+            "`temperature_true` and `temperature_others`, of [`logit`](#logit)",
+            paragraph(logit, "temperature_true"),
+        ),
+        (
+            "Distillation-oriented trainer (DOT)",
+            "`optimiser: dot` and `dot_delta`, keys of the recipe, with any method",
+            f"{_of_recipe('optimiser')} `dot_delta` is {_of_recipe('dot_delta')}",
+        ),
+    ]
+    lines = [f"- **{name}**: {keys}. {words}" for name, keys, words in entries]
+    return ["", "## Modifiers", "", _MODIFIERS, *lines]
+
+
+def paragraph(cls: type, word: str) -> str:
+    """Return what a class says of a key: the last paragraph of its docstring that names it."""
+    named = [text for text in inspect.cleandoc(cls.__doc__ or "").split("\n\n") if word in text]
+    return " ".join(named[-1].split())
+
+
+def _of_recipe(field: str) -> str:
+    """Return what the recipe's docstring says of a field."""
+    written = inspect.cleandoc(RecipeSpec.__doc__ or "")
+    match = re.search(rf"^ {{4}}{field}: (.*(?:\n {{8}}.*)*)", written, re.MULTILINE)
+    assert match, f"RecipeSpec does not say what {field} is"
+    return " ".join(match[1].split())
 
 
 def _presets() -> list[str]:

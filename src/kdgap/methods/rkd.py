@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, torch
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from kdgap.spec.validation import Scalar
 
 
+OfDistances = Annotated[
+    Weight, Field(description="weight of the differences of distances between images")
+]
+OfAngles = Annotated[
+    Weight, Field(description="weight of the differences of angles in triples of images")
+]
 MOST_TRIPLES = 512
 """Images of a batch whose triples are compared: 512^3 angles are half a gigabyte."""
 
@@ -76,8 +83,8 @@ class Rkd(OnEmbeddings):
     )
 
     ce_weight: CrossEntropyWeight = 1.0
-    distance_weight: Weight = 25.0
-    angle_weight: Weight = 50.0
+    distance_weight: OfDistances = 25.0
+    angle_weight: OfAngles = 50.0
 
     def check_data(self, classes: int, images: int, batch_size: int) -> None:
         """Refuse batches of which all triples would not fit."""

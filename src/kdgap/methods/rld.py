@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import torch
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 
     from kdgap.models.output import Output
     from kdgap.spec.validation import Scalar
+
+
+OfConfidence = Annotated[Weight, Field(description="weight of the divergence of the confidences")]
+OfLower = Annotated[
+    Weight, Field(description="weight of the divergence among classes ranked below the true one")
+]
+ConfidenceTemperature = Annotated[
+    Temperature, Field(description="softens both confidences; 1 = as they are")
+]
 
 
 @method
@@ -61,9 +71,9 @@ class Rld(OnLogits):
     )
 
     ce_weight: CrossEntropyWeight = 1.0
-    alpha: Weight = 1.0
-    beta: Weight = 8.0
-    confidence_temperature: Temperature = 1.0
+    alpha: OfConfidence = 1.0
+    beta: OfLower = 8.0
+    confidence_temperature: ConfidenceTemperature = 1.0
     temperature: Temperature = 4.0
     warmup: Epochs = 20
     standardise: Standardise = False

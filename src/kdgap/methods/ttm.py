@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.methods.method import (
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from kdgap.models.output import Output
     from kdgap.spec.validation import Scalar
+
+
+Power = Annotated[Share, Field(description="power of the teacher's probabilities, 1 / temperature")]
 
 
 @method
@@ -52,7 +56,7 @@ class Ttm(OnLogits):
 
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 45.0
-    gamma: Share = 0.1
+    gamma: Power = 0.1
     standardise: Standardise = False
 
     def terms(

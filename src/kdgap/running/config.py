@@ -20,7 +20,7 @@ from kdgap.planning.fit import check_stages
 from kdgap.running.teacher import TeacherWeights, open_teacher
 from kdgap.spec.flat import FlatConfig
 from kdgap.spec.identity import run_id, slot_name
-from kdgap.spec.presets import preset
+from kdgap.spec.presets import preset_values
 from kdgap.spec.run import (
     OF_PROJECTIONS,
     DataSpec,
@@ -120,7 +120,7 @@ def _method(config: FlatConfig, places: Places) -> tuple[MethodSpec, dict[str, S
     own, dropped = flat_fields(cls), {}
     values: dict[str, Scalar] = {}
     if config.preset is not None:
-        values |= preset(config.preset).methods.get(cls.name, {})
+        values |= preset_values(config.preset, cls.name)
     for key, value in config.hyperparameters.items():
         if key in own:
             values[own[key]] = value

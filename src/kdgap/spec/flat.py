@@ -12,8 +12,8 @@ from pydantic import Field
 
 from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
-from kdgap.spec.method_name import method_name
-from kdgap.spec.presets import flat_keys
+from kdgap.spec.method_name import written_method
+from kdgap.spec.presets import flat_keys, preset_values
 from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document
@@ -108,12 +108,15 @@ def read_flat(
     if (chosen := merged.get("preset")) is not None:
         with placed(Places(document, set(overrides))("preset"), "preset"):
             merged = flat_keys(chosen) | merged
-    if isinstance(kd_type := merged.get("kd_type"), list | str):
-        merged["kd_type"] = kd_type = method_name(kd_type)
     places = Places(document, set(overrides))
-    if callable(hyperparameters):
-        with placed(places("kd_type"), "kd_type"):
-            hyperparameters = hyperparameters(kd_type if isinstance(kd_type, str) else "")
+    with placed(places("kd_type"), "kd_type"):
+        kd_type = written_method(merged["kd_type"]) if "kd_type" in merged else ""
+        if kd_type:
+            merged["kd_type"] = kd_type
+        if chosen is not None:
+            preset_values(chosen, kd_type)  # what it has only in another form is refused here
+        if callable(hyperparameters):
+            hyperparameters = hyperparameters(kd_type)
     known = [*(set(FlatConfig.model_fields) - {"hyperparameters"}), *hyperparameters]
     for key in merged:
         if key not in known:

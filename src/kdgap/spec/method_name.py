@@ -1,5 +1,7 @@
 """How several methods of one run are written as one name."""
 
+from kdgap.errors import BadInputError, one_line
+
 SEPARATOR = "+"
 
 
@@ -17,3 +19,19 @@ def method_name(given: object) -> str:
     parts = given if isinstance(given, list) else str(given).split(SEPARATOR)
     names = sorted(str(part) for part in parts if part != "")
     return SEPARATOR.join(names) + (SEPARATOR if len(names) < 2 else "")
+
+
+def written_method(given: object) -> str:
+    """Return `method_name` of what a user wrote.
+
+    Raises:
+        BadInputError: it is neither a name nor a list of names, or names no method.
+    """
+    names = given if isinstance(given, list) else [given]
+    whole = all(isinstance(name, str) and name.strip(SEPARATOR) for name in names)
+    if not names or not whole:
+        raise BadInputError(
+            "a method's name, or a list of at least one method, is needed, such as logit or"
+            f" [crd, logit], got {one_line(repr(given), 60)}"
+        )
+    return method_name(given)

@@ -149,7 +149,8 @@ class RecipeSpec(Strict):
 
     Attributes:
         optimiser: `sgd`, with momentum; or `dot`, which keeps two momenta, of the cross-entropy's
-            gradient and of the distillation's (Zhao et al. 2023, arXiv 2307.08436).
+            gradient and of the distillation's (Zhao et al. 2023, DOT: A Distillation-Oriented
+            Trainer, ICCV, arXiv 2307.08436).
         lr: learning rate of the first epoch.
         momentum: in [0, 1).
         nesterov: Nesterov's variant of momentum; needs momentum > 0.

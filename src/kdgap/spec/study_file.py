@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kdgap.errors import BadInputError, nearest, placed
+from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
 from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
-from kdgap.spec.method_name import method_name
-from kdgap.spec.presets import preset
+from kdgap.spec.method_name import method_name, written_method
+from kdgap.spec.presets import preset, preset_values
 from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import Ablation, StudySpec
 from kdgap.yamlio import Document, Key
@@ -76,12 +76,18 @@ def _expand_presets(value: dict[str, Any], where: Where) -> None:
     for name, grid in list(methods.items()) if isinstance(methods, dict) else ():
         if not isinstance(grid, dict):
             continue
-        own, method = grid.pop("preset", None), method_name(grid.get("method", name))
+        own = grid.pop("preset", None)
+        key = f"methods.{one_line(name, 40)}.method"
+        with placed(where(("methods", name, "method")), key):
+            method = written_method(grid["method"]) if "method" in grid else method_name(name)
+        chosen = general if own is None else own
+        if chosen is None:
+            continue
         with placed(where(("methods", name, "preset")), "preset"):
-            known = preset(general if own is None else own).methods if own or general else {}
-            if own is not None and method not in known:
+            values = preset_values(chosen, method)
+            if own is not None and method not in (known := preset(own).methods):
                 raise BadInputError(f"{own} has no {method}; it has {', '.join(known)}")
-        methods[name] = {**known.get(method, {}), **grid}
+        methods[name] = {**values, **grid}
 
 
 def _copied(value: Any) -> Any:
