@@ -1,5 +1,6 @@
 """Names of a study's own: for several methods in one run, or one method at several settings."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,16 @@ import pytest
 from kdgap.cli.app import app
 from kdgap.errors import BadInputError
 from kdgap.explorer.repeat import repeat
-from kdgap.judge.judging import analyse
+from kdgap.judge.judging import analyse, judged_by
 from kdgap.judge.load import load
+from kdgap.report.collect import best_configurations, collect
+from kdgap.report.tables.files import write_tables
+from kdgap.spec.claims import Statistics
 from kdgap.spec.method_card import read_cards
+from kdgap.store.imports.directory import ImportedDirectory
+from kdgap.store.imports.imported import import_runs
 from kdgap.store.record import RunDirectory
+from kdgap.store.reference import export_study
 from tests.study.conftest import Open, Work
 
 METHODS: dict[str, Any] = {
@@ -56,6 +63,66 @@ def test_a_study_knows_its_own_names_from_plan_to_verdict(worked: Work) -> None:
     assert contrast.estimate_pp is not None
     hot = [run for run in plan["runs"] if run["slots"][0]["method"] == "hot"]
     assert {run["parameters"]["temperature"] for run in hot} == {8.0, 16.0}
+
+
+ODD = {
+    "../../up": {"method": "logit", "alpha": 0.3},
+    "..": {"method": "logit", "alpha": 0.4},
+    "/": {"method": "logit", "alpha": [0.6, 0.7]},
+    "méthode, 1 % ✓": {"method": "logit", "alpha": 0.8},
+    "itrd+logit": {},
+    "l" * 500: {"method": ["logit"]},
+}
+SLOW = {
+    "of": {"teacher": "big", "student": "little", "method": "lone"},
+    "change": {"recipe.lr": 0.01},
+    "seeds": [0],
+}
+
+
+def test_an_export_keeps_every_name_that_the_study_gave(worked: Work, tmp_path: Path) -> None:
+    methods = {name: METHODS[name] for name in ("logit", "hot", "both", "lone")} | ODD
+    methods["cold"] = METHODS["logit"] | {"method": "logit"}  # the runs of another arm
+    few = {"name": "digits", "limit": 64}
+    directory = worked(methods=methods, ablations={"slow": SLOW}, data=few)
+    target = tmp_path / "exported" / "to"
+    export_study(directory, target)
+    assert [path.name for path in target.parent.iterdir()] == ["to"]
+    read = ImportedDirectory(tmp_path / "read")
+    read.write(*import_runs(target, "read"))
+    ours, theirs = (load(path) for path in (directory.path, read.path))
+    # Networks go by their architecture, so that files of others and a claim on both fit.
+    first, second = (
+        {gain.method: (gain.label, gain.n, gain.gain_pp, gain.tried) for gain in analysis.gains}
+        for analysis in (analyse(ours), analyse(theirs))
+    )
+    assert second == first
+    assert set(first) == set(methods)
+    assert [entry.name for entry in analyse(theirs).ablations] == ["slow"]
+    assert not {finding.code for finding in theirs.findings} - {"duplicate"}
+    for evidence, folder in ((ours, "one"), (theirs, "two")):
+        analysis = analyse(judged_by(evidence, Statistics(reference="lone")))
+        assert {entry.method for entry in analysis.reference_gains} == set(methods) - {"lone"}
+        write_tables(evidence, analysis, tmp_path / folder)
+    for table in ("gains.csv", "reference_gains.csv", "selection.csv", "fidelity.csv"):
+        rows = [_methods(tmp_path / folder / table) for folder in ("one", "two")]
+        assert rows[0] == rows[1] != set()
+    groups, remarks = collect(target / "select")
+    assert remarks == []
+    assert {name.partition("x0.125_")[2] for name in best_configurations(groups)} == {"hot", "/"}
+
+
+def _methods(table: Path) -> set[str]:
+    with table.open(newline="") as stream:
+        return {row["method"] for row in csv.DictReader(stream)}
+
+
+def test_an_export_of_registered_names_alone_is_as_ever(worked: Work, tmp_path: Path) -> None:
+    directory = worked(methods={"logit": {"alpha": 0.5}, "itrd+logit": {}})
+    export_study(directory, tmp_path / "to")
+    files = [json.loads(path.read_text()) for path in (tmp_path / "to").rglob("results.json")]
+    assert files
+    assert not [key for file in files for key in file if key.startswith("study_")]
 
 
 def test_what_a_named_method_trained_is_trained_again_from_its_flat_file(

@@ -22,7 +22,7 @@ from kdgap.methods.shared import wide
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.registry import Registry
 from kdgap.spec.flat import FlatConfig
-from kdgap.spec.method_card import MethodCard
+from kdgap.spec.method_card import UNKNOWN, MethodCard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -321,6 +321,12 @@ def method(cls: C) -> C:
                 )
     METHODS.register(cls.name)(cls)
     return cls
+
+
+def card_of(name: str, method: str) -> MethodCard:
+    """Return what a method says of itself, under a study's own name for it if it has one."""
+    card = METHODS[method].about() if method in METHODS else UNKNOWN
+    return card if name == method or name in METHODS else card.named(name, method)
 
 
 def field_names(cls: type[Method]) -> list[str]:
