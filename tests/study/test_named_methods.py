@@ -13,14 +13,17 @@ from kdgap.explorer.repeat import repeat
 from kdgap.judge.judging import analyse, judged_by
 from kdgap.judge.load import load
 from kdgap.report.collect import best_configurations, collect
+from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import write_tables
+from kdgap.report.tables.measured import runs as runs_table
 from kdgap.spec.claims import Statistics
 from kdgap.spec.method_card import read_cards
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
+from kdgap.store.progress import survey
 from kdgap.store.record import RunDirectory
 from kdgap.store.reference import export_study
-from tests.study.conftest import Open, Work
+from tests.study.conftest import Open, Work, runs
 
 METHODS: dict[str, Any] = {
     "logit": {"alpha": 0.5},
@@ -110,6 +113,61 @@ def test_an_export_keeps_every_name_that_the_study_gave(worked: Work, tmp_path: 
     groups, remarks = collect(target / "select")
     assert remarks == []
     assert {name.partition("x0.125_")[2] for name in best_configurations(groups)} == {"hot", "/"}
+
+
+def test_what_is_shown_of_a_run_names_every_arm_that_it_is_in(
+    worked: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    same = {"method": "logit", "alpha": 0.5}
+    directory = worked(
+        methods={"logit": {"alpha": 0.5}, "kd": same, "lone": METHODS["lone"]},
+        selection=None,
+        recipe={"epochs": 1, "batch_size": 64, "clip_scope": "student_only"},
+    )
+    final = next(run for run in runs(directory, "final") if len(run["slots"]) == 2)
+    arms = ("big → little logit", "big → little kd")
+    both = "; ".join(arms)
+    assert {row.slot for row in survey(directory).rows if row.roles == ["final"]} == {
+        both,
+        "big → little lone",
+    }
+    for words in (("plan", directory.path, "--runs"), ("status", directory.path, "--json")):
+        app([str(word) for word in words], standalone_mode=False)
+        assert both in " ".join(capsys.readouterr().out.split())
+    app(["show", str(directory.path / final["path"]), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)[0]["study_methods"] == ["logit", "kd"]
+    app(["show", str(directory.path / final["path"])], standalone_mode=False)
+    assert "resnet8x0.125, Logit-KD, kd from resnet8" in " ".join(capsys.readouterr().out.split())
+    evidence = load(directory.path)
+    shown = {row[2] for row in runs_table(evidence).rows}
+    assert {"Logit-KD, kd", "lone", "plain training"} == shown
+    page = report_html(evidence, analyse(evidence))
+    assert ": big → little Logit-KD; big → little kd · alpha" in page
+
+
+def test_a_run_says_nothing_of_a_study_whose_plan_is_lost(
+    worked: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = worked(methods={"kd": {"method": "logit"}}, selection=None)
+    (final, *_) = runs(directory, "final")
+    (directory.path / "plan.json").write_text("{")
+    app(["show", str(directory.path / final["path"]), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)[0]["study_methods"] == []
+
+
+def test_what_has_to_be_known_of_a_plan_goes_by_the_names_of_the_study(opened: Open) -> None:
+    workspace = opened(
+        methods={"strong": {"method": "at", "weight": 500.0}, "swap": {"method": "simkd"}},
+        selection=None,
+        models={
+            "big": {"name": "resnet8", "width": 0.5},
+            "little": {"name": "resnet8", "width": 0.125},
+        },
+    )
+    plan, _ = workspace.plan()
+    texts = {notice.code: notice.text for notice in workspace.notices(plan)}
+    assert texts["weight-clipped"].startswith("strong weighs its loss by 500")
+    assert texts["other-network"].startswith("swap trains and tests resnet8x0.125")
 
 
 def _methods(table: Path) -> set[str]:
