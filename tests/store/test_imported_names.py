@@ -122,6 +122,18 @@ def test_what_a_study_could_say_is_a_name(tmp_path: Path, name: str) -> None:
     assert run["slots"][0]["method"] == name
 
 
+@pytest.mark.parametrize("method", ["logit+logit", "none+logit", "+", "logit++"])
+def test_a_combination_that_cannot_be_is_a_method_that_nobody_knows(
+    tmp_path: Path, method: str
+) -> None:
+    """Before, one such file refused the whole import."""
+    write(tmp_path, "select/odd/seed0", kd_type=method)
+    write(tmp_path, "final/good/seed1", seed=1)
+    about, runs = import_runs(tmp_path, "x")
+    assert {run["slots"][0]["method"] for run in runs} == {method, "logit"}
+    assert about["methods"]["logit"]["label"] == "Logit-KD"
+
+
 def test_null_is_no_name(tmp_path: Path) -> None:
     write(tmp_path, FINAL, **{METHOD: None, ABLATION: None, ARM: None})
     (run,) = import_runs(tmp_path, "x")[1]
@@ -140,13 +152,12 @@ def test_a_name_of_several_methods_is_taken_back_and_named(
 
 
 def test_a_grid_is_that_of_its_name(tmp_path: Path) -> None:
-    for number, (name, keys) in enumerate(
-        {
-            "a": {"alpha": 0.5},
-            "b": {METHOD: "kd", "alpha": 0.3},
-            "c": {METHOD: "kd", "alpha": 0.7},
-        }.items()
-    ):
+    tried: dict[str, dict[str, Any]] = {
+        "a": {"alpha": 0.5},
+        "b": {METHOD: "kd", "alpha": 0.3},
+        "c": {METHOD: "kd", "alpha": 0.7},
+    }
+    for number, (name, keys) in enumerate(tried.items()):
         write(tmp_path, f"select/{name}/seed0", history=history(number / 10), **keys)
         write(tmp_path, f"final/{name}/seed1", seed=1, history=history(0.5 + number / 10), **keys)
     about, runs = import_runs(tmp_path, "x")

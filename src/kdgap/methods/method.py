@@ -23,6 +23,7 @@ from kdgap.models.taps import NOTHING, Taps
 from kdgap.registry import Registry
 from kdgap.spec.flat import FlatConfig
 from kdgap.spec.method_card import UNKNOWN, MethodCard
+from kdgap.spec.slot import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -288,7 +289,8 @@ class Methods(Registry[type[Method]]):
     def __contains__(self, name: object) -> bool:
         if isinstance(name, str) and "+" in name:
             names = list(filter(None, name.split("+")))
-            return bool(names) and all(map(super().__contains__, names))
+            fit = bool(names) and len(set(names)) == len(names) and PLAIN not in names
+            return fit and all(map(super().__contains__, names))
         return super().__contains__(name)
 
 
