@@ -54,6 +54,8 @@ def archive(workdir: Path) -> Path:
         "plain": {**PLAIN, "model": HOSTILE},
         "kd": {"model": HOSTILE, "teacher": HOSTILE, "flags": [LINE]},
         "own": {HOSTILE: LINE},
+        "called": {"study_method": HOSTILE},
+        "changed": {"study_ablation": LINE, "study_arm": HOSTILE},
     }
     for number, (kind, keys) in enumerate(kinds.items()):
         for seed in range(3):

@@ -10,7 +10,7 @@ import pytest
 
 import kdgap as library
 from tests.cli.test_judging import CLAIM, others_runs
-from tests.store.foreign_files import write
+from tests.store.foreign_files import history, write
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -111,3 +111,66 @@ def test_a_report_has_the_reference(kdgap: Command, imported: Path) -> None:
     assert "Feature-KD over Logit-KD in resnet50 → resnet18:" in page
     assert kdgap("report", imported).returncode == 0
     assert "over Logit-KD" not in (imported / "report.html").read_text()
+
+
+@pytest.fixture
+def named(kdgap: Command, tmp_path: Path) -> Path:
+    """An import of two arms of one method, under names that their study gave."""
+    folder = others_runs(tmp_path / "ours")
+    for number, name in enumerate(("kd", "lskd", "dist")):
+        for seed, accuracy in enumerate(FEATURE):
+            score = accuracy - number / 1000
+            own = {"study_method": name} if number < 2 else {"kd_type": "dist"}
+            epochs = history((seed + 1) / 10 + number / 50)
+            scores = {"test_acc_best": score, "test_acc_final": score, "history": epochs}
+            place = f"runs/final/r50_to_r18_{name}/seed{seed}"
+            keys = {"kd_type": "logit", "alpha": 0.1 + number / 10} | own
+            write(folder, place, seed=seed, **scores, **keys)
+    for path in (folder / "runs" / "final").glob("*_logit/*/*.json"):
+        path.unlink()
+    assert kdgap("import", folder, "--out", "named").returncode == 0
+    return Path("named")
+
+
+@pytest.mark.parametrize("command", ["analyze", "report", "explore"])
+def test_a_reference_that_is_the_method_of_several_arms_is_refused_by_all(
+    kdgap: Command, named: Path, command: str
+) -> None:
+    claims = Path("claims.yaml")
+    claims.write_text(CLAIM.replace("logit", "lskd") + "statistics: {reference: logit}\n")
+    words = ["--claims", "claims.yaml"]
+    words += ["--export", "page"] if command == "explore" else []
+    choose = "reference 'logit' is the method of 2 arms of these runs; name one of them: kd, lskd"
+    done = kdgap(command, named, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith(choose)
+    assert not Path("page").exists()
+    assert not (named / "analysis").exists()
+    if command != "explore":
+        done = kdgap(command, named, "--reference", "logit")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.splitlines() == [f"error: --reference: {choose}"]
+        done = kdgap(command, named, "--reference", "lsk")
+        assert "(did you mean 'lskd'?); they have" in done.stderr
+        assert done.returncode == 2
+
+
+def test_a_name_of_the_study_holds_in_every_output(kdgap: Command, named: Path) -> None:
+    assert kdgap("report", named, "--reference", "kd", "--figures", "figures").returncode == 0
+    folder = named / "analysis"
+    for name in ("tables.md", "tables.tex"):
+        assert "lskd" in (folder / name).read_text()
+    for name in ("gains", "runs", "reference_gains", "sensitivity"):
+        assert "lskd" in (folder / f"{name}.csv").read_text()
+    assert analysis_of(named)["settings"]["reference"]["label"] == "kd"
+    assert "lskd over kd in resnet50" in (named / "report.html").read_text()
+    assert "lskd" in (Path("figures") / "gains.svg").read_text()
+    evidence = library.load(named)
+    frame = library.gains_frame(library.analyse(evidence, reference="kd"))
+    assert {"kd", "lskd"} < set(frame["method"])
+    assert {"kd", "lskd"} < set(library.runs_frame(evidence)["method"])
+    assert kdgap("explore", named, "--export", "page").returncode == 0
+    (study,) = Path("page").glob("*/data/study.js")
+    assert '"label":"lskd"' in study.read_text()
+    done = kdgap("analyze", named, "--reference", "dist")
+    assert "Over DIST" in done.stdout

@@ -15,6 +15,7 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.judging import judged_by
 from kdgap.judge.references import reference_entries
+from kdgap.methods import METHODS
 from kdgap.notice import codes
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
@@ -224,6 +225,66 @@ def test_a_claim_between_a_method_and_a_control_is_the_same_difference() -> None
             "big → little logit",
             "little label_smoothing",
         }
+
+
+def named(**methods: str) -> Evidence:
+    """Arms under names of the study's own, each of a registered method."""
+    cards = {name: METHODS[method].about().named(name, method) for name, method in methods.items()}
+    values = dict(zip(methods, draws(len(methods)).values(), strict=True))
+    plain_card = {"none": METHODS["none"].about()}
+    return replace(study(values, Statistics()), methods=plain_card | cards)
+
+
+@pytest.mark.parametrize(
+    ("asked", "arm"),
+    [
+        ("kd", "kd"),
+        ("dkd", "mine"),
+        ("crd+logit", "both"),
+        ("logit+crd", "both"),
+        ("itrd", "lone"),
+        ("itrd+", "lone"),
+        ("logit", "logit"),  # the name of an arm is that arm, whatever others are
+    ],
+)
+def test_a_reference_is_an_arm_by_its_name_or_the_one_arm_of_its_method(
+    asked: str, arm: str
+) -> None:
+    runs_study = named(kd="logit", mine="dkd", both="crd+logit", lone="itrd+", logit="logit")
+    analysis = over(runs_study, asked)
+    assert (analysis.settings.reference.method, len(analysis.reference_gains)) == (arm, 4)
+
+
+@pytest.mark.parametrize("second", ["logit", "logit+"])
+def test_a_method_of_several_arms_is_refused_with_their_names(second: str) -> None:
+    with pytest.raises(ClaimError) as refused:
+        over(named(kd="logit", lskd=second, other="dkd"), "logit")
+    text = "reference 'logit' is the method of 2 arms of these runs; name one of them: kd, lskd"
+    assert str(refused.value) == text
+
+
+@pytest.mark.parametrize(
+    ("asked", "like"), [("kdd", "kd"), ("lojit", "logit"), ("crd+logt", "crd+logit")]
+)
+def test_an_unknown_reference_is_refused_with_the_nearest_name(asked: str, like: str) -> None:
+    with pytest.raises(ClaimError) as refused:
+        over(named(kd="logit", both="crd+logit"), asked)
+    hint = f" (did you mean {like!r}?); they have kd, both"
+    assert str(refused.value) == f"reference {asked!r} is no method of these runs{hint}"
+
+
+def test_a_claim_names_an_arm_as_a_reference_does() -> None:
+    terms = [{"weight": 1, "teacher": "big", "student": "little", "method": "dkd"}]
+    runs_study = named(kd="logit", lskd="logit+", mine="dkd")
+    (contrast,) = analyse(replace(runs_study, claims=(claim("c", terms),))).contrasts
+    assert {term.slot for term in contrast.terms} == {"big → little mine", "baseline of little"}
+    terms[0]["method"] = "logit"
+    with pytest.raises(ClaimError) as refused:
+        analyse(replace(runs_study, claims=(claim("c", terms),)))
+    assert str(refused.value) == (
+        "claim 'c', term 1: method 'logit' is the method of 2 arms of these runs; name one of"
+        " them: kd, lskd"
+    )
 
 
 def test_an_import_may_have_several_configurations_of_the_reference() -> None:

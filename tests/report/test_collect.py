@@ -212,3 +212,36 @@ def test_the_published_means_and_deviations_come_out_to_the_printed_digit(tmp_pa
     everything, remarks = collect(tmp_path / "runs")
     assert sum("the same run as" in text for text in remarks) > 8  # selection runs that are finals
     assert max(len(group.runs) for group in everything) == 5
+
+
+def test_arms_of_one_method_are_groups_of_their_own_names(tmp_path: Path) -> None:
+    """One candidate is in both grids, and the winner of one of them alone."""
+    exported(tmp_path, "a", winner=True, alpha=0.3)
+    for name, winner, alpha in (("b", False, 0.3), ("c", True, 0.7)):
+        exported(tmp_path, name, winner=winner, alpha=alpha, study_method="kd")
+    groups, remarks = collect(tmp_path)
+    assert remarks == []
+    best = best_configurations(groups)
+    pair = "resnet50_to_resnet18"
+    assert {name: (row["alpha"], row["tried"]) for name, row in best.items()} == {
+        f"{pair}_kd": (0.7, 2),
+        f"{pair}_logit": (0.3, 1),
+    }
+    assert best[f"{pair}_kd"]["study_method"] == "kd"
+    assert best[f"{pair}_kd"]["kd_type"] == "logit"
+    assert "study_method" not in best[f"{pair}_logit"]
+    assert [group.title.split(" (")[0].rpartition(" ")[2] for group in groups] == [
+        *("kd", "kd", "logit"),
+    ]
+    rows = list(csv.DictReader(io.StringIO(as_csv(groups))))
+    assert [row["study_method"] for row in rows] == ["kd", "kd", ""]
+
+
+@pytest.mark.parametrize("name", ["kd\x1b[31m", "dkd", 7])
+def test_a_name_that_no_study_could_give_is_left_out(tmp_path: Path, name: object) -> None:
+    result(tmp_path, "a")
+    result(tmp_path, "b", seed=1, study_method=name)
+    groups, remarks = collect(tmp_path)
+    assert [len(group.runs) for group in groups] == [1]
+    assert "study_method is" in remarks[0]
+    assert remarks[0].isprintable()

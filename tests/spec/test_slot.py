@@ -2,7 +2,7 @@
 
 import pytest
 
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import Slot, of_first_role, slots_text
 
 NAMED: dict[str, str] = {"teacher": "big", "student": "little", "method": "logit"}
 PAIR = ("big", "little", "logit")
@@ -44,3 +44,11 @@ def test_a_file_of_before_says_the_same(slot: Slot, variant: str, text: str) -> 
 def test_what_a_slot_is_of_has_no_candidate_and_no_arm() -> None:
     assert {slot.whole.text for slot, *_ in SLOTS} == {"big → little logit"}
     assert [slot.whole.role for slot, *_ in SLOTS] == [slot.role for slot, *_ in SLOTS]
+
+
+def test_a_run_of_several_arms_is_shown_as_all_of_its_first_role() -> None:
+    kd = Slot("final", "big", "little", "kd")
+    first = Slot("final", *PAIR)
+    assert slots_text([first, kd, first, TRIED]) == "big → little logit; big → little kd"
+    assert of_first_role([TRIED, first, kd]) == (TRIED,)
+    assert (slots_text([]), of_first_role([])) == ("", ())

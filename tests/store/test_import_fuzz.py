@@ -27,6 +27,7 @@ from kdgap.store.imports.gate import (
     read_object,
 )
 from kdgap.store.imports.imported import import_runs
+from kdgap.store.imports.own_names import check_names
 from kdgap.store.imports.percent import from_percent
 from tests.store.foreign_files import FIDELITY, FINAL, history
 
@@ -75,6 +76,7 @@ def checked(content: bytes, percent: bool) -> None:
     if isinstance(epochs, list) and all(isinstance(entry, dict) for entry in epochs):
         json_text(check_history(epochs)[0])
     check_settings(results)
+    check_names(results)
     check_outcomes(results)
     json_text(settings_of(results))
 

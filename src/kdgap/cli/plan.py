@@ -75,6 +75,7 @@ def _print(
 ) -> None:
     from kdgap.cli.printing import answer, print_table, say
     from kdgap.notice import by_severity
+    from kdgap.spec.slot import slots_text
     from kdgap.store.notices import of_plan
 
     study = workspace.study
@@ -83,12 +84,12 @@ def _print(
     answer(f"{study.name}: {study.description}")
     rows: dict[tuple[str, str], list[Any]] = {}
     for run in planned.runs.values():
-        for slot in run.slots[:1]:
-            name = slot.whole.text if slot.role == "selection" else slot.text
-            row = rows.setdefault((run.roles[0], name), [0, 0, []])
-            row[0] += 1
-            row[1] += states[run.id] == "done"
-            row[2].append(run.id[:8])
+        chosen = run.slots[0].role == "selection"
+        name = slots_text([slot.whole for slot in run.slots] if chosen else run.slots)
+        row = rows.setdefault((run.roles[0], name), [0, 0, []])
+        row[0] += 1
+        row[1] += states[run.id] == "done"
+        row[2].append(run.id[:8])
     lines: list[list[Any]] = []
     for (role, name), (count, done, ids) in rows.items():
         shown = ids[0] + (f" … {ids[-1]}" if count > 1 else "")
@@ -150,9 +151,16 @@ def _print_forecast(ahead: Mapping[str, Any]) -> None:
 
 def _print_runs(planned: "Plan", states: Mapping[str, str]) -> None:
     from kdgap.cli.printing import print_table
+    from kdgap.spec.slot import slots_text
 
     rows = [
-        [run.id[:12], ", ".join(run.roles), run.slots[0].text, str(run.run.seed), states[run.id]]
+        [
+            run.id[:12],
+            ", ".join(run.roles),
+            slots_text(run.slots),
+            str(run.run.seed),
+            states[run.id],
+        ]
         for run in planned.runs.values()
     ]
     print_table("", ["id", "role", "what", "seed", "state"], rows)

@@ -83,6 +83,7 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
         "width": results["width"],
         "teacher": results["teacher"],
         "kd_type": results["kd_type"],
+        "study_methods": study_methods(record),
         "seed": results["seed"],
         "parameters": record.run["model"]["parameters"],
         "best_val_acc": results["best_val_acc"],
@@ -100,13 +101,30 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
     }
 
 
+def study_methods(record: "Record") -> list[str]:
+    """Return what its study calls a run's method, once for each arm that the run is in."""
+    from contextlib import suppress
+
+    from kdgap.errors import KdgapError
+    from kdgap.spec.slot import PLAIN
+    from kdgap.store.study import StudyDirectory, study_of
+
+    study, planned = study_of(record.path), list[Any]()
+    if study is not None:
+        with suppress(KdgapError):  # the record is whole, whatever became of the plan
+            planned = StudyDirectory(study).plan()["runs"]
+    slots = (slot for run in planned if run["id"] == record.id for slot in run["slots"])
+    return list(dict.fromkeys(slot["method"] for slot in slots if slot["method"] != PLAIN))
+
+
 def _what(row: Mapping[str, Any]) -> str:
     from kdgap.methods import METHODS
     from kdgap.spec.slot import PLAIN
     from kdgap.text import sized
 
     model = sized(row["model"], row["width"])
-    method = METHODS[row["kd_type"]].label if row["kd_type"] in METHODS else row["kd_type"]
+    names = row["study_methods"] or [row["kd_type"]]
+    method = ", ".join(METHODS[name].label if name in METHODS else name for name in names)
     method = "baseline" if row["kd_type"] == PLAIN else method
     return f"{model}, {method}" + (f" from {row['teacher']}" if row["teacher"] else "")
 

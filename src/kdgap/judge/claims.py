@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from kdgap.errors import ClaimError, nearest
 from kdgap.judge.evidence import Arm, Evidence, ids
+from kdgap.judge.names import method_meant
 from kdgap.spec.claims import Claim, Term
 from kdgap.spec.slot import PLAIN, Slot
 
@@ -132,10 +133,16 @@ def _slot(term: Term, measure: str, evidence: Evidence, place: str) -> Slot:
     role = "baseline" if plain else "final"
     asked = (term.teacher, term.student, PLAIN if plain else term.method)
     slots = [slot for slot in evidence.slots if slot.role == role]
-    for slot in slots:
-        taught = slot.teacher is None or _is(evidence, slot.teacher, term.teacher)  # or a control
-        if slot.method == asked[2] and taught and _is(evidence, slot.student, term.student):
-            return slot
+    of_pair = [
+        slot
+        for slot in slots
+        if _is(evidence, slot.student, term.student)
+        and (slot.teacher is None or _is(evidence, slot.teacher, term.teacher))  # or a control
+    ]
+    called = [slot.method for slot in of_pair]
+    method = method_meant(str(asked[2]), called, evidence.methods, f"{place}: method")
+    if method is not None:
+        return of_pair[called.index(method)]
     text = Slot(role, asked[0], str(asked[1]), str(asked[2])).text
     known = [slot.text for slot in slots]
     raise ClaimError(

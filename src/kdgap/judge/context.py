@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from kdgap.errors import ClaimError, nearest
+from kdgap.errors import ClaimError
 from kdgap.judge.analysis import Level, Reference, Settings
 from kdgap.judge.claims import Weighted, baseline_of, weighted, weighted_baseline
 from kdgap.judge.comparison import View
 from kdgap.judge.evidence import Arm, Evidence, ids
 from kdgap.judge.family import Judged
+from kdgap.judge.names import like, method_meant
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.proportion import mean_interval
 
@@ -129,15 +130,16 @@ def reference_of(evidence: Evidence) -> Reference | None:
     """Return the method that the others are compared with, beside plain training; None without.
 
     Raises:
-        ClaimError: the runs have no such method.
+        ClaimError: the runs have no such method, or several arms are of it.
     """
-    method = evidence.statistics.reference
-    if method is None:
+    name, methods = evidence.statistics.reference, evidence.methods
+    if name is None:
         return None
     known = list(dict.fromkeys(s.method for s in evidence.slots if s.role == "final"))
-    if method not in known:
+    method = method_meant(name, known, methods, "reference")
+    if method is None:
         raise ClaimError(
-            f"reference {method!r} is no method of these runs{nearest(method, known)};"
+            f"reference {name!r} is no method of these runs{like(name, known, methods)};"
             f" they have {', '.join(known) or 'none'}"
         )
     return Reference(method=method, label=evidence.label(method))

@@ -12,7 +12,7 @@ from kdgap.spec.method_card import UNKNOWN, MethodCard, read_cards
 from kdgap.spec.slot import Slot
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.findings import read_findings
-from kdgap.store.imports.recipe import order_of, recipe_of
+from kdgap.store.imports.recipe import DIGESTS, order_of, recipe_of
 from kdgap.store.notices import SMOKE, SMOKE_TEACHER, TEST_CHOSEN, chosen_on, of_runs, recorded
 from kdgap.text import value_text
 
@@ -158,7 +158,7 @@ def _changes(lines: Iterable[Mapping[str, Any]]) -> dict[str, str]:
         changes[name] = ", ".join(
             f"{key} {value_text(before[key])} becomes {value_text(after[key])}"
             for key in before
-            if key in after and before[key] != after[key]
+            if key in after and before[key] != after[key] and key not in DIGESTS
         )
     return changes
 

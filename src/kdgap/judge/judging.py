@@ -32,6 +32,7 @@ from kdgap.judge.references import judged_references, reference_entries, unmatch
 from kdgap.judge.words import gain_sentence, reference_sentence
 from kdgap.notice import by_severity
 from kdgap.spec.claims import ClaimsFile, Statistics
+from kdgap.spec.slot import slots_text
 from kdgap.stats.permutation import MOST_SPLITS, RESAMPLES
 from kdgap.stats.power import smallest_permutation_p, smallest_sign_flip_p
 from kdgap.store.preregistration import judged_otherwise
@@ -188,7 +189,7 @@ def _failures(evidence: Evidence) -> tuple[Failure, ...]:
             id=run.id,
             path=run.paths[0] if run.paths else "",
             seed=run.seed,
-            slot=run.slots[0].text if run.slots else "",
+            slot=slots_text(run.slots),
             state=run.state,
             remark=run.remark,
         )

@@ -22,7 +22,8 @@ from kdgap.methods.shared import wide
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.registry import Registry
 from kdgap.spec.flat import FlatConfig
-from kdgap.spec.method_card import MethodCard
+from kdgap.spec.method_card import UNKNOWN, MethodCard
+from kdgap.spec.slot import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -297,7 +298,8 @@ class Methods(Registry[type[Method]]):
     def __contains__(self, name: object) -> bool:
         if isinstance(name, str) and "+" in name:
             names = list(filter(None, name.split("+")))
-            return bool(names) and all(map(super().__contains__, names))
+            fit = bool(names) and len(set(names)) == len(names) and PLAIN not in names
+            return fit and all(map(super().__contains__, names))
         return super().__contains__(name)
 
 
@@ -330,6 +332,12 @@ def method(cls: C) -> C:
                 )
     METHODS.register(cls.name)(cls)
     return cls
+
+
+def card_of(name: str, method: str) -> MethodCard:
+    """Return what a method says of itself, under a study's own name for it if it has one."""
+    card = METHODS[method].about() if method in METHODS else UNKNOWN
+    return card if name == method or name in METHODS else card.named(name, method)
 
 
 def field_names(cls: type[Method]) -> list[str]:

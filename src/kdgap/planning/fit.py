@@ -51,8 +51,13 @@ LARGE_WEIGHT = 100.0
 """A term of this weight meets the usual clipping at nearly every step."""
 
 
-def clipped_weights(run: RunSpec) -> str:
-    """Return a sentence where a loss's weight is so large that clipping undoes it, else nothing."""
+def clipped_weights(run: RunSpec, called: str = "") -> str:
+    """Return a sentence where a loss's weight is so large that clipping undoes it, else nothing.
+
+    Args:
+        run: the run.
+        called: what its study calls the method.
+    """
     weights = [
         value
         for name, value in run.method.parameters.items()
@@ -61,19 +66,24 @@ def clipped_weights(run: RunSpec) -> str:
     if run.recipe.clip_scope == "off" or max(weights, default=0.0) < LARGE_WEIGHT:
         return ""
     return (
-        f"{run.method.name} weighs its loss by {max(weights):g}, and gradients are clipped at"
-        f" {run.recipe.clip_norm:g}: the weight means little; published recipes do not clip"
-        " (clip_scope: off)"
+        f"{called or run.method.name} weighs its loss by {max(weights):g}, and gradients are"
+        f" clipped at {run.recipe.clip_norm:g}: the weight means little; published recipes do not"
+        " clip (clip_scope: off)"
     )
 
 
-def deployed_words(run: RunSpec) -> str:
-    """Return a sentence where what is tested is another network than the student, else nothing."""
+def deployed_words(run: RunSpec, called: str) -> str:
+    """Return a sentence where what is tested is another network than the student, else nothing.
+
+    Args:
+        run: the run.
+        called: what its study calls the method.
+    """
     taken = deployed_model(run).classifier
     if taken is None:
         return ""
     return (
-        f"{run.method.name} trains and tests {sized(run.model.name, run.model.width)} with a"
+        f"{called} trains and tests {sized(run.model.name, run.model.width)} with a"
         f" connector and the classifier of {sized(taken.name, taken.width)}: a larger network than"
         " the rows beside it have"
     )

@@ -44,9 +44,12 @@ def protocol_notices(study: StudySpec, plan: Plan) -> list[Notice]:
             " of its kind"
         )
         notices.append(Notice("one-teacher", text))
-    weighed = {text for planned in plan.runs.values() if (text := clipped_weights(planned.run))}
+    called = [
+        (planned.run, slot.method) for planned in plan.runs.values() for slot in planned.slots
+    ]
+    weighed = {text for run, name in called if (text := clipped_weights(run, name))}
     notices += [Notice("weight-clipped", text) for text in sorted(weighed)]
-    larger = {text for planned in plan.runs.values() if (text := deployed_words(planned.run))}
+    larger = {text for run, name in called if (text := deployed_words(run, name))}
     notices += [Notice("other-network", text) for text in sorted(larger)]
     return notices + plan.notices
 

@@ -16,10 +16,12 @@ from kdgap.spec.slot import PLAIN
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.imports.gate import OddFileError, read_finite
+from kdgap.store.imports.own_names import called, check_names
 from kdgap.store.imports.recipe import order_of
 from kdgap.store.imports.source_files import FIDELITY, RESULTS, PassedOver, Unreadable
 from kdgap.store.imports.sources import members
 from kdgap.store.notices import chosen_on, recorded
+from kdgap.store.reference import METHOD
 from kdgap.text import settings_text
 
 _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters change as well
@@ -27,9 +29,15 @@ _DIGESTS = ("cell", "settings", "method_parameters")  # which hyper-parameters c
 
 @dataclass
 class Group:
-    """Runs that differ in their seed alone."""
+    """Runs of one method that differ in their seed alone.
+
+    Attributes:
+        key: their settings.
+        method: what their study calls the method, or else `kd_type`.
+    """
 
     key: Mapping[str, Any]
+    method: str
     runs: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     paths: dict[int, Path] = field(default_factory=dict)
 
@@ -56,7 +64,7 @@ class Group:
         pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
         settings = hyperparameters(key)
         shown = settings_text(settings)
-        method = "baseline" if key["kd_type"] == PLAIN else str(key["kd_type"])
+        method = "baseline" if key["kd_type"] == PLAIN else self.method
         marks = [f"{key['stem']} stem"] if key.get("stem", "cifar") != "cifar" else []
         marks += ["projections unclipped"] if key.get("no_proj_clip") else []
         marks += [f"{key['epochs']} epochs"]
@@ -92,11 +100,14 @@ def collect(folder: Path) -> tuple[list[Group], list[str]]:
             run = read_finite(content)
             key = settings_of(run)
             seed = int(run["seed"])
+            check_names(run)
         except (OddFileError, KeyError, TypeError, ValueError) as error:
             problem = f"({type(error).__name__}: {one_line(error)})"
             remarks.append(f"{path}: left out: no result file {problem}")
             continue
-        group = groups.setdefault(repr(sorted(key.items(), key=str)), Group(key))
+        # A run that is in two arms of its study is in the grid of each of them.
+        method = called(run)
+        group = groups.setdefault(repr((method, sorted(key.items(), key=str))), Group(key, method))
         if seed in group.runs:
             if not same_history(group.runs[seed].get("history") or [], run.get("history") or []):
                 raise BadInputError(
@@ -143,7 +154,7 @@ def best_configurations(groups: list[Group]) -> dict[str, Mapping[str, Any]]:
     for group in sorted(groups, key=lambda g: order_of(hyperparameters(g.key))):
         key = group.key
         if key["kd_type"] != PLAIN and key.get("teacher"):
-            name = f"{key['teacher']}_to_{model_text(key)}_{key['kd_type']}"
+            name = f"{key['teacher']}_to_{model_text(key)}_{group.method}"
             candidates.setdefault(name, []).append(group)
     return {name: _best(name, tried) for name, tried in sorted(candidates.items())}
 
@@ -171,6 +182,7 @@ def _best(name: str, candidates: list[Group]) -> dict[str, Any]:
         "teacher": best.key["teacher"],
         "model": best.key["model"],
         "kd_type": best.key["kd_type"],
+        **({METHOD: best.method} if best.method != best.key["kd_type"] else {}),
         **hyperparameters(best.key),
         metric: means[winners[0]],
         "seeds": sorted(best.runs),
@@ -200,7 +212,7 @@ def _refuse_unlike(candidates: list[Group]) -> None:
 def as_csv(groups: list[Group]) -> str:
     """Return one line a run; cells that a spreadsheet would take for a formula are neutralised."""
     columns = [
-        *("model", "teacher", "kd_type", "alpha", "temperature", "feat_beta", "stem"),
+        *("model", "teacher", "kd_type", METHOD, "alpha", "temperature", "feat_beta", "stem"),
         *("no_proj_clip", "seed", "epochs", "best_val_acc", "best_val_epoch"),
         *("test_acc_best", "test_acc_final", "smoke", "run_id"),
     ]

@@ -18,6 +18,8 @@ from kdgap.spec.validation import Strict, Text
 Name = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60, strict=True)
 ]
+Arm = Literal["base", "changed"]
+"""An arm of an ablation."""
 
 
 class _Lean(Strict):
@@ -39,7 +41,7 @@ class Term(_Lean):
     student: Name | None = None
     method: Text | None = None
     ablation: Name | None = None
-    arm: Literal["base", "changed"] = "changed"
+    arm: Arm = "changed"
 
     @field_validator("weight")
     @classmethod

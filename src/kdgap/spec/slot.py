@@ -1,6 +1,6 @@
 """What a run is for, as plans, imports and claims name it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,3 +59,13 @@ class Slot:
         elif variant:
             known["candidate"] = variant
         return cls(**known)
+
+
+def of_first_role(slots: Sequence[Slot]) -> tuple[Slot, ...]:
+    """Return what a run is shown as: all of its first role, for it may be a run of several arms."""
+    return tuple(dict.fromkeys(slot for slot in slots if slot.role == slots[0].role))
+
+
+def slots_text(slots: Sequence[Slot]) -> str:
+    """Return in words what a run is shown as."""
+    return "; ".join(slot.text for slot in of_first_role(slots))

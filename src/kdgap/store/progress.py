@@ -11,7 +11,7 @@ from typing import Any, Literal
 from kdgap import bulk
 from kdgap.errors import KdgapError, UnreadableError
 from kdgap.files import entries, read_json
-from kdgap.spec.slot import Slot
+from kdgap.spec.slot import Slot, slots_text
 from kdgap.store.audit import audit
 from kdgap.store.record import TEST
 from kdgap.store.schema.gate import fits
@@ -121,7 +121,7 @@ def survey(
                 id=planned["id"],
                 path=str(directory.path / planned["path"]),
                 roles=planned["roles"],
-                slot=Slot.read(planned["slots"][0]).text,
+                slot=slots_text([Slot.read(slot) for slot in planned["slots"]]),
                 seed=planned["seed"],
                 state=state,
                 remark=remark,

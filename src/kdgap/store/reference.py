@@ -6,9 +6,11 @@
     teachers/NAME/seed0/                                            ablation/NAME/ARM/seed0/
 
 Each file carries the id of the run it comes from, so it can be traced and is never a result by
-itself. The runs stay where the study keeps them.
+itself. It also carries the names that the study gave, where `kd_type` does not say them. The runs
+stay where the study keeps them.
 """
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,10 @@ from kdgap.store.record import BEST, MANIFEST, RESULTS, Record
 from kdgap.store.study import StudyDirectory
 from kdgap.text import sized
 
+METHOD, ABLATION, ARM = "study_method", "study_ablation", "study_arm"
+"""Keys of a result file: what the study calls the method, and the ablation with its arm."""
+_LONGEST_FOLDER = 150
+"""Bytes of a method's name in that of a folder, which may have 255."""
 TOP = ("select", "final", "bug_ablation", "stem_ablation", "teachers", "ablation")
 
 
@@ -62,7 +68,8 @@ def _stage(
             left_out.append(str(error))
             continue
         for slot in planned["slots"]:
-            place = target / _place(study, planned, slot)
+            registered = record.results["kd_type"]
+            place = target / _place(study, planned, slot, registered)
             if (place / MANIFEST).exists():
                 left_out.append(f"{place}: holds a run of its own")
                 continue
@@ -78,6 +85,7 @@ def _stage(
                 "role": slot["role"],
                 "cell": planned["cell"],
                 "source": str(record.path),
+                **_names(slot, registered),
                 **(_as_selected(plan, planned, slot) if slot["role"] == "selection" else {}),
             }
             staging.write(place / RESULTS, (json_text(content) + "\n").encode())
@@ -85,6 +93,13 @@ def _stage(
                 fidelity = json_text(fidelity_of(record)) + "\n"
                 staging.write(place / FIDELITY, fidelity.encode())
     return list(written), left_out
+
+
+def _names(slot: Mapping[str, Any], registered: str) -> dict[str, str]:
+    """Return the study's own names for an arm, where `kd_type` and folders do not say them."""
+    own = Slot.read(slot)
+    names = {METHOD: own.method} if own.method != registered else {}
+    return names | ({ABLATION: own.ablation, ARM: own.arm} if own.ablation else {})
 
 
 def _as_selected(
@@ -132,17 +147,20 @@ def fidelity_of(record: Record) -> dict[str, Any]:
     return fidelity
 
 
-def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[str, Any]) -> Path:
+def _place(
+    study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[str, Any], registered: str
+) -> Path:
     def model(name: str) -> str:
         return sized(study["models"][name]["name"], study["models"][name]["width"])
 
     seed = f"seed{planned['seed']}"
-    student, method = model(slot["student"]), slot["method"]
+    student, method = model(slot["student"]), _folder(slot["method"])
+    parameters = _folder(parameters_text(planned["parameters"], registered))
     pair = f"{model(slot['teacher'])}_to_{student}" if slot["teacher"] else student
     if slot["role"] == "teacher":
         return Path("teachers", slot["student"], seed)
     if slot["role"] == "selection":
-        return Path("select", pair, method, parameters_text(planned["parameters"], method), seed)
+        return Path("select", pair, method, parameters, seed)
     if slot["role"] == "baseline":
         return Path("final", "baseline", student, seed)
     if slot["role"] == "final":
@@ -152,13 +170,21 @@ def _place(study: Mapping[str, Any], planned: Mapping[str, Any], slot: Mapping[s
     change = study["ablations"][name]["change"]
     if set(change) == {"recipe.clip_scope"} and slot["teacher"]:
         kind = f"{method}_bugged" if arm == "changed" else method
-        return Path(
-            "bug_ablation", pair, kind, parameters_text(planned["parameters"], method), seed
-        )
+        return Path("bug_ablation", pair, kind, parameters, seed)
     if set(change) == {"model.stem"} and not slot["teacher"]:
         stem = study["models"][slot["student"]]["stem"] if arm == "base" else change["model.stem"]
         return Path("stem_ablation", f"{student}_{stem}", seed)
     return Path("ablation", name, arm, seed)
+
+
+def _folder(name: str) -> str:
+    """Return any printable text as the name of one folder, which cannot lead out of the target."""
+    text = name.replace("%", "%25").replace("/", "%2F")
+    if not text.strip("."):
+        text = text.replace(".", "%2E")
+    if len(text.encode()) > _LONGEST_FOLDER:
+        text = f"{text[:20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return text
 
 
 def parameters_text(parameters: Mapping[str, object], method: str) -> str:

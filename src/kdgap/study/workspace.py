@@ -14,15 +14,15 @@ from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
 from kdgap.files import json_text, make_folder, read_text, write_atomic
 from kdgap.methods import METHODS
+from kdgap.methods.method import card_of
 from kdgap.models import MODELS
 from kdgap.notice import Notice, written
 from kdgap.planning.cost import Cost, run_cost, staged_cohorts
 from kdgap.planning.notices import post_hoc, protocol_notices
-from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs, method_class
+from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
 from kdgap.spec.complaints import Where
-from kdgap.spec.method_card import MethodCard
 from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import StudySpec, preregistered, protocol
 from kdgap.spec.study_file import read_study
@@ -304,7 +304,10 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "open_flops": open_flops,
         "methods": {
             PLAIN: METHODS[PLAIN].about().written(),
-            **{name: _card(workspace.study, name).written() for name in workspace.study.methods},
+            **{
+                name: card_of(name, workspace.study.method_of(name)).written()
+                for name in workspace.study.methods
+            },
         },
         "models": {
             name: {
@@ -317,13 +320,6 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "cohorts": len(staged_cohorts(full)),
         "notices": written(workspace.notices(plan)),
     }
-
-
-def _card(study: StudySpec, name: str) -> MethodCard:
-    """Return what a method says of itself, under the study's own name for it if it has one."""
-    registered = method_class(study, name)
-    card = registered.about()
-    return card if name in METHODS else card.named(name, registered.name)
 
 
 def costs_of(plan: Plan, shape: Shape) -> dict[str, Cost]:

@@ -14,7 +14,7 @@ from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.recorded import UNTESTED
 from kdgap.notice import FileNotice, Notice
-from kdgap.spec.slot import PLAIN, Slot
+from kdgap.spec.slot import PLAIN, Slot, of_first_role
 from kdgap.store.imports.findings import count_findings
 from kdgap.text import settings_text
 
@@ -40,7 +40,7 @@ def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
     for run in evidence.runs:
         value = run.accuracy(evidence.primary)
         if value is not None:
-            what = slot_words(run.slots[0], evidence) + ", " if run.slots else ""
+            what = _words(run.slots, evidence) + ", " if run.slots else ""
             tips[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {100 * value:.2f} %"
     return tips
 
@@ -50,6 +50,11 @@ def slot_words(slot: Slot, evidence: Evidence) -> str:
     pair = f"{slot.teacher} → {slot.student}" if slot.teacher else slot.student
     method = "" if slot.method == PLAIN else f" {evidence.label(slot.method)}"
     return pair + method + (f" ({slot.variant})" if slot.variant else "")
+
+
+def _words(slots: Sequence[Slot], evidence: Evidence) -> str:
+    """Return what a run is shown as; it may be a run of several arms."""
+    return "; ".join(slot_words(slot, evidence) for slot in of_first_role(slots))
 
 
 def run_links(ids: Sequence[str], by_id: Mapping[str, Run], anchors: Mapping[str, str]) -> Markup:
@@ -113,7 +118,8 @@ def by_kind(runs: Iterable[Run], evidence: Evidence) -> dict[str, list[Run]]:
         role = slot.role if slot else ""
         kind = _KINDS.get(role, "other runs")
         if slot and role == "final":
-            kind = evidence.label(slot.method)
+            arms = (other for other in run.slots if other.role == role)
+            kind = ", ".join(dict.fromkeys(evidence.label(other.method) for other in arms))
         elif slot and role == "ablation":
             kind = f"the ablation {slot.variant}"
         groups.setdefault((_place(role), kind), []).append(run)
@@ -129,15 +135,15 @@ def _group(run: Run, evidence: Evidence) -> tuple[int, str, str]:
     """Return role, words and configuration that a run is under; a choice's candidates together."""
     if not run.slots:
         return len(ROLES), "no role", run.configuration
-    slot = run.slots[0]
-    place = _place(slot.role)
-    if slot.role == "selection":
-        return place, f"selection: {slot_words(slot.whole, evidence)}", ""
-    return place, _role_words(slot, evidence), run.configuration
+    role = run.slots[0].role
+    if role == "selection":
+        whole = [slot.whole for slot in run.slots]
+        return _place(role), _role_words(whole, evidence), ""
+    return _place(role), _role_words(run.slots, evidence), run.configuration
 
 
-def _role_words(slot: Slot, evidence: Evidence) -> str:
-    return f"{slot.role}: {slot_words(slot, evidence)}"
+def _role_words(slots: Sequence[Slot], evidence: Evidence) -> str:
+    return f"{slots[0].role}: {_words(slots, evidence)}"
 
 
 def _by_seed(run: Run) -> tuple[int, str]:
@@ -155,7 +161,7 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
         state = Markup("<strong>{}</strong>").format(run.state)
         if run.remark:
             state += Markup(" <small>{}</small>").format(run.remark[:160])
-    also = [slot.role for slot in run.slots[1:]]
+    also = [slot.role for slot in run.slots if slot.role != run.slots[0].role]
     agreement = test.get(weights, UNTESTED).top1_agreement
     where = "<br>".join(str(escape(path)) for path in run.paths[:3])
     notes = f"<br><small>also {escape(', '.join(also))}</small>" if also else ""
@@ -186,7 +192,7 @@ def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:
         {
             "id": run.id,
             "state": run.state,
-            "slot": _role_words(run.slots[0], evidence) if run.slots else "",
+            "slot": _role_words(run.slots, evidence) if run.slots else "",
             "seed": run.seed,
             "remark": run.remark,
             "path": run.paths[0] if run.paths else "",

@@ -19,6 +19,7 @@ from kdgap.numbers import level, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import Table, Value
+from kdgap.spec.slot import of_first_role
 from kdgap.text import settings_text
 
 
@@ -209,7 +210,7 @@ def _run_line(run: Run, evidence: Evidence) -> Line:
     shown = [
         roles or None,
         pair,
-        None if slot is None else evidence.label(slot.method),
+        ", ".join(evidence.label(slot.method) for slot in of_first_role(run.slots)) or None,
         settings_text(run.parameters),
         str(run.seed),
         None if run.epochs is None else str(run.epochs),

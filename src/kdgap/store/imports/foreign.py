@@ -31,6 +31,7 @@ from kdgap.store.imports.gate import (
     read_object,
     whole,
 )
+from kdgap.store.imports.own_names import check_names
 from kdgap.store.imports.percent import from_percent
 from kdgap.store.imports.recipe import DIGESTS, OF_ALL
 from kdgap.store.imports.source_files import RESULTS, PassedOver, Unreadable
@@ -164,6 +165,7 @@ def _results(name: str, results: dict[str, Any], digest: str) -> ForeignFile:
     if not isinstance(history, list) or not all(isinstance(entry, dict) for entry in history):
         raise OddFileError("has no history of epochs")
     remarks = check_settings(results)
+    check_names(results)
     leaves(results)  # refuses too many
     odd, not_finite = check_outcomes(results)
     epochs, dropped, diverged, odd_numbers = check_history(history)
@@ -284,7 +286,9 @@ def hyperparameters(
     method = settings["kd_type"]
     flat = {name: key for key, name in _FIELDS.get(method, {}).items()}
     parameters = {
-        flat.get(name, name): v for name, v in _method_parameters(settings).items() if _is_value(v)
+        flat.get(name, name): value
+        for name, value in _method_parameters(settings).items()
+        if _is_value(value) or isinstance(value, bool)
     }
     values = {key: settings.get(key, parameters.get(key)) for key in _FIELDS.get(method, ())}
     values = {key: value for key, value in values.items() if _is_value(value)}

@@ -43,9 +43,9 @@ SHARES = ("best_val_acc", "test_acc_best", "test_acc_final")
 _FIDELITY_SHARES = ("student_test_acc", "teacher_test_acc", "top1_agreement", "ece")
 _NORMS = ("grad_norm_max_overall", "proj_grad_norm_max_overall")
 OUTCOMES = {
-    "seed", "history", "run_id", "source", "role", "study", *_NORMS, *SHARES,
+    "seed", "history", "run_id", "source", "role", "study", "study_arm", *_NORMS, *SHARES,
     "best_val_epoch", "last_val_acc", "weight_hash_best", "weight_hash_last", "dropped", "flags",
-    "notices", "selection_metric", "selection_winner",
+    "notices", "selection_metric", "selection_winner", "study_method", "study_ablation",
 }  # fmt: skip
 """What a run came to, or what tells runs of one configuration apart; all the rest is settings."""
 

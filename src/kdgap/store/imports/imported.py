@@ -9,7 +9,7 @@ from kdgap.errors import BadInputError
 from kdgap.files import (
     json_text,
 )
-from kdgap.methods import METHODS
+from kdgap.methods.method import card_of
 from kdgap.notice import FileNotice
 from kdgap.store.imports.bookkeeping import (
     WHY,
@@ -27,7 +27,9 @@ from kdgap.store.imports.foreign import (
     source_hash,
 )
 from kdgap.store.imports.merging import merged
+from kdgap.store.imports.own_names import called
 from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, place
+from kdgap.store.imports.settling import settle_ablations, settle_methods
 from kdgap.store.imports.source_files import PassedOver, text_of
 from kdgap.store.imports.splits import name_splits
 from kdgap.store.instead import is_study, own
@@ -64,9 +66,11 @@ def import_runs(
     aside = set_aside(samples, choices)
     findings = [finding("unreadable", file.why, [file.path]) for file in bad]
     findings += _passed(passed)
+    settle_methods(good, findings)
     runs = merged(good, findings, aside.__contains__)
     name_copies(runs, findings)
     keys = place(runs, source.name if source.is_dir() else "", findings)
+    settle_ablations(runs, findings)
     pair_ablations(runs, findings)
     name_splits(runs, findings, aside.keys(), set().union(*keys.values()))
     findings += _set_aside(good, samples, aside)
@@ -82,13 +86,16 @@ def import_runs(
         "runs": len(runs),
         "findings": write_findings(findings),
         "models": models_of(runs),
-        "methods": {
-            name: METHODS[name].about().written() if name in METHODS else {}
-            for name in sorted({run.settings["kd_type"] for run in runs})
-        },
+        "methods": _methods(runs),
         "hyperparameters": keys,
     }
     return about, [_line(run) for run in runs]
+
+
+def _methods(runs: list[ImportedRun]) -> dict[str, Mapping[str, object]]:
+    """Return what is known of each method, under what it is called."""
+    methods = {called(f.results): str(run.settings["kd_type"]) for run in runs for f in run.files}
+    return {name: card_of(name, method).written() for name, method in sorted(methods.items())}
 
 
 def _passed(passed: PassedOver) -> list[FileNotice]:

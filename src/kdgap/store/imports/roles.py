@@ -18,7 +18,8 @@ from kdgap.store.imports.foreign import (
     hyperparameters,
     model_text,
 )
-from kdgap.store.reference import parameters_text
+from kdgap.store.imports.own_names import called
+from kdgap.store.reference import ABLATION, ARM, parameters_text
 
 _ROLES = {
     "teachers": "teacher",
@@ -97,28 +98,32 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
     """
     roles = [(run, file, _role(run.settings, file, source)) for run in runs for file in run.files]
     grids: dict[tuple[Any, ...], list[tuple[int, Mapping[str, Any]]]] = {}
-    for run, _, role in roles:
+    for run, file, role in roles:
         if role == "selection":
-            key = (run.settings.get("teacher"), _student(run.settings), run.settings["kd_type"])
+            key = (run.settings.get("teacher"), _student(run.settings), called(file.results))
             grids.setdefault(key, []).append((run.seed, run.settings))
     axes: dict[str, set[str]] = {}
     for (*_, method), group in grids.items():
         axes.setdefault(method, set()).update(axes_of(group))
     for run in runs:
-        run.parameters = hyperparameters(run.settings, axes.get(run.settings["kd_type"], ()))
+        own_axes = set[str]().union(*(axes.get(called(file.results), ()) for file in run.files))
+        run.parameters = hyperparameters(run.settings, own_axes)
     for run, file, role in roles:
         if role is None:
             role = "final"
             text = "stands in no folder of the reference's layout: taken as a final run"
             findings.append(finding("role", text, [file.path]))
+        method = str(run.settings["kd_type"])
+        given = None if method == PLAIN else run.settings.get("teacher")
         if role == "ablation":
-            continue  # its arms are known when all runs are
-        method, teacher = str(run.settings["kd_type"]), run.settings.get("teacher")
+            if name := file.results.get(ABLATION):
+                student, arm = model_text(run.settings), file.results[ARM]
+                run.add_slot(Slot(role, given, student, called(file.results), "", name, arm))
+            continue  # the arms of others' are known when all runs are
         # What a grid's other axes are stays out of a slot: `splits.py` compares what is in one.
         declared = hyperparameters(run.settings)
         candidate = parameters_text(declared, method) if role == "selection" else ""
-        given = None if method == PLAIN else teacher
-        run.add_slot(Slot(role, given, _student(run.settings), method, candidate))
+        run.add_slot(Slot(role, given, _student(run.settings), called(file.results), candidate))
     plain = [run.settings for run in runs if run.settings["kd_type"] == PLAIN]
     plain_keys = {key for settings in plain for key, value in settings.items() if value is not None}
     plain_keys |= KEYS_OF_EVERY_FILE
@@ -135,10 +140,11 @@ def place(runs: list[ImportedRun], source: str, findings: list[FileNotice]) -> d
 def pair_ablations(runs: list[ImportedRun], findings: list[FileNotice]) -> None:
     """Give both arms of every ablation their slots: the changed one, and what it is compared with.
 
-    An ablation changes one thing: the projections go unclipped, or the stem is ImageNet's.
+    An ablation changes one thing: the projections go unclipped, or the stem is ImageNet's. Files of
+    our own export name theirs.
     """
     by_settings: dict[str, list[ImportedRun]] = {}
-    for run in runs:
+    for run in (run for run in runs if not any(slot.ablation for slot in run.slots)):
         by_settings.setdefault(canonical_json(run.settings), []).append(run)
     for key, changed in by_settings.items():
         settings = changed[0].settings
