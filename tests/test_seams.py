@@ -43,6 +43,7 @@ DOCUMENTS = {
     "kdgap.study.workspace": {"Workspace.preregistration", "plan_data"},
     "kdgap.study.forecast": {"forecast"},
     "kdgap.store.imports.imported": {"import_runs"},
+    "kdgap.store.imports.own_names": {"called", "check_names"},
     "kdgap.store.provenance": {"provenance"},
     "kdgap.benchmark.table": {"run_cases"},
     "kdgap.engine.evaluate": {"scores"},

@@ -24,6 +24,7 @@ def by_hand(lab: Lab, method: str, recipe: dict[str, Any]) -> dict[str, Tensor]:
     network, parts, known = student.network, student.projections, run.recipe
     named = {**dict(network.named_parameters()), **dict(parts.named_parameters(prefix="parts"))}
     buffers: dict[tuple[str, str], Tensor] = {}
+    kd_weight, ce_weight = student.method.weights(0, 1)
     stream, own = lab.stream(run), student.method
     network.train()
     for step in range(stream.steps):
@@ -35,8 +36,8 @@ def by_hand(lab: Lab, method: str, recipe: dict[str, Any]) -> dict[str, Tensor]:
         at = Step(labels, stream.indices(0, step), 0, 1)
         terms = own.terms(answer, target, at, parts).values()
         losses = {
-            "task": own.ce_weight * F.cross_entropy(answer.logits, labels),
-            "teacher": own.kd_weight * sum((t.weight * t.value for t in terms), torch.zeros(())),
+            "task": ce_weight * F.cross_entropy(answer.logits, labels),
+            "teacher": kd_weight * sum((t.weight * t.value for t in terms), torch.zeros(())),
         }
         slopes = {
             kind: dict(zip(named, torch.autograd.grad(

@@ -42,7 +42,7 @@ def test_its_loss_is_the_weighted_sum_of_its_members_losses(name: str, seed: int
         weight = parameters.get(f"{member}_weight", 1.0)
         expected += weight * alone.scale(step.epoch, step.epochs) * value.item()
     assert loss(method, own, other, step, parts).item() == pytest.approx(expected, rel=1e-12)
-    assert method.ce_weight == method.kd_weight == method.scale(3, 40) == 1
+    assert method.weights(3, 40) == (1, 1)
 
 
 def test_each_member_keeps_its_own_fields_and_gets_a_weight_where_it_has_none() -> None:
@@ -66,7 +66,7 @@ def test_one_alone_has_weights_in_place_of_alpha() -> None:
         build_method("logit+", {"logit_weight": 9.0, "ce_weight": 0.1}),
         build_method("logit", {}),
     )
-    assert own.ce_weight == 0.1
+    assert own.weights(0, 1) == (1, 0.1)
     parts = own.build(student, teacher, LABELS)
     value = loss(plain, student, teacher, step, torch.nn.Module()).item()
     assert loss(own, student, teacher, step, parts).item() == pytest.approx(9 * value)

@@ -129,7 +129,7 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_file_line_and_key(block
     [f"recipe: {{lr: {v}}}" for v in (".nan", ".inf", "[0.1]", "{a: 1}")]
     + [f"teachers: {{recipe: {{lr: {v}}}}}" for v in (".nan", "[0.1]")]
     + [f"methods: {{logit: {{alpha: {v}}}}}" for v in (".inf", "[0.1, .nan]", "[[1]]", "{a: 1}")]
-    + [ablation(change=f"recipe.lr: {v}") for v in (".nan", "[1]", "{a: 1}")],
+    + [ablation(change=f"recipe.lr: {v}") for v in (".nan", "[0.5]", "[[1]]", "{a: 1}")],
 )
 def test_a_value_that_is_no_finite_scalar_is_refused_where_it_stands(block: str) -> None:
     message = refusal(block)

@@ -138,11 +138,6 @@ class Method:
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
 
     @property
-    def kd_weight(self) -> float:
-        """Weight of the method's terms, besides the weight that each has."""
-        return 1.0
-
-    @property
     def ce_weight(self) -> float:
         """Weight of the cross-entropy with the labels; most methods have a field of this name."""
         return 1.0
@@ -156,7 +151,7 @@ class Method:
 
     def weights(self, epoch: int, epochs: int) -> tuple[float, float]:
         """Return what the terms and the cross-entropy are multiplied by in an epoch."""
-        return self.kd_weight * self.scale(epoch, epochs), self.ce_weight
+        return self.scale(epoch, epochs), self.ce_weight
 
     @classmethod
     def about(cls) -> MethodCard:
@@ -266,11 +261,6 @@ class Mixed(Method):
 
     mixes: ClassVar[str | None] = "alpha"
     alpha: float
-
-    @property
-    def kd_weight(self) -> float:
-        """Return alpha."""
-        return self.alpha
 
     @property
     def ce_weight(self) -> float:
