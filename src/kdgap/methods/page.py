@@ -157,6 +157,11 @@ def _modifiers() -> list[str]:
             paragraph(logit, "temperature_true"),
         ),
         (
+            "Early-stopped distillation (ESKD)",
+            "`stop_at`, of [`logit`](#logit)",
+            paragraph(logit, "stop_at"),
+        ),
+        (
             "Distillation-oriented trainer (DOT)",
             "`optimiser: dot` and `dot_delta`, keys of the recipe, with any method",
             f"{_of_recipe('optimiser')} `dot_delta` is {_of_recipe('dot_delta')}",
