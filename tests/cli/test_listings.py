@@ -66,6 +66,7 @@ def test_methods_name_their_hyperparameters_as_configurations_do(kdgap: Command)
     assert set(rows) >= {"none", "logit", "feature"}
     assert set(rows["logit"]["hyperparameters"]) == {
         *("alpha", "temperature", "temperature_true", "temperature_others", "standardise"),
+        "logit_stop_at",
     }
     assert set(rows["feature"]["hyperparameters"]) == {"alpha", "feat_beta", "feat_norm"}
     assert all(row["citation"] for row in rows.values())

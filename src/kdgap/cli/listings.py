@@ -102,9 +102,11 @@ def methods(
         return
     cls = METHODS[name]
     head = f"{cls.name}: {cls.label}\n{cls.citation}\nreads {needs(cls)}\nbeside KD: {cost(name)}"
-    head += f"\n\n{formula(cls)}"
     for line in head.split("\n"):
-        answer(line)
+        answer(line, wrap=True)
+    for paragraph in formula(cls).split("\n\n"):
+        answer("")
+        answer(" ".join(paragraph.split()), wrap=True)
     rows = [
         (field, entry["key"], str(entry["default"]), entry.get("description", ""), values(entry))
         for field, entry in hyperparameters(cls).items()
