@@ -62,7 +62,8 @@ class Itrd(OnEmbeddings):
     sides' over its trace; where both widths are equal G_s is of the student's own embedding, as
     theirs. 1e-8 is added to variances and to the sum in the logarithm, which would be infinite at
     0. The weights 2 and 0.05 and the exponent 1.5 are the defaults of their code; the example of
-    its README, WRN-40-2 to WRN-16-2, has 2, 1 and 1.01.
+    its README, WRN-40-2 to WRN-16-2, has 2, 1 and 1.01. All are for batches of 64: both parts
+    depend on the batch size.
     """
 
     name: ClassVar[str] = "itrd"

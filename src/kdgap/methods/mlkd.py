@@ -57,7 +57,8 @@ class Mlkd(OnLogits):
     With A = softmax(z / T): `T^2 mean over images of KL`, `|A_t A_t' - A_s A_s'|^2 / B` and
     `|A_t' A_t - A_s' A_s|^2 / C`. The views are the batch, and the batch with RandAugment and
     cutout besides; the cross-entropies of both are added. Student and teacher answer twice an
-    image: a row beside it has to get as many images, or FLOPs.
+    image: a row beside it has to get as many images, or FLOPs. The products of images grow with the
+    batch size; the weights are for 64.
 
     `masked` leaves out images whose top probability, and classes whose summed probability, is above
     the median of the batch, by the teacher at T = 1 on the first view. `published` is what the
