@@ -25,6 +25,7 @@ from kdgap.engine.memory import kept_memory
 from kdgap.engine.student import NO_TEACHER, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.methods import METHODS, Step, build_method
+from kdgap.methods.costs import STUDENT, TEACHER
 from kdgap.models.build import build_model
 from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RunSpec, TeacherSpec
 
@@ -38,10 +39,10 @@ class Arm:
     """One method in training."""
 
     def __init__(self, method: str, dataset: Dataset) -> None:
-        known = TeacherSpec(model=ModelSpec(name="resnet20"), weight_hash="0" * 64, weights="none")
+        known = TeacherSpec(model=ModelSpec(name=TEACHER), weight_hash="0" * 64, weights="none")
         self.run = RunSpec(
             data=DataSpec(name="cifar10", augmentation="crop_flip", val_size=5000),
-            model=ModelSpec(name="resnet8"),
+            model=ModelSpec(name=STUDENT),
             method=MethodSpec(name=method, parameters=build_method(method, {}).parameters()),
             teacher=known if METHODS[method].needs_teacher else None,
         )

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kdgap import yamlio
 from kdgap.data import Shape
 from kdgap.errors import BadInputError, StoreDamagedError
+from kdgap.methods import build_method
 from kdgap.models.build import build_model
 from kdgap.planning.cost import (
     cohorts,
@@ -32,7 +33,7 @@ from kdgap.planning.cost import (
 from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.spec.identity import configuration_id, run_id
-from kdgap.spec.run import ModelSpec, RecipeSpec, RunSpec
+from kdgap.spec.run import MethodSpec, ModelSpec, RecipeSpec, RunSpec
 from kdgap.spec.study import StudyData, StudyModel, StudySpec
 from kdgap.spec.study_file import read_study
 from kdgap.store.card import Card
@@ -855,6 +856,37 @@ def test_a_run_costs_three_passes_over_training_one_over_validation_and_its_teac
     teacher = run_cost(taught_by, LARGE)
     assert cost.teacher_flops == 45_000 * teacher.forward_flops * run.recipe.epochs
     assert teacher.teacher_flops == 0
+
+
+def test_a_loss_that_takes_long_is_planned_for() -> None:
+    run = run_with(val_size=5000)
+
+    def flops(name: str) -> float:
+        parameters = build_method(name, {}).parameters()
+        method = MethodSpec(name=name, parameters=parameters)
+        return run_cost(run.model_copy(update={"method": method}), LARGE).train_flops
+
+    step = flops("logit")
+    assert flops("dist") == pytest.approx(step, rel=0.05)
+    assert step < flops("reviewkd") == flops("logit+reviewkd")
+    more = flops("crd") - step
+    assert flops("crd+reviewkd") == pytest.approx(flops("reviewkd") + more)
+    views = 45_000 * 3 * run_cost(run, LARGE).forward_flops * run.recipe.epochs
+    assert flops("mlkd") > step + views  # the second view, and the loss itself
+
+
+def test_memories_and_a_second_momentum_take_memory_and_disk() -> None:
+    run = run_with(val_size=5000)
+    plain = run_cost(run, LARGE)
+    crd = MethodSpec(name="crd", parameters=build_method("crd", {}).parameters())
+    banks = 2 * 45_000 * 128 * 4
+    with_banks = run_cost(run.model_copy(update={"method": crd}), LARGE)
+    for more in ("memory_bytes", "state_bytes"):
+        assert banks < getattr(with_banks, more) - getattr(plain, more) < 1.2 * banks
+    recipe = run.recipe.model_copy(update={"optimiser": "dot", "nesterov": False})
+    dot = run_cost(run.model_copy(update={"recipe": recipe}), LARGE)
+    assert dot.memory_bytes - plain.memory_bytes == 4 * plain.parameters
+    assert dot.state_bytes - plain.state_bytes == 4 * plain.parameters
 
 
 def test_a_cohort_pays_for_its_teacher_once() -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import json
 import re
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from kdgap.files import read_text
+from kdgap.methods.costs import measured
 from kdgap.methods.hyperparameters import build_method
 from kdgap.methods.method import METHODS, field_names, flat_fields
 from kdgap.methods.on_logits import OnLogits
@@ -120,17 +117,9 @@ def as_markdown() -> str:
     return "\n".join([_HEAD, *parts, *(_section(METHODS[name]) for name in names)])
 
 
-@cache
-def _costs() -> Mapping[str, Mapping[str, float]]:
-    known: Mapping[str, Mapping[str, float]] = json.loads(
-        read_text(Path(__file__).with_name("costs.json"))
-    )
-    return known
-
-
 def cost(name: str) -> str:
     """Return what a step was measured to take beside one of KD, in words."""
-    known = _costs().get(name)
+    known = measured().get(name)
     return (
         "not measured" if known is None else f"{known['time']:.2f}x, {known['memory_mb']:+.0f} MB"
     )

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 
 from kdgap.data import Shape
 from kdgap.methods import METHODS
+from kdgap.methods.combination import Combination
+from kdgap.methods.costs import STUDENT, TEACHER, measured
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import model_cost
 from kdgap.planning.parts import planned_sizes
@@ -53,6 +56,21 @@ def images(run: RunSpec, shape: Shape) -> tuple[int, int]:
     return (train, val) if limit is None else (min(train, limit), min(val, limit))
 
 
+@cache
+def loss_flops(name: str) -> float:
+    """Return the FLOPs that a method's loss takes as long as, for one image.
+
+    Measured on small networks, where it counts; nothing where a method was not measured.
+    """
+    cls, known = METHODS[name], measured()
+    members = cls.members if issubclass(cls, Combination) else (cls,)
+    student, teacher = (
+        model_cost(ModelSpec(name=model), 10, 3, (32, 32))[1] for model in (STUDENT, TEACHER)
+    )
+    more = (known[member.name]["time"] - member.views for member in members if member.name in known)
+    return (3 * student + teacher) * sum(max(0.0, share) for share in more)
+
+
 def run_cost(run: RunSpec, shape: Shape) -> Cost:
     """Return what a run costs; a training step is three forward passes (Kaplan 2020).
 
@@ -67,7 +85,9 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
     train, val = images(run, shape)
     epochs, views = run.recipe.epochs, METHODS[run.method.name].views
     teacher = cost(run.teacher.model)[1] if run.teacher else 0
-    own = float((3 * views * train + val) * forward * epochs)
+    own = (3 * views * train + val) * forward * epochs + train * epochs * loss_flops(
+        run.method.name
+    )
     parts = planned_sizes(run, shape, train)
     momenta, network = 2 if run.recipe.optimiser == "dot" else 1, BYTES * parameters
     memory = (3 + momenta) * network + (2 + momenta) * parts.trained + parts.remembered
