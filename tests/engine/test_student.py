@@ -242,6 +242,53 @@ def test_projections_are_trained_and_addressed(lab: Lab) -> None:
     assert all(moved)
 
 
+def test_another_seed_begins_with_other_weights_and_other_projections(lab: Lab) -> None:
+    run = lab.spec("feature")
+    first, other = (lab.student(run.model_copy(update={"seed": seed}))[0] for seed in (0, 1))
+    for kind in ("network_parameters", "projection_parameters"):
+        pairs = zip(getattr(first, kind), getattr(other, kind), strict=True)
+        drawn = [(a, b) for a, b in pairs if a.dim() > 1]
+        assert drawn
+        assert not any(torch.equal(a, b) for a, b in drawn)
+
+
+def test_what_a_method_draws_is_addressed_by_seed_epoch_and_step(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    cls = METHODS["logit"]
+    terms = cls.terms
+
+    def seen(self: Method, student: Output, teacher: Output, step: Step, parts: nn.Module) -> Any:
+        seeds.append(step.seed)
+        return terms(self, student, teacher, step, parts)
+
+    monkeypatch.setattr(cls, "terms", seen)
+    for seed in (0, 1):
+        lab.train(lab.spec("logit").model_copy(update={"seed": seed}))
+    places = [(epoch, step) for epoch in range(2) for step in range(4)]
+    assert seeds == [address(seed, "method", *place) for seed in (0, 1) for place in places]
+    assert len(set(seeds)) == 16
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "dot"])
+@pytest.mark.parametrize(
+    ("method", "left"), [("vid", "log_scale"), ("ctkd", "temperature"), ("feature", "nothing")]
+)
+def test_weight_decay_reaches_all_but_what_a_method_leaves_alone(
+    lab: Lab, method: str, left: str, optimiser: str
+) -> None:
+    recipe = {"optimiser": optimiser, "nesterov": False, "weight_decay": 0.1}
+    student, _ = lab.student(lab.spec(method, recipe=recipe))
+    groups = student.optimiser.param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    trained = dict(student.network.named_parameters())
+    trained |= {f"parts.{name}": p for name, p in student.projections.named_parameters()}
+    expected = {name: 0.0 if name.endswith(left) else 0.1 for name in trained}
+    assert {name: decay[id(p)] for name, p in trained.items()} == expected
+    assert len(decay) == len(trained)
+
+
 def test_cosine_schedule_is_torchs() -> None:
     recipe = RecipeSpec(epochs=7, lr=0.3, eta_min=0.01)
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
@@ -251,6 +298,16 @@ def test_cosine_schedule_is_torchs() -> None:
         optimiser.step()
         schedule.step()
     assert learning_rate(recipe, 7) == pytest.approx(0.01)
+
+
+def test_step_schedule_is_torchs() -> None:
+    recipe = RecipeSpec(epochs=7, lr=0.3, schedule="step", milestones=[2, 5], factor=0.2)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.3)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimiser, [2, 5], 0.2)
+    for epoch in range(7):
+        assert learning_rate(recipe, epoch) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12)
+        optimiser.step()
+        schedule.step()
 
 
 def gradients(*values: list[float]) -> list[nn.Parameter]:

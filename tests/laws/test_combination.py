@@ -105,6 +105,20 @@ def test_what_a_member_draws_follows_from_the_step() -> None:
     assert len(values) == 2
 
 
+def test_a_members_state_is_changed_with_the_draw_of_its_loss() -> None:
+    student, teacher, step = whole(0)
+    method = build_method("crd+logit", {"crd_negatives": 5, "crd_width": 4})
+    parts = method.build(student, teacher, LABELS % CLASSES).double()
+
+    def contrast() -> float:
+        return method.terms(student, teacher, step, parts)["crd_contrast"].value.item()
+
+    first, start = contrast(), {name: value.clone() for name, value in parts.state_dict().items()}
+    method.update_state(student, teacher, step, parts)
+    parts.load_state_dict({**start, "crd.z": parts.state_dict()["crd.z"]})
+    assert contrast() == pytest.approx(first, rel=1e-12)
+
+
 def test_it_reads_what_any_member_reads_and_leaves_alone_what_any_leaves_alone() -> None:
     method: Any = build_method("fitnet+sp+vid", {"fitnet_stage": 1})
     assert method.student_taps(STAGES) == Taps(maps=STAGES)

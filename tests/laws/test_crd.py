@@ -166,6 +166,21 @@ def test_the_first_loss_uses_the_z_that_it_leaves() -> None:
     assert method.terms(*given, parts)["contrast"].value.item() != pytest.approx(first, rel=1e-3)
 
 
+def test_the_first_batchs_z_is_a_constant_to_gradients() -> None:
+    method, parts = built()
+    given, trained = answers(torch.tensor([3, 0, 7]), 0), list(parts.parameters())
+
+    def slopes() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(method.terms(*given, parts)["contrast"].value, trained)
+
+    first, start = slopes(), {name: value.clone() for name, value in parts.state_dict().items()}
+    with torch.no_grad():
+        method.update_state(*given, parts)
+    parts.load_state_dict({**start, "z": parts.get_buffer("z")})
+    for own, kept in zip(first, slopes(), strict=True):
+        torch.testing.assert_close(own, kept)
+
+
 def test_the_loss_of_the_sharpest_products_is_right_in_float32() -> None:
     """Of partners that are equal, exp(1 / 0.02) = 5e21, and of negatives that are opposite."""
     values = {}

@@ -875,18 +875,38 @@ def test_a_loss_that_takes_long_is_planned_for() -> None:
     assert flops("mlkd") > step + views  # the second view, and the loss itself
 
 
-def test_memories_and_a_second_momentum_take_memory_and_disk() -> None:
+def distilled(method: str, parameters: Mapping[str, Any], **recipe: object) -> RunSpec:
+    """A run of a method, the rest as in the study."""
     run = run_with(val_size=5000)
-    plain = run_cost(run, LARGE)
-    crd = MethodSpec(name="crd", parameters=build_method("crd", {}).parameters())
-    banks = 2 * 45_000 * 128 * 4
-    with_banks = run_cost(run.model_copy(update={"method": crd}), LARGE)
-    for more in ("memory_bytes", "state_bytes"):
-        assert banks < getattr(with_banks, more) - getattr(plain, more) < 1.2 * banks
-    recipe = run.recipe.model_copy(update={"optimiser": "dot", "nesterov": False})
-    dot = run_cost(run.model_copy(update={"recipe": recipe}), LARGE)
-    assert dot.memory_bytes - plain.memory_bytes == 4 * plain.parameters
-    assert dot.state_bytes - plain.state_bytes == 4 * plain.parameters
+    values = build_method(method, parameters).parameters()
+    changes = {"method": MethodSpec(name=method, parameters=values)}
+    return run.model_copy(update={**changes, "recipe": run.recipe.model_copy(update=recipe)})
+
+
+@pytest.mark.parametrize(("optimiser", "momenta"), [("sgd", 1), ("dot", 2)])
+def test_a_run_takes_its_weights_momenta_and_memories_and_a_state_what_is_saved_of_them(
+    optimiser: str, momenta: int
+) -> None:
+    width, number = 16, 45_000
+    run = distilled("crd", {"width": width}, optimiser=optimiser)
+    cost, stages = run_cost(run, LARGE), (64, 64)  # numbers of both embeddings
+    network = 4 * cost.parameters
+    trained = 4 * sum((embedding + 1) * width for embedding in stages)
+    memories, labels = 4 * (2 * number * width + 2), 8 * number
+    # Weights, best weights, gradients and momenta; of what is trained beside them no best.
+    whole = (3 + momenta) * network + (2 + momenta) * trained + memories + labels
+    assert cost.memory_bytes == whole
+    assert cost.state_bytes == (2 + momenta) * network + (1 + momenta) * trained + memories
+    fewer = run.model_copy(update={"data": run.data.model_copy(update={"val_size": 15_000})})
+    less = 10_000 * (8 * width + 8)  # rows of both memories, and labels
+    assert cost.memory_bytes - run_cost(fewer, LARGE).memory_bytes == less
+
+
+def test_two_views_are_two_passes_of_student_and_teacher() -> None:
+    once, twice = (run_cost(distilled(name, {}), LARGE) for name in ("logit", "mlkd"))
+    assert twice.teacher_flops == 2 * once.teacher_flops
+    epochs = run_with().recipe.epochs
+    assert twice.train_flops - once.train_flops > 3 * 45_000 * once.forward_flops * epochs
 
 
 def test_a_cohort_pays_for_its_teacher_once() -> None:
