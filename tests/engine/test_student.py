@@ -223,6 +223,7 @@ def test_teacher_is_frozen_in_evaluation_mode(lab: Lab, method: str) -> None:
     train_cohort([Member(student)], teacher, lab.stream(run), lab.parts.val)
     assert weight_hash(teacher.network.state_dict()) == before  # batch-norm statistics included
     assert not teacher.network.training
+    assert not any(module.training for module in teacher._answering.modules())
     assert all(p.grad is None and not p.requires_grad for p in teacher.network.parameters())
     answer = teacher(torch.zeros(2, 1, 8, 8), Taps(maps=teacher.network.stages))
     assert not answer.logits.requires_grad

@@ -149,7 +149,7 @@ def srrl(given: Given) -> dict[str, float]:
             answer = float(weight[label] @ q[image] + bias[label])
             logits += (answer - float(given.teacher.logits[image, label])) ** 2
     return {
-        "feature": features / q.size,
+        "feature": given.parameters.get("feature_weight", 1.0) * features / q.size,
         "classifier": given.parameters["classifier_weight"] * logits / given.teacher.logits.size,
     }
 

@@ -65,8 +65,11 @@ def mlkd(given: Given) -> dict[str, float]:
                     instance += t**2 * _kl(p, q) / len(a)
             batch += _products_apart(a, b, images)
             by_class += _products_apart(a.T, b.T, classes)
+    values = {"instance": instance, "batch": batch, "class": by_class}
     weight = given.parameters["weight"]
-    return {"instance": weight * instance, "batch": weight * batch, "class": weight * by_class}
+    return {
+        k: weight * given.parameters.get(f"{k}_weight", 1.0) * value for k, value in values.items()
+    }
 
 
 def standardised_logits(logits: Array) -> Array:

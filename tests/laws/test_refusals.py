@@ -113,6 +113,8 @@ def test_a_large_weight_beside_clipping_is_said() -> None:
     assert not clipped_weights(run_of("at", recipe=RecipeSpec(clip_scope="off")))
     assert not clipped_weights(run_of("at", parameters={"weight": 99.0}))
     assert not clipped_weights(run_of("logit_mse", parameters={"ce_weight": 1000.0}))
+    assert clipped_weights(run_of("dkd", parameters={"beta": 200.0})).startswith("dkd weighs its")
+    assert clipped_weights(run_of("dkd+logit", parameters={"dkd_beta": 200.0}))
     warned = {name for name in METHODS if clipped_weights(run_of(name))}
     assert warned == {"at", "sp", "pkt", "cc", "fitnet", "cat_kd"}
 

@@ -25,6 +25,7 @@ from kdgap.planning.cost import (
     disk_bytes,
     images,
     known_rate,
+    members_that_fit,
     run_cost,
     staged_cohorts,
     store_rate,
@@ -653,6 +654,7 @@ BAD_CHANGES: list[tuple[object, dict[str, object], str]] = [
     ({"student": "one"}, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
     (LOGIT, {"recipe.clip_scope": "student_only"}, "ablation 'a' changes nothing"),
     (LOGIT, {"recipe.clip_scope": "apart"}, "ablation 'a' changes nothing"),
+    (FEATURE, {"model.name": "resnet18"}, "4 feature stages"),
     (LOGIT, {"data.val_size": 1297}, "val_size 1,297 leaves no training image"),
     ({"student": "one"}, {"data.val_size": 1296}, "leaves 1 training image"),
 ]
@@ -900,6 +902,17 @@ def test_a_run_takes_its_weights_momenta_and_memories_and_a_state_what_is_saved_
     fewer = run.model_copy(update={"data": run.data.model_copy(update={"val_size": 15_000})})
     less = 10_000 * (8 * width + 8)  # rows of both memories, and labels
     assert cost.memory_bytes - run_cost(fewer, LARGE).memory_bytes == less
+
+
+def test_as_many_members_as_half_of_the_free_memory_takes_train_together() -> None:
+    plan = planned()
+    group = next(g for g in cohorts(plan.of_role("final")) if len(g) == 4)
+    costs = costs_of(plan, SHAPE)
+    first = [costs[planned.id].memory_bytes for planned in group]
+    assert members_that_fit(group, costs, 2 * sum(first)) == 4
+    assert members_that_fit(group, costs, 2 * sum(first) - 1) == 3
+    assert members_that_fit(group, costs, 2 * sum(first[:2])) == 2
+    assert members_that_fit(group, costs, 0) == 1
 
 
 def test_two_views_are_two_passes_of_student_and_teacher() -> None:

@@ -141,17 +141,33 @@ def env(
     print_table("Environment", ["", "here"], rows)
 
 
-def presets(as_json: Json = False) -> None:
-    """List the published recipes that `preset` names, with their source."""
-    from kdgap.cli.printing import print_json, print_table
-    from kdgap.spec.presets import PRESETS
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One preset in full.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the published recipes that `preset` names, or show one with all its values."""
+    from kdgap.cli.printing import answer, print_json, print_table
+    from kdgap.spec.presets import PRESETS, preset
+    from kdgap.text import settings_text
 
+    shown = PRESETS if name is None else {name: preset(name)}
     if as_json:
-        print_json([{"name": name, **preset.written()} for name, preset in PRESETS.items()])
+        print_json([{"name": key, **recipe.written()} for key, recipe in shown.items()])
+        return
+    if name is not None:
+        chosen = shown[name]
+        answer(f"{name}: {chosen.teacher} to {chosen.student}")
+        answer(chosen.source, wrap=True)
+        rows = [("recipe", settings_text(chosen.recipe))]
+        rows += [(key, settings_text(own) or "as it is") for key, own in chosen.methods.items()]
+        print_table("Values", ["of", "values"], rows)
         return
     print_table(
         "Presets",
-        ["preset", "methods", "source"],
-        [(name, ", ".join(preset.methods), preset.source) for name, preset in PRESETS.items()],
-        "In a run or a study: preset: NAME; of one method: methods: {dkd: {preset: NAME}}",
+        ["preset", "methods"],
+        [(key, ", ".join(recipe.methods)) for key, recipe in shown.items()],
+        "One in full: kdgap presets NAME. In a run or a study: preset: NAME; of one method:"
+        " methods: {dkd: {preset: NAME}}",
     )

@@ -40,7 +40,7 @@ class Teacher:
         self.network.eval().requires_grad_(False)
         self._precision, self._device = run.precision, device
         self._dtype = BF16 if run.precision == "bf16" else torch.float32
-        answering = folded(self.network).to(self._dtype).requires_grad_(False)
+        answering = folded(self.network).to(self._dtype).eval().requires_grad_(False)
         self._answering = place(answering, run.teacher.model, device)
 
     def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:

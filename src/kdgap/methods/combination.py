@@ -206,7 +206,8 @@ def combined(name: str) -> type[Method]:
     """Return the class of a combination; members may be named in any order.
 
     Raises:
-        BadInputError: a member is unknown, is plain training, or is named twice.
+        BadInputError: a member is unknown, is plain training, is named twice, or has a
+            cross-entropy that is not like the others'.
     """
     names = method_name(name).split(SEPARATOR)
     names = names[:1] if names[1:] == [""] else names
@@ -214,6 +215,13 @@ def combined(name: str) -> type[Method]:
         METHODS[member]
         if member == PLAIN:
             raise BadInputError(f"{name}: {PLAIN} is plain training and adds nothing; leave it out")
+        if METHODS[member].weights not in (Method.weights, Mixed.weights) or not (
+            issubclass(METHODS[member], Mixed) or "ce_weight" in field_names(METHODS[member])
+        ):
+            raise BadInputError(
+                f"{name}: {member} weighs the cross-entropy in its own way, so it stands alone;"
+                " leave it out of the list"
+            )
         if names.count(member) > 1:
             raise BadInputError(
                 f"{name}: {member} is named twice; name it once, and raise its weight"

@@ -42,7 +42,11 @@ Temperature = Annotated[
 CrossEntropyWeight = Annotated[
     float, Field(ge=0, le=1e6, description="weight of the cross-entropy with the labels")
 ]
-Weight = Annotated[float, Field(ge=0, le=1e6, description="weight of the distillation loss")]
+WEIGHS = "weighs a term of the loss"
+"""Marks hyper-parameters that clipping undoes where they are large."""
+Weight = Annotated[
+    float, Field(ge=0, le=1e6, description="weight of the distillation loss"), WEIGHS
+]
 Share = Annotated[float, Field(ge=0, le=1, description="a share of one")]
 Epochs = Annotated[
     int, Field(ge=0, le=100_000, description="epochs over which the loss is warmed up; 0 = none")

@@ -23,6 +23,9 @@ Form = Annotated[
     Literal["plain", "masked", "published"],
     Field(description="all images and classes, the unsure ones alone, or as the authors' code"),
 ]
+OfInstances = Annotated[Weight, Field(description="share of the divergence of each image")]
+OfBatches = Annotated[Weight, Field(description="share of the products of images")]
+OfClasses = Annotated[Weight, Field(description="share of the products of classes")]
 TEMPERATURES = (2.0, 3.0, 4.0, 5.0, 6.0)
 _MISREAD = (2.0, 6.0)
 """Temperatures at which the authors' code takes the weak view for the strong one."""
@@ -74,17 +77,33 @@ class Mlkd(OnLogits):
     citation: ClassVar[str] = "Jin et al. 2023, Multi-Level Logit Distillation (CVPR 2023)"
     views: ClassVar[int] = 2
     zero_at_equality: ClassVar[bool] = True
-    flat_names: ClassVar[Mapping[str, str]] = {"kd_weight": "weight", "mlkd_form": "form"}
+    flat_names: ClassVar[Mapping[str, str]] = {
+        "kd_weight": "weight",
+        "mlkd_instance_weight": "instance_weight",
+        "mlkd_batch_weight": "batch_weight",
+        "mlkd_class_weight": "class_weight",
+        "mlkd_form": "form",
+    }
+    neutral: ClassVar[Mapping[str, Scalar]] = {
+        **OnLogits.neutral,
+        "instance_weight": 1.0,
+        "batch_weight": 1.0,
+        "class_weight": 1.0,
+    }
     examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
         {},
         {"form": "masked"},
         {"form": "published"},
         {"standardise": True},
         {"standardise": True, "form": "masked"},
+        {"instance_weight": 0.5, "batch_weight": 2.0, "class_weight": 0.25},
     )
 
     ce_weight: CrossEntropyWeight = 0.1
     weight: Weight = 0.9
+    instance_weight: OfInstances = 1.0
+    batch_weight: OfBatches = 1.0
+    class_weight: OfClasses = 1.0
     form: Form = "plain"
     standardise: Standardise = False
 
@@ -112,9 +131,9 @@ class Mlkd(OnLogits):
                     by_class = by_class + _products(pair, t, classes, of_classes=True)
         second = F.cross_entropy(plain[1][0], step.labels)
         return {
-            "instance": Term(self.weight, instance),
-            "batch": Term(self.weight, batch),
-            "class": Term(self.weight, by_class),
+            "instance": Term(self.weight * self.instance_weight, instance),
+            "batch": Term(self.weight * self.batch_weight, batch),
+            "class": Term(self.weight * self.class_weight, by_class),
             "strong_ce": Term(self.ce_weight, second, of_labels=True),
         }
 

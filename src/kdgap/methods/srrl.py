@@ -9,7 +9,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.deferred import F, nn
-from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, method
+from kdgap.methods.method import (
+    STRICT,
+    CrossEntropyWeight,
+    Method,
+    Step,
+    Term,
+    Weight,
+    method,
+)
 from kdgap.methods.shared import in_float32, wide
 from kdgap.models.taps import Taps
 
@@ -17,23 +25,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.models.output import Output
+    from kdgap.spec.validation import Scalar
 
 
-ClassifierWeight = Annotated[
-    float, Field(ge=0, le=1e6, description="weight of the logits' error beside the features'")
-]
+FeatureWeight = Annotated[Weight, Field(description="weight of the features' error")]
+ClassifierWeight = Annotated[Weight, Field(description="weight of the logits' error")]
 
 
 @method
 @dataclass(frozen=True, config=STRICT)
 class Srrl(Method):
-    """`mean of (q - mean over pixels of F_t)^2 + classifier_weight * mean of (W_t q + b_t - t)^2`.
+    """`feature_weight * mean of (q - F)^2 + classifier_weight * mean of (W_t q + b_t - t)^2`.
 
     Yang et al. 2021, as in distiller_zoo/AIN.py and train_imagenet_distillation.py of the authors:
-    q is the mean over pixels of ReLU(BN(conv1x1(F_s))) at the last stage, so maps of any two sizes
-    meet, and W_t q + b_t is the teacher's own classifier on it: frozen, with gradient through it to
-    q (under `no_grad` that half would teach nothing), in its full precision. SimKD's toolbox has
-    the connector after pooling, and adds KD of weight 1: another loss. Both weights are theirs, 1.
+    q is the mean over pixels of ReLU(BN(conv1x1(F_s))) at the last stage, F that of the teacher's
+    map, so maps of any two sizes meet, and W_t q + b_t is the teacher's own classifier on it:
+    frozen, with gradient through it to q (under `no_grad` that half would teach nothing), in its
+    full precision. SimKD's toolbox has the connector after pooling, and adds KD of weight 1:
+    another loss. Both weights are theirs, 1.
     """
 
     name: ClassVar[str] = "srrl"
@@ -44,9 +53,18 @@ class Srrl(Method):
         " (ICLR)"
     )
     has_projections: ClassVar[bool] = True
-    flat_names: ClassVar[Mapping[str, str]] = {"srrl_classifier_weight": "classifier_weight"}
+    flat_names: ClassVar[Mapping[str, str]] = {
+        "srrl_feature_weight": "feature_weight",
+        "srrl_classifier_weight": "classifier_weight",
+    }
+    neutral: ClassVar[Mapping[str, Scalar]] = {"feature_weight": 1.0}
+    examples: ClassVar[tuple[Mapping[str, Scalar], ...]] = (
+        {},
+        {"feature_weight": 0.5, "classifier_weight": 2.0},
+    )
 
     ce_weight: CrossEntropyWeight = 1.0
+    feature_weight: FeatureWeight = 1.0
     classifier_weight: ClassifierWeight = 1.0
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
@@ -78,6 +96,8 @@ class Srrl(Method):
             logits = F.linear(wide(connected), *map(wide, teacher.classifier))
             apart = logits - wide(teacher.logits)
             return {
-                "feature": Term(1.0, (connected - pixel_mean(other)).square().mean()),
+                "feature": Term(
+                    self.feature_weight, (connected - pixel_mean(other)).square().mean()
+                ),
                 "classifier": Term(self.classifier_weight, apart.square().mean()),
             }

@@ -5,7 +5,7 @@ and the ranges of hyper-parameters, stand with their declarations, which start w
 parts fit together (stages, widths, devices, teachers' files) is found by those parts, later.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import create_model
@@ -52,6 +52,7 @@ def check_flat(config: FlatConfig, places: Callable[[str], str]) -> None:
 
 
 _REFERENCE = ("none", "logit", "feature")
+_REFERENCE_KEYS = frozenset({"alpha", "temperature", "feat_beta", "feat_norm"})
 
 
 def _refuse_others_keys(
@@ -61,18 +62,39 @@ def _refuse_others_keys(
 
     The reference's three methods share one file, so each of them may see the others' keys.
     """
-    shared = {key for name in _REFERENCE for key in flat_fields(METHODS[name])}
-    allowed = shared if own.name in _REFERENCE else ()
+    allowed = _REFERENCE_KEYS if own.name in _REFERENCE else ()
     for key in config.hyperparameters:
         if key in flat_fields(own) or key in allowed:
             continue
-        owners = [name for name, cls in METHODS.items() if key in flat_fields(cls)]
-        listed = ", ".join(owners[:3]) + (", …" if len(owners) > 3 else "")
+        listed = _listed([name for name, cls in METHODS.items() if key in flat_fields(cls)])
         hint = nearest(key, flat_fields(own))
         raise BadInputError(
             f"{places(key)}: {key} is a hyper-parameter of {listed}, and kd_type is {own.name}"
             f"{hint}; leave it out"
         )
+
+
+def _listed(owners: Sequence[str]) -> str:
+    return ", ".join(owners[:3]) + (", …" if len(owners) > 3 else "")
+
+
+def _refuse_unknown(method: str, key: str, own: type[Method], where: str) -> None:
+    """Refuse what a method of a study has not, saying what it has, and whose the key may be."""
+    fields = field_types(own)
+    if key in fields:
+        return
+    hint = nearest(key, fields)
+    spelled = {flat: name for flat, name in flat_fields(own).items() if flat != name}
+    if key in spelled:
+        hint = f" (a study calls it {spelled[key]})"
+    elif not hint:
+        owners = [
+            name for name, cls in METHODS.items() if key in {*field_types(cls), *flat_fields(cls)}
+        ]
+        hint = f" (one of {_listed(owners)})" if owners else ""
+    raise BadInputError(
+        f"{where}: methods.{method}: unknown key {key!r}{hint}; it has {', '.join(fields)}"
+    )
 
 
 def check_study(study: StudySpec, where: Where) -> None:
@@ -97,6 +119,9 @@ def check_study(study: StudySpec, where: Where) -> None:
             continue
         at = lambda key, method=method: where(("methods", method, key))  # noqa: E731
         for key, values in grid.items():
+            _refuse_unknown(
+                method, key, METHODS[study.method_of(method)], where(("methods", method, key))
+            )
             for value in values if isinstance(values, list) else [values]:
                 _check_values({key: value}, types, at)
 

@@ -3,6 +3,7 @@
 from kdgap.errors import BadInputError
 from kdgap.methods import build_method
 from kdgap.methods.hyperparameters import deployed_model
+from kdgap.methods.method import WEIGHS
 from kdgap.models import MODELS
 from kdgap.models.entry import ModelEntry
 from kdgap.models.taps import KINDS, Taps
@@ -58,11 +59,9 @@ def clipped_weights(run: RunSpec, called: str = "") -> str:
         run: the run.
         called: what its study calls the method.
     """
-    weights = [
-        value
-        for name, value in run.method.parameters.items()
-        if name.endswith("weight") and name != "ce_weight" and isinstance(value, float)
-    ]
+    method = build_method(run.method.name, run.method.parameters)
+    fields = type(method).__pydantic_fields__  # type: ignore[attr-defined]
+    weights = [getattr(method, name) for name, at in fields.items() if WEIGHS in at.metadata]
     if run.recipe.clip_scope == "off" or max(weights, default=0.0) < LARGE_WEIGHT:
         return ""
     return (

@@ -1,6 +1,6 @@
 """What a study's runs are made on: its data and teachers, checked against what is locked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from kdgap.planning.parts import part_sizes
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.results import Prepared
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
-from kdgap.spec.run import DataSpec
+from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.store.study import StudyDirectory
 
 
@@ -48,6 +48,7 @@ class Inputs:
         self._loading, self._say, self._planned = loading, say, planned
         self._datasets: dict[tuple[str, int | None], Dataset] = {}
         self._parts: dict[DataSpec, Parts] = {}
+        self._fitting: set[Hashable] = set()
 
     def dataset(self, planned: PlannedRun) -> Dataset:
         """Load the data once, and refuse other data than the study began with."""
@@ -60,6 +61,8 @@ class Inputs:
             shape = dataset.shape
             for other in self._planned():  # before anything is locked or trained
                 check_amounts(other.run, shape)
+                if other.run.data == data:
+                    self._check_parts(other.run, dataset)
             fact = {
                 "name": dataset.name,
                 "fingerprint": dataset.fingerprint,
@@ -135,14 +138,22 @@ class Inputs:
         parts = self._split(run.data, dataset)
         check_model(run.model, dataset.image_size)
         check_trainable(run, len(parts.train))
-        labels, size = parts.train.labels, dataset.image_size
-        part_sizes(run, dataset.channels, size, len(dataset.classes), labels)
+        self._check_parts(run, dataset)
         teacher, card = None, None
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)
             card = weights.card
             teacher = Teacher(weights.network, run, self.device, (card.mean, card.std))
         return Prepared(run, self.device, dataset, parts, teacher, card)
+
+    def _check_parts(self, run: RunSpec, dataset: Dataset) -> None:
+        """Refuse what a method cannot do with these images, now that their classes are known."""
+        labels, size = self._split(run.data, dataset).train.labels, dataset.image_size
+        networks = (run.model, run.teacher and run.teacher.model)
+        key = (*networks, run.method.model_dump_json(), run.data, run.recipe.batch_size)
+        if key not in self._fitting:
+            part_sizes(run, dataset.channels, size, len(dataset.classes), labels)
+            self._fitting.add(key)
 
     def _split(self, data: DataSpec, dataset: Dataset) -> Parts:
         """Split once: the members of a cohort share their images."""
