@@ -366,6 +366,14 @@ def test_naming_a_reference_afterwards_is_post_hoc_and_leaves_claims_as_they_are
     assert len(analysis.reference_gains) == 2
 
 
+def test_the_declared_reference_by_the_name_of_its_method_is_not_post_hoc() -> None:
+    declared = Statistics(reference="both")
+    runs_study = replace(named(kd="logit", both="crd+logit"), statistics=declared)
+    again = judged_by(runs_study, declared.model_copy(update={"reference": "logit+crd"}))
+    assert again.statistics == declared
+    assert again.notices == runs_study.notices
+
+
 def test_other_ways_of_looking_have_the_reference_as_well() -> None:
     runs_study = study(draws(4))
     analysis = analyse(runs_study)

@@ -875,6 +875,19 @@ def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_loc
     assert states(directory)["done"] == 1
 
 
+def test_more_negatives_than_the_largest_class_leaves_are_refused_before_anything_is_trained(
+    worked: Work, tmp_path: Path
+) -> None:
+    root = image_folder(tmp_path / "images", 40, 4, ("cat",))
+    image_folder(tmp_path / "images", 4, 4, ("dog", "owl"))
+    methods = {"crd": {"negatives": 20, "width": 4}}  # of 44 images no more than 8 are no cats
+    with pytest.raises(BadInputError, match=r"crd .* at most \d are; set its negatives to at most"):
+        worked(**of_folder(root), methods=methods, selection=None, claims=[], ablations={})
+    directory = StudyDirectory(tmp_path / "study")
+    assert set(states(directory)) == {"new"}
+    assert not list(directory.path.glob("runs/*/*/attempts.jsonl"))
+
+
 def test_a_study_whose_last_batches_would_hold_one_image_is_done(
     worked: Work, tmp_path: Path
 ) -> None:

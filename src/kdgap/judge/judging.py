@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import kdgap
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, ClaimError
 from kdgap.judge.analysis import (
     FORMAT,
     Analysis,
@@ -20,7 +21,7 @@ from kdgap.judge.analysis import (
     StudyFacts,
 )
 from kdgap.judge.comparison import View
-from kdgap.judge.context import Context
+from kdgap.judge.context import Context, reference_of
 from kdgap.judge.contrasts import ablation_entries, contrast_entries, judged_claims
 from kdgap.judge.entries import Gain, ReferenceGain
 from kdgap.judge.evidence import Evidence
@@ -65,6 +66,9 @@ def judged_by(
         primary: `best` or `last`: whose test accuracy counts; None = as before.
     """
     statistics, primary = statistics or evidence.statistics, primary or evidence.primary
+    with suppress(ClaimError):  # `analyse` refuses it, where the caller says which flag it was
+        if meant := reference_of(replace(evidence, statistics=statistics)):
+            statistics = statistics.model_copy(update={"reference": meant.method})
     before, after = vars(evidence.statistics), vars(statistics)
     changed = {
         name: [f"{name} {after[name] or 'none'} in place of {before[name] or 'none'}"]
