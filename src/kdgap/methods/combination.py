@@ -202,6 +202,12 @@ def _combination(names: tuple[str, ...]) -> type[Method]:
     return combination
 
 
+def members_of(name: str) -> tuple[type[Method], ...]:
+    """Return the classes whose terms a method adds up: of a single method its own."""
+    cls = METHODS[name]
+    return cls.members if issubclass(cls, Combination) else (cls,)
+
+
 def combined(name: str) -> type[Method]:
     """Return the class of a combination; members may be named in any order.
 

@@ -42,8 +42,7 @@ Temperature = Annotated[
 CrossEntropyWeight = Annotated[
     float, Field(ge=0, le=1e6, description="weight of the cross-entropy with the labels")
 ]
-WEIGHS = "weighs a term of the loss"
-"""Marks hyper-parameters that clipping undoes where they are large."""
+WEIGHS = "weighs a term of the loss"  # marks what clipping undoes where it is large
 Weight = Annotated[
     float, Field(ge=0, le=1e6, description="weight of the distillation loss"), WEIGHS
 ]

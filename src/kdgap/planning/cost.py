@@ -11,7 +11,7 @@ import torch
 
 from kdgap.data import Shape
 from kdgap.methods import METHODS
-from kdgap.methods.combination import Combination
+from kdgap.methods.combination import members_of
 from kdgap.methods.costs import STUDENT, TEACHER, measured
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import model_cost
@@ -62,8 +62,7 @@ def loss_flops(name: str) -> float:
 
     Measured on small networks, where it counts; nothing where a method was not measured.
     """
-    cls, known = METHODS[name], measured()
-    members = cls.members if issubclass(cls, Combination) else (cls,)
+    members, known = members_of(name), measured()
     student, teacher = (
         model_cost(ModelSpec(name=model), 10, 3, (32, 32))[1] for model in (STUDENT, TEACHER)
     )
