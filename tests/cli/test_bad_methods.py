@@ -41,7 +41,11 @@ STUDY: dict[str, Any] = {
         ({"kd_type": ["crd", "logit"], "temperature": 2.0}, "did you mean 'crd_temperature'"),
         ({"kd_type": "none", "kd_warmup": 3}, "is a hyper-parameter of dkd"),
         ({"preset": "repdistiller/resnet56"}, "unknown preset"),
-        ({"preset": "lskd/resnet56-resnet20", "kd_type": "logit"}, "write [logit]"),
+        ({"preset": "lskd/resnet56-resnet20", "kd_type": "logit", "schedule": "cosine"}, "[logit]"),
+        (
+            {"preset": "dist/resnet56-resnet20"},
+            "dist/resnet56-resnet20 lowers the learning rate",
+        ),
         ({"schedule": "step"}, "schedule: step needs milestones"),
         ({"milestones": [3]}, "milestones belong to schedule: step"),
         ({"optimiser": "dot"}, "optimiser: dot needs nesterov: false"),

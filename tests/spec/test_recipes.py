@@ -182,6 +182,15 @@ def test_a_method_that_a_preset_does_not_have_keeps_its_defaults() -> None:
     assert other == method_of("model: resnet20\nkd_type: [at, logit]")
 
 
+def test_a_preset_is_tried_for_a_few_epochs() -> None:
+    text = "preset: dist/resnet56-resnet20\nkd_type: dist\nepochs: 2\n"
+    assert flat(f"{text}schedule: cosine").milestones is None
+    with pytest.raises(BadInputError, match=r"preset: dist/\S+ lowers .* and epochs is 2; give"):
+        flat(text)
+    tried = flat(f"{text}milestones: [1]")
+    assert (tried.schedule, tried.milestones) == ("step", [1])
+
+
 @pytest.mark.parametrize("value", ["repdistiller/resnet56-resnet21", "3", "[at]"])
 def test_an_unknown_preset_is_one_line(value: str) -> None:
     with pytest.raises(BadInputError, match=r"f.yaml:1: preset: unknown preset"):

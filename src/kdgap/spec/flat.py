@@ -107,7 +107,7 @@ def read_flat(
     merged |= overrides
     if (chosen := merged.get("preset")) is not None:
         with placed(Places(document, set(overrides))("preset"), "preset"):
-            merged = flat_keys(chosen) | merged
+            merged = flat_keys(chosen, merged) | merged
     places = Places(document, set(overrides))
     with placed(places("kd_type"), "kd_type"):
         kd_type = written_method(merged["kd_type"]) if "kd_type" in merged else ""

@@ -274,11 +274,29 @@ def preset_values(name: object, method: str) -> Mapping[str, Scalar]:
     return known.get(method, {})
 
 
-def flat_keys(name: object) -> dict[str, object]:
+def recipe_beside(name: object, written: Mapping[str, object]) -> Recipe:
+    """Return a preset's recipe, without milestones where the file has a schedule without them.
+
+    Raises:
+        BadInputError: there is none of this name, or its milestones are beyond the file's epochs.
+    """
+    recipe, epochs = dict(preset(name).recipe), written.get("epochs")
+    if written.get("schedule") == "cosine":
+        recipe.pop("milestones", None)
+    own = [] if "milestones" in written else recipe.get("milestones")
+    if isinstance(own, list) and isinstance(epochs, int) and any(at >= epochs for at in own):
+        raise BadInputError(
+            f"{name} lowers the learning rate after epochs {own}, and epochs is {epochs}; give"
+            " milestones that fit, or schedule: cosine"
+        )
+    return recipe
+
+
+def flat_keys(name: object, written: Mapping[str, object]) -> dict[str, object]:
     """Return what a flat file need not say beside a preset, but for the method's own keys.
 
     Raises:
-        BadInputError: there is none of this name.
+        BadInputError: as `recipe_beside`.
     """
-    chosen = preset(name)
-    return {"data": _DATA, "model": chosen.student, "teacher": chosen.teacher, **chosen.recipe}
+    chosen, recipe = preset(name), recipe_beside(name, written)
+    return {"data": _DATA, "model": chosen.student, "teacher": chosen.teacher, **recipe}

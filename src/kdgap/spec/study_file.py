@@ -12,7 +12,7 @@ from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
 from kdgap.spec.method_name import method_name, written_method
-from kdgap.spec.presets import preset, preset_values
+from kdgap.spec.presets import preset, preset_values, recipe_beside
 from kdgap.spec.slot import PLAIN
 from kdgap.spec.study import Ablation, StudySpec
 from kdgap.yamlio import Document, Key
@@ -72,7 +72,8 @@ def _expand_presets(value: dict[str, Any], where: Where) -> None:
     general, methods = value.pop("preset", None), value.get("methods") or {}
     if general is not None:
         with placed(where(("preset",)), "preset"):
-            value["recipe"] = {**preset(general).recipe, **(value.get("recipe") or {})}
+            written = value.get("recipe") or {}
+            value["recipe"] = {**recipe_beside(general, written), **written}
     for name, grid in list(methods.items()) if isinstance(methods, dict) else ():
         if not isinstance(grid, dict):
             continue
