@@ -1,5 +1,8 @@
 """What is planned for a method's parts is what these take."""
 
+import subprocess
+import sys
+
 import pytest
 
 from kdgap.errors import BadInputError
@@ -33,3 +36,17 @@ def test_what_build_would_refuse_is_refused_before_it() -> None:
         run = lab.spec(method, parameters=parameters)
         with pytest.raises(BadInputError, match=words):
             part_sizes(run, *DIGITS, lab.parts.train.labels)
+
+
+def test_no_compiler_is_loaded_for_it() -> None:
+    code = """
+import sys, torch
+from kdgap.planning.parts import part_sizes
+from tests.engine.conftest import Lab
+lab = Lab()
+for method in ("crd", "ctkd", "feature", "ofd", "reviewkd", "vid"):
+    part_sizes(lab.spec(method), 1, (8, 8), 10, lab.parts.train.labels)
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

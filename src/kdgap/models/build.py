@@ -1,6 +1,5 @@
 """Networks from specifications: checked, initialised at an address, and counted."""
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -8,10 +7,10 @@ from torch import Tensor
 
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.entry import MODELS, ModelEntry
-from kdgap.models.output import Network, Output
+from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.staged import StagedNetwork
-from kdgap.models.taps import NOTHING, Taps
+from kdgap.models.taps import Taps
 from kdgap.spec.run import ModelSpec
 
 
@@ -130,26 +129,11 @@ def count_cost(
     # It brings a compiler along, which takes a quarter of a second that few commands need.
     from torch.utils.flop_counter import FlopCounterMode
 
-    check_model(spec, image_size)
-    with FlopCounterMode(display=False) as counter:
-        network, _ = answer_without_memory(spec, classes, channels, image_size)
+    with torch.device("meta"), torch.no_grad():
+        check_model(spec, image_size)
+        network = _built(spec, classes, channels, image_size).eval()
+        counter = FlopCounterMode(display=False)
+        with counter:
+            network(torch.empty(1, channels, *image_size))
     parameters = sum(p.numel() for p in network.parameters())
     return parameters, int(counter.get_total_flops())
-
-
-def answer_without_memory(
-    spec: ModelSpec,
-    classes: int,
-    channels: int,
-    image_size: tuple[int, int],
-    taps: Callable[[tuple[str, ...]], Taps] = lambda _: NOTHING,
-) -> tuple[Network, Output]:
-    """Return a network and its answer to one image, which have shapes and no numbers.
-
-    Args:
-        spec, classes, channels, image_size: as in `build_model`.
-        taps: what the answer has besides logits, for the network's stages.
-    """
-    with torch.device("meta"), torch.no_grad():
-        network = _built(spec, classes, channels, image_size).eval()
-        return network, network(torch.empty(1, channels, *image_size), taps(network.stages))

@@ -1,16 +1,20 @@
-"""What a method trains and remembers beside the student, found on networks without memory."""
+"""What a method trains and remembers beside the student, found without its memory."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from kdgap.data import Shape
 from kdgap.methods import Method, build_method
 from kdgap.methods.hyperparameters import deployed_model
-from kdgap.models.build import answer_without_memory
-from kdgap.spec.run import RunSpec
+from kdgap.models.build import build_model
+from kdgap.models.output import Output
+from kdgap.models.taps import Taps
+from kdgap.spec.run import ModelSpec, RunSpec
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,15 @@ def part_sizes(
     method.check_data(classes, len(labels), run.recipe.batch_size)
     if run.teacher is None or type(method).build is Method.build:
         return Sizes()
-    given = (classes, channels, image_size)
-    _, own = answer_without_memory(deployed_model(run), *given, method.student_taps)
-    _, other = answer_without_memory(run.teacher.model, *given, method.teacher_taps)
-    with torch.device("meta"):
+
+    def answer(model: ModelSpec, taps: Callable[[tuple[str, ...]], Taps]) -> Output:
+        network = build_model(model, classes, channels, image_size, 0).eval()
+        with torch.no_grad():
+            return network(torch.zeros(1, channels, *image_size), taps(network.stages))
+
+    own = answer(deployed_model(run), method.student_taps)
+    other = answer(run.teacher.model, method.teacher_taps)
+    with torch.device("meta"), _Unfilled():
         parts = method.build(own, other, labels)
 
     def size(tensors: Iterable[Tensor]) -> int:
@@ -56,6 +65,22 @@ def part_sizes(
 
     trained, saved = size(parts.parameters()), size(parts.state_dict().values())
     return Sizes(trained, size(parts.buffers()), saved - trained)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Draws no numbers for what has no memory: torch loads a compiler for that, which takes long.
+
+    So do convolutions without memory, and networks answer one image with theirs instead.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        drawn = func in (Tensor.normal_, Tensor.uniform_)
+        if drawn or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 _KNOWN: dict[Hashable, Sizes] = {}
