@@ -39,7 +39,7 @@ def trained(member: Member) -> Trained:
     return Trained(member.best, member.best_epoch, member.student.network_state(), member.history)
 
 
-TRAINED = (*METHODS, "crd+logit", "itrd+wttm", "feature+label_smoothing+vid")
+TRAINED = (*METHODS, "crd+logit", "itrd+wttm", "feature+hard_label+vid")
 """Every method, and some combinations."""
 EXAMPLES: dict[str, Mapping[str, Scalar]] = {"crd+logit": {"crd_negatives": 9, "crd_width": 8}}
 
