@@ -147,6 +147,15 @@ def loss(method: Method, student: Output, teacher: Output, step: Step, parts: nn
     return sum((term.weight * term.value for term in terms.values()), zero)
 
 
+def assert_finite(value: Tensor, student: Output) -> None:
+    """Hold a loss and its gradients on the student to be finite."""
+    assert torch.isfinite(value)
+    if value.requires_grad:
+        value.backward()
+        grads = [leaf.grad for leaf in leaves(student).values() if leaf.grad is not None]
+        assert all(bool(torch.isfinite(grad).all()) for grad in grads)
+
+
 def drawn_negatives(name: str, method: Method, student: Output, step: Step) -> Integers | None:
     """Return the training images that a method compares each image with, where it draws any."""
     if name != "crd":
@@ -419,12 +428,7 @@ def test_partial_batches_are_finite(name: str, parameters: dict[str, Any]) -> No
         method, student, teacher, step, parts = setting(name, parameters, batch=batch)
         for leaf in leaves(student).values():
             leaf.requires_grad_()
-        value = loss(method, student, teacher, step, parts)
-        assert torch.isfinite(value)
-        if value.requires_grad:
-            value.backward()
-            grads = [leaf.grad for leaf in leaves(student).values() if leaf.grad is not None]
-            assert all(bool(torch.isfinite(grad).all()) for grad in grads)
+        assert_finite(loss(method, student, teacher, step, parts), student)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
@@ -438,12 +442,7 @@ def test_two_classes_are_defined_or_refused(name: str, parameters: dict[str, Any
         return
     for leaf in leaves(student).values():
         leaf.requires_grad_()
-    value = loss(method, student, teacher, step, parts)
-    assert torch.isfinite(value)
-    if value.requires_grad:
-        value.backward()
-        grads = [leaf.grad for leaf in leaves(student).values() if leaf.grad is not None]
-        assert all(bool(torch.isfinite(grad).all()) for grad in grads)
+    assert_finite(loss(method, student, teacher, step, parts), student)
 
 
 def test_usual_data_are_refused_by_no_method() -> None:
