@@ -27,7 +27,8 @@ from kdgap.engine.teacher import Teacher
 from kdgap.methods import METHODS, Step, build_method
 from kdgap.methods.costs import STUDENT, TEACHER
 from kdgap.models.build import build_model
-from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RunSpec, TeacherSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, RunSpec, TeacherSpec
 
 IMAGES, BATCH, WARM = 45_000, 64, 3
 KD = "logit"
@@ -49,20 +50,20 @@ class Arm:
         self.teacher = None
         if self.run.teacher is not None:
             network = build_model(self.run.teacher.model, 10, 3, (32, 32), 1)
-            self.teacher = Teacher(network, self.run, CPU)
+            self.teacher = Teacher(network, self.run, CPU, dataset.seen_by(None))
         self.student = Student(self.run, dataset, dataset.train.labels, self.teacher, CPU)
-        self.stream = BatchStream(dataset.train, BATCH, 0, "crop_flip", dataset.mean, dataset.std)
+        self.stream = BatchStream(dataset.train, BATCH, 0, "crop_flip")
 
     def step(self, number: int) -> float:
         """Take a step, the teacher's answer included; return its seconds."""
         begin = time.perf_counter()
         pixels, labels = self.stream.pixels(0, number)
-        images = self.stream.normalised(pixels)
+        images = self.student.preprocessing(pixels)
         target, second, student = NO_TEACHER, None, self.student
         if self.teacher is not None:
             target = self.teacher(images, student.teacher_taps)
             if student.method.views > 1:
-                view = self.stream.normalised(self.stream.stronger(pixels, 0, number))
+                view = self.student.preprocessing(self.stream.stronger(pixels, 0, number))
                 second = view, self.teacher(view, student.teacher_taps)
         at = Step(labels, self.stream.indices(0, number), 0, 240, number)
         student.step(images, at, target, probe=False, second=second)

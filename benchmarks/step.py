@@ -17,7 +17,8 @@ from kdgap.engine.device import environment, make_deterministic, pick_device
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.student import NO_TEACHER, Student
 from kdgap.methods import Step
-from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, Precision, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, Precision, RunSpec
 
 
 def time_steps(precision: Precision, steps: int, device: torch.device) -> None:
@@ -30,12 +31,13 @@ def time_steps(precision: Precision, steps: int, device: torch.device) -> None:
         precision=precision,
     )
     student = Student(run, dataset, dataset.train.labels, None, device)
-    stream = BatchStream(dataset.train, 128, 0, "crop_flip", dataset.mean, dataset.std)
+    stream = BatchStream(dataset.train, 128, 0, "crop_flip")
     prepare, rest = [], []
     with kept_memory():
         for step in range(steps + 3):
             begin = time.perf_counter()
-            images, labels = stream.batch(0, step)
+            pixels, labels = stream.pixels(0, step)
+            images = dataset.seen_by(None)(pixels)
             middle = time.perf_counter()
             student.step(images, Step(labels, stream.indices(0, step)), NO_TEACHER, probe=False)
             if step >= 3:

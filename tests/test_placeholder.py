@@ -13,7 +13,7 @@ from kdgap.data.sets.cifar import cifar10
 from kdgap.placeholder import placeholder
 from kdgap.running.conversion import convert_checkpoint
 from kdgap.running.trained_on import TrainedOn
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.card import read_card
 from kdgap.store.imports.foreign import read_foreign
 from kdgap.store.imports.source_files import PassedOver

@@ -54,7 +54,11 @@ DOCUMENTS = {
     # Fields and their types, for pydantic and from it.
     "kdgap.methods.hyperparameters": {"field_types", "hyperparameter_types"},
     "kdgap.methods.page": {"hyperparameters", "values"},
-    "kdgap.spec.flat": {"FlatConfig.hyperparameters"},
+    "kdgap.spec.flat": {
+        *("FlatConfig.hyperparameters", "FlatConfig.network"),
+        *("FlatConfig.model_arguments", "FlatConfig.model_input", "FlatConfig.model_modules"),
+    },
+    "kdgap.spec.model": {"Architecture.architecture"},
     "kdgap.spec.validation": {"build"},
     # Fields of a class, spread into what makes it.
     "kdgap.judge.context": {"Context.numbers"},

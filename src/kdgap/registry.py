@@ -20,6 +20,8 @@ class Registry(Generic[T]):
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
+        self._sources: dict[str, Callable[[str], T]] = {}
+        self._listed: dict[str, Callable[[], list[str]]] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Return a decorator that enters its argument under `name`; a name is taken once."""
@@ -32,20 +34,53 @@ class Registry(Generic[T]):
 
         return enter
 
+    def source(
+        self, prefix: str, names: Callable[[], list[str]] | None = None
+    ) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+        """Return a decorator that enters what makes an entry of NAME, for names `prefix:NAME`.
+
+        Args:
+            prefix: an empty one stands for all that nothing else is entered for; then the whole
+                name is given.
+            names: lists the names, where they can be listed.
+        """
+
+        def enter(make: Callable[[str], T]) -> Callable[[str], T]:
+            self._sources[prefix] = make
+            if names is not None:
+                self._listed[prefix] = names
+            return make
+
+        return enter
+
     def __getitem__(self, name: str) -> T:
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(self._entries)
+            if entry := self._from_source(name):
+                return entry
+            known = ", ".join([*self._entries, *(f"{key}:NAME" for key in self._sources if key)])
             raise BadInputError(
                 f"unknown {self.kind} {name!r}{nearest(name, self._entries)}; known: {known}"
             ) from None
+
+    def _from_source(self, name: str) -> T | None:
+        prefix, sign, rest = name.partition(":")
+        if not sign:
+            return None
+        if prefix in self._sources:
+            return self._sources[prefix](rest)
+        return self._sources[""](name) if "" in self._sources else None
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    def sources(self) -> dict[str, Callable[[], list[str]]]:
+        """Return what lists the names of each source, by prefix."""
+        return dict(self._listed)
 
     def items(self) -> list[tuple[str, T]]:
         """Return all (name, entry) pairs in order of registration."""

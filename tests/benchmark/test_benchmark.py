@@ -21,7 +21,8 @@ from kdgap.methods import Step, build_method
 from kdgap.methods.feature import stage_projections
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import RunSpec
 from kdgap.spec.validation import Scalar
 
 SMALL = ModelSpec(name="resnet8", width=0.125)

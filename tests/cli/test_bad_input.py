@@ -20,7 +20,7 @@ from kdgap.errors import TeacherError
 from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
 from kdgap.spec.flat import read_flat
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.weights import read_weights, weight_hash, write_weights
 
 Command = Callable[..., "CompletedProcess[str]"]

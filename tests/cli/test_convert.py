@@ -108,7 +108,7 @@ def test_the_target_can_be_named_in_a_new_folder(kdgap: Command, bare: Path) -> 
 
 def test_a_cifar10_card_needs_no_data(kdgap: Command, workdir: Path) -> None:
     from kdgap.models.build import build_model
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
     from kdgap.store.weights import copy_state
 
     network = build_model(ModelSpec(name="resnet8", width=0.125), 10, 3, (32, 32), 0)
@@ -221,7 +221,7 @@ NORMAL = ("--mean", "0.5,0.25,0.125", "--std", "0.2,0.3,0.4")
 def narrow(workdir: Path) -> Callable[[int], Path]:
     """A network for colour images as bare safetensors."""
     from kdgap.models.build import build_model
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
     from kdgap.store.weights import copy_state
 
     def write(classes: int) -> Path:

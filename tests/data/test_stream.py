@@ -30,11 +30,11 @@ def noise(count: int, side: int = 8, channels: int = 3) -> Tensor:
 def stream_of(seed: int = 3, augmentation: Augmentation = "crop_flip") -> BatchStream:
     """A stream over images whose label is their index."""
     images = Images(noise(COUNT), torch.arange(COUNT))
-    return BatchStream(images, BATCH, seed, augmentation, MEAN, STD)
+    return BatchStream(images, BATCH, seed, augmentation)
 
 
 def labels_of(stream: BatchStream, epoch: int) -> list[list[int]]:
-    return [stream.batch(epoch, step)[1].tolist() for step in range(stream.steps)]
+    return [stream.pixels(epoch, step)[1].tolist() for step in range(stream.steps)]
 
 
 # --- batches
@@ -43,9 +43,9 @@ def labels_of(stream: BatchStream, epoch: int) -> list[list[int]]:
 def test_a_batch_is_the_same_in_whatever_order_batches_are_asked_for() -> None:
     places = list(product(range(3), range(5)))
     forwards, backwards = stream_of(), stream_of()
-    in_order = {place: forwards.batch(*place) for place in places}
-    other = {place: backwards.batch(*place) for place in reversed(places)}
-    again = {place: forwards.batch(*place) for place in places[::2]}
+    in_order = {place: forwards.pixels(*place) for place in places}
+    other = {place: backwards.pixels(*place) for place in reversed(places)}
+    again = {place: forwards.pixels(*place) for place in places[::2]}
     for place in places:
         for batches in (other, again):
             if place in batches:
@@ -58,7 +58,7 @@ def test_a_batch_depends_on_no_global_random_state_and_leaves_it_alone() -> None
     for seed in (0, 1):
         torch.manual_seed(seed)
         before = torch.get_rng_state()
-        batches.append(stream_of().batch(2, 1)[0])
+        batches.append(stream_of().pixels(2, 1)[0])
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(batches[0], batches[1])
 
@@ -88,10 +88,10 @@ def test_a_single_image_that_is_left_over_joins_the_batch_before_it(
     count: int, batch_size: int, sizes: list[int]
 ) -> None:
     images = Images(noise(count), torch.arange(count))
-    stream = BatchStream(images, batch_size, 3, "crop_flip", MEAN, STD)
+    stream = BatchStream(images, batch_size, 3, "crop_flip")
     assert stream.steps == steps_in(count, batch_size) == len(sizes)
     for epoch in (0, 4):
-        batches = [stream.batch(epoch, step) for step in range(stream.steps)]
+        batches = [stream.pixels(epoch, step) for step in range(stream.steps)]
         assert [len(pixels) for pixels, _ in batches] == sizes
         # The order of the epoch is what it was, cut elsewhere.
         assert torch.cat([labels for _, labels in batches]).tolist() == stream.order(epoch).tolist()
@@ -100,7 +100,7 @@ def test_a_single_image_that_is_left_over_joins_the_batch_before_it(
 @given(st.integers(2, 400), st.integers(2, 90))
 def test_no_batch_holds_one_image_and_every_image_is_seen_once(count: int, batch_size: int) -> None:
     images = Images(torch.zeros(count, 1, 1, 1, dtype=torch.uint8), torch.arange(count))
-    stream = BatchStream(images, batch_size, 0, "none", (0.0,), (1.0,))
+    stream = BatchStream(images, batch_size, 0, "none")
     batches = labels_of(stream, 1)
     assert sorted(chain.from_iterable(batches)) == list(range(count))
     assert min(map(len, batches)) >= 2
@@ -127,22 +127,22 @@ def test_augmentation_changes_neither_order_nor_labels() -> None:
     assert labels_of(plain, 1) == labels_of(cropped, 1)
 
 
-def test_without_augmentation_a_batch_is_its_images_normalised() -> None:
+def test_without_augmentation_a_batch_is_its_images() -> None:
     stream = stream_of(augmentation="none")
-    images, labels = stream.batch(0, 0)
-    assert torch.equal(images, normalise(stream.images.pixels[labels], MEAN, STD))
+    images, labels = stream.pixels(0, 0)
+    assert torch.equal(images, stream.images.pixels[labels])
 
 
 def test_a_batch_is_augmented_at_its_own_address() -> None:
     stream = stream_of(seed=3)
-    images, labels = stream.batch(4, 2)
+    images, labels = stream.pixels(4, 2)
     generator = torch.Generator().manual_seed(address(3, "augment", 4, 2))
     expected = augment(stream.images.pixels[labels], generator, flip=True)
-    assert torch.equal(images, normalise(expected, MEAN, STD))
+    assert torch.equal(images, expected)
 
 
 def test_the_draws_of_an_address_never_change() -> None:
-    _, labels = stream_of(seed=0).batch(0, 0)
+    _, labels = stream_of(seed=0).pixels(0, 0)
     assert labels.tolist() == [15, 10, 4, 20, 8]
     augmented = augment(noise(6), torch.Generator().manual_seed(0), flip=True)
     assert augmented[:, 0, 0, 0].tolist() == [26, 0, 133, 0, 247, 0]
@@ -215,22 +215,20 @@ def test_images_of_32_pixels_are_padded_by_4_and_drawn_one_by_one() -> None:
 
 def test_digits_are_cropped_but_never_mirrored() -> None:
     dataset = load_dataset("digits", Request(Path()))
-    stream = BatchStream(dataset.train, 30, 0, "crop", (0.0,), (1 / 255,))
-    images, _ = stream.batch(0, 0)
+    stream = BatchStream(dataset.train, 30, 0, "crop")
+    images, _ = stream.pixels(0, 0)
     originals = dataset.train.pixels[stream.order(0)[:30]]
-    for original, image in zip(originals, images.round().to(torch.uint8), strict=True):
+    for original, image in zip(originals, images, strict=True):
         crops = all_crops(original.numpy(), 1).items()
         assert any(np.array_equal(image.numpy(), crop) for where, crop in crops if not where[2])
 
 
-def test_padding_is_zero_before_normalisation() -> None:
+def test_padding_is_black() -> None:
     white = Images(
         torch.full((50, 3, 8, 8), 255, dtype=torch.uint8), torch.zeros(50, dtype=torch.int64)
     )
-    images, _ = BatchStream(white, 50, 0, "crop", MEAN, STD).batch(0, 0)
-    for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
-        values = images[:, channel].unique().tolist()
-        assert values == pytest.approx([-mean / std, (1 - mean) / std], abs=1e-5)
+    images, _ = BatchStream(white, 50, 0, "crop").pixels(0, 0)
+    assert images.unique().tolist() == [0, 255]
 
 
 # --- normalisation
@@ -267,5 +265,5 @@ def test_images_need_not_be_square() -> None:
 def test_a_stream_holds_no_second_copy_of_what_was_taken(channels: int) -> None:
     taken = Images(noise(COUNT, channels=channels), torch.arange(COUNT)).take(torch.arange(9))
     assert torch.equal(taken.pixels, noise(COUNT, channels=channels)[:9])
-    stream = BatchStream(taken, BATCH, 0, "none", MEAN[:channels], STD[:channels])
+    stream = BatchStream(taken, BATCH, 0, "none")
     assert stream._pixels.data_ptr() == taken.pixels.data_ptr()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from kdgap.data import BatchStream, Dataset, Images, Parts, Request, load_dataset, split_dataset
 from kdgap.engine.cohort import Member, train_cohort
@@ -15,7 +16,8 @@ from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
 from kdgap.methods import METHODS, build_method
 from kdgap.models.build import build_model
-from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, RecipeSpec, RunSpec, TeacherSpec
 from kdgap.spec.validation import Scalar
 
 CPU = torch.device("cpu")
@@ -80,22 +82,24 @@ class Lab:
         network = build_model(run.teacher.model, 10, 1, (8, 8), 7)
         with torch.no_grad():  # batch norm gets running statistics that are not its initial ones
             network.train()(torch.randn(64, 1, 8, 8, generator=torch.Generator().manual_seed(0)))
-        return Teacher(network, run, CPU)
+        return Teacher(network, run, CPU, self.dataset.seen_by(None))
 
     def student(self, run: RunSpec) -> tuple[Student, Teacher | None]:
         teacher = self.teacher(run)
         return Student(run, self.dataset, self.parts.train.labels, teacher, CPU), teacher
 
     def stream(self, run: RunSpec) -> BatchStream:
-        data = self.dataset
         return BatchStream(
             self.parts.train,
             run.recipe.batch_size,
             run.seed,
             run.data.augmentation,
-            data.mean,
-            data.std,
         )
+
+    def images(self, stream: BatchStream, epoch: int, step: int) -> tuple[Tensor, Tensor]:
+        """Return a batch as a network of this data sees it, and its labels."""
+        pixels, labels = stream.pixels(epoch, step)
+        return self.dataset.seen_by(None)(pixels), labels
 
     def train(
         self,

@@ -12,7 +12,8 @@ from kdgap.engine.student import Student
 from kdgap.errors import StoppedError
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.identity import canonical_json, run_id
-from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import RunSpec
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash
 from tests.engine.conftest import CPU, TRAINED, Lab, Trained, trained

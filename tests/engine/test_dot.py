@@ -28,7 +28,7 @@ def by_hand(lab: Lab, method: str, recipe: dict[str, Any]) -> dict[str, Tensor]:
     stream, own = lab.stream(run), student.method
     network.train()
     for step in range(stream.steps):
-        images, labels = stream.batch(0, step)
+        images, labels = lab.images(stream, 0, step)
         stages = network.stages
         answer = network(images, Taps(maps=stages))
         with torch.no_grad():

@@ -14,7 +14,7 @@ from kdgap.engine.evaluate import (
     scores,
 )
 from kdgap.models.build import build_model
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from tests.engine.conftest import CPU, Lab
 
 
@@ -63,7 +63,7 @@ def test_prediction_keeps_the_networks_mode_and_statistics(lab: Lab) -> None:
     network = build_model(ModelSpec(name="resnet8", width=0.125), 10, 1, (8, 8), 0).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     data = lab.dataset
-    logits = predict(network, lab.parts.val, data.mean, data.std, "fp32", CPU)
+    logits = predict(network, lab.parts.val, data.seen_by(None), "fp32", CPU)
     assert network.training
     assert logits.shape == (len(lab.parts.val), 10)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())

@@ -12,7 +12,8 @@ from kdgap.benchmark.case import FEATURE, LOGIT, Case, Students
 from kdgap.benchmark.engine_arm import EngineArm
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
-from kdgap.spec.run import ModelSpec, Precision
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import Precision
 
 ELEMENTWISE = ("add", "mul", "sub", "div", "relu", "threshold", "clamp", "batch_norm", "copy_")
 

@@ -5,7 +5,7 @@ import torch
 
 from kdgap.engine.layout import layout_of, place
 from kdgap.models.build import build_model
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 
 CPU = torch.device("cpu")
 

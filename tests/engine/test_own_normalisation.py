@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from kdgap.data import normalise
-from kdgap.engine import cohort
+from kdgap.data import Preprocessing, normalise
 from kdgap.engine.cohort import train_cohort
+from kdgap.engine.evaluate import BATCH
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import StoppedError
 from kdgap.methods import METHODS
@@ -24,14 +24,14 @@ OTHER = ((0.45,), (0.2,))
 class OtherLab(Lab):
     """A laboratory whose teacher was trained with another normalisation."""
 
-    def __init__(self, own: tuple[tuple[float, ...], tuple[float, ...]] | None) -> None:
+    def __init__(self, own: tuple[tuple[float, ...], tuple[float, ...]]) -> None:
         super().__init__()
         self.own = own
 
     def teacher(self, run: RunSpec) -> Teacher | None:
         teacher = super().teacher(run)
         if teacher is not None:
-            teacher.normalisation = self.own
+            teacher.preprocessing = Preprocessing((8, 8), *self.own)
         return teacher
 
 
@@ -62,8 +62,8 @@ def test_the_teacher_s_pixels_are_the_students_normalised_as_its_card_says(
         pixels, _ = stream.pixels(*place)
         assert torch.equal(images, normalise(pixels, *OTHER))
         # And by hand, from what the students see.
-        theirs = stream.batch(*place)[0]
-        grey = theirs * stream.std[0] + stream.mean[0]
+        theirs = lab.images(stream, *place)[0]
+        grey = theirs * lab.dataset.std[0] + lab.dataset.mean[0]
         torch.testing.assert_close(images, (grey - 0.45) / 0.2, rtol=1e-5, atol=1e-5)
     for images, place in zip(seen[1::2] if views > 1 else (), places, strict=False):
         pixels = stream.stronger(stream.pixels(*place)[0], *place)
@@ -73,11 +73,19 @@ def test_the_teacher_s_pixels_are_the_students_normalised_as_its_card_says(
 def test_an_equal_normalisation_changes_no_bit_and_costs_nothing(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = lab.spec("feature")
+    run, prepared = lab.spec("feature"), list[Preprocessing]()
     plain = outcome(lab.train(run))
-    monkeypatch.setattr(cohort, "normalise", lambda *_: pytest.fail("normalised twice"))
+    prepare = Preprocessing.__call__
+
+    def spy(self: Preprocessing, pixels: Tensor) -> Tensor:
+        prepared.append(self)
+        return prepare(self, pixels)
+
+    monkeypatch.setattr(Preprocessing, "__call__", spy)
     equal = OtherLab((lab.dataset.mean, lab.dataset.std))
     assert outcome(equal.train(run)) == plain
+    batches = -(-len(lab.parts.val) // BATCH)
+    assert len(prepared) == run.recipe.epochs * (lab.stream(run).steps + batches)
 
 
 def test_another_normalisation_changes_what_is_learnt_and_no_baseline(lab: Lab) -> None:

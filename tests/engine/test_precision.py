@@ -8,7 +8,7 @@ from kdgap.engine import precision
 from kdgap.engine.precision import compute
 from kdgap.methods.shared import in_float32
 from kdgap.models.build import build_model
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 
 CPU = torch.device("cpu")
 

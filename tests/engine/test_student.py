@@ -118,13 +118,13 @@ def plain_loop(lab: Lab, run: RunSpec) -> dict[str, Tensor]:
     for epoch in range(recipe.epochs):
         network.train()
         for step in range(stream.steps):
-            images, labels = stream.batch(epoch, step)
+            images, labels = lab.images(stream, epoch, step)
             stages = network.stages
-            whole = Taps(stages, stages, embedding=True, classifier=True, norms=stages)
+            whole = Taps(stages, stages, embedding=True, classifier=True, norms=stages, pooled=True)
             drawn = address(run.seed, "method", epoch, step)
             at = Step(labels, stream.indices(epoch, step), epoch, recipe.epochs, drawn)
             pixels, _ = stream.pixels(epoch, step)
-            views = [images, stream.normalised(stream.stronger(pixels, epoch, step))]
+            views = [images, lab.dataset.seen_by(None)(stream.stronger(pixels, epoch, step))]
             answers = []
             for view in views[: student.method.views]:
                 taps = replace(whole, connected=isinstance(network, ReusedClassifier))

@@ -18,16 +18,8 @@ from kdgap.methods import METHODS
 from kdgap.paths import user_path
 from kdgap.spec.identity import identity, run_id
 from kdgap.spec.method_card import MethodCard
-from kdgap.spec.run import (
-    ClassifierOf,
-    DataSpec,
-    MethodSpec,
-    ModelSpec,
-    Placement,
-    RecipeSpec,
-    RunSpec,
-    TeacherSpec,
-)
+from kdgap.spec.model import ClassifierOf, ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, Placement, RecipeSpec, RunSpec, TeacherSpec
 from kdgap.store.record import BEST, HISTORY, RunDirectory
 from kdgap.store.study import StudyDirectory
 from tests.cli.test_studies import work

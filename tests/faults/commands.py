@@ -91,7 +91,7 @@ def _results(folder: Path, _: Server) -> None:
 
 def _checkpoint(folder: Path, _: Server) -> None:
     from kdgap.models.build import build_model
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
 
     network = build_model(ModelSpec(name="resnet8", width=0.0625), 10, 3, (32, 32), 0)
     torch.save({"model_state_dict": network.state_dict()}, folder / "weights.pth")

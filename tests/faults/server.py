@@ -32,7 +32,7 @@ from kdgap.engine.device import make_deterministic
 from kdgap.models.build import model_cost
 from kdgap.report.page.document import _environment
 from kdgap.running.results import _provenance
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from tests.faults.counting_disk import CountingDisk
 
 SECONDS = 1200

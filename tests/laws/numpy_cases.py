@@ -18,6 +18,7 @@ def side(
     embedding: Any = None,
     classifier: tuple[Any, Any] | None = None,
     norms: Mapping[str, tuple[Any, Any]] | None = None,
+    pooled: Any = None,
 ) -> Side:
     def maps(values: Mapping[str, Any] | None) -> dict[str, Array]:
         return {name: np.array(value, dtype=float) for name, value in (values or {}).items()}
@@ -32,6 +33,7 @@ def side(
         None if embedding is None else np.array(embedding, dtype=float),
         None if classifier is None else pair(classifier),
         {name: pair(value) for name, value in (norms or {}).items()},
+        pooled=None if pooled is None else np.array(pooled, dtype=float),
     )
 
 

@@ -10,7 +10,6 @@ from tests.laws.numpy_layers import (
     conv_bn,
     conv_bn_relu,
     convolution,
-    last,
     nearest,
     pooled,
     sigmoid,
@@ -126,9 +125,10 @@ def reviewkd(given: Given) -> dict[str, float]:
     return {"review": given.parameters["weight"] * total}
 
 
-def _pooled_last(side: Side) -> Array:
-    """Return the last map's mean over pixels, which is what a network calls its embedding."""
-    return side.embedding if side.embedding is not None else pooled(last(side.features))
+def averaged_map(side: Side) -> Array:
+    """Return the map whose mean over pixels is the embedding."""
+    assert side.pooled is not None
+    return side.pooled
 
 
 def srrl(given: Given) -> dict[str, float]:
@@ -139,8 +139,8 @@ def srrl(given: Given) -> dict[str, float]:
     """
     assert given.teacher.classifier is not None
     weight, bias = given.teacher.classifier
-    q = pooled(conv_bn_relu(last(given.student.features), given.parts))
-    target = _pooled_last(given.teacher)
+    q = pooled(conv_bn_relu(averaged_map(given.student), given.parts))
+    target = pooled(averaged_map(given.teacher))
     features = logits = 0.0
     for image in range(len(q)):
         for channel in range(q.shape[1]):
@@ -174,7 +174,7 @@ def cat_kd(given: Given) -> dict[str, float]:
     both = []
     for side in (given.student, given.teacher):
         assert side.classifier is not None
-        maps = activation_maps(last(side.features), side.classifier[0])
+        maps = activation_maps(averaged_map(side), side.classifier[0])
         maps = _adaptive_pool(maps, size, size)
         if known["normalise"]:
             for image in maps:
@@ -189,7 +189,7 @@ def simkd(given: Given) -> dict[str, float]:
 
     z = three times ReLU(BN(conv)) of F_s: 1x1 to D_t / factor (floor, at least 1), 3x3, 1x1 to D_t.
     """
-    x, target = to_smaller(last(given.student.features), last(given.teacher.features))
+    x, target = to_smaller(averaged_map(given.student), averaged_map(given.teacher))
     middle = max(1, target.shape[1] // given.parameters["factor"])
     for layer, (channels, kernel) in enumerate(((middle, 1), (middle, 3), (target.shape[1], 1))):
         shape = given.parts[f"{layer}.conv.weight"].shape

@@ -28,6 +28,7 @@ class Side:
     classifier: tuple[Array, Array] | None
     norms: Mapping[str, tuple[Array, Array]]
     connected: Array | None = None
+    pooled: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tests.laws.numpy_contrast import crd
-from tests.laws.numpy_features import cat_kd, ofd, reviewkd, srrl
-from tests.laws.numpy_layers import last, to_smaller
+from tests.laws.numpy_features import averaged_map, cat_kd, ofd, reviewkd, srrl
+from tests.laws.numpy_layers import to_smaller
 from tests.laws.numpy_logits import (
     MLKD_TEMPERATURES,
     curriculum,
@@ -23,7 +23,7 @@ def ctkd(given: Given) -> dict[str, float]:
 def connected_map(given: Given) -> dict[str, float]:
     """Mean squared difference of the map behind the connector; `simkd` has the connector, too."""
     assert given.student.connected is not None
-    x, target = to_smaller(given.student.connected, last(given.teacher.features))
+    x, target = to_smaller(given.student.connected, averaged_map(given.teacher))
     return {"map": given.parameters["weight"] * float(np.mean((x - target) ** 2))}
 
 

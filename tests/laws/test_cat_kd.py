@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
 from kdgap.methods import Step, build_method
+from kdgap.methods.shared import last_map
 from kdgap.models.output import Output
 
 STEP = Step(torch.zeros(4).long(), torch.zeros(4).long())
@@ -19,8 +20,8 @@ def answer(width: int, side: int, seed: int) -> Output:
     def draw(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=g, dtype=torch.float64)
 
-    maps = {"last": draw(4, width, side, side)}
-    return Output(draw(4, 3), maps, classifier=(draw(3, width), draw(3)))
+    last = draw(4, width, side, side)
+    return Output(draw(4, 3), classifier=(draw(3, width), draw(3)), pooled=last)
 
 
 def value(student: Output, teacher: Output, **parameters: bool | int) -> float:
@@ -55,9 +56,7 @@ def test_maps_are_those_of_a_1x1_convolution_pooled() -> None:
     def maps(output: Output) -> Tensor:
         assert output.classifier is not None
         weight = output.classifier[0][:, :, None, None]
-        return nn.functional.adaptive_avg_pool2d(
-            nn.functional.conv2d(output.features["last"], weight), 2
-        )
+        return nn.functional.adaptive_avg_pool2d(nn.functional.conv2d(last_map(output), weight), 2)
 
     expected = (maps(student) - maps(teacher)).square().mean().item()
     assert value(student, teacher, normalise=False) == pytest.approx(expected, rel=1e-12)

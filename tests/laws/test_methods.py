@@ -17,7 +17,7 @@ from kdgap.methods import METHODS, Method, Step, build_method
 from kdgap.methods.method import STRICT
 from kdgap.methods.method import method as registered
 from kdgap.models.output import Output
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from tests.laws.numpy_logits import asymmetric, standardised
 from tests.laws.numpy_reference import IDENTITIES, Given, Integers, Reference, Side
 from tests.laws.numpy_reference import REFERENCES as FIRST
@@ -63,6 +63,7 @@ def outputs(
             (draw(classes, width), draw(classes)),
             {name: (draw(s[side][0]), draw(s[side][0])) for name, s in SHAPES.items()},
             connected=draw(batch, SHAPES["layer3"][1][0], 3, 3) if side == 0 else None,
+            pooled=draw(*maps["layer3"]),
         )
 
     student, teacher = answer(0), answer(1)
@@ -79,6 +80,8 @@ def leaves(output: Output) -> dict[str, Tensor]:
         named["embedding"] = output.embedding
     if output.connected is not None:
         named["connected"] = output.connected
+    if output.pooled is not None:
+        named["pooled"] = output.pooled
     if output.classifier is not None:
         named |= dict(zip(("weight", "bias"), output.classifier, strict=True))
     return named
@@ -97,6 +100,7 @@ def mapped(
         (change(kept[0]), change(kept[1])) if kept and classifier else kept,
         output.norms,
         connected=None if output.connected is None else change(output.connected),
+        pooled=None if output.pooled is None else change(output.pooled),
     )
 
 
@@ -119,6 +123,7 @@ def side(output: Output) -> Side:
         plain.classifier and (plain.classifier[0].numpy(), plain.classifier[1].numpy()),
         {stage: (scale.numpy(), shift.numpy()) for stage, (scale, shift) in plain.norms.items()},
         None if plain.connected is None else plain.connected.numpy(),
+        None if plain.pooled is None else plain.pooled.numpy(),
     )
 
 
@@ -285,6 +290,7 @@ def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
             (given["weight"], given["bias"]) if "weight" in given else None,
             student.norms,
             connected=given.get("connected"),
+            pooled=given.get("pooled"),
         )
         return loss(method, answer, teacher, step, parts)
 

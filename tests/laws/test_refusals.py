@@ -12,15 +12,8 @@ from kdgap.methods.shared import by_last
 from kdgap.models import MODELS
 from kdgap.planning.fit import check_stages, clipped_weights, stage_pairs
 from kdgap.planning.parts import part_sizes
-from kdgap.spec.run import (
-    ClassifierOf,
-    DataSpec,
-    MethodSpec,
-    ModelSpec,
-    RecipeSpec,
-    RunSpec,
-    TeacherSpec,
-)
+from kdgap.spec.model import ClassifierOf, ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, RecipeSpec, RunSpec, TeacherSpec
 
 
 def run_of(

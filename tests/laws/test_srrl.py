@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from kdgap.methods import Step, build_method
+from kdgap.methods.shared import last_map
 from kdgap.models.output import Output
 
 
@@ -14,8 +15,8 @@ def given(dtype: torch.dtype = torch.float64) -> tuple[Output, Output, Step]:
         return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
 
     labels = torch.zeros(4).long()
-    student = Output(draw(4, 3), {"last": draw(4, 5, 4, 4)})
-    teacher = Output(draw(4, 3), {"last": draw(4, 6, 2, 2)}, classifier=(draw(3, 6), draw(3)))
+    student = Output(draw(4, 3), pooled=draw(4, 5, 4, 4))
+    teacher = Output(draw(4, 3), classifier=(draw(3, 6), draw(3)), pooled=draw(4, 6, 2, 2))
     return student, teacher, Step(labels, labels)
 
 
@@ -24,7 +25,7 @@ def test_the_classifier_term_teaches_the_student_and_not_the_classifier() -> Non
     method = build_method("srrl", {})
     parts = method.build(student, teacher, step.labels).double()
     assert set(dict(parts.named_parameters())) == {"conv.weight", "bn.weight", "bn.bias"}
-    leaf = student.features["last"].requires_grad_()
+    leaf = last_map(student).requires_grad_()
     terms = method.terms(student, teacher, step, parts)
     assert (terms["feature"].weight, terms["classifier"].weight) == (1.0, 1.0)
     terms["classifier"].value.backward()
@@ -42,9 +43,9 @@ def test_the_classifier_works_in_its_own_precision_under_autocast() -> None:
     method = build_method("srrl", {})
     parts = method.build(student, teacher, step.labels).eval()
     with torch.no_grad():
-        plain = parts.get_submodule("bn")(parts.get_submodule("conv")(student.features["last"]))
+        plain = parts.get_submodule("bn")(parts.get_submodule("conv")(last_map(student)))
         logits = plain.relu().mean((2, 3)) @ weight.t() + bias
-        target = Output(logits, teacher.features, classifier=(weight, bias))
+        target = Output(logits, classifier=(weight, bias), pooled=teacher.pooled)
         with torch.autocast("cpu", torch.bfloat16):
             terms = method.terms(student, target, step, parts)
     # What is left is the connector's own rounding; a step of bfloat16 at 1000 is 4.

@@ -9,7 +9,7 @@ from kdgap.models.build import build_model
 from kdgap.models.fold import folded
 from kdgap.models.output import Network
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 
 
 def trained_looking(network: Network) -> Network:

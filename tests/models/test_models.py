@@ -12,7 +12,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model, count_cost, load_state, model_cost
 from kdgap.models.output import Network
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 
 # ResNet-18/34/50/101 with the CIFAR stem: the reference study. ResNet-20 to 110: He et al. 2016,
 # table 6, in millions, and exact counts as the layers of section 4.2 add up to them.

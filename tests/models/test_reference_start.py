@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import kdgap
 from kdgap.engine.device import make_deterministic
 from kdgap.models.build import build_model
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import study_text

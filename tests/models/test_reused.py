@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from kdgap.errors import BadInputError
+from kdgap.methods import Step, build_method
+from kdgap.methods.shared import last_map
 from kdgap.models.build import build_model, count_cost, load_state, model_cost
 from kdgap.models.fold import folded
 from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
 from kdgap.spec.identity import canonical_json, identity
-from kdgap.spec.run import ClassifierOf, ModelSpec
+from kdgap.spec.model import ClassifierOf, ModelSpec
 from tests.laws.numpy_features import simkd
 from tests.laws.numpy_reference import Given, Side
 
@@ -54,17 +56,11 @@ def test_its_map_is_the_numpy_references(
     seen = images().double()
     with torch.no_grad():
         answer = own(seen, Taps(maps=own.stages[-1:], connected=True))
-        target = other.eval()(seen, Taps(maps=other.stages[-1:]))
-    side = [
-        Side(
-            x.logits.numpy(), {"last": next(iter(x.features.values())).numpy()}, {}, None, None, {}
-        )
-        for x in (answer, target)
-    ]
+        target = other.eval()(seen, Taps(pooled=True))
+    maps = (answer.features[own.stages[-1]], last_map(target))
+    side = [Side(x.numpy(), {}, {}, None, None, {}, pooled=x.numpy()) for x in maps]
     parts = {name: value.numpy() for name, value in own.connector.state_dict().items()}
     given = Given({"factor": factor}, side[0], side[1], np.zeros(4, dtype=np.int64), parts)
-    from kdgap.methods import Step, build_method
-
     terms = build_method("simkd", {"factor": factor}).terms(
         answer, target, Step(torch.zeros(4), torch.zeros(4)), torch.nn.Module()
     )

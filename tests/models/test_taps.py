@@ -5,14 +5,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kdgap.data import Preprocessing
 from kdgap.engine.teacher import Teacher
 from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.models.output import Network
 from kdgap.models.taps import NOTHING, Taps, together
-from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RunSpec, TeacherSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, RunSpec, TeacherSpec
 
 SMALL = ModelSpec(name="resnet8", width=0.25)
+
+
+SEEN = Preprocessing((32, 32), (0.5,) * 3, (0.25,) * 3)
 
 
 def network_of(spec: ModelSpec) -> Network:
@@ -81,7 +86,7 @@ def test_a_teacher_answers_with_its_own_classifier_and_norms(precision: str) -> 
         teacher=TeacherSpec(model=SMALL, weight_hash="0" * 64, weights="none"),
         precision=precision,  # type: ignore[arg-type]
     )
-    teacher = Teacher(network, run, torch.device("cpu"))
+    teacher = Teacher(network, run, torch.device("cpu"), SEEN)
     answer = teacher(torch.randn(2, 3, 32, 32), everything(network))
     assert answer.classifier is not None
     assert torch.equal(answer.classifier[0], network.get_parameter("fc.weight"))

@@ -16,7 +16,8 @@ from kdgap.models.build import build_model
 from kdgap.running.config import resolve
 from kdgap.spec.flat import FlatConfig, read_flat
 from kdgap.spec.identity import run_id
-from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import RunSpec
 from kdgap.store.card import Card
 from kdgap.store.weights import copy_state, weight_hash, write_weights
 from kdgap.yamlio import parse_assignments

@@ -12,15 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from kdgap.errors import BadInputError
 from kdgap.spec.identity import canonical_json, identity, run_id
-from kdgap.spec.run import (
-    DataSpec,
-    MethodSpec,
-    ModelSpec,
-    Placement,
-    RecipeSpec,
-    RunSpec,
-    TeacherSpec,
-)
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, Placement, RecipeSpec, RunSpec, TeacherSpec
 from kdgap.spec.validation import build
 
 FULL = RunSpec(

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.spec.identity import run_id
-from kdgap.spec.run import DataSpec, MethodSpec, ModelSpec, RecipeSpec, RunSpec, TeacherSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, RecipeSpec, RunSpec, TeacherSpec
 from kdgap.spec.study import StudySpec
 from kdgap.store.record import BEST, LAST, RunDirectory
 

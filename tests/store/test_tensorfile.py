@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 
 from kdgap.errors import TeacherError
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.card import Card, read_card
 from kdgap.store.tensorfile import MAX_HEADER, MAX_TENSORS, NotSafetensorsError, read_header
 from kdgap.store.weights import DTYPES, read_tensors, read_weights, weight_hash, write_weights
@@ -120,7 +120,7 @@ import resource, sys
 from pathlib import Path
 from types import SimpleNamespace
 from kdgap.errors import TeacherError
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.card import Card, read_card
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:

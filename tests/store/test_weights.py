@@ -14,7 +14,7 @@ from torch import Tensor
 from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.build import build_model
 from kdgap.running.teacher import open_teacher
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.card import Card, MeasuredAccuracy, is_pickle, read_card
 from kdgap.store.weights import (
     copy_state,

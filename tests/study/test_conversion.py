@@ -21,7 +21,7 @@ from kdgap.errors import BadInputError
 from kdgap.models.build import build_model
 from kdgap.running.conversion import _choose, _contents
 from kdgap.running.fitting import remarks
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.checkpoint import others_in, tensors_in
 from kdgap.store.stored_tensor import Contents, StoredTensor
 from kdgap.store.tensorfile import read_header

@@ -34,7 +34,8 @@ from kdgap.planning.cost import (
 from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.spec.identity import configuration_id, run_id
-from kdgap.spec.run import MethodSpec, ModelSpec, RecipeSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import MethodSpec, RecipeSpec, RunSpec
 from kdgap.spec.study import StudyData, StudyModel, StudySpec
 from kdgap.spec.study_file import read_study
 from kdgap.store.card import Card

@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from kdgap.data import Dataset, Images, Request, load_dataset
+from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import (
     Augmentation,
     DataSpec,
     MethodSpec,
-    ModelSpec,
     Precision,
     RecipeSpec,
     RunSpec,

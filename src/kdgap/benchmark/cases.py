@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from kdgap.benchmark.case import BASELINE, FEATURE, GRID, LOGIT, Case
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 
 R50, R18 = ModelSpec(name="resnet50"), ModelSpec(name="resnet18")
 R20, R8 = ModelSpec(name="resnet20"), ModelSpec(name="resnet8")

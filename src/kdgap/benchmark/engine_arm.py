@@ -4,13 +4,13 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from kdgap.benchmark.case import Case
-from kdgap.data import BatchStream
+from kdgap.data import BatchStream, Preprocessing
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.student import Student
 from kdgap.engine.teacher import Teacher
@@ -28,20 +28,15 @@ class EngineArm:
         self._case, self._runs = case, case.runs(precision)
         self._dataset, self._val = case.dataset()
         data = self._dataset
+        self._preprocessing = _TimedPreprocessing(data.image_size, data.mean, data.std)
         self._teacher: Teacher | None = None
         if case.teacher is not None:
             network = build_model(
                 case.teacher, len(data.classes), data.channels, data.image_size, 1
             )
-            self._teacher = Teacher(network, self._runs[0], self._device)
-        self._stream = _TimedStream(
-            data.train,
-            case.batch_size,
-            0,
-            self._runs[0].data.augmentation,
-            data.mean,
-            data.std,
-        )
+            self._teacher = Teacher(network, self._runs[0], self._device, self._preprocessing)
+        augmentation = self._runs[0].data.augmentation
+        self._stream = _TimedStream(data.train, case.batch_size, 0, augmentation)
         self._members: list[Member] = []
         self.batch_shares: list[float] = []
 
@@ -53,13 +48,13 @@ class EngineArm:
     def round(self) -> float:
         """Train and validate the cohort for one epoch."""
         self._members = []  # before others are built
-        self._members = [
-            Member(
-                Student(run, self._dataset, self._dataset.train.labels, self._teacher, self._device)
-            )
-            for run in self._runs
-        ]
+        labels = self._dataset.train.labels
+        for run in self._runs:
+            student = Student(run, self._dataset, labels, self._teacher, self._device)
+            student.preprocessing = self._preprocessing
+            self._members.append(Member(student))
         self._stream.seconds = 0.0
+        _TimedPreprocessing.seconds = 0.0
         begun = time.perf_counter()
         train_cohort(
             self._members,
@@ -73,7 +68,7 @@ class EngineArm:
         for member in self._members:
             if member.failure is not None:
                 raise member.failure
-        self.batch_shares.append(self._stream.seconds / seconds)
+        self.batch_shares.append((self._stream.seconds + _TimedPreprocessing.seconds) / seconds)
         return seconds
 
     def saving_seconds(self) -> float:
@@ -118,8 +113,14 @@ class _TimedStream(BatchStream):
         self.seconds += time.perf_counter() - begun
         return batch
 
-    def normalised(self, pixels: Tensor) -> Tensor:
+
+class _TimedPreprocessing(Preprocessing):
+    """Knows how long it took, wherever it was done."""
+
+    seconds: ClassVar[float] = 0.0
+
+    def __call__(self, pixels: Tensor) -> Tensor:
         begun = time.perf_counter()
-        images = super().normalised(pixels)
-        self.seconds += time.perf_counter() - begun
+        images = super().__call__(pixels)
+        type(self).seconds += time.perf_counter() - begun
         return images

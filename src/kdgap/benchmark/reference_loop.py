@@ -23,7 +23,8 @@ from kdgap.data import Dataset, Images
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import RunSpec
 
 Batch = tuple[Tensor, Tensor]
 LONG = 10

@@ -45,7 +45,7 @@ def convert(
     from kdgap.cli.printing import answer, say
     from kdgap.running.conversion import convert_checkpoint
     from kdgap.running.trained_on import TrainedOn
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
     from kdgap.spec.validation import build
 
     fields = {"name": model, "stem": stem, "width": width}

@@ -19,7 +19,7 @@ def models(
     from kdgap.models import MODELS
     from kdgap.models.build import model_cost
     from kdgap.numbers import compact
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
 
     rows: list[dict[str, Any]] = []
     for name, entry in MODELS.items():

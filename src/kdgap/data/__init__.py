@@ -2,7 +2,8 @@
 
 from kdgap.data import sets  # noqa: F401  (registers the data sets)
 from kdgap.data.dataset import DATASETS, Dataset, Images, Request, Shape, load_dataset
-from kdgap.data.stream import BatchStream, normalise
+from kdgap.data.preprocessing import Preprocessing, normalise
+from kdgap.data.stream import BatchStream
 from kdgap.data.subset import Parts, needed_val_size, smaller_val_size, split_dataset
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Dataset",
     "Images",
     "Parts",
+    "Preprocessing",
     "Request",
     "Shape",
     "load_dataset",

@@ -14,6 +14,7 @@ import psutil
 
 from kdgap.advice import command
 from kdgap.data.copies import image_numbers
+from kdgap.data.preprocessing import Preprocessing
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError
 from kdgap.numbers import gib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.data.listing import LeftOut
+    from kdgap.spec.model import InputSpec
     from kdgap.spec.run import Augmentation
 
 
@@ -170,6 +172,28 @@ class Dataset:
         """Numbers and sizes."""
         train, test = len(self.train), len(self.test)
         return Shape(len(self.classes), self.channels, self.image_size, train, test)
+
+    def seen_by(self, own: InputSpec | None) -> Preprocessing:
+        """Return how a network sees these images.
+
+        Args:
+            own: what it has of its own; None = nothing.
+
+        Raises:
+            BadInputError: its normalisation is of another number of channels.
+        """
+        if own is None:
+            return Preprocessing(self.image_size, self.mean, self.std)
+        mean, std = self.mean, self.std
+        if own.mean is not None and own.std is not None:
+            mean, std = tuple(own.mean), tuple(own.std)
+        if len(mean) != self.channels:
+            raise BadInputError(
+                f"input: mean and std have {len(mean)} numbers, but the images of {self.name} have"
+                f" {self.channels} colour channels"
+            )
+        size = self.image_size if own.size is None else (own.size, own.size)
+        return Preprocessing(size, mean, std, own.interpolation)
 
     @property
     def channels(self) -> int:

@@ -1,6 +1,6 @@
 """The stream of augmented batches: everything is addressed by (seed, epoch, step).
 
-Crop, flip and normalisation run on a whole batch at once, on the device that holds the images.
+Crop and flip run on a whole batch at once, on the device that holds the images.
 """
 
 from __future__ import annotations
@@ -18,19 +18,6 @@ if TYPE_CHECKING:
     from kdgap.spec.run import Augmentation
 
 
-def normalise(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """Turn uint8 `[B, C, H, W]` into float32 with zero mean and unit deviation, channels last."""
-    batch, channels, height, width = pixels.shape
-    scale = torch.tensor([1 / (255 * s) for s in std] * width, device=pixels.device)
-    shifts = [m / s for m, s in zip(mean, std, strict=True)]
-    shift = torch.tensor(shifts * width, device=pixels.device)
-    wide = pixels.to(torch.float32, memory_format=torch.channels_last)
-    # By whole rows of pixels: a loop over three channels innermost would be ten times as slow.
-    rows = wide.permute(0, 2, 3, 1).reshape(-1, width * channels)
-    rows = rows.mul_(scale).sub_(shift)
-    return rows.view(batch, height, width, channels).permute(0, 3, 1, 2)
-
-
 def steps_in(images: int, batch_size: int) -> int:
     """Return the batches of an epoch: the last, partial one counts unless it holds one image."""
     whole, left = divmod(images, batch_size)
@@ -46,7 +33,6 @@ class BatchStream:
             image, so a single image that is left over joins the batch before it.
         seed: the run's seed. Runs of one seed see the same batches, whatever they train.
         augmentation: `crop_flip`, `crop` or `none`.
-        mean, std: per-channel normalisation for pixels in [0, 1].
     """
 
     def __init__(
@@ -55,15 +41,12 @@ class BatchStream:
         batch_size: int,
         seed: int,
         augmentation: Augmentation,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
     ) -> None:
         self.images = images
         self._pixels = _channels_last(images.pixels)  # a view of what `Images.take` returns
         self.batch_size = batch_size
         self.seed = seed
         self.augmentation = augmentation
-        self.mean, self.std = mean, std
         self.steps = steps_in(len(images), batch_size)
         self._order: tuple[int, Tensor] | None = None
 
@@ -74,15 +57,6 @@ class BatchStream:
             self._order = (epoch, torch.randperm(len(self.images), generator=generator))
         return self._order[1]
 
-    def batch(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return float32 images `[B, C, H, W]` and int64 labels `[B]`, both counted from 0."""
-        pixels, labels = self.pixels(epoch, step)
-        return self.normalised(pixels), labels
-
-    def normalised(self, pixels: Tensor) -> Tensor:
-        """Return what `pixels` returned as a network of this data sees it."""
-        return normalise(pixels, self.mean, self.std)
-
     def indices(self, epoch: int, step: int) -> Tensor:
         """Return the places of a batch's images in the training set, int64 `[B]`."""
         start = step * self.batch_size
@@ -90,7 +64,7 @@ class BatchStream:
         return self.order(epoch)[start:end].to(self.images.labels.device)
 
     def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return the same augmented images before normalisation, uint8, and their labels."""
+        """Return augmented images, uint8 `[B, C, H, W]`, and int64 labels `[B]`; counted from 0."""
         index = self.indices(epoch, step)
         pixels = self._pixels.index_select(0, index).permute(0, 3, 1, 2)
         if self.augmentation != "none":

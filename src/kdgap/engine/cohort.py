@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kdgap.addressing import address
-from kdgap.data import BatchStream, Images, normalise
+from kdgap.data import BatchStream, Images, Preprocessing
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.meter import DivergedError, Meter
@@ -83,10 +83,10 @@ class Member:
 
     def take_step(
         self,
-        images: Tensor,
+        seen: "Seen",
         batch: Labelled,
         target: Output,
-        second: tuple[Tensor, Output] | None,
+        second: "tuple[Seen, Output] | None",
         *,
         probe: bool,
     ) -> None:
@@ -97,13 +97,11 @@ class Member:
             student.set_learning_rate(learning_rate(recipe, self.epoch))
         drawn = address(student.run.seed, "method", self.epoch, self.step)
         step = Step(*batch, self.epoch, recipe.epochs, drawn)
-        own = target.only(student.teacher_taps)
+        own, images, strong = target.only(student.teacher_taps), seen.by(student), None
         if second is not None and student.method.views > 1:
-            second = second[0], second[1].only(student.teacher_taps)
-        else:
-            second = None
+            strong = second[0].by(student), second[1].only(student.teacher_taps)
         probe = probe and self.step == 0
-        measured, norms = student.step(images, step, own, probe=probe, second=second)
+        measured, norms = student.step(images, step, own, probe=probe, second=strong)
         self.meter.add(measured, len(images))
         self.norms |= norms
         self.step += 1
@@ -119,8 +117,7 @@ class Member:
         logits = predict(
             student.network,
             val,
-            stream.mean,
-            stream.std,
+            student.preprocessing,
             student.run.precision,
             student.device,
             pause,
@@ -250,20 +247,20 @@ def _advance(
         try:
             pixels, labels = stream.pixels(epoch, step)
             batch = labels, stream.indices(epoch, step)
-            images = stream.normalised(pixels)
-            target = _answer(teacher, due, _seen(teacher, stream, pixels, images))
-            second = None
+            seen, second = Seen(pixels), None
+            target = _answer(teacher, due, seen)
             if twice := [member for member in due if member.student.method.views > 1]:
-                pixels = stream.stronger(pixels, epoch, step)
-                view = stream.normalised(pixels)
-                second = view, _answer(teacher, twice, _seen(teacher, stream, pixels, view))
+                stronger = Seen(stream.stronger(pixels, epoch, step))
+                second = stronger, _answer(teacher, twice, stronger)
+            for member in due:  # before anything is trained on what all of them share
+                seen.by(member.student)
         except (RuntimeError, MemoryError) as error:  # what all members share cannot be computed
             for member in due:
                 member.failure = RunFailedError(f"{type(error).__name__}: {error}")
             return
         for member in due:
             pause()
-            _guarded(member, partial(member.take_step, images, batch, target, second, probe=probe))
+            _guarded(member, partial(member.take_step, seen, batch, target, second, probe=probe))
             for watcher in member.watchers if member.failure is None else ():
                 watcher.on_step(epoch + 1, step + 1, stream.steps)
         due = [member for member in due if member.failure is None]
@@ -274,18 +271,30 @@ def _advance(
                 watcher.on_epoch(member.history[-1])
 
 
-def _seen(teacher: Teacher | None, stream: BatchStream, pixels: Tensor, images: Tensor) -> Tensor:
-    """Return a batch as the teacher was trained to see it: prepared once if that is as here."""
-    own = None if teacher is None else teacher.normalisation
-    return images if own is None or own == (stream.mean, stream.std) else normalise(pixels, *own)
+class Seen:
+    """A batch as networks see it: prepared once for all that see it alike.
+
+    Args:
+        pixels: uint8 `[B, C, H, W]`.
+    """
+
+    def __init__(self, pixels: Tensor) -> None:
+        self._pixels = pixels
+        self._prepared: dict[Preprocessing, Tensor] = {}
+
+    def by(self, network: Student | Teacher) -> Tensor:
+        """Return the batch as a network sees it."""
+        if network.preprocessing not in self._prepared:
+            self._prepared[network.preprocessing] = network.preprocessing(self._pixels)
+        return self._prepared[network.preprocessing]
 
 
-def _answer(teacher: Teacher | None, due: Sequence[Member], images: Tensor) -> Output:
+def _answer(teacher: Teacher | None, due: Sequence[Member], seen: Seen) -> Output:
     taught = [member for member in due if member.student.run.teacher is not None]
     if teacher is None or not taught:
         return NO_TEACHER
     asked = (member.student.teacher_taps for member in taught)
-    return teacher(images, together(asked, teacher.network.stages))
+    return teacher(seen.by(teacher), together(asked, teacher.network.stages))
 
 
 def _guarded(member: Member, act: Callable[[], None]) -> None:

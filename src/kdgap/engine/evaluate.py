@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kdgap.data import Images, normalise
+from kdgap.data import Images, Preprocessing
 from kdgap.engine.precision import compute
 from kdgap.methods.logit import softened_kl
 from kdgap.models.output import Network
@@ -20,8 +20,7 @@ ECE_BINS = 15
 def predict(
     network: Network,
     images: Images,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
+    preprocessing: Preprocessing,
     precision: Precision,
     device: torch.device,
     pause: Callable[[], None] = lambda: None,
@@ -37,7 +36,7 @@ def predict(
         with torch.inference_mode(), compute(precision, device):
             for pixels in torch.split(images.pixels, BATCH):
                 pause()
-                answer = network(normalise(pixels.to(device), mean, std))
+                answer = network(preprocessing(pixels.to(device)))
                 batches.append(answer.logits.float())
     finally:
         network.train(was_training)

@@ -7,7 +7,7 @@ import torch
 
 from kdgap.models import MODELS
 from kdgap.models.output import Network
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 
 NARROW = 4
 """Channels of the first stage up to which contiguous is the faster layout."""

@@ -6,6 +6,8 @@
 `cohort.py` is the page that calls `Student.step`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -27,6 +29,7 @@ from kdgap.engine.teacher import Teacher
 from kdgap.methods import Method, Step, Term, build_method
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.methods.shared import wide
+from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.models.output import Network, Output
 from kdgap.models.reused import ReusedClassifier
@@ -62,7 +65,9 @@ class Student:
         device: torch.device,
     ) -> None:
         self.run, self.device = run, device
+        self._draws = MODELS[run.model.name].draws
         self.method: Method = build_method(run.method.name, run.method.parameters)
+        self.preprocessing = dataset.seen_by(run.model.input)
         network = build_model(
             deployed_model(run),
             len(dataset.classes),
@@ -92,12 +97,16 @@ class Student:
     ) -> nn.Module:
         if teacher is None:
             return nn.Module()
+
         # Shapes are read off one blank image, on the CPU or the teacher's device respectively.
-        blank = torch.zeros(1, dataset.channels, *dataset.image_size)
+        def blank(size: tuple[int, int]) -> Tensor:
+            return torch.zeros(1, dataset.channels, *size)
+
         network.eval()
         with torch.no_grad():
-            own = network(blank, self.taps)
-            other = teacher.network(blank.to(self.device), self.teacher_taps)
+            own = network(blank(self.preprocessing.size), self.taps)
+            seen = blank(teacher.preprocessing.size).to(self.device)
+            other = teacher.network(seen, self.teacher_taps)
         network.train()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(address(self.run.seed, "projections"))
@@ -155,7 +164,7 @@ class Student:
         """Take one step and return its measurements, all still on the device.
 
         Args:
-            images: float32 `[B, C, H, W]`.
+            images: float32 `[B, C, H, W]`, as this student sees them.
             step: their labels, and the place in training.
             target: the teacher's answer to the same images; unused without a teacher.
             second: a stronger view of the images with the teacher's answer, where the method asks.
@@ -166,7 +175,7 @@ class Student:
         """
         method, labels = self.method, step.labels
         weights = kd_weight, ce_weight = method.weights(step.epoch, step.epochs)
-        with compute(self.run.precision, self.device):
+        with compute(self.run.precision, self.device), self._drawing(step):
             answer = self.network(images, self.taps)
             if second is not None:  # batch norm sees two batches, one after the other
                 other = self.network(second[0], self.taps)
@@ -192,6 +201,17 @@ class Student:
             **self._soft_targets(target),
         }
         return {name: value.detach().float() for name, value in measured.items()}, norms
+
+    @contextmanager
+    def _drawing(self, step: Step) -> Iterator[None]:
+        """Address what a network that is not ours draws from torch's own generators (dropout)."""
+        if not self._draws:
+            yield
+            return
+        own = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=own):
+            torch.manual_seed(address(step.seed, "network"))
+            yield
 
     def _gradients(
         self, total: Tensor, ce: Tensor, terms: dict[str, Term], weights: tuple[float, float]

@@ -13,7 +13,7 @@ from kdgap import yamlio
 from kdgap.advice import command
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import json_text
-from kdgap.spec.flat import FlatConfig, read_flat
+from kdgap.spec.flat import MODEL_KEYS, FlatConfig, read_flat
 from kdgap.spec.identity import identity, run_id
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.run import RunSpec, TeacherSpec, numerics_of
@@ -101,8 +101,9 @@ def _hashed(run: RunSpec, otherwise: str) -> dict[str, Any]:
     teacher = kept.pop("teacher") or {}
     parts = {name: kept.pop(name) for name in ("model", "method", "data", "recipe")}
     del parts["method"]["parameters"]
-    keys: dict[str, Any] = {}
-    for part, name in (("model", "model"), ("method", "kd_type"), ("data", "data")):
+    parts["model"].pop("code", None)  # found again where the factory is
+    keys: dict[str, Any] = {MODEL_KEYS[name]: value for name, value in parts.pop("model").items()}
+    for part, name in (("method", "kd_type"), ("data", "data")):
         keys |= {name: parts[part].pop("name"), **parts[part]}
     keys |= parts["recipe"] | kept
     keys |= {key: teacher[key] for key in teacher.keys() - _OF_WEIGHTS}

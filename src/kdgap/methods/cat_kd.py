@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from kdgap.deferred import F, nn, torch
 from kdgap.errors import BadInputError
 from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
-from kdgap.methods.shared import in_float32, wide
+from kdgap.methods.shared import in_float32, last_map, wide
 from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
@@ -63,18 +63,17 @@ class CatKd(Method):
     normalise: Normalise = True
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the last stage and the classifier."""
-        return Taps(maps=stages[-1:], classifier=True)
+        """Read the map that is averaged, and the classifier."""
+        return Taps(pooled=True, classifier=True)
 
     def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the last stage and the classifier."""
-        return Taps(maps=stages[-1:], classifier=True)
+        """Read the map that is averaged, and the classifier."""
+        return Taps(pooled=True, classifier=True)
 
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Refuse maps that are smaller than what they are pooled to; there is nothing to build."""
         for side, answer in (("student", student), ("teacher", teacher)):
-            (last,) = answer.features.values()
-            height, width = last.shape[2:]
+            height, width = last_map(answer).shape[2:]
             if min(height, width) < self.pool:
                 raise BadInputError(
                     f"cat_kd pools maps to {self.pool}x{self.pool}, and the last one of the {side}"
@@ -95,7 +94,6 @@ class CatKd(Method):
         from kdgap.models.pooling import align
 
         assert answer.classifier is not None
-        (last,) = answer.features.values()
-        pooled = align(wide(last), (self.pool, self.pool)).flatten(2)
+        pooled = align(wide(last_map(answer)), (self.pool, self.pool)).flatten(2)
         maps = torch.einsum("cd,bdp->bcp", wide(answer.classifier[0]), pooled)
         return F.normalize(maps, dim=2, eps=1e-12) if self.normalise else maps

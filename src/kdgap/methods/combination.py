@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.models.output import Output
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
 
 
 class Combination(Method):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-    from kdgap.spec.run import ModelSpec, RunSpec
+    from kdgap.spec.model import ModelSpec
+    from kdgap.spec.run import RunSpec
 
 
 def field_types(cls: type[Method]) -> dict[str, Any]:

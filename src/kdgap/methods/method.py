@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from kdgap.models.output import Output
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import ModelSpec
     from kdgap.spec.validation import Scalar
 
 STRICT = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")

@@ -36,6 +36,12 @@ def embeddings(student: Output, teacher: Output) -> tuple[Tensor, Tensor]:
     return wide(student.embedding), wide(teacher.embedding)
 
 
+def last_map(answer: Output) -> Tensor:
+    """Return the map `[B, D, H, W]` whose mean is the embedding, of an answer asked for it."""
+    assert answer.pooled is not None
+    return answer.pooled
+
+
 def warm_up(epoch: int, epochs: int) -> float:
     """Return the share of a loss in an epoch counted from 0: (epoch + 1) / epochs, at most 1."""
     return min(1.0, (epoch + 1) / epochs) if epochs else 1.0

@@ -9,9 +9,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kdgap.methods.method import STRICT, CrossEntropyWeight, Method, Step, Term, Weight, method
-from kdgap.methods.shared import wide
+from kdgap.methods.shared import last_map, wide
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ClassifierOf, ModelSpec
+from kdgap.spec.model import ClassifierOf, ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -54,9 +54,7 @@ class Simkd(Method):
     def deployed(self, student: ModelSpec, teacher: ModelSpec | None) -> ModelSpec:
         """Return the student with the teacher's classifier."""
         assert teacher is not None
-        taken = ClassifierOf(
-            name=teacher.name, stem=teacher.stem, width=teacher.width, factor=self.factor
-        )
+        taken = ClassifierOf(**teacher.architecture(), factor=self.factor)
         return student.model_copy(update={"classifier": taken})
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
@@ -64,8 +62,8 @@ class Simkd(Method):
         return Taps(connected=True)
 
     def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the last stage."""
-        return Taps(maps=stages[-1:])
+        """Read the map that is averaged."""
+        return Taps(pooled=True)
 
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
@@ -73,8 +71,7 @@ class Simkd(Method):
         """Return the mean squared difference, `map`."""
         from kdgap.models.pooling import align
 
-        (other,) = teacher.features.values()
         own = student.connected
         assert own is not None
-        other = align(other, (own.shape[2], own.shape[3]))
+        other = align(last_map(teacher), (own.shape[2], own.shape[3]))
         return {"map": Term(self.weight, (wide(own) - wide(other)).square().mean())}

@@ -18,7 +18,7 @@ from kdgap.methods.method import (
     Weight,
     method,
 )
-from kdgap.methods.shared import in_float32, wide
+from kdgap.methods.shared import in_float32, last_map, wide
 from kdgap.models.taps import Taps
 
 if TYPE_CHECKING:
@@ -68,18 +68,18 @@ class Srrl(Method):
     classifier_weight: ClassifierWeight = 1.0
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the last stage."""
-        return Taps(maps=stages[-1:])
+        """Read the map that is averaged."""
+        return Taps(pooled=True)
 
     def teacher_taps(self, stages: tuple[str, ...]) -> Taps:
-        """Read the last stage and the classifier."""
-        return Taps(maps=stages[-1:], classifier=True)
+        """Read the map that is averaged, and the classifier."""
+        return Taps(pooled=True, classifier=True)
 
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the connector to the teacher's channels."""
         from kdgap.methods.parts.connector import connector
 
-        (own,), (other,) = student.features.values(), teacher.features.values()
+        own, other = last_map(student), last_map(teacher)
         return connector(own.shape[1], other.shape[1])
 
     def terms(
@@ -89,7 +89,7 @@ class Srrl(Method):
         from kdgap.methods.parts.connector import connect
         from kdgap.models.kept_layout import pixel_mean
 
-        (own,), (other,) = student.features.values(), teacher.features.values()
+        own, other = last_map(student), last_map(teacher)
         assert teacher.classifier is not None
         connected = pixel_mean(F.relu(connect(parts, own)))
         with in_float32(student.logits):

@@ -9,9 +9,8 @@ from kdgap.errors import BadInputError, TeacherError
 from kdgap.models.entry import MODELS, ModelEntry
 from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
-from kdgap.models.staged import StagedNetwork
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import Architecture, ModelSpec
 
 
 def build_model(
@@ -23,12 +22,14 @@ def build_model(
         spec: architecture, stem and width.
         classes: number of classes, at least 2.
         channels: colour channels of the images.
-        image_size: height and width in pixels.
+        image_size: height and width of the data's images in pixels; a network with an `input` of
+            its own may see others.
         init_seed: the address of the initialisation; the global random state is left alone.
 
     Raises:
         BadInputError: the architecture has no such stem or width, or the images are too small.
     """
+    image_size = seen_size(spec, image_size)
     check_model(spec, image_size)
     if classes < 2:
         raise BadInputError(f"{spec.name}: needs at least 2 classes, got {classes}")
@@ -37,30 +38,39 @@ def build_model(
         return _built(spec, classes, channels, image_size)
 
 
+def seen_size(spec: ModelSpec, image_size: tuple[int, int]) -> tuple[int, int]:
+    """Return height and width of the images that a network gets."""
+    own = spec.input.size if spec.input else None
+    return image_size if own is None else (own, own)
+
+
 def _built(spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]) -> Network:
     network, taken = MODELS[spec.name].build(spec, classes, channels), spec.classifier
     if taken is None:
         return network
-    other = ModelSpec(name=taken.name, stem=taken.stem, width=taken.width)
     with torch.device("meta"), torch.no_grad():
-        teacher = MODELS[other.name].build(other, classes, channels).eval()
-        last = teacher.stages[-1]
-        answer = teacher(torch.empty(1, channels, *image_size), Taps(maps=(last,)))
-    if not isinstance(network, StagedNetwork):
-        raise BadInputError(f"{spec.name} has no linear classifier to replace; choose another")
-    return ReusedClassifier(network, answer.features[last], classes, taken.factor)
+        teacher = MODELS[taken.name].build(taken, classes, channels).eval()
+        answer = teacher(torch.empty(1, channels, *image_size), Taps(pooled=True))
+    assert answer.pooled is not None
+    return ReusedClassifier(network, answer.pooled, classes, taken.factor)
 
 
-def check_model(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> ModelEntry:
+def check_model(spec: Architecture, image_size: tuple[int, int] | None = None) -> ModelEntry:
     """Check a specification before anything is built; see `build_model` for the errors."""
-    if spec.classifier is not None:
-        taken = spec.classifier
-        check_model(ModelSpec(name=taken.name, stem=taken.stem, width=taken.width), image_size)
+    taken = spec.classifier if isinstance(spec, ModelSpec) else None
+    if taken is not None:
+        check_model(taken, image_size)
     entry = MODELS[spec.name]
-    if spec.stem not in entry.stems:
+    if spec.stem not in (entry.stems or ("cifar",)):
+        has = repr(entry.stems[0]) if entry.stems else "none to choose"
+        raise BadInputError(f"{spec.name} has no {spec.stem!r} stem; it has {has}", "stem")
+    if spec.shortcut not in entry.shortcuts:
         raise BadInputError(
-            f"{spec.name} has no {spec.stem!r} stem; it has {entry.stems[0]!r}", "stem"
+            f"{spec.name} has no shortcut {spec.shortcut!r}; leave shortcut out", "shortcut"
         )
+    for key in ("arguments", "modules"):
+        if getattr(spec, key) and not entry.takes_arguments:
+            raise BadInputError(f"{spec.name} takes no {key}; leave them out", key)
     if entry.base_channels is None:
         if spec.width != 1.0:
             raise BadInputError(f"{spec.name} has no width factor; leave width at 1", "width")
@@ -72,7 +82,7 @@ def check_model(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> M
                 f" of 1/{entry.base_channels} = {1 / entry.base_channels:g}",
                 "width",
             )
-    smallest = entry.total_stride[spec.stem]
+    smallest = entry.total_stride.get(spec.stem, 1)
     if image_size is not None and min(image_size) < smallest:
         height, size = image_size
         raise BadInputError(
@@ -80,6 +90,16 @@ def check_model(spec: ModelSpec, image_size: tuple[int, int] | None = None) -> M
             f" images of {height}x{size} pixels are too small"
         )
     return entry
+
+
+def with_code(spec: ModelSpec) -> ModelSpec:
+    """Return a specification that says what the user's own code of it is: part of a run's id.
+
+    Raises:
+        BadInputError: the code cannot be imported.
+    """
+    code = MODELS[spec.name].code
+    return spec if code is None else spec.model_copy(update={"code": code()})
 
 
 def load_state(network: Network, state: dict[str, Tensor], source: str) -> None:
@@ -117,7 +137,9 @@ def model_cost(
     A multiply-add counts as two FLOPs.
     """
     known = None if spec.classifier else MODELS[spec.name].cifar10_cost.get(spec.stem)
-    if known is not None and (classes, channels, image_size) == (10, 3, (32, 32)):
+    image_size = seen_size(spec, image_size)
+    usual = (classes, channels, image_size) == (10, 3, (32, 32)) and not spec.arguments
+    if known is not None and usual:
         return known
     return count_cost(spec, classes, channels, image_size)
 
@@ -125,7 +147,7 @@ def model_cost(
 def count_cost(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[int, int]:
-    """Count what `model_cost` returns on a network without memory."""
+    """Count what `model_cost` returns on a network without memory, for images as it gets them."""
     # It brings a compiler along, which takes a quarter of a second that few commands need.
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -1,7 +1,8 @@
 """The CIFAR ResNets of He et al. 2016, section 4.2: 6n+2 layers, 16-32-64 channels.
 
-Shortcuts between stages have no parameters ("option A"): every other pixel, and zeros for the new
-channels. With a width factor they also serve small data and small machines.
+Shortcuts between stages have no parameters ("option A": every other pixel, and zeros for the new
+channels) or are 1x1 convolutions with batch norm ("option B"), as in most distillation code. With a
+width factor they also serve small data and small machines.
 """
 
 import torch.nn.functional as F
@@ -16,20 +17,26 @@ _STAGES = ("layer1", "layer2", "layer3")
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions with batch norm, and a shortcut without parameters."""
+    """Two 3x3 convolutions with batch norm, and a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, shortcut: str) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Sequential | None = None
         self.stride = stride
         self.changes_shape = stride > 1 or inputs != outputs
+        if self.changes_shape and shortcut == "B":
+            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
     def before_relu(self, x: Tensor) -> Tensor:
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        if self.changes_shape:
+        if self.downsample is not None:
+            x = self.downsample(x)
+        elif self.changes_shape:
             x = zero_padded_shortcut(x, self.stride, residual.shape[1])
         before: Tensor = residual + x
         return before
@@ -39,27 +46,38 @@ class _Block(nn.Module):
 
 
 class CifarResNet(StagedNetwork):
-    """Three stages of n blocks each, at full, half and quarter size."""
+    """Three stages of n blocks each, at full, half and quarter size.
+
+    Args:
+        depth: 6n + 2.
+        widths: channels of the stem and of the three stages.
+        classes: number of classes.
+        channels: of the images.
+        shortcut: `A` or `B`.
+    """
 
     stages = _STAGES
 
-    def __init__(self, depth: int, width: int, classes: int, channels: int) -> None:
+    def __init__(
+        self,
+        depth: int,
+        widths: tuple[int, int, int, int],
+        classes: int,
+        channels: int,
+        shortcut: str = "A",
+    ) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.layer1 = self._stage(width, width, blocks, 1)
-        self.layer2 = self._stage(width, 2 * width, blocks, 2)
-        self.layer3 = self._stage(2 * width, 4 * width, blocks, 2)
-        self.fc = nn.Linear(4 * width, classes)
+        stem, first, second, third = widths
+        self.conv1 = nn.Conv2d(channels, stem, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.layer1 = _stage(stem, first, blocks, 1, shortcut)
+        self.layer2 = _stage(first, second, blocks, 2, shortcut)
+        self.layer3 = _stage(second, third, blocks, 2, shortcut)
+        self.fc = nn.Linear(third, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    @staticmethod
-    def _stage(inputs: int, outputs: int, blocks: int, stride: int) -> nn.Sequential:
-        first = _Block(inputs, outputs, stride)
-        return nn.Sequential(first, *(_Block(outputs, outputs, 1) for _ in range(blocks - 1)))
 
     def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """See `Network.forward`."""
@@ -74,3 +92,8 @@ class CifarResNet(StagedNetwork):
         """See `StagedNetwork.last_norm`."""
         assert isinstance(block, _Block)
         return block.bn2
+
+
+def _stage(inputs: int, outputs: int, blocks: int, stride: int, shortcut: str) -> nn.Sequential:
+    first = _Block(inputs, outputs, stride, shortcut)
+    return nn.Sequential(first, *(_Block(outputs, outputs, 1, shortcut) for _ in range(blocks - 1)))

@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from kdgap.models.output import Network
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import Architecture
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What can be read of a network.
+
+    Attributes:
+        stages: feature stages by name, first to last.
+        lacks: what no method can read of it: names of `Taps`.
+    """
+
+    stages: tuple[str, ...]
+    lacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -20,24 +33,41 @@ class ModelEntry:
     """A registered architecture.
 
     Attributes:
-        build: (spec, classes, channels) → network with torch's current random state.
+        build: (architecture, classes, channels) → network with torch's current random state.
         citation: the paper.
         stages: feature stages by name, first to last.
-        stems: the stems it has.
-        cifar10_cost: stem → (parameters, FLOPs) for 3x32x32 images and 10 classes, where known.
+        stems: the stems it has; none where there is nothing to choose.
+        total_stride: stem name → how many times smaller the last feature map is; where it says
+            nothing, an image of the size in question is tried.
         base_channels: channels of the first stage at width 1, where a width factor exists.
         lacks: what no method can read of it: names of `Taps`.
-        total_stride: stem name → how many times smaller the last feature map is.
+        cifar10_cost: stem → (parameters, FLOPs) for 3x32x32 images and 10 classes, where known.
+        shortcuts: the shortcuts it has.
+        anatomy: finds stages and lacks, where they depend on how it is built.
+        takes_arguments: whether `arguments` and `modules` mean something.
+        code: returns the SHA-256 of the file that its code is in, where that is the user's.
+        draws: whether it may draw random numbers in training, as dropout does.
     """
 
-    build: Callable[[ModelSpec, int, int], Network]
+    build: Callable[[Architecture, int, int], Network]
     citation: str
-    stages: tuple[str, ...]
-    stems: tuple[str, ...]
-    total_stride: Mapping[str, int]
+    stages: tuple[str, ...] = ()
+    stems: tuple[str, ...] = ()
+    total_stride: Mapping[str, int] = field(default_factory=dict)
     base_channels: int | None = None
     lacks: tuple[str, ...] = ()
     cifar10_cost: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    shortcuts: tuple[str, ...] = ("A",)
+    anatomy: Callable[[Architecture], Anatomy] | None = None
+    takes_arguments: bool = False
+    code: Callable[[], str] | None = None
+    draws: bool = False
 
 
 MODELS: Registry[ModelEntry] = Registry("model")
+
+
+def anatomy(model: Architecture) -> Anatomy:
+    """Return what can be read of a network that `check_model` accepts."""
+    entry = MODELS[model.name]
+    return entry.anatomy(model) if entry.anatomy else Anatomy(entry.stages, entry.lacks)

@@ -18,13 +18,15 @@ class Output:
 
     Attributes:
         logits: `[B, C]`.
-        features: feature maps `[B, D, H, W]` by stage, after the stage's last ReLU.
+        features: feature maps `[B, D, H, W]` by stage, after the stage's last ReLU if it has one.
         before_relu: the same before it.
-        embedding: `[B, D]`, the last map averaged over its pixels, in at least float32.
+        embedding: `[B, D]`, what the classifier gets, in at least float32.
         classifier: weight `[C, D]` and bias `[C]` of the layer that makes logits of it.
         norms: scale and shift `[D]` by stage, of the batch norm that ends it.
         stages: all stages of the network, where anything was asked for.
         connected: the map `[B, D, H, W]` behind a connector to another network's classifier.
+        pooled: the map `[B, D, H, W]` whose mean over pixels is the embedding; in ResNets the last
+            stage's.
     """
 
     logits: Tensor
@@ -35,6 +37,7 @@ class Output:
     norms: Mapping[str, Affine] = field(default_factory=dict)
     stages: tuple[str, ...] = ()
     connected: Tensor | None = None
+    pooled: Tensor | None = None
 
     def only(self, taps: Taps) -> "Output":
         """Return no more than what a method asked for."""
@@ -47,6 +50,7 @@ class Output:
             {stage: self.norms[stage] for stage in taps.norms},
             self.stages,
             self.connected if taps.connected else None,
+            self.pooled if taps.pooled else None,
         )
 
 
@@ -67,6 +71,10 @@ class Network(nn.Module):
 
     def parameters_of(self, taps: Taps) -> tuple[Affine | None, dict[str, Affine]]:
         """Return the classifier and the batch norms that `taps` asks for, as `Output` has them."""
+        raise NotImplementedError
+
+    def drop_classifier(self) -> int:
+        """Take the linear classifier out, and return the width of the map that it averaged."""
         raise NotImplementedError
 
     def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.output import Affine, Network, Output
 from kdgap.models.pooling import align
-from kdgap.models.staged import StagedNetwork
 from kdgap.models.taps import NOTHING, Taps
 
 
@@ -32,17 +31,16 @@ class ReusedClassifier(Network):
 
     Args:
         body: the student, as it is built.
-        like: the teacher's last map `[1, D, H, W]` of an image of this size, for its shape.
+        like: the map `[1, D, H, W]` that the teacher averages, of one image, for its shape.
         classes: number of classes.
         factor: how much narrower the connector's middle is.
     """
 
-    def __init__(self, body: StagedNetwork, like: Tensor, classes: int, factor: int) -> None:
+    def __init__(self, body: Network, like: Tensor, classes: int, factor: int) -> None:
         super().__init__()
         width, self.size = like.shape[1], (like.shape[2], like.shape[3])
         middle = max(1, width // factor)
-        own = body.fc.in_features
-        body.fc = nn.Identity()  # type: ignore[assignment]
+        own = body.drop_classifier()
         self.body, self.stages = body, body.stages
         self.connector = nn.Sequential(
             _Layer(own, middle, 1), _Layer(middle, middle, 3), _Layer(middle, width, 1)
@@ -59,10 +57,10 @@ class ReusedClassifier(Network):
 
     def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """See `Network.forward`; what is asked of stages is asked of the student's."""
-        last = self.stages[-1]
-        inner = replace(taps, maps=(*taps.maps, last), embedding=False, classifier=False)
+        inner = replace(taps, pooled=True, embedding=False, classifier=False)
         answer: Output = self.body(images, inner)
-        x = answer.features[last]
+        x = answer.pooled
+        assert x is not None
         size = (min(x.shape[2], self.size[0]), min(x.shape[3], self.size[1]))
         connected = self.connector(align(x, size))
         embedding = pixel_mean(connected)
@@ -73,6 +71,7 @@ class ReusedClassifier(Network):
         whole = replace(
             answer,
             logits=logits,
+            pooled=connected,
             embedding=embedding,
             classifier=own,
             connected=connected,

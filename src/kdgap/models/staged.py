@@ -17,6 +17,16 @@ class StagedNetwork(Network):
 
     fc: nn.Linear
 
+    def last_map(self, x: Tensor) -> Tensor:
+        """Return the map that is averaged, of the last stage's; in ResNets they are the same."""
+        return x
+
+    def around_relu(self, stage: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a stage's map before its last ReLU, and what the stage makes of `x`."""
+        blocks: nn.Sequential = getattr(self, stage)
+        before = self.before_relu(blocks[-1], blocks[:-1](x))
+        return before, F.relu(before)
+
     def before_relu(self, block: nn.Module, x: Tensor) -> Tensor:
         """Return what a stage's last block makes of `x`, but for its last ReLU."""
         raise NotImplementedError
@@ -32,18 +42,26 @@ class StagedNetwork(Network):
         for stage in self.stages:
             blocks: nn.Sequential = getattr(self, stage)
             if stage in taps.before_relu:
-                before[stage] = self.before_relu(blocks[-1], blocks[:-1](x))
-                x = F.relu(before[stage])
+                before[stage], x = self.around_relu(stage, x)
             else:
                 x = blocks(x)
             if stage in taps.maps:
                 features[stage] = x
+        x = self.last_map(x)
         embedding = pixel_mean(x)
         logits = self.fc(embedding)
         if not taps.kinds:
             return Output(logits)
+        pooled = x if taps.pooled else None
         kept = embedding if taps.embedding else None
-        return Output(logits, features, before, kept, *self.parameters_of(taps), self.stages)
+        inner = self.parameters_of(taps)
+        return Output(logits, features, before, kept, *inner, self.stages, pooled=pooled)
+
+    def drop_classifier(self) -> int:
+        """See `Network.drop_classifier`."""
+        width = self.fc.in_features
+        self.fc = nn.Identity()  # type: ignore[assignment]
+        return width
 
     def parameters_of(self, taps: Taps) -> tuple[Affine | None, dict[str, Affine]]:
         """See `Network.parameters_of`."""

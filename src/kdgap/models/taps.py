@@ -14,10 +14,11 @@ class Taps:
     Attributes:
         maps: stages whose feature map is kept after its last ReLU.
         before_relu: stages whose feature map is kept before it.
-        embedding: whether the pooled map is kept, which is what the classifier gets.
+        embedding: whether the embedding is kept, which is what the classifier gets.
         classifier: whether the classifier's weight and bias are.
         connected: whether the map behind a connector to another network's classifier is.
         norms: stages of which scale and shift of the last batch norm are kept.
+        pooled: whether the map is kept whose mean over pixels is the embedding.
     """
 
     maps: tuple[str, ...] = ()
@@ -26,6 +27,7 @@ class Taps:
     classifier: bool = False
     norms: tuple[str, ...] = ()
     connected: bool = False
+    pooled: bool = False
 
     @property
     def kinds(self) -> set[str]:
@@ -37,7 +39,8 @@ NOTHING = Taps()
 KINDS = {
     "maps": "feature maps",
     "before_relu": "feature maps before their last ReLU",
-    "embedding": "a pooled embedding",
+    "pooled": "a last map that is averaged before the classifier",
+    "embedding": "an embedding before a linear classifier",
     "classifier": "a linear classifier",
     "connected": "a connector to another classifier",
     "norms": "batch norms at the ends of its stages",
@@ -56,6 +59,7 @@ def together(asked: Iterable[Taps], stages: tuple[str, ...]) -> Taps:
     return Taps(
         maps=union("maps"),
         before_relu=union("before_relu"),
+        pooled=any(taps.pooled for taps in asked),
         embedding=any(taps.embedding for taps in asked),
         classifier=any(taps.classifier for taps in asked),
         norms=union("norms"),

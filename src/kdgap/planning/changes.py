@@ -11,14 +11,8 @@ from kdgap.models.build import check_model
 from kdgap.planning.cost import images
 from kdgap.planning.fit import check_stages, check_trainable
 from kdgap.planning.parts import planned_sizes
-from kdgap.spec.run import (
-    OF_PROJECTIONS,
-    DataSpec,
-    ModelSpec,
-    RecipeSpec,
-    RunSpec,
-    unused_fields,
-)
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import OF_PROJECTIONS, DataSpec, RecipeSpec, RunSpec, unused_fields
 from kdgap.spec.validation import Scalar, build
 
 # What can be changed besides the method: which images there are is the study's, not a run's.

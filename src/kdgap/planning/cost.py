@@ -17,7 +17,8 @@ from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models.build import model_cost
 from kdgap.planning.parts import planned_sizes
 from kdgap.planning.plan import Plan, PlannedRun
-from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import RunSpec
 from kdgap.spec.study import STAGES
 from kdgap.store.measured import keep_measured, measured_folder, read_measured
 

@@ -17,8 +17,9 @@ from kdgap.methods.hyperparameters import field_types, hyperparameter_types
 from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
 from kdgap.spec.complaints import Where
-from kdgap.spec.flat import FlatConfig
-from kdgap.spec.run import DataSpec, ModelSpec, Placement, RecipeSpec
+from kdgap.spec.flat import MODEL_KEYS, FlatConfig
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, Placement, RecipeSpec
 from kdgap.spec.study import StudySpec
 from kdgap.spec.validation import Strict, build
 
@@ -38,7 +39,7 @@ def check_flat(config: FlatConfig, places: Callable[[str], str]) -> None:
     for registry, key in ((DATASETS, "data"), (MODELS, "model"), (METHODS, "kd_type")):
         with placed(f"{places(key)}: {key}"):
             registry[getattr(config, key)]
-    build(ModelSpec, _given(config, ("stem", "width")) | {"name": config.model}, places, ())
+    build(ModelSpec, config.network(), places, (), MODEL_KEYS)
     clip = () if config.clip_scope == "off" else ("clip_norm",)
     build(RecipeSpec, _given(config, (*RECIPE_KEYS, *clip)), places, ())
     build(Placement, _given(config, _PLACE), places, ())

@@ -4,11 +4,11 @@ from kdgap.errors import BadInputError
 from kdgap.methods import build_method
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.methods.method import WEIGHS
-from kdgap.models import MODELS
-from kdgap.models.entry import ModelEntry
+from kdgap.models.entry import Anatomy, anatomy
 from kdgap.models.taps import KINDS, Taps
+from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import RunSpec
-from kdgap.text import sized
+from kdgap.text import settings_text, sized
 
 
 def check_stages(run: RunSpec) -> None:
@@ -19,11 +19,13 @@ def check_stages(run: RunSpec) -> None:
     """
     if run.teacher is not None:
         method = build_method(run.method.name, run.method.parameters)
-        student, teacher = MODELS[run.model.name], MODELS[run.teacher.model.name]
+        student, teacher = anatomy(run.model), anatomy(run.teacher.model)
         method.check_stages(student.stages, teacher.stages)
         _check_taps(run.model.name, student, method.student_taps(student.stages), method.name)
         teacher_taps = method.teacher_taps(teacher.stages)
         _check_taps(run.teacher.model.name, teacher, teacher_taps, method.name)
+        if method.deploys_another:  # whose classifier is taken out
+            _check_taps(run.model.name, student, Taps(pooled=True, classifier=True), method.name)
         if run.teacher.model.classifier and (method.deploys_another or teacher_taps.classifier):
             raise BadInputError(
                 f"{method.name} reads the teacher's last map with its classifier, and this teacher"
@@ -32,7 +34,7 @@ def check_stages(run: RunSpec) -> None:
             )
 
 
-def _check_taps(name: str, entry: ModelEntry, taps: Taps, method: str) -> None:
+def _check_taps(name: str, entry: Anatomy, taps: Taps, method: str) -> None:
     """Refuse a network that lacks what a method reads."""
     for kind in sorted(taps.kinds & set(entry.lacks)):
         raise BadInputError(
@@ -45,7 +47,7 @@ def stage_pairs(run: RunSpec) -> list[tuple[str, str]]:
     if run.teacher is None:
         return []
     method = build_method(run.method.name, run.method.parameters)
-    return method.pairs(MODELS[run.model.name].stages, MODELS[run.teacher.model.name].stages)
+    return method.pairs(anatomy(run.model).stages, anatomy(run.teacher.model).stages)
 
 
 LARGE_WEIGHT = 100.0
@@ -86,6 +88,17 @@ def deployed_words(run: RunSpec, called: str) -> str:
         f" connector and the classifier of {sized(taken.name, taken.width)}: a larger network than"
         " the rows beside it have"
     )
+
+
+def described(model: ModelSpec) -> str:
+    """Return what a network is built from, in words."""
+    width = "" if model.width == 1 else f" of width {model.width:g}"
+    width += "" if model.shortcut == "A" else f", shortcut {model.shortcut},"
+    width += f" ({settings_text(model.arguments)})" if model.arguments else ""
+    if model.input is not None:
+        width += f" (input {settings_text(model.input.model_dump(exclude_none=True))})"
+    taken = f" and the classifier of a {model.classifier.name}" if model.classifier else ""
+    return f"a {model.name}{width} with the {model.stem} stem{taken}"
 
 
 def check_trainable(run: RunSpec, images: int) -> None:

@@ -11,10 +11,11 @@ from torch.overrides import TorchFunctionMode
 from kdgap.data import Shape
 from kdgap.methods import Method, build_method
 from kdgap.methods.hyperparameters import deployed_model
-from kdgap.models.build import build_model
+from kdgap.models.build import build_model, seen_size
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
-from kdgap.spec.run import ModelSpec, RunSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import RunSpec
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def part_sizes(
     def answer(model: ModelSpec, taps: Callable[[tuple[str, ...]], Taps]) -> Output:
         network = build_model(model, classes, channels, image_size, 0).eval()
         with torch.no_grad():
-            return network(torch.zeros(1, channels, *image_size), taps(network.stages))
+            size = seen_size(model, image_size)
+            return network(torch.zeros(1, channels, *size), taps(network.stages))
 
     own = answer(deployed_model(run), method.student_taps)
     other = answer(run.teacher.model, method.teacher_taps)

@@ -10,10 +10,10 @@ from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, placed
 from kdgap.methods import build_method
 from kdgap.models import MODELS
-from kdgap.models.build import check_model
+from kdgap.models.build import check_model, with_code
 from kdgap.notice import Notice
 from kdgap.planning.changes import applicable, changed_run, check_amounts
-from kdgap.planning.fit import check_stages
+from kdgap.planning.fit import check_stages, described
 from kdgap.planning.plan import (
     Choice,
     Parameters,
@@ -28,15 +28,8 @@ from kdgap.planning.plan import (
 )
 from kdgap.spec.complaints import Where
 from kdgap.spec.identity import configuration_id, run_id, slot_name
-from kdgap.spec.run import (
-    DataSpec,
-    MethodSpec,
-    ModelSpec,
-    Placement,
-    RecipeSpec,
-    RunSpec,
-    TeacherSpec,
-)
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec, MethodSpec, Placement, RecipeSpec, RunSpec, TeacherSpec
 from kdgap.spec.slot import PLAIN, Slot
 from kdgap.spec.study import Ablation, Recipe, StudySpec
 from kdgap.spec.validation import build
@@ -121,6 +114,7 @@ class _Planner:
         spec = build(ModelSpec, fields, with_place, fields)
         with placed(self._where(place)):
             MODELS[spec.name]
+            spec = with_code(spec)
             check_model(spec, self._image_size())
         return spec
 
@@ -184,12 +178,13 @@ class _Planner:
             place = self._where(("teachers", "weights", name))
             with placed(place):
                 card = read_card(Path(given))
-            if card.model != model:
+            same = card.model.architecture() == model.architecture()
+            if not same or card.model.classifier or model.input not in (None, card.model.input):
                 raise BadInputError(
-                    f"{place}: {given} holds {_described(card.model)}, but {name} is"
-                    f" {_described(model)}"
+                    f"{place}: {given} holds {described(card.model)}, but {name} is"
+                    f" {described(model)}"
                 )
-            spec = TeacherSpec(model=model, weight_hash=card.weight_hash, weights=given)
+            spec = TeacherSpec(model=card.model, weight_hash=card.weight_hash, weights=given)
             return {self._study.teachers.teach[0]: spec}
         specs = {}
         for seed in self._study.teachers.seeds:
@@ -336,12 +331,6 @@ class _Planner:
 
     def _where_of_change(self, name: str, path: str) -> str:
         return self._where(("ablations", name, "change", path))
-
-
-def _described(model: ModelSpec) -> str:
-    width = "" if model.width == 1 else f" of width {model.width:g}"
-    taken = f" and the classifier of a {model.classifier.name}" if model.classifier else ""
-    return f"a {model.name}{width} with the {model.stem} stem{taken}"
 
 
 def _named(ablation: Ablation) -> tuple[str, str]:

@@ -14,18 +14,18 @@ from kdgap.errors import BadInputError, TeacherError, placed
 from kdgap.methods import METHODS, build_method
 from kdgap.methods.method import flat_fields
 from kdgap.models import MODELS
-from kdgap.models.build import check_model
+from kdgap.models.build import check_model, with_code
 from kdgap.planning.early import RECIPE_KEYS
 from kdgap.planning.fit import check_stages
 from kdgap.running.teacher import TeacherWeights, open_teacher
-from kdgap.spec.flat import FlatConfig
+from kdgap.spec.flat import MODEL_KEYS, FlatConfig
 from kdgap.spec.identity import run_id, slot_name
+from kdgap.spec.model import ModelSpec
 from kdgap.spec.presets import preset_values
 from kdgap.spec.run import (
     OF_PROJECTIONS,
     DataSpec,
     MethodSpec,
-    ModelSpec,
     Placement,
     RecipeSpec,
     RunSpec,
@@ -55,13 +55,9 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         with placed(places, key):
             registry[getattr(config, key)]  # unknown names are refused with the nearest one
     data = _data(config, places)
-    model = build(
-        ModelSpec,
-        {"name": config.model, "stem": config.stem, "width": config.width},
-        places,
-        ModelSpec.model_fields,
-    )
+    model = build(ModelSpec, config.network(), places, ModelSpec.model_fields, MODEL_KEYS)
     with placed(places, "model"):
+        model = with_code(model)
         check_model(model)
     method, dropped = _method(config, places)
     recipe = _recipe(config, places, dropped)
@@ -172,6 +168,7 @@ def _teacher(config: FlatConfig) -> tuple[TeacherSpec, TeacherWeights]:
         unmeasured=config.allow_unmeasured_teacher,
         data_root=config.data_root,
         otherwise=", or set allow_unmeasured_teacher: true",
+        subset=config.teacher_subset,
     )
     known = {"run": weights.run_id} if weights.run_id else {"weight_hash": weights.card.weight_hash}
     return TeacherSpec(model=weights.card.model, weights=config.teacher_weights, **known), weights

@@ -16,7 +16,7 @@ from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.running.fitting import TensorSet, fit, remarks
 from kdgap.running.teacher import measuring_command
 from kdgap.running.trained_on import TrainedOn
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.card import Card, is_pickle
 from kdgap.store.record import export_bytes
 from kdgap.store.stored_tensor import Contents, StoredTensor

@@ -1,11 +1,11 @@
 """The test door: the only place that reads test images for a record."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from kdgap.data import Preprocessing
 from kdgap.engine.evaluate import fidelity, predict, scores
 from kdgap.engine.layout import place
 from kdgap.engine.student import State
@@ -14,12 +14,12 @@ from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
 from kdgap.running.results import Prepared
 from kdgap.spec.identity import run_id
-from kdgap.spec.run import DataSpec, ModelSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec
 from kdgap.store.weights import weight_hash
 
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
-Answers = dict[tuple[str, DataSpec, str, Normalisation], Tensor]
-"""Logits on the test images by weight hash, data, precision and normalisation."""
+Answers = dict[tuple[str, DataSpec, str, Preprocessing], Tensor]
+"""Logits on the test images by weight hash, data, precision and preprocessing."""
 
 
 def _loaded(prepared: Prepared, model: ModelSpec, state: State, source: str) -> Network:
@@ -61,28 +61,37 @@ def open_door(
 
     known = {} if known is None else known
 
-    def answers(weights: str, build: Callable[[], Network], own: Normalisation) -> Tensor:
-        key = (weights, run.data, run.precision, own)
+    def answers(
+        weights: str, preprocessing: Preprocessing, compute: Callable[[], Tensor]
+    ) -> Tensor:
+        key = (weights, run.data, run.precision, preprocessing)
         if key not in known:
-            known[key] = predict(build(), test, *own, run.precision, prepared.device, pause)
+            known[key] = compute()
         return known[key]
 
     teacher_logits = None
     if prepared.teacher is not None and prepared.card is not None:
-        network = prepared.teacher.network
-        own = (prepared.card.mean, prepared.card.std)
-        teacher_logits = answers(prepared.card.weight_hash, lambda: network, own)
+        teacher = prepared.teacher
+        teacher_logits = answers(
+            prepared.card.weight_hash,
+            teacher.preprocessing,
+            lambda: teacher.predict(test, run.precision, pause),
+        )
         record["teacher"] = {
             "weight_hash": prepared.card.weight_hash,
             **scores(teacher_logits, test.labels, dataset.classes),
         }
 
     def measure(states: dict[str, State], model: ModelSpec) -> dict[str, Any]:
-        measured = {}
+        measured, preprocessing = {}, dataset.seen_by(model.input)
         for name, state in states.items():
             digest = weight_hash(state)
-            build = partial(_loaded, prepared, model, state, f"{name} weights")
-            logits = answers(digest, build, (dataset.mean, dataset.std))
+
+            def compute(state: State = state, name: str = name) -> Tensor:
+                network = _loaded(prepared, model, state, f"{name} weights")
+                return predict(network, test, preprocessing, run.precision, prepared.device, pause)
+
+            logits = answers(digest, preprocessing, compute)
             measured[name] = {
                 "weight_hash": digest,
                 **scores(logits, test.labels, dataset.classes),

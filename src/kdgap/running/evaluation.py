@@ -20,7 +20,7 @@ from kdgap.running.door import Answers, open_door
 from kdgap.running.places import Origin
 from kdgap.running.results import Prepared, copied_images, results_of
 from kdgap.running.single import prepare
-from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
+from kdgap.running.teacher import TeacherWeights, check_teacher, in_order, open_teacher
 from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
@@ -175,10 +175,10 @@ class _Setting:
     device: torch.device
 
     def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
-        card = weights.card
         precision: Precision = self.conditions["precision"]
-        network = place(weights.network, card.model, self.device)
-        return predict(network, images, card.mean, card.std, precision, self.device)
+        network = place(weights.network, weights.card.model, self.device)
+        logits = predict(network, images, weights.preprocessing, precision, self.device)
+        return in_order(logits, weights.order(self.dataset.classes))
 
 
 def _setting(

@@ -50,10 +50,17 @@ class Prepared:
         """Refuse a teacher that sees images otherwise than the recorded one did.
 
         Raises:
-            BadInputError: the normalisation of its card is not the recorded card's.
+            BadInputError: normalisation, size or classes of its card are not the recorded card's.
         """
         if self.card is None or recorded is None:
             return
+        for key in ("image_size", "classes"):  # which older states do not have
+            before, after = list(recorded.get(key, ())), list(getattr(self.card, key))
+            if before and before != after:
+                raise BadInputError(
+                    f"{place}: its teacher's {key} was {before}, the card of these weights says"
+                    f" {after}; use the former file, or another output directory"
+                )
         now = [list(self.card.mean), list(self.card.std)]
         if now != [list(recorded["mean"]), list(recorded["std"])]:
             raise BadInputError(
@@ -72,13 +79,14 @@ def make_card(
 ) -> Card:
     """Return the card of weights taken after `epoch` (from 1)."""
     run, dataset = prepared.run, prepared.dataset
+    seen = dataset.seen_by(run.model.input)
     return Card(
         model=deployed_model(run),
         classes=dataset.classes,
         channels=dataset.channels,
-        image_size=dataset.image_size,
-        mean=dataset.mean,
-        std=dataset.std,
+        image_size=seen.size,
+        mean=seen.mean,
+        std=seen.std,
         data=dataset.name,
         fingerprint=dataset.fingerprint,
         weight_hash=weight_hash(state),

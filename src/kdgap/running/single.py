@@ -47,7 +47,9 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     teacher, card = None, None
     if weights is not None:
         card = weights.card
-        teacher = Teacher(weights.network, run, device, (card.mean, card.std))
+        teacher = Teacher(
+            weights.network, run, device, weights.preprocessing, weights.order(dataset.classes)
+        )
     return Prepared(run, device, dataset, parts, teacher, card)
 
 

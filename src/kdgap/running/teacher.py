@@ -1,6 +1,6 @@
 """A teacher is what its card says, or it is refused: never a silently wrong or random teacher."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import sqrt
@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from kdgap.advice import command
-from kdgap.data import Dataset, needed_val_size, split_dataset
+from kdgap.data import Dataset, Preprocessing, needed_val_size, split_dataset
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
-from kdgap.errors import TeacherError
+from kdgap.errors import TeacherError, nearest
 from kdgap.models.build import build_model, load_state
 from kdgap.models.output import Network
 from kdgap.spec.identity import canonical_json
@@ -34,7 +35,8 @@ class TeacherWeights:
     """A network with the weights of a file, and the file's card.
 
     `run_id` names the run that made them, where that run's verified record lies beside the file;
-    `data_root` is where the data is that they are measured on.
+    `data_root` is where the data is that they are measured on; `subset` lets them have more classes
+    than the data.
     """
 
     path: Path
@@ -42,6 +44,22 @@ class TeacherWeights:
     card: Card
     run_id: str | None = None
     data_root: str | None = None
+    subset: bool = False
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How it sees images."""
+        own = self.card.model.input
+        interpolation = own.interpolation if own is not None else "bilinear"
+        return Preprocessing(self.card.image_size, self.card.mean, self.card.std, interpolation)
+
+    def order(self, classes: tuple[str, ...]) -> tuple[int, ...] | None:
+        """Return where each class of the data is among its own; None = they are the same.
+
+        Raises:
+            TeacherError: it lacks one, or has others besides and is not asked to leave them out.
+        """
+        return order_of(self.card.classes, classes, f"teacher {self.path}", subset=self.subset)
 
 
 def measuring_command(path: Path, data_root: Path | str | None, data: str | None = None) -> str:
@@ -66,6 +84,7 @@ def open_teacher(
     unmeasured: bool,
     data_root: str | None = None,
     otherwise: str = "",
+    subset: bool = False,
 ) -> TeacherWeights:
     """Read a teacher, checking everything that can be checked without data.
 
@@ -75,6 +94,7 @@ def open_teacher(
         unmeasured: whether a teacher whose accuracy was never measured may be used.
         data_root: folder with the data to measure it on, for the advice.
         otherwise: what else the user may do, for the advice.
+        subset: whether it may have more classes than the data.
 
     Raises:
         TeacherError: a `ValueError`, as in the reference.
@@ -92,7 +112,53 @@ def open_teacher(
         )
     network = build_model(card.model, len(card.classes), card.channels, card.image_size, 0)
     load_state(network, state, f"weights {path}")
-    return TeacherWeights(path, network.eval(), card, _verified_run(path, card), data_root)
+    return TeacherWeights(path, network.eval(), card, _verified_run(path, card), data_root, subset)
+
+
+def order_of(
+    own: tuple[str, ...], classes: tuple[str, ...], name: str, *, subset: bool
+) -> tuple[int, ...] | None:
+    """Return where each of some classes is among a network's own; None = they are the same.
+
+    Args:
+        own: class names of the network, in the order of its logits.
+        classes: those of the data.
+        name: of the network, for messages.
+        subset: whether it may have others besides.
+
+    Raises:
+        TeacherError: it lacks one, or has others besides.
+    """
+    if own == classes:
+        return None
+    places = {label: index for index, label in enumerate(own)}
+    missing = [label for label in classes if label not in places]
+    if len(missing) == len(classes):
+        raise TeacherError(
+            f"{name}: none of its {len(own):,} classes ({_some(own)}) is one of the data's"
+            f" ({_some(classes)}); classes are matched by name"
+        )
+    if missing:
+        raise TeacherError(
+            f"{name}: lacks {len(missing)} of the data's {len(classes)} classes"
+            f" ({_some(missing)}){nearest(missing[0], own)}; classes are matched by name"
+        )
+    if len(own) > len(classes) and not subset:
+        others = [label for label in own if label not in set(classes)]
+        raise TeacherError(
+            f"{name}: has {len(others):,} classes besides the data's {len(classes)}"
+            f" ({_some(others)}); to let it teach those of the data alone, set subset: true"
+        )
+    return tuple(places[label] for label in classes)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
+
+
+def in_order(logits: Tensor, order: tuple[int, ...] | None) -> Tensor:
+    """Return logits `[N, C]` in the order of the data's classes."""
+    return logits if order is None else logits[:, list(order)]
 
 
 def _verified_run(path: Path, card: Card) -> str | None:
@@ -112,11 +178,12 @@ def check_teacher(
     same_data: bool = True,
     pause: Callable[[], None] = lambda: None,
 ) -> None:
-    """Check a teacher against the data: classes, images, and its accuracy on validation.
+    """Check a teacher against the data: classes, channels, and its accuracy on validation.
 
-    It may have been trained on other images of these classes, and with another normalisation, which
-    stays its own. Its accuracy must hold: exactly in an equal environment, within `TOLERANCE` in
-    another; on other images it may be lower by no more than `CHANCE` explains, besides.
+    It may have been trained on other images of these classes, in another order of them, at another
+    size and with another normalisation, which stay its own. Its accuracy must hold: exactly in an
+    equal environment, within `TOLERANCE` in another; on other images it may be lower by no more
+    than `CHANCE` explains, besides.
 
     Args:
         teacher: an opened teacher.
@@ -129,16 +196,12 @@ def check_teacher(
         TeacherError: naming what differs.
     """
     card, name = teacher.card, f"teacher {teacher.path}"
-    if card.classes != dataset.classes:
-        odd = next(
-            (f"{a!r} against {b!r}" for a, b in zip(card.classes, dataset.classes) if a != b),  # noqa: B905
-            f"{len(card.classes)} against {len(dataset.classes)}",
+    teacher.order(dataset.classes)
+    if card.channels != dataset.channels:
+        raise TeacherError(
+            f"{name}: it takes images of {card.channels} colour channels, {dataset.name} has"
+            f" {dataset.channels}"
         )
-        raise TeacherError(f"{name}: its classes are not those of {dataset.name} ({odd})")
-    if (card.channels, card.image_size) != (dataset.channels, dataset.image_size):
-        takes = "x".join(map(str, (card.channels, *card.image_size)))
-        has = "x".join(map(str, (dataset.channels, *dataset.image_size)))
-        raise TeacherError(f"{name}: it takes {takes} images, {dataset.name} has {has}")
     if same_data and card.accuracy is not None:
         _check_accuracy(teacher, card.accuracy, dataset, device, pause)
 
@@ -204,6 +267,11 @@ def measure(
     }
     if (card.mean, card.std) != (dataset.mean, dataset.std):
         asked["normalisation"] = [card.mean, card.std]
+    view, order = teacher.preprocessing, teacher.order(dataset.classes)
+    if view.size != dataset.image_size:
+        asked["size"] = [*view.size, view.interpolation]
+    if order is not None:
+        asked["classes"] = order
     key = canonical_json(asked)
     path = measured_folder() / f"{sha256(key.encode()).hexdigest()}.json"
     known = read_measured(path)
@@ -212,7 +280,7 @@ def measure(
     parts = split_dataset(dataset, **split)
     # Exactly as a training run measures it each epoch, so that equal environments agree exactly.
     network = place(teacher.network, teacher.card.model, device)
-    logits = predict(network, parts.val, card.mean, card.std, on.precision, device, pause)
-    value = accuracy(logits, parts.val.labels)
+    logits = predict(network, parts.val, view, on.precision, device, pause)
+    value = accuracy(in_order(logits, order), parts.val.labels)
     keep_measured(path, {"val_acc": value})
     return value

@@ -113,7 +113,12 @@ class Attempt:
         snapshot.facts["elsewhere"] = self._elsewhere
         card = self.prepared.card
         if card is not None:
-            snapshot.facts["teacher"] = {"mean": card.mean, "std": card.std}
+            snapshot.facts["teacher"] = {
+                "mean": card.mean,
+                "std": card.std,
+                "image_size": card.image_size,
+                "classes": card.classes,
+            }
         self._states.write(snapshot)
 
     def end(self, open_test: TestDoor) -> None:
@@ -208,8 +213,6 @@ def train_attempts(
         first.run.recipe.batch_size,
         first.run.seed,
         first.run.data.augmentation,
-        first.dataset.mean,
-        first.dataset.std,
     )
     left = list(attempts)
 

@@ -13,8 +13,9 @@ from pydantic import Field
 from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import user_path
 from kdgap.spec.method_name import written_method
+from kdgap.spec.model import Stem
 from kdgap.spec.presets import flat_keys, preset_values
-from kdgap.spec.run import Augmentation, ClipScope, Seed, Stem, Tracker
+from kdgap.spec.run import Augmentation, ClipScope, Seed, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document
 
@@ -26,9 +27,14 @@ class FlatConfig(Strict):
     preset: Text | None = None
     stem: Stem = "cifar"
     width: float = 1.0
+    shortcut: Literal["A", "B"] = "A"
+    model_arguments: dict[str, Any] = Field(default_factory=dict)
+    model_modules: dict[str, Any] | None = None
+    model_input: dict[str, Any] | None = None
     teacher: Text | None = None
     teacher_weights: Text | None = None
     allow_unmeasured_teacher: bool = False
+    teacher_subset: bool = False
     kd_type: Text = "none"
     no_proj_clip: bool = False
     clip_scope: ClipScope | None = None
@@ -61,6 +67,23 @@ class FlatConfig(Strict):
     save_seconds: float = 120.0
     tracker: Tracker = "tensorboard"
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
+
+    def network(self) -> dict[str, Any]:
+        """Return the fields of `ModelSpec` that were given."""
+        fields = {field: getattr(self, key) for field, key in MODEL_KEYS.items()}
+        return {field: value for field, value in fields.items() if value not in (None, {})}
+
+
+MODEL_KEYS = {
+    "name": "model",
+    "stem": "stem",
+    "width": "width",
+    "shortcut": "shortcut",
+    "arguments": "model_arguments",
+    "modules": "model_modules",
+    "input": "model_input",
+}
+"""Field of `ModelSpec` → flat key."""
 
 
 class Places:

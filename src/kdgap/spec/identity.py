@@ -11,7 +11,8 @@ from kdgap.spec.slot import PLAIN
 from kdgap.text import sized
 
 if TYPE_CHECKING:
-    from kdgap.spec.run import ModelSpec, RunSpec
+    from kdgap.spec.model import ModelSpec
+    from kdgap.spec.run import RunSpec
 
 
 def identity(spec: BaseModel) -> dict[str, Any]:
@@ -81,7 +82,10 @@ def slot_name(run: "RunSpec") -> str:
 
 
 def _model_name(model: "ModelSpec") -> str:
-    return sized(model.name, model.width) + ("" if model.stem == "cifar" else f"-{model.stem}")
+    marks = [
+        mark for mark, usual in ((model.stem, "cifar"), (model.shortcut, "A")) if mark != usual
+    ]
+    return "-".join([sized(model.name.replace(":", "-"), model.width), *marks])
 
 
 def configuration_id(run: "RunSpec", teacher: "RunSpec | None") -> str:

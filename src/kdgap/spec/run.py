@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
+from kdgap.spec.model import ModelSpec
 from kdgap.spec.validation import Scalar, Sha256, Strict, Text
 
 NUMERICS_VERSION = 3
@@ -28,7 +27,6 @@ ClipScope = Literal["all", "student_only", "apart", "off"]
 OF_PROJECTIONS = ("student_only", "apart")
 """Scopes that differ from `all` where a method trains projections."""
 Precision = Literal["fp32", "bf16"]
-Stem = Literal["cifar", "imagenet"]
 Tracker = Literal["tensorboard", "none"]
 
 _COSMETIC: dict[str, Any] = {"cosmetic": True}
@@ -68,41 +66,6 @@ class DataSpec(Strict):
         elif not val_size:
             raise ValueError("must be at least 1")
         return val_size
-
-
-class ClassifierOf(Strict):
-    """Another network whose trained classifier is taken over, behind a trained connector.
-
-    Attributes:
-        name, stem, width: that network.
-        factor: the connector's middle is as wide as that network's last map, over this.
-    """
-
-    name: Text
-    stem: Stem = "cifar"
-    width: float = Field(default=1.0, gt=0, le=16)
-    factor: int = Field(default=2, ge=1, le=1024)
-
-
-class ModelSpec(Strict):
-    """A network: `width` multiplies the channels of the CIFAR ResNets; the rest have width 1.
-
-    Attributes:
-        classifier: None = its own.
-    """
-
-    name: Text
-    stem: Stem = "cifar"
-    width: float = Field(default=1.0, gt=0, le=16)
-    classifier: ClassifierOf | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
-
-    @model_serializer(mode="wrap")
-    def _own_classifier_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # So that cards and records stay what they were before the field came.
-        fields: dict[str, Any] = plain(self)
-        if self.classifier is None:
-            del fields["classifier"]
-        return fields
 
 
 def numerics_of(model: ModelSpec | None) -> int:

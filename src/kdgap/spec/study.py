@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from kdgap.spec.claims import Claim, Name, Statistics
 from kdgap.spec.method_name import method_name
-from kdgap.spec.run import Augmentation, Precision, Seed, Stem
+from kdgap.spec.model import Architecture, InputSpec
+from kdgap.spec.run import Augmentation, Precision, Seed
 from kdgap.spec.validation import Scalar, Strict, Text
 
 STAGES = {
@@ -45,12 +46,14 @@ class StudyData(Strict):
     limit: int | None = None
 
 
-class StudyModel(Strict):
-    """A network of the study, under a name of its own."""
+class StudyModel(Architecture):
+    """A network of the study, under a name of its own.
 
-    name: Text
-    stem: Stem = "cifar"
-    width: float = 1.0
+    Attributes:
+        input: how it sees images; None = as the data has them, or as a given teacher's card says.
+    """
+
+    input: InputSpec | None = Field(default=None, json_schema_extra={"neutral": None})
 
 
 class Teachers(Strict):

@@ -22,7 +22,7 @@ from kdgap.advice import command
 from kdgap.errors import TeacherError, one_line
 from kdgap.files import open_file
 from kdgap.placeholder import HEAD_BYTES, placeholder
-from kdgap.spec.run import ModelSpec
+from kdgap.spec.model import ModelSpec
 from kdgap.store.tensorfile import Header, NotSafetensorsError, read_header
 
 _KEY = "kdgap"

@@ -125,6 +125,12 @@ class Inputs:
                     f"{path}: this study began with a teacher that normalised with mean {locked[0]}"
                     f" and std {locked[1]}; its card says {view[0]} and {view[1]} now"
                 )
+            seen = [list(weights.card.image_size), list(weights.card.classes)]
+            if self._directory.lock_fact(f"view-{name}", seen) != seen:
+                raise BadInputError(
+                    f"{path}: this study began with a teacher whose card had another image size, or"
+                    " its classes in another order"
+                )
         return weights
 
     def prepare(self, planned: PlannedRun, weights: TeacherWeights | None) -> Prepared:
@@ -143,7 +149,13 @@ class Inputs:
         if weights is not None:
             check_teacher(weights, dataset, self.device, pause=self._pause)
             card = weights.card
-            teacher = Teacher(weights.network, run, self.device, (card.mean, card.std))
+            teacher = Teacher(
+                weights.network,
+                run,
+                self.device,
+                weights.preprocessing,
+                weights.order(dataset.classes),
+            )
         return Prepared(run, self.device, dataset, parts, teacher, card)
 
     def _check_parts(self, run: RunSpec, dataset: Dataset) -> None:

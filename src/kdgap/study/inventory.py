@@ -5,7 +5,8 @@ from typing import Any
 
 from kdgap.errors import KdgapError
 from kdgap.planning.plan import Plan, PlannedRun
-from kdgap.spec.run import DataSpec, ModelSpec
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.run import DataSpec
 from kdgap.store.locks import holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, Record, RunDirectory
 from kdgap.store.state import newest_place

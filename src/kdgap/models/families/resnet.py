@@ -9,7 +9,7 @@ from kdgap.models.entry import MODELS, ModelEntry
 
 if TYPE_CHECKING:
     from kdgap.models.output import Network
-    from kdgap.spec.run import ModelSpec
+    from kdgap.spec.model import Architecture
 
 _DEPTHS = {
     "resnet18": ("basic", [2, 2, 2, 2]),
@@ -27,10 +27,10 @@ _COSTS = {
 }
 
 
-def _build(name: str, spec: ModelSpec, classes: int, channels: int) -> Network:
+def _build(name: str, model: Architecture, classes: int, channels: int) -> Network:
     from kdgap.models.staged_resnet import build
 
-    return build(_DEPTHS[name], classes, channels, spec.stem)
+    return build(_DEPTHS[name], classes, channels, model.stem)
 
 
 for _name in _DEPTHS:

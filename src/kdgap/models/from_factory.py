@@ -1,0 +1,105 @@
+"""Networks that a function of the user's own makes.
+
+The function is called with `num_classes`, with `in_chans` (or `in_channels`) where it takes one,
+and with the `arguments` of the configuration. Its module is looked for where Python looks for
+modules, the current directory apart: a study from elsewhere must not run what lies beside it.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.files import file_hash
+from kdgap.models.adapted import (
+    AdaptedNetwork,
+    Reading,
+    checked_arguments,
+    find_classifier,
+    network_from,
+    with_modules,
+)
+from kdgap.models.entry import Anatomy
+from kdgap.spec.model import Architecture
+
+_OURS = {
+    "num_classes": "the data says how many classes there are",
+    **dict.fromkeys(
+        ("in_chans", "in_channels"), "the data says how many colour channels there are"
+    ),
+}
+
+
+@lru_cache(maxsize=256)
+def factory(name: str) -> Callable[..., Any]:
+    """Return the function that a name stands for.
+
+    Raises:
+        BadInputError: there is none, or its module cannot be imported.
+    """
+    place, _, path = name.partition(":")
+    top = place.split(".")[0]
+    try:
+        known = find_spec(top) is not None
+    except (ImportError, ValueError):
+        known = False
+    if not known:
+        here = Path.cwd()
+        beside = (here / f"{top}.py").exists() or (here / top).is_dir()
+        way = "; it lies here: set PYTHONPATH=$PWD to use it" if beside else ""
+        raise BadInputError(f"{name}: Python finds no module {top!r}{way}")
+    try:
+        thing: Any = import_module(place)
+    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
+        raise BadInputError(f"{name}: {place} cannot be imported: {one_line(error, 200)}") from None
+    for word in path.split("."):
+        if not hasattr(thing, word):
+            raise BadInputError(f"{name}: {place} has no {path!r}{nearest(word, dir(thing))}")
+        thing = getattr(thing, word)
+    if not callable(thing):
+        raise BadInputError(f"{name}: {path!r} is no function or class")
+    made_by: Callable[..., Any] = thing
+    return made_by
+
+
+def code(name: str) -> str:
+    """Return the SHA-256 of the file that a factory is in: another file is another network."""
+    module = sys.modules.get(factory(name).__module__)
+    file = None if module is None else inspect.getsourcefile(module)
+    if file is None:
+        raise BadInputError(f"{name}: its module has no source file, so it cannot be told apart")
+    return file_hash(Path(file))
+
+
+def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:
+    """Build a network of the user's own with torch's current random state."""
+    make = factory(name)
+    given = checked_arguments(name, model.arguments, _OURS)
+    try:
+        takes = inspect.signature(make).parameters
+    except (TypeError, ValueError):
+        takes = {}  # type: ignore[assignment]  # something without a signature
+    anything = any(each.kind is each.VAR_KEYWORD for each in takes.values())
+    for key in ("in_chans", "in_channels"):
+        if key in takes:
+            given[key] = channels
+    unknown = [key for key in given if key not in takes and not anything]
+    if takes and unknown:
+        raise BadInputError(f"{name} takes no argument {unknown[0]!r}{nearest(unknown[0], takes)}")
+    inner = network_from(name, lambda: make(num_classes=classes, **given))
+    reading = Reading(classifier=find_classifier(inner, classes))
+    return AdaptedNetwork(name, inner, with_modules(name, inner, reading, model.modules))
+
+
+@lru_cache(maxsize=256)
+def anatomy(name: str, model: Architecture) -> Anatomy:
+    """Return what can be read of a network of the user's own."""
+    with torch.random.fork_rng(devices=[]):
+        return build(name, model, 10, 3).reading.anatomy()

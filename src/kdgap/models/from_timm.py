@@ -1,0 +1,105 @@
+"""timm's networks (an extra), read through timm's own interface."""
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kdgap.errors import BadInputError, nearest
+from kdgap.models.adapted import (
+    AdaptedNetwork,
+    Reading,
+    checked_arguments,
+    with_modules,
+)
+from kdgap.models.entry import Anatomy
+from kdgap.models.taps import Taps
+from kdgap.spec.model import Architecture
+
+_OURS = {
+    **dict.fromkeys(
+        ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
+        "weights are converted with `kdgap convert` and named as a teacher's",
+    ),
+    "num_classes": "the data says how many classes there are",
+    "in_chans": "the data says how many colour channels there are",
+    **dict.fromkeys(
+        ("features_only", "out_indices", "scriptable", "exportable", "no_jit"),
+        "feature maps are read without it",
+    ),
+}
+
+
+def names() -> list[str]:
+    """Return the names of timm's networks.
+
+    Raises:
+        BadInputError: timm is not installed.
+    """
+    return [str(name) for name in _timm().list_models()]
+
+
+def _timm() -> Any:
+    try:
+        return import_module("timm")
+    except ImportError:
+        raise BadInputError(
+            "timm is not installed; `pip install 'kdgap[timm]'` brings it"
+        ) from None
+
+
+class TimmNetwork(AdaptedNetwork):
+    """A network of timm with `forward_intermediates`, which gives its maps as `[B, D, H, W]`."""
+
+    def _looked_at(self, images: Tensor, taps: Taps) -> tuple[Tensor, dict[str, Tensor]]:
+        model: Any = self.inner
+        wanted = [self.stages.index(stage) for stage in taps.maps]
+        kept: dict[str, Tensor] = {}
+        if wanted:
+            final, maps = model.forward_intermediates(images, indices=wanted, output_fmt="NCHW")
+            kept |= dict(zip(taps.maps, maps, strict=True))
+        else:
+            final = model.forward_features(images)
+        embedding = model.forward_head(final, pre_logits=True)
+        kept |= {"embedding": embedding, "pooled": final}
+        if self.reading.classifier is None:
+            return self._logits(model.forward_head(final)), kept
+        linear = model.get_submodule(self.reading.classifier)
+        return self._logits(linear(embedding)), kept
+
+
+def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:
+    """Build a network of timm with torch's current random state."""
+    full, known = f"timm:{name}", names()
+    # What else timm takes as a name is an address, from which it would fetch code and weights.
+    if name.split(".")[0] not in known:
+        raise BadInputError(f"timm has no network {name!r}{nearest(name, known)}", "name")
+    given = checked_arguments(full, model.arguments, _OURS)
+    bare = name.split(".")[0]
+    inner = network_from(
+        full,
+        lambda: _timm().create_model(
+            bare, pretrained=False, num_classes=classes, in_chans=channels, **given
+        ),
+    )
+    if model.modules is not None or not hasattr(inner, "forward_intermediates"):
+        plain = Reading(classifier=_classifier(inner))
+        return AdaptedNetwork(full, inner, with_modules(full, inner, plain, model.modules))
+    stages = tuple(str(info["module"]) for info in inner.feature_info)  # type: ignore[union-attr]
+    return TimmNetwork(full, inner, Reading(stages, "", "", _classifier(inner)))
+
+
+def _classifier(inner: Any) -> str | None:
+    """Return the path of the one linear layer that makes the logits of the embedding, if any."""
+    layer = inner.get_classifier()
+    paths = [path for path, module in inner.named_modules() if module is layer]
+    return paths[0] if paths and isinstance(layer, nn.Linear) else None
+
+
+@lru_cache(maxsize=256)
+def anatomy(name: str, model: Architecture) -> Anatomy:
+    """Return what can be read of a network of timm."""
+    with torch.device("meta"):
+        return build(name, model, 10, 3).reading.anatomy()
