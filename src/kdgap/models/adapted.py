@@ -15,7 +15,7 @@ from kdgap.models.entry import Anatomy
 from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.output import Affine, Network, Output
 from kdgap.models.taps import NOTHING, Taps
-from kdgap.spec.model import Modules
+from kdgap.spec.model import Architecture, Modules
 
 _INNER = "inner."
 
@@ -262,6 +262,18 @@ def checked_arguments(
                 f"{name}: {key} is no argument to give here; {instead}", "arguments"
             )
     return dict(arguments)
+
+
+def anatomy_of(
+    build: Callable[[Architecture, int, int], AdaptedNetwork], model: Architecture
+) -> Anatomy:
+    """Return what can be read of a network that `build` makes, without memory where it can be."""
+    try:
+        with torch.device("meta"):
+            return build(model, 10, 3).reading.anatomy()
+    except BadInputError:  # some look at their own numbers while they are built
+        with torch.random.fork_rng(devices=[]):
+            return build(model, 10, 3).reading.anatomy()
 
 
 def network_from(name: str, make: Callable[[], object]) -> nn.Module:

@@ -151,11 +151,22 @@ def count_cost(
     # It brings a compiler along, which takes a quarter of a second that few commands need.
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.device("meta"), torch.no_grad():
-        check_model(spec, image_size)
-        network = _built(spec, classes, channels, image_size).eval()
-        counter = FlopCounterMode(display=False)
+    check_model(spec, image_size)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad():
+        network, device = _anywhere(spec, classes, channels, image_size)
         with counter:
-            network(torch.empty(1, channels, *image_size))
+            network.eval()(torch.empty(1, channels, *image_size, device=device))
     parameters = sum(p.numel() for p in network.parameters())
     return parameters, int(counter.get_total_flops())
+
+
+def _anywhere(
+    spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
+) -> tuple[Network, str]:
+    """Build a network without memory, or with where its code cannot be built so; say which."""
+    try:
+        with torch.device("meta"):
+            return _built(spec, classes, channels, image_size), "meta"
+    except BadInputError:
+        return build_model(spec, classes, channels, image_size, 0), "cpu"

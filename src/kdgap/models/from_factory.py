@@ -8,19 +8,18 @@ modules, the current directory apart: a study from elsewhere must not run what l
 import inspect
 import sys
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.files import file_hash
 from kdgap.models.adapted import (
     AdaptedNetwork,
     Reading,
+    anatomy_of,
     checked_arguments,
     find_classifier,
     network_from,
@@ -101,5 +100,4 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
 @lru_cache(maxsize=256)
 def anatomy(name: str, model: Architecture) -> Anatomy:
     """Return what can be read of a network of the user's own."""
-    with torch.random.fork_rng(devices=[]):
-        return build(name, model, 10, 3).reading.anatomy()
+    return anatomy_of(partial(build, name), model)

@@ -1,17 +1,18 @@
 """timm's networks (an extra), read through timm's own interface."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from kdgap.errors import BadInputError, nearest
 from kdgap.models.adapted import (
     AdaptedNetwork,
     Reading,
+    anatomy_of,
     checked_arguments,
+    network_from,
     with_modules,
 )
 from kdgap.models.entry import Anatomy
@@ -87,7 +88,8 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
     if model.modules is not None or not hasattr(inner, "forward_intermediates"):
         plain = Reading(classifier=_classifier(inner))
         return AdaptedNetwork(full, inner, with_modules(full, inner, plain, model.modules))
-    stages = tuple(str(info["module"]) for info in inner.feature_info)  # type: ignore[union-attr]
+    known_stages: Any = inner.feature_info
+    stages = tuple(str(info["module"]) for info in known_stages)
     return TimmNetwork(full, inner, Reading(stages, "", "", _classifier(inner)))
 
 
@@ -101,5 +103,4 @@ def _classifier(inner: Any) -> str | None:
 @lru_cache(maxsize=256)
 def anatomy(name: str, model: Architecture) -> Anatomy:
     """Return what can be read of a network of timm."""
-    with torch.device("meta"):
-        return build(name, model, 10, 3).reading.anatomy()
+    return anatomy_of(partial(build, name), model)

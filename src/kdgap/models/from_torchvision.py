@@ -1,10 +1,9 @@
 """torchvision's networks; importing torchvision takes two seconds."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
-import torch
 from torch import nn
 from torchvision import models
 from torchvision.models import get_model, list_models
@@ -13,6 +12,7 @@ from kdgap.errors import BadInputError, nearest
 from kdgap.models.adapted import (
     AdaptedNetwork,
     Reading,
+    anatomy_of,
     checked_arguments,
     find_classifier,
     network_from,
@@ -49,8 +49,7 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
 @lru_cache(maxsize=256)
 def anatomy(name: str, model: Architecture) -> Anatomy:
     """Return what can be read of a network of torchvision."""
-    with torch.device("meta"):
-        return build(name, model, 10, 3).reading.anatomy()
+    return anatomy_of(partial(build, name), model)
 
 
 def reading_of(name: str, inner: nn.Module, classes: int) -> Reading:
