@@ -17,7 +17,6 @@ from kdgap.spec.flat import MODEL_KEYS, FlatConfig, read_flat
 from kdgap.spec.identity import identity, run_id
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.run import RunSpec, TeacherSpec, numerics_of
-from kdgap.text import sized
 
 Methods = Mapping[str, MethodCard]
 """What a study's plan says of its methods."""
@@ -132,10 +131,7 @@ def _remarks(run: RunSpec, asked: Any) -> list[str]:
 
 def _described(teacher: TeacherSpec) -> str:
     known = f"run {teacher.run}" if teacher.run else f"weight hash {teacher.weight_hash}"
-    taken = teacher.model.classifier
-    behind = f", with the classifier of a {sized(taken.name, taken.width)}" if taken else ""
-    kind = f"{teacher.model.name}, width {teacher.model.width}, {teacher.model.stem} stem"
-    return f"{kind}{behind}, {known}"
+    return f"{teacher.model.described()}, {known}"
 
 
 def _check(text: str, keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
