@@ -101,7 +101,9 @@ def _hashed(run: RunSpec, otherwise: str) -> dict[str, Any]:
     parts = {name: kept.pop(name) for name in ("model", "method", "data", "recipe")}
     del parts["method"]["parameters"]
     parts["model"].pop("code", None)  # found again where the factory is
-    keys: dict[str, Any] = {MODEL_KEYS.get(name, name): value for name, value in parts.pop("model").items()}
+    keys: dict[str, Any] = {
+        MODEL_KEYS.get(name, name): value for name, value in parts.pop("model").items()
+    }
     for part, name in (("method", "kd_type"), ("data", "data")):
         keys |= {name: parts[part].pop("name"), **parts[part]}
     keys |= parts["recipe"] | kept

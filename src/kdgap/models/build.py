@@ -199,4 +199,5 @@ def _anywhere(
         with torch.device("meta"):
             return _built(spec, classes, channels, image_size), "meta"
     except BadInputError:
-        return build_model(spec, classes, channels, image_size, 0), "cpu"
+        with torch.random.fork_rng(devices=[]):
+            return _built(spec, classes, channels, image_size), "cpu"
