@@ -94,11 +94,13 @@ def _written(
     torch.save(((example,), {}), inputs)
     out = io.BytesIO()
     with PT2ArchiveWriter(out) as writer:
+        record = writer.archive_file.write_record
         for name, document in documents.items():
-            writer.write_bytes(name, json_text(document, indent=None).encode())
+            text = json_text(document, indent=None).encode()
+            record(name, text, len(text))
         for name, info in tensors.items():
-            writer.write_bytes(name, _read(archive, info))
-        writer.write_bytes(_EXAMPLE, inputs.getvalue())
+            record(name, _read(archive, info), info.file_size)
+        record(_EXAMPLE, inputs.getvalue(), inputs.tell())
     return out.getvalue()
 
 

@@ -50,7 +50,8 @@ def answer_of(network: Network, card: Card, device: torch.device) -> Answer:
 
     def answer(images: Tensor) -> Tensor:
         with torch.inference_mode():
-            return deployed(images.to(device)).float().cpu()
+            logits: Tensor = deployed(images.to(device))
+        return logits.float().cpu()
 
     return answer
 
@@ -71,9 +72,7 @@ def traced(network: Network, card: Card, name: str) -> ExportedProgram:
     example = torch.rand(2, card.channels, *card.image_size)
     try:
         with quiet(), torch.no_grad():
-            program = torch.export.export(
-                deployed, (example,), dynamic_shapes=({0: Dim("batch")},)
-            )
+            program = torch.export.export(deployed, (example,), dynamic_shapes=({0: Dim("batch")},))
     except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
         raise BadInputError(
             f"{name}: {card.model.name} cannot be exported as a graph"

@@ -97,9 +97,13 @@ def _seen_so(
     if source.weights.card.channels != dataset.channels:
         raise BadInputError(f"the images of {dataset.name} have {dataset.channels} channels")
     parts = split_dataset(dataset, val_size, seed, limit)
-    part, what = (parts.train, "training") if on == "test" or not len(parts.val) else (
-        parts.val,
-        "validation",
+    part, what = (
+        (parts.train, "training")
+        if on == "test" or not len(parts.val)
+        else (
+            parts.val,
+            "validation",
+        )
     )
     labels = part.labels
     if order is not None:
@@ -160,16 +164,16 @@ def measured_of(source: Source, sample: Sample, logits: Tensor) -> Measured | No
         best, count = record.test["best"], int(record.test["images"])
         share, error = float(best["accuracy"]), float(best["ece"])
         return Measured("test", count, share, wilson(share, count, _LEVEL), error, count)
-    known = card.accuracy
-    validation = sample.labels is not None and sample.source.startswith("validation")
-    error = calibration_error(logits, sample.labels) if validation else None
-    count = len(sample.pixels) if validation else 0
+    known, labels = card.accuracy, sample.labels
+    if labels is not None and not sample.source.startswith("validation"):
+        labels = None
+    calibration = None if labels is None else calibration_error(logits, labels)
+    count = 0 if labels is None else len(labels)
     if known is not None and known.choose_on == "val":
-        images = min(known.val_size, known.limit or known.val_size)
-        interval = wilson(known.value, images, _LEVEL)
-        return Measured("validation", images, known.value, interval, error, count)
-    if validation:
-        assert sample.labels is not None
-        share = accuracy(logits, sample.labels)
-        return Measured("validation", count, share, wilson(share, count, _LEVEL), error, count)
-    return None
+        share, images = known.value, min(known.val_size, known.limit or known.val_size)
+    elif labels is not None:
+        share, images = accuracy(logits, labels), count
+    else:
+        return None
+    interval = wilson(share, images, _LEVEL)
+    return Measured("validation", images, share, interval, calibration, count)

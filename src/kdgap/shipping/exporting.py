@@ -11,7 +11,7 @@ from torch import Tensor
 from kdgap import __version__, disk
 from kdgap.data.preprocessing import resized
 from kdgap.engine.memory import hand_back
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, one_line
 from kdgap.files import (
     make_folder,
     note_change,
@@ -91,9 +91,12 @@ def export_model(
         kdgap=__version__,
         card=card,
         stored_size=source.stored_size(),
-        licence=licence or (source.facts.licence if source.facts else None),
+        licence=_licence(licence) or (source.facts.licence if source.facts else None),
     )
     sample, missing = sample_of(source, facts, images, data_root)
+    size = (sample.pixels.shape[2], sample.pixels.shape[3])
+    if sample.labels is not None and size not in (card.image_size, facts.stored_size):
+        facts = facts.model_copy(update={"stored_size": size})  # the data itself knows best
     if missing is not None:
         say(f"compared on random pixels, for {missing}; --images or --data-root give real ones")
     reference = reference_logits(source, sample.pixels)
@@ -113,6 +116,12 @@ def export_model(
     )
     hand_back()
     return Written(tuple(_put(target, export, content)), export)
+
+
+def _licence(given: str | None) -> str | None:
+    if given is not None and (not given.strip() or one_line(given, 200) != given):
+        raise BadInputError("--licence: expected a short text on one line, such as apache-2.0")
+    return given
 
 
 def _first(sample: Sample, facts: Facts) -> Tensor:
@@ -175,9 +184,7 @@ def _compared(
             f"{source.path}: as {form} it answers with another class than PyTorch on {other} of"
             f" {len(ours)} {sample.source}; nothing was written; try another format"
         )
-    return Comparison(
-        images=len(ours), source=sample.source, largest_difference=difference
-    )
+    return Comparison(images=len(ours), source=sample.source, largest_difference=difference)
 
 
 def _put(target: Path, export: Exported, content: bytes) -> list[Path]:

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,500}")
+_SYMBOL = re.compile(r"[su][0-9]{1,6}")
 _PATH = re.compile(r"[A-Za-z0-9_.]{0,500}")
 _WORDS = re.compile(r"[A-Za-z0-9_. ,>-]{0,50}")
 _OPERATOR = re.compile(r"torch\.ops\.aten\.([a-z0-9_]+)\.[A-Za-z0-9_]+")
@@ -21,25 +22,24 @@ _EXPRESSION = re.compile(
 """A shape, such as `Mul(Integer(4), Symbol('s77', positive=True, integer=True))`. Torch evaluates
 it as Python: it holds no name but these, no dot, and nothing long."""
 
-OPERATORS = frozenset(
-    """
-    _assert_tensor_metadata abs adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul addmm
-    alias alpha_dropout amax amin arange avg_pool2d baddbmm batch_norm bitwise_not bmm cat celu
-    chunk clamp clamp_ clamp_min clone col2im constant_pad_nd contiguous conv2d copy_ cos cumsum
-    detach detach_ div div_ dropout dropout_ einsum elu elu_ empty eq erf exp expand expand_as
-    expm1 feature_dropout fill_ flatten full full_like ge gelu group_norm gt hardsigmoid hardswish
-    hardswish_ hardtanh hardtanh_ im2col index instance_norm layer_norm le leaky_relu leaky_relu_
-    lift_fresh_copy linalg_vector_norm linear log log_softmax logical_and logical_not lt
-    masked_fill matmul max max_pool2d maximum mean minimum mish mish_ mm moveaxis movedim mul mul_
-    narrow ne neg neg_ new_full new_ones new_zeros ones ones_like pad permute pixel_shuffle
-    pixel_unshuffle pow prelu promote_types reciprocal reflection_pad2d relu relu6 relu6_ relu_
-    repeat replication_pad2d reshape reshape_as rms_norm roll rsqrt rsub scalar_tensor
-    scaled_dot_product_attention select selu sigmoid sigmoid_ silu silu_ sin slice softmax softplus
-    split split_with_sizes sqrt square squeeze stack std sub sub_ sum swapaxes sym_size tanh tanh_
-    tile to transpose type_as unbind unflatten unfold unsqueeze upsample_bicubic2d
-    upsample_bilinear2d upsample_nearest2d var var_mean view view_as where zero_ zeros zeros_like
-    """.split()
-)
+_OPERATOR_NAMES = """
+_assert_tensor_metadata abs adaptive_avg_pool2d adaptive_max_pool2d add add_ addcmul addmm
+alias alpha_dropout amax amin arange avg_pool2d baddbmm batch_norm bitwise_not bmm cat celu
+chunk clamp clamp_ clamp_min clone col2im constant_pad_nd contiguous conv2d copy_ cos cumsum
+detach detach_ div div_ dropout dropout_ einsum elu elu_ empty eq erf exp expand expand_as
+expm1 feature_dropout fill_ flatten full full_like ge gelu group_norm gt hardsigmoid hardswish
+hardswish_ hardtanh hardtanh_ im2col index instance_norm layer_norm le leaky_relu leaky_relu_
+lift_fresh_copy linalg_vector_norm linear log log_softmax logical_and logical_not lt
+masked_fill matmul max max_pool2d maximum mean minimum mish mish_ mm moveaxis movedim mul mul_
+narrow ne neg neg_ new_full new_ones new_zeros ones ones_like pad permute pixel_shuffle
+pixel_unshuffle pow prelu promote_types reciprocal reflection_pad2d relu relu6 relu6_ relu_
+repeat replication_pad2d reshape reshape_as rms_norm roll rsqrt rsub scalar_tensor
+scaled_dot_product_attention select selu sigmoid sigmoid_ silu silu_ sin slice softmax softplus
+split split_with_sizes sqrt square squeeze stack std sub sub_ sum swapaxes sym_size tanh tanh_
+tile to transpose type_as unbind unflatten unfold unsqueeze upsample_bicubic2d
+upsample_bilinear2d upsample_nearest2d var var_mean view view_as where zero_ zeros zeros_like
+"""
+OPERATORS = frozenset(_OPERATOR_NAMES.split())
 """What classifiers of images are made of, as `torch.export` writes them. All of them compute on
 tensors alone: none reads or makes a file."""
 ARITHMETIC = frozenset({"add", "sub", "mul", "floordiv", "mod", "eq", "ne", "ge", "gt", "le", "lt"})
@@ -96,7 +96,7 @@ def checked_program(document: Any) -> dict[str, Any]:
     for unused in ("metadata", "treespec_namedtuple_fields"):
         module.pop(unused, None)
     outer = {key: value for key, value in document.items() if key != "guards_code"}
-    clean = _checked({**outer, "graph_module": module}, "")
+    clean: dict[str, Any] = _checked({**outer, "graph_module": module}, "")
     graph = clean["graph_module"]["graph"]
     if graph.get("custom_obj_values"):
         raise GraphError("holds objects that are no tensors")
@@ -132,7 +132,8 @@ def _checked(value: Any, key: str) -> Any:
     """Return a value of a document, checked by the key that it stands under."""
     if isinstance(value, dict):
         if key in _BY_NAME:
-            return {_named(name): _checked(inner, "") for name, inner in value.items()}
+            form = _SYMBOL if key == "range_constraints" else _NAME
+            return {_named(name, form): _checked(inner, "") for name, inner in value.items()}
         kept = {name: inner for name, inner in value.items() if name != "metadata"}
         for name in kept:
             if name not in _KEYS:
@@ -145,8 +146,8 @@ def _checked(value: Any, key: str) -> Any:
     return value
 
 
-def _named(name: Any) -> str:
-    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+def _named(name: Any, form: re.Pattern[str]) -> str:
+    if not (isinstance(name, str) and form.fullmatch(name)):
         raise GraphError(f"holds a name that is none ({str(name)[:40]!r})")
     return name
 

@@ -8,12 +8,11 @@ from kdgap.shipping.facts import INPUT
 from kdgap.shipping.model_card import model_card
 
 CONFIG, PREPROCESSOR, README = "config.json", "preprocessor_config.json", "README.md"
-_KNOWN_LICENCES = frozenset(
-    """
-    apache-2.0 mit bsd bsd-2-clause bsd-3-clause cc0-1.0 cc-by-4.0 cc-by-sa-4.0 cc-by-nc-4.0
-    cc-by-nc-sa-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0 unlicense openrail unknown
-    """.split()
-)
+_LICENCE_NAMES = """
+apache-2.0 mit bsd bsd-2-clause bsd-3-clause cc0-1.0 cc-by-4.0 cc-by-sa-4.0 cc-by-nc-4.0
+cc-by-nc-sa-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0 unlicense openrail unknown
+"""
+_KNOWN_LICENCES = frozenset(_LICENCE_NAMES.split())
 """What the Hugging Face hub calls licences, in part; another one is `other` with a name."""
 _RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
 """Numbers of Pillow, which such files hold."""

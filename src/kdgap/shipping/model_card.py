@@ -48,8 +48,7 @@ def _about(export: Exported) -> Iterator[tuple[str, str]]:
         taken = card.model.classifier
         yield "classifier", f"taken over from {sized(taken.name, taken.width)}, behind a connector"
     yield "format", f"{export.form}, written by kdgap {export.facts.kdgap}"
-    entry = DATASETS[card.data] if card.data in DATASETS else None
-    cited = "" if entry is None else f" ({entry.citation})"
+    cited = f" ({DATASETS[card.data].citation})" if card.data in DATASETS else ""
     yield "data", f"{card.data}{cited}"
     if card.fingerprint is not None:
         yield "fingerprint of the data", card.fingerprint[:16]
@@ -84,7 +83,8 @@ def _quality(export: Exported) -> Iterator[tuple[str, str]]:
         images = f"{measured.images:,} {measured.part} images"
         yield (
             f"{measured.part} accuracy",
-            f"{percent(measured.accuracy)}, 95 % interval {low} to {high} % (Wilson, over {images})",
+            f"{percent(measured.accuracy)}, 95 % interval {low} to {high} %"
+            f" (Wilson, over {images})",
         )
         if measured.calibration_error is not None:
             yield (
@@ -94,11 +94,7 @@ def _quality(export: Exported) -> Iterator[tuple[str, str]]:
         else:
             yield "calibration error", "not measured: the data is not at hand"
         if measured.part == "validation":
-            yield (
-                "test accuracy",
-                "not known: no test door was opened; validation chose the weights, so its accuracy"
-                " is a little too high",
-            )
+            yield "test accuracy", _untested(export)
     compared = export.facts.compared
     if compared is not None:
         yield (
@@ -106,6 +102,15 @@ def _quality(export: Exported) -> Iterator[tuple[str, str]]:
             f"{compared.images:,} {compared.source}: no other answer, logits within"
             f" {compared.largest_difference:.1e} of the largest",
         )
+
+
+def _untested(export: Exported) -> str:
+    if export.source.record is None and export.facts.card.run_id is None:
+        return "not known; whether it was trained on these validation images is not known either"
+    return (
+        "not known: no test door was opened; validation chose the weights, so its accuracy is a"
+        " little too high"
+    )
 
 
 def _notices(export: Exported) -> list[str]:

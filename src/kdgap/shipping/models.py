@@ -71,9 +71,7 @@ def open_model(path: Path, device: str = "auto") -> Model:
         return open_graph(content_of(path, archive.MOST_BYTES), kind, str(path))
     source = open_source(path)
     card = source.weights.card
-    facts = source.facts or Facts(
-        kdgap=__version__, card=card, stored_size=source.stored_size()
-    )
+    facts = source.facts or Facts(kdgap=__version__, card=card, stored_size=source.stored_size())
     if facts.card.weight_hash != card.weight_hash or facts.card.classes != card.classes:
         raise TeacherError(f"{path}: its card is not the one it was exported with")
     return Model(facts, answer_of(source.weights.network, card, pick_device(device)))

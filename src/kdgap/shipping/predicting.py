@@ -57,6 +57,4 @@ def predict_images(path: Path, given: Sequence[Path], top: int, device: str) -> 
         for values, places in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             guesses = zip(values, places, strict=True)
             rows.append(tuple(Guess(classes[place], value) for value, place in guesses))
-    return Predictions(
-        model, tuple(zip(photographs.paths, rows, strict=True)), photographs.ignored
-    )
+    return Predictions(model, tuple(zip(photographs.paths, rows, strict=True)), photographs.ignored)

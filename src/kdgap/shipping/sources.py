@@ -15,6 +15,7 @@ from kdgap.shipping.formats import HUB_WEIGHTS, kind_of
 from kdgap.store.card import opened
 from kdgap.store.record import BEST, RUN, Record, RunDirectory
 
+
 @dataclass(frozen=True)
 class Source:
     """A network to export.
@@ -32,6 +33,7 @@ class Source:
     weights: TeacherWeights
     record: Record | None
     facts: Facts | None
+
     def data_root(self) -> Path | None:
         """Return where the run's data is; None where nothing says it."""
         if self.record is None:
