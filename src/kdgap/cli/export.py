@@ -105,15 +105,8 @@ def _network(
         check_target(out, to)  # before torch is loaded
     from kdgap.shipping.exporting import export_model
 
-    written = export_model(
-        source, to, out, images=images, data_root=data_root, licence=licence, say=say
-    )
+    written = export_model(source, to, out, images=images, data_root=data_root, licence=licence)
     for path in written.files:
         answer(str(path))
-    compared, speed = written.export.facts.compared, written.export.latency
-    assert compared is not None
-    say(
-        f"answers as PyTorch does on {compared.images:,} {compared.source}: logits within"
-        f" {compared.largest_difference:.1e} of the largest; one image takes"
-        f" {speed.median:.3g} ms here"
-    )
+    for remark in written.remarks:
+        say(remark)

@@ -1,9 +1,10 @@
 """A network as it is deployed: normalisation inside, images in, logits out."""
 
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 from torch import Tensor, nn
@@ -88,11 +89,12 @@ def traced(network: Network, card: Card, name: str) -> ExportedProgram:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what exporters warn and log of their own making off the terminal."""
+    """Keep what exporters warn, log and print of their own making off the terminal."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        nowhere = io.StringIO()
+        with warnings.catch_warnings(), redirect_stdout(nowhere), redirect_stderr(nowhere):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -56,7 +56,7 @@ def sample_of(
     if given:
         require_channels(facts, str(source.path))
         paths = listed(given).paths[:COMPARED]
-        return Sample(torch.cat(list(batches(paths, facts))), "the images that were named"), None
+        return Sample(torch.cat(list(batches(paths, facts))), "images that were named"), None
     try:
         images, which = _of_data(source, data_root or source.data_root() or Path("data"))
         return Sample(images.pixels, which, images.labels), None
@@ -68,7 +68,7 @@ def sample_of(
     generator = torch.Generator().manual_seed(0)
     shape = (_BATCH, card.channels, *facts.fitted_size)
     pixels = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
-    return Sample(pixels, "random pixels"), reason
+    return Sample(pixels, "images of random pixels"), reason
 
 
 def _of_data(source: Source, root: Path) -> tuple[Images, str]:

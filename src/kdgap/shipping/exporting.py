@@ -1,6 +1,6 @@
 """A trained network becomes a file: written, asked, compared, and only then put in its place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +44,15 @@ from kdgap.store.weights import copy_state
 
 TOLERANCE = 1e-4
 """How far a logit may be from PyTorch's, over the largest absolute logit (at least 1)."""
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Written:
-    """The files of an export, and what its card is made of."""
+    """The files of an export, what its card is made of, and one-line remarks for the user."""
 
     files: tuple[Path, ...]
     export: Exported
+    remarks: tuple[str, ...]
 
 
 def export_model(
@@ -63,7 +63,6 @@ def export_model(
     images: Sequence[Path] = (),
     data_root: Path | None = None,
     licence: str | None = None,
-    say: Say = lambda _: None,
 ) -> Written:
     """Export a network and return what was written.
 
@@ -74,7 +73,6 @@ def export_model(
         images: images to compare on; none = the data's validation images.
         data_root: where the data is; None = where the run says.
         licence: of the weights, as it is to be said.
-        say: takes one-line remarks for the user.
 
     Raises:
         BadInputError: the source is no network, cannot be exported so, or does not answer as
@@ -97,8 +95,6 @@ def export_model(
     size = (sample.pixels.shape[2], sample.pixels.shape[3])
     if sample.labels is not None and size not in (card.image_size, facts.stored_size):
         facts = facts.model_copy(update={"stored_size": size})  # the data itself knows best
-    if missing is not None:
-        say(f"compared on random pixels, for {missing}; --images or --data-root give real ones")
     reference = reference_logits(source, sample.pixels)
     make, model = _written(source, form, facts, str(path))
     compared = _compared(source, sample, reference, model, form)
@@ -115,7 +111,20 @@ def export_model(
         bytes=len(content),
     )
     hand_back()
-    return Written(tuple(_put(target, export, content)), export)
+    files = _put(target, export, content)
+    return Written(tuple(files), export, tuple(_remarks(export, missing)))
+
+
+def _remarks(export: Exported, missing: str | None) -> Iterator[str]:
+    if missing is not None:
+        yield f"compared on random pixels, for {missing}; --images or --data-root give real ones"
+    compared, speed = export.facts.compared, export.latency
+    assert compared is not None
+    yield (
+        f"answers as PyTorch does on {compared.images:,} {compared.source}: logits within"
+        f" {compared.largest_difference:.1e} of the largest; one image takes"
+        f" {speed.median:.3g} ms here"
+    )
 
 
 def _licence(given: str | None) -> str | None:
@@ -176,15 +185,24 @@ def _compared(
             f" the largest logit on {sample.source} ({TOLERANCE:g} allowed); nothing was written;"
             " try another format"
         )
-    # Where two classes are equal within the tolerance, either is an answer.
-    chosen = ours.gather(1, theirs.argmax(1, keepdim=True)).squeeze(1)
-    other = int((ours.amax(1) - chosen > 2 * TOLERANCE * scale).sum())
-    if other:
+    if other := other_answers(ours, theirs, 2 * TOLERANCE * scale):
         raise BadInputError(
             f"{source.path}: as {form} it answers with another class than PyTorch on {other} of"
             f" {len(ours)} {sample.source}; nothing was written; try another format"
         )
     return Comparison(images=len(ours), source=sample.source, largest_difference=difference)
+
+
+def other_answers(ours: Tensor, theirs: Tensor, tie: float) -> int:
+    """Return how many top-1 answers differ; of classes whose logits are that close, either is one.
+
+    Args:
+        ours: logits `[N, C]`.
+        theirs: logits `[N, C]`.
+        tie: how close, in logits.
+    """
+    chosen = ours.gather(1, theirs.argmax(1, keepdim=True)).squeeze(1)
+    return int((ours.amax(1) - chosen > tie).sum())
 
 
 def _put(target: Path, export: Exported, content: bytes) -> list[Path]:

@@ -11,7 +11,7 @@ from typing import Any
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,500}")
 _SYMBOL = re.compile(r"[su][0-9]{1,6}")
-_PATH = re.compile(r"[A-Za-z0-9_.]{0,500}")
+_PATH = re.compile(r"[A-Za-z0-9_.-]{0,500}")
 _WORDS = re.compile(r"[A-Za-z0-9_. ,>-]{0,50}")
 _OPERATOR = re.compile(r"torch\.ops\.aten\.([a-z0-9_]+)\.[A-Za-z0-9_]+")
 _VERSION = re.compile(r"[0-9A-Za-z.+_-]{0,50}")
