@@ -117,6 +117,13 @@ def test_the_table_fits_a_terminal_and_counts_what_is_left_out(
     assert max(map(cell_len, done.stdout.splitlines())) <= 80
 
 
+def test_the_best_weights_of_a_run_are_the_run(kdgap: Command, digits_teacher: Path) -> None:
+    weights = digits_teacher / "checkpoint_best.safetensors"
+    done = kdgap("export", weights, "--to", "safetensors")
+    assert done.stdout.splitlines()[0] == f"{digits_teacher.name}.safetensors"
+    assert "| method | none |" in Path(f"{digits_teacher.name}.safetensors.md").read_text()
+
+
 @pytest.mark.parametrize("form", ["pt2", "onnx"])
 def test_a_graph_says_all_that_is_needed(shipped: Path, digits_teacher: Path, form: str) -> None:
     facts = open_model(shipped / FILES[form]).facts
@@ -365,6 +372,20 @@ def test_what_cannot_be_predicted_is_refused(
         (("nowhere", "good.png"), "not found"),
     ):
         assert expected in refused(kdgap, "predict", *words)
+
+
+def test_an_onnx_file_reads_no_other_file(kdgap: Command, shipped: Path, refused: Refused) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load_model_from_string(read_bytes(shipped / "s.onnx"))
+    tensor = next(t for t in model.graph.initializer if len(t.raw_data) > 64)
+    Path("beside.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "beside.bin"
+    Path("other.onnx").write_bytes(model.SerializeToString())
+    Image.new("RGB", (8, 8)).save("good.png")
+    assert "onnxruntime cannot read it" in refused(kdgap, "predict", "other.onnx", "good.png")
 
 
 def test_a_missing_extra_is_named(

@@ -262,6 +262,13 @@ def test_a_packed_torn_or_foreign_file_is_refused(honest: bytes) -> None:
             loads(content)
 
 
+def test_a_deep_document_is_refused(honest: bytes) -> None:
+    deep = b'{"graph_module": {"graph": ' + b'{"arg": ' * 900 + b"1" + b"}" * 902
+    with pytest.raises(BadInputError, match=r"levels|bad document") as error:
+        loads(changed(honest, lambda name, old: deep if name == MODEL else old))
+    assert "\n" not in str(error.value)
+
+
 def test_a_damaged_tensor_is_refused(honest: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(honest)) as archive:
         name = next(name for name in archive.namelist() if name.endswith("/weight_0"))

@@ -26,8 +26,9 @@ from kdgap.shipping.graph import GraphError, checked_config, checked_program
 
 MOST_BYTES = 8 * 2**30
 """Of all that is in an archive."""
-MOST_TEXT = 64 * 2**20
+MOST_TEXT = 16 * 2**20
 """Of a JSON document in it."""
+MOST_MEMBERS = 65_536
 _WEIGHTS, _CONSTANTS = "data/weights/", "data/constants/"
 _MODEL, _FACTS = "models/model.json", f"extra/{KEY}"
 _WEIGHTS_CONFIG = f"{_WEIGHTS}model_weights_config.json"
@@ -115,6 +116,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return what is in an archive by name, without the folder that all of it is in."""
     members: dict[str, zipfile.ZipInfo] = {}
     roots = set()
+    if len(archive.infolist()) > MOST_MEMBERS:
+        raise ArchiveError(f"holds more than {MOST_MEMBERS:,} members")
     for info in archive.infolist():
         root, _, name = info.filename.partition("/")
         roots.add(root)
@@ -182,6 +185,8 @@ def load_program(content: bytes, example: torch.Tensor, where: str) -> torch.nn.
         clean = rebuilt(content, example)
     except (ArchiveError, GraphError) as error:
         raise BadInputError(f"{where}: {error}") from None
+    except RecursionError:
+        raise BadInputError(f"{where}: holds a document of too many levels") from None
     try:
         with quiet():
             module = torch.export.load(io.BytesIO(clean)).module()

@@ -70,7 +70,7 @@ def traced(network: Network, card: Card, name: str) -> ExportedProgram:
     """
     deployed = DeployedNetwork(network, card)
     # Two images: a batch of one would be taken for a constant.
-    example = torch.rand(2, card.channels, *card.image_size)
+    example = torch.full((2, card.channels, *card.image_size), 0.5)
     try:
         with quiet(), torch.no_grad():
             program = torch.export.export(deployed, (example,), dynamic_shapes=({0: Dim("batch")},))

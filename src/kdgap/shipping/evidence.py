@@ -12,7 +12,7 @@ from kdgap.engine.evaluate import accuracy, calibration_error
 from kdgap.errors import BadInputError, one_line
 from kdgap.shipping.facts import Facts
 from kdgap.shipping.models import Model
-from kdgap.shipping.photographs import batches, listed, require_channels
+from kdgap.shipping.photographs import batches, listed, require_images
 from kdgap.shipping.sources import Source
 from kdgap.stats.proportion import wilson
 
@@ -54,7 +54,7 @@ def sample_of(
         BadInputError: the named images or the named data cannot be used.
     """
     if given:
-        require_channels(facts, str(source.path))
+        require_images(facts, str(source.path))
         paths = listed(given).paths[:COMPARED]
         return Sample(torch.cat(list(batches(paths, facts))), "images that were named"), None
     try:

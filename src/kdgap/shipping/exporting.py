@@ -10,7 +10,6 @@ from torch import Tensor
 
 from kdgap import __version__, disk
 from kdgap.data.preprocessing import resized
-from kdgap.engine.memory import hand_back
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import (
     make_folder,
@@ -110,7 +109,6 @@ def export_model(
         parameters=sum(p.numel() for p in source.weights.network.parameters()),
         bytes=len(content),
     )
-    hand_back()
     files = _put(target, export, content)
     return Written(tuple(files), export, tuple(_remarks(export, missing)))
 

@@ -74,7 +74,7 @@ _KEYS = {
 _BY_NAME = {"tensor_values", "sym_int_values", "sym_bool_values", "sym_float_values"}
 _BY_NAME |= {"range_constraints", "opset_version"}
 """Keys of mappings whose own keys are names."""
-_MOST_DIMENSIONS = 16
+MOST_DIMENSIONS = 16
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}
 """Bytes of an element, by the number of its type in these documents."""
 
@@ -227,7 +227,7 @@ def _refuse_outside(name: str, meta: Any, size: int | None) -> None:
     except (KeyError, TypeError, ValueError):
         raise GraphError(f"holds a tensor of an odd type or shape ({name[:40]!r})") from None
     negative = min([first, *shape, *strides]) < 0
-    if negative or len(shape) != len(strides) or len(shape) > _MOST_DIMENSIONS or size is None:
+    if negative or len(shape) != len(strides) or len(shape) > MOST_DIMENSIONS or size is None:
         raise GraphError(f"holds a tensor of an odd shape ({name[:40]!r})")
     if prod(shape) == 0:
         raise GraphError(f"holds a tensor without numbers ({name[:40]!r})")

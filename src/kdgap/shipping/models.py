@@ -68,7 +68,8 @@ def open_model(path: Path, device: str = "auto") -> Model:
                 f"{path}: is computed on the CPU, not on {device!r}; name the run or its"
                 " .safetensors for that"
             )
-        return open_graph(content_of(path, archive.MOST_BYTES), kind, str(path))
+        most = onnx_file.MOST_BYTES if kind == "onnx" else archive.MOST_BYTES
+        return open_graph(content_of(path, most), kind, str(path))
     source = open_source(path)
     card = source.weights.card
     facts = source.facts or Facts(kdgap=__version__, card=card, stored_size=source.stored_size())

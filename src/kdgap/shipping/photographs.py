@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from kdgap.shipping.facts import Facts
 from kdgap.text import shown
 
 BATCH = 64
+MOST_PIXELS = 4096
+"""A side, as in `InputSpec`."""
+_MOST_NUMBERS = 2**26
+"""Of a batch; large images come in smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +95,11 @@ def batches(paths: Sequence[Path], facts: Facts) -> Iterator[Tensor]:
         BadInputError: naming all that cannot be used; from the first of them on nothing is yielded.
     """
     problems: list[tuple[str, str]] = []
+    largest = max(prod(facts.fitted_size), prod(facts.card.image_size))
+    step = max(1, min(BATCH, _MOST_NUMBERS // (facts.card.channels * largest)))
     with decoders() as pool:
-        for start in range(0, len(paths), BATCH):
-            part = paths[start : start + BATCH]
+        for start in range(0, len(paths), step):
+            part = paths[start : start + step]
             rows = list(pool.map(lambda path: _decoded(path, facts), part))
             problems += [
                 (shown(path), row)
@@ -122,13 +129,19 @@ def _decoded(path: Path, facts: Facts) -> Any:
     return pixels
 
 
-def require_channels(facts: Facts, where: str) -> None:
-    """Refuse a network for images that are neither grey nor colour.
+def require_images(facts: Facts, where: str) -> None:
+    """Refuse a network for images that no image file holds, or that are too large to be meant.
 
     Raises:
-        BadInputError: with the number of its channels.
+        BadInputError: with the number of its channels, or the size.
     """
-    if facts.card.channels not in (1, 3):
+    channels, sides = facts.card.channels, (*facts.fitted_size, *facts.card.image_size)
+    if channels not in (1, 3):
         raise BadInputError(
-            f"{where}: takes images of {facts.card.channels} channels; image files have 1 or 3"
+            f"{where}: takes images of {channels} channels; image files have 1 or 3"
+        )
+    if max(sides) > MOST_PIXELS:
+        raise BadInputError(
+            f"{where}: takes images of {max(sides):,} pixels a side; {MOST_PIXELS:,} at most are"
+            " made of a photograph"
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kdgap.errors import BadInputError
 from kdgap.shipping.models import Model, open_model
-from kdgap.shipping.photographs import batches, listed, require_channels
+from kdgap.shipping.photographs import batches, listed, require_images
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def predict_images(path: Path, given: Sequence[Path], top: int, device: str) -> 
     """
     photographs = listed(given)
     model = open_model(path, device)
-    require_channels(model.facts, str(path))
+    require_images(model.facts, str(path))
     classes = model.facts.card.classes
     rows: list[tuple[Guess, ...]] = []
     for pixels in batches(photographs.paths, model.facts):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdgap.advice import command
 from kdgap.data import DATASETS
 from kdgap.errors import BadInputError
 from kdgap.files import read_bytes
@@ -14,6 +13,10 @@ from kdgap.shipping.facts import KEY, Facts, read_facts
 from kdgap.shipping.formats import HUB_WEIGHTS, kind_of
 from kdgap.store.card import opened
 from kdgap.store.record import BEST, RUN, Record, RunDirectory
+from kdgap.store.weights import require_free
+
+_COPIES = 3
+"""Of a file in memory: as read, as checked, as loaded."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,14 @@ def open_source(path: Path) -> Source:
         record = RunDirectory(path).read()
         if not (path / BEST).exists():
             raise BadInputError(
-                f"{path}: its weights were tidied away (`{command('clean', '--help')}`); train it"
-                " again, or name a weights file that was kept"
+                f"{path}: its weights were tidied away; train it again, or name a weights file"
+                " that was kept"
             )
         weights = open_teacher(path / BEST, None, unmeasured=True)
         return Source(path, path.resolve().name, weights, record, None)
     file = path / HUB_WEIGHTS if kind == "hub" else path
+    if file.name == BEST and RunDirectory(file.parent).is_done():
+        return open_source(file.parent)
     weights = open_teacher(file, None, unmeasured=True)
     beside = file.parent if (file.parent / RUN).exists() else file.with_suffix("")
     name = path if kind == "hub" else beside
@@ -102,11 +107,13 @@ def content_of(path: Path, limit: int) -> bytes:
     """Return the bytes of a model's file.
 
     Raises:
-        BadInputError: it cannot be read, or is larger than `limit` bytes.
+        BadInputError: it cannot be read, is larger than `limit` bytes or than memory allows.
     """
     try:
-        if path.stat().st_size > limit:
+        size = path.stat().st_size
+        if size > limit:
             raise BadInputError(f"{path}: is larger than {limit:,} bytes")
+        require_free(path, _COPIES * size)
         return read_bytes(path)
     except OSError as error:
         raise BadInputError(f"{path}: {error.strerror or error}") from None
