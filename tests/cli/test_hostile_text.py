@@ -112,7 +112,12 @@ WALK: dict[str, list[tuple[str, ...]]] = {
     "analyze": [(f"im{HOSTILE}",), ("im", "--json"), ("{study}",)],
     "report": [("im",), ("{study}",)],
     "explore": [("im", "--export", f"page{HOSTILE}"), ("{study}", "--export", "page2")],
-    "export": [("{study}", "--to", HOSTILE)],
+    "export": [
+        ("{study}", "--to", HOSTILE),
+        (HOSTILE, "--to", "onnx"),
+        ("{archive}/bad/" + HOSTILE + "/results.json", "--to", HOSTILE),
+    ],
+    "predict": [("{study}", HOSTILE), ("{archive}/bad/" + HOSTILE + "/results.json", "{images}")],
     "show": [("{study}",), (HOSTILE,)],
     "status": [("{study}",), ("{study}", "--json")],
     "verify": [("{study}",), ("{study}", "--json"), ("{study}", "--run", HOSTILE)],

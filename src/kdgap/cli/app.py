@@ -12,6 +12,7 @@ from kdgap.cli import (
     judging,
     listings,
     plan,
+    predict,
     show,
     status,
     study,
@@ -42,6 +43,7 @@ app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(s
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("show", epilog=show.EXAMPLES)(show.show)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("data", epilog=data.EXAMPLES)(data.data)
 app.command("models", epilog="Example: kdgap models --image-size 64")(listings.models)
