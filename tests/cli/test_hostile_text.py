@@ -121,6 +121,11 @@ WALK: dict[str, list[tuple[str, ...]]] = {
     "show": [("{study}",), (HOSTILE,)],
     "status": [("{study}",), ("{study}", "--json")],
     "verify": [("{study}",), ("{study}", "--json"), ("{study}", "--run", HOSTILE)],
+    "distill": [
+        ("--teacher", HOSTILE, "--student", HOSTILE, "--data", HOSTILE),
+        ("--teacher", "resnet8", "--student", HOSTILE, "--data", "{images}"),
+        ("--teacher", "resnet8", "--student", "resnet8", "--data", "{images}", "--set", HOSTILE),
+    ],
     "plan": [("{study}",), ("study.yaml", "--set", f"description={json.dumps(HOSTILE)}")],
     "run": [("{study}", "--only", HOSTILE), (HOSTILE,)],
     "worker": [("{study}", "--only", HOSTILE, "--device", HOSTILE)],

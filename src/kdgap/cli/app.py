@@ -6,6 +6,7 @@ from kdgap.cli import (
     bench,
     convert,
     data,
+    distill,
     evaluate,
     explore,
     export,
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command("distill", epilog=distill.EXAMPLES)(distill.distill)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("run", epilog=study.EXAMPLES)(study.run)
 app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)

@@ -1,4 +1,4 @@
-"""`kdgap distill`: one student, one teacher, one folder of images; a verdict and a model to ship."""
+"""`kdgap distill`: a student, a teacher, a folder of images; a verdict and a model to ship."""
 
 import re
 from pathlib import Path
