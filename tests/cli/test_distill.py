@@ -1,0 +1,108 @@
+"""`kdgap distill`: from a folder of photographs to a verdict and a file, in one command."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+Command = Callable[..., "CompletedProcess[str]"]
+
+
+@pytest.fixture
+def photos(workdir: Path) -> Path:
+    """Images of three classes that differ in colour, without a split, and a file beside them."""
+    rng = np.random.default_rng(0)
+    root = workdir / "my photos"
+    for label, name in enumerate(("blå", "green", "red")):
+        (root / name).mkdir(parents=True)
+        for number in range(14):
+            pixels = rng.integers(0, 90, (12, 12, 3))
+            pixels[:, :, 2 - label] += 120
+            suffix = ("png", "jpg")[number % 2]
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.{suffix}")
+    (root / "notes.txt").write_text("mine")
+    return root
+
+
+SMALL = ("--epochs", "2", "--seeds", "2", "--set", "models.student.width=0.25")
+
+
+def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) -> None:
+    words = ("distill", "--teacher", "resnet8", "--student", "resnet8", "--data", str(photos))
+    done = kdgap(*words, *SMALL, "--out", "st", "--to", "onnx")
+    assert done.returncode == 0, done.stderr
+    assert "5 of 5 runs" in done.stderr.splitlines()[0]
+    assert "teacher → student" in done.stdout
+    study = Path("st")
+    assert (study / "report.html").exists()
+    assert "best of 4 on validation" in done.stderr
+    image = next((photos / "red").iterdir())
+    told = kdgap("predict", str(study / "model.onnx"), str(image), "--json")
+    assert told.returncode == 0, told.stderr
+    assert "red" in told.stdout
+
+    # Again: nothing is left to do, and the file that is there stays.
+    before = (study / "model.onnx").read_bytes()
+    again = kdgap(*words, *SMALL, "--out", "st", "--to", "onnx")
+    assert again.returncode == 0, again.stderr
+    assert "was there already" in again.stderr
+    assert (study / "model.onnx").read_bytes() == before
+    # What it leaves is a study as any other.
+    assert kdgap("show", "st").returncode == 0
+    assert kdgap("run", "st/study.yaml", "--out", "st").returncode == 0
+
+
+def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, photos: Path) -> None:
+    words = ("distill", "--teacher", "resnet8", "--student", "resnet8", "--data", str(photos))
+    assert kdgap(*words, *SMALL, "--out", "a", "--to", "safetensors").returncode == 0
+    plan = json.loads(Path("a/plan.json").read_text())
+    trained = next(run["path"] for run in plan["runs"] if run["roles"] == ["teacher"])
+    file = f"a/{trained}/best.safetensors"
+    given = ("distill", "--teacher", file, "--student", "resnet8", "--data", str(photos))
+    done = kdgap(*given, *SMALL, "--out", "b", "--to", "none")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(Path("b/plan.json").read_text())
+    assert {role for run in plan["runs"] for role in run["roles"]} == {"baseline", "final"}
+    assert plan["study"]["teachers"]["weights"] == {"teacher": file}
+    assert not list(Path("b").glob("model*"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (("--teacher", "resnet81"), "unknown model 'resnet81' (did you mean 'resnet8'"),
+        (("--student", "restnet8"), "unknown model 'restnet8' (did you mean 'resnet8'"),
+        (("--teacher", "no.safetensors"), "no.safetensors: not found"),
+        (("--data", "nowhere"), "--data nowhere: no such folder, and no data set of that name"),
+        (("--method", "none"), "plain training is compared with anyway"),
+        (("--method", "logits"), "unknown method 'logits' (did you mean 'logit'"),
+        (("--to", "onx"), "onx"),
+        (("--set", "recipe.lr=-1"), "lr: should be greater than 0"),
+        (("--set", "nothing=1"), "unknown key 'nothing'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
+    kdgap: Command, photos: Path, changed: tuple[str, str], message: str
+) -> None:
+    asked = {"--teacher": "resnet8", "--student": "resnet8", "--data": str(photos)}
+    asked[changed[0]] = changed[1]
+    done = kdgap("distill", *(word for pair in asked.items() for word in pair), "--out", "st")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not Path("st").exists()
+
+
+def test_hours_of_work_are_asked_for(kdgap: Command, photos: Path) -> None:
+    words = ("distill", "--teacher", "resnet101", "--student", "resnet50", "--data", "digits")
+    done = kdgap(*words, "--epochs", "5000", "--out", "st", "--set", "models.teacher.stem=imagenet")
+    assert done.returncode == 2
+    assert "add --yes to begin, or fewer --epochs or --seeds" in done.stderr
+    assert not Path("st").exists()
