@@ -365,7 +365,7 @@ def test_what_cannot_be_predicted_is_refused(
         ((shipped / "s.onnx", "empty"), "no image there"),
         ((shipped / "s.onnx", "nowhere.png"), "not found"),
         ((shipped / "s.onnx", "good.png", "--device", "cuda"), "computed on the CPU"),
-        (("bad.onnx", "good.png"), "onnxruntime cannot read it"),
+        (("bad.onnx", "good.png"), "is no ONNX file"),
         (("bad.pt2", "good.png"), "no .pt2 archive"),
         (("bare.pt2", "good.png"), "no .pt2 archive"),
         (("empty", "good.png"), "neither a run nor"),
@@ -385,7 +385,12 @@ def test_an_onnx_file_reads_no_other_file(kdgap: Command, shipped: Path, refused
     entry.key, entry.value = "location", "beside.bin"
     Path("other.onnx").write_bytes(model.SerializeToString())
     Image.new("RGB", (8, 8)).save("good.png")
-    assert "onnxruntime cannot read it" in refused(kdgap, "predict", "other.onnx", "good.png")
+    assert "keeps weights in other files" in refused(kdgap, "predict", "other.onnx", "good.png")
+    # A constant is a tensor, too.
+    model.graph.node[0].attribute.add(name="value", type=4).t.CopyFrom(tensor)
+    model.graph.ClearField("initializer")
+    Path("other.onnx").write_bytes(model.SerializeToString())
+    assert "keeps weights in other files" in refused(kdgap, "predict", "other.onnx", "good.png")
 
 
 def test_a_missing_extra_is_named(
