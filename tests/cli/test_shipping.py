@@ -1,6 +1,8 @@
 """`kdgap export` of networks and `kdgap predict`: one network, whatever file it is in."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,7 +123,10 @@ def test_the_best_weights_of_a_run_are_the_run(kdgap: Command, digits_teacher: P
     weights = digits_teacher / "checkpoint_best.safetensors"
     done = kdgap("export", weights, "--to", "safetensors")
     assert done.stdout.splitlines()[0] == f"{digits_teacher.name}.safetensors"
-    assert "| method | none |" in Path(f"{digits_teacher.name}.safetensors.md").read_text()
+    assert (
+        "| method | none: trained on the labels alone |"
+        in Path(f"{digits_teacher.name}.safetensors.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("form", ["pt2", "onnx"])
@@ -401,7 +406,7 @@ def test_a_missing_extra_is_named(
         ("onnxruntime", ("predict", shipped / "s.onnx", "good.png")),
         ("onnxscript", ("export", digits_teacher, "--to", "onnx")),
     ):
-        monkeypatch.setitem(__import__("sys").modules, missing, None)
+        monkeypatch.setitem(sys.modules, missing, None)
         assert refused(kdgap, *words) == (
             f"{missing} is not installed; `pip install 'kdgap[onnx]'` brings it"
         )
@@ -446,3 +451,19 @@ def test_a_study_is_no_network_and_a_network_no_study(kdgap: Command, refused: R
     assert "is a study; name one of its runs" in refused(kdgap, "predict", "st", "x.png")
     words = ("export", "st", "--to", "onnx", "--licence", "mit")
     assert "--licence goes with a run or a weights file" in refused(kdgap, *words)
+
+
+def test_what_is_refused_at_once_loads_no_torch(digits_teacher: Path, workdir: Path) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        "from kdgap.cli import main\n"
+        "main()"
+    )
+    for words in (
+        ("export", str(digits_teacher), "--to", "onxx"),
+        ("predict", "nowhere", "x.png"),
+    ):
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "False\n"), done
