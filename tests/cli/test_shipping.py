@@ -1,5 +1,6 @@
 """`kdgap export` of networks and `kdgap predict`: one network, whatever file it is in."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from PIL import Image
 from rich.cells import cell_len
 
+from kdgap import disk
 from kdgap.data import Request, load_dataset
 from kdgap.files import read_bytes
 from kdgap.running.teacher import open_teacher
@@ -239,6 +241,27 @@ def test_a_file_that_answers_otherwise_is_not_written(
         assert "answers otherwise than PyTorch" in refused(kdgap, *words)
     monkeypatch.setattr(exporting, "exported_logits", shifted(5e-5))
     assert kdgap(*words).returncode == 0
+
+
+@pytest.mark.parametrize("form", ["hub", "safetensors"])
+def test_a_full_disk_leaves_nothing_behind(
+    kdgap: Command, digits_teacher: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    wholly, names = disk.current.write, []
+
+    def write(_: disk.Disk, handle: int, content: memoryview) -> int:
+        names.append(handle)
+        if len(names) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return wholly(handle, content)
+
+    monkeypatch.setattr(disk.Disk, "write", write)
+    words = ("--to", form, "--out", "full" + (".safetensors" if form != "hub" else ""))
+    done = kdgap("export", digits_teacher, *words)
+    assert done.returncode == 2, done
+    assert "No space left on device" in done.stderr
+    assert len(names) == 2
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_two_classes_that_are_equal_may_change_places() -> None:
