@@ -10,7 +10,7 @@ from kdgap.data import pixels
 from kdgap.data.sets import cifar
 from kdgap.explorer import connections
 from kdgap.running import conversion
-from kdgap.shipping import archive, graph
+from kdgap.shipping import archive, graph, onnx_file
 from kdgap.store import checkpoint, pickled, tensorfile, unpickle
 from kdgap.store.imports import archives, gate, source_files, sources
 
@@ -47,6 +47,7 @@ BOUNDS = {
         f"{archive.MOST_BYTES / GIB:g} GiB", f"{archive.MOST_TEXT / MIB:g} MiB a document",
         f"{archive.MOST_MEMBERS:,} members", f"{graph.MOST_DIMENSIONS} dimensions",
     ),
+    "ONNX": (f"{onnx_file.MOST_BYTES / GIB:.0f} GiB",),
     "parquet": (
         f"{columns.MAX_BYTES / MIB:g} MiB of images", f"{columns.MAX_IMAGE / MIB:g} MiB an image",
         f"{columns.MAX_ROWS:,} rows",

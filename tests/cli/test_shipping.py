@@ -1,6 +1,9 @@
 """`kdgap export` of networks and `kdgap predict`: one network, whatever file it is in."""
 
+import errno
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,7 @@ import yaml
 from PIL import Image
 from rich.cells import cell_len
 
+from kdgap import disk
 from kdgap.data import Request, load_dataset
 from kdgap.files import read_bytes
 from kdgap.running.teacher import open_teacher
@@ -121,7 +125,10 @@ def test_the_best_weights_of_a_run_are_the_run(kdgap: Command, digits_teacher: P
     weights = digits_teacher / "checkpoint_best.safetensors"
     done = kdgap("export", weights, "--to", "safetensors")
     assert done.stdout.splitlines()[0] == f"{digits_teacher.name}.safetensors"
-    assert "| method | none |" in Path(f"{digits_teacher.name}.safetensors.md").read_text()
+    assert (
+        "| method | none: trained on the labels alone |"
+        in Path(f"{digits_teacher.name}.safetensors.md").read_text()
+    )
 
 
 @pytest.mark.parametrize("form", ["pt2", "onnx"])
@@ -234,6 +241,27 @@ def test_a_file_that_answers_otherwise_is_not_written(
         assert "answers otherwise than PyTorch" in refused(kdgap, *words)
     monkeypatch.setattr(exporting, "exported_logits", shifted(5e-5))
     assert kdgap(*words).returncode == 0
+
+
+@pytest.mark.parametrize("form", ["hub", "safetensors"])
+def test_a_full_disk_leaves_nothing_behind(
+    kdgap: Command, digits_teacher: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    wholly, names = disk.current.write, []
+
+    def write(_: disk.Disk, handle: int, content: memoryview) -> int:
+        names.append(handle)
+        if len(names) > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return wholly(handle, content)
+
+    monkeypatch.setattr(disk.Disk, "write", write)
+    words = ("--to", form, "--out", "full" + (".safetensors" if form != "hub" else ""))
+    done = kdgap("export", digits_teacher, *words)
+    assert done.returncode == 2, done
+    assert "No space left on device" in done.stderr
+    assert len(names) == 2
+    assert list(Path.cwd().iterdir()) == []
 
 
 def test_two_classes_that_are_equal_may_change_places() -> None:
@@ -365,7 +393,7 @@ def test_what_cannot_be_predicted_is_refused(
         ((shipped / "s.onnx", "empty"), "no image there"),
         ((shipped / "s.onnx", "nowhere.png"), "not found"),
         ((shipped / "s.onnx", "good.png", "--device", "cuda"), "computed on the CPU"),
-        (("bad.onnx", "good.png"), "onnxruntime cannot read it"),
+        (("bad.onnx", "good.png"), "is no ONNX file"),
         (("bad.pt2", "good.png"), "no .pt2 archive"),
         (("bare.pt2", "good.png"), "no .pt2 archive"),
         (("empty", "good.png"), "neither a run nor"),
@@ -385,7 +413,12 @@ def test_an_onnx_file_reads_no_other_file(kdgap: Command, shipped: Path, refused
     entry.key, entry.value = "location", "beside.bin"
     Path("other.onnx").write_bytes(model.SerializeToString())
     Image.new("RGB", (8, 8)).save("good.png")
-    assert "onnxruntime cannot read it" in refused(kdgap, "predict", "other.onnx", "good.png")
+    assert "keeps weights in other files" in refused(kdgap, "predict", "other.onnx", "good.png")
+    # A constant is a tensor, too.
+    model.graph.node[0].attribute.add(name="value", type=4).t.CopyFrom(tensor)
+    model.graph.ClearField("initializer")
+    Path("other.onnx").write_bytes(model.SerializeToString())
+    assert "keeps weights in other files" in refused(kdgap, "predict", "other.onnx", "good.png")
 
 
 def test_a_missing_extra_is_named(
@@ -396,7 +429,7 @@ def test_a_missing_extra_is_named(
         ("onnxruntime", ("predict", shipped / "s.onnx", "good.png")),
         ("onnxscript", ("export", digits_teacher, "--to", "onnx")),
     ):
-        monkeypatch.setitem(__import__("sys").modules, missing, None)
+        monkeypatch.setitem(sys.modules, missing, None)
         assert refused(kdgap, *words) == (
             f"{missing} is not installed; `pip install 'kdgap[onnx]'` brings it"
         )
@@ -441,3 +474,19 @@ def test_a_study_is_no_network_and_a_network_no_study(kdgap: Command, refused: R
     assert "is a study; name one of its runs" in refused(kdgap, "predict", "st", "x.png")
     words = ("export", "st", "--to", "onnx", "--licence", "mit")
     assert "--licence goes with a run or a weights file" in refused(kdgap, *words)
+
+
+def test_what_is_refused_at_once_loads_no_torch(digits_teacher: Path, workdir: Path) -> None:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        "from kdgap.cli import main\n"
+        "main()"
+    )
+    for words in (
+        ("export", str(digits_teacher), "--to", "onxx"),
+        ("predict", "nowhere", "x.png"),
+    ):
+        command = [sys.executable, "-c", code, *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (2, "False\n"), done

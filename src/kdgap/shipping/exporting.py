@@ -1,6 +1,7 @@
 """A trained network becomes a file: written, asked, compared, and only then put in its place."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from kdgap import __version__, disk
 from kdgap.data.preprocessing import resized
 from kdgap.errors import BadInputError, one_line
 from kdgap.files import (
+    changes,
     make_folder,
     note_change,
     remove_tree,
     sync_directory,
+    take_back,
     temporary_beside,
     write_new,
 )
@@ -217,7 +220,7 @@ def _put_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder that a kill leaves whole or not at all."""
     make_folder(target.parent)
     remove_temporaries(target.parent)
-    staging = temporary_beside(target)
+    staging, before = temporary_beside(target), changes()
     try:
         with disk.naming(target):
             make_folder(staging)
@@ -227,6 +230,8 @@ def _put_folder(target: Path, files: Mapping[str, bytes]) -> None:
             disk.call(disk.current.rename, staging, target)
         note_change()
     except BaseException:
-        remove_tree(staging)
+        with suppress(OSError):  # there is another error to tell of
+            remove_tree(staging)
+            take_back(before)
         raise
     sync_directory(target.parent)

@@ -29,7 +29,10 @@ def kind_of(path: Path) -> Kind:
             raise BadInputError(
                 f"{path}: is a study; name one of its runs, a folder below {path / 'runs'}"
             )
-        raise BadInputError(f"{path}: neither a run nor a folder with {HUB_WEIGHTS}{instead(path)}")
+        raise BadInputError(
+            f"{path}: neither a run nor a folder with {HUB_WEIGHTS}, and no study was run here"
+            f"{instead(path)}"
+        )
     if not path.exists():
         raise BadInputError(f"{path}: not found; name a run's directory or a model's file")
     suffix = path.suffix.lower()

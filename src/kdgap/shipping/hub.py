@@ -14,8 +14,8 @@ cc-by-nc-sa-4.0 gpl-2.0 gpl-3.0 lgpl-3.0 agpl-3.0 mpl-2.0 unlicense openrail unk
 """
 _KNOWN_LICENCES = frozenset(_LICENCE_NAMES.split())
 """What the Hugging Face hub calls licences, in part; another one is `other` with a name."""
-_RESAMPLE = {"nearest": 0, "bilinear": 2, "bicubic": 3}
-"""Numbers of Pillow, which such files hold."""
+_BILINEAR = 2
+"""A number of Pillow, which such files hold: how photographs are fitted (`data/pixels.py`)."""
 
 
 def hub_files(export: Exported, name: str) -> dict[str, bytes]:
@@ -72,7 +72,7 @@ def _preprocessor(export: Exported) -> dict[str, object]:
     return {
         "do_resize": True,
         "size": {"shortest_edge": min(first)},
-        "resample": _RESAMPLE[facts.interpolation],
+        "resample": _BILINEAR,
         "do_center_crop": True,
         "crop_size": {"height": first[0], "width": first[1]},
         "do_rescale": True,
@@ -81,6 +81,7 @@ def _preprocessor(export: Exported) -> dict[str, object]:
         "image_mean": list(card.mean),
         "image_std": list(card.std),
         "network_size": {"height": height, "width": width},
+        "network_interpolation": facts.interpolation,
         "kdgap_input": INPUT.partition(";")[0],
     }
 

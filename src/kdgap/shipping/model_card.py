@@ -55,7 +55,9 @@ def _about(export: Exported) -> Iterator[tuple[str, str]]:
     if record is not None:
         spec = record.spec
         settings = settings_text(dict(spec.method.parameters))
-        yield "method", spec.method.name + (f" ({settings})" if settings else "")
+        plain = spec.method.name == "none"
+        name = "none: trained on the labels alone" if plain else spec.method.name
+        yield "method", name + (f" ({settings})" if settings else "")
         yield "training", f"{spec.recipe.epochs:,} epochs, seed {spec.seed}, {spec.precision}"
         yield "teacher", _teacher(record.run["teacher"])
     else:
@@ -99,7 +101,7 @@ def _quality(export: Exported) -> Iterator[tuple[str, str]]:
     if compared is not None:
         yield (
             "compared with PyTorch",
-            f"{compared.images:,} {compared.source}: no other answer, logits within"
+            f"{compared.images:,} {compared.source}: the same classes, logits within"
             f" {compared.largest_difference:.1e} of the largest",
         )
 

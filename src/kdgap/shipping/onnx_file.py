@@ -86,10 +86,35 @@ def onnx_bytes(model: Any, facts: Facts) -> bytes:
     return content
 
 
+def _refuse_other_files(content: bytes, where: str) -> None:
+    onnx = _module("onnx")
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception:  # noqa: BLE001  (of protobuf, which has several parsers)
+        raise BadInputError(f"{where}: is no ONNX file, or a damaged one") from None
+    waiting: list[Any] = [model.graph, *model.functions]
+    while waiting:
+        part = waiting.pop()
+        sparse = [t for s in getattr(part, "sparse_initializer", ()) for t in (s.values, s.indices)]
+        tensors = [*getattr(part, "initializer", ()), *sparse]
+        for node in part.node:
+            for given in node.attribute:
+                tensors += [given.t, *given.tensors]
+                for both in (given.sparse_tensor, *given.sparse_tensors):
+                    tensors += [both.values, both.indices]
+                waiting += [given.g, *given.graphs]
+        for tensor in tensors:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+                raise BadInputError(
+                    f"{where}: keeps weights in other files, which are not read; export it as one"
+                )
+
+
 def open_onnx(content: bytes, where: str) -> tuple[str | None, Answer]:
     """Return what an ONNX file says of itself, and what answers with it on the CPU.
 
-    It is given to onnxruntime as bytes, without a place, so that it can name no other file.
+    Weights that it keeps in other files would be read from wherever it names, also of a model that
+    is given as bytes. So it is looked at first.
 
     Args:
         content: the file.
@@ -99,6 +124,7 @@ def open_onnx(content: bytes, where: str) -> tuple[str | None, Answer]:
         BadInputError: onnxruntime is missing, cannot read it, or it takes other inputs.
     """
     runtime = _module("onnxruntime")
+    _refuse_other_files(content, where)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
