@@ -45,8 +45,10 @@ class ModelEntry:
         shortcuts: the shortcuts it has.
         anatomy: finds stages and lacks, where they depend on how it is built.
         takes_arguments: whether `arguments` and `modules` mean something.
+        shares: the `arguments` that one of our own networks takes, each from 0 to below 1.
         code: returns the SHA-256 of the file that its code is in, where that is the user's.
         draws: whether it may draw random numbers in training, as dropout does.
+        family: what it is listed under.
     """
 
     build: Callable[[Architecture, int, int], Network]
@@ -60,8 +62,10 @@ class ModelEntry:
     shortcuts: tuple[str, ...] = ("A",)
     anatomy: Callable[[Architecture], Anatomy] | None = None
     takes_arguments: bool = False
+    shares: tuple[str, ...] = ()
     code: Callable[[], str] | None = None
     draws: bool = False
+    family: str = "others"
 
 
 MODELS: Registry[ModelEntry] = Registry("model")
