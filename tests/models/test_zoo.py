@@ -14,6 +14,7 @@ from kdgap.models.kept_layout import shuffled
 from kdgap.models.output import Network
 from kdgap.models.taps import Taps
 from kdgap.spec.model import ModelSpec
+from kdgap.text import WIDENED, sized
 
 # Parameters at 100 and at 10 classes, FLOPs of a 3x32x32 image at 100 classes as they are printed,
 # the maps' channels and sizes, and the embedding's width: counted on the networks of RepDistiller
@@ -109,6 +110,20 @@ def test_another_shortcut_or_width_costs_what_it_costs() -> None:
     size = (10, 3, (32, 32))
     assert model_cost(ModelSpec(name="resnet20", shortcut="B"), *size)[0] == 272_474
     assert model_cost(ModelSpec(name="resnet20", width=0.5), *size)[0] < 70_000
+
+
+def test_a_width_factor_is_spelled_out_where_another_network_has_the_name() -> None:
+    parts = {name: name.rpartition("x") for name in MODELS}
+    widened = {
+        name
+        for name, (base, _, factor) in parts.items()
+        if base in MODELS and MODELS[base].base_channels and factor.isdigit()
+    }
+    assert widened == WIDENED
+    assert sized("resnet8", 4.0) == "resnet8-width4"
+    assert sized("resnet8x4", 1.0) == "resnet8x4"
+    assert sized("resnet8", 2.0) == "resnet8x2"
+    assert sized("resnet8", 0.5) == "resnet8x0.5"
 
 
 def built(name: str, size: int = 32, channels: int = 3, **fields: Any) -> Network:

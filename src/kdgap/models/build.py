@@ -171,17 +171,17 @@ def count_cost(
     check_model(spec, image_size)
     counter = FlopCounterMode(display=False)
     with torch.no_grad():
-        network, device = _anywhere(spec, classes, channels, image_size)
+        network, device = unallocated(spec, classes, channels, image_size)
         with counter:
             network.eval()(torch.empty(1, channels, *image_size, device=device))
     parameters = sum(p.numel() for p in network.parameters())
     return parameters, int(counter.get_total_flops())
 
 
-def _anywhere(
+def unallocated(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[Network, str]:
-    """Build a network without memory, or with where its code cannot be built so; say which."""
+    """Build a network without memory, or with where its code needs it; say on which device."""
     try:
         with torch.device("meta"):
             return _built(spec, classes, channels, image_size), "meta"

@@ -49,6 +49,7 @@ class ModelEntry:
         code: returns the SHA-256 of the file that its code is in, where that is the user's.
         draws: whether it may draw random numbers in training, as dropout does.
         family: what it is listed under.
+        weights: returns a line about the weights that its makers offer, where that is known.
     """
 
     build: Callable[[Architecture, int, int], Network]
@@ -66,6 +67,7 @@ class ModelEntry:
     code: Callable[[], str] | None = None
     draws: bool = False
     family: str = "others"
+    weights: Callable[[], str | None] | None = None
 
 
 MODELS: Registry[ModelEntry] = Registry("model")

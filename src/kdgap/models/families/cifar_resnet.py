@@ -64,7 +64,7 @@ for _depth, _cost in _DEPTHS.items():
         ModelEntry(
             build=partial(_build, _depth),
             citation=_CITATION,
-            family="ResNet for small images",
+            family="CIFAR ResNet",
             stages=_STAGES,
             stems=("cifar",),
             total_stride={"cifar": 4},
@@ -78,7 +78,7 @@ for (_depth, _factor), (_widths, _cost) in _WIDENED.items():
         ModelEntry(
             build=partial(_build_widened, _depth, _widths),
             citation=_CITATION,
-            family="ResNet for small images, widened",
+            family="CIFAR ResNet, wide",
             stages=_STAGES,
             stems=("cifar",),
             total_stride={"cifar": 4},
