@@ -132,7 +132,7 @@ WALK: dict[str, list[tuple[str, ...]]] = {
         *(("--classes", HOSTILE), (HOSTILE,), (f"torchvision:{HOSTILE}",), (f"a:{HOSTILE}",)),
         ("resnet8", "--set", f"{HOSTILE}=1"),
         ("wrn_16_1", "--set", f"dropout={json.dumps(HOSTILE)}"),
-        ("wrn_16_1", "--arguments", json.dumps({HOSTILE: LINE})),
+        ("wrn_16_1", "--arguments", f"{{{json.dumps({HOSTILE: LINE})}}}"),
     ],
     "methods": [(HOSTILE,)],
     "presets": [()],

@@ -12,8 +12,9 @@ from kdgap.models.entry import anatomy
 from kdgap.models.search import is_network, search
 from kdgap.spec.model import ModelSpec
 
-P4, P2 = {"img_size": 32, "patch_size": 4}, {"img_size": 32, "patch_size": 2}
-SWIN = {"img_size": 32, "patch_size": 1, "window_size": 4}
+P4: dict[str, Any] = {"img_size": 32, "patch_size": 4}
+P2: dict[str, Any] = {"img_size": 32, "patch_size": 2}
+SWIN: dict[str, Any] = {"img_size": 32, "patch_size": 1, "window_size": 4}
 # Arguments, parameters at 100 and at 10 classes: counted on what torchvision and timm build.
 ROWS: list[tuple[str, dict[str, Any], int, int | None]] = [
     ("timm:vit_tiny_patch16_224", P4, 5_380_132, 5_362_762),
@@ -59,7 +60,7 @@ def test_a_class_token_is_no_mean_of_a_map() -> None:
     assert "pooled" in anatomy(ModelSpec(name="timm:vit_tiny_patch16_224", arguments=P4)).lacks
     assert "pooled" not in anatomy(ModelSpec(name="timm:resnet18")).lacks
     # timm's own words for it are believed: a ViT that averages its tokens has the map.
-    given = {**P4, "global_pool": "avg", "class_token": False, "fc_norm": False}
+    given: dict[str, Any] = {**P4, "global_pool": "avg", "class_token": False, "fc_norm": False}
     averaging = ModelSpec(name="timm:vit_tiny_patch16_224", arguments=given)
     assert "pooled" not in anatomy(averaging).lacks
     network = build_model(averaging, 10, 3, (32, 32), 0)

@@ -70,7 +70,9 @@ class ModelEntry:
     weights: Callable[[], str | None] | None = None
 
 
-MODELS: Registry[ModelEntry] = Registry("model")
+MODELS: Registry[ModelEntry] = Registry(
+    "model", "`kdgap models` lists ours; those of others are torchvision:NAME and timm:NAME"
+)
 
 
 def anatomy(model: Architecture) -> Anatomy:
