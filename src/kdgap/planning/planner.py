@@ -13,7 +13,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import check_model, with_code
 from kdgap.notice import Notice
 from kdgap.planning.changes import applicable, changed_run, check_amounts
-from kdgap.planning.fit import check_stages, described
+from kdgap.planning.fit import check_stages
 from kdgap.planning.plan import (
     Choice,
     Parameters,
@@ -181,8 +181,8 @@ class _Planner:
             same = card.model.architecture() == model.architecture()
             if not same or card.model.classifier or model.input not in (None, card.model.input):
                 raise BadInputError(
-                    f"{place}: {given} holds {described(card.model)}, but {name} is"
-                    f" {described(model)}"
+                    f"{place}: {given} holds {card.model.described()}, but {name} is"
+                    f" {model.described()}"
                 )
             spec = TeacherSpec(model=card.model, weight_hash=card.weight_hash, weights=given)
             return {self._study.teachers.teach[0]: spec}
