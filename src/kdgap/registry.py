@@ -15,10 +15,11 @@ class Registry(Generic[T]):
 
     Args:
         kind: what an entry is called in error messages, such as "model".
+        listing: says where the names are listed, where they are too many for an error message.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, listing: str = "") -> None:
+        self.kind, self.listing = kind, listing
         self._entries: dict[str, T] = {}
         self._sources: dict[str, Callable[[str], T]] = {}
         self._listed: dict[str, Callable[[], list[str]]] = {}
@@ -61,7 +62,8 @@ class Registry(Generic[T]):
                 return entry
             known = ", ".join([*self._entries, *(f"{key}:NAME" for key in self._sources if key)])
             raise BadInputError(
-                f"unknown {self.kind} {name!r}{nearest(name, self._entries)}; known: {known}"
+                f"unknown {self.kind} {name!r}{nearest(name, self._entries)};"
+                f" {self.listing or f'known: {known}'}"
             ) from None
 
     def _from_source(self, name: str) -> T | None:

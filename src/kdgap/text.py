@@ -52,9 +52,21 @@ def settings_text(settings: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value_text(value)}" for name, value in settings.items())
 
 
+WIDENED = frozenset(
+    f"resnet{size}" for size in ("14x2", "38x2", "110x2", "8x4", "14x4", "32x4", "38x4")
+)
+"""Networks with names of their own that read like another one's name with a width factor."""
+
+
 def sized(name: object, width: object) -> str:
-    """Return a network's name with its width factor, where it has one: `resnet8x0.5`."""
-    return str(name) if width == 1 else f"{name}x{value_text(width)}"
+    """Return a network's name with its width factor, where it has one: `resnet8x0.5`.
+
+    Where another network is called so, the factor is spelled out: `resnet8-width4`.
+    """
+    text = f"{name}x{value_text(width)}"
+    if text in WIDENED:
+        return f"{name}-width{value_text(width)}"
+    return str(name) if width == 1 else text
 
 
 def shown(path: Path | str) -> str:

@@ -138,7 +138,12 @@ WALK: dict[str, list[tuple[str, ...]]] = {
         ("imagefolder", "--data-root", "{images}", "--image-size", "8", "--json"),
         (HOSTILE,),
     ],
-    "models": [("--classes", HOSTILE)],
+    "models": [
+        *(("--classes", HOSTILE), (HOSTILE,), (f"torchvision:{HOSTILE}",), (f"a:{HOSTILE}",)),
+        ("resnet8", "--set", f"{HOSTILE}=1"),
+        ("wrn_16_1", "--set", f"dropout={json.dumps(HOSTILE)}"),
+        ("wrn_16_1", "--arguments", f"{{{json.dumps({HOSTILE: LINE})}}}"),
+    ],
     "methods": [(HOSTILE,)],
     "presets": [()],
     "bench": [(HOSTILE,), ("--precision", HOSTILE)],

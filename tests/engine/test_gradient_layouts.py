@@ -60,6 +60,7 @@ BATCH = 6
         ModelSpec(name="resnet8", width=0.5),
         ModelSpec(name="resnet18"),
         ModelSpec(name="resnet8", width=0.0625),
+        ModelSpec(name="shufflenetv2"),
     ],
 )
 def test_layouts_never_meet_in_a_step(

@@ -13,6 +13,7 @@ from kdgap.models.build import build_model, count_cost, load_state, model_cost
 from kdgap.models.output import Network
 from kdgap.models.taps import Taps
 from kdgap.spec.model import ModelSpec
+from tests.models.kinds import KINDS
 
 # ResNet-18/34/50/101 with the CIFAR stem: the reference study. ResNet-20 to 110: He et al. 2016,
 # table 6, in millions, and exact counts as the layers of section 4.2 add up to them.
@@ -58,7 +59,7 @@ def test_flops_count_a_multiply_add_as_two() -> None:
     assert model_cost(spec, 1000, 3, (224, 224))[1] == pytest.approx(2 * 1.814e9, rel=0.005)
 
 
-@pytest.mark.parametrize("name", list(MODELS))
+@pytest.mark.parametrize("name", KINDS)
 def test_captures_only_the_stages_asked_for(name: str) -> None:
     entry = MODELS[name]
     with torch.device("meta"):
@@ -69,8 +70,6 @@ def test_captures_only_the_stages_asked_for(name: str) -> None:
         output = network(images, Taps(maps=entry.stages))
     assert tuple(output.features) == entry.stages == network.stages
     assert output.logits.shape == (2, 7)
-    sizes = [feature.shape[-1] for feature in output.features.values()]
-    assert sizes == [32 // 2**i for i in range(len(sizes))]
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

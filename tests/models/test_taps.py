@@ -13,6 +13,7 @@ from kdgap.models.output import Network
 from kdgap.models.taps import NOTHING, Taps, together
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import DataSpec, MethodSpec, RunSpec, TeacherSpec
+from tests.models.kinds import KINDS
 
 SMALL = ModelSpec(name="resnet8", width=0.25)
 
@@ -60,7 +61,66 @@ def test_what_is_captured_is_what_the_network_computes(name: str, training: bool
     assert torch.equal(F.linear(answer.embedding, *answer.classifier), answer.logits)
 
 
-@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["wrn_16_1", "mobilenetv2_half", "vgg8", "shufflenetv2"])
+@pytest.mark.parametrize("training", [True, False])
+def test_looking_changes_no_bit_of_other_networks_nor_their_statistics(
+    name: str, training: bool
+) -> None:
+    network = network_of(ModelSpec(name=name)).train(training)
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    plain = network(images)
+    after = {key: value.clone() for key, value in network.state_dict().items()}
+    network.load_state_dict(start)
+    lacks = MODELS[name].lacks
+    asked = {kind: getattr(everything(network), kind) for kind in Taps.__annotations__}
+    answer = network(images, Taps(**{k: v for k, v in asked.items() if k not in lacks}))
+    assert torch.equal(answer.logits, plain.logits)
+    assert all(torch.equal(after[key], value) for key, value in network.state_dict().items())
+    assert answer.embedding is not None
+    assert answer.classifier is not None
+    assert torch.equal(F.linear(answer.embedding, *answer.classifier), answer.logits)
+    pooled = network.eval()(images, Taps(pooled=True, embedding=True))
+    assert pooled.pooled is not None
+    assert pooled.embedding is not None
+    torch.testing.assert_close(pooled.embedding, pooled.pooled.mean((2, 3)))
+
+
+def test_a_wide_resnets_map_is_signed_and_before_relu_stands_behind_the_next_batch_norm() -> None:
+    network = network_of(ModelSpec(name="wrn_16_2")).eval()
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    answer = network(images, everything(network))
+    following = ("layer2.0.bn1", "layer3.0.bn1", "bn1")
+    for stage, path in zip(network.stages, following, strict=True):
+        assert bool((answer.features[stage] < 0).any())
+        norm = network.get_submodule(path)
+        assert torch.equal(norm(answer.features[stage]), answer.before_relu[stage])
+        assert torch.equal(answer.norms[stage][0], network.get_parameter(f"{path}.weight"))
+    assert answer.embedding is not None
+    last = F.relu(answer.before_relu["layer3"]).mean((2, 3))
+    torch.testing.assert_close(answer.embedding, last)
+
+
+def test_a_stage_of_mobilenetv2_ends_without_a_relu() -> None:
+    network = network_of(ModelSpec(name="mobilenetv2_half")).eval()
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    answer = network(images, everything(network))
+    for stage in network.stages:
+        assert bool((answer.features[stage] < 0).any())
+        assert torch.equal(answer.before_relu[stage], answer.features[stage])
+    assert answer.norms["layer4"][0].shape == (160,)
+
+
+def test_a_stage_of_vgg_ends_in_batch_norm_and_relu() -> None:
+    network = network_of(ModelSpec(name="vgg8")).eval()
+    images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    answer = network(images, everything(network))
+    for stage in network.stages:
+        assert torch.equal(F.relu(answer.before_relu[stage]), answer.features[stage])
+        assert torch.equal(answer.norms[stage][0], network.get_parameter(f"{stage}.2.weight"))
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet18", "resnet50", "wrn_16_1", "vgg8"])
 def test_gradients_are_the_same_bits_whatever_is_captured(name: str) -> None:
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     gradients = []
@@ -107,7 +167,8 @@ def test_what_several_ask_for_is_captured_once_in_the_networks_order() -> None:
 
 
 def test_every_architecture_has_every_tap_that_it_does_not_deny() -> None:
-    for name, entry in MODELS.items():
+    for name in KINDS:
+        entry = MODELS[name]
         with torch.device("meta"):
             network = entry.build(ModelSpec(name=name), 7, 3).eval()
             wanted = {kind: getattr(everything(network), kind) for kind in Taps.__annotations__}

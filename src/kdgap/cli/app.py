@@ -12,6 +12,7 @@ from kdgap.cli import (
     export,
     judging,
     listings,
+    models,
     plan,
     predict,
     show,
@@ -48,7 +49,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("data", epilog=data.EXAMPLES)(data.data)
-app.command("models", epilog="Example: kdgap models --image-size 64")(listings.models)
+app.command("models", epilog=models.EXAMPLES)(models.models)
 app.command("methods", epilog="Example: kdgap methods --json")(listings.methods)
 app.command("presets", epilog="Example: kdgap presets --json")(listings.presets)
 app.command("bench", epilog=bench.EXAMPLES)(bench.bench)

@@ -1,65 +1,10 @@
-"""`kdgap models`, `kdgap methods`, `kdgap env`: what there is."""
+"""`kdgap methods`, `kdgap presets`, `kdgap env`: what there is."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def models(
-    image_size: Annotated[int, typer.Option(help="Side of the images in pixels.", min=1)] = 32,
-    classes: Annotated[int, typer.Option(help="Number of classes.", min=2)] = 10,
-    channels: Annotated[int, typer.Option(help="Colour channels.", min=1)] = 3,
-    as_json: Json = False,
-) -> None:
-    """List the networks with parameters and FLOPs."""
-    from kdgap.cli.printing import print_json, print_table
-    from kdgap.errors import BadInputError
-    from kdgap.models import MODELS
-    from kdgap.models.build import model_cost
-    from kdgap.numbers import compact
-    from kdgap.spec.model import ModelSpec
-
-    rows: list[dict[str, Any]] = []
-    for name, entry in MODELS.items():
-        for stem in entry.stems:
-            spec = ModelSpec.model_validate({"name": name, "stem": stem})
-            try:
-                parameters, flops = model_cost(spec, classes, channels, (image_size, image_size))
-            except BadInputError:
-                parameters = flops = None  # type: ignore[assignment]  # images too small for it
-            rows.append(
-                {
-                    "name": name,
-                    "stem": stem,
-                    "parameters": parameters,
-                    "flops": flops,
-                    "width_factor": entry.base_channels is not None,
-                    "stages": list(entry.stages),
-                    "citation": entry.citation,
-                }
-            )
-    if as_json:
-        print_json(rows)
-        return
-    size = f"{channels}x{image_size}x{image_size}"
-    print_table(
-        f"Networks for {size} images and {classes} classes",
-        ["model", "stem", "parameters", "FLOPs", "width", "stages"],
-        [
-            (
-                row["name"],
-                row["stem"],
-                None if row["parameters"] is None else f"{row['parameters']:,}",
-                None if row["flops"] is None else compact(row["flops"]),
-                "any multiple of 1/16" if row["width_factor"] else "1",
-                len(row["stages"]),
-            )
-            for row in rows
-        ],
-        "FLOPs of one forward pass, a multiply-add counted as two; – = the images are too small",
-    )
 
 
 def methods(

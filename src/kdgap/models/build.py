@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from kdgap.errors import BadInputError, TeacherError, one_line
+from kdgap.errors import BadInputError, TeacherError, nearest, one_line
 from kdgap.models.entry import MODELS, ModelEntry
 from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
@@ -69,9 +69,7 @@ def check_model(spec: Architecture, image_size: tuple[int, int] | None = None) -
         raise BadInputError(
             f"{spec.name} has no shortcut {spec.shortcut!r}; leave shortcut out", "shortcut"
         )
-    for key in ("arguments", "modules"):
-        if getattr(spec, key) and not entry.takes_arguments:
-            raise BadInputError(f"{spec.name} takes no {key}; leave them out", key)
+    _check_arguments(spec, entry)
     if entry.base_channels is None:
         if spec.width != 1.0:
             raise BadInputError(f"{spec.name} has no width factor; leave width at 1", "width")
@@ -95,6 +93,25 @@ def check_model(spec: Architecture, image_size: tuple[int, int] | None = None) -
     return entry
 
 
+def _check_arguments(spec: Architecture, entry: ModelEntry) -> None:
+    if entry.takes_arguments:
+        return
+    if spec.modules or (spec.arguments and not entry.shares):
+        key = "modules" if spec.modules else "arguments"
+        raise BadInputError(f"{spec.name} takes no {key}; leave them out", key)
+    for key, value in spec.arguments.items():
+        if key not in entry.shares:
+            raise BadInputError(
+                f"{spec.name} takes no argument {key!r}{nearest(key, entry.shares)}; it takes"
+                f" {', '.join(entry.shares)}",
+                "arguments",
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise BadInputError(
+                f"{spec.name}: {key} is a share from 0 to below 1, got {value!r:.60}", "arguments"
+            )
+
+
 @lru_cache(maxsize=256)
 def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
     """Refuse a network that is not ours and does not answer images of a size with logits.
@@ -103,7 +120,7 @@ def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
         BadInputError: with what its own code says.
     """
     with torch.no_grad():
-        network, device = _anywhere(spec, 10, 3, image_size)
+        network, device = unallocated(spec, 10, 3, image_size)
         try:
             answer = network.eval()(torch.zeros(1, 3, *image_size, device=device))
         except BadInputError:
@@ -168,8 +185,8 @@ def model_cost(
     """
     known = None if spec.classifier else MODELS[spec.name].cifar10_cost.get(spec.stem)
     image_size = seen_size(spec, image_size)
-    usual = (classes, channels, image_size) == (10, 3, (32, 32)) and not spec.arguments
-    if known is not None and usual:
+    changed = spec.arguments or (spec.width, spec.shortcut) != (1.0, "A")
+    if known is not None and not changed and (classes, channels, image_size) == (10, 3, (32, 32)):
         return known
     return count_cost(spec, classes, channels, image_size)
 
@@ -184,17 +201,17 @@ def count_cost(
     check_model(spec, image_size)
     counter = FlopCounterMode(display=False)
     with torch.no_grad():
-        network, device = _anywhere(spec, classes, channels, image_size)
+        network, device = unallocated(spec, classes, channels, image_size)
         with counter:
             network.eval()(torch.empty(1, channels, *image_size, device=device))
     parameters = sum(p.numel() for p in network.parameters())
     return parameters, int(counter.get_total_flops())
 
 
-def _anywhere(
+def unallocated(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[Network, str]:
-    """Build a network without memory, or with where its code cannot be built so; say which."""
+    """Build a network without memory, or with where its code needs it; say on which device."""
     try:
         with torch.device("meta"):
             return _built(spec, classes, channels, image_size), "meta"

@@ -45,8 +45,11 @@ class ModelEntry:
         shortcuts: the shortcuts it has.
         anatomy: finds stages and lacks, where they depend on how it is built.
         takes_arguments: whether `arguments` and `modules` mean something.
+        shares: the `arguments` that one of our own networks takes, each from 0 to below 1.
         code: returns the SHA-256 of the file that its code is in, where that is the user's.
         draws: whether it may draw random numbers in training, as dropout does.
+        family: what it is listed under.
+        weights: returns a line about the weights that its makers offer, where that is known.
     """
 
     build: Callable[[Architecture, int, int], Network]
@@ -60,11 +63,16 @@ class ModelEntry:
     shortcuts: tuple[str, ...] = ("A",)
     anatomy: Callable[[Architecture], Anatomy] | None = None
     takes_arguments: bool = False
+    shares: tuple[str, ...] = ()
     code: Callable[[], str] | None = None
     draws: bool = False
+    family: str = "others"
+    weights: Callable[[], str | None] | None = None
 
 
-MODELS: Registry[ModelEntry] = Registry("model")
+MODELS: Registry[ModelEntry] = Registry(
+    "model", "`kdgap models` lists ours; those of others are torchvision:NAME and timm:NAME"
+)
 
 
 def anatomy(model: Architecture) -> Anatomy:

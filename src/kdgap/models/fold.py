@@ -12,9 +12,9 @@ from kdgap.models.output import Network
 def folded(network: Network) -> Network:
     """Return a copy in evaluation mode whose batch norms are folded where that is known to hold.
 
-    Known pairs are `convK` followed by `bnK`, and neighbours in an `nn.Sequential`; a batch norm
-    that stands elsewhere stays. The copy answers what the network answers in evaluation mode, up to
-    rounding.
+    Known pairs are `convK` followed by `bnK`, neighbours in an `nn.Sequential`, and what a module
+    lists as its `folds` in place of the first; a batch norm that stands elsewhere stays. The copy
+    answers what the network answers in evaluation mode, up to rounding.
     """
     copy = deepcopy(network).eval()
     for parent in list(copy.modules()):
@@ -23,12 +23,15 @@ def folded(network: Network) -> Network:
             if (
                 isinstance(conv, nn.Conv2d)
                 and isinstance(norm, nn.BatchNorm2d)
-                and (isinstance(parent, nn.Sequential) or _named_alike(before, after))
+                and (isinstance(parent, nn.Sequential) or _named_alike(before, after, parent))
             ):
                 setattr(parent, before, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, after, nn.Identity())
     return copy
 
 
-def _named_alike(conv: str, norm: str) -> bool:
+def _named_alike(conv: str, norm: str, parent: nn.Module) -> bool:
+    listed = getattr(parent, "folds", None)
+    if listed is not None:
+        return (conv, norm) in listed
     return conv.startswith("conv") and norm == "bn" + conv.removeprefix("conv")

@@ -42,6 +42,22 @@ def names() -> list[str]:
     return [str(name) for name in _timm().list_models()]
 
 
+def offered(name: str) -> str | None:
+    """Return what timm says of the weights that it offers for a network; nothing is fetched."""
+    known: Any = _timm().get_pretrained_cfg(name, allow_unregistered=True)
+    if known is None or not known.has_weights:
+        return None
+    size = "x".join(map(str, known.input_size))
+    return (
+        f"licence {known.license or 'not stated'}; trained on {size}, mean {_listed(known.mean)},"
+        f" std {_listed(known.std)}, {known.num_classes:,} classes"
+    )
+
+
+def _listed(numbers: Any) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
 def _timm() -> Any:
     try:
         return import_module("timm")
@@ -90,7 +106,9 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
         return AdaptedNetwork(full, inner, with_modules(full, inner, plain, model.modules))
     known_stages: Any = inner.feature_info
     stages = tuple(str(info["module"]) for info in known_stages)
-    return TimmNetwork(full, inner, Reading(stages, "", "", _classifier(inner)))
+    # A class token is no mean of a map.
+    pooled = None if getattr(inner, "global_pool", "") == "token" else ""
+    return TimmNetwork(full, inner, Reading(stages, pooled, "", _classifier(inner)))
 
 
 def _classifier(inner: Any) -> str | None:

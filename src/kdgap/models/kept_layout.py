@@ -28,6 +28,18 @@ def zero_padded_shortcut(x: Tensor, stride: int, channels: int) -> Tensor:
     return shortcut
 
 
+def shuffled(x: Tensor, groups: int) -> Tensor:
+    """Return `[B, D, H, W]` with its channels, `groups` runs of them, dealt out in turn."""
+    if groups == 1:
+        return x
+    batch, channels, height, width = x.shape
+    runs = (groups, channels // groups)
+    if layout_in_memory(x) == torch.channels_last:
+        last = x.permute(0, 2, 3, 1).reshape(batch, height, width, *runs)
+        return last.transpose(3, 4).reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+    return x.reshape(batch, *runs, height, width).transpose(1, 2).reshape(x.shape)
+
+
 def layout_in_memory(x: Tensor) -> torch.memory_format:
     """Return the layout of `[B, D, H, W]`; contiguous if it is both of the two or neither."""
     only_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()

@@ -35,8 +35,14 @@ class StagedNetwork(Network):
         """Return the batch norm before a block's last ReLU."""
         raise NotImplementedError
 
-    def classify(self, x: Tensor, taps: Taps) -> Output:
-        """Run the stages and the classifier on what the stem made, `[B, D, H, W]`."""
+    def norm_of(self, stage: str) -> nn.BatchNorm2d:
+        """Return the batch norm before a stage's last ReLU."""
+        return self.last_norm(getattr(self, stage)[-1])
+
+    def run_stages(
+        self, x: Tensor, taps: Taps
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Return the last stage's map; by stage the maps, and those before ReLU, asked for."""
         features: dict[str, Tensor] = {}
         before: dict[str, Tensor] = {}
         for stage in self.stages:
@@ -47,6 +53,11 @@ class StagedNetwork(Network):
                 x = blocks(x)
             if stage in taps.maps:
                 features[stage] = x
+        return x, features, before
+
+    def classify(self, x: Tensor, taps: Taps) -> Output:
+        """Run the stages and the classifier on what the stem made, `[B, D, H, W]`."""
+        x, features, before = self.run_stages(x, taps)
         x = self.last_map(x)
         embedding = pixel_mean(x)
         logits = self.fc(embedding)
@@ -65,7 +76,7 @@ class StagedNetwork(Network):
 
     def parameters_of(self, taps: Taps) -> tuple[Affine | None, dict[str, Affine]]:
         """See `Network.parameters_of`."""
-        norms = {stage: self.last_norm(getattr(self, stage)[-1]) for stage in taps.norms}
+        norms = {stage: self.norm_of(stage) for stage in taps.norms}
         return (
             (self.fc.weight, self.fc.bias) if taps.classifier else None,
             {stage: (norm.weight, norm.bias) for stage, norm in norms.items()},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from kdgap.spec.slot import PLAIN
-from kdgap.text import sized
+from kdgap.text import value_text
 
 if TYPE_CHECKING:
     from kdgap.spec.model import ModelSpec
@@ -85,7 +85,10 @@ def _model_name(model: "ModelSpec") -> str:
     marks = [
         mark for mark, usual in ((model.stem, "cifar"), (model.shortcut, "A")) if mark != usual
     ]
-    return "-".join([sized(model.name.replace(":", "-"), model.width), *marks])
+    # Not `sized`, which came to spell some factors out: paths of planned runs stay what they were,
+    # and the id beside the name tells the networks apart.
+    factor = "" if model.width == 1 else f"x{value_text(model.width)}"
+    return "-".join([model.name.replace(":", "-") + factor, *marks])
 
 
 def configuration_id(run: "RunSpec", teacher: "RunSpec | None") -> str:

@@ -38,6 +38,7 @@ for _name in _DEPTHS:
         ModelEntry(
             build=partial(_build, _name),
             citation="He et al. 2016, Deep Residual Learning for Image Recognition",
+            family="ResNet",
             stages=("layer1", "layer2", "layer3", "layer4"),
             stems=("cifar", "imagenet"),
             total_stride={"cifar": 8, "imagenet": 32},

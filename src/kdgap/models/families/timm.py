@@ -30,6 +30,12 @@ def _names() -> list[str]:
     return names()
 
 
+def _weights(name: str) -> str | None:
+    from kdgap.models.from_timm import offered
+
+    return offered(name)
+
+
 @MODELS.source("timm", _names)
 def _entry(name: str) -> ModelEntry:
     return ModelEntry(
@@ -38,4 +44,5 @@ def _entry(name: str) -> ModelEntry:
         anatomy=partial(_anatomy, name),
         takes_arguments=True,
         draws=True,
+        weights=partial(_weights, name),
     )
