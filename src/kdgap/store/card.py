@@ -28,6 +28,7 @@ from kdgap.store.tensorfile import Header, NotSafetensorsError, read_header
 _KEY = "kdgap"
 
 
+TrainedImages = Literal["train", "train+val"]
 Side = Annotated[int, Field(ge=1, le=16_384)]
 
 
@@ -73,6 +74,8 @@ class Card(_Frozen):
         accuracy: on the validation images; None = never measured.
         measured_on: fingerprint of the data that the accuracy was measured on, where it is other
             data than it was trained on.
+        trained_on: `train+val` where it was trained on all training images, so that those set
+            apart for validation are none that it has not seen.
     """
 
     format: Literal[1] = 1
@@ -90,6 +93,7 @@ class Card(_Frozen):
     run_id: str | None = None
     accuracy: MeasuredAccuracy | None = None
     measured_on: str | None = None
+    trained_on: TrainedImages = "train"
 
     @model_validator(mode="after")
     def _normalisation_fits(self) -> "Card":
@@ -99,10 +103,12 @@ class Card(_Frozen):
 
     @model_serializer(mode="wrap")
     def _neutral_left_out(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # So that the bytes of cards stay what they were before the field came.
+        # So that the bytes of cards stay what they were before the fields came.
         fields: dict[str, Any] = plain(self)
         if self.measured_on is None:
             del fields["measured_on"]
+        if self.trained_on == "train":
+            del fields["trained_on"]
         return fields
 
     @property
