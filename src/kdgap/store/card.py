@@ -116,6 +116,16 @@ class Card(_Frozen):
         """Fingerprint of the data that the accuracy was measured on; None = not known."""
         return self.measured_on or self.fingerprint
 
+    def has_seen_validation(self, data: str, fingerprint: str | None) -> bool:
+        """Return whether it was trained on the images that are set apart for validation.
+
+        Args:
+            data: name of the data set that they are of.
+            fingerprint: its fingerprint; None = not known.
+        """
+        other = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
+        return self.trained_on == "train+val" and self.data == data and not other
+
     def metadata(self) -> dict[str, str]:
         """Return the safetensors metadata that carries this card."""
         return {_KEY: self.model_dump_json()}
