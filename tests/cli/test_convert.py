@@ -273,6 +273,16 @@ def test_normalisation_size_and_classes_are_kept_in_the_card(
     assert read_card(Path("b.safetensors")).classes == ("owl", "cat", "dog, the")
 
 
+def test_more_names_than_a_file_name_is_long_are_names(
+    kdgap: Command, narrow: Callable[[int], Path]
+) -> None:
+    names = [f"class {number}" for number in range(100)]
+    words = ("convert", narrow(100), "--classes", ",".join(names), "--out", "a.safetensors")
+    done = kdgap(*words)
+    assert done.returncode == 0, done.stderr
+    assert list(read_card(Path("a.safetensors")).classes) == names
+
+
 def test_a_named_set_keeps_its_classes_with_another_normalisation(
     kdgap: Command, narrow: Callable[[int], Path]
 ) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
+from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.planning.parts import Unfilled
 from kdgap.running.conversion import Converted, convert_checkpoint
@@ -243,6 +244,13 @@ def test_a_file_of_torchvision_is_our_resnet_with_the_large_stem(tmp_path: Path)
 
 
 SHORT, HEAD = ("downsample", "shortcut"), ("fc.", "linear.")
+_GROUPS = {1: ((0, 0), (1, 1)), 2: ((2, 0),), 3: ((3, 0), (4, 4)), 4: ((5, 0), (6, 3))}
+MOBILE = [
+    (f".layer{stage}.{first + block}.conv.", f".blocks.{group}.{block}.conv.")
+    for stage, groups in _GROUPS.items()
+    for group, first in reversed(groups)
+    for block in range(7 - first)
+]
 LARGE = ModelSpec(name="resnet18", stem="imagenet")
 TOOLBOXES: dict[str, tuple[ModelSpec, tuple[tuple[str, str], ...]]] = {
     "RepDistiller": (ModelSpec(name="resnet56", shortcut="B"), ()),
@@ -255,6 +263,29 @@ TOOLBOXES: dict[str, tuple[ModelSpec, tuple[tuple[str, str], ...]]] = {
         (*((f"layer{n}.0.", f"block{n}.layer.0.") for n in (1, 2, 3)), ("fc.", "head.")),
     ),
     "another head": (SMALL, (("fc.", "classifier.1."),)),
+    "RepDistiller's wrn": (
+        ModelSpec(name="wrn_16_2"),
+        (*((f"layer{n}.", f"block{n}.layer.") for n in (1, 2, 3)), ("shortcut", "convShortcut")),
+    ),
+    "RepDistiller's vgg": (
+        ModelSpec(name="vgg13"),
+        (
+            *((f".layer{n}.{k + 1}.", f".block{n}.{k}.") for n in (1, 2, 3, 4) for k in range(9)),
+            (".stem.", ".block0."),
+            ("fc.", "classifier."),
+        ),
+    ),
+    "RepDistiller's mobilenetv2": (
+        ModelSpec(name="mobilenetv2_half"),
+        (
+            *((f".conv{n}.", f".conv{n}.0.") for n in (1, 2)),
+            *((f".bn{n}.", f".conv{n}.1.") for n in (1, 2)),
+            *MOBILE,
+            ("fc.", "classifier.0."),
+        ),
+    ),
+    "RepDistiller's ShuffleNetV1": (ModelSpec(name="shufflenetv1"), (HEAD,)),
+    "RepDistiller's ShuffleNetV2": (ModelSpec(name="shufflenetv2"), (HEAD,)),
     "weiaicunzai": (
         ModelSpec(name="resnet50"),
         (
@@ -282,7 +313,9 @@ TOOLBOXES: dict[str, tuple[ModelSpec, tuple[tuple[str, str], ...]]] = {
 }
 
 
-@pytest.mark.parametrize("toolbox", list(TOOLBOXES))
+@pytest.mark.parametrize(
+    "toolbox", [name for name in TOOLBOXES if TOOLBOXES[name][0].name in MODELS]
+)
 def test_every_tensor_of_a_public_toolbox_is_found_by_its_name_there(toolbox: str) -> None:
     model, pairs = TOOLBOXES[toolbox]
     with torch.device("meta"), Unfilled():
@@ -320,6 +353,7 @@ def test_a_network_of_timm_is_converted_from_safetensors(tmp_path: Path, prefix:
     conversion = Conversion(path, model, classes=7)
     assert torch.allclose(logits(conversion.network), logits(source), atol=1e-6)
     assert read_card(conversion.done.path).model == model
+    assert "give --mean and --std" in conversion.remark("normalised")
 
 
 def test_a_body_in_a_prefix_with_its_head_outside_is_one_network(tmp_path: Path) -> None:

@@ -136,12 +136,19 @@ def _numbers(option: str, given: str | None) -> tuple[float, ...] | None:
         ) from None
 
 
+def _exists(given: str) -> bool:
+    try:
+        return Path(given).exists()
+    except OSError:  # a list of a hundred names is longer than a file's name may be
+        return False
+
+
 def _names(given: str) -> tuple[str, ...]:
     """Return class names from a file, one a line, or from the list itself."""
     from kdgap.files import read_text
     from kdgap.paths import user_path
 
-    if "," in given and not Path(given).exists():
+    if "," in given and not _exists(given):
         return tuple(name.strip() for name in given.split(","))
     path = user_path(given)
     try:

@@ -11,6 +11,7 @@ from torch import Tensor
 from kdgap import child
 from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.files import open_file, parse_json
+from kdgap.models import MODELS
 from kdgap.models.build import build_model, check_model, load_state, seen_size, with_code
 from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.running.fitting import TensorSet, fit, remarks
@@ -98,6 +99,12 @@ def convert_checkpoint(
     export_bytes(target, safetensors_bytes(state, card))
     types = {name: tensor.dtype for name, tensor in own.items()}
     notes += [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
+    if on.mean is None and MODELS[model.name].takes_arguments:  # others' are often trained so
+        mean, std = (", ".join(f"{number:g}" for number in each) for each in (card.mean, card.std))
+        notes.append(
+            f"normalised: as {on.data} is, with mean {mean} and std {std}; give --mean and --std if"
+            " it was trained with others"
+        )
     return Converted(target, notes, measuring_command(target, on.data_root, on.data))
 
 
