@@ -10,6 +10,7 @@ from kdgap.data import pixels
 from kdgap.data.sets import cifar
 from kdgap.explorer import connections
 from kdgap.running import conversion
+from kdgap.shipping import archive, graph
 from kdgap.store import checkpoint, pickled, tensorfile, unpickle
 from kdgap.store.imports import archives, gate, source_files, sources
 
@@ -41,6 +42,10 @@ BOUNDS = {
         f"{checkpoint._MAX_DEPTH} steps and {checkpoint._MAX_NAME} characters",
         f"{checkpoint._MAX_ENCODED / MIB:g} MiB of tensors encoded",
         f"{unpickle.MAX_MEMORY / GIB:g} GiB, {conversion.SECONDS} s",
+    ),
+    "`.pt2` archives": (
+        f"{archive.MOST_BYTES / GIB:g} GiB", f"{archive.MOST_TEXT / MIB:g} MiB a document",
+        f"{archive.MOST_MEMBERS:,} members", f"{graph.MOST_DIMENSIONS} dimensions",
     ),
     "parquet": (
         f"{columns.MAX_BYTES / MIB:g} MiB of images", f"{columns.MAX_IMAGE / MIB:g} MiB an image",

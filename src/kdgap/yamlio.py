@@ -82,6 +82,15 @@ def load(path: Path) -> Document:
     Raises:
         BadInputError: the file is missing, too large, not UTF-8, or not strict YAML.
     """
+    return parse(text_of(path), str(path))
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a YAML file; what comes through a pipe can be read once.
+
+    Raises:
+        BadInputError: the file is missing, too large, or not UTF-8.
+    """
     try:
         with open_file(path, pipes=True) as stream:
             raw = stream.read(MAX_BYTES + 1)
@@ -90,10 +99,9 @@ def load(path: Path) -> Document:
     if len(raw) > MAX_BYTES:
         raise BadInputError(f"{path}: larger than {MAX_BYTES:,} bytes; is this a configuration?")
     try:
-        text = decode_text(raw)
+        return decode_text(raw)
     except UnicodeDecodeError as error:
         raise BadInputError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    return parse(text, str(path))
 
 
 def parse(text: str, source: str) -> Document:

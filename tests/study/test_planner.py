@@ -34,7 +34,7 @@ from kdgap.planning.cost import (
 from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.spec.identity import configuration_id, run_id
-from kdgap.spec.model import ModelSpec
+from kdgap.spec.model import Architecture, ModelSpec
 from kdgap.spec.run import MethodSpec, RecipeSpec, RunSpec
 from kdgap.spec.study import StudyData, StudyModel, StudySpec, protocol
 from kdgap.spec.study_file import read_study
@@ -318,8 +318,7 @@ def test_the_fields_below_are_all_that_a_study_says_of_a_run() -> None:
     assert set(RECIPE) == set(RecipeSpec.model_fields) - LATER
     data = {key.partition(".")[2] for key in EVERY_RUN if key.startswith("data.")}
     assert data == set(StudyData.model_fields) - {"root"}
-    known = {"name", "stem", "width", "shortcut", "arguments", "modules", "input"}
-    assert set(StudyModel.model_fields) == known
+    assert set(StudyModel.model_fields) == {*Architecture.model_fields, "input"}
 
 
 @settings(max_examples=40)
@@ -760,8 +759,10 @@ def test_moving_the_file_changes_no_id_and_other_weights_change_what_they_teach(
 def test_a_file_of_another_network_is_refused(weights: Callable[..., Path]) -> None:
     path = weights("small", ModelSpec(name="resnet8"))
     message = refusal({"teachers.weights": {"big": str(path)}})
-    stem = "with the cifar stem"
-    assert message == f"command line: {path} holds a resnet8 {stem}, but big is a resnet20 {stem}"
+    as_built = "width 1, cifar stem"
+    assert message == (
+        f"command line: {path} holds resnet8, {as_built}, but big is resnet20, {as_built}"
+    )
 
 
 def test_what_a_card_says_is_refused_before_anything_is_trained(

@@ -6,12 +6,14 @@ from kdgap.cli import (
     bench,
     convert,
     data,
+    distill,
     evaluate,
     explore,
     export,
     judging,
     listings,
     plan,
+    predict,
     show,
     status,
     study,
@@ -28,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command("distill", epilog=distill.EXAMPLES)(distill.distill)
 app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
 app.command("run", epilog=study.EXAMPLES)(study.run)
 app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)
@@ -42,6 +45,7 @@ app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(s
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("show", epilog=show.EXAMPLES)(show.show)
 app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
 app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
 app.command("data", epilog=data.EXAMPLES)(data.data)
 app.command("models", epilog="Example: kdgap models --image-size 64")(listings.models)

@@ -110,7 +110,6 @@ def _print(
 def _print_models(data: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import print_table
     from kdgap.numbers import compact
-    from kdgap.text import sized
 
     rows = []
     for name, model in data["models"].items():
@@ -118,12 +117,20 @@ def _print_models(data: Mapping[str, Any]) -> None:
         rows.append(
             [
                 name,
-                sized(model["name"], model["width"]),
+                _network(model),
                 f"{model['parameters']:,}" if known else None,
                 compact(model["flops"]) if known else None,
             ]
         )
     print_table("", ["model", "network", "parameters", "FLOPs an image"], rows)
+
+
+def _network(model: Mapping[str, Any]) -> str:
+    from kdgap.text import settings_text, sized
+
+    more = settings_text(model.get("arguments", {}))
+    more = f"shortcut {model['shortcut']}" if "shortcut" in model else more
+    return sized(model["name"], model["width"]) + (f" ({more})" if more else "")
 
 
 def _print_forecast(ahead: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kdgap.spec.claims import Claim
     from kdgap.spec.complaints import Where
     from kdgap.store.study import StudyDirectory
+    from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
     "Examples: kdgap run configs/studies/digits.yaml --workers 2 · "
@@ -77,25 +78,13 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print the gains as JSON.")] = False,
 ) -> None:
     """Do what is missing of a study; interrupt it and start it again as you like."""
-    from kdgap.cli.printing import say
-    from kdgap.cli.study_progress import StudyProgress
-    from kdgap.cli.tidying import tidy
-    from kdgap.errors import (
-        BadInputError,
-        RunFailedError,
-        StoreDamagedError,
-        WorkerError,
-        nearest,
-        one_line,
-    )
-    from kdgap.running.places import Places, options
+    from kdgap.errors import BadInputError, nearest, one_line
+    from kdgap.running.places import Places
     from kdgap.spec.study import STAGES
-    from kdgap.store.notices import of_plan
-    from kdgap.study.supervise import Supervisor
 
     overrides = refuse_early(study, assignments)
-    from kdgap.engine.device import pick_device, worker_devices
-    from kdgap.study.workspace import crowding, open_study, start_study
+    from kdgap.engine.device import pick_device
+    from kdgap.study.workspace import open_study
 
     places = Places(data_root, teacher_weights or ())
     workspace = open_study(study, overrides, out, places)
@@ -109,6 +98,27 @@ def run(
                 f"--only: unknown stage {one_line(stage, 60)!r}{nearest(stage, known)};"
                 f" known: {', '.join(known)}"
             )
+    run_study(workspace, workers, stages, device, as_json=as_json)
+
+
+def run_study(
+    workspace: "Workspace", workers: int, stages: Sequence[str], device: str, *, as_json: bool
+) -> "StudyDirectory":
+    """Do what is missing of a study, print the verdicts, and leave the report in its directory.
+
+    Raises:
+        KdgapError: something is left undone, which the message names.
+    """
+    from kdgap.cli.printing import say
+    from kdgap.cli.study_progress import StudyProgress
+    from kdgap.cli.tidying import tidy
+    from kdgap.engine.device import worker_devices
+    from kdgap.errors import RunFailedError, StoreDamagedError, WorkerError
+    from kdgap.running.places import options
+    from kdgap.store.notices import of_plan
+    from kdgap.study.supervise import Supervisor
+    from kdgap.study.workspace import crowding, start_study
+
     if workspace.directory.exists():
         tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
@@ -145,6 +155,7 @@ def run(
         raise RunFailedError(
             f"{unwritten}; all runs are kept: make room, then `{command('report', directory.path)}`"
         )
+    return directory
 
 
 def _judge(

@@ -17,7 +17,6 @@ from kdgap.spec.flat import MODEL_KEYS, FlatConfig, read_flat
 from kdgap.spec.identity import identity, run_id
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.spec.run import RunSpec, TeacherSpec, numerics_of
-from kdgap.text import sized
 
 Methods = Mapping[str, MethodCard]
 """What a study's plan says of its methods."""
@@ -102,7 +101,9 @@ def _hashed(run: RunSpec, otherwise: str) -> dict[str, Any]:
     parts = {name: kept.pop(name) for name in ("model", "method", "data", "recipe")}
     del parts["method"]["parameters"]
     parts["model"].pop("code", None)  # found again where the factory is
-    keys: dict[str, Any] = {MODEL_KEYS[name]: value for name, value in parts.pop("model").items()}
+    keys: dict[str, Any] = {
+        MODEL_KEYS.get(name, name): value for name, value in parts.pop("model").items()
+    }
     for part, name in (("method", "kd_type"), ("data", "data")):
         keys |= {name: parts[part].pop("name"), **parts[part]}
     keys |= parts["recipe"] | kept
@@ -132,10 +133,7 @@ def _remarks(run: RunSpec, asked: Any) -> list[str]:
 
 def _described(teacher: TeacherSpec) -> str:
     known = f"run {teacher.run}" if teacher.run else f"weight hash {teacher.weight_hash}"
-    taken = teacher.model.classifier
-    behind = f", with the classifier of a {sized(taken.name, taken.width)}" if taken else ""
-    kind = f"{teacher.model.name}, width {teacher.model.width}, {teacher.model.stem} stem"
-    return f"{kind}{behind}, {known}"
+    return f"{teacher.model.described()}, {known}"
 
 
 def _check(text: str, keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from kdgap.errors import BadInputError, TeacherError
+from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.models.entry import MODELS, ModelEntry
 from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
@@ -57,9 +57,10 @@ def _built(spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, 
 
 def check_model(spec: Architecture, image_size: tuple[int, int] | None = None) -> ModelEntry:
     """Check a specification before anything is built; see `build_model` for the errors."""
-    taken = spec.classifier if isinstance(spec, ModelSpec) else None
-    if taken is not None:
-        check_model(taken, image_size)
+    if isinstance(spec, ModelSpec):
+        if spec.classifier is not None:
+            check_model(spec.classifier, image_size)
+        image_size = image_size and seen_size(spec, image_size)
     entry = MODELS[spec.name]
     if spec.stem not in (entry.stems or ("cifar",)):
         has = repr(entry.stems[0]) if entry.stems else "none to choose"
@@ -89,7 +90,36 @@ def check_model(spec: Architecture, image_size: tuple[int, int] | None = None) -
             f"{spec.name} with the {spec.stem} stem shrinks its input {smallest} times:"
             f" images of {height}x{size} pixels are too small"
         )
+    if image_size is not None and entry.anatomy is not None:
+        _try(ModelSpec(**spec.architecture()), image_size)
     return entry
+
+
+@lru_cache(maxsize=256)
+def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
+    """Refuse a network that is not ours and does not answer images of a size with logits.
+
+    Raises:
+        BadInputError: with what its own code says.
+    """
+    with torch.no_grad():
+        network, device = _anywhere(spec, 10, 3, image_size)
+        try:
+            answer = network.eval()(torch.zeros(1, 3, *image_size, device=device))
+        except BadInputError:
+            raise
+        except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
+            height, width = image_size
+            raise BadInputError(
+                f"{spec.name} does not take images of {height}x{width} pixels"
+                f" ({one_line(error, 160)}); give it arguments that fit, such as"
+                f" {{img_size: {height}}}, or an input of its own: {{size: 224}}"
+            ) from None
+    if answer.logits.shape != (1, 10):
+        raise BadInputError(
+            f"{spec.name}: answers an image with {list(answer.logits.shape)[1:]} numbers, expected"
+            " one for each class"
+        )
 
 
 def with_code(spec: ModelSpec) -> ModelSpec:
@@ -169,4 +199,5 @@ def _anywhere(
         with torch.device("meta"):
             return _built(spec, classes, channels, image_size), "meta"
     except BadInputError:
-        return build_model(spec, classes, channels, image_size, 0), "cpu"
+        with torch.random.fork_rng(devices=[]):
+            return _built(spec, classes, channels, image_size), "cpu"

@@ -56,7 +56,7 @@ class _ZeroPaddedShortcut(torch.autograd.Function):
         before = (channels - x.shape[1]) // 2
         ctx.stride, ctx.own = stride, slice(before, before + x.shape[1])
         ctx.shape, ctx.layout = x.shape, layout_in_memory(x)
-        padded = _zeros((len(x), channels, *kept.shape[2:]), x, ctx.layout)
+        padded = _zeros((x.shape[0], channels, *kept.shape[2:]), x, ctx.layout)
         padded[:, ctx.own] = kept
         return padded
 

@@ -6,9 +6,8 @@ from kdgap.methods.hyperparameters import deployed_model
 from kdgap.methods.method import WEIGHS
 from kdgap.models.entry import Anatomy, anatomy
 from kdgap.models.taps import KINDS, Taps
-from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import RunSpec
-from kdgap.text import settings_text, sized
+from kdgap.text import sized
 
 
 def check_stages(run: RunSpec) -> None:
@@ -88,17 +87,6 @@ def deployed_words(run: RunSpec, called: str) -> str:
         f" connector and the classifier of {sized(taken.name, taken.width)}: a larger network than"
         " the rows beside it have"
     )
-
-
-def described(model: ModelSpec) -> str:
-    """Return what a network is built from, in words."""
-    width = "" if model.width == 1 else f" of width {model.width:g}"
-    width += "" if model.shortcut == "A" else f", shortcut {model.shortcut},"
-    width += f" ({settings_text(model.arguments)})" if model.arguments else ""
-    if model.input is not None:
-        width += f" (input {settings_text(model.input.model_dump(exclude_none=True))})"
-    taken = f" and the classifier of a {model.classifier.name}" if model.classifier else ""
-    return f"a {model.name}{width} with the {model.stem} stem{taken}"
 
 
 def check_trainable(run: RunSpec, images: int) -> None:

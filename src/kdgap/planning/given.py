@@ -6,7 +6,6 @@ from kdgap.advice import command
 from kdgap.data import DATASETS
 from kdgap.errors import TeacherError
 from kdgap.notice import Notice
-from kdgap.planning.fit import described
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import DataSpec, TeacherSpec
 from kdgap.spec.study import StudySpec
@@ -33,7 +32,7 @@ def given_teacher(
     same = card.model.architecture() == model.architecture()
     if not same or card.model.classifier or model.input not in (None, card.model.input):
         raise TeacherError(
-            f"{path} holds {described(card.model)}, but {name} is {described(model)}"
+            f"{path} holds {card.model.described()}, but {name} is {model.described()}"
         )
     if card.accuracy is None and name not in study.teachers.allow_unmeasured:
         root = () if study.data.root == "data" else ("--data-root", study.data.root)

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from kdgap.data import Shape
 from kdgap.methods import Method, build_method
 from kdgap.methods.hyperparameters import deployed_model
+from kdgap.models import MODELS
 from kdgap.models.build import build_model, seen_size
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
@@ -48,7 +49,11 @@ def part_sizes(
     """
     method = build_method(run.method.name, run.method.parameters)
     method.check_data(classes, len(labels), run.recipe.batch_size)
-    if run.teacher is None or type(method).build is Method.build:
+    if run.teacher is None:
+        return Sizes()
+    # What is not ours is asked for what the method reads, whatever it says of itself.
+    adapted = any(MODELS[model.name].anatomy for model in (run.model, run.teacher.model))
+    if type(method).build is Method.build and not adapted:
         return Sizes()
 
     def answer(model: ModelSpec, taps: Callable[[tuple[str, ...]], Taps]) -> Output:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kdgap.spec.validation import Scalar, Sha256, Strict, Text
+from kdgap.text import settings_text
 
 Stem = Literal["cifar", "imagenet"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
@@ -82,6 +83,12 @@ class Architecture(Strict):
     def __hash__(self) -> int:  # pydantic's own cannot hash a mapping
         return hash((self.name, self.stem, self.width, self.shortcut))
 
+    def described(self) -> str:
+        """Return what it is built from, in words, such as `resnet8, width 0.25, cifar stem`."""
+        fields = self.model_dump(exclude={"name", "stem", "width", "classifier"}, exclude_none=True)
+        more = [f", {name} {_in_words(value)}" for name, value in fields.items()]
+        return f"{self.name}, width {self.width:g}, {self.stem} stem{''.join(more)}"
+
     def architecture(self) -> dict[str, Any]:
         """Return the fields that a network is built from."""
         return {name: getattr(self, name) for name in Architecture.model_fields}
@@ -92,8 +99,12 @@ class Architecture(Strict):
         fields: dict[str, Any] = plain(self)
         for name, neutral in _neutral_of(type(self)):
             if getattr(self, name) == neutral:
-                del fields[name]
+                fields.pop(name, None)  # some dumps leave out what is None by themselves
         return fields
+
+
+def _in_words(value: Any) -> str:
+    return f"({settings_text(value)})" if isinstance(value, dict) else str(value)
 
 
 @cache
@@ -124,3 +135,9 @@ class ModelSpec(Architecture):
     input: InputSpec | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
     code: Sha256 | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
     classifier: ClassifierOf | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
+
+    def described(self) -> str:
+        """See `Architecture.described`."""
+        taken = self.classifier
+        behind = "" if taken is None else f", with the classifier of a {taken.described()}"
+        return super().described() + behind

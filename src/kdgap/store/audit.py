@@ -15,6 +15,7 @@ from kdgap.errors import StoreDamagedError
 from kdgap.files import entries, read_bytes
 from kdgap.notice import codes
 from kdgap.spec.identity import configuration_id, configuration_taught_by, slot_name
+from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import RunSpec
 from kdgap.spec.slot import Slot
 from kdgap.spec.study import Selection, StudySpec, preregistered
@@ -128,17 +129,28 @@ def _unlike(planned: Mapping[str, Any], spec: RunSpec, expected: _Expected) -> I
         yield from _misplaced(Slot.read(slot), spec, expected)
 
 
+def _as_asked(model: ModelSpec, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a study would have asked for to get a network.
+
+    Of its own code that is nothing, and how a given teacher sees images may be left to its card.
+    """
+    fields = model.model_dump(exclude={"code"})
+    if asked is not None and "input" not in asked:
+        fields.pop("input", None)
+    return fields
+
+
 def _misplaced(slot: Slot, spec: RunSpec, expected: _Expected) -> Iterator[str]:
     """Name what a slot says that its run's record, or the study, does not."""
     if expected.method(slot.method) != spec.method.name:
         yield f"method ({slot.method})"
     models = expected.models
-    teaches = spec.teacher.model.model_dump() if spec.teacher else None
-    if (models.get(slot.teacher) if slot.teacher else None) != teaches:
+    asked = models.get(slot.teacher) if slot.teacher else None
+    if asked != (_as_asked(spec.teacher.model, asked) if spec.teacher else None):
         yield f"teacher ({slot.teacher})"
     changed = slot.role == "ablation" and slot.arm == "changed"
     if slot.student not in models or (
-        models[slot.student] != spec.model.model_dump() and not changed
+        models[slot.student] != _as_asked(spec.model) and not changed
     ):
         yield f"student ({slot.student})"
     named = (slot.teacher, slot.student) in expected.names(slot.role)
@@ -265,7 +277,7 @@ def _locked_faults(
         expected["format"] = {1}  # the first thing that a study locks
     for name, values in expected.items():
         if name not in locked:
-            if name.startswith("normalisation-"):
+            if name.startswith(("normalisation-", "view-")):
                 continue  # studies of before did not lock it
             again = f"`{command('run', directory.path)}` locks it again"
             yield f"{folder / name}.json: is gone; {again}"

@@ -14,7 +14,9 @@ import kdgap
 from kdgap import child
 from kdgap.files import read_bytes
 
-_PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "pydantic", "pillow", "pyarrow")
+_PACKAGES = (
+    *("torch", "torchvision", "timm", "numpy", "safetensors", "pydantic", "pillow", "pyarrow"),
+)
 _VARIABLES = (
     "CUBLAS_WORKSPACE_CONFIG",
     "CUDA_VISIBLE_DEVICES",

@@ -7,8 +7,8 @@ from typing import Any
 from kdgap.spec.run import RunSpec
 from kdgap.store.record import Record
 
-View = tuple[tuple[float, ...], ...]
-"""Mean and deviation by which a teacher's images are normalised."""
+View = tuple[tuple[Any, ...], ...]
+"""Two facts of a teacher's card: mean and deviation, or image size and classes."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Witness:
     fingerprint: str
     threads: int | None
     teacher_hash: str | None
+    teacher_normalisation: View | None
     teacher_view: View | None
 
     @classmethod
@@ -32,7 +33,8 @@ class Witness:
             fingerprint=record.run["data"]["fingerprint"],
             threads=record.run["environment"].get("threads"),
             teacher_hash=results.get("teacher_weight_hash"),
-            teacher_view=_view(record.run.get("teacher")),
+            teacher_normalisation=_of_card(record.run.get("teacher"), "mean", "std"),
+            teacher_view=_of_card(record.run.get("teacher"), "image_size", "classes"),
         )
 
 
@@ -51,8 +53,8 @@ def recorded_facts(plan: Mapping[str, Any], witnesses: Witnesses) -> dict[str, s
         witness = witnesses.get(planned["id"])
         if witness is None:
             continue
-        own = witness.spec.data.image_size
-        facts.setdefault("data" if own == size else f"data-{own}", set()).add(witness.fingerprint)
+        side = witness.spec.data.image_size
+        facts.setdefault("data" if side == size else f"data-{side}", set()).add(witness.fingerprint)
         facts.setdefault("threads", set()).add(witness.threads)
         teacher = witness.spec.teacher
         if teacher is not None:
@@ -60,7 +62,9 @@ def recorded_facts(plan: Mapping[str, Any], witnesses: Witnesses) -> dict[str, s
             name = f"teacher-{teacher.run[:12] if teacher.run else given}"
             facts.setdefault(name, set()).add(witness.teacher_hash)
             if teacher.run is None:
-                facts.setdefault(f"normalisation-{given}", set()).add(witness.teacher_view)
+                own = witness.teacher_normalisation
+                facts.setdefault(f"normalisation-{given}", set()).add(own)
+                facts.setdefault(f"view-{given}", set()).add(witness.teacher_view)
     return {name: values - {None} for name, values in facts.items() if values - {None}}
 
 
@@ -71,6 +75,6 @@ def as_recorded(fact: Any) -> Any:
     return fact["fingerprint"] if isinstance(fact, dict) else fact
 
 
-def _view(card: Any) -> View | None:
-    """Return mean and deviation of a teacher's card."""
-    return None if card is None else (tuple(card["mean"]), tuple(card["std"]))
+def _of_card(card: Any, *keys: str) -> View | None:
+    """Return lists that a teacher's card holds."""
+    return None if card is None else tuple(tuple(card[key]) for key in keys)

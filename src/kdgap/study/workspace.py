@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kdgap import yamlio
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, StoreDamagedError, one_line
-from kdgap.files import json_text, make_folder, read_text, write_atomic
+from kdgap.files import json_text, make_folder, write_atomic
 from kdgap.methods import METHODS
 from kdgap.methods.method import card_of
 from kdgap.models import MODELS
@@ -141,12 +141,27 @@ def open_study(
                 " is said with --data-root and --teacher-weights"
             )
         return _reopened(target, places)
-    document = yamlio.load(target)
-    study, where = read_study(document, overrides or {})
+    return written_study(yamlio.text_of(target), str(target), overrides, out, places)
+
+
+def written_study(
+    text: str,
+    source: str,
+    overrides: Mapping[str, object] | None = None,
+    out: Path | None = None,
+    places: Places | None = None,
+) -> Workspace:
+    """Return a study of which the text is known; `source` names it in messages. See `open_study`.
+
+    Raises:
+        BadInputError: something is wrong with it.
+    """
+    places = places or Places()
+    study, where = read_study(yamlio.parse(text, source), overrides or {})
     asked, study = study, places.applied(study)
     given = {**(overrides or {}), **places.overrides(asked, study)}
     changes = [f"{CHANGE}{key}={json_text(value, indent=None)}\n" for key, value in given.items()]
-    lines = read_text(target).splitlines(keepends=True)  # what an earlier start put before it goes
+    lines = text.splitlines(keepends=True)  # what an earlier start put before it goes
     text = "".join([*changes, *dropwhile(lambda line: line.startswith(CHANGE), lines)])
     out = out or Path("runs") / study.name
     begun = {"in": str(Path.cwd()), "as": str(out)}

@@ -1,0 +1,144 @@
+"""A study for one wish: this student, taught by that teacher, on these images, by one method."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kdgap.data import DATASETS, needed_val_size
+from kdgap.errors import BadInputError
+from kdgap.files import json_text
+from kdgap.methods import METHODS
+from kdgap.models import MODELS
+from kdgap.spec.model import ModelSpec
+from kdgap.spec.slot import PLAIN
+from kdgap.store.card import read_card
+from kdgap.store.study import StudyDirectory
+
+TEACHER, STUDENT = "teacher", "student"
+"""What the two networks are called in the study."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        teacher: a network's name, which is then trained, or a weights file with a card.
+        student: a network's name.
+        data: a folder of images, or the name of a data set.
+        data_root: the folder that holds a data set which is given by its name.
+        method: a registered method with its default hyper-parameters.
+        seeds: how many of each student.
+        epochs: of every run.
+        precision: `fp32` or `bf16`.
+        image_size: side that images of a folder are resized to; None = as they are.
+    """
+
+    teacher: str
+    student: str
+    data: str
+    data_root: Path | None
+    method: str
+    seeds: int
+    epochs: int
+    precision: str
+    image_size: int | None = None
+
+
+def distilling_study(wish: Wish, name: str) -> str:
+    """Return the text of the study file that compares the student with and without its teacher.
+
+    Args:
+        wish: what is asked for.
+        name: of the study.
+
+    Raises:
+        BadInputError: a name is unknown, or there are no such images.
+        TeacherError: the teacher's file cannot be used.
+    """
+    if wish.method == PLAIN:
+        raise BadInputError("--method none: plain training is compared with anyway; name a method")
+    METHODS[wish.method]
+    student = ModelSpec(name=wish.student)
+    MODELS[student.name]
+    data = _data(wish)
+    teacher, teachers = _teacher(wish.teacher)
+    fields: dict[str, Any] = {
+        "name": name,
+        "description": f"{wish.student} taught by {teacher['name']} with {wish.method}",
+        "data": data,
+        "precision": wish.precision,
+        "models": {TEACHER: teacher, STUDENT: {"name": wish.student}},
+        **teachers,
+        "pairs": [{"teacher": TEACHER, "student": STUDENT}],
+        "methods": {wish.method: {}},
+        "recipe": {"epochs": wish.epochs, "batch_size": 64, "lr": 0.05},
+        "finals": {"seeds": list(range(wish.seeds))},
+    }
+    return _written(fields)
+
+
+def _data(wish: Wish) -> dict[str, Any]:
+    """Return a study's data: a folder if there is one of that name, or else a data set."""
+    folder = Path(wish.data)
+    if wish.data in DATASETS and not folder.is_dir():
+        fields: dict[str, Any] = {"name": wish.data}
+        if wish.data_root is not None:
+            fields["root"] = str(wish.data_root)
+        return fields
+    if not folder.is_dir():
+        known = ", ".join(name for name in DATASETS if not DATASETS[name].resized)
+        raise BadInputError(
+            f"--data {wish.data}: no such folder, and no data set of that name; known: {known}"
+        )
+    fields = {"name": "imagefolder", "root": str(folder)}
+    if wish.image_size is not None:
+        fields["image_size"] = wish.image_size
+    if smaller := needed_val_size("imagefolder", folder):
+        fields["val_size"] = smaller
+    return fields
+
+
+def _teacher(teacher: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a study's model of the teacher, and what else the study says of it."""
+    path = Path(teacher)
+    if path.suffix or path.exists():
+        model = read_card(path).model
+        fields = {**model.model_dump(exclude={"classifier", "code"})}
+        return fields, {"teachers": {"weights": {TEACHER: str(path)}}}
+    MODELS[teacher]
+    return {"name": teacher}, {}
+
+
+def _written(fields: Mapping[str, Any]) -> str:
+    """Return a study as YAML: a key a line, what is below it as JSON, which YAML includes."""
+    lines = ["# Written by kdgap distill; kdgap run does the same.\n"]
+    for key, value in fields.items():
+        if key == "models":
+            lines.append("models:\n")
+            lines += [f"  {k}: {json_text(v, indent=None)}\n" for k, v in value.items()]
+        else:
+            lines.append(f"{key}: {json_text(value, indent=None)}\n")
+    return "".join(lines)
+
+
+def shipped_run(directory: StudyDirectory) -> tuple[Path, str]:
+    """Return the run whose network is shipped, and why it is this one, in words.
+
+    It is the student of the best validation accuracy, taught or not; the test images choose
+    nothing. Of equals it is the earliest of the plan.
+
+    Raises:
+        BadInputError: a run is not finished.
+    """
+    best: tuple[float, Path, str] | None = None
+    runs = [run for run in directory.plan()["runs"] if {"baseline", "final"} & set(run["roles"])]
+    for planned in runs:
+        accuracy = directory.record(planned["path"]).results["best_val_acc"]
+        method = planned["slots"][0]["method"]
+        how = "trained plainly" if method == PLAIN else f"taught by {method}"
+        if best is None or accuracy > best[0]:
+            best = accuracy, directory.path / planned["path"], f"{how}, seed {planned['seed']}"
+    assert best is not None
+    return best[1], f"{best[2]}: the best of {len(runs)} on validation, {best[0]:.2%}"
