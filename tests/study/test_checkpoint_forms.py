@@ -429,6 +429,14 @@ def test_a_whole_module_that_fits_is_taken_as_data(tmp_path: Path) -> None:
     assert torch.equal(logits(Conversion(path).network), logits(source))
 
 
+def test_a_whole_module_that_does_not_fit_says_what_to_save(tmp_path: Path) -> None:
+    path = saved(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), tmp_path / "c.pth")
+    for model in (None, SMALL):
+        assert "a whole module: save its weights alone" in refusal(path, model)
+    path = saved(ours(), tmp_path / "d.pth")
+    assert "whole module" in refusal(path, ModelSpec(name="resnet14"))
+
+
 def test_a_card_says_what_is_not_usual_and_nothing_else(tmp_path: Path) -> None:
     path = saved(ours().state_dict(), tmp_path / "c.safetensors")
     plain = Conversion(path).card.model_dump()

@@ -1,6 +1,8 @@
 """A checkpoint from elsewhere becomes safetensors with a card: the one way in for pickles."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -69,7 +71,8 @@ def convert_checkpoint(
         with open_file(source) as stream:
             contents = _contents(source, stream)
             if model is None:
-                only = recognised(source, contents.tensors)
+                with _whole_modules_named(contents):
+                    only = recognised(source, contents.tensors)
                 model = only.model
                 notes.append(f"recognised: {only.options} of {only.classes:,} classes")
             model = with_code(model.model_copy(update={"input": own_input}))
@@ -77,12 +80,12 @@ def convert_checkpoint(
             size = seen_size(model, facts.image_size)
             network = build_model(model, len(facts.classes), facts.channels, size, 0)
             own = network.state_dict()
-            try:
-                chosen, state = _choose(source, stream, contents, own, take)
-            except TeacherError as error:
-                raise TeacherError(
-                    f"{error}{hint(contents.tensors, model, facts, on.data)}"
-                ) from None
+            with _whole_modules_named(contents):
+                try:
+                    chosen, state = _choose(source, stream, contents, own, take)
+                except TeacherError as error:
+                    looks = hint(contents.tensors, model, facts, on.data)
+                    raise TeacherError(f"{error}{looks}") from None
     except OSError as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
         raise BadInputError(f"{source}: {reason}") from None
@@ -106,6 +109,20 @@ def convert_checkpoint(
             " it was trained with others"
         )
     return Converted(target, notes, measuring_command(target, on.data_root, on.data))
+
+
+@contextmanager
+def _whole_modules_named(contents: Contents) -> Iterator[None]:
+    """Say of what does not fit that it is a whole module, whose own code has other names."""
+    try:
+        yield
+    except BadInputError as error:
+        if "_parameters" not in contents.others:
+            raise
+        raise type(error)(
+            f"{error}; the file holds a whole module: save its weights alone, with"
+            " torch.save(model.state_dict(), FILE)"
+        ) from None
 
 
 # What is in the file
