@@ -173,13 +173,16 @@ def _plain(text: str, where: str) -> object:
     return text
 
 
-def parse_assignments(words: Iterable[str], *, nested: bool = False) -> dict[str, object]:
+def parse_assignments(
+    words: Iterable[str], *, nested: bool = False, option: str = "--set"
+) -> dict[str, object]:
     """Parse the words after `--set`, with the same rules for values as in a file.
 
     Args:
         words: each `key=value`.
         nested: whether a key is a path, such as `recipe.epochs`; otherwise a hyphen in it is an
             underscore.
+        option: what they stand after, for messages.
 
     Raises:
         BadInputError: a word is no assignment, or a key is given twice.
@@ -190,8 +193,8 @@ def parse_assignments(words: Iterable[str], *, nested: bool = False) -> dict[str
         key = key.strip() if nested else key.strip().replace("-", "_")
         if not sign or not (all(key.split(".")) if nested else key):
             form = "key.path=value" if nested else "key=value"
-            raise BadInputError(f"--set {one_line(text, 60)}: expected {form}")
+            raise BadInputError(f"{option} {one_line(text, 60)}: expected {form}")
         if key in parsed:
-            raise BadInputError(f"--set {key}: given twice")
-        parsed[key] = scalar(value, f"--set {key}")
+            raise BadInputError(f"{option} {key}: given twice")
+        parsed[key] = scalar(value, f"{option} {key}")
     return parsed

@@ -160,9 +160,11 @@ def test_an_unmeasured_teacher_is_used_on_demand_and_flagged(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"classes": tuple("0123456798")}, "classes"),
-        ({"image_size": (16, 16)}, "1x16x16"),
-        ({"mean": (0.5,)}, "its card says"),  # its accuracy does not hold with these pixels
+        ({"classes": tuple("0123456798")}, "its card says"),  # so its accuracy does not hold
+        ({"image_size": (16, 16)}, "its card says"),
+        ({"mean": (0.5,)}, "its card says"),
+        ({"classes": ("owl", *"123456789")}, "lacks 1 of the data's 10 classes ('0')"),
+        ({"classes": tuple("abcdefghij")}, "none of its 10 classes ('a', 'b', 'c', …)"),
     ],
 )
 def test_a_teacher_of_other_data_is_refused(
@@ -186,7 +188,24 @@ def test_a_teacher_of_fewer_classes_is_refused(
     state = {name: t[:9].clone() if name.startswith("fc.") else t for name, t in state.items()}
     _write(teacher_weights, state, card.model_copy(update={"classes": card.classes[:9]}))
     error = refused(script, config(**DISTIL, teacher_weights=str(teacher_weights)))
-    assert "9 against 10" in error
+    assert "lacks 1 of the data's 10 classes ('9')" in error
+
+
+def test_a_teacher_of_more_classes_teaches_those_of_the_data_if_it_is_asked_to(
+    script: Command, refused: Refused, config: Config, teacher_weights: Path
+) -> None:
+    state, card = read_weights(teacher_weights)
+    wider = dict(state)
+    for name in ("fc.weight", "fc.bias"):
+        wider[name] = torch.cat([state[name][:1] + 9, state[name]])
+    _write(teacher_weights, wider, card.model_copy(update={"classes": ("owl", *card.classes)}))
+    keys = {**DISTIL, "teacher_weights": str(teacher_weights), "output_dir": "student"}
+    error = refused(script, config(**keys))
+    assert "has 1 classes besides the data's 10 ('owl')" in error
+    key, _, value = error.rpartition("set ")[2].partition(": ")
+    assert (key, value.strip()) == ("teacher_subset", "true")
+    assert script(config(**keys, teacher_subset=True)).returncode == 0
+    assert refused(script, config(**keys)) == error
 
 
 def _write(path: Path, state: dict[str, torch.Tensor], card: Any) -> None:

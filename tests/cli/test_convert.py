@@ -135,7 +135,19 @@ def test_a_cifar10_card_needs_no_data(kdgap: Command, workdir: Path) -> None:
         (("--model", "resnet8", "--data", "digit"), "digits"),
         (("--model", "resnet8", "--data", "cifar100"), "--data-root"),
         (("--model", "resnet8", "--stem", "small"), "--stem"),
-        (("--data", "digits"), "--model"),
+        (("--data", "digits", "--width", "0.125"), "--width goes with --model"),
+        (("--data", "digits", "--shortcut", "B"), "--shortcut goes with --model"),
+        (("--data", "digits", "--argument", "a=1"), "--argument goes with --model"),
+        (("--model", "resnet8", "--argument", "a=1"), "takes no arguments"),
+        (("--model", "resnet8", "--argument", "a"), "--argument a: expected key=value"),
+        (("--model", "timm:resnet18", "--argument", "num_classes=3"), "num_classes"),
+        (("--model", "timm:resnet1"), "did you mean"),
+        (("--model", "torchvision:resnet1"), "did you mean"),
+        (("--model", "nowhere.at_all:factory"), "no module 'nowhere'"),
+        (("--data", "digits", "--input-size", "2"), "--input-size"),
+        (("--data", "digits", "--trained-on", "test"), "--trained-on"),
+        (("--data", "digits", "--image-size", "9"), "--input-size"),
+        ((), "colour channels: 1, images of cifar10 have 3"),
     ],
 )
 def test_a_wrong_description_of_the_weights_is_refused(
@@ -183,6 +195,21 @@ def test_an_unwritable_target_is_refused(
 
 
 # What is said, and what can be said of the teacher
+
+
+def test_the_architecture_is_found_and_the_card_keeps_how_it_sees(
+    kdgap: Command, bare: Path
+) -> None:
+    words = ("--data", "digits", "--input-size", "16", "--interpolation", "bicubic")
+    out = ("--trained-on", "train+val", "--out", "out.safetensors")
+    done = kdgap("convert", bare, *words, *out)
+    assert done.returncode == 0, done.stderr
+    assert "recognised: --model resnet8 --width 0.125 of 10 classes" in done.stderr
+    card = read_card(Path("out.safetensors"))
+    assert (card.model.name, card.model.width) == ("resnet8", 0.125)
+    assert card.model.input is not None
+    assert (card.model.input.size, card.model.input.interpolation) == (16, "bicubic")
+    assert (card.image_size, card.trained_on) == ((16, 16), "train+val")
 
 
 def test_what_was_taken_renamed_cast_and_left_is_said(
@@ -244,6 +271,16 @@ def test_normalisation_size_and_classes_are_kept_in_the_card(
     (workdir / "names.txt").write_text("owl\ncat\n\ndog, the\n")
     assert kdgap(*words, "names.txt", "--out", "b.safetensors").returncode == 0
     assert read_card(Path("b.safetensors")).classes == ("owl", "cat", "dog, the")
+
+
+def test_more_names_than_a_file_name_is_long_are_names(
+    kdgap: Command, narrow: Callable[[int], Path]
+) -> None:
+    names = [f"class {number}" for number in range(100)]
+    words = ("convert", narrow(100), "--classes", ",".join(names), "--out", "a.safetensors")
+    done = kdgap(*words)
+    assert done.returncode == 0, done.stderr
+    assert list(read_card(Path("a.safetensors")).classes) == names
 
 
 def test_a_named_set_keeps_its_classes_with_another_normalisation(

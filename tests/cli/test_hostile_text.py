@@ -131,8 +131,12 @@ WALK: dict[str, list[tuple[str, ...]]] = {
     "worker": [("{study}", "--only", HOSTILE, "--device", HOSTILE)],
     "clean": [("{study}", "--yes")],
     "train": [(HOSTILE,), ("study.yaml", "--set", f"{HOSTILE}=1")],
-    "evaluate": [(HOSTILE,), ("{study}",)],
-    "convert": [("{archive}/bad/" + HOSTILE + "/results.json", "--model", "resnet8")],
+    "evaluate": [(HOSTILE,), ("{study}",), (HOSTILE, "--data", HOSTILE)],
+    "convert": [
+        ("{archive}/bad/" + HOSTILE + "/results.json", "--model", "resnet8"),
+        ("{archive}/bad/" + HOSTILE + "/results.json",),
+        (HOSTILE, "--model", "resnet8", "--argument", f"{HOSTILE}=1"),
+    ],
     "data": [
         ("imagefolder", "--data-root", "{images}", "--image-size", "8"),
         ("imagefolder", "--data-root", "{images}", "--image-size", "8", "--json"),

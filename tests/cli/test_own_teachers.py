@@ -217,7 +217,10 @@ def test_the_way_of_a_checkpoint_of_own_images_is_advised_step_by_step(
     )
     words = advised(done.stderr, r"next: kdgap (.*?) measures")
     usual = words[: words.index("--val-size")]
-    assert [*usual, *advised(refused(kdgap, *usual), r"(--val-size \d+)")] == words
+    smaller = kdgap(*usual)  # as many as fit, and it is said
+    assert smaller.returncode == 0, smaller.stderr
+    assert f"note: {words[-1]} of 20 training images are validation" in smaller.stderr
+    assert refused(kdgap, *usual, "--val-size", 20) != ""
     measured = kdgap(*words)
     assert measured.returncode == 0, measured.stderr
     assert train(**keys, output_dir="student").returncode == 0
@@ -250,3 +253,45 @@ def test_a_run_s_own_weights_are_measured_as_the_refusal_says(
     Path("copy.safetensors").write_bytes(own.read_bytes())
     words = ("evaluate", "copy.safetensors", "--write-card", "--data-root", images)
     assert kdgap(*words).returncode == 0
+
+
+# Measured on other images
+
+
+def test_a_teacher_is_measured_on_a_split_and_on_data_of_the_user_s_choice(
+    kdgap: Command, refused: Refused, teacher: Path, images: Path
+) -> None:
+    root = ("--data-root", images)
+    words = ("evaluate", teacher, "--write-card", *root, "--val-size", 8, "--split-seed", 3)
+    assert kdgap(*words).returncode == 0
+    card = read_card(teacher)
+    assert card.accuracy is not None
+    assert (card.accuracy.val_size, card.accuracy.split_seed) == (8, 3)
+    # The same images under another name of a data set, and in another size, are other data.
+    state, own = read_weights(teacher)
+    write_weights(teacher, state, own.model_copy(update={"data": "cifar10", "accuracy": None}))
+    assert "--data-root" in refused(kdgap, "evaluate", teacher, "--write-card", *root)
+    other = ("--data", "imagefolder", "--image-size", 12)
+    done = kdgap("evaluate", teacher, "--write-card", *root, *other)
+    assert done.returncode == 0, done.stderr
+    card = read_card(teacher)
+    assert card.accuracy is not None
+    assert card.accuracy.val_size == 4
+    assert card.fingerprint == own.fingerprint != card.measured_on
+    assert "none of its 2 classes" in refused(kdgap, "evaluate", teacher, "--data", "digits")
+    assert "image_size" in refused(kdgap, "evaluate", teacher, "--data", "digits",
+                                   "--image-size", 8)  # fmt: skip
+    assert "--data" in refused(kdgap, "evaluate", "teacher", "--data", "digits")
+
+
+def test_a_teacher_of_all_training_images_is_measured_with_a_word(
+    kdgap: Command, teacher: Path, images: Path
+) -> None:
+    said_of_it = "has seen the validation images"
+    state, card = read_weights(teacher)
+    root = ("--data-root", images)
+    assert said_of_it not in kdgap("evaluate", teacher, "--write-card", *root).stderr
+    write_weights(teacher, state, card.model_copy(update={"trained_on": "train+val"}))
+    for more in ((), ("--write-card",)):
+        assert kdgap("evaluate", teacher, *root, *more).stderr.count(said_of_it) == 1
+    assert said_of_it not in kdgap("evaluate", teacher, *root, "--split", "test").stderr

@@ -302,6 +302,11 @@ def test_a_teacher_is_named_below_the_study_or_as_it_was_given() -> None:
     assert "allow_unmeasured_teacher" not in keys
     keys = flat_keys(repeat(asked(GIVEN, teacher={"accuracy": None}), STUDY, ABOUT))
     assert keys["allow_unmeasured_teacher"] is True
+    assert "teacher_subset" not in keys
+    more = {"accuracy": None, "classes": ["cat", "dog", "owl"]}
+    data = {"fingerprint": "d" * 64, "classes": ["cat", "dog"]}
+    keys = flat_keys(repeat(asked(GIVEN, teacher=more, data=data), STUDY, ABOUT))
+    assert keys["teacher_subset"] is True
 
 
 @given(st.text(min_size=1, max_size=40), st.text(max_size=20))

@@ -23,6 +23,7 @@ from kdgap.report.page.document import report_html
 from kdgap.report.tables.files import all_tables
 from kdgap.running.config import resolve
 from kdgap.running.evaluation import evaluate_weights
+from kdgap.running.measuring import OnImages
 from kdgap.running.single import train_single
 from kdgap.spec.flat import read_flat
 from kdgap.store.imports.directory import ImportedDirectory
@@ -175,7 +176,8 @@ def test_a_run_says_how_many_of_its_test_images_it_was_trained_on(train: Train, 
     expected = copied("test", 3, 11).text
     assert flags_in(run) == [expected]
     assert expected in printed  # before hours of training, not after
-    scored = evaluate_weights(run / "checkpoint_best.safetensors", None, "test", root, "cpu")
+    on = OnImages(root)
+    scored = evaluate_weights(run / "checkpoint_best.safetensors", None, "test", on, "cpu")
     assert scored["flags"] == [expected]
 
 

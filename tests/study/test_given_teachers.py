@@ -13,9 +13,10 @@ from kdgap.running import teacher as rules
 from kdgap.running.single import train_single
 from kdgap.running.teacher import TeacherWeights, check_teacher
 from kdgap.store.card import Card, MeasuredAccuracy
-from kdgap.store.notices import OTHER_IMAGES
-from kdgap.store.weights import read_weights, write_weights
-from tests.study.conftest import Work, runs
+from kdgap.store.notices import OTHER_IMAGES, SEEN_VALIDATION, UNMEASURED
+from kdgap.store.study import StudyDirectory
+from kdgap.store.weights import read_weights, weight_hash, write_weights
+from tests.study.conftest import Work, results, runs
 
 CPU = torch.device("cpu")
 OTHER = {"mean": (0.45,), "std": (0.2,)}
@@ -150,3 +151,82 @@ def test_a_card_without_the_new_field_keeps_its_bytes(teacher: Path) -> None:
     assert "measured_on" not in card.metadata()["kdgap"]
     other = card.model_copy(update={"measured_on": "a" * 64})
     assert Card.model_validate_json(other.metadata()["kdgap"]) == other
+
+
+# Settings of one teacher
+
+
+def widened(path: Path) -> None:
+    """Give a teacher a class that the data has not, as the first of its classes."""
+    state, card = read_weights(path)
+    for name in ("fc.weight", "fc.bias"):
+        state[name] = torch.cat([state[name][:1] + 9, state[name]])
+    changes: dict[str, Any] = {"classes": ("owl", *card.classes)}
+    write_weights(
+        path, state, card.model_copy(update=changes | {"weight_hash": weight_hash(state)})
+    )
+
+
+def of_teachers(teacher: Path, **keys: Any) -> dict[str, Any]:
+    return given(teacher, teachers={"weights": {"big": str(teacher)}, **keys})
+
+
+def taught(directory: StudyDirectory) -> list[dict[str, Any]]:
+    """What the headers of runs with a teacher say."""
+    paths = [directory.path / run["path"] / "run.json" for run in runs(directory)]
+    headers = [json.loads(path.read_text()) for path in paths]
+    return [header for header in headers if header["teacher"] is not None]
+
+
+def test_a_study_lets_one_teacher_be_unmeasured(worked: Work, teacher: Path) -> None:
+    rewrite(teacher, accuracy=None)
+    with pytest.raises(TeacherError, match=r"set teachers\.allow_unmeasured: \[big\]"):
+        worked("refused", **of_teachers(teacher))
+    directory = worked(**of_teachers(teacher, allow_unmeasured=["big"]))
+    assert [UNMEASURED.text in header["flags"] for header in taught(directory)] == [True] * 2
+
+
+def test_a_study_lets_a_teacher_have_more_classes(worked: Work, teacher: Path) -> None:
+    plain = worked("plain", **of_teachers(teacher))
+    widened(teacher)
+    with pytest.raises(TeacherError, match=r"set teachers\.subset: \[big\]"):
+        worked("refused", **of_teachers(teacher))
+    directory = worked(**of_teachers(teacher, subset=["big"]))
+    # The logits of the data's classes are what they were, but for the order of sums.
+    losses = [
+        [results(study, run)["history"][0]["loss_total"] for run in runs(study, "final")]
+        for study in (directory, plain)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_teacher_of_all_training_images_is_said_in_plan_and_runs(
+    worked: Work, teacher: Path
+) -> None:
+    rewrite(teacher, trained_on="train+val")
+    directory = worked(**given(teacher))
+    codes = [notice["code"] for notice in directory.plan()["notices"]]
+    assert SEEN_VALIDATION.code in codes
+    for header in taught(directory):
+        assert SEEN_VALIDATION.text in header["flags"]
+        assert header["teacher"]["trained_on"] == "train+val"
+    rewrite(teacher, trained_on="train")
+    (header, *_) = taught(worked("plain", **given(teacher)))
+    assert SEEN_VALIDATION.text not in header["flags"]
+    assert "trained_on" not in header["teacher"]
+
+
+def test_an_accuracy_of_larger_data_is_measured_on_what_there_is(
+    teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    larger = _measured(teacher, 0.9).model_copy(update={"val_size": 5000})
+    rewrite(teacher, fingerprint="f" * 64, accuracy=larger)
+    sizes: list[int] = []
+
+    def measured(*arguments: Any) -> float:
+        sizes.append(arguments[2].val_size)
+        return 0.9
+
+    monkeypatch.setattr(rules, "measure", measured)
+    check_teacher(_weights(teacher), load_dataset("digits", Request(Path())), CPU)
+    assert sizes == [259]

@@ -36,9 +36,9 @@ from kdgap.planning.planner import plan_study
 from kdgap.spec.identity import configuration_id, run_id
 from kdgap.spec.model import Architecture, ModelSpec
 from kdgap.spec.run import MethodSpec, RecipeSpec, RunSpec
-from kdgap.spec.study import StudyData, StudyModel, StudySpec
+from kdgap.spec.study import StudyData, StudyModel, StudySpec, protocol
 from kdgap.spec.study_file import read_study
-from kdgap.store.card import Card
+from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.study import StudyDirectory
 from kdgap.store.weights import copy_state, weight_hash, write_weights
 from kdgap.study.selection import Selector
@@ -691,9 +691,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write the weights of an untrained network of the digits, with their card."""
     folder = tmp_path_factory.mktemp("weights")
 
-    def write(name: str, model: ModelSpec, init_seed: int = 0) -> Path:
-        state = copy_state(build_model(model, 10, 1, (8, 8), init_seed))
-        card = Card(
+    def write(name: str, model: ModelSpec, init_seed: int = 0, **changes: Any) -> Path:
+        channels = changes.get("channels", 1)
+        state = copy_state(build_model(model, 10, channels, (8, 8), init_seed))
+        measured = MeasuredAccuracy(
+            value=0.5, split_seed=0, val_size=9, limit=None, precision="fp32", environment="e"
+        )
+        usual = Card(
             model=model,
             classes=tuple("0123456789"),
             channels=1,
@@ -704,7 +708,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             fingerprint=None,
             weight_hash=weight_hash(state),
             checkpoint="converted",
+            accuracy=measured,
         )
+        card = usual.model_copy(update=changes)
         path = folder / f"{name}.safetensors"
         write_weights(path, state, card)
         return path
@@ -757,6 +763,50 @@ def test_a_file_of_another_network_is_refused(weights: Callable[..., Path]) -> N
     assert message == (
         f"command line: {path} holds resnet8, {as_built}, but big is resnet20, {as_built}"
     )
+
+
+def test_what_a_card_says_is_refused_before_anything_is_trained(
+    weights: Callable[..., Path],
+) -> None:
+    def of(**changes: Any) -> dict[str, object]:
+        return {"teachers.weights": {"big": str(weights("changed", BIG, **changes))}}
+
+    unmeasured = of(accuracy=None)
+    message = refusal(unmeasured)
+    assert "never measured; measure it with `kdgap evaluate" in message
+    assert message.endswith("or set teachers.allow_unmeasured: [big]")
+    allowed = planned(unmeasured | {"teachers.allow_unmeasured": ["big"]})
+    assert ids(allowed) == ids(planned(of()))
+    colour = of(channels=3, mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert "3 colour channels, digits has 1" in refusal(colour)
+    assert "it knows 9 classes, digits has 10" in refusal(of(classes=tuple("012345678")))
+
+
+@pytest.mark.parametrize("key", ["allow_unmeasured", "subset"])
+def test_a_teacher_that_is_not_given_is_not_named(weights: Callable[..., Path], key: str) -> None:
+    given = {"teachers.weights": {"big": str(weights("big", BIG))}}
+    message = refusal(given | {f"teachers.{key}": ["bag"]})
+    assert f"teachers.{key}: 'bag' is no teacher" in message
+    assert "did you mean 'big'" in message
+
+
+def test_what_is_not_said_of_teachers_is_in_no_protocol(weights: Callable[..., Path]) -> None:
+    given = {"teachers.weights": {"big": str(weights("big", BIG))}}
+    plain = protocol(study_of(given))["teachers"]
+    assert set(plain) == {"seeds", "teach", "recipe", "weights"}
+    wider = protocol(study_of(given | {"teachers.subset": ["big"]}))["teachers"]
+    assert wider == plain | {"subset": ["big"]}
+
+
+def test_a_teacher_that_saw_the_validation_images_is_said(weights: Callable[..., Path]) -> None:
+    seen = {"teachers.weights": {"big": str(weights("seen", BIG, trained_on="train+val"))}}
+    plan = planned(seen)
+    assert [notice.code for notice in plan.notices] == ["teacher-saw-validation"]
+    assert plan.notices[0].text.startswith("teacher big has seen the validation images")
+    other = {"teachers.weights": {"big": str(weights("plain", BIG))}}
+    assert planned(other).notices == []
+    on_test = {"selection.split": "test", "selection.allow_test": True, "data.val_size": 0}
+    assert planned(seen | on_test).notices == []
 
 
 def test_several_teaching_seeds_cross_the_finals_and_only_the_first_selects() -> None:

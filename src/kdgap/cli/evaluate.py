@@ -9,7 +9,9 @@ import typer
 EXAMPLES = (
     "Examples: kdgap evaluate runs/digits/logit · "
     "kdgap evaluate student.safetensors --teacher teacher.safetensors --split test · "
-    "kdgap evaluate converted.safetensors --write-card --data-root data"
+    "kdgap evaluate converted.safetensors --write-card --data-root data · "
+    "kdgap evaluate converted.safetensors --write-card --data imagefolder --data-root pets"
+    " --image-size 64 --val-size 200"
 )
 
 
@@ -31,9 +33,23 @@ def evaluate(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder that holds the data; default: data, or the run's.")
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data to evaluate on, with classes of the same names; default: its own."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side in pixels that the data's images have.")
+    ] = None,
     val_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Validation images; default: the card's, or the data set's."),
+        typer.Option(
+            min=1,
+            help="Validation images; default: the card's, or the data set's, or what fits.",
+        ),
+    ] = None,
+    split_seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed that chooses them; default: the card's, or 1234."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     write_card: Annotated[
@@ -46,12 +62,13 @@ def evaluate(
     from kdgap.cli.show import print_records
     from kdgap.errors import BadInputError
     from kdgap.running.evaluation import evaluate_weights, finish_run, write_measured_card
+    from kdgap.running.measuring import OnImages
 
     if target.is_dir():
-        if write_card or split != "val" or val_size is not None:
+        if write_card or split != "val" or {data, image_size, val_size, split_seed} != {None}:
             raise BadInputError(
-                f"{target}: a run's own record knows its images; --split, --val-size and"
-                " --write-card go with a weights file"
+                f"{target}: a run's own record knows its images; --split, --data, --image-size,"
+                " --val-size, --split-seed and --write-card go with a weights file"
             )
         record = finish_run(target, data_root, device, say, teacher)
         if as_json:
@@ -59,16 +76,16 @@ def evaluate(
         else:
             print_records([record])
         return
+    on = OnImages(data_root or Path("data"), data, image_size, val_size, split_seed)
     if write_card:
-        card = write_measured_card(target, data_root or Path("data"), device, val_size)
+        card = write_measured_card(target, on, device, say)
         say(f"card written: {target}")
         if as_json:
             print_json(card.model_dump(mode="json"))
         elif card.accuracy is not None:
             answer(f"validation accuracy {card.accuracy.value:.2%}")
         return
-    root = data_root or Path("data")
-    scored = evaluate_weights(target, teacher, split, root, device, val_size=val_size)
+    scored = evaluate_weights(target, teacher, split, on, device)
     if as_json:
         print_json(scored)
     else:

@@ -77,10 +77,12 @@ def evaluate(
     from kdgap.cli.printing import print_json
     from kdgap.files import json_text
     from kdgap.running.evaluation import evaluate_weights
+    from kdgap.running.measuring import OnImages
     from kdgap.store.record import export_bytes
 
+    on = OnImages(data_root)
     scored = evaluate_weights(
-        student_weights, teacher_weights, "test", data_root, device, student_arch, teacher_arch
+        student_weights, teacher_weights, "test", on, device, student_arch, teacher_arch
     )
     fidelity = {
         "student_arch": student_arch,

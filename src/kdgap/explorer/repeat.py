@@ -62,6 +62,9 @@ def _flat_file(asked: Any, study: Path, methods: Methods) -> str:
         keys["teacher_weights"] = (study / weights if run.teacher.run else weights).as_posix()
         if asked["teacher"]["accuracy"] is None:
             keys["allow_unmeasured_teacher"] = True
+        classes = asked["data"].get("classes")
+        if classes and len(asked["teacher"].get("classes", ())) > len(classes):
+            keys["teacher_subset"] = True
     keys["data_root"] = run.place.data_root
     keys |= {key: asked["environment"][key] for key in ("device", "threads")}
     keys["output_dir"] = f"again/{asked['id'][:10]}"

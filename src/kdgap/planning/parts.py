@@ -64,7 +64,7 @@ def part_sizes(
 
     own = answer(deployed_model(run), method.student_taps)
     other = answer(run.teacher.model, method.teacher_taps)
-    with torch.device("meta"), _Unfilled():
+    with torch.device("meta"), Unfilled():
         parts = method.build(own, other, labels)
 
     def size(tensors: Iterable[Tensor]) -> int:
@@ -74,7 +74,7 @@ def part_sizes(
     return Sizes(trained, size(parts.buffers()), saved - trained)
 
 
-class _Unfilled(TorchFunctionMode):
+class Unfilled(TorchFunctionMode):
     """Draws no numbers for what has no memory: torch loads a compiler for that, which takes long.
 
     So do convolutions without memory, and networks answer one image with theirs instead.

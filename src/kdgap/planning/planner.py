@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 from kdgap.data import DATASETS, Shape
 from kdgap.errors import BadInputError, placed
@@ -14,6 +13,7 @@ from kdgap.models.build import check_model, with_code
 from kdgap.notice import Notice
 from kdgap.planning.changes import applicable, changed_run, check_amounts
 from kdgap.planning.fit import check_stages
+from kdgap.planning.given import given_teacher
 from kdgap.planning.plan import (
     Choice,
     Parameters,
@@ -33,7 +33,6 @@ from kdgap.spec.run import DataSpec, MethodSpec, Placement, RecipeSpec, RunSpec,
 from kdgap.spec.slot import PLAIN, Slot
 from kdgap.spec.study import Ablation, Recipe, StudySpec
 from kdgap.spec.validation import build
-from kdgap.store.card import read_card
 from kdgap.store.record import BEST
 
 MOST_RUNS = 20_000
@@ -172,19 +171,11 @@ class _Planner:
 
     def _teacher(self, name: str) -> dict[int, TeacherSpec]:
         """Plan a teacher's runs; return the teacher by teaching seed."""
-        given = self._study.teachers.weights.get(name)
         model = self._models[name]
-        if given is not None:
-            place = self._where(("teachers", "weights", name))
-            with placed(place):
-                card = read_card(Path(given))
-            same = card.model.architecture() == model.architecture()
-            if not same or card.model.classifier or model.input not in (None, card.model.input):
-                raise BadInputError(
-                    f"{place}: {given} holds {card.model.described()}, but {name} is"
-                    f" {model.described()}"
-                )
-            spec = TeacherSpec(model=card.model, weight_hash=card.weight_hash, weights=given)
+        if name in self._study.teachers.weights:
+            with placed(self._where(("teachers", "weights", name))):
+                spec, notices = given_teacher(self._study, name, model, self.plan.data)
+            self.plan.notices += notices
             return {self._study.teachers.teach[0]: spec}
         specs = {}
         for seed in self._study.teachers.seeds:

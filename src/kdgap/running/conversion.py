@@ -1,6 +1,8 @@
 """A checkpoint from elsewhere becomes safetensors with a card: the one way in for pickles."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,12 +13,14 @@ from torch import Tensor
 from kdgap import child
 from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.files import open_file, parse_json
-from kdgap.models.build import build_model, check_model, load_state
+from kdgap.models import MODELS
+from kdgap.models.build import build_model, check_model, load_state, seen_size, with_code
 from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.running.fitting import TensorSet, fit, remarks
+from kdgap.running.recognition import hint, recognised
 from kdgap.running.teacher import measuring_command
 from kdgap.running.trained_on import TrainedOn
-from kdgap.spec.model import ModelSpec
+from kdgap.spec.model import InputSpec, ModelSpec
 from kdgap.store.card import Card, is_pickle
 from kdgap.store.record import export_bytes
 from kdgap.store.stored_tensor import Contents, StoredTensor
@@ -36,32 +40,52 @@ class Converted:
 
 
 def convert_checkpoint(
-    source: Path, model: ModelSpec, on: TrainedOn, out: Path | None, take: str | None = None
+    source: Path,
+    model: ModelSpec | None,
+    on: TrainedOn,
+    out: Path | None,
+    take: str | None = None,
+    own_input: InputSpec | None = None,
 ) -> Converted:
     """Convert a checkpoint; the card of what is written has no accuracy yet.
 
     Args:
         source: any file that holds one set of tensors of that architecture: a pickle of torch, or
             safetensors.
-        model: its architecture.
+        model: its architecture; None = the one of ours that fits.
         on: what it was trained on, for classes and normalisation.
         out: where to write; None = the source with the suffix `.safetensors`.
         take: which set of tensors to take, where several fit.
+        own_input: the size that it sees images in, and how they are resized to it.
 
     Raises:
-        BadInputError: the file holds no such set, or several.
+        BadInputError: the file holds no such set, or several; or no architecture fits, or several.
     """
     target = out or source.with_suffix(".safetensors")
     if target.exists() and (out is None or target.resolve() == source.resolve()):
         raise BadInputError(f"{target}: exists already; name the file to write with --out")
-    check_model(model)
+    if model is not None:
+        check_model(model)
+    notes = []
     try:
         with open_file(source) as stream:
             contents = _contents(source, stream)
+            if model is None:
+                with _whole_modules_named(contents):
+                    only = recognised(source, contents.tensors)
+                model = only.model
+                notes.append(f"recognised: {only.options} of {only.classes:,} classes")
+            model = with_code(model.model_copy(update={"input": own_input}))
             facts = on.facts()
-            network = build_model(model, len(facts.classes), facts.channels, facts.image_size, 0)
+            size = seen_size(model, facts.image_size)
+            network = build_model(model, len(facts.classes), facts.channels, size, 0)
             own = network.state_dict()
-            chosen, state = _choose(source, stream, contents, own, take)
+            with _whole_modules_named(contents):
+                try:
+                    chosen, state = _choose(source, stream, contents, own, take)
+                except TeacherError as error:
+                    looks = hint(contents.tensors, model, facts, on.data)
+                    raise TeacherError(f"{error}{looks}") from None
     except OSError as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror
         raise BadInputError(f"{source}: {reason}") from None
@@ -72,12 +96,33 @@ def convert_checkpoint(
         fingerprint=None,
         weight_hash=weight_hash(state),
         checkpoint="converted",
-        **vars(facts),
+        trained_on=on.images,
+        **{**vars(facts), "image_size": size},
     )
     export_bytes(target, safetensors_bytes(state, card))
     types = {name: tensor.dtype for name, tensor in own.items()}
-    notes = [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
+    notes += [one_line(remark, 600) for remark in remarks(chosen, contents, types)]
+    if on.mean is None and MODELS[model.name].takes_arguments:  # others' are often trained so
+        mean, std = (", ".join(f"{number:g}" for number in each) for each in (card.mean, card.std))
+        notes.append(
+            f"normalised: as {on.data} is, with mean {mean} and std {std}; give --mean and --std if"
+            " it was trained with others"
+        )
     return Converted(target, notes, measuring_command(target, on.data_root, on.data))
+
+
+@contextmanager
+def _whole_modules_named(contents: Contents) -> Iterator[None]:
+    """Say of what does not fit that it is a whole module, whose own code has other names."""
+    try:
+        yield
+    except BadInputError as error:
+        if "_parameters" not in contents.others:
+            raise
+        raise type(error)(
+            f"{error}; the file holds a whole module: save its weights alone, with"
+            " torch.save(model.state_dict(), FILE)"
+        ) from None
 
 
 # What is in the file

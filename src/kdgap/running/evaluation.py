@@ -1,36 +1,28 @@
 """Evaluation after training: a run's closed test door, or a weights file on its own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-import torch
-from torch import Tensor
+from typing import Any, Literal
 
 from kdgap.advice import command
-from kdgap.data import DATASETS, Dataset, Images, Parts, Request, load_dataset, split_dataset
-from kdgap.engine.device import environment_digest, make_deterministic, pick_device
-from kdgap.engine.evaluate import accuracy, fidelity, predict, scores
-from kdgap.engine.layout import place
+from kdgap.engine.device import environment_digest
+from kdgap.engine.evaluate import accuracy, fidelity, scores
 from kdgap.engine.student import State
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.running.door import Answers, open_door
+from kdgap.running.measuring import OnImages, setting
 from kdgap.running.places import Origin
 from kdgap.running.results import Prepared, copied_images, results_of
 from kdgap.running.single import prepare
-from kdgap.running.teacher import TeacherWeights, check_teacher, in_order, open_teacher
-from kdgap.spec.run import DataSpec, RunSpec
+from kdgap.running.teacher import check_teacher, open_teacher
+from kdgap.spec.run import RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.locks import holder
 from kdgap.store.notices import in_record, recorded
 from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
 from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
-
-if TYPE_CHECKING:
-    from kdgap.spec.run import Precision
 
 
 def finish_run(
@@ -89,7 +81,8 @@ def _open_closed_door(
     weights = None
     if run.teacher is not None:
         file = teacher or Path(origin.find(run.teacher.weights))
-        weights = open_teacher(file, run.teacher.model.name, unmeasured=True)
+        # What its run let it do, it may do here.
+        weights = open_teacher(file, run.teacher.model.name, unmeasured=True, subset=True)
         if weights.card.weight_hash != record.results["teacher_weight_hash"]:
             raise BadInputError(
                 f"{file}: hashes to {weights.card.weight_hash[:12]}, the run's"
@@ -164,51 +157,14 @@ def recorded_states(directory: RunDirectory, record: Record) -> dict[str, State]
     return states
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """A weights file with the data it belongs to, split and computed as its card says."""
-
-    weights: TeacherWeights
-    dataset: Dataset
-    parts: Parts
-    conditions: dict[str, Any]
-    device: torch.device
-
-    def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
-        precision: Precision = self.conditions["precision"]
-        network = place(weights.network, weights.card.model, self.device)
-        logits = predict(network, images, weights.preprocessing, precision, self.device)
-        return in_order(logits, weights.order(self.dataset.classes))
-
-
-def _setting(
-    path: Path,
-    architecture: str | None,
-    data_root: Path,
-    device_name: str,
-    val_size: int | None = None,
-) -> _Setting:
-    weights = open_teacher(path, architecture, unmeasured=True)
-    device = pick_device(device_name)
-    make_deterministic(0, None)
-    dataset = _dataset_of(weights.card, data_root)
-    check_teacher(weights, dataset, device, same_data=False)
-    conditions = _conditions(weights.card)
-    if val_size is not None:
-        conditions["val_size"] = val_size
-    split = {key: conditions[key] for key in ("val_size", "split_seed", "limit", "choose_on")}
-    return _Setting(weights, dataset, split_dataset(dataset, **split), conditions, device)
-
-
 def evaluate_weights(
     path: Path,
     teacher: Path | None,
     split: Literal["val", "test"],
-    data_root: Path,
+    on: OnImages,
     device: str,
     architecture: str | None = None,
     teacher_architecture: str | None = None,
-    val_size: int | None = None,
 ) -> Mapping[str, object]:
     """Return accuracy, calibration and, with a teacher, fidelity of a weights file.
 
@@ -216,25 +172,25 @@ def evaluate_weights(
     """
     other = None
     if teacher is not None:
-        other = open_teacher(teacher, teacher_architecture, unmeasured=True)
+        other = open_teacher(teacher, teacher_architecture, unmeasured=True, subset=True)
     if split == "test":
         _refuse_untested_run(path.parent)
-    setting = _setting(path, architecture, data_root, device, val_size)
-    dataset = setting.dataset
-    images = setting.parts.val if split == "val" else setting.parts.test
-    logits = setting.logits(setting.weights, images)
+    measured = setting(path, architecture, on, device)
+    dataset, validation = measured.dataset, split == "val"
+    images = measured.parts.val if validation else measured.parts.test
+    logits = measured.logits(measured.weights, images)
     scored: dict[str, Any] = {
         "weights": str(path),
-        "weight_hash": setting.weights.card.weight_hash,
+        "weight_hash": measured.weights.card.weight_hash,
         "split": split,
         "images": len(images),
-        "smoke": setting.conditions["limit"] is not None,
-        **in_record(copied_images(setting.parts)),
+        "smoke": measured.conditions["limit"] is not None,
+        **in_record([*copied_images(measured.parts), *(measured.notices if validation else ())]),
         **scores(logits, images.labels, dataset.classes),
     }
     if other is not None:
-        check_teacher(other, dataset, setting.device, same_data=False)
-        theirs = setting.logits(other, images)
+        check_teacher(other, dataset, measured.device, same_data=False)
+        theirs = measured.logits(other, images)
         scored |= {
             "teacher": str(teacher),
             "teacher_weight_hash": other.card.weight_hash,
@@ -260,15 +216,15 @@ def _refuse_untested_run(folder: Path) -> None:
 
 
 def write_measured_card(
-    path: Path, data_root: Path, device: str, val_size: int | None = None
+    path: Path, on: OnImages, device: str, say: Callable[[str], None] = lambda _: None
 ) -> Card:
     """Measure validation accuracy on the data at hand and write it into the file's card.
 
     Args:
         path: a weights file with a card.
-        data_root: folder that holds the data.
+        on: the images; what is None is as in its last measurement, or as usual.
         device: where to measure.
-        val_size: validation images; None = as in its last measurement, or the data set's usual.
+        say: takes one-line remarks for the user.
 
     Raises:
         BadInputError: the file belongs to a run, whose manifest vouches for it as it is.
@@ -277,42 +233,27 @@ def write_measured_card(
         raise BadInputError(
             f"{path}: belongs to a finished run, whose record is closed; copy it first"
         )
-    setting = _setting(path, None, data_root, device, val_size)
-    weights, val = setting.weights, setting.parts.val
-    measured = MeasuredAccuracy(
-        value=accuracy(setting.logits(weights, val), val.labels),
-        environment=environment_digest(setting.device),
-        **setting.conditions,
+    measured = setting(path, None, on, device)
+    weights, val = measured.weights, measured.parts.val
+    for notice in measured.notices:
+        say(f"note: {notice.text}")
+    result = MeasuredAccuracy(
+        value=accuracy(measured.logits(weights, val), val.labels),
+        environment=environment_digest(measured.device),
+        **measured.conditions,
     )
-    here, trained = setting.dataset.fingerprint, weights.card.fingerprint
+    here, trained = measured.dataset.fingerprint, weights.card.fingerprint
+    if trained is None and measured.dataset.name == weights.card.data:
+        trained = here
     update = {
-        "accuracy": measured,
-        "fingerprint": trained or here,
-        "measured_on": None if trained in (None, here) else here,
+        "accuracy": result,
+        "fingerprint": trained,
+        "measured_on": None if trained == here else here,
     }
     card = weights.card.model_copy(update=update)
     state, _ = read_weights(path)
     export_bytes(path, safetensors_bytes(state, card))
     return card
-
-
-def _dataset_of(card: Card, data_root: Path) -> Dataset:
-    resized = card.data == "imagefolder"
-    return load_dataset(card.data, Request(data_root, card.image_size[0] if resized else None))
-
-
-def _conditions(card: Card) -> dict[str, Any]:
-    """Split and precision of the card's own measurement, or the data set's usual ones in fp32."""
-    if card.accuracy is not None:
-        return card.accuracy.model_dump(exclude={"value", "environment"})
-    usual = DataSpec(name=card.data, val_size=DATASETS[card.data].val_size)
-    return {
-        "val_size": usual.val_size,
-        "split_seed": usual.split_seed,
-        "limit": None,
-        "choose_on": "val",
-        "precision": "fp32",
-    }
 
 
 def _now() -> str:

@@ -1,8 +1,9 @@
 """Which tensors of a checkpoint are the network's: its architecture decides, not their names.
 
 A name fits where it ends in one of the network's, whatever stands before it and whatever wrappers
-(`_orig_mod`, `module`) stand between. All that share what stands before are a candidate; one that
-has every tensor in its shape, and nothing of another architecture beside, is a set.
+(`_orig_mod`, `module`) stand between; where none does, also by what other toolboxes call its layers
+(`namings`). All that share what stands before are a candidate; one that has every tensor in its
+shape, and nothing of another architecture beside, is a set.
 """
 
 import re
@@ -12,11 +13,14 @@ from dataclasses import dataclass
 
 import torch
 
+from kdgap.running.namings import by_shared_name, shared_name
 from kdgap.store.stored_tensor import Contents, StoredTensor
 from kdgap.store.weights import DTYPES
 
 COUNTER = "num_batches_tracked"
 """What older checkpoints lack, and nothing computes with."""
+ANY = -1
+"""A size in a wanted shape that is not known: of classes, or of colour channels."""
 TOP = "."
 """The name of a set with nothing before its tensors' names."""
 WRAPPERS = frozenset(["_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
@@ -46,10 +50,17 @@ class TensorSet:
 
 @dataclass(frozen=True)
 class Fitting:
-    """The sets that fit, and why the best other candidate does not."""
+    """The sets that fit, and why the best other candidate does not.
+
+    Attributes:
+        sets: those that fit.
+        misfit: what keeps the best other candidate from being a set.
+        matching: how many of the wanted tensors that candidate has by name.
+    """
 
     sets: tuple[TensorSet, ...]
     misfit: str
+    matching: int
 
 
 def fit(checkpoint: Sequence[StoredTensor], wanted: Mapping[str, Shape]) -> Fitting:
@@ -57,16 +68,18 @@ def fit(checkpoint: Sequence[StoredTensor], wanted: Mapping[str, Shape]) -> Fitt
 
     Args:
         checkpoint: the tensors of a checkpoint.
-        wanted: shape by name of the network's own state.
+        wanted: shape by name of the network's own state; a size may be `ANY`.
     """
     whole = [tuple(".".join(tensor.path).split(".")) for tensor in checkpoint]
-    kinds = {_kind(name.split(".")[0]) for name in wanted}
+    bare = [_bare(name) for name in whole]
+    own = {name: name for name in wanted}
     sets: list[TensorSet] = []
     misfits: list[tuple[int, str]] = [(0, "wrong architecture: " + _nothing(wanted, whole))]
     # First with the wrappers in what stands before, for they may tell two sets apart; then without,
-    # for one around a part of a network must not split it.
-    for names in (whole, [_bare(name) for name in whole]):
-        for head, group in _candidates(checkpoint, names, wanted).items():
+    # for one around a part of a network must not split it; last by the names of other toolboxes.
+    for names, called in ((whole, own), (bare, own), (_shared(bare), by_shared_name(wanted))):
+        kinds = {_kind(name.split(".")[0]) for name in called}
+        for head, group in _candidates(checkpoint, names, called).items():
             filled = tuple(n for n in wanted if n not in group and n.endswith(COUNTER))
             problem = _problem(group, wanted) or _stranger(head, group, names, kinds, checkpoint)
             if problem is None:
@@ -78,17 +91,24 @@ def fit(checkpoint: Sequence[StoredTensor], wanted: Mapping[str, Shape]) -> Fitt
                 break
         if sets:
             break
-    return Fitting(tuple(sets), max(misfits, key=lambda misfit: misfit[0])[1])
+    matching, misfit = max(misfits, key=lambda misfit: misfit[0])
+    return Fitting(tuple(sets), misfit, matching)
 
 
 def _candidates(
     checkpoint: Sequence[StoredTensor],
     names: Sequence[tuple[str, ...]],
-    wanted: Mapping[str, Shape],
+    called: Mapping[str, str],
 ) -> dict[tuple[str, ...], dict[str, list[StoredTensor]]]:
-    """Return tensors by what stands before a wanted name, and by that name."""
+    """Return tensors by what stands before a wanted name, and by that name.
+
+    Args:
+        checkpoint: the tensors.
+        names: of each, what it is looked up by.
+        called: what a wanted tensor is called there → its own name.
+    """
     groups: dict[tuple[str, ...], dict[str, list[StoredTensor]]] = {}
-    deepest = max(name.count(".") for name in wanted)
+    deepest = max((name.count(".") for name in called), default=0)
     for tensor, parts in zip(checkpoint, names, strict=True):
         name = ""
         for index in range(len(parts) - 1, -1, -1):
@@ -97,9 +117,14 @@ def _candidates(
             name = f"{parts[index]}.{name}" if name else parts[index]
             if name.count(".") > deepest:
                 break
-            if name in wanted:
-                groups.setdefault(parts[:index], {}).setdefault(name, []).append(tensor)
+            if name in called:
+                group = groups.setdefault(parts[:index], {})
+                group.setdefault(called[name], []).append(tensor)
     return groups
+
+
+def _shared(names: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    return [tuple(shared_name(".".join(name)).split(".")) for name in names]
 
 
 def _bare(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -115,13 +140,19 @@ def _problem(group: Mapping[str, list[StoredTensor]], wanted: Mapping[str, Shape
         for tensor in tensors[1:]:
             return f"{name!r} is there twice, as {_path(tensors[0])} and {_path(tensor)}"
         for tensor in tensors:
-            if tensor.shape != shape:
+            if not _alike(tensor.shape, shape):
                 return (
                     f"wrong architecture: {name!r} is {list(tensor.shape)}, expected {list(shape)}"
                 )
             if tensor.dtype not in (_COUNTS if name.endswith(COUNTER) else _FLOATS):
                 return f"{name!r} is of the type {tensor.dtype}, which is cast to no weight"
     return None
+
+
+def _alike(shape: Shape, wanted: Shape) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    return all(size == asked or asked == ANY for size, asked in zip(shape, wanted, strict=True))
 
 
 def _path(tensor: StoredTensor) -> str:

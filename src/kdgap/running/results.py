@@ -24,6 +24,7 @@ from kdgap.spec.run import RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.notices import (
     OTHER_IMAGES,
+    SEEN_VALIDATION,
     SMOKE,
     SMOKE_TEACHER,
     TEST_CHOSEN,
@@ -173,6 +174,9 @@ def notices_of(prepared: Prepared) -> list[Notice]:
         notices.append(SMOKE_TEACHER)
     if card is not None and card.fingerprint not in (None, prepared.dataset.fingerprint):
         notices.append(OTHER_IMAGES)
+    own = (prepared.dataset.name, prepared.dataset.fingerprint)
+    if card is not None and run.data.choose_on == "val" and card.has_seen_validation(*own):
+        notices.append(SEEN_VALIDATION)
     return notices
 
 

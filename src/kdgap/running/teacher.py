@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from kdgap.advice import command
-from kdgap.data import Dataset, Preprocessing, needed_val_size, split_dataset
+from kdgap.data import (
+    Dataset,
+    Preprocessing,
+    needed_val_size,
+    smaller_val_size,
+    split_dataset,
+)
 from kdgap.engine.device import environment_digest
 from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.layout import place
@@ -26,6 +32,8 @@ from kdgap.store.weights import read_weights
 
 TOLERANCE = 0.005
 """How far a re-measured accuracy may be from the card's in another environment."""
+SUBSET_KEY = "teacher_subset: true"
+"""What lets a teacher of a flat file have more classes than the data."""
 CHANCE = 4.0
 """Standard errors by which an accuracy on other images may be lower; 3 in 100,000 by chance."""
 
@@ -36,7 +44,7 @@ class TeacherWeights:
 
     `run_id` names the run that made them, where that run's verified record lies beside the file;
     `data_root` is where the data is that they are measured on; `subset` lets them have more classes
-    than the data.
+    than the data, and `subset_key` is how that is asked for.
     """
 
     path: Path
@@ -45,6 +53,7 @@ class TeacherWeights:
     run_id: str | None = None
     data_root: str | None = None
     subset: bool = False
+    subset_key: str = SUBSET_KEY
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -59,7 +68,8 @@ class TeacherWeights:
         Raises:
             TeacherError: it lacks one, or has others besides and is not asked to leave them out.
         """
-        return order_of(self.card.classes, classes, f"teacher {self.path}", subset=self.subset)
+        name, key = f"teacher {self.path}", self.subset_key
+        return order_of(self.card.classes, classes, name, subset=self.subset, subset_key=key)
 
 
 def measuring_command(path: Path, data_root: Path | str | None, data: str | None = None) -> str:
@@ -85,6 +95,7 @@ def open_teacher(
     data_root: str | None = None,
     otherwise: str = "",
     subset: bool = False,
+    subset_key: str = SUBSET_KEY,
 ) -> TeacherWeights:
     """Read a teacher, checking everything that can be checked without data.
 
@@ -95,6 +106,7 @@ def open_teacher(
         data_root: folder with the data to measure it on, for the advice.
         otherwise: what else the user may do, for the advice.
         subset: whether it may have more classes than the data.
+        subset_key: how that is asked for, for the advice.
 
     Raises:
         TeacherError: a `ValueError`, as in the reference.
@@ -112,11 +124,17 @@ def open_teacher(
         )
     network = build_model(card.model, len(card.classes), card.channels, card.image_size, 0)
     load_state(network, state, f"weights {path}")
-    return TeacherWeights(path, network.eval(), card, _verified_run(path, card), data_root, subset)
+    run, own = _verified_run(path, card), network.eval()
+    return TeacherWeights(path, own, card, run, data_root, subset, subset_key)
 
 
 def order_of(
-    own: tuple[str, ...], classes: tuple[str, ...], name: str, *, subset: bool
+    own: tuple[str, ...],
+    classes: tuple[str, ...],
+    name: str,
+    *,
+    subset: bool,
+    subset_key: str = SUBSET_KEY,
 ) -> tuple[int, ...] | None:
     """Return where each of some classes is among a network's own; None = they are the same.
 
@@ -125,6 +143,7 @@ def order_of(
         classes: those of the data.
         name: of the network, for messages.
         subset: whether it may have others besides.
+        subset_key: what lets it, for messages.
 
     Raises:
         TeacherError: it lacks one, or has others besides.
@@ -147,7 +166,7 @@ def order_of(
         others = [label for label in own if label not in set(classes)]
         raise TeacherError(
             f"{name}: has {len(others):,} classes besides the data's {len(classes)}"
-            f" ({_some(others)}); to let it teach those of the data alone, set subset: true"
+            f" ({_some(others)}); to let it teach those of the data alone, set {subset_key}"
         )
     return tuple(places[label] for label in classes)
 
@@ -213,12 +232,15 @@ def _check_accuracy(
     device: torch.device,
     pause: Callable[[], None],
 ) -> None:
+    elsewhere = teacher.card.measured_data not in (None, dataset.fingerprint)
+    if elsewhere and (smaller := smaller_val_size(claimed.val_size, len(dataset.train))):
+        claimed = claimed.model_copy(update={"val_size": smaller})
     measured = measure(teacher, dataset, claimed, device, pause)
     same_environment = claimed.environment == environment_digest(device)
     allowed = 0.0 if same_environment else TOLERANCE
     lower, where = claimed.value - measured, "an equal" if same_environment else "another"
     basis = f"in {where} environment"
-    if teacher.card.measured_data not in (None, dataset.fingerprint):
+    if elsewhere:
         # Two samples of images: higher is no sign of other weights, for it may know these images.
         share = (claimed.value + measured) / 2
         allowed = TOLERANCE + CHANCE * sqrt(2 * share * (1 - share) / _images(claimed, dataset))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kdgap.data import DATASETS, Request, load_dataset
 from kdgap.errors import BadInputError
+from kdgap.store.card import TrainedImages
 
 _CLASSES = {
     "cifar10": (
@@ -36,6 +37,7 @@ class TrainedOn:
         image_size: side of its images in pixels, for images that are resized.
         classes: class names in label order.
         mean, std: normalisation that the network was trained with, for pixels in [0, 1].
+        images: `train+val` where no validation image was set apart.
     """
 
     data: str
@@ -44,6 +46,7 @@ class TrainedOn:
     classes: tuple[str, ...] | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    images: TrainedImages = "train"
 
     def facts(self) -> Facts:
         """Return what a card says of it; data is loaded only for what is not known otherwise.
@@ -88,7 +91,8 @@ class TrainedOn:
         if self.image_size is not None:
             if not DATASETS[self.data].resized:
                 raise BadInputError(
-                    f"--image-size: the images of {self.data} are not resized; leave it out"
+                    f"--image-size: the images of {self.data} are not resized; leave it out, or say"
+                    " with --input-size to which side this network resizes them"
                 )
             if not 1 <= self.image_size <= 16_384:
                 raise BadInputError(f"--image-size {self.image_size}: a side has 1 to 16384 pixels")

@@ -6,7 +6,7 @@ A study file says what is compared and how it is judged. `planning/plan.py` turn
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from kdgap.spec.claims import Claim, Name, Statistics
 from kdgap.spec.method_name import method_name
@@ -64,12 +64,25 @@ class Teachers(Strict):
         teach: seeds of teachers that students learn from; with several, the teacher is a factor.
         recipe: what differs from the study's recipe.
         weights: model name → a weights file, for teachers that are given and not trained.
+        allow_unmeasured: those of them whose accuracy need not have been measured.
+        subset: those of them that may have more classes than the data, whose logits alone count.
     """
 
     seeds: Seeds = Field(default_factory=lambda: [0])
     teach: Seeds = Field(default_factory=lambda: [0])
     recipe: Recipe = Field(default_factory=dict)
     weights: dict[Name, Text] = Field(default_factory=dict)
+    allow_unmeasured: list[Name] = Field(default_factory=list, max_length=1000)
+    subset: list[Name] = Field(default_factory=list, max_length=1000)
+
+    @model_serializer(mode="wrap")
+    def _empty_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that locked protocols stay what they were before the fields came.
+        fields: dict[str, Any] = plain(self)
+        for name in ("allow_unmeasured", "subset"):
+            if not getattr(self, name):
+                del fields[name]
+        return fields
 
     @model_validator(mode="after")
     def _teaching_seeds_are_trained(self) -> "Teachers":

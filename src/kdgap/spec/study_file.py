@@ -180,6 +180,13 @@ def _check_pairs(study: StudySpec, where: Where) -> None:
                 f"{where(('teachers', 'weights', name))}: {name!r} is no pair's teacher"
                 f"{nearest(name, teachers)}"
             )
+    for key in ("allow_unmeasured", "subset"):
+        for name in getattr(study.teachers, key):
+            if name not in study.teachers.weights:
+                raise BadInputError(
+                    f"{where(('teachers', key))}: teachers.{key}: {name!r} is no teacher that"
+                    f" teachers.weights gives{nearest(name, study.teachers.weights)}"
+                )
     if study.teachers.weights and len(study.teachers.teach) > 1:
         raise BadInputError(
             f"{where(('teachers', 'weights'))}: a weights file is one teacher; use one teach seed"

@@ -28,6 +28,7 @@ from kdgap.store.tensorfile import Header, NotSafetensorsError, read_header
 _KEY = "kdgap"
 
 
+TrainedImages = Literal["train", "train+val"]
 Side = Annotated[int, Field(ge=1, le=16_384)]
 
 
@@ -73,6 +74,8 @@ class Card(_Frozen):
         accuracy: on the validation images; None = never measured.
         measured_on: fingerprint of the data that the accuracy was measured on, where it is other
             data than it was trained on.
+        trained_on: `train+val` where it was trained on all training images, so that those set
+            apart for validation are none that it has not seen.
     """
 
     format: Literal[1] = 1
@@ -90,6 +93,7 @@ class Card(_Frozen):
     run_id: str | None = None
     accuracy: MeasuredAccuracy | None = None
     measured_on: str | None = None
+    trained_on: TrainedImages = "train"
 
     @model_validator(mode="after")
     def _normalisation_fits(self) -> "Card":
@@ -99,16 +103,28 @@ class Card(_Frozen):
 
     @model_serializer(mode="wrap")
     def _neutral_left_out(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        # So that the bytes of cards stay what they were before the field came.
+        # So that the bytes of cards stay what they were before the fields came.
         fields: dict[str, Any] = plain(self)
         if self.measured_on is None:
             del fields["measured_on"]
+        if self.trained_on == "train":
+            del fields["trained_on"]
         return fields
 
     @property
     def measured_data(self) -> str | None:
         """Fingerprint of the data that the accuracy was measured on; None = not known."""
         return self.measured_on or self.fingerprint
+
+    def has_seen_validation(self, data: str, fingerprint: str | None) -> bool:
+        """Return whether it was trained on the images that are set apart for validation.
+
+        Args:
+            data: name of the data set that they are of.
+            fingerprint: its fingerprint; None = not known.
+        """
+        other = None not in (self.fingerprint, fingerprint) and self.fingerprint != fingerprint
+        return self.trained_on == "train+val" and self.data == data and not other
 
     def metadata(self) -> dict[str, str]:
         """Return the safetensors metadata that carries this card."""

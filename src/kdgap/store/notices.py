@@ -21,6 +21,10 @@ OTHER_IMAGES = Notice(
     "teacher-of-other-images",
     "the teacher was trained on other images: it may know some of the validation's",
 )
+SEEN_VALIDATION = Notice(
+    "teacher-saw-validation",
+    "the teacher has seen the validation images: it was trained on all training images",
+)
 UNMEASURED = Notice("teacher-not-measured", "the teacher's accuracy was never measured")
 SMOKE_TEACHER = Notice("teacher-of-smoke-run", "the teacher comes from a smoke run")
 ELSEWHERE = Notice(
@@ -28,7 +32,10 @@ ELSEWHERE = Notice(
 )
 _OF_RUNS = {
     entry.code: entry
-    for entry in (SMOKE, TEST_CHOSEN, OTHER_IMAGES, UNMEASURED, SMOKE_TEACHER, ELSEWHERE)
+    for entry in (
+        *(SMOKE, TEST_CHOSEN, OTHER_IMAGES, SEEN_VALIDATION),
+        *(UNMEASURED, SMOKE_TEACHER, ELSEWHERE),
+    )
 }
 _BEFORE = {entry.text: entry for entry in _OF_RUNS.values()}
 """Records that were written before notices had codes have their sentences alone."""

@@ -17,6 +17,7 @@ from kdgap.planning.plan import PlannedRun
 from kdgap.running.results import Prepared
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.spec.run import DataSpec, RunSpec
+from kdgap.spec.study import Teachers
 from kdgap.store.study import StudyDirectory
 
 
@@ -31,6 +32,7 @@ class Inputs:
         loading: called before data is loaded, which may take a while.
         say: told what was left out of the data.
         planned: returns the runs that are refused together if one of them does not fit the data.
+        teachers: what the study says of them.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Inputs:
         loading: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
         planned: Callable[[], Iterable[PlannedRun]] = tuple,
+        teachers: Teachers | None = None,
     ) -> None:
         self._directory, self.device = directory, device
         self._image_size, self._pause = image_size, pause
         self._loading, self._say, self._planned = loading, say, planned
+        self._teachers = teachers or Teachers()
         self._datasets: dict[tuple[str, int | None], Dataset] = {}
         self._parts: dict[DataSpec, Parts] = {}
         self._fitting: set[Hashable] = set()
@@ -94,12 +98,16 @@ class Inputs:
         assert teacher is not None
         own = teacher.run is not None
         path = self._directory.path / teacher.weights if own else Path(teacher.weights)
+        names = [slot.teacher for slot in planned.slots if slot.teacher] or ["NAME"]
         try:
             weights = open_teacher(
                 path,
                 teacher.model.name,
-                unmeasured=False,
+                unmeasured=not own and bool({*names} & {*self._teachers.allow_unmeasured}),
                 data_root=planned.run.place.data_root,
+                otherwise=f", or set teachers.allow_unmeasured: [{names[0]}]",
+                subset=not own and bool({*names} & {*self._teachers.subset}),
+                subset_key=f"teachers.subset: [{names[0]}]",
             )
         except TeacherError as error:
             if own:
@@ -108,7 +116,7 @@ class Inputs:
         # A trained teacher is locked by its run, a given one by the name it has in the study.
         name = str(teacher.run)[:12]
         if not own:
-            name = next(str(slot.teacher) for slot in planned.slots if slot.teacher)
+            name = names[0]
         if own and weights.run_id != teacher.run:
             raise StoreDamagedError(f"{path}: not the best weights of run {name}")
         locked = self._directory.lock_fact(f"teacher-{name}", weights.card.weight_hash)

@@ -73,6 +73,7 @@ class Worker:
             lambda: self._live.write({"phase": "loading data"}),
             say,
             lambda: self._planned,
+            workspace.study.teachers,
         )
         self._planned: Sequence[PlannedRun] = ()
         self._only = set(stages)
