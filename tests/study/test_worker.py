@@ -846,11 +846,11 @@ def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -
         (("cat", "dog"), 24, None, "val_size 24 leaves no training image"),
         (("cat", "dog"), 500, None, "val_size 500 leaves no training image"),
         (("cat", "dog"), 23, None, "val_size 23 leaves 1 training image"),
-        (("cat",), 4, None, "imagefolder has one class"),
+        (("cat",), 4, None, r"imagefolder .* has one class"),
         (("cat", "dog"), 4, 23, "val_size 23 leaves 1 training image"),
     ],
 )
-def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_locked(
+def test_what_does_not_fit_a_folder_is_refused_before_anything_is_written(
     worked: Work,
     tmp_path: Path,
     labels: tuple[str, ...],
@@ -865,9 +865,7 @@ def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_loc
     with pytest.raises(BadInputError, match=words):
         worked(**changes)
     directory = StudyDirectory(tmp_path / "study")
-    assert set(states(directory)) == {"new"}
-    assert not list(directory.path.glob("runs/*/*/attempts.jsonl"))
-    assert directory.locked("data") is None
+    assert not directory.path.exists()
     # More images are no other data: nothing was begun.
     image_folder(tmp_path / "more", 300, 4)
     changes["data"]["root"] = str(tmp_path / "more")

@@ -244,8 +244,7 @@ def train_attempts(
 
 
 def _on(prepared: Prepared, images: Images) -> Images:
-    device = prepared.device
-    return Images(images.pixels.to(device), images.labels.to(device))
+    return images.to(prepared.device)
 
 
 def _now() -> str:

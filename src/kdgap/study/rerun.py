@@ -49,7 +49,7 @@ def rerun(
     directory = workspace.directory.run(planned.path)
     record = directory.read()
     make_deterministic(0, record.run["environment"]["threads"])
-    inputs = Inputs(workspace.directory, device, workspace.study.data.image_size, pause)
+    inputs = Inputs(workspace.directory, device, workspace.study.data, pause)
     weights = None if planned.run.teacher is None else inputs.teacher(planned)
     with tempfile.TemporaryDirectory(prefix=scratch_prefix("rerun")) as folder:
         again = RunDirectory(Path(folder) / "run")

@@ -68,7 +68,7 @@ class Worker:
         self._inputs = Inputs(
             self._directory,
             pick_device(device),
-            workspace.study.data.image_size,
+            workspace.study.data,
             pause,
             lambda: self._live.write({"phase": "loading data"}),
             say,
