@@ -15,7 +15,7 @@ import numpy as np
 
 from kdgap.data.cache import cache_path, keep, kept, metadata_of, opened, skipped_text
 from kdgap.data.decoded import Decoded, Skipped, fingerprint, fits_in_memory
-from kdgap.data.images import Images
+from kdgap.data.images import CHUNK_BYTES, Images
 from kdgap.data.mapped import pixel_file
 from kdgap.data.pixels import ImageError, decoders, fitted, upright_size
 from kdgap.data.unusable import unusable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _AT_ONCE = 256
+"""Images that are read one after the other, where little of each is kept."""
 SIDE_AT_MOST = 1024
 """Of images that are taken as they are; larger ones have to be resized."""
 _PARTS = ("train", "test")
@@ -149,10 +150,11 @@ def _rows(parts: Sequence[Part], shape: tuple[int, int], wanted: Wanted) -> Iter
     """Yield all images in order, decoded, and refuse in the end what cannot be used."""
     problems: list[tuple[str, str]] = []
     read = partial(_sized, size=wanted.size, shape=shape)
+    at_once = max(16, min(_AT_ONCE, CHUNK_BYTES // (3 * shape[0] * shape[1])))
     with decoders() as pool:
         for number, part in enumerate(parts):
             place = 0
-            for some in _some(part.images()):
+            for some in _some(part.images(), at_once):
                 rows, labels, skipped = [], [], []
                 answers = pool.map(partial(_tried, read=read), some)
                 for at, (image, row) in enumerate(zip(some, answers, strict=True), place):
@@ -236,9 +238,9 @@ def _check_classes(parts: Sequence[Part], labels: list[list[int]], wanted: Wante
             )
 
 
-def _some(images: Iterable[Encoded]) -> Iterator[list[Encoded]]:
+def _some(images: Iterable[Encoded], at_once: int = _AT_ONCE) -> Iterator[list[Encoded]]:
     iterator = iter(images)
-    while some := list(islice(iterator, _AT_ONCE)):
+    while some := list(islice(iterator, at_once)):
         yield some
 
 

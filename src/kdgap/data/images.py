@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_CHUNK_BYTES = 2**24
+CHUNK_BYTES = 2**22
 """About as much is copied at a time where all images are looked at, one after the other."""
 
 
@@ -62,7 +62,7 @@ class Images:
 
     def _chunk(self) -> int:
         channels, height, width = self.shape
-        return max(1, _CHUNK_BYTES // (channels * height * width))
+        return max(1, CHUNK_BYTES // (channels * height * width))
 
 
 class MappedImages(Images):
