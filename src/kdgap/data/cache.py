@@ -23,10 +23,16 @@ from kdgap.text import shown
 _FORMAT = "1"  # raised whenever what a cache file holds changes
 
 
-def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
+def content_key(root: Path, files: Iterable[Path], *parameters: object, skip: bool = False) -> str:
     """Return the cache key of files: their relative names, their bytes, and how they are decoded.
 
     How they are decoded is the parameters and the versions of what turns bytes into pixels.
+
+    Args:
+        root: the folder that their names are relative to.
+        files: the files.
+        parameters: how they are decoded.
+        skip: whether a file that cannot be read is to be skipped; then it counts as empty.
 
     Raises:
         BadInputError: naming a file that cannot be read.
@@ -37,8 +43,9 @@ def content_key(root: Path, files: Iterable[Path], *parameters: object) -> str:
         try:
             file_digest = file_hash(path)
         except OSError as error:
-            problems.append((shown(path), error.strerror or str(error)))
-            continue
+            file_digest = "unreadable"
+            if not skip:
+                problems.append((shown(path), error.strerror or str(error)))
         name = str(path.relative_to(root)).encode("utf-8", "surrogateescape")
         digest.update(name + f"\0{file_digest}\0".encode())
     if problems:

@@ -44,7 +44,9 @@ def imagefolder(request: Request) -> Decoded:
     own.check(request)
     how: list[object] = ["as stored" if request.image_size is None else request.image_size]
     how += ["whole"] * (own.test is None) + ["skip"] * request.skip_broken
-    return own.load(request, content_key(request.root, files, "imagefolder", *how))
+    return own.load(
+        request, content_key(request.root, files, "imagefolder", *how, skip=request.skip_broken)
+    )
 
 
 def _listed(root: Path) -> tuple[OwnImages, list[Path]]:
