@@ -12,6 +12,7 @@ from PIL import Image
 from kdgap.data import Dataset, Request, load_dataset
 from kdgap.data.own import SKIPPED
 from kdgap.errors import BadInputError
+from kdgap.spec.run import DataSpec
 
 SIZE = 8
 
@@ -168,6 +169,14 @@ def test_a_class_of_broken_images_alone_is_named_where_they_are_skipped(root: Pa
 def test_keys_of_own_images_are_refused_for_other_data(request_: Request, words: str) -> None:
     with pytest.raises(BadInputError, match=words):
         load_dataset("digits", request_)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("cifar10", 1234), ("imagefolder", 7)])
+def test_the_seed_of_the_split_makes_another_request_where_it_may_matter(
+    name: str, seed: int
+) -> None:
+    data = DataSpec(name=name, val_size=1, split_seed=7)
+    assert Request.of(data, Path("x")) == Request(Path("x"), split_seed=seed)
 
 
 def test_a_share_of_test_images_is_refused_where_there_are_some(root: Path) -> None:

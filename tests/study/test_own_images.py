@@ -13,6 +13,7 @@ from kdgap.store.audit import audit
 from kdgap.store.study import StudyDirectory
 from kdgap.store.witness import Witness
 from kdgap.study.workspace import plan_data, start_study
+from tests.e2e.study import contents
 from tests.study.conftest import Open, Work, runs
 
 
@@ -79,6 +80,25 @@ def test_a_study_without_a_split_is_done_and_says_how_it_was_split(
     assert locked["shape"] == json.loads(json.dumps(vars(shape)))
     witnesses = {run["id"]: Witness.of(directory.record(run["path"])) for run in runs(directory)}
     assert audit(directory, directory.plan(), witnesses)[0] == []
+
+
+def test_a_study_whose_images_stay_in_a_file_has_the_same_bits(
+    worked: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = of(images(tmp_path / "images", {"cat": 20, "dog": 15})) | {"selection": None}
+    changes |= {"ablations": {}, "claims": [], "methods": {"logit": {}}}
+    resident = contents(worked("resident", **changes).path)
+    used: list[bool] = []
+
+    def tight(*_: int) -> bool:
+        used.append(True)
+        return False
+
+    for module in ("cache", "decoding"):
+        monkeypatch.setattr(f"kdgap.data.{module}.fits_in_memory", tight)
+    monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "other cache"))
+    assert contents(worked("mapped", **changes).path) == resident
+    assert used
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,9 @@ class Request:
 
     @classmethod
     def of(cls, data: DataSpec, root: Path, *, download: bool = False) -> Request:
-        """Return what a run asks for."""
-        asked = (data.test_share, data.split_seed, data.skip_broken)
+        """Return what a run asks for; the seed counts where it may choose the test images."""
+        own = DATASETS[data.name].resized
+        asked = (data.test_share, data.split_seed if own else cls.split_seed, data.skip_broken)
         return cls(root, data.image_size, download, *asked)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from kdgap import disk
 from kdgap.files import json_text, remove_quietly, temporary_beside
+from kdgap.leftovers import remove_temporaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -89,6 +90,7 @@ def pixel_file(path: Path, room: int) -> Iterator[PixelFile]:
     Raises:
         OSError: it cannot be written.
     """
+    remove_temporaries(path.parent)  # a process that was killed may have left gigabytes
     temporary = temporary_beside(path)
     try:
         handle = disk.call(disk.current.open, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
