@@ -1,4 +1,4 @@
-"""Two columns of a parquet file, on stdout for the process that started this one.
+"""Columns of a parquet file, on stdout for the process that started this one.
 
 Run as a child process (`python -m kdgap.columns …`) with bounded memory and computing time, for
 Arrow has no bound of its own: a page may say that it unpacks to gigabytes, one value may stand in a
@@ -9,6 +9,7 @@ here, and so does a crash. Prints one line on stderr and exits with 1 if a file 
 |---|---|
 | memory, seconds of computing | `MAX_MEMORY`, `MAX_SECONDS` |
 | images of a file | `MAX_ROWS`; `MAX_BYTES` in all, `MAX_IMAGE` each |
+| of a table of the user's own | `OWN_ROWS`; `OWN_BYTES` in all, `OWN_IMAGE` each |
 """
 
 import json
@@ -36,8 +37,12 @@ MAX_ROWS = 1_000_000
 MAX_BYTES = 512 * 2**20
 MAX_IMAGE = 2**20
 """Bytes of one encoded image; one of 32 x 32 takes a few thousand."""
+OWN_ROWS, OWN_BYTES, OWN_IMAGE = 10_000_000, 64 * 2**30, 64 * 2**20
+"""Of the user's own photographs, which are read one batch at a time."""
 _BATCH = 256
-IMAGE, LABEL = "image", "label"
+SCHEMA, TABLE = "--schema", "--table"
+"""What is asked about a table of the user's own: its columns, or the rows of some of them."""
+IMAGE, LABEL, SPLIT = "image", "label", "split"
 """The columns that are handed over."""
 
 
@@ -119,6 +124,89 @@ def _labels(label_column: str, batch: pa.RecordBatch) -> pa.Array:
         raise BadInputError(f"column {label_column!r}: {one_line(error)}") from None
 
 
+def schema(path: Path) -> dict[str, Any]:
+    """Return what columns a file has: kind by name, and class names of those that have some.
+
+    Kinds are `image` (structs with encoded `bytes`), `bytes`, `text`, `whole` (numbers), `twice`
+    and `other`.
+
+    Raises:
+        BadInputError: why it is no parquet file, in words that follow its name.
+    """
+    with _opened(path) as file:
+        fields, metadata = file.schema_arrow, file.schema_arrow.metadata or {}
+        kinds: dict[str, str] = {}
+        for field in fields:
+            kinds[field.name] = "twice" if field.name in kinds else _kind(field.type)
+        named = {name: _class_names(metadata, name) for name in kinds}
+        classes = {name: names for name, names in named.items() if names is not None}
+        return {"rows": file.metadata.num_rows, "kinds": kinds, "classes": classes}
+
+
+def _kind(kind: pa.DataType) -> str:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_struct(kind):
+        return "image" if _holds_bytes(kind) else "other"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "text"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return "bytes"
+    return "whole" if pa.types.is_integer(kind) else "other"
+
+
+def table(
+    path: Path, image_column: str, label_column: str, split_column: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows of a file: images (bytes of one, or a path), labels and splits (text).
+
+    Args:
+        path: the file.
+        image_column: of any kind but `whole`; empty = none is read.
+        label_column: of text or whole numbers.
+        split_column: of text; empty = there is none.
+
+    Raises:
+        BadInputError: it is beyond a bound, or a value is missing; in words that follow its name.
+    """
+    with _opened(path) as file:
+        structs = image_column and pa.types.is_struct(file.schema_arrow.field(image_column).type)
+        names = [f"{image_column}.bytes" if structs else image_column, label_column, split_column]
+        rows = size = 0
+        for batch in file.iter_batches(
+            _BATCH, columns=[name for name in names if name], use_threads=False
+        ):
+            rows += batch.num_rows
+            images = pa.nulls(batch.num_rows, pa.large_binary())
+            if image_column:
+                column = batch.column(image_column)
+                column = pc.struct_field(column, "bytes") if structs else column
+                images = column if structs else column.cast(_plain(column.type))
+                images = images.cast(pa.large_binary())
+                longest = pc.max(pc.binary_length(images)).as_py() or 0
+                size += images.nbytes
+                if longest > OWN_IMAGE:
+                    raise BadInputError(f"an image of {longest:,} bytes; at most {OWN_IMAGE:,}")
+            if rows > OWN_ROWS or size > OWN_BYTES:
+                raise BadInputError(f"more than {OWN_ROWS:,} rows or {OWN_BYTES:,} bytes")
+            texts = [_text(batch, name) for name in names[1:]]
+            yield pa.record_batch([images, *texts], [IMAGE, LABEL, SPLIT])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _text(batch: pa.RecordBatch, column: str) -> pa.Array:
+    """Return a column as text; nulls where none is asked for."""
+    if not column:
+        return pa.nulls(batch.num_rows, pa.large_utf8())
+    values = batch.column(column)
+    if values.null_count:
+        raise BadInputError(f"column {column!r} lacks {values.null_count:,} values or more")
+    return values.cast(_plain(values.type)).cast(pa.large_utf8())
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a parquet file; whatever goes wrong with it is one line, which follows its name."""
@@ -172,8 +260,36 @@ def main(out: BinaryIO, label_column: str, image_column: str, *paths: str) -> in
     return 0
 
 
+def own(out: BinaryIO, asked: str, path: str, *columns: str) -> int:
+    """Write what a table of the user's own holds; return the exit code.
+
+    Args:
+        out: where to; one line of JSON (`SCHEMA`), or an Arrow stream (`TABLE`).
+        asked: `SCHEMA` or `TABLE`.
+        path: the file.
+        columns: those of images, labels and splits, for `TABLE`.
+    """
+    bound_memory(MAX_MEMORY)
+    bound_computing(MAX_SECONDS)
+    try:
+        if asked == SCHEMA:
+            out.write(json.dumps(schema(Path(path))).encode() + b"\n")
+            return 0
+        fields = [(IMAGE, pa.large_binary()), (LABEL, pa.large_utf8()), (SPLIT, pa.large_utf8())]
+        with pa.ipc.new_stream(out, pa.schema(fields)) as stream:
+            for batch in table(Path(path), *columns):
+                stream.write_batch(batch)
+    except BadInputError as error:
+        tell(str(error))
+        return 1
+    except BrokenPipeError:  # whoever asked has seen enough
+        return 0
+    return 0
+
+
 if __name__ == "__main__":
-    code = main(sys.stdout.buffer, *sys.argv[1:])
+    answer = own if sys.argv[1] in (SCHEMA, TABLE) else main
+    code = answer(sys.stdout.buffer, *sys.argv[1:])
     sys.stdout.flush()
     # Without taking Arrow down first: its threads, ended while they begin, now and then abort.
     os._exit(code)

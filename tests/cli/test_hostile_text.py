@@ -100,6 +100,10 @@ def images(workdir: Path) -> Path:
             for number in range(2):
                 pixels = np.full((8, 8, 3), 40 * number + 7 * len(name), dtype=np.uint8)
                 Image.fromarray(pixels).save(root / part / name / f"{number}{HOSTILE}.png")
+    paths = [path.relative_to(root) for path in sorted(root.rglob("*.png"))]
+    rows = [f'"{path}","{path.parts[1]}","{path.parts[0]}"' for path in paths]
+    (root / "labels.csv").write_text("\n".join(["path,label,split", *rows, rows[0]]), newline="")
+    (root / "odd.csv").write_text(f'path,"{HOSTILE}"\n1,2\n', newline="")
     return root
 
 
@@ -141,6 +145,9 @@ WALK: dict[str, list[tuple[str, ...]]] = {
         ("imagefolder", "--data-root", "{images}", "--image-size", "8"),
         ("imagefolder", "--data-root", "{images}", "--image-size", "8", "--json"),
         (HOSTILE,),
+        ("manifest", "--data-root", "{images}/labels.csv"),
+        ("manifest", "--data-root", "{images}/labels.csv", "--image-size", "8", "--json"),
+        ("manifest", "--data-root", "{images}/odd.csv"),
     ],
     "models": [
         *(("--classes", HOSTILE), (HOSTILE,), (f"torchvision:{HOSTILE}",), (f"a:{HOSTILE}",)),

@@ -24,7 +24,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from kdgap.data import DATASETS, Dataset, Request, Shape, load_dataset
-from kdgap.data.dataset import require_memory
+from kdgap.data.decoded import require_memory
 from kdgap.errors import BadInputError
 
 TRAIN, TEST = 7, 4

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -11,7 +10,9 @@ import torch
 from PIL import Image
 
 from kdgap.data import Dataset, Request, load_dataset
+from kdgap.data.own import SKIPPED
 from kdgap.errors import BadInputError
+from kdgap.spec.run import DataSpec
 
 SIZE = 8
 
@@ -106,18 +107,115 @@ def test_grey_images_get_three_equal_channels(root: Path) -> None:
     assert np.array_equal(load(root).train.pixels[0].numpy(), np.stack([grey] * 3))
 
 
+@pytest.mark.parametrize("size", [(SIZE, SIZE), (6, 11)])
+def test_without_a_size_images_of_one_size_are_taken_as_they_are(
+    size: tuple[int, int], root: Path
+) -> None:
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        put(path, noise(number, *size))
+    dataset = load(root, None)
+    assert dataset.image_size == size
+    assert np.array_equal(
+        dataset.test.pixels.numpy(), np.stack([noise(n, *size).transpose(2, 0, 1) for n in (0, 1)])
+    )
+
+
+def test_a_turned_photo_has_the_size_that_viewers_show(root: Path) -> None:
+    for number, path in enumerate(sorted(root.rglob("*.png"))):
+        put(path, noise(number, 6, 11))
+    lying = Image.fromarray(noise(9, 11, 6))
+    exif = lying.getexif()
+    exif[0x0112] = 6
+    (root / "train" / "ant" / "1.png").unlink()
+    lying.save(root / "train" / "ant" / "1.jpg", exif=exif)
+    assert load(root, None).image_size == (6, 11)
+
+
+@pytest.mark.parametrize("size", [SIZE, None])
+def test_broken_images_are_skipped_and_named_if_asked(size: int | None, root: Path) -> None:
+    put(root / "train" / "ant" / "0.png", noise(5))
+    (root / "train" / "ant" / "1.png").write_bytes(b"no image")
+    torn = root / "train" / "bee" / "2.png"
+    torn.write_bytes(torn.read_bytes()[:120])
+    request = Request(root, size, skip_broken=True)
+    for _ in ("decoded", "from the cache"):
+        dataset = load_dataset("imagefolder", request)
+        assert np.array_equal(dataset.train.pixels.numpy(), pixels(5, 2, 11))
+        assert dataset.train.labels.tolist() == [0, 0, 1]
+        assert dataset.left_out is not None
+        assert [left.record() for left in dataset.left_out] == [
+            {"reason": SKIPPED, "count": 2, "names": ["train/ant/1.png", "train/bee/2.png"]}
+        ]
+    assert "set skip_broken: true" in refusal(root, size)
+
+
+def test_a_class_of_broken_images_alone_is_named_where_they_are_skipped(root: Path) -> None:
+    (root / "test" / "bee" / "3.png").write_bytes(b"no image")
+    with pytest.raises(BadInputError, match=r"no image of class 'bee' \(test\) can be used"):
+        load_dataset("imagefolder", Request(root, SIZE, skip_broken=True))
+
+
 # --- refused
 
 
-def test_an_image_size_must_be_given(root: Path) -> None:
-    assert "give image_size" in refusal(root, None)
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (Request(Path(), 8), "image_size: the images of digits are not resized; leave it out"),
+        (Request(Path(), test_share=0.3), "test_share: digits has test images of its own"),
+        (Request(Path(), skip_broken=True), "skip_broken: digits is used whole or not at all"),
+    ],
+)
+def test_keys_of_own_images_are_refused_for_other_data(request_: Request, words: str) -> None:
+    with pytest.raises(BadInputError, match=words):
+        load_dataset("digits", request_)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("cifar10", 1234), ("imagefolder", 7)])
+def test_the_seed_of_the_split_makes_another_request_where_it_may_matter(
+    name: str, seed: int
+) -> None:
+    data = DataSpec(name=name, val_size=1, split_seed=7)
+    assert Request.of(data, Path("x")) == Request(Path("x"), split_seed=seed)
+
+
+def test_a_share_of_test_images_is_refused_where_there_are_some(root: Path) -> None:
+    with pytest.raises(BadInputError, match="has test images of its own; leave it out"):
+        load_dataset("imagefolder", Request(root, SIZE, test_share=0.3))
+
+
+def test_what_is_no_folder_is_named(root: Path) -> None:
+    message = refusal(root / "gone")
+    assert message.startswith(f"imagefolder {root / 'gone'}: looked for CLASS/, ")
+    assert message.endswith(
+        "there is no such folder; name the folder that holds them with --data-root"
+    )
+
+
+def test_an_image_size_must_be_given_where_sizes_differ(root: Path) -> None:
+    put(root / "train" / "bee" / "1.png", noise(5, 30, 9))
+    put(root / "test" / "bee" / "3.png", noise(5, 2, 5))
+    message = refusal(root, None)
+    assert message == (
+        f"imagefolder {root}: the images are of 3 sizes, from 2x5 ({root}/test/bee/3.png) to 30x9"
+        f" ({root}/train/bee/1.png), most often 8x8 (4 of 6); give image_size, the side in pixels"
+        " to resize to, such as 8"
+    )
+
+
+def test_images_of_several_megapixels_are_not_taken_as_they_are(root: Path) -> None:
+    for path in root.rglob("*.png"):
+        put(path, np.zeros((1030, 8, 3), np.uint8))
+    assert "the images are 1030x8, and 4 to 1,024 pixels a side are trained on" in refusal(
+        root, None
+    )
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_missing_part_is_named(part: str, root: Path) -> None:
     (root / part).rename(root / "elsewhere")
     message = refusal(root)
-    assert message.startswith(f"imagefolder {root}: looked for train/CLASS/ and test/CLASS/")
+    assert message.startswith(f"imagefolder {root}: looked for CLASS/, or for train/CLASS/ and ")
     assert f"{'train' if part == 'train' else 'val'}/ is missing" in message
 
 
@@ -167,16 +265,6 @@ def test_a_broken_image_is_refused_by_its_path(
     assert refusal(root).startswith(f"{root / file}: ")
 
 
-def test_images_that_would_not_fit_in_memory_are_refused_before_one_is_opened(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (root / "train" / "bee" / "1.png").write_bytes(b"no image")
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=2**20))
-    message = refusal(root)
-    assert message.startswith(f"imagefolder {root}: 6 images need about 0.5 GiB of memory")
-    assert "smaller image_size" in message
-
-
 # --- cache
 
 
@@ -186,7 +274,7 @@ def no_decoding(*_: object) -> NoReturn:
 
 def test_a_second_load_decodes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load(root)
-    monkeypatch.setattr("kdgap.data.sets.folder._decode", no_decoding)
+    monkeypatch.setattr("kdgap.data.decoding.fitted", no_decoding)
     second = load(root)
     assert second.fingerprint == first.fingerprint
     assert torch.equal(second.train.pixels, first.train.pixels)

@@ -266,4 +266,5 @@ def test_a_stream_holds_no_second_copy_of_what_was_taken(channels: int) -> None:
     taken = Images(noise(COUNT, channels=channels), torch.arange(COUNT)).take(torch.arange(9))
     assert torch.equal(taken.pixels, noise(COUNT, channels=channels)[:9])
     stream = BatchStream(taken, BATCH, 0, "none")
+    assert isinstance(stream._pixels, torch.Tensor)
     assert stream._pixels.data_ptr() == taken.pixels.data_ptr()

@@ -228,7 +228,7 @@ def test_a_file_spells_out_what_is_at_its_default() -> None:
     )
     keys = flat_keys(repeat(asked(plain), STUDY, ABOUT))
     fields = {*RecipeSpec.model_fields, *ModelSpec.model_fields, *DataSpec.model_fields, "seed"}
-    unsaid = {"name", "choose_on", "image_size", "limit", "classifier"}
+    unsaid = {"name", "choose_on", "image_size", "limit", "classifier", "test_share", "skip_broken"}
     unsaid |= {"shortcut", "arguments", "modules", "input", "code"}
     unsaid |= {"milestones", "factor", "dot_delta"}  # at what they are where they mean nothing
     assert fields - unsaid <= keys.keys()

@@ -206,6 +206,41 @@ def test_a_run_that_always_fails_is_given_up_and_the_rest_goes_on(
     assert (logit["tried"], logit["failed"]) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 4x5)"),
+        ValueError("Expected more than 1 value per channel when training"),
+        TypeError("forward() got an unexpected argument"),
+    ],
+)
+def test_what_fails_by_nature_is_attempted_once(
+    worked: Work, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    count = break_run(monkeypatch, is_candidate, error)
+    assert states(worked(budgets={"attempts": 3}, stages=("teachers", "selection")))["failed"] == 1
+    assert count == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(BadInputError("no such images"), 1), (RuntimeError("the device is busy"), 3)],
+)
+def test_what_cannot_begin_for_what_was_asked_is_attempted_once(
+    worked: Work, monkeypatch: pytest.MonkeyPatch, error: Exception, attempts: int
+) -> None:
+    begun: list[object] = []
+
+    def refused(_: object, planned: Any, weights: object) -> None:
+        begun.append(planned)
+        raise error
+
+    monkeypatch.setattr("kdgap.study.inputs.Inputs.prepare", refused)
+    directory = worked(budgets={"attempts": 3}, stages=("teachers",))
+    assert states(directory)["failed"] == 1
+    assert len(begun) == attempts
+
+
 def test_a_run_that_fails_once_is_tried_again_and_ends_with_the_same_bits(
     worked: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -846,11 +881,11 @@ def test_one_changed_byte_of_the_data_is_refused(worked: Work, tmp_path: Path) -
         (("cat", "dog"), 24, None, "val_size 24 leaves no training image"),
         (("cat", "dog"), 500, None, "val_size 500 leaves no training image"),
         (("cat", "dog"), 23, None, "val_size 23 leaves 1 training image"),
-        (("cat",), 4, None, "imagefolder has one class"),
+        (("cat",), 4, None, r"imagefolder .* has one class"),
         (("cat", "dog"), 4, 23, "val_size 23 leaves 1 training image"),
     ],
 )
-def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_locked(
+def test_what_does_not_fit_a_folder_is_refused_before_anything_is_written(
     worked: Work,
     tmp_path: Path,
     labels: tuple[str, ...],
@@ -865,9 +900,7 @@ def test_what_does_not_fit_a_folder_is_refused_before_anything_is_trained_or_loc
     with pytest.raises(BadInputError, match=words):
         worked(**changes)
     directory = StudyDirectory(tmp_path / "study")
-    assert set(states(directory)) == {"new"}
-    assert not list(directory.path.glob("runs/*/*/attempts.jsonl"))
-    assert directory.locked("data") is None
+    assert not directory.path.exists()
     # More images are no other data: nothing was begun.
     image_folder(tmp_path / "more", 300, 4)
     changes["data"]["root"] = str(tmp_path / "more")

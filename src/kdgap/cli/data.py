@@ -11,18 +11,31 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "Examples: kdgap data digits --sheet digits.png · "
     "kdgap data cifar10 --data-root data --download · "
-    "kdgap data imagefolder --data-root flowers --image-size 64"
+    "kdgap data imagefolder --data-root flowers --image-size 64 · "
+    "kdgap data manifest --data-root photos/labels.csv --skip-broken"
 )
 
 
 def data(
-    name: Annotated[str, typer.Argument(help="digits, cifar10, cifar100 or imagefolder.")] = (
-        "digits"
-    ),
-    data_root: Annotated[Path, typer.Option(help="Folder that holds the data.")] = Path("data"),
+    name: Annotated[
+        str, typer.Argument(help="digits, cifar10, cifar100, imagefolder or manifest.")
+    ] = "digits",
+    data_root: Annotated[
+        Path, typer.Option(help="Folder that holds the data, or the file of a manifest.")
+    ] = Path("data"),
     image_size: Annotated[
-        int | None, typer.Option(help="Side to resize folder images to.", min=4, max=1024)
+        int | None, typer.Option(help="Side to resize your own images to.", min=4, max=1024)
     ] = None,
+    test_share: Annotated[
+        float,
+        typer.Option(
+            help="Share to test on of images that come without a split.", min=0.001, max=0.999
+        ),
+    ] = 0.2,
+    split_seed: Annotated[int, typer.Option(help="Seed that draws this split.", min=0)] = 1234,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out images that cannot be used.")
+    ] = False,
     download: Annotated[
         bool, typer.Option("--download", help="Fetch missing data from its official site.")
     ] = False,
@@ -33,12 +46,22 @@ def data(
 ) -> None:
     """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
     from kdgap.cli.printing import print_json, print_table, say
-    from kdgap.data import DATASETS, Request, listing, load_dataset, pixels, smaller_val_size
+    from kdgap.data import (
+        DATASETS,
+        Request,
+        apart,
+        listing,
+        load_dataset,
+        pixels,
+        smaller_val_size,
+        tables,
+    )
     from kdgap.data.contact import contact_sheet
     from kdgap.store.record import export_bytes
     from kdgap.text import shown
 
-    dataset = load_dataset(name, Request(data_root, image_size, download))
+    request = Request(data_root, image_size, download, test_share, split_seed, skip_broken)
+    dataset = load_dataset(name, request)
     counts = {
         part: images.labels.bincount(minlength=len(dataset.classes)).tolist()
         for part, images in (("train", dataset.train), ("test", dataset.test))
@@ -62,6 +85,8 @@ def data(
         "classes": list(dataset.classes),
         "class_counts": counts,
     }
+    if dataset.split is not None:
+        about["split"] = vars(dataset.split)
     left_out = dataset.left_out
     if left_out is not None:
         about["left_out"] = [left.record(len(left.names)) for left in left_out]
@@ -78,9 +103,12 @@ def data(
     if as_json:
         print_json(about)
         return
-    hidden = ("classes", "class_counts", "name", "left_out")
+    hidden = ("classes", "class_counts", "name", "left_out", "split")
     facts = {key: v for key, v in about.items() if key not in hidden and v is not None}
     rows = [(key.replace("_", " "), _text(v)) for key, v in facts.items()]
+    if (split := dataset.split) is not None:
+        rows.append(("set apart for testing", f"{split.test_share:g} of each class"))
+        rows.append(("near-duplicates", f"{split.alike:,} in {split.groups:,} groups"))
     if left_out is not None:
         rows.append(("left out", _text(sum(len(left.names) for left in left_out))))
     print_table(name, ["", "value"], rows)
@@ -98,7 +126,10 @@ def data(
             [(x.reason, _text(len(x.names)), "\n".join(x.names[:5])) for x in left_out],
         )
     if left_out is not None:
-        print_table("Rules", ["files"], [[(listing.__doc__ or "").strip()]])
+        files = tables if name == "manifest" else listing
+        print_table("Rules", ["files"], [[(files.__doc__ or "").strip()]])
+        if dataset.split is not None:
+            print_table("", ["split"], [[(apart.__doc__ or "").strip()]])
         print_table("", ["pixels"], [[(pixels.__doc__ or "").strip()]])
 
 

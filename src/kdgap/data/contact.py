@@ -26,7 +26,7 @@ def contact_sheet(dataset: Dataset, columns: int = 12, tile: int = 48) -> bytes:
         y = gap + row * (tile + gap)
         draw.text((gap, y + tile // 2 - 6), name[:18], fill="black")
         index = torch.nonzero(dataset.train.labels == row).flatten()[:columns]
-        for column, pixels in enumerate(dataset.train.pixels[index]):
+        for column, pixels in enumerate(dataset.train.take(index).pixels):
             grey = pixels.shape[0] == 1
             array = pixels[0].numpy() if grey else pixels[:3].permute(1, 2, 0).numpy()
             image = Image.fromarray(array).convert("RGB").resize((tile, tile), Image.Resampling.BOX)

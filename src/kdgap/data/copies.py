@@ -24,13 +24,13 @@ class Copies:
     test: int
 
 
-def image_numbers(pixels: Tensor) -> list[int]:
-    """Return a number of 64 bits for each image of uint8 `[N, C, H, W]`.
+def image_numbers(chunks: Iterable[Tensor]) -> list[int]:
+    """Return a number of 64 bits for each image of some chunks uint8 `[B, C, H, W]`.
 
     Equal images have one number, and others do not: among 60,000 images the chance of a single
     mistake is 1 in 10 billion. The numbers mean something in this process only.
     """
-    return [hash(row.tobytes()) for row in pixels.contiguous().numpy()]
+    return [hash(row.tobytes()) for pixels in chunks for row in pixels.contiguous().numpy()]
 
 
 def count_copies(train: Iterable[int], val: list[int], test: list[int]) -> Copies:

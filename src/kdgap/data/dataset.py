@@ -5,71 +5,67 @@ A data set is one function from a `Request` to `Decoded`, entered with `@dataset
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import psutil
-
 from kdgap.advice import command
 from kdgap.data.copies import image_numbers
+from kdgap.data.decoded import Decoded, Split, check_decoded, fingerprint
+from kdgap.data.images import Images, moments
 from kdgap.data.preprocessing import Preprocessing
-from kdgap.deferred import torch
 from kdgap.errors import BadInputError
-from kdgap.numbers import gib
 from kdgap.registry import Registry
+from kdgap.spec.run import TEST_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from torch import Tensor
-
     from kdgap.data.listing import LeftOut
     from kdgap.spec.model import InputSpec
-    from kdgap.spec.run import Augmentation
+    from kdgap.spec.run import Augmentation, DataSpec
 
 
-@dataclass(frozen=True)
-class Images:
-    """Images uint8 `[N, C, H, W]` and labels int64 `[N]` in `[0, classes)`."""
-
-    pixels: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def take(self, index: Tensor) -> Images:
-        """Return the images at `index`, channels last in memory, as they are trained on."""
-        rows = self.pixels.permute(0, 2, 3, 1).index_select(0, index)
-        return Images(rows.permute(0, 3, 1, 2), self.labels[index])
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """What a loader returns: both parts, class names in label order, and where they came from.
-
-    The fingerprint is filled in by whoever has already computed it. `left_out` says what of the
-    files that were found is not in the set, where the user's own files are listed.
-    """
-
-    train: Images
-    test: Images
-    classes: tuple[str, ...]
-    source: str
-    fingerprint: str | None = None
-    left_out: tuple[LeftOut, ...] | None = None
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetEntry",
+    "Decoded",
+    "Images",
+    "Request",
+    "Shape",
+    "check_request",
+    "dataset",
+    "load_dataset",
+]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a loader is asked for: the root folder, a size for folder images, leave to download."""
+    """What a loader is asked for.
+
+    Attributes:
+        root: the folder, or the file of a manifest.
+        image_size: side to resize the user's own images to; None = as they are.
+        download: leave to fetch what is missing.
+        test_share, split_seed: how the user's own images are split if they come without a split.
+        skip_broken: leave to skip images of the user's own that cannot be used.
+    """
 
     root: Path
     image_size: int | None = None
     download: bool = False
+    test_share: float = TEST_SHARE
+    split_seed: int = 1234
+    skip_broken: bool = False
+
+    @classmethod
+    def of(cls, data: DataSpec, root: Path, *, download: bool = False) -> Request:
+        """Return what a run asks for; the seed counts where it may choose the test images."""
+        own = DATASETS[data.name].resized
+        asked = (data.test_share, data.split_seed if own else cls.split_seed, data.skip_broken)
+        return cls(root, data.image_size, download, *asked)
 
 
 @dataclass(frozen=True)
@@ -94,9 +90,12 @@ class DatasetEntry:
         val_size: validation images taken from the training images unless the spec says otherwise.
         augmentation: what suits these images unless the spec says otherwise.
         mean, std: published normalisation for pixels in [0, 1]; None = computed and recorded.
-        resized: whether images need a declared `image_size`.
+        resized: whether these are the user's own images, to which `image_size`, `test_share` and
+            `skip_broken` apply.
         shape: numbers and sizes, where every copy has the same.
         balanced: whether each class has the same number of images in each part.
+        survey: says what is known of the user's own images without decoding any of them: raises
+            `BadInputError` for what is certain to be refused; None = nothing.
     """
 
     load: Callable[[Request], Decoded]
@@ -109,6 +108,7 @@ class DatasetEntry:
     resized: bool = False
     shape: Shape | None = None
     balanced: bool = False
+    survey: Callable[[Request], Shape] | None = None
 
 
 DATASETS: Registry[DatasetEntry] = Registry("data set")
@@ -126,12 +126,13 @@ def dataset(
     resized: bool = False,
     shape: Shape | None = None,
     balanced: bool = False,
+    survey: Callable[[Request], Shape] | None = None,
 ) -> Callable[[Callable[[Request], Decoded]], Callable[[Request], Decoded]]:
     """Return the decorator that enters a loader under `name`; see `DatasetEntry`."""
 
     def enter(load: Callable[[Request], Decoded]) -> Callable[[Request], Decoded]:
         about = (summary, citation, val_size, augmentation, mean, std, resized, shape, balanced)
-        DATASETS.register(name)(DatasetEntry(load, *about))
+        DATASETS.register(name)(DatasetEntry(load, *about, survey))
         return load
 
     return enter
@@ -149,7 +150,7 @@ class Dataset:
         mean, std: per-channel normalisation for pixels in [0, 1].
         fingerprint: SHA-256 of pixels, labels and class names.
         source: the files it was read from.
-        left_out: see `Decoded`.
+        left_out, split: see `Decoded`.
     """
 
     name: str
@@ -161,11 +162,12 @@ class Dataset:
     fingerprint: str
     source: str
     left_out: tuple[LeftOut, ...] | None = None
+    split: Split | None = None
 
     @cached_property
     def image_numbers(self) -> tuple[list[int], list[int]]:
         """A number for each training and each test image, by which copies are known."""
-        return image_numbers(self.train.pixels), image_numbers(self.test.pixels)
+        return image_numbers(self.train.chunks()), image_numbers(self.test.chunks())
 
     @property
     def shape(self) -> Shape:
@@ -198,12 +200,12 @@ class Dataset:
     @property
     def channels(self) -> int:
         """Colour channels."""
-        return self.train.pixels.shape[1]
+        return self.train.shape[0]
 
     @property
     def image_size(self) -> tuple[int, int]:
         """Height and width in pixels."""
-        return (self.train.pixels.shape[2], self.train.pixels.shape[3])
+        return self.train.shape[1:]
 
 
 def load_dataset(name: str, request: Request) -> Dataset:
@@ -214,13 +216,12 @@ def load_dataset(name: str, request: Request) -> Dataset:
             that have this name everywhere.
     """
     entry = DATASETS[name]
-    if request.image_size is not None and not entry.resized:
-        raise BadInputError(f"image_size: the images of {name} are not resized; leave it out")
+    check_request(name, request)
     decoded = entry.load(request)
     check_decoded(name, decoded)
     mean, std = entry.mean, entry.std
     if mean is None or std is None:
-        mean, std = channel_moments(decoded.train.pixels)
+        mean, std = moments(decoded.train.chunks())
     dataset = Dataset(
         name=name,
         train=decoded.train,
@@ -231,6 +232,7 @@ def load_dataset(name: str, request: Request) -> Dataset:
         fingerprint=decoded.fingerprint or fingerprint(decoded),
         source=decoded.source,
         left_out=decoded.left_out,
+        split=decoded.split,
     )
     wrong = _unlike_published(entry, dataset)
     if wrong:
@@ -240,6 +242,25 @@ def load_dataset(name: str, request: Request) -> Dataset:
             f" fetch it whole: `{command('data', name, '--download', '--data-root', place)}`"
         )
     return dataset
+
+
+def check_request(name: str, request: Request) -> None:
+    """Refuse what applies to the user's own images alone.
+
+    Raises:
+        BadInputError: with the key that it is about.
+    """
+    if DATASETS[name].resized:
+        return
+    if request.image_size is not None:
+        text = f"image_size: the images of {name} are not resized; leave it out"
+        raise BadInputError(text, "image_size")
+    if request.test_share != TEST_SHARE:
+        text = f"test_share: {name} has test images of its own; leave it out"
+        raise BadInputError(text, "test_share")
+    if request.skip_broken:
+        text = f"skip_broken: {name} is used whole or not at all; leave it out"
+        raise BadInputError(text, "skip_broken")
 
 
 _MOST_COPIES = 0.01
@@ -268,67 +289,3 @@ def _unlike_published(entry: DatasetEntry, dataset: Dataset) -> str:
     if copies > _MOST_COPIES * len(numbers):
         return f"{copies:,} of {len(numbers):,} training images are copies; is a file there twice?"
     return ""
-
-
-def check_decoded(name: str, decoded: Decoded) -> None:
-    """Check shapes, types and label range, whoever decoded the images."""
-    if len(set(decoded.classes)) != len(decoded.classes):
-        raise BadInputError(f"{name}: two classes have one name")
-    for part, images in (("train", decoded.train), ("test", decoded.test)):
-        if images.pixels.dtype != torch.uint8 or images.pixels.ndim != 4:
-            raise BadInputError(f"{name}: {part} images are not uint8 [N, C, H, W]")
-        if len(images.pixels) != len(images.labels) or len(images) == 0:
-            raise BadInputError(
-                f"{name}: {len(images.pixels)} {part} images with {len(images.labels)} labels"
-            )
-        low, high = int(images.labels.min()), int(images.labels.max())
-        if low < 0 or high >= len(decoded.classes):
-            raise BadInputError(
-                f"{name}: {part} labels run from {low} to {high},"
-                f" but there are {len(decoded.classes)} classes"
-            )
-
-
-def fingerprint(decoded: Decoded) -> str:
-    """Return the SHA-256 of class names, pixels and labels: one changed byte changes it."""
-    digest = hashlib.sha256("\0".join(decoded.classes).encode())
-    for images in (decoded.train, decoded.test):
-        digest.update(f"{list(images.pixels.shape)}".encode())
-        digest.update(images.pixels.contiguous().numpy().data)
-        digest.update(images.labels.contiguous().numpy().data)
-    return digest.hexdigest()
-
-
-def channel_moments(pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return per-channel mean and standard deviation of uint8 `[N, C, H, W]`, for [0, 1] pixels.
-
-    Counts each of the 256 values exactly, so the result does not depend on summation order. A
-    constant channel gets the width of one grey level, so that dividing by it stays finite.
-    """
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    means, stds = [], []
-    for channel in range(pixels.shape[1]):
-        counts = torch.bincount(pixels[:, channel].reshape(-1), minlength=256).double()
-        share = counts / counts.sum()
-        mean = (share * levels).sum()
-        variance = (share * (levels - mean) ** 2).sum()
-        means.append(round(mean.item(), 6))
-        stds.append(max(round(variance.sqrt().item(), 6), round(1 / 255, 6)))
-    return tuple(means), tuple(stds)
-
-
-def require_memory(what: str, images: int, bytes_each: int) -> None:
-    """Refuse images that would not fit in memory, before loading any of them.
-
-    Decoding and training need room beside the pixels, so twice their size plus 512 MB must be free.
-
-    Raises:
-        BadInputError: with the size and what to do.
-    """
-    needed = 2 * images * bytes_each + 512 * 2**20
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise BadInputError(
-            f"{what}: {images:,} images need about {gib(needed)} of memory,"
-            f" {gib(free)} are free; use a smaller image_size or a larger machine"
-        )

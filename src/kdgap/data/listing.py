@@ -1,7 +1,8 @@
 """What of a folder of images is in the set: one listing, and everything else is named.
 
 - A class is a folder in `train/` (and the same in `test/`); all image files below it are its
-  images, in folders of any depth.
+  images, in folders of any depth. Without `train/`, `test/` and `val/`, a class is a folder in the
+  root, and the test images are set apart as `kdgap.data.apart` says.
 - A file is an image by its content: named as an image (.png, .jpg …) it must be one, else it is one
   if its first bytes are an image's. Other files are left out.
 - Left out are names that begin with a dot (`.ipynb_checkpoints`, `._1.png`), what systems leave
@@ -128,12 +129,12 @@ class Listing:
                 self._leave(self.root / name, reason)
 
     def part(self, name: str) -> Listed:
-        """List a part.
+        """List a part; an empty name stands for the root itself.
 
         Raises:
             BadInputError: naming what cannot be listed, or a class without an image.
         """
-        folder = self.root / name
+        folder = self.root / name if name else self.root
         # What is above a class belongs to no class, whatever links lead there.
         folders: _Folders = {}
         for place in (self.root.resolve(), folder.resolve()):
@@ -155,7 +156,8 @@ class Listing:
                 raise BadInputError(f"{shown(path)}: is the same folder as {same}; remove the link")
             classes.append(path.name)
         if not classes:
-            raise BadInputError(f"{shown(folder)}: no class folder in it; expected {name}/CLASS/")
+            expected = f"{name}/CLASS/" if name else "CLASS/ with its images"
+            raise BadInputError(f"{shown(folder)}: no class folder in it; expected {expected}")
         return Listed(tuple(classes), self._images(folder, classes, folders))
 
     def _images(self, folder: Path, classes: list[str], folders: _Folders) -> list[Sample]:

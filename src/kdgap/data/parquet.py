@@ -44,7 +44,7 @@ def described(shards: list[Path], label_column: str) -> list[Described]:
     done = _read(label_column, "", *map(str, shards))
     lines = done.stdout.splitlines()
     if done.returncode:
-        raise _refusal(shards[min(len(lines), len(shards) - 1)], done)
+        raise refusal(shards[min(len(lines), len(shards) - 1)], done.returncode, done.stderr)
     entries = [parse_json(line) for line in lines]
     return [
         Described(entry["rows"], None if entry["classes"] is None else tuple(entry["classes"]))
@@ -90,7 +90,7 @@ def _columns(
     """Return the encoded images and the labels (int64) of a file."""
     done = _read(label_column, image_column, str(shard))
     if done.returncode:
-        raise _refusal(shard, done)
+        raise refusal(shard, done.returncode, done.stderr)
     with pa.ipc.open_stream(done.stdout) as stream:
         table = stream.read_all()
     return table.column(IMAGE).to_pylist(), table.column(LABEL).to_numpy().copy()
@@ -105,16 +105,16 @@ def _read(*words: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def _refusal(shard: Path, done: subprocess.CompletedProcess[bytes]) -> BadInputError:
-    """Return what to raise for a file that the child did not read."""
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    if done.returncode == 1 and lines:
+def refusal(shard: Path, code: int, complaints: bytes) -> BadInputError:
+    """Return what to raise for a file that the child did not read: its exit code and stderr."""
+    lines = complaints.decode("utf-8", "replace").strip().splitlines()
+    if code == 1 and lines:
         return BadInputError(f"{shard}: {one_line(lines[-1])}")
-    reason = f"its reader ended with exit code {done.returncode}"
-    if done.returncode == -signal.SIGXCPU:
+    reason = f"its reader ended with exit code {code}"
+    if code == -signal.SIGXCPU:
         reason = f"not read within {MAX_SECONDS} s of computing"
-    elif done.returncode < 0:
-        reason = f"its reader was ended by {signal.Signals(-done.returncode).name}"
+    elif code < 0:
+        reason = f"its reader was ended by {signal.Signals(-code).name}"
     return BadInputError(f"{shard}: not a parquet file that can be read ({reason})")
 
 

@@ -119,8 +119,12 @@ def decoders() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def fitted(stream: BinaryIO, size: int) -> np.ndarray:
-    """Return an image uint8 `[size, size, 3]`: the shorter side resized, the centre kept.
+def fitted(stream: BinaryIO, size: int | None) -> np.ndarray:
+    """Return an image uint8 `[H, W, 3]`: the shorter side resized, the centre kept.
+
+    Args:
+        stream: the encoded image.
+        size: side in pixels; None = as it is.
 
     Raises:
         ImageError: it cannot be read, or the table refuses it.
@@ -133,7 +137,20 @@ def fitted(stream: BinaryIO, size: int) -> np.ndarray:
         large = image.width * image.height > _LARGE
         with _large_lock if large else nullcontext():
             upright = to_rgb(image)
+            if size is None:
+                return np.array(upright)
             return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+
+
+def upright_size(stream: BinaryIO) -> tuple[int, int]:
+    """Return height and width of an image as viewers show it; its pixels are not decoded.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    with _opened(stream) as image:
+        lies = _orientation(image) in (5, 6, 7, 8)
+        return (image.width, image.height) if lies else (image.height, image.width)
 
 
 def exact(encoded: bytes, shape: tuple[int, int, int]) -> np.ndarray:

@@ -43,7 +43,7 @@ class BatchStream:
         augmentation: Augmentation,
     ) -> None:
         self.images = images
-        self._pixels = _channels_last(images.pixels)  # a view of what `Images.take` returns
+        self._pixels = images.rows()  # a view of what `Images.take` returns
         self.batch_size = batch_size
         self.seed = seed
         self.augmentation = augmentation

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from kdgap.data.copies import Copies, count_copies
-from kdgap.data.dataset import DATASETS, Dataset, Images
-from kdgap.data.listing import Listing
-from kdgap.data.pixels import is_image
+from kdgap.data.dataset import DATASETS, Dataset, Images, Request
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError
 
@@ -35,13 +33,13 @@ def smaller_val_size(val_size: int, count: int) -> int | None:
 def needed_val_size(name: str, root: Path) -> int | None:
     """Return what to give as the validation size of a data set; None where the usual one does.
 
-    Nothing is decoded. A folder that cannot be listed is no reason to give any.
+    Nothing is decoded. What cannot be listed is no reason to give any.
     """
-    if not DATASETS[name].resized:
-        return None
-    with suppress(BadInputError):
-        count = len(Listing(root, is_image).part("train").images)
-        return smaller_val_size(DATASETS[name].val_size, count)
+    survey, usual = DATASETS[name].survey, DATASETS[name].val_size
+    if survey is not None:
+        with suppress(BadInputError):
+            # Of any size: how many images there are does not depend on it.
+            return smaller_val_size(usual, survey(Request(root, image_size=32)).train)
     return None
 
 

@@ -34,7 +34,7 @@ def predict(
     batches = []
     try:
         with torch.inference_mode(), compute(precision, device):
-            for pixels in torch.split(images.pixels, BATCH):
+            for pixels in images.chunks(BATCH):
                 pause()
                 answer = network(preprocessing(pixels.to(device)))
                 batches.append(answer.logits.float())

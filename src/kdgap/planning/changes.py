@@ -1,6 +1,7 @@
 """Runs with something changed: what an ablation does, and what does not apply to a run."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -81,6 +82,8 @@ def check_amounts(run: RunSpec, shape: Shape | None) -> None:
     """
     if shape is None:
         return
+    if run.data.image_size is not None:
+        shape = replace(shape, image_size=(run.data.image_size, run.data.image_size))
     if shape.classes < 2:
         raise BadInputError(f"{run.data.name} has one class: there is nothing to tell apart")
     if smaller := smaller_val_size(run.data.val_size, shape.train):

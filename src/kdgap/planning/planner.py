@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 
-from kdgap.data import DATASETS, Shape
+from kdgap.data import DATASETS, Request, Shape, check_request
 from kdgap.errors import BadInputError, placed
 from kdgap.methods import build_method
 from kdgap.models import MODELS
@@ -39,7 +40,10 @@ MOST_RUNS = 20_000
 
 
 def plan_study(
-    study: StudySpec, where: Where, winners: Mapping[SlotKey, Parameters] | None = None
+    study: StudySpec,
+    where: Where,
+    winners: Mapping[SlotKey, Parameters] | None = None,
+    shape: Shape | None = None,
 ) -> Plan:
     """Plan a study.
 
@@ -47,6 +51,7 @@ def plan_study(
         study: what was asked.
         where: tells where a key was given, for error messages.
         winners: what selection has chosen so far.
+        shape: numbers and sizes of the user's own images, where they are known.
 
     Raises:
         BadInputError: unknown names, values out of range, or more runs than anybody can train.
@@ -58,14 +63,14 @@ def plan_study(
             f"{where(())}: the study asks for {sum(counts.values()):,} runs ({parts});"
             f" the most is {MOST_RUNS:,}; shorten the grids or the seeds"
         )
-    return _Planner(study, where).make(dict(winners or {}))
+    return _Planner(study, where, shape).make(dict(winners or {}))
 
 
 class _Planner:
     """Builds the plan in the order of work."""
 
-    def __init__(self, study: StudySpec, where: Where) -> None:
-        self._study, self._where = study, where
+    def __init__(self, study: StudySpec, where: Where, shape: Shape | None) -> None:
+        self._study, self._where, self._own_shape = study, where, shape
         self.plan = Plan(study, self._data())
         self._models = {name: self._model(name) for name in study.models}
         self._recipe = self._recipe_of({**study.recipe}, ("recipe",))
@@ -126,18 +131,13 @@ class _Planner:
         return None if shape is None else shape.image_size
 
     def _shape(self) -> Shape | None:
-        """Return the images' numbers and sizes, where every copy of the data has the same."""
-        return DATASETS[self._study.data.name].shape
+        """Return the images' numbers and sizes, where they are known."""
+        return DATASETS[self._study.data.name].shape or self._own_shape
 
     def _data(self) -> DataSpec:
         data, selection = self._study.data, self._study.selection
         with placed(self._where(("data", "name"))):
             entry = DATASETS[data.name]
-        if data.image_size is not None and not entry.resized:
-            raise BadInputError(
-                f"{self._where(('data', 'image_size'))}: image_size: the images of {data.name} are"
-                " not resized; leave it out"
-            )
         fields = {
             "name": data.name,
             "image_size": data.image_size,
@@ -146,8 +146,12 @@ class _Planner:
             "choose_on": selection.split if selection else "val",
             "val_size": entry.val_size if data.val_size is None else data.val_size,
             "limit": data.limit,
+            "skip_broken": data.skip_broken,
+            **({} if data.test_share is None else {"test_share": data.test_share}),
         }
         spec = build(DataSpec, fields, lambda key: self._where(("data", key)), fields)
+        with placed(lambda key: self._where(("data", key))):
+            check_request(data.name, Request.of(spec, Path(data.root)))
         if entry.shape is not None and spec.val_size >= entry.shape.train:
             raise BadInputError(
                 f"{self._where(('data', 'val_size'))}: val_size {spec.val_size:,} leaves no"

@@ -106,6 +106,8 @@ def _data(config: FlatConfig, places: Places) -> DataSpec:
         "split_seed": config.split_seed,
         "val_size": entry.val_size if config.val_size is None else config.val_size,
         "limit": config.limit,
+        "skip_broken": config.skip_broken,
+        **({} if config.test_share is None else {"test_share": config.test_share}),
     }
     return build(DataSpec, fields, places, DataSpec.model_fields)
 

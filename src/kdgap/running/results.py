@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from kdgap.data import Dataset, Parts
+from kdgap.data.listing import remark
 from kdgap.engine.device import environment, environment_digest
 from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
@@ -130,7 +131,7 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
             "classes": list(dataset.classes),
             "mean": list(dataset.mean),
             "std": list(dataset.std),
-            **_left_out(dataset),
+            **_own_files(dataset),
         },
         "model": {"parameters": parameters, "flops": flops},
         **({"pairs": pairs} if pairs else {}),
@@ -139,11 +140,27 @@ def run_header(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _left_out(dataset: Dataset) -> dict[str, Any]:
-    """Return what of the user's own files is not in the data; nothing where no files are listed."""
-    if dataset.left_out is None:
-        return {}
-    return {"left_out": [left.record() for left in dataset.left_out]}
+def remarks(dataset: Dataset) -> list[str]:
+    """Return what to say of the user's own files: what was left out, and how they were split."""
+    lines = [remark(dataset.left_out)] if dataset.left_out else []
+    if (split := dataset.split) is not None:
+        lines.append(
+            f"the images come without a split: {len(dataset.test):,} of"
+            f" {len(dataset.train) + len(dataset.test):,} were set apart as test images"
+            f" (test_share {split.test_share:g}, split_seed {split.seed}); {split.alike:,} are"
+            f" near-duplicates in {split.groups:,} groups, each kept on one side"
+        )
+    return lines
+
+
+def _own_files(dataset: Dataset) -> dict[str, Any]:
+    """Return what became of the user's own files: what is not in the data, how it was split."""
+    record: dict[str, Any] = {}
+    if dataset.left_out is not None:
+        record["left_out"] = [left.record() for left in dataset.left_out]
+    if dataset.split is not None:
+        record["split"] = vars(dataset.split)
+    return record
 
 
 @cache

@@ -6,7 +6,6 @@ from typing import Any
 
 from kdgap.advice import command
 from kdgap.data import Request, load_dataset, split_dataset
-from kdgap.data.listing import remark
 from kdgap.engine.device import make_deterministic, pick_device
 from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
@@ -16,7 +15,7 @@ from kdgap.models.build import check_model
 from kdgap.planning.fit import check_trainable
 from kdgap.planning.parts import part_sizes
 from kdgap.running.door import open_door
-from kdgap.running.results import Prepared, copied_images
+from kdgap.running.results import Prepared, copied_images, remarks
 from kdgap.running.stop import Stopper
 from kdgap.running.teacher import TeacherWeights, check_teacher
 from kdgap.running.training import Attempt, train_attempts
@@ -37,7 +36,9 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     device = pick_device(run.place.device)
     make_deterministic(run.seed, run.place.threads)
     data = run.data
-    dataset = load_dataset(data.name, Request(Path(run.place.data_root), data.image_size, download))
+    dataset = load_dataset(
+        data.name, Request.of(data, Path(run.place.data_root), download=download)
+    )
     parts = split_dataset(dataset, data.val_size, data.split_seed, data.limit, data.choose_on)
     check_model(run.model, dataset.image_size)
     check_trainable(run, len(parts.train))
@@ -120,8 +121,8 @@ def _train(
     for notice in copied_images(prepared.parts):
         say(notice.text)
     attempt = Attempt(prepared, directory, watchers, say)
-    if prepared.dataset.left_out:
-        say(remark(prepared.dataset.left_out))
+    for text in remarks(prepared.dataset):
+        say(text)
     with Stopper() as pause:
 
         def door(prepared: Prepared, states: dict[str, State]) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 The one way in which anything is trained: `kdgap train` brings one run, a study brings cohorts.
 """
 
+import re
 import resource
 import socket
 import sys
@@ -162,6 +163,8 @@ class Attempt:
 
     def _fail(self, error: RunFailedError) -> None:
         failure: dict[str, Any] = {"reason": one_line(error)}
+        if by_nature(str(error)):
+            failure["repeats"] = True
         if isinstance(error, DivergedError):
             failure = {"reason": "diverged", "epoch": error.epoch, "step": error.step}
             self._states.clear()  # every attempt would diverge there again
@@ -178,9 +181,33 @@ class Attempt:
             watcher.on_finish(None)
 
 
-def note_failure(directory: RunDirectory, reason: str) -> None:
-    """Record an attempt that failed before it began; the caller holds the run's lock."""
-    failure = {"reason": one_line(reason)}
+_SHAPES = re.compile(
+    r"(TypeError|AttributeError|NotImplementedError): "
+    r"|(RuntimeError|ValueError): .*\b(shapes?|sizes?|dimensions?|channels?)\b",
+    re.DOTALL,
+)
+"""Errors that lie in how networks, losses and images are made, and in nothing that may change."""
+
+
+def by_nature(reason: str) -> bool:
+    """Whether a run that failed so would do so again, from how its error reads (`Name: text`).
+
+    Torch tells of shapes that do not fit by a `RuntimeError`, as it does of a device that failed.
+    """
+    return _SHAPES.match(reason) is not None
+
+
+def note_failure(directory: RunDirectory, reason: str, *, repeats: bool) -> None:
+    """Record an attempt that failed before it began; the caller holds the run's lock.
+
+    Args:
+        directory: the run's.
+        reason: why.
+        repeats: whether another attempt would fail as well, so that there is none.
+    """
+    failure: dict[str, Any] = {"reason": one_line(reason)}
+    if repeats:
+        failure["repeats"] = True
     here = {"host": socket.gethostname(), "pid": getpid(), "from": [0, 0]}
     directory.note_attempt({"began": _now(), **here})
     directory.note_attempt({"ended": "failed", "when": _now(), **failure})
@@ -244,8 +271,7 @@ def train_attempts(
 
 
 def _on(prepared: Prepared, images: Images) -> Images:
-    device = prepared.device
-    return Images(images.pixels.to(device), images.labels.to(device))
+    return images.to(prepared.device)
 
 
 def _now() -> str:

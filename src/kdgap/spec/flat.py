@@ -58,6 +58,8 @@ class FlatConfig(Strict):
     split_seed: Seed = 1234
     val_size: int | None = None
     limit: int | None = None
+    test_share: float | None = None
+    skip_broken: bool = False
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     seed: Seed = 0
     device: Text = "auto"

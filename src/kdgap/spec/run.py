@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -35,12 +37,28 @@ _NONE_IS_NEUTRAL: dict[str, Any] = {"neutral": None}
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
+TEST_SHARE = 0.2
+"""Of images that come without a split, where nothing is said."""
+
+
+def without_usual(data: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of data without the younger ones that are as usual.
+
+    So that records and locked studies stay what they were before these fields came.
+    """
+    usual = {"test_share": (TEST_SHARE, None), "skip_broken": (False,)}
+    return {key: value for key, value in data.items() if value not in usual.get(key, ())}
+
+
 class DataSpec(Strict):
     """Which images, how they are split, and how they are augmented.
 
     Attributes:
         name: registered data set, such as `cifar10`.
-        image_size: side in pixels that images of a folder are resized to; None = as stored.
+        image_size: side in pixels that the user's own images are resized to; None = as stored.
+        test_share: share of the images that are tested on, where the user's own images come without
+            a split; `split_seed` draws it.
+        skip_broken: leave out images of the user's own that cannot be used, and record them.
         augmentation: `crop_flip`, `crop` (zero padding of an eighth of the side) or `none`.
         split_seed: seed of the permutation that sets the validation images apart.
         val_size: number of validation images taken from the training images.
@@ -56,6 +74,14 @@ class DataSpec(Strict):
     choose_on: Literal["val", "test"] = Field(default="val", json_schema_extra={"neutral": "val"})
     val_size: int = Field(ge=0)
     limit: int | None = Field(default=None, ge=2, json_schema_extra=_NONE_IS_NEUTRAL)
+    test_share: float = Field(
+        default=TEST_SHARE, gt=0, lt=1, json_schema_extra={"neutral": TEST_SHARE}
+    )
+    skip_broken: bool = Field(default=False, json_schema_extra={"neutral": False})
+
+    @model_serializer(mode="wrap")
+    def _neutral_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_usual(plain(self))
 
     @field_validator("val_size")
     @classmethod

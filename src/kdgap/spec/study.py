@@ -11,7 +11,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from kdgap.spec.claims import Claim, Name, Statistics
 from kdgap.spec.method_name import method_name
 from kdgap.spec.model import Architecture, InputSpec
-from kdgap.spec.run import Augmentation, Precision, Seed
+from kdgap.spec.run import Augmentation, Precision, Seed, without_usual
 from kdgap.spec.validation import Scalar, Strict, Text
 
 STAGES = {
@@ -34,7 +34,8 @@ class StudyData(Strict):
     Attributes:
         name: registered data set, such as `cifar10`.
         root: folder that holds it; never part of a run's id.
-        image_size, augmentation, split_seed, val_size, limit: as in `DataSpec`.
+        image_size, augmentation, split_seed, val_size, limit, test_share, skip_broken: as in
+            `DataSpec`.
     """
 
     name: Text
@@ -44,6 +45,12 @@ class StudyData(Strict):
     split_seed: Seed = 1234
     val_size: int | None = None
     limit: int | None = None
+    test_share: float | None = None
+    skip_broken: bool = False
+
+    @model_serializer(mode="wrap")
+    def _neutral_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_usual(plain(self))
 
 
 class StudyModel(Architecture):

@@ -136,10 +136,15 @@ class RunFiles:
         where = f" at step {step} of epoch {epoch}" if step is not None else ""
         return f"{failure['reason']}{where}"
 
-    def diverged(self) -> bool:
-        """Whether the run failed at a step whose numbers were not finite: it would do so again."""
+    def repeats(self) -> bool:
+        """Whether the run failed in a way that every attempt would.
+
+        At a step whose numbers were not finite, or for a reason that lies in what was asked.
+        """
         failure = self.failed()
-        return failure is not None and failure.get("step") is not None
+        return failure is not None and (
+            failure.get("step") is not None or failure.get("repeats") is True
+        )
 
     def failed(self) -> dict[str, Any] | None:
         """Return what `failure.json` says; None if there is none, or it is damaged."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kdgap.spec.run import RunSpec
+from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.store.record import Record
 
 View = tuple[tuple[Any, ...], ...]
@@ -22,6 +22,8 @@ class Witness:
     teacher_hash: str | None
     teacher_normalisation: View | None
     teacher_view: View | None
+    split: bool = False
+    """Whether the test images were set apart by a seed, for the images came without a split."""
 
     @classmethod
     def of(cls, record: Record) -> "Witness":
@@ -35,6 +37,7 @@ class Witness:
             teacher_hash=results.get("teacher_weight_hash"),
             teacher_normalisation=_of_card(record.run.get("teacher"), "mean", "std"),
             teacher_view=_of_card(record.run.get("teacher"), "image_size", "classes"),
+            split="split" in record.run["data"],
         )
 
 
@@ -42,19 +45,35 @@ Witnesses = Mapping[str, Witness]
 """By run id, of the runs that are finished and whole."""
 
 
+def data_fact(data: DataSpec, study: tuple[int | None, int | None]) -> str:
+    """Return the name under which a study locks the images of a run.
+
+    Args:
+        data: what the run asks for.
+        study: the study's own image size, and its split seed where that changes the test images,
+            else None.
+    """
+    size, seed = study
+    other_split = seed not in (None, data.split_seed)
+    if data.image_size == size and not other_split:
+        return "data"
+    return f"data-{data.image_size}" + f"-{data.split_seed}" * other_split
+
+
 def recorded_facts(plan: Mapping[str, Any], witnesses: Witnesses) -> dict[str, set[Any]]:
     """Return what records say of the facts that a study locks: one value each if all is well.
 
     Of the data it is the fingerprint.
     """
-    size = plan["study"]["data"].get("image_size")
+    data = plan["study"]["data"]
     facts: dict[str, set[Any]] = {}
     for planned in plan["runs"]:
         witness = witnesses.get(planned["id"])
         if witness is None:
             continue
-        side = witness.spec.data.image_size
-        facts.setdefault("data" if side == size else f"data-{side}", set()).add(witness.fingerprint)
+        asked = (data.get("image_size"), data.get("split_seed") if witness.split else None)
+        name = data_fact(witness.spec.data, asked)
+        facts.setdefault(name, set()).add(witness.fingerprint)
         facts.setdefault("threads", set()).add(witness.threads)
         teacher = witness.spec.teacher
         if teacher is not None:

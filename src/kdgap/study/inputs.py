@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from kdgap.data import Dataset, Parts, Request, load_dataset, split_dataset
-from kdgap.data.listing import remark
 from kdgap.engine.teacher import Teacher
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.models.build import check_model
@@ -14,11 +13,12 @@ from kdgap.planning.changes import check_amounts
 from kdgap.planning.fit import check_trainable
 from kdgap.planning.parts import part_sizes
 from kdgap.planning.plan import PlannedRun
-from kdgap.running.results import Prepared
+from kdgap.running.results import Prepared, remarks
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.spec.run import DataSpec, RunSpec
-from kdgap.spec.study import Teachers
+from kdgap.spec.study import StudyData, Teachers
 from kdgap.store.study import StudyDirectory
+from kdgap.store.witness import data_fact
 
 
 class Inputs:
@@ -27,7 +27,7 @@ class Inputs:
     Args:
         directory: the study's directory.
         device: where runs are trained.
-        image_size: the study's own, whose data is locked as "data".
+        asked: the study's own data, which is locked as "data".
         pause: raises to stop, between batches of a teacher's measurement.
         loading: called before data is loaded, which may take a while.
         say: told what was left out of the data.
@@ -39,7 +39,7 @@ class Inputs:
         self,
         directory: StudyDirectory,
         device: torch.device,
-        image_size: int | None = None,
+        asked: StudyData | None = None,
         pause: Callable[[], None] = lambda: None,
         loading: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
@@ -47,21 +47,21 @@ class Inputs:
         teachers: Teachers | None = None,
     ) -> None:
         self._directory, self.device = directory, device
-        self._image_size, self._pause = image_size, pause
+        self._asked, self._pause = asked, pause
         self._loading, self._say, self._planned = loading, say, planned
         self._teachers = teachers or Teachers()
-        self._datasets: dict[tuple[str, int | None], Dataset] = {}
+        self._datasets: dict[tuple[str, Request], Dataset] = {}
         self._parts: dict[DataSpec, Parts] = {}
         self._fitting: set[Hashable] = set()
 
     def dataset(self, planned: PlannedRun) -> Dataset:
         """Load the data once, and refuse other data than the study began with."""
         data = planned.run.data
-        key = (data.name, data.image_size)
+        request = Request.of(data, Path(planned.run.place.data_root))
+        key = (data.name, request)
         if key not in self._datasets:
             self._loading()
-            root = Path(planned.run.place.data_root)
-            dataset = load_dataset(data.name, Request(root, data.image_size))
+            dataset = load_dataset(data.name, request)
             shape = dataset.shape
             for other in self._planned():  # before anything is locked or trained
                 check_amounts(other.run, shape)
@@ -72,8 +72,9 @@ class Inputs:
                 "fingerprint": dataset.fingerprint,
                 "shape": {**vars(shape), "image_size": list(shape.image_size)},
             }
-            own = data.image_size == self._image_size
-            name = "data" if own else f"data-{data.image_size}"
+            asked = self._asked or data
+            seed = asked.split_seed if dataset.split else None
+            name = data_fact(data, (asked.image_size, seed))
             locked = self._directory.lock_fact(name, fact)
             if locked["fingerprint"] != dataset.fingerprint:
                 raise BadInputError(
@@ -81,8 +82,8 @@ class Inputs:
                     f" (fingerprint {dataset.fingerprint[:12]}, locked"
                     f" {locked['fingerprint'][:12]}); bring back the data, or use another --out"
                 )
-            if dataset.left_out:
-                self._say(remark(dataset.left_out))
+            for text in remarks(dataset):
+                self._say(text)
             self._datasets[key] = dataset
         return self._datasets[key]
 

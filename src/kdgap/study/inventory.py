@@ -106,7 +106,7 @@ class Inventory:
         )
         if (path / FAILURE).exists() and not held:
             reason = directory.failure()
-            if directory.diverged() or self._spent[planned.id] >= self._allowed:
+            if directory.repeats() or self._spent[planned.id] >= self._allowed:
                 self._failed[planned.id] = reason
 
     def _note(self, record: Record) -> None:

@@ -50,8 +50,7 @@ def rerun(
     record = directory.read()
     make_deterministic(0, record.run["environment"]["threads"])
     study = workspace.study
-    size, teachers = study.data.image_size, study.teachers
-    inputs = Inputs(workspace.directory, device, size, pause, teachers=teachers)
+    inputs = Inputs(workspace.directory, device, study.data, pause, teachers=study.teachers)
     weights = None if planned.run.teacher is None else inputs.teacher(planned)
     with tempfile.TemporaryDirectory(prefix=scratch_prefix("rerun")) as folder:
         again = RunDirectory(Path(folder) / "run")

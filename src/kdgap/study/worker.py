@@ -25,7 +25,7 @@ from kdgap.errors import (
 from kdgap.planning.cost import joined, members_that_fit, store_rate, total_flops
 from kdgap.planning.plan import ROLES, Plan, PlannedRun
 from kdgap.running.results import copied_images
-from kdgap.running.training import Attempt, note_failure, train_attempts
+from kdgap.running.training import Attempt, by_nature, note_failure, train_attempts
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, has_states
@@ -68,7 +68,7 @@ class Worker:
         self._inputs = Inputs(
             self._directory,
             pick_device(device),
-            workspace.study.data.image_size,
+            workspace.study.data,
             pause,
             lambda: self._live.write({"phase": "loading data"}),
             say,
@@ -288,8 +288,9 @@ class Worker:
             raise  # it would teach nobody
         except (BadInputError, RuntimeError, MemoryError) as error:
             # The run does not fit the data, or there is no memory for one more member.
-            kind = "" if isinstance(error, BadInputError) else f"{type(error).__name__}: "
-            note_failure(directory, f"{kind}{error}")
+            asked = isinstance(error, BadInputError)
+            reason = str(error) if asked else f"{type(error).__name__}: {error}"
+            note_failure(directory, reason, repeats=asked or by_nature(reason))
             self._say(f"failed: {planned.path}: {one_line(error)}")
             return None
 

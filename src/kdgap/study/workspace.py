@@ -31,6 +31,7 @@ from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.inventory import Inventory
+from kdgap.study.listed import listed_shape, require_images
 from kdgap.study.selection import Selected, Selector
 
 
@@ -55,6 +56,7 @@ class Workspace:
     begun: dict[str, str] = field(default_factory=dict)
     inventory: Inventory = field(init=False)
     selector: Selector = field(init=False)
+    _listed: Shape | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.inventory = Inventory(self.directory, self.study.budgets.attempts)
@@ -62,10 +64,11 @@ class Workspace:
 
     def plan(self) -> tuple[Plan, Selected]:
         """Look at the disk, and plan with the winners that the finished runs determine."""
-        bare = plan_study(self.study, self.where)
+        shape = self.shape()
+        bare = plan_study(self.study, self.where, shape=shape)
         self.inventory.look(bare)
         selected = self.selector.select(bare, self.inventory.given_up(bare))
-        plan = plan_study(self.study, self.where, self._decided(bare) | selected.winners)
+        plan = plan_study(self.study, self.where, self._decided(bare) | selected.winners, shape)
         self.inventory.look(plan)
         return plan, selected
 
@@ -86,13 +89,18 @@ class Workspace:
         }
 
     def shape(self) -> Shape | None:
-        """Return the data's numbers and sizes: known, or locked by an earlier run here."""
+        """Return the data's numbers and sizes: known, or locked by an earlier run here, or listed.
+
+        Raises:
+            BadInputError: what is listed is certain to be refused.
+        """
         known = DATASETS[self.study.data.name].shape
         if known is not None:
             return known
         locked = self.directory.locked("data")
         if locked is None:
-            return None
+            self._listed = self._listed or listed_shape(self.study.data, self.where)
+            return self._listed
         shape = locked["shape"]
         return Shape(**{**shape, "image_size": tuple(shape["image_size"])})
 
@@ -212,6 +220,8 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
             system cannot lock.
     """
     directory = workspace.directory
+    if workspace.directory.locked("data") is None:
+        require_images(workspace.study.data, workspace.where)
     plan, selected = workspace.plan()
     path = directory.path
     directory.refuse_other()
@@ -246,7 +256,7 @@ def stand_in(workspace: Workspace, plan: Plan) -> Plan:
     For counting and estimating only: candidates of one method cost the same.
     """
     winners = {choice.key: choice.candidates[0] for choice in plan.choices} | plan.winners
-    return plan_study(workspace.study, workspace.where, winners)
+    return plan_study(workspace.study, workspace.where, winners, workspace.shape())
 
 
 def write_plan(

@@ -16,7 +16,8 @@ import numpy as np
 
 from kdgap.advice import command
 from kdgap.data.cache import content_key, decoded_once
-from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset, require_memory
+from kdgap.data.dataset import Decoded, Images, Request, Shape, dataset
+from kdgap.data.decoded import require_memory
 from kdgap.data.shards import find_shards
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError, one_line

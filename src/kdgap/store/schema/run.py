@@ -32,6 +32,7 @@ class Failure(Loose):
     reason: str
     epoch: int | None = None
     step: int | None = None
+    repeats: bool = False
 
 
 class Timing(Loose):
