@@ -44,9 +44,9 @@ def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) ->
     assert (study / "report.html").exists()
     assert "best of 4 on validation" in done.stderr
     image = next((photos / "red").iterdir())
-    told = kdgap("predict", str(study / "model.onnx"), str(image), "--json")
-    assert told.returncode == 0, told.stderr
-    assert "red" in told.stdout
+    answer = kdgap("predict", str(study / "model.onnx"), str(image), "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert "red" in answer.stdout
 
     # Again: nothing is left to do, and the file that is there stays.
     before = (study / "model.onnx").read_bytes()

@@ -107,9 +107,9 @@ def test_dropout_draws_at_the_address_of_its_step(
     assert outcome(lab.train(run)) == first
     torch.set_rng_state(before)
     count = len(dropped) // 2
-    for one, other in zip(dropped[:count], dropped[count:], strict=True):
-        assert torch.equal(one, other)
-        assert 0.2 < (one == 0).float().mean() < 0.95
+    for first_time, second_time in zip(dropped[:count], dropped[count:], strict=True):
+        assert torch.equal(first_time, second_time)
+        assert 0.2 < (first_time == 0).float().mean() < 0.95
     zeros = [(x == 0)[:8] for x in dropped[:count]]
     assert all(not torch.equal(a, b) for i, a in enumerate(zeros) for b in zeros[:i])
     assert outcome(lab.train(lab.spec("logit", model=DROPS, seed=1))) != first

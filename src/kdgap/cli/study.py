@@ -116,8 +116,8 @@ def run_study(
     from kdgap.errors import RunFailedError, StoreDamagedError, WorkerError
     from kdgap.running.places import options
     from kdgap.store.notices import of_plan
-    from kdgap.study.supervise import Supervisor
-    from kdgap.study.workspace import crowding, start_study
+    from kdgap.study.supervise import Supervisor, crowding
+    from kdgap.study.workspace import start_study
 
     if workspace.directory.exists():
         tidy(workspace.directory)  # first, for the disk may be full of it

@@ -12,12 +12,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from kdgap import child, error_line
 from kdgap.errors import StoppedError, StoreDamagedError
 from kdgap.running.stop import CODES, STOPPED, handling
 from kdgap.store.study import StudyDirectory
 from kdgap.terminal import end_at_once
+
+if TYPE_CHECKING:
+    from kdgap.study.workspace import Workspace
 
 POLL_SECONDS = 0.25
 FRUITLESS = 3
@@ -194,3 +198,19 @@ class Supervisor:
     def _forward(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
             worker.send_signal(number)
+
+
+def crowding(workspace: "Workspace", workers: int) -> str:
+    """Return a warning if the workers' CPU threads would be more than the machine has."""
+    import psutil
+    import torch
+
+    threads = workspace.directory.locked("threads") or workspace.study.threads
+    threads = threads or torch.get_num_threads()
+    cores = psutil.cpu_count(logical=False) or 1
+    if workers == 1 or workers * threads <= cores:
+        return ""
+    return (
+        f"{workers} workers with {threads} threads each share {cores} cores, which is slower than"
+        " fewer threads: set threads: 1 in the study before its first use"
+    )

@@ -196,22 +196,6 @@ def _reopened(path: Path, places: Places) -> Workspace:
     )
 
 
-def crowding(workspace: Workspace, workers: int) -> str:
-    """Return a warning if the workers' CPU threads would be more than the machine has."""
-    import psutil
-    import torch
-
-    threads = workspace.directory.locked("threads") or workspace.study.threads
-    threads = threads or torch.get_num_threads()
-    cores = psutil.cpu_count(logical=False) or 1
-    if workers == 1 or workers * threads <= cores:
-        return ""
-    return (
-        f"{workers} workers with {threads} threads each share {cores} cores, which is slower than"
-        " fewer threads: set threads: 1 in the study before its first use"
-    )
-
-
 def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirectory:
     """Make the study's directory, or go on in it; return it with its `plan.json` written.
 
