@@ -64,7 +64,7 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
     assert kdgap(*words, *SMALL, "--out", "a", "--to", "safetensors").returncode == 0
     plan = json.loads(Path("a/plan.json").read_text())
     trained = next(run["path"] for run in plan["runs"] if run["roles"] == ["teacher"])
-    file = f"a/{trained}/best.safetensors"
+    file = f"a/{trained}/checkpoint_best.safetensors"
     given = ("distill", "--teacher", file, "--student", "resnet8", "--data", str(photos))
     done = kdgap(*given, *SMALL, "--out", "b", "--to", "none")
     assert done.returncode == 0, done.stderr
@@ -102,7 +102,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
 
 def test_hours_of_work_are_asked_for(kdgap: Command, photos: Path) -> None:
     words = ("distill", "--teacher", "resnet101", "--student", "resnet50", "--data", "digits")
-    done = kdgap(*words, "--epochs", "5000", "--out", "st", "--set", "models.teacher.stem=imagenet")
+    done = kdgap(*words, "--epochs", "5000", "--out", "st")
     assert done.returncode == 2
     assert "add --yes to begin, or fewer --epochs or --seeds" in done.stderr
     assert not Path("st").exists()

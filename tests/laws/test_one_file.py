@@ -54,7 +54,8 @@ from kdgap.models.entry import MODELS, ModelEntry
 def _build(spec, classes, channels):
     from kdgap.models.cifar_resnet import CifarResNet
 
-    return CifarResNet(8, round(4 * spec.width), classes, channels)
+    width = round(4 * spec.width)
+    return CifarResNet(8, (width, width, 2 * width, 4 * width), classes, channels)
 
 
 MODELS.register("thin8")(

@@ -39,7 +39,9 @@ def test_what_a_network_lacks_is_refused_and_nothing_else(
     stages = MODELS["resnet8"].stages
     own = build_method(method, {})
     read = own.student_taps(stages).kinds, own.teacher_taps(stages).kinds
-    for kind in ("maps", "before_relu", "embedding", "classifier", "norms"):
+    if own.deploys_another:  # whose classifier is taken out
+        read = read[0] | {"pooled", "classifier"}, read[1]
+    for kind in ("maps", "before_relu", "embedding", "classifier", "norms", "pooled"):
         for name, needed in zip(("resnet8", "resnet20"), read, strict=True):
             with monkeypatch.context() as patch:
                 lacking = replace(MODELS[name], lacks=(kind,))

@@ -1195,7 +1195,9 @@ def test_the_first_protocol_is_flagged_for_what_it_is(tmp_path: Path) -> None:
 def test_every_study_of_the_repository_can_be_planned(path: Path, tmp_path: Path) -> None:
     workspace, plan = study_file(path.stem, tmp_path)
     shape = workspace.shape()
-    assert shape is not None
+    if shape is None:  # the user's own images, which are not here
+        assert workspace.study.data.name == "imagefolder"
+        shape = Shape(3, 3, (64, 64), 800, 200)
     full = stand_in(workspace, plan)
     assert full.open_slots == {}
     assert all(cost.train_flops > 0 for cost in costs_of(full, shape).values())

@@ -114,8 +114,9 @@ def setting(path: Path, architecture: str | None, on: OnImages, device_name: str
 def _dataset(card: Card, on: OnImages) -> Dataset:
     name, size = on.data or card.data, on.image_size
     if size is None and DATASETS[name].resized:
-        size = card.image_size[0]
-    return load_dataset(name, Request(on.data_root, size))
+        size = card.stored_side
+    seed = on.split_seed if on.split_seed is not None else _conditions(card, name)["split_seed"]
+    return load_dataset(name, Request(on.data_root, size, split_seed=seed))
 
 
 def _conditions(card: Card, data: str) -> dict[str, Any]:

@@ -75,16 +75,17 @@ def _of_data(source: Source, root: Path) -> tuple[Images, str]:
     card, record = source.weights.card, source.record
     if record is not None:
         data = record.spec.data
-        name, size, on = data.name, data.image_size, data.choose_on
+        name, on, request = data.name, data.choose_on, Request.of(data, root)
         val_size, seed, limit = data.val_size, data.split_seed, data.limit
     else:
         name, on, limit = card.data, "val", None
-        size = card.image_size[0] if DATASETS[name].resized else None
-        val_size, seed = DATASETS[name].val_size, 0
+        val_size, seed = DATASETS[name].val_size, 1234
         if card.accuracy is not None:
             val_size, seed = card.accuracy.val_size, card.accuracy.split_seed
             limit, on = card.accuracy.limit, card.accuracy.choose_on
-    dataset = load_dataset(name, Request(root, size))
+        size = card.stored_side if DATASETS[name].resized else None
+        request = Request(root, size, split_seed=seed)
+    dataset = load_dataset(name, request)
     if record is not None and dataset.fingerprint != card.fingerprint:
         raise BadInputError(f"the data under {root} is not what the run was trained on")
     return _seen_so(source, dataset, val_size, seed, limit, on)

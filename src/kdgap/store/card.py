@@ -112,6 +112,13 @@ class Card(_Frozen):
         return fields
 
     @property
+    def stored_side(self) -> int | None:
+        """Side of the images that it was trained on, as far as it is known and one number."""
+        own = self.model.input.size if self.model.input else None
+        height, width = self.image_size
+        return height if own is None and height == width else None
+
+    @property
     def measured_data(self) -> str | None:
         """Fingerprint of the data that the accuracy was measured on; None = not known."""
         return self.measured_on or self.fingerprint

@@ -10,7 +10,6 @@ from kdgap.errors import BadInputError
 from kdgap.files import json_text
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
-from kdgap.spec.model import ModelSpec
 from kdgap.spec.slot import PLAIN
 from kdgap.store.card import read_card
 from kdgap.store.study import StudyDirectory
@@ -60,8 +59,7 @@ def distilling_study(wish: Wish, name: str) -> str:
     if wish.method == PLAIN:
         raise BadInputError("--method none: plain training is compared with anyway; name a method")
     METHODS[wish.method]
-    student = ModelSpec(name=wish.student)
-    MODELS[student.name]
+    MODELS[wish.student]
     data = _data(wish)
     teacher, teachers = _teacher(wish.teacher)
     fields: dict[str, Any] = {
