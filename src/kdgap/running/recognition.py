@@ -28,7 +28,7 @@ _WIDEST = 16
 _CLOSE = 0.5
 """Share of tensors in common from which on an architecture is worth naming."""
 _MOST_TENSORS = 5_000
-"""Of a file that is searched: several times what one with averages and an optimiser's state holds."""
+"""Of a file that is searched: several times what averages and an optimiser's state make."""
 _MOST_WIDTHS = 4
 """Of a first layer, where a file holds several networks."""
 
