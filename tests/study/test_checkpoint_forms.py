@@ -423,6 +423,12 @@ def test_a_network_that_is_not_ours_is_asked_for(tmp_path: Path) -> None:
     assert "resnet14 comes nearest" in refusal(saved(state, tmp_path / "d.pth"))
 
 
+def test_a_file_of_very_many_tensors_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor = StoredTensor(("conv1.weight",), "F32", (16, 3, 3, 3), (), 0, 0)
+    monkeypatch.setattr("kdgap.running.recognition._beside", lambda *_: pytest.fail("searched"))
+    assert recognise([tensor] * 5001) == ([], None)
+
+
 def test_a_whole_module_that_fits_is_taken_as_data(tmp_path: Path) -> None:
     source = ours()
     path = saved({"model": nn.DataParallel(source)}, tmp_path / "c.pth")

@@ -80,9 +80,9 @@ def fit(checkpoint: Sequence[StoredTensor], wanted: Mapping[str, Shape]) -> Fitt
     for names, called in ((whole, own), (bare, own), (_shared(bare), by_shared_name(wanted))):
         kinds = {_kind(name.split(".")[0]) for name in called}
         for head, group in _candidates(checkpoint, names, called).items():
-            filled = tuple(n for n in wanted if n not in group and n.endswith(COUNTER))
             problem = _problem(group, wanted) or _stranger(head, group, names, kinds, checkpoint)
             if problem is None:
+                filled = tuple(n for n in wanted if n not in group and n.endswith(COUNTER))
                 chosen = {name: tensors[0] for name, tensors in group.items()}
                 sets.append(TensorSet(".".join(head) or TOP, chosen, filled))
             else:

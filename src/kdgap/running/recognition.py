@@ -27,6 +27,8 @@ _WIDEST = 16
 """Most that a width may be (`spec.model`)."""
 _CLOSE = 0.5
 """Share of tensors in common from which on an architecture is worth naming."""
+_MOST_TENSORS = 5_000
+"""Of a file that is searched: several times what averages and an optimiser's state make."""
 _MOST_WIDTHS = 4
 """Of a first layer, where a file holds several networks."""
 
@@ -68,8 +70,12 @@ def recognise(
     Args:
         checkpoint: the tensors of a checkpoint.
         name: the one network to try, with all of its stems, shortcuts and widths; None = all.
+
+    Of more than `_MOST_TENSORS` nothing is tried: what that takes is for the file to choose.
     """
     names = list(MODELS) if name is None else [name] if name in MODELS else []
+    if len(checkpoint) > _MOST_TENSORS:
+        names = []
     tried = [_beside(model, checkpoint) for key in names for model in _variants(key, checkpoint)]
     fits = [each for each in tried if each.fitting.sets]
     near = max(tried, key=lambda each: _share(each, len(checkpoint)), default=None)
