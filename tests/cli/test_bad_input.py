@@ -422,7 +422,7 @@ def test_a_bad_option_of_train_is_refused(
         (("show",), "RUN"),
         (("data", "digit"), "digits"),
         (("data", "digits", "--image-size", "16"), "image_size"),
-        (("data", "imagefolder"), "image_size"),
+        (("data", "imagefolder"), "there is no such folder"),
         (("data", "cifar10"), "kdgap data cifar10 --download"),
         (("data", "cifar10", "--download", "--data-root", "nowhere"), "nowhere"),
         (("data", "digits", "--sheet", "/dev/null/x.png"), "/dev/null: is no folder"),

@@ -190,7 +190,12 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             level = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
             Image.fromarray(level).save(path)
-        environment = {**os.environ, "KDGAP_CACHE": str(tmp_path / f"cache {count}")}
+        environment = {
+            **os.environ,
+            "KDGAP_CACHE": str(tmp_path / f"cache {count}"),
+            "MALLOC_ARENA_MAX": "1",  # what was freed is given back, and counts no more
+            "MALLOC_MMAP_THRESHOLD_": "65536",
+        }
         done = subprocess.run(
             [sys.executable, "-c", _CHILD, str(root)],
             env=environment,

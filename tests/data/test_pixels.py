@@ -541,8 +541,8 @@ def test_frames_behind_the_first_are_not_decoded(
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for part in ("train", "test"):
-        folder = tmp_path / part / "cat"
+    for part, name in ((part, name) for part in ("train", "test") for name in ("cat", "dog")):
+        folder = tmp_path / part / name
         folder.mkdir(parents=True)
         noise = np.random.default_rng(len(part)).integers(0, 256, (9, 9, 3), dtype=np.uint8)
         Image.fromarray(noise).save(folder / "1.png")
@@ -616,14 +616,14 @@ def test_another_decoder_decodes_anew(root: Path, monkeypatch: pytest.MonkeyPatc
         decoded.append(size)
         return fitted(stream, size)
 
-    monkeypatch.setattr("kdgap.data.sets.folder.fitted", counted)
+    monkeypatch.setattr("kdgap.data.decoding.fitted", counted)
     load_dataset("imagefolder", Request(root, 8))
     load_dataset("imagefolder", Request(root, 8))
-    assert len(decoded) == 2
+    assert len(decoded) == 4
     for name, value in (("__version__", "1.2.3"), ("_CONVERSION", "next")):
         monkeypatch.setattr(pixels, name, value)
         load_dataset("imagefolder", Request(root, 8))
-    assert len(decoded) == 6
+    assert len(decoded) == 12
 
 
 # --- any bytes

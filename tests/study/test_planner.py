@@ -296,6 +296,8 @@ EVERY_RUN: dict[str, list[object]] = {
     "data.split_seed": [1234, 0, 7],
     "data.val_size": [None, 100, 298],
     "data.limit": [None, 100, 101],
+    "data.test_share": [None, 0.3, 0.5],
+    "data.skip_broken": [False, True],
     "precision": ["fp32", "bf16"],
 }
 RECIPE: dict[str, list[object]] = {
@@ -329,10 +331,14 @@ def test_changing_any_field_of_data_recipe_or_precision_changes_every_id(
     key = data.draw(st.sampled_from(sorted(EVERY_RUN)))
     if key == "recipe.clip_norm":
         fields["recipe.clip_scope"] = "all"
+    own = {
+        name: EVERY_RUN[f"data.{name}"][0] for name in ("image_size", "test_share", "skip_broken")
+    }
+    own = {f"data.{name}": usual for name, usual in own.items()}
     if key == "data.name":
-        fields["data.image_size"] = None
-    elif key == "data.image_size" or fields["data.image_size"] is not None:
-        fields["data.name"] = "imagefolder"  # the one whose images are resized
+        fields |= own
+    elif key in own or any(fields[name] != usual for name, usual in own.items()):
+        fields["data.name"] = "imagefolder"  # for these are of the user's own images
     other = data.draw(st.sampled_from([v for v in EVERY_RUN[key] if v != fields[key]]))
     small: dict[str, object] = {"pairs": [{"teacher": "mid", "student": "one"}]}
     first, second = planned(small | fields), planned(small | fields | {key: other})
