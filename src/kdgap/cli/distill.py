@@ -30,7 +30,8 @@ def distill(
     seeds: Annotated[int, typer.Option(help="How many of each student.", min=2, max=100)] = 3,
     epochs: Annotated[int, typer.Option(help="Of each run.", min=1, max=100_000)] = 30,
     image_size: Annotated[
-        int | None, typer.Option(help="Side in pixels; needed where images differ in size.", min=4)
+        int | None,
+        typer.Option(help="Side in pixels; default: as they are, or 64.", min=4),
     ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder that holds a data set given by its name.")

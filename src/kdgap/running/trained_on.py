@@ -63,19 +63,16 @@ class TrainedOn:
         elif self.image_size is not None:
             channels, size = 3, (self.image_size, self.image_size)
         else:
-            raise BadInputError(
-                f"--data {data}: say which side in pixels its images are resized to with"
-                " --image-size, such as --image-size 64"
-            )
-        if classes is None or mean is None or std is None:
+            channels, size = 3, None
+        if classes is None or mean is None or std is None or size is None:
             if self.data_root is None and data != "digits":
                 raise BadInputError(
                     f"--data {data}: name the folder that holds it with --data-root, or give"
-                    " --classes, --mean and --std"
+                    f" --classes, --mean and --std{'' if size else ', and --image-size'}"
                 )
             loaded = load_dataset(data, Request(self.data_root or Path("data"), self.image_size))
             classes = classes or loaded.classes
-            mean, std = (mean or loaded.mean), (std or loaded.std)
+            mean, std, size = (mean or loaded.mean), (std or loaded.std), size or loaded.image_size
         if not len(mean) == len(std) == channels:
             raise BadInputError(
                 f"--mean and --std: {len(mean)} and {len(std)} numbers, but the images of {data}"

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdgap.data import DATASETS, needed_val_size
+from kdgap.data import DATASETS, Request
 from kdgap.errors import BadInputError
-from kdgap.files import json_text
+from kdgap.files import entries, json_text
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
 from kdgap.spec.slot import PLAIN
 from kdgap.store.card import read_card
 from kdgap.store.study import StudyDirectory
 
+SIDE = 64
+"""Pixels that images of several sizes are resized to, unless another side is asked for."""
 TEACHER, STUDENT = "teacher", "student"
 """What the two networks are called in the study."""
 
@@ -31,7 +33,8 @@ class Wish:
         seeds: how many of each student.
         epochs: of every run.
         precision: `fp32` or `bf16`.
-        image_size: side that images of a folder are resized to; None = as they are.
+        image_size: side that the user's own images are resized to; None = as they are, or `SIDE`
+            where they are of several sizes.
     """
 
     teacher: str
@@ -85,16 +88,29 @@ def _data(wish: Wish) -> dict[str, Any]:
         if wish.data_root is not None:
             fields["root"] = str(wish.data_root)
         return fields
-    if not folder.is_dir():
+    if not folder.exists():
         known = ", ".join(name for name in DATASETS if not DATASETS[name].resized)
         raise BadInputError(
             f"--data {wish.data}: no such folder, and no data set of that name; known: {known}"
         )
-    fields = {"name": "imagefolder", "root": str(folder)}
-    if wish.image_size is not None:
-        fields["image_size"] = wish.image_size
-    if smaller := needed_val_size("imagefolder", folder):
-        fields["val_size"] = smaller
+    tables = [*entries(folder, "manifest.csv"), *entries(folder, "*.parquet")]
+    tables += entries(folder / "data", "*.parquet")
+    name = "manifest" if folder.is_file() or tables else "imagefolder"
+    survey = DATASETS[name].survey
+    assert survey is not None
+    try:
+        size, shape = wish.image_size, survey(Request(folder, wish.image_size))
+    except BadInputError:  # whatever it is, a size does not mend it, or it is that they differ
+        if wish.image_size is not None:
+            raise
+        try:
+            size, shape = SIDE, survey(Request(folder, SIDE))
+        except BadInputError as error:
+            raise BadInputError(f"--data {error}") from None
+    fields = {"name": name, "root": str(folder)}
+    if size is not None:
+        fields["image_size"] = size
+    fields["val_size"] = min(DATASETS[name].val_size, max(1, shape.train // 5))
     return fields
 
 
