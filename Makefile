@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+EXTRAS := .venv/.extras
 RUN := $(BIN)/kdgap
 JOBS ?= 2
 WORKERS ?= 2
@@ -30,6 +31,11 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# What tests need besides, and a demo does not: timm, and the tools of ONNX.
+$(EXTRAS): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[onnx,timm]'
+	@touch $@
+
 demo: $(READY)
 	@$(RUN) run configs/studies/digits.yaml --workers $(WORKERS)
 	@echo
@@ -37,17 +43,17 @@ demo: $(READY)
 	@echo "       $(RUN) verify runs/digits --rerun 3     # three runs trained again, compared bit for bit"
 	@echo "       $(RUN) plan configs/studies/reference.yaml"
 
-test: lint types
+test: lint types $(EXTRAS)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY)
+types: $(EXTRAS)
 	$(BIN)/mypy
 
-test-slow: $(READY)
+test-slow: $(EXTRAS)
 	$(BIN)/pytest -m slow
 
 test-browser: $(READY)
@@ -61,7 +67,7 @@ test-browser: $(READY)
 
 # Of a whole study every EVERY-th call fails, of the other commands every one.
 EVERY ?= 10
-faults: $(READY)
+faults: $(EXTRAS)
 	KDGAP_FAULTS_EVERY=$(EVERY) $(BIN)/pytest -m faults -n $(JOBS) --dist worksteal
 
 # Coverage-guided, a minute a reader; needs atheris, which has wheels for Linux alone.

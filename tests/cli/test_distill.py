@@ -1,6 +1,7 @@
 """`kdgap distill`: from a folder of photographs to a verdict and a file, in one command."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,14 @@ def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) ->
     assert again.returncode == 0, again.stderr
     assert "was there already" in again.stderr
     assert (study / "model.onnx").read_bytes() == before
+    # Its weights know which of these images they were trained on; under another seed they may not.
+    weights = next(study.glob("runs/*/*/checkpoint_best.safetensors"))
+    shutil.copy(weights, "w.safetensors")
+    for seed, other in ((1234, False), (7, True)):
+        asked = ("evaluate", "w.safetensors", "--data-root", str(photos), "--split", "test")
+        scored = kdgap(*asked, "--split-seed", str(seed))
+        assert scored.returncode == 0, scored.stderr
+        assert ("they may know some of the test images" in scored.stderr) is other
     # What it leaves is a study as any other.
     assert kdgap("show", "st").returncode == 0
     assert kdgap("run", "st/study.yaml", "--out", "st").returncode == 0

@@ -185,7 +185,13 @@ def evaluate_weights(
         "split": split,
         "images": len(images),
         "smoke": measured.conditions["limit"] is not None,
-        **in_record([*copied_images(measured.parts), *(measured.notices if validation else ())]),
+        **in_record(
+            [
+                *copied_images(measured.parts),
+                *measured.notices,
+                *(measured.of_validation if validation else ()),
+            ]
+        ),
         **scores(logits, images.labels, dataset.classes),
     }
     if other is not None:
@@ -235,7 +241,7 @@ def write_measured_card(
         )
     measured = setting(path, None, on, device)
     weights, val = measured.weights, measured.parts.val
-    for notice in measured.notices:
+    for notice in (*measured.notices, *measured.of_validation):
         say(f"note: {notice.text}")
     result = MeasuredAccuracy(
         value=accuracy(measured.logits(weights, val), val.labels),

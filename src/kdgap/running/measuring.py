@@ -56,7 +56,7 @@ class Setting:
 
     Attributes:
         conditions: the fields of `MeasuredAccuracy` that say so.
-        notices: what a reader of its accuracy on validation has to know.
+        notices: what a reader of its accuracy has to know; `of_validation`: of that on validation.
     """
 
     weights: TeacherWeights
@@ -65,6 +65,7 @@ class Setting:
     conditions: Mapping[str, Any]
     device: torch.device
     notices: tuple[Notice, ...] = ()
+    of_validation: tuple[Notice, ...] = ()
 
     def logits(self, weights: TeacherWeights, images: Images) -> Tensor:
         """Return logits `[N, C]` of some weights, in the order of the data's classes."""
@@ -88,7 +89,8 @@ def setting(path: Path, architecture: str | None, on: OnImages, device_name: str
     weights = open_teacher(path, architecture, unmeasured=True, subset=True)
     device = pick_device(device_name)
     make_deterministic(0, None)
-    dataset, notices = _dataset(weights.card, on), list[Notice]()
+    dataset = _dataset(weights.card, on)
+    notices, of_validation = list[Notice](), list[Notice]()
     check_teacher(weights, dataset, device, same_data=False)
     conditions = _conditions(weights.card, dataset.name)
     usual, count = conditions["val_size"], len(dataset.train)
@@ -100,15 +102,24 @@ def setting(path: Path, architecture: str | None, on: OnImages, device_name: str
             f"{smaller:,} of {count:,} training images are validation: {usual:,} would leave none"
             " to train on (--val-size chooses)"
         )
-        notices.append(Notice("smaller-validation", text, severity="info"))
+        of_validation.append(Notice("smaller-validation", text, severity="info"))
     if on.split_seed is not None:
         conditions["split_seed"] = on.split_seed
     seen = weights.card.has_seen_validation(dataset.name, dataset.fingerprint)
     if seen and conditions["choose_on"] == "val":
-        notices.append(SEEN_VALIDATION)
+        of_validation.append(SEEN_VALIDATION)
+    trained = weights.card.fingerprint
+    if dataset.split is not None and trained not in (None, dataset.fingerprint):
+        text = (
+            "these weights were trained on other images, or on another split of these, which came"
+            " without one: they may know some of the test images"
+        )
+        notices.append(Notice("split-otherwise", text))
     split = {key: conditions[key] for key in ("val_size", "split_seed", "limit", "choose_on")}
     parts = split_dataset(dataset, **split)
-    return Setting(weights, dataset, parts, conditions, device, tuple(notices))
+    return Setting(
+        weights, dataset, parts, conditions, device, tuple(notices), tuple(of_validation)
+    )
 
 
 def _dataset(card: Card, on: OnImages) -> Dataset:
