@@ -101,8 +101,9 @@ def test_data_counts_every_image_of_digits(kdgap: Command) -> None:
 
 
 def test_data_counts_copies_wherever_they_are(kdgap: Command, workdir: Path) -> None:
-    for part, number in [("train", 0), ("train", 1), ("train", 1), ("test", 1), ("test", 2)]:
-        folder = workdir / part / "a"
+    images = [("train/a", 0), ("train/a", 1), ("train/a", 1), ("test/a", 1), ("test/a", 2)]
+    for part, number in [*images, ("train/b", 100), ("test/b", 200)]:
+        folder = workdir / part
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{len(list(folder.iterdir()))}.png"
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / name)
@@ -110,7 +111,7 @@ def test_data_counts_copies_wherever_they_are(kdgap: Command, workdir: Path) -> 
     about = json.loads(kdgap(*words, "--json").stdout)
     assert about["duplicates_across_parts"] == 1
     assert about["duplicates_in_training"] == 1
-    assert about["duplicates_in_validation"] is None  # 500 images cannot be set apart from 3
+    assert about["duplicates_in_validation"] is None  # 500 images cannot be set apart from 4
     assert "duplicates in training" in kdgap(*words).stdout
 
 

@@ -246,7 +246,7 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_at_any_moment_of_the_start_is_one_line(at: int, number: int) -> None:
     """Deterministic moments: as many imports after the command's entry."""
-    command = [sys.executable, "-c", INTERRUPTED_AT, str(at), str(int(number)), "models"]
+    command = [sys.executable, "-c", INTERRUPTED_AT, str(at), str(int(number)), "models", "resnet8"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 128 + number, done.stderr
     words = "interrupted" if number == signal.SIGINT else "told to stop"

@@ -264,8 +264,8 @@ def test_the_larger_map_is_pooled_before_the_trained_parts_see_it() -> None:
                 reference(
                     given(
                         known,
-                        side(features={"s": a}, before_relu={"s": a}),
-                        side(features={"t": b}, before_relu={"t": b}, norms=norms),
+                        side(features={"s": a}, before_relu={"s": a}, pooled=a),
+                        side(features={"t": b}, before_relu={"t": b}, norms=norms, pooled=b),
                         range(4),
                         parts=parts,
                     )

@@ -1,5 +1,6 @@
 """Networks from specifications: checked, initialised at an address, and counted."""
 
+from contextlib import suppress
 from functools import lru_cache
 
 import torch
@@ -212,9 +213,10 @@ def unallocated(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[Network, str]:
     """Build a network without memory, or with where its code needs it; say on which device."""
-    try:
-        with torch.device("meta"):
-            return _built(spec, classes, channels, image_size), "meta"
-    except BadInputError:
-        with torch.random.fork_rng(devices=[]):
-            return _built(spec, classes, channels, image_size), "cpu"
+    with suppress(Exception), torch.device("meta"), torch.no_grad():
+        network = _built(spec, classes, channels, image_size)
+        if MODELS[spec.name].anatomy is not None:  # code that is not ours may look at its numbers
+            network.eval()(torch.empty(1, channels, *image_size))
+        return network, "meta"
+    with torch.random.fork_rng(devices=[]):
+        return _built(spec, classes, channels, image_size), "cpu"
