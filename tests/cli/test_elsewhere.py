@@ -171,8 +171,8 @@ def test_a_study_finds_or_is_told_where_things_are(
     moved, teacher = workdir.parent / "moved", workdir.parent / "teacher.safetensors"
     file, out = home / "study.yaml", ("--out", home / "runs" / "tiny")
     # From its file, in another directory: neither is found, and each is asked for by name.
-    for command in ("plan", "run"):
-        assert _advised(kdgap(command, file, *out), command) == {"--teacher-weights"}
+    for command, asked in (("plan", "--teacher-weights"), ("run", "--data-root")):
+        assert _advised(kdgap(command, file, *out), command) == {asked}
     options: tuple[object, ...] = ("--teacher-weights", f"t={home}/t/checkpoint_best.safetensors")
     assert kdgap("plan", file, *out, *options).returncode == 0  # which needs no data
     assert _advised(kdgap("run", file, *out, *options), "run") == {"--data-root"}

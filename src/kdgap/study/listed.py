@@ -39,5 +39,5 @@ def require_images(data: StudyData, where: Where) -> None:
     if DATASETS[data.name].survey is not None and not Path(data.root).exists():
         raise BadInputError(
             f"{where(('data', 'root'))}: {shown(data.root)}: no such file or folder; name the place"
-            " that holds the images"
+            " that holds the images with --data-root"
         )
