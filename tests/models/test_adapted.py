@@ -10,7 +10,9 @@ from kdgap.errors import BadInputError
 from kdgap.models.adapted import AdaptedNetwork
 from kdgap.models.build import build_model, check_model, count_cost, with_code
 from kdgap.models.entry import anatomy
+from kdgap.models.fold import folded
 from kdgap.models.kept_layout import pixel_mean
+from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
 from kdgap.spec.model import ModelSpec, Modules
 
@@ -57,6 +59,20 @@ def test_what_is_read_changes_no_bit_of_the_answer(spec: ModelSpec) -> None:
         assert whole.features[stage].ndim == 4
     assert not any(module._forward_hooks for module in network.modules())
     assert not any(module._forward_pre_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_a_teacher_answers_as_the_network_does(spec: ModelSpec) -> None:
+    """Batch norms of timm hold an activation, which folding would drop."""
+    network = built(spec)
+    with torch.no_grad():
+        for _ in range(3):  # running statistics that are not the initial ones
+            network.train()(3 * images(8) + 1)
+        wanted = network.eval()(images()).logits
+        assert torch.equal(folded(network)(images()).logits, wanted)
+        if network.reading.pooled is not None and spec is not SPECS["timm vit"]:
+            whole = ReusedClassifier(network, torch.zeros(1, 4, 2, 2), 5, 2).eval()
+            torch.testing.assert_close(folded(whole)(images()).logits, whole(images()).logits)
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

@@ -64,6 +64,8 @@ class AdaptedNetwork(Network):
         reading: where its inner values are.
     """
 
+    folds_batch_norm = False
+
     def __init__(self, name: str, inner: nn.Module, reading: Reading) -> None:
         super().__init__()
         self.name, self.inner, self.reading = name, inner, reading

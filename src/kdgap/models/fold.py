@@ -13,16 +13,24 @@ def folded(network: Network) -> Network:
     """Return a copy in evaluation mode whose batch norms are folded where that is known to hold.
 
     Known pairs are `convK` followed by `bnK`, neighbours in an `nn.Sequential`, and what a module
-    lists as its `folds` in place of the first; a batch norm that stands elsewhere stays. The copy
-    answers what the network answers in evaluation mode, up to rounding.
+    lists as its `folds` in place of the first; a batch norm that stands elsewhere stays. So does all
+    of a network that is not ours: what its code does between modules is not known, and some batch
+    norms there hold an activation. The copy answers what the network answers in evaluation
+    mode, up to rounding.
     """
     copy = deepcopy(network).eval()
-    for parent in list(copy.modules()):
+    others = {
+        id(inner)
+        for module in copy.modules()
+        if isinstance(module, Network) and not module.folds_batch_norm
+        for inner in module.modules()
+    }
+    for parent in [module for module in copy.modules() if id(module) not in others]:
         children = list(parent.named_children())
         for (before, conv), (after, norm) in pairwise(children):
             if (
                 isinstance(conv, nn.Conv2d)
-                and isinstance(norm, nn.BatchNorm2d)
+                and type(norm) is nn.BatchNorm2d  # subclasses may do more
                 and (isinstance(parent, nn.Sequential) or _named_alike(before, after, parent))
             ):
                 setattr(parent, before, fuse_conv_bn_eval(conv, norm))

@@ -60,10 +60,12 @@ class Network(nn.Module):
     Attributes:
         stages: feature stages by name, first to last.
         layout: what images are laid out as before they enter; None = as they come.
+        folds_batch_norm: whether its code is known well enough for that; see `fold.py`.
     """
 
     stages: tuple[str, ...] = ()
     layout: torch.memory_format | None = None
+    folds_batch_norm: bool = True
 
     def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """Classify images `[B, C, H, W]`; also return what `taps` asks for."""
