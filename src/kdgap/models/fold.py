@@ -13,8 +13,8 @@ def folded(network: Network) -> Network:
     """Return a copy in evaluation mode whose batch norms are folded where that is known to hold.
 
     Known pairs are `convK` followed by `bnK`, neighbours in an `nn.Sequential`, and what a module
-    lists as its `folds` in place of the first; a batch norm that stands elsewhere stays. So does all
-    of a network that is not ours: what its code does between modules is not known, and some batch
+    lists as its `folds` in place of the first; a batch norm that stands elsewhere stays. All of a
+    network that is not ours stays: what its code does between modules is not known, and some batch
     norms there hold an activation. The copy answers what the network answers in evaluation
     mode, up to rounding.
     """
