@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kdgap.cli import printing
 from kdgap.models import MODELS
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -25,6 +26,7 @@ def of_one(kdgap: Command, *words: object) -> dict[str, Any]:
 def test_the_listing_is_short_and_names_every_network(
     kdgap: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(printing.out, "_width", None)  # of an earlier test
     monkeypatch.setenv("COLUMNS", "80")
     lines = kdgap("models").stdout.splitlines()
     assert max(map(len, lines)) <= 80

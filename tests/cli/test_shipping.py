@@ -16,6 +16,7 @@ from PIL import Image
 from rich.cells import cell_len
 
 from kdgap import disk
+from kdgap.cli import printing
 from kdgap.data import Request, load_dataset
 from kdgap.files import read_bytes
 from kdgap.running.teacher import open_teacher
@@ -112,6 +113,7 @@ def test_images_are_seen_as_training_saw_them(
 def test_the_table_fits_a_terminal_and_counts_what_is_left_out(
     kdgap: Command, shipped: Path, digits: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(printing.out, "_width", None)  # of an earlier test
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(digits.parent)
     done = kdgap("predict", shipped / "hub", "digits", "digits/wide.jpg", "--top", 2)

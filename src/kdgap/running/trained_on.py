@@ -66,9 +66,10 @@ class TrainedOn:
             channels, size = 3, None
         if classes is None or mean is None or std is None or size is None:
             if self.data_root is None and data != "digits":
+                side = "" if size else ", and --image-size, such as --image-size 64"
                 raise BadInputError(
                     f"--data {data}: name the folder that holds it with --data-root, or give"
-                    f" --classes, --mean and --std{'' if size else ', and --image-size'}"
+                    f" --classes, --mean and --std{side}"
                 )
             loaded = load_dataset(data, Request(self.data_root or Path("data"), self.image_size))
             classes = classes or loaded.classes
