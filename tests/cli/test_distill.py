@@ -89,6 +89,8 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
         (("--teacher", "resnet81"), "unknown model 'resnet81' (did you mean 'resnet8'"),
         (("--student", "restnet8"), "unknown model 'restnet8' (did you mean 'resnet8'"),
         (("--teacher", "no.safetensors"), "no.safetensors: not found"),
+        (("--teacher", "shufflenetv2_1.6"), "unknown model 'shufflenetv2_1.6' (did you mean"),
+        (("--teacher", "no_such.nets:make"), "Python finds no module 'no_such'"),
         (("--data", "nowhere"), "--data nowhere: no such folder, and no data set of that name"),
         (("--method", "none"), "plain training is compared with anyway"),
         (("--method", "logits"), "unknown method 'logits' (did you mean 'logit'"),

@@ -62,6 +62,36 @@ class StopAfter:
             raise StoppedError("stopped", 130)
 
 
+def trained_three_ways(lab: Lab, runs: list[RunSpec], folder: Path, chances: int) -> list[str]:
+    """Train runs alone, in a cohort, and in one that is interrupted: all must end alike."""
+    alone = [outcome(lab.train(run)) for run in runs]
+    together, teacher = members(lab, runs)
+    train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
+    assert [outcome(trained(member)) for member in together] == alone
+    files = [StateFiles(folder / str(number), "id") for number, _ in enumerate(runs)]
+    for states in files:
+        states.folder.mkdir()
+    interrupted, teacher = members(lab, runs)
+    place = {id(member): states for member, states in zip(interrupted, files, strict=True)}
+    with pytest.raises(StoppedError):
+        train_cohort(
+            interrupted,
+            teacher,
+            lab.stream(runs[0]),
+            lab.parts.val,
+            pause=StopAfter(chances),
+            save=lambda member: place[id(member)].write(member.snapshot()),
+        )
+    resumed, teacher = members(lab, runs)
+    for member, states in zip(resumed, files, strict=True):
+        snapshot = states.read()
+        assert snapshot is not None
+        member.resume(snapshot)
+    train_cohort(resumed, teacher, lab.stream(runs[0]), lab.parts.val)
+    assert [outcome(trained(member)) for member in resumed] == alone
+    return alone
+
+
 @pytest.mark.parametrize("width", [0.125, 1.0])  # contiguous and channels-last
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_alone_and_in_a_cohort_of_13_the_bits_are_the_same(

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor
 
 from kdgap.data import Preprocessing, normalise
-from kdgap.engine.cohort import train_cohort
 from kdgap.engine.evaluate import BATCH
 from kdgap.engine.teacher import Teacher
-from kdgap.errors import StoppedError
 from kdgap.methods import METHODS
 from kdgap.spec.run import RunSpec
-from kdgap.store.state import StateFiles
-from tests.engine.conftest import Lab, trained
-from tests.engine.test_cohort import StopAfter, grid, members, outcome
+from tests.engine.conftest import Lab
+from tests.engine.test_cohort import grid, outcome, trained_three_ways
 
 OTHER = ((0.45,), (0.2,))
 
@@ -100,29 +97,4 @@ def test_alone_in_a_cohort_and_resumed_the_bits_are_the_same(
 ) -> None:
     lab = other()
     runs = grid(lab, precision)[:2] + grid(lab, precision)[-2:]
-    alone = [outcome(lab.train(run)) for run in runs]
-    together, teacher = members(lab, runs)
-    train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
-    assert [outcome(trained(member)) for member in together] == alone
-
-    files = [StateFiles(tmp_path / str(number), "id") for number, _ in enumerate(runs)]
-    for states in files:
-        states.folder.mkdir()
-    interrupted, teacher = members(lab, runs)
-    place = {id(member): states for member, states in zip(interrupted, files, strict=True)}
-    with pytest.raises(StoppedError):
-        train_cohort(
-            interrupted,
-            teacher,
-            lab.stream(runs[0]),
-            lab.parts.val,
-            pause=StopAfter(9),
-            save=lambda member: place[id(member)].write(member.snapshot()),
-        )
-    resumed, teacher = members(lab, runs)
-    for member, states in zip(resumed, files, strict=True):
-        snapshot = states.read()
-        assert snapshot is not None
-        member.resume(snapshot)
-    train_cohort(resumed, teacher, lab.stream(runs[0]), lab.parts.val)
-    assert [outcome(trained(member)) for member in resumed] == alone
+    assert len(trained_three_ways(lab, runs, tmp_path, 9)) == len(runs)

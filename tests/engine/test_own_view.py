@@ -9,17 +9,15 @@ import torch
 from torch import Tensor
 
 from kdgap.data import Preprocessing
-from kdgap.engine.cohort import Seen, train_cohort
+from kdgap.engine.cohort import Seen
 from kdgap.engine.evaluate import predict
 from kdgap.engine.student import Student
 from kdgap.engine.teacher import Teacher
-from kdgap.errors import StoppedError
 from kdgap.models.taps import Taps
 from kdgap.spec.model import InputSpec, ModelSpec, Modules
 from kdgap.spec.run import RunSpec
-from kdgap.store.state import StateFiles
-from tests.engine.conftest import CPU, Lab, trained
-from tests.engine.test_cohort import StopAfter, members, outcome
+from tests.engine.conftest import CPU, Lab
+from tests.engine.test_cohort import outcome, trained_three_ways
 
 LARGER = InputSpec(size=12, mean=[0.3], std=[0.4], interpolation="bicubic")
 DROPS = ModelSpec(
@@ -56,33 +54,7 @@ def test_alone_in_a_cohort_and_resumed_the_bits_are_the_same(
     lab: Lab, method: str, precision: str, tmp_path: Path
 ) -> None:
     runs = runs_of(lab, method, precision)
-    alone = [outcome(lab.train(run)) for run in runs]
-    assert len(set(alone)) == len(runs)
-    together, teacher = members(lab, runs)
-    train_cohort(together, teacher, lab.stream(runs[0]), lab.parts.val)
-    assert [outcome(trained(member)) for member in together] == alone
-
-    files = [StateFiles(tmp_path / str(number), "id") for number, _ in enumerate(runs)]
-    for states in files:
-        states.folder.mkdir()
-    interrupted, teacher = members(lab, runs)
-    place = {id(member): states for member, states in zip(interrupted, files, strict=True)}
-    with pytest.raises(StoppedError):
-        train_cohort(
-            interrupted,
-            teacher,
-            lab.stream(runs[0]),
-            lab.parts.val,
-            pause=StopAfter(10),
-            save=lambda member: place[id(member)].write(member.snapshot()),
-        )
-    resumed, teacher = members(lab, runs)
-    for member, states in zip(resumed, files, strict=True):
-        snapshot = states.read()
-        assert snapshot is not None
-        member.resume(snapshot)
-    train_cohort(resumed, teacher, lab.stream(runs[0]), lab.parts.val)
-    assert [outcome(trained(member)) for member in resumed] == alone
+    assert len(set(trained_three_ways(lab, runs, tmp_path, 10))) == len(runs)
 
 
 def test_dropout_draws_at_the_address_of_its_step(

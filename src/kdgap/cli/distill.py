@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from kdgap.spec.run import Precision
     from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
@@ -55,7 +56,6 @@ def distill(
     Stop it and start it again as you like. It leaves a study, which `kdgap run`, `show`, `report`
     and `explore` take, and a file that says what was done (study.yaml).
     """
-    from kdgap.errors import BadInputError
     from kdgap.paths import user_path
     from kdgap.shipping.formats import check_format
     from kdgap.yamlio import parse_assignments
@@ -93,8 +93,6 @@ def distill(
     say(f"Model: {', '.join(str(path) for path in written.files)} ({words})")
     for remark in written.remarks:
         say(remark)
-    if not written.files:
-        raise BadInputError(f"{target}: nothing was written")
 
 
 def _name(teacher: str, student: str, data: str) -> str:
@@ -122,18 +120,15 @@ def _workspace(
     from kdgap.spec.study_file import read_study
     from kdgap.study.distilling import Wish, distilling_study
 
-    wish = Wish(teacher, student, data, data_root, method, seeds, epochs, "fp32", image_size)
-    source = "kdgap distill"
-    spec, where = read_study(yamlio.parse(distilling_study(wish, name), source), overrides)
+    wish = Wish(teacher, student, data, data_root, method, seeds, epochs, image_size)
+    source, draft = "kdgap distill", distilling_study(wish, name)
+    spec, where = read_study(yamlio.parse(draft.text("fp32"), source), overrides)
     check_study(spec, where)  # what is refused without torch
-    from dataclasses import replace
-
     from kdgap.engine.device import native_bf16, pick_device
     from kdgap.study.workspace import written_study
 
-    if native_bf16(pick_device(device)):
-        wish = replace(wish, precision="bf16")
-    return written_study(distilling_study(wish, name), source, overrides, out)
+    precision: Precision = "bf16" if native_bf16(pick_device(device)) else "fp32"
+    return written_study(draft.text(precision), source, overrides, out)
 
 
 def _planned(workspace: "Workspace", device: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from kdgap.registry import Registry
@@ -68,6 +69,42 @@ class ModelEntry:
     draws: bool = False
     family: str = "others"
     weights: Callable[[], str | None] | None = None
+
+
+def entry_of_others(
+    module: str,
+    name: str,
+    citation: str,
+    *,
+    code: Callable[[], str] | None = None,
+    weights: Callable[[], str | None] | None = None,
+) -> ModelEntry:
+    """Return the entry of a network that is not ours.
+
+    Args:
+        module: has `build` and `anatomy` of its source; it loads torch, so it is imported late.
+        name: what these two call the network.
+        citation: where it comes from.
+        code, weights: see `ModelEntry`.
+    """
+
+    def build(model: Architecture, classes: int, channels: int) -> Network:
+        network: Network = import_module(module).build(name, model, classes, channels)
+        return network
+
+    def find(model: Architecture) -> Anatomy:
+        anatomy: Anatomy = import_module(module).anatomy(name, model)
+        return anatomy
+
+    return ModelEntry(
+        build,
+        citation,
+        anatomy=find,
+        takes_arguments=True,
+        code=code,
+        draws=True,
+        weights=weights,
+    )
 
 
 MODELS: Registry[ModelEntry] = Registry(

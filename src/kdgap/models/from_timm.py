@@ -89,12 +89,11 @@ class TimmNetwork(AdaptedNetwork):
 
 def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:
     """Build a network of timm with torch's current random state."""
-    full, known = f"timm:{name}", names()
+    full, known, bare = f"timm:{name}", names(), name.split(".")[0]
     # What else timm takes as a name is an address, from which it would fetch code and weights.
-    if name.split(".")[0] not in known:
+    if bare not in known:
         raise BadInputError(f"timm has no network {name!r}{nearest(name, known)}", "name")
     given = checked_arguments(full, model.arguments, _OURS)
-    bare = name.split(".")[0]
     inner = network_from(
         full,
         lambda: _timm().create_model(

@@ -10,8 +10,9 @@ from kdgap.errors import BadInputError
 from kdgap.files import entries, json_text
 from kdgap.methods import METHODS
 from kdgap.models import MODELS
+from kdgap.spec.run import Precision
 from kdgap.spec.slot import PLAIN
-from kdgap.store.card import read_card
+from kdgap.store.card import PICKLE_SUFFIXES, read_card
 from kdgap.store.study import StudyDirectory
 
 SIDE = 64
@@ -32,7 +33,6 @@ class Wish:
         method: a registered method with its default hyper-parameters.
         seeds: how many of each student.
         epochs: of every run.
-        precision: `fp32` or `bf16`.
         image_size: side that the user's own images are resized to; None = as they are, or `SIDE`
             where they are of several sizes.
     """
@@ -44,12 +44,29 @@ class Wish:
     method: str
     seeds: int
     epochs: int
-    precision: str
     image_size: int | None = None
 
 
-def distilling_study(wish: Wish, name: str) -> str:
-    """Return the text of the study file that compares the student with and without its teacher.
+@dataclass(frozen=True)
+class Draft:
+    """A study file whose precision is found out last, for that takes torch."""
+
+    _fields: Mapping[str, Any]
+
+    def text(self, precision: Precision) -> str:
+        """Return it as YAML: a key a line, what is below it as JSON, which YAML includes."""
+        lines = ["# Written by kdgap distill; kdgap run does the same.\n"]
+        for key, value in {**self._fields, "precision": precision}.items():
+            if key == "models":
+                lines.append("models:\n")
+                lines += [f"  {k}: {json_text(v, indent=None)}\n" for k, v in value.items()]
+            else:
+                lines.append(f"{key}: {json_text(value, indent=None)}\n")
+        return "".join(lines)
+
+
+def distilling_study(wish: Wish, name: str) -> Draft:
+    """Return the study file that compares the student with and without its teacher.
 
     Args:
         wish: what is asked for.
@@ -65,11 +82,10 @@ def distilling_study(wish: Wish, name: str) -> str:
     MODELS[wish.student]
     data = _data(wish)
     teacher, teachers = _teacher(wish.teacher)
-    fields: dict[str, Any] = {
+    fields = {
         "name": name,
         "description": f"{wish.student} taught by {teacher['name']} with {wish.method}",
         "data": data,
-        "precision": wish.precision,
         "models": {TEACHER: teacher, STUDENT: {"name": wish.student}},
         **teachers,
         "pairs": [{"teacher": TEACHER, "student": STUDENT}],
@@ -77,7 +93,7 @@ def distilling_study(wish: Wish, name: str) -> str:
         "recipe": {"epochs": wish.epochs, "batch_size": 64, "lr": 0.05},
         "finals": {"seeds": list(range(wish.seeds))},
     }
-    return _written(fields)
+    return Draft(fields)
 
 
 def _data(wish: Wish) -> dict[str, Any]:
@@ -117,24 +133,13 @@ def _data(wish: Wish) -> dict[str, Any]:
 def _teacher(teacher: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return a study's model of the teacher, and what else the study says of it."""
     path = Path(teacher)
-    if path.suffix or path.exists():
+    # Names of networks hold dots, too: shufflenetv2_1.5, package.module:factory.
+    if path.suffix in (".safetensors", *PICKLE_SUFFIXES) or path.is_file():
         model = read_card(path).model
         fields = {**model.model_dump(exclude={"classifier", "code"})}
         return fields, {"teachers": {"weights": {TEACHER: str(path)}}}
     MODELS[teacher]
     return {"name": teacher}, {}
-
-
-def _written(fields: Mapping[str, Any]) -> str:
-    """Return a study as YAML: a key a line, what is below it as JSON, which YAML includes."""
-    lines = ["# Written by kdgap distill; kdgap run does the same.\n"]
-    for key, value in fields.items():
-        if key == "models":
-            lines.append("models:\n")
-            lines += [f"  {k}: {json_text(v, indent=None)}\n" for k, v in value.items()]
-        else:
-            lines.append(f"{key}: {json_text(value, indent=None)}\n")
-    return "".join(lines)
 
 
 def shipped_run(directory: StudyDirectory) -> tuple[Path, str]:

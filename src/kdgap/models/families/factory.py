@@ -1,28 +1,9 @@
 """`package.module:factory`: a network of the user's own, built in `models/from_factory.py`."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
 from kdgap.errors import BadInputError
-from kdgap.models.entry import MODELS, Anatomy, ModelEntry
-
-if TYPE_CHECKING:
-    from kdgap.models.output import Network
-    from kdgap.spec.model import Architecture
-
-
-def _build(name: str, model: Architecture, classes: int, channels: int) -> Network:
-    from kdgap.models.from_factory import build
-
-    return build(name, model, classes, channels)
-
-
-def _anatomy(name: str, model: Architecture) -> Anatomy:
-    from kdgap.models.from_factory import anatomy
-
-    return anatomy(name, model)
+from kdgap.models.entry import MODELS, ModelEntry, entry_of_others
 
 
 def _code(name: str) -> str:
@@ -39,11 +20,5 @@ def _entry(name: str) -> ModelEntry:
         raise BadInputError(
             f"{name!r} is no network; a network of your own is written package.module:factory"
         )
-    return ModelEntry(
-        build=partial(_build, name),
-        citation="your own",
-        anatomy=partial(_anatomy, name),
-        takes_arguments=True,
-        code=partial(_code, name),
-        draws=True,
-    )
+    code = partial(_code, name)
+    return entry_of_others("kdgap.models.from_factory", name, "your own", code=code)

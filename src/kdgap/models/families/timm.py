@@ -1,27 +1,8 @@
 """`timm:NAME`: any network of timm (an extra), built in `kdgap/models/from_timm.py`."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
-from kdgap.models.entry import MODELS, Anatomy, ModelEntry
-
-if TYPE_CHECKING:
-    from kdgap.models.output import Network
-    from kdgap.spec.model import Architecture
-
-
-def _build(name: str, model: Architecture, classes: int, channels: int) -> Network:
-    from kdgap.models.from_timm import build
-
-    return build(name, model, classes, channels)
-
-
-def _anatomy(name: str, model: Architecture) -> Anatomy:
-    from kdgap.models.from_timm import anatomy
-
-    return anatomy(name, model)
+from kdgap.models.entry import MODELS, ModelEntry, entry_of_others
 
 
 def _names() -> list[str]:
@@ -38,11 +19,6 @@ def _weights(name: str) -> str | None:
 
 @MODELS.source("timm", _names)
 def _entry(name: str) -> ModelEntry:
-    return ModelEntry(
-        build=partial(_build, name),
-        citation="timm (Apache-2.0), github.com/huggingface/pytorch-image-models",
-        anatomy=partial(_anatomy, name),
-        takes_arguments=True,
-        draws=True,
-        weights=partial(_weights, name),
-    )
+    citation = "timm (Apache-2.0), github.com/huggingface/pytorch-image-models"
+    weights = partial(_weights, name)
+    return entry_of_others("kdgap.models.from_timm", name, citation, weights=weights)
