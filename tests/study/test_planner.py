@@ -125,7 +125,7 @@ def test_planning_writes_no_file_and_loads_no_data(
     monkeypatch.chdir(tmp_path)
     everything = ablated(LOGIT, {"recipe.lr": 0.2})
     plan = planned(everything)
-    costs = costs_of(plan, SHAPE)
+    costs = costs_of(plan.runs.values(), SHAPE)
     assert disk_bytes(plan, costs) > 0
     assert total_flops(staged_cohorts(plan), costs) > 0
     assert list(tmp_path.iterdir()) == []
@@ -966,7 +966,7 @@ def test_a_run_takes_its_weights_momenta_and_memories_and_a_state_what_is_saved_
 def test_as_many_members_as_half_of_the_free_memory_takes_train_together() -> None:
     plan = planned()
     group = next(g for g in cohorts(plan.of_role("final")) if len(g) == 4)
-    costs = costs_of(plan, SHAPE)
+    costs = costs_of(plan.runs.values(), SHAPE)
     first = [costs[planned.id].memory_bytes for planned in group]
     assert members_that_fit(group, costs, 2 * sum(first)) == 4
     assert members_that_fit(group, costs, 2 * sum(first) - 1) == 3
@@ -983,7 +983,7 @@ def test_two_views_are_two_passes_of_student_and_teacher() -> None:
 
 def test_a_cohort_pays_for_its_teacher_once() -> None:
     plan = planned()
-    costs = costs_of(plan, SHAPE)
+    costs = costs_of(plan.runs.values(), SHAPE)
     group = next(g for g in cohorts(plan.of_role("final")) if len(g) == 4)
     together, alone = total_flops([group], costs), total_flops([[r] for r in group], costs)
     assert alone - together == pytest.approx(3 * costs[group[0].id].teacher_flops)
@@ -992,7 +992,7 @@ def test_a_cohort_pays_for_its_teacher_once() -> None:
 
 def test_keeping_the_weights_of_selection_runs_takes_their_room_on_disk() -> None:
     plain, kept = planned(), planned({"keep_selection_weights": True})
-    costs = costs_of(plain, SHAPE)
+    costs = costs_of(plain.runs.values(), SHAPE)
     more = sum(2 * 4 * costs[r.id].parameters for r in plain.of_role("selection"))
     assert disk_bytes(kept, costs) - disk_bytes(plain, costs) == more
 
@@ -1206,7 +1206,7 @@ def test_every_study_of_the_repository_can_be_planned(path: Path, tmp_path: Path
         shape = Shape(3, 3, (64, 64), 800, 200)
     full = stand_in(workspace, plan)
     assert full.open_slots == {}
-    assert all(cost.train_flops > 0 for cost in costs_of(full, shape).values())
+    assert all(cost.train_flops > 0 for cost in costs_of(full.runs.values(), shape).values())
 
 
 @pytest.mark.parametrize(

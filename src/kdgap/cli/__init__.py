@@ -147,11 +147,12 @@ def _outcome(app: typer.Typer) -> tuple[int, str]:
     import typer
     from typer.exceptions import TyperException
 
+    from kdgap.cli.cluster import with_address
     from kdgap.errors import KdgapError
 
     code, words = 0, ""
     try:
-        ended = app(standalone_mode=False)
+        ended = app(with_address(sys.argv[1:]), standalone_mode=False)
         code = ended if isinstance(ended, int) else 0
         words = "interrupted" if code == 130 else ""  # typer's own way with Ctrl-C
     except KdgapError as error:

@@ -1,15 +1,20 @@
 """`kdgap run`: a whole study, as far as it is not done; and the worker that it starts."""
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kdgap.advice import command
+from kdgap.cli.cluster import RAY, place_of, refuse_mirror, run_on_ray
 from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kdgap.cli.study_progress import StudyProgress
     from kdgap.notice import Notice
     from kdgap.spec.claims import Claim
     from kdgap.spec.complaints import Where
@@ -71,11 +76,35 @@ def run(
     ] = 1,
     only: Only = None,
     assignments: Sets = None,
-    out: Out = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="Where the study is kept; default: runs/NAME. A URL, such as s3://BUCKET/NAME,"
+            " with --ray.",
+        ),
+    ] = None,
     data_root: DataRoot = None,
     teacher_weights: GivenTeachers = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the gains as JSON.")] = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            RAY,
+            metavar="[ADDRESS]",
+            help="Train on a Ray cluster: auto (the one that runs here), local, HOST:PORT or"
+            " ray://HOST:PORT.",
+        ),
+    ] = None,
+    one_environment: Annotated[
+        bool,
+        typer.Option(
+            "--one-environment",
+            help="With --ray: only on machines of one kind (device, CPU, libraries), so that equal"
+            " runs give equal bits.",
+        ),
+    ] = False,
 ) -> None:
     """Do what is missing of a study; interrupt it and start it again as you like."""
     from kdgap.errors import BadInputError, nearest, one_line
@@ -86,8 +115,12 @@ def run(
     from kdgap.engine.device import pick_device
     from kdgap.study.workspace import open_study
 
+    directory, mirror = place_of(out, study)
+    if mirror is not None:
+        mirror.pull()
     places = Places(data_root, teacher_weights or ())
-    workspace = open_study(study, overrides, out, places)
+    workspace = open_study(study, overrides, directory, places)
+    refuse_mirror(mirror, ray)
     known_kinds(workspace.study.claims, lambda _: str(study))
     pick_device(device)
     stages = list(only or STAGES)
@@ -98,11 +131,22 @@ def run(
                 f"--only: unknown stage {one_line(stage, 60)!r}{nearest(stage, known)};"
                 f" known: {', '.join(known)}"
             )
-    run_study(workspace, workers, stages, device, as_json=as_json)
+    on_cluster = None
+    if ray is not None:
+        on_cluster = partial(
+            run_on_ray, workspace, mirror, ray, device, stages, one_environment=one_environment
+        )
+    run_study(workspace, workers, stages, device, as_json=as_json, on_cluster=on_cluster)
 
 
 def run_study(
-    workspace: "Workspace", workers: int, stages: Sequence[str], device: str, *, as_json: bool
+    workspace: "Workspace",
+    workers: int,
+    stages: Sequence[str],
+    device: str,
+    *,
+    as_json: bool,
+    on_cluster: "Callable[[StudyProgress], list[str]] | None" = None,
 ) -> "StudyDirectory":
     """Do what is missing of a study, print the verdicts, and leave the report in its directory.
 
@@ -123,19 +167,23 @@ def run_study(
         tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
     notices = of_plan(directory.plan())
-    crowded = crowding(workspace, workers)
+    crowded = "" if on_cluster else crowding(workspace, workers)
     if crowded:
         say(f"note: {crowded}")
     with StudyProgress(directory) as display:
-        supervisor = Supervisor(
-            directory.path,
-            worker_devices(device, workers),
-            options(workspace.study),
-            stages,
-            display.refresh,
-            display.say,
-        )
-        code, words = supervisor.run()
+        if on_cluster is not None:
+            damaged = on_cluster(display)
+            code, words = (StoreDamagedError.exit_code, damaged[0]) if damaged else (0, "")
+        else:
+            supervisor = Supervisor(
+                directory.path,
+                worker_devices(device, workers),
+                options(workspace.study),
+                stages,
+                display.refresh,
+                display.say,
+            )
+            code, words = supervisor.run()
     tidy(directory)
     if code not in (0, StoreDamagedError.exit_code):
         raise WorkerError(words, code)

@@ -1,10 +1,11 @@
 """The manifest of a run directory: the SHA-256 of every file that is promised, written last."""
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import StoreDamagedError, not_read
+from kdgap.errors import StoreDamagedError, UnreadableError, not_read
 from kdgap.files import file_hash, read_bytes, read_json
 from kdgap.store.schema.gate import Manifest, checked
 from kdgap.store.seal import opened, write_sealed
@@ -12,6 +13,8 @@ from kdgap.store.seal import opened, write_sealed
 RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test.json"
 BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
 MANIFEST = "manifest.json"
+ELSEWHERE = ".elsewhere"
+"""In a mirrored run's folder: which of its weights are kept at the study's URL alone."""
 REQUIRED = (RUN, HISTORY, RESULTS, BEST, LAST)
 COMMITTED = (*REQUIRED, TEST)
 WEIGHTS = (BEST, LAST)
@@ -73,6 +76,10 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
     contents: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
         path = folder / name
+        if name in WEIGHTS and not path.exists() and (place := elsewhere(folder, name)):
+            if hash_weights:
+                raise UnreadableError(f"{path}: is kept at {place}")
+            continue
         if name in WEIGHTS and not hash_weights and path.exists():
             continue
         try:
@@ -86,3 +93,12 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
         if digest not in (expected, manifest.before.get(name)):
             raise StoreDamagedError(f"{path}: changed after the run was finished")
     return contents
+
+
+def elsewhere(folder: Path, name: str) -> str:
+    """Return where a run's file is kept that is not here; empty if nothing says so."""
+    with suppress(StoreDamagedError):
+        known = read_json(folder / ELSEWHERE)
+        if isinstance(known, dict) and name in known.get("files", ()):
+            return f"{known.get('at')}/{name}"
+    return ""

@@ -50,6 +50,7 @@ from kdgap.store.locks import Lock, try_lock
 from kdgap.store.manifest import BEST as BEST
 from kdgap.store.manifest import (
     COMMITTED,
+    ELSEWHERE,
     REQUIRED,
     WEIGHTS,
     as_manifest,
@@ -75,7 +76,7 @@ from kdgap.store.run_files import RunFiles
 from kdgap.store.seal import is_sealed, is_whole, sealed_bytes, without_checksum, write_sealed
 
 _OF_THE_BEGINNING = ("provenance", "environment")
-_OURS = {*COMMITTED, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
+_OURS = {*COMMITTED, ELSEWHERE, TIMING, FAILURE, MANIFEST, TENSORBOARD, ATTEMPTS, LOCK}
 
 
 def _is_ours(name: str) -> bool:

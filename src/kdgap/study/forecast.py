@@ -42,7 +42,7 @@ def forecast(
     if shape is None:
         return estimates
     full = stand_in(workspace, plan)
-    costs = costs_of(full, shape)
+    costs = costs_of(full.runs.values(), shape)
     left = [[p for p in group if p.id not in done] for group in staged_cohorts(full)]
     groups = [group for group in left if group]
     threads = workspace.directory.locked("threads") or study.threads

@@ -1,6 +1,7 @@
 """What a study's runs are made on: its data and teachers, checked against what is locked."""
 
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,6 +22,14 @@ from kdgap.store.study import StudyDirectory
 from kdgap.store.witness import data_fact
 
 
+@dataclass
+class Loaded:
+    """What was loaded and split so far: one process may serve a study several times."""
+
+    datasets: dict[tuple[str, Request], Dataset] = field(default_factory=dict)
+    parts: dict[DataSpec, Parts] = field(default_factory=dict)
+
+
 class Inputs:
     """Loads data and teachers of one study, each once.
 
@@ -33,6 +42,7 @@ class Inputs:
         say: told what was left out of the data.
         planned: returns the runs that are refused together if one of them does not fit the data.
         teachers: what the study says of them.
+        loaded: what was loaded for this study before, which is added to.
     """
 
     def __init__(
@@ -45,13 +55,14 @@ class Inputs:
         say: Callable[[str], None] = lambda _: None,
         planned: Callable[[], Iterable[PlannedRun]] = tuple,
         teachers: Teachers | None = None,
+        loaded: Loaded | None = None,
     ) -> None:
         self._directory, self.device = directory, device
         self._asked, self._pause = asked, pause
         self._loading, self._say, self._planned = loading, say, planned
         self._teachers = teachers or Teachers()
-        self._datasets: dict[tuple[str, Request], Dataset] = {}
-        self._parts: dict[DataSpec, Parts] = {}
+        loaded = loaded or Loaded()
+        self._datasets, self._parts = loaded.datasets, loaded.parts
         self._fitting: set[Hashable] = set()
 
     def dataset(self, planned: PlannedRun) -> Dataset:

@@ -8,7 +8,6 @@ from the plan and from what is on disk, so runners need not know of each other.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,13 +18,9 @@ from kdgap.errors import (
     KdgapError,
     RunFailedError,
     StoreDamagedError,
-    TeacherError,
-    one_line,
 )
-from kdgap.planning.cost import joined, members_that_fit, store_rate, total_flops
+from kdgap.planning.cost import joined, members_that_fit
 from kdgap.planning.plan import ROLES, Plan, PlannedRun
-from kdgap.running.results import copied_images
-from kdgap.running.training import Attempt, by_nature, note_failure, train_attempts
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, has_states
@@ -34,10 +29,10 @@ from kdgap.study.inputs import Inputs
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
+from kdgap.study.trainer import Trainer
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
-    from kdgap.notice import Notice
     from kdgap.running.teacher import TeacherWeights
 
 POLL_SECONDS = 1.0
@@ -80,8 +75,8 @@ class Worker:
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
         self._waiting: list[str] = []
-        self._reported: set[Notice] = set()
         self._live = Live(self._directory.path)
+        self._trainer = Trainer(self._directory, self._inputs, self._live, pause, say)
         self._doors = Doors(
             workspace, self._inputs, self._live, self._teacher, self._damaged, pause
         )
@@ -186,7 +181,7 @@ class Worker:
             groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
             for group in groups:
                 share = -(-len(group) * min(len(groups), self._share) // self._share)
-                size = min(share, self._fitting(plan, group))
+                size = min(share, self._fitting(group))
                 with ExitStack() as locks:
                     taken = self._take(group, size, locks)
                     if taken:
@@ -194,9 +189,9 @@ class Worker:
                         return True
         return self._gave_up
 
-    def _fitting(self, plan: Plan, group: list[PlannedRun]) -> int:
+    def _fitting(self, group: list[PlannedRun]) -> int:
         """Return how many members of a group fit into this worker's share of the memory."""
-        costs = costs_of(_only(plan, group), self._inputs.dataset(group[0]).shape)
+        costs = costs_of(group, self._inputs.dataset(group[0]).shape)
         return members_that_fit(group, costs, free_memory(self._inputs.device) // self._share)
 
     def _take(
@@ -242,64 +237,8 @@ class Worker:
         weights = None if owner is None else self._teacher(plan, owner)
         if owner is not None and weights is None:
             return
-        begun = time.monotonic()
-        held: dict[int, tuple[PlannedRun, Lock]] = {}
-        attempts: list[Attempt] = []
-        for planned, lock in taken:
-            attempt = self._attempt(planned, weights, attempts)
-            if attempt is None:
-                lock.release()
-            else:
-                attempts.append(attempt)
-                held[id(attempt)] = (planned, lock)
-
-        def ended(attempt: Attempt) -> None:
-            planned, lock = held[id(attempt)]
-            if attempt.member.failure is not None:
-                self._say(f"failed: {planned.path}: {attempt.member.failure}")
-            lock.release()
-
-        if not attempts:
-            return
-        resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
-        train_attempts(attempts, pause=self._pause, open_test=lambda *_: None, ended=ended)
-        failed = any(attempt.member.failure for attempt in attempts)
-        if not (resumed or failed or group[0].run.smoke):
-            self._keep_rate(plan, group, time.monotonic() - begun)
-
-    def _attempt(
-        self, planned: PlannedRun, weights: "TeacherWeights | None", beside: Sequence[Attempt]
-    ) -> Attempt | None:
-        """Return a run ready to train; None where it cannot be, which is noted as its failure.
-
-        The teacher in memory is that of the first of those `beside` it.
-        """
-        directory = self._directory.run(planned.path)
-        watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
-        try:
-            prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
-            for notice in set(copied_images(prepared.parts)) - self._reported:
-                self._reported.add(notice)
-                self._say(f"note: {notice.text}")
-            if beside and beside[0].prepared.teacher and planned.run.teacher:
-                prepared = replace(prepared, teacher=beside[0].prepared.teacher)
-            return Attempt(prepared, directory, [watcher], self._say)
-        except TeacherError:
-            raise  # it would teach nobody
-        except (BadInputError, RuntimeError, MemoryError) as error:
-            # The run does not fit the data, or there is no memory for one more member.
-            asked = isinstance(error, BadInputError)
-            reason = str(error) if asked else f"{type(error).__name__}: {error}"
-            note_failure(directory, reason, repeats=asked or by_nature(reason))
-            self._say(f"failed: {planned.path}: {one_line(error)}")
-            return None
-
-    def _keep_rate(self, plan: Plan, group: list[PlannedRun], seconds: float) -> None:
-        """Keep how fast this machine trained a cohort: estimates rest on it."""
-        costs = costs_of(_only(plan, group), self._inputs.dataset(group[0]).shape)
-        flops = total_flops([group], costs)
-        device, threads = self._inputs.device, torch.get_num_threads()
-        store_rate(device, threads, group[0].run, flops, seconds)
+        locks = {planned.id: lock for planned, lock in taken}
+        self._trainer.train(group, weights, lambda planned: locks[planned.id].release())
 
     def _teacher(self, plan: Plan, student: PlannedRun) -> "TeacherWeights | None":
         """Open a student's teacher; None if its record is damaged, which is then noted."""
@@ -310,7 +249,3 @@ class Worker:
                 raise  # a given file beside a damaged record is no run of this study
             self._damaged(plan.runs[student.teacher], error)
             return None
-
-
-def _only(plan: Plan, group: list[PlannedRun]) -> Plan:
-    return Plan(plan.study, plan.data, {planned.id: planned for planned in group})

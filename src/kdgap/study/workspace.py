@@ -1,7 +1,7 @@
 """A study at hand: its specification, its directory, and the plan as far as it is known."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
@@ -19,7 +19,7 @@ from kdgap.models import MODELS
 from kdgap.notice import Notice, written
 from kdgap.planning.cost import Cost, run_cost, staged_cohorts
 from kdgap.planning.notices import post_hoc, protocol_notices
-from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
+from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
 from kdgap.spec.complaints import Where
@@ -284,7 +284,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
     """Return what `plan.json` holds: all that reading a study needs of the training wing."""
     shape = workspace.shape()
     full = stand_in(workspace, plan) if plan.open_slots else plan
-    costs = {} if shape is None else costs_of(full, shape)
+    costs = {} if shape is None else costs_of(full.runs.values(), shape)
     open_flops = sum(
         cost.train_flops for identifier, cost in costs.items() if identifier not in plan.runs
     )
@@ -331,9 +331,9 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
     }
 
 
-def costs_of(plan: Plan, shape: Shape) -> dict[str, Cost]:
-    """Return the cost of every planned run by id."""
-    return {planned.id: run_cost(planned.run, shape) for planned in plan.runs.values()}
+def costs_of(runs: Iterable[PlannedRun], shape: Shape) -> dict[str, Cost]:
+    """Return the cost of planned runs by id."""
+    return {planned.id: run_cost(planned.run, shape) for planned in runs}
 
 
 def _model_cost(plan: Plan, costs: dict[str, Cost], name: str) -> dict[str, int]:

@@ -1,0 +1,120 @@
+"""`kdgap run STUDY --ray`: the study on the machines of a Ray cluster."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kdgap.errors import BadInputError
+
+if TYPE_CHECKING:
+    from kdgap.cli.study_progress import StudyProgress
+    from kdgap.planning.plan import PlannedRun
+    from kdgap.store.mirror import Mirror
+    from kdgap.store.storage import Storage
+    from kdgap.study.workspace import Workspace
+
+RAY = "--ray"
+_ADDRESS = re.compile(r"auto|local|(ray://)?[\w.\-\[\]:]+:[0-9]+")
+
+
+def with_address(words: Sequence[str]) -> list[str]:
+    """Return the words of a command line with what `--ray` without an address stands for."""
+    whole: list[str] = []
+    for index, word in enumerate(words):
+        whole.append(word)
+        following = words[index + 1] if index + 1 < len(words) else "-"
+        if word == RAY and (following.startswith("-") or not _ADDRESS.fullmatch(following)):
+            whole.append("auto")
+    return whole
+
+
+def place_of(out: str | None, study: Path) -> tuple[Path | None, "Mirror | None"]:
+    """Return the directory of a study here, and the mirror that it is of one at a URL.
+
+    Args:
+        out: where the study is to be kept, a path or a URL; None = as usual.
+        study: a study file or a directory, which may be a mirror.
+    """
+    from kdgap.paths import user_path
+    from kdgap.store.mirror import Mirror, mirror_folder, url_of
+    from kdgap.store.storage import Url, is_url
+
+    if out is not None and is_url(out):
+        path = mirror_folder(out)
+        return path, Mirror(Url(out), path)
+    if study.is_dir() and (url := url_of(study)):
+        return None, Mirror(Url(url), study)
+    return (None if out is None else user_path(out)), None
+
+
+def run_on_ray(
+    workspace: "Workspace",
+    mirror: "Mirror | None",
+    address: str,
+    device: str,
+    stages: Sequence[str],
+    display: "StudyProgress",
+    *,
+    one_environment: bool,
+) -> list[str]:
+    """Do what is missing of a study on a cluster; return what turned out to be damaged."""
+    from kdgap.cluster.driver import Driver
+    from kdgap.cluster.ray_engine import RayEngine
+    from kdgap.running.stop import Stopper
+    from kdgap.spec.study import STAGES
+    from kdgap.store.storage import Folder
+
+    directory = workspace.directory
+    storage: Storage = Folder(directory.path.resolve()) if mirror is None else mirror.storage
+    only = set(stages)
+
+    def asked(planned: "PlannedRun", roles: Sequence[str]) -> bool:
+        for slot in planned.slots:
+            stage = next(stage for stage, known in STAGES.items() if slot.role in known)
+            if slot.role in (roles or (slot.role,)) and only & {stage, slot.ablation}:
+                return True
+        return False
+
+    storage.probe()
+    with Stopper() as pause:
+        engine = RayEngine(address, storage.where)
+        try:
+            nodes = engine.nodes()
+            cpus = sum(node.cpus for node in nodes)
+            gpus = sum(node.gpus for node in nodes)
+            display.say(
+                f"Ray at {address}: {len(nodes)} machines, {cpus:g} CPUs, {gpus:g} GPUs;"
+                f" the study is kept at {storage.where}"
+            )
+            driver = Driver(
+                workspace,
+                storage,
+                mirror,
+                engine,
+                device,
+                asked,
+                pause,
+                display.say,
+                display.refresh,
+                one_environment=one_environment,
+            )
+            driver.work()
+        finally:
+            engine.close()
+    if driver.dropped:
+        display.say(f"note: {driver.dropped} runs came twice, with equal records; one each is kept")
+    return driver.damaged
+
+
+def refuse_mirror(mirror: "Mirror | None", ray: str | None) -> None:
+    """Refuse to train in the mirror of a study without its cluster.
+
+    Raises:
+        BadInputError: saying how.
+    """
+    if mirror is not None and ray is None:
+        raise BadInputError(
+            f"{mirror.storage.where}: a study at a URL is trained on a cluster: add --ray ADDRESS"
+            " (--ray local is this machine alone)"
+        )

@@ -1,0 +1,117 @@
+"""What executions left below `incoming/` is put in its place, each run once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from kdgap.errors import StoreDamagedError
+from kdgap.files import parse_json
+from kdgap.planning.plan import PlannedRun
+from kdgap.store.manifest import BEST, HISTORY, LAST, MANIFEST, as_manifest
+from kdgap.store.mirror import INCOMING, Mirror
+from kdgap.store.record import FAILURE, STATE, TIMING
+from kdgap.store.storage import Storage
+from kdgap.store.study import StudyDirectory
+
+_PROMISED = (HISTORY, BEST, LAST)
+"""Equal in every execution of one run; what else a record holds may tell where it was made."""
+
+
+@dataclass
+class Commits:
+    """Puts finished and failed executions in their place in a study.
+
+    Attributes:
+        storage: where the study is kept.
+        directory: the study here.
+        mirror: brings what changed there here; None where the two are one folder.
+        dropped: how many equal records came a second time.
+    """
+
+    storage: Storage
+    directory: StudyDirectory
+    mirror: Mirror | None
+    dropped: int = 0
+
+    def all(self, planned: Iterable[PlannedRun]) -> list[PlannedRun]:
+        """Commit what has come of some runs; return those of which something did.
+
+        Raises:
+            StoreDamagedError: two executions of one run gave different records.
+        """
+        names = self.storage.listing(INCOMING)
+        executions: dict[str, dict[str, list[str]]] = {}
+        for name in names:
+            _, run_id, execution, file = name.split("/", 3)
+            executions.setdefault(run_id, {}).setdefault(execution, []).append(file)
+        came = [run for run in planned if run.id in executions]
+        return [run for run in came if self._run(run, executions[run.id])]
+
+    def _run(self, run: PlannedRun, executions: dict[str, list[str]]) -> bool:
+        finished = sorted(key for key, files in executions.items() if MANIFEST in files)
+        for execution in finished:
+            self._finished(run, f"{INCOMING}/{run.id}/{execution}", executions[execution])
+        if finished:
+            # Also the states of executions that were lost: nobody goes on from them any more.
+            self.storage.remove(
+                f"{INCOMING}/{run.id}/{execution}/{file}"
+                for execution, files in executions.items()
+                for file in sorted(files, key=lambda file: file != MANIFEST)
+            )
+            return True
+        failed = [key for key, files in executions.items() if FAILURE in files]
+        for execution in failed:
+            self._failed(run, f"{INCOMING}/{run.id}/{execution}", executions[execution])
+        return bool(failed)
+
+    def _finished(self, run: PlannedRun, source: str, files: list[str]) -> None:
+        """Put a finished execution in its place, unless an equal one is there."""
+        new = self._promised(f"{source}/{MANIFEST}")
+        before = f"{run.path}/{MANIFEST}"
+        there = self.storage.listing(run.path)
+        if before in there:
+            old = self._promised(before)
+            for name in _PROMISED:
+                if old[name] != new[name]:
+                    raise StoreDamagedError(
+                        f"{run.path}: two executions gave different records ({name}):"
+                        f" {self._who(run.path)}, kept, and {self._who(source)}, left at"
+                        f" {self.storage.where}/{source}"
+                    )
+            self.dropped += 1
+            return
+        self.storage.remove(name for name in there if name == f"{run.path}/{FAILURE}")
+        for file in sorted(files, key=lambda file: file == MANIFEST):
+            if not STATE.fullmatch(file):
+                self.storage.copy(f"{source}/{file}", f"{run.path}/{file}")
+        self._here(run)
+
+    def _failed(self, run: PlannedRun, source: str, files: list[str]) -> None:
+        """Note a failed execution; its states stay, for the next one to go on from."""
+        for file in sorted(files, key=lambda file: file == FAILURE):
+            if not STATE.fullmatch(file):
+                self.storage.copy(f"{source}/{file}", f"{run.path}/{file}")
+        self.storage.remove(f"{source}/{file}" for file in files if not STATE.fullmatch(file))
+        self._here(run)
+
+    def _here(self, run: PlannedRun) -> None:
+        if self.mirror is not None:
+            self.mirror.pull(run.path)
+
+    def _promised(self, name: str) -> dict[str, str]:
+        path = self.directory.path / name
+        manifest = as_manifest(parse_json(self.storage.read(name)), path)
+        known = {**manifest.dropped, **manifest.files}
+        return {name: known[name] for name in _PROMISED}
+
+    def _who(self, prefix: str) -> str:
+        """Return who made a record, in words."""
+        about: dict[str, Any] = {}
+        for file, key in ((TIMING, "host"), ("run.json", "environment")):
+            try:
+                about[key] = parse_json(self.storage.read(f"{prefix}/{file}")).get(key)
+            except (OSError, ValueError, AttributeError):
+                about[key] = None
+        known = about["environment"]
+        kind = ", ".join(str(v) for v in known.values()) if isinstance(known, dict) else "unknown"
+        return f"one of {about['host']} ({kind})"

@@ -1,0 +1,230 @@
+"""Jobs on a Ray cluster: the one module that knows Ray.
+
+Ray gives a job a process on a machine that has free what the job needs, and tells when process or
+machine are gone. It is asked to do nothing twice (`max_retries=0`); the driver does that. A job may
+run twice all the same, when a machine that was thought lost comes back: see `commit.py`.
+
+One actor, the board, has the name of the study. Jobs tell it every half second what they are doing,
+and hear whether to stop. It lives as long as its driver, so it also sees to it that a study has one
+driver in a cluster at a time.
+"""
+
+import hashlib
+import logging
+import os
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from kdgap.cluster.engine import Ended, Node
+from kdgap.cluster.job import Job, Needs
+from kdgap.errors import BadInputError, one_line
+
+CONNECT_SECONDS = 8.0
+NAMESPACE = "kdgap"
+_STOP_SECONDS = 5.0
+
+
+def perform_job(given: Mapping[str, Any], board: Any) -> dict[str, Any]:
+    """Do a job in a process of Ray's; see `node.perform`."""
+    import ray
+
+    from kdgap.cluster.node import perform
+
+    job = Job(**given)
+
+    def report(now: Mapping[str, Any]) -> bool:
+        try:
+            return bool(ray.get(board.report.remote(job.id, dict(now)), timeout=60))
+        except ray.exceptions.GetTimeoutError:
+            return False
+        except ray.exceptions.RayError:
+            return True  # the driver is gone, and nobody waits for the answer
+
+    return perform(job, report)
+
+
+class Board:
+    """What the running jobs of a study are doing, and whether they are to stop."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, dict[str, Any]] = {}
+        self._stopping = False
+
+    def report(self, job: str, now: dict[str, Any]) -> bool:
+        """Note what a job is doing; return whether it is to stop."""
+        self._now[job] = now
+        return self._stopping
+
+    def going_on(self) -> dict[str, dict[str, Any]]:
+        """Return what the jobs said last."""
+        return self._now
+
+    def forget(self, job: str) -> None:
+        """Take a job off the board."""
+        self._now.pop(job, None)
+
+    def stop(self) -> None:
+        """Tell all jobs to stop."""
+        self._stopping = True
+
+
+class RayEngine:
+    """A connection to a Ray cluster; see `engine.py` for what it does.
+
+    Args:
+        address: `local` starts Ray on this machine, `auto` finds the one that runs here, and
+            `HOST:PORT` or `ray://HOST:PORT` one elsewhere.
+        study: where the study is kept, which names the board.
+
+    Raises:
+        BadInputError: Ray is not installed, no cluster answers, or another driver is at work.
+    """
+
+    def __init__(self, address: str, study: str) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError:
+            raise BadInputError("--ray needs Ray: pip install 'kdgap[ray]'") from None
+        self._ray = ray
+        self._board: Any = None
+        self._connect(address)
+        name = "study-" + hashlib.sha256(study.encode()).hexdigest()[:16]
+        try:
+            self._board = ray.remote(Board).options(name=name, num_cpus=0).remote()
+            ray.get(self._board.going_on.remote(), timeout=CONNECT_SECONDS * 4)
+        except ValueError:
+            self.close()
+            raise BadInputError(
+                f"{study}: another `kdgap run --ray` is at work on this study in this cluster"
+            ) from None
+        except ray.exceptions.RayError as error:
+            self.close()
+            raise BadInputError(f"--ray {address}: {one_line(error, 160)}") from None
+        self._perform = ray.remote(perform_job)
+        self._going: dict[Any, str] = {}
+        self._nodes: tuple[float, list[Node]] = (-1e9, [])
+
+    def _connect(self, address: str) -> None:
+        ray = self._ray
+        options: dict[str, Any] = {
+            "namespace": NAMESPACE,
+            "log_to_driver": False,
+            "logging_level": logging.ERROR,
+        }
+        if address == "local":
+            ray.init(include_dashboard=False, **options)
+            return
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        if address != "auto":
+            try:
+                socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) else "expected HOST:PORT"
+                raise BadInputError(f"--ray {address}: no cluster there ({why or error})") from None
+        try:
+            ray.init(address=address, **options)
+        except (ConnectionError, RuntimeError, OSError, TimeoutError, ValueError) as error:
+            hint = "; start it with `ray start --head`, or say --ray local"
+            text = "no cluster runs here" + hint if address == "auto" else one_line(error, 160)
+            raise BadInputError(f"--ray {address}: {text}") from None
+
+    def nodes(self) -> Sequence[Node]:
+        """Return the machines that are there now."""
+        now = time.monotonic()
+        if now - self._nodes[0] > 1.0:
+            nodes = [
+                Node(
+                    about["NodeID"],
+                    str(about.get("NodeManagerHostname") or about.get("NodeManagerAddress")),
+                    float(about["Resources"].get("CPU", 0)),
+                    float(about["Resources"].get("GPU", 0)),
+                    float(about["Resources"].get("memory", 0)),
+                )
+                for about in self._ray.nodes()
+                if about["Alive"]
+            ]
+            self._nodes = now, nodes
+        return self._nodes[1]
+
+    def submit(self, job: Job, needs: Needs) -> None:
+        """Have a job done as soon as what it needs is free."""
+        options: dict[str, Any] = {
+            "num_cpus": needs.cpus,
+            "num_gpus": needs.gpus,
+            "memory": needs.memory,
+            "max_retries": 0,
+        }
+        if needs.node is not None:
+            from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+            there = NodeAffinitySchedulingStrategy(needs.node, soft=False)
+            options["scheduling_strategy"] = there
+        reference = self._perform.options(**options).remote(job.as_dict(), self._board)
+        self._going[reference] = job.id
+
+    def wait(self, seconds: float) -> Sequence[Ended]:
+        """Return the jobs that have ended."""
+        if not self._going:
+            time.sleep(seconds)
+            return []
+        ready, _ = self._ray.wait(list(self._going), num_returns=1, timeout=seconds)
+        if ready:  # and whatever else has ended by now
+            ready, _ = self._ray.wait(list(self._going), num_returns=len(self._going), timeout=0)
+        return [self._ended(reference) for reference in ready]
+
+    def _ended(self, reference: Any) -> Ended:
+        job, errors = self._going.pop(reference), self._ray.exceptions
+        with suppress(errors.RayError):
+            self._board.forget.remote(job)
+        try:
+            return Ended(job, self._ray.get(reference))
+        except errors.TaskCancelledError:
+            return Ended(job, lost="stopped", why="stopped")
+        except errors.OutOfMemoryError as error:
+            return Ended(job, lost="process", why=f"out of memory: {one_line(error, 120)}")
+        except errors.NodeDiedError as error:
+            return Ended(job, lost="machine", why=one_line(error, 120))
+        except (errors.WorkerCrashedError, errors.LocalRayletDiedError) as error:
+            return self._crashed(job, error)
+        except errors.RayTaskError as error:
+            cause = error.cause if error.cause is not None else error
+            why = one_line(f"{type(cause).__name__}: {cause}", 300)
+            return Ended(job, {"error": why, "exit_code": 1, "host": "a machine"})
+        except errors.RayError as error:
+            return Ended(job, lost="machine", why=one_line(error, 120))
+
+    def _crashed(self, job: str, error: Exception) -> Ended:
+        """Tell a process that died from a machine that did: a moment later its node is dead."""
+        return Ended(job, lost="process", why=one_line(error, 120))
+
+    def going_on(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return what the running jobs say."""
+        try:
+            now: dict[str, dict[str, Any]] = self._ray.get(
+                self._board.going_on.remote(), timeout=CONNECT_SECONDS
+            )
+        except self._ray.exceptions.RayError:
+            return {}
+        going = set(self._going.values())
+        return {job: about for job, about in now.items() if job in going}
+
+    def stop(self) -> None:
+        """Tell all jobs to save and end; those that have not begun do not begin."""
+        with suppress(self._ray.exceptions.RayError):
+            self._ray.get(self._board.stop.remote(), timeout=_STOP_SECONDS)
+        begun = set(self.going_on())
+        for reference, job in self._going.items():
+            if job not in begun:
+                with suppress(self._ray.exceptions.RayError, ValueError):
+                    self._ray.cancel(reference, force=False)
+
+    def close(self) -> None:
+        """Leave the cluster."""
+        if self._board is not None:
+            with suppress(self._ray.exceptions.RayError):
+                self._ray.kill(self._board)
+        self._ray.shutdown()

@@ -1,0 +1,121 @@
+"""Training a cohort of a study's runs into their directories, whose locks the caller holds."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from kdgap.errors import BadInputError, TeacherError, one_line
+from kdgap.planning.cost import store_rate, total_flops
+from kdgap.planning.plan import PlannedRun
+from kdgap.running.results import copied_images
+from kdgap.running.training import Attempt, by_nature, note_failure, train_attempts
+from kdgap.store.study import StudyDirectory
+from kdgap.study.inputs import Inputs
+from kdgap.study.live import Live
+from kdgap.study.workspace import costs_of
+
+if TYPE_CHECKING:
+    from kdgap.notice import Notice
+    from kdgap.running.teacher import TeacherWeights
+
+
+class Trainer:
+    """Trains cohorts of one study.
+
+    Args:
+        directory: the study's directory.
+        inputs: its data and teachers.
+        live: where this process says what it is doing.
+        pause: raises `StoppedError` when it is time to stop.
+        say: takes one-line remarks for the user.
+    """
+
+    def __init__(
+        self,
+        directory: StudyDirectory,
+        inputs: Inputs,
+        live: Live,
+        pause: Callable[[], None] = lambda: None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._directory, self._inputs, self._live = directory, inputs, live
+        self._pause, self._say = pause, say
+        self._reported: set[Notice] = set()
+
+    def train(
+        self,
+        group: Sequence[PlannedRun],
+        weights: "TeacherWeights | None",
+        ended: Callable[[PlannedRun], None],
+    ) -> None:
+        """Train runs as one cohort.
+
+        Args:
+            group: the runs, which share a teacher if they have one.
+            weights: the teacher's.
+            ended: told of each run as soon as nothing more will be written of it.
+
+        Raises:
+            StoppedError: after every run was saved.
+        """
+        begun = time.monotonic()
+        held: dict[int, PlannedRun] = {}
+        attempts: list[Attempt] = []
+        for planned in group:
+            attempt = self._attempt(planned, weights, attempts)
+            if attempt is None:
+                ended(planned)
+            else:
+                attempts.append(attempt)
+                held[id(attempt)] = planned
+
+        def over(attempt: Attempt) -> None:
+            planned = held[id(attempt)]
+            if attempt.member.failure is not None:
+                self._say(f"failed: {planned.path}: {attempt.member.failure}")
+            ended(planned)
+
+        if not attempts:
+            return
+        resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
+        train_attempts(attempts, pause=self._pause, open_test=lambda *_: None, ended=over)
+        failed = any(attempt.member.failure for attempt in attempts)
+        if not (resumed or failed or group[0].run.smoke):
+            self._keep_rate(group, time.monotonic() - begun)
+
+    def _attempt(
+        self, planned: PlannedRun, weights: "TeacherWeights | None", beside: Sequence[Attempt]
+    ) -> Attempt | None:
+        """Return a run ready to train; None where it cannot be, which is noted as its failure.
+
+        The teacher in memory is that of the first of those `beside` it.
+        """
+        directory = self._directory.run(planned.path)
+        watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
+        try:
+            prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
+            for notice in set(copied_images(prepared.parts)) - self._reported:
+                self._reported.add(notice)
+                self._say(f"note: {notice.text}")
+            if beside and beside[0].prepared.teacher and planned.run.teacher:
+                prepared = replace(prepared, teacher=beside[0].prepared.teacher)
+            return Attempt(prepared, directory, [watcher], self._say)
+        except TeacherError:
+            raise  # it would teach nobody
+        except (BadInputError, RuntimeError, MemoryError) as error:
+            # The run does not fit the data, or there is no memory for one more member.
+            asked = isinstance(error, BadInputError)
+            reason = str(error) if asked else f"{type(error).__name__}: {error}"
+            note_failure(directory, reason, repeats=asked or by_nature(reason))
+            self._say(f"failed: {planned.path}: {one_line(error)}")
+            return None
+
+    def _keep_rate(self, group: Sequence[PlannedRun], seconds: float) -> None:
+        """Keep how fast this machine trained a cohort: estimates rest on it."""
+        shape = self._inputs.dataset(group[0]).shape
+        costs = costs_of(group, shape)
+        flops = total_flops([list(group)], costs)
+        store_rate(self._inputs.device, torch.get_num_threads(), group[0].run, flops, seconds)
