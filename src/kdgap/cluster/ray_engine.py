@@ -116,7 +116,8 @@ class RayEngine:
             "logging_level": logging.ERROR,
         }
         if address == "local":
-            ray.init(include_dashboard=False, **options)
+            # On loopback: nobody else can reach it.
+            ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **options)
             return
         host, _, port = address.removeprefix("ray://").rpartition(":")
         if address != "auto":

@@ -1,9 +1,9 @@
 """What a machine leaves of a run while it trains and when it has ended, brought to the storage.
 
-A machine writes below `incoming/RUN/EXECUTION/` alone, so no two executions write the same file. What
-is there counts when its manifest is, which comes last, or its `failure.json`; the driver puts it in
-its place (`driver.py`). States are brought there every so often: the one that trains next goes on
-from the newest whole one.
+A machine writes below `incoming/RUN/EXECUTION/` alone, so no two executions write the same file.
+What is there counts when its manifest is, which comes last, or its `failure.json`; the driver puts
+it in its place (`commit.py`). States are brought there every so often: the one that trains next
+goes on from the newest whole one.
 """
 
 import threading

@@ -16,9 +16,9 @@ from kdgap.paths import cache_folder
 from kdgap.store.instead import PLAN, STUDY
 from kdgap.store.manifest import ELSEWHERE, MANIFEST, WEIGHTS
 from kdgap.store.storage import Storage, Url
+from kdgap.store.study import SEEN
 
 INCOMING, RUNS, LIVE = "incoming", "runs", "live"
-_SEEN = ".mirror.json"
 _LOOKS = 5
 
 
@@ -43,7 +43,7 @@ class Mirror:
         self._tokens: dict[str, str] = {}
         self._pushed: dict[str, str] = {}
         with suppress(StoreDamagedError):
-            known = read_json(path / _SEEN)
+            known = read_json(path / SEEN)
             if isinstance(known, dict) and known.get("of") == storage.where:
                 self._tokens = {str(k): str(v) for k, v in dict(known["tokens"]).items()}
 
@@ -107,7 +107,7 @@ class Mirror:
     def _keep(self) -> None:
         make_folder(self.path)
         known = {"of": self.storage.where, "tokens": self._tokens}
-        write_atomic(self.path / _SEEN, json_text(known, indent=None).encode())
+        write_atomic(self.path / SEEN, json_text(known, indent=None).encode())
 
     def push(self, names: Iterable[str]) -> None:
         """Write files of the directory to the storage, in this order, unless they are there."""
@@ -128,7 +128,7 @@ class Mirror:
 def url_of(path: Path) -> str:
     """Return the URL of the study that a directory is the mirror of; empty if it is none."""
     with suppress(StoreDamagedError):
-        known = read_json(path / _SEEN)
+        known = read_json(path / SEEN)
         if isinstance(known, dict) and isinstance(known.get("of"), str):
             return str(known["of"])
     return ""

@@ -8,6 +8,7 @@
 | `locked/NAME.json` | what may not change any more: data, threads, teachers | seal |
 | `locked/preregistration.json` | the protocol when the first final was tested | its hash |
 | `live/MACHINE-PID.json` | what a runner is doing right now | nothing |
+| `.mirror.json` | of a study at a URL, what was fetched | nothing |
 | `.plan-lock` | held by the runner that checks and writes `plan.json` | nothing |
 | `runs/SLOT/SEED-ID/` | one directory a run | see `record.py` |
 
@@ -48,6 +49,8 @@ from kdgap.store.witness import Witness, as_recorded, recorded_facts
 SELECTION = "selection.json"
 PLAN_LOCK = ".plan-lock"
 LOCKED = "locked"
+SEEN = ".mirror.json"
+"""In the mirror of a study at a URL: what of it was fetched."""
 PREREGISTRATION = "preregistration"
 DOORS = ("final", "baseline", "teacher", "ablation")
 """Roles whose runs are tested; a run with several is tested in the first of them."""
@@ -114,7 +117,7 @@ class StudyDirectory:
         if not self.path.is_dir() or self.exists():
             return
         # A first start that was killed leaves some of these, and files half written.
-        ours = {STUDY, PLAN_LOCK, PROBE, LOCKED}
+        ours = {STUDY, PLAN_LOCK, PROBE, LOCKED, SEEN}
         names = names_in(self.path)
         strangers = [n for n in names if n not in ours and not n.startswith(TEMPORARY_PREFIX)]
         if strangers:
