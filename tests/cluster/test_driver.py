@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
+from kdgap.cluster.commit import Commits
 from kdgap.cluster.driver import Driver
+from kdgap.cluster.job import Job, planned_run
+from kdgap.cluster.node import perform
+from kdgap.errors import StoreDamagedError
 from kdgap.planning.plan import PlannedRun
 from kdgap.spec.study import STAGES
 from kdgap.store.mirror import Mirror
+from kdgap.store.seal import read_sealed, without_checksum, write_sealed
 from kdgap.store.storage import Folder, Storage, Url
 from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
@@ -87,7 +92,7 @@ def test_a_study_at_a_url_gives_the_same_records(
     directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), storage)
     assert hashes(directory) == alone
     assert hashes(StudyDirectory(tmp_path / "there" / "study")) == alone
-    assert not list(tmp_path.glob("there/study/incoming/*/*"))
+    assert not [path for path in tmp_path.glob("there/study/incoming/**/*") if path.is_file()]
 
 
 def test_answers_that_are_lost_double_nothing(
@@ -95,7 +100,7 @@ def test_answers_that_are_lost_double_nothing(
 ) -> None:
     lost: list[str] = []
 
-    def fate(job: Any) -> str | None:
+    def fate(job: Job) -> str | None:
         if len(lost) < 4:
             lost.append(job.id)
             return LOSE_AFTER
@@ -103,3 +108,78 @@ def test_answers_that_are_lost_double_nothing(
 
     directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch, fate=fate))
     assert hashes(directory) == alone
+
+
+class Flaky:
+    """A file system of fsspec of which every few calls fail, some after they have worked."""
+
+    def __init__(self, there: Any, every: int) -> None:
+        self._there, self._every, self._count = there, every, 0
+        self.failed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(self._there, name)
+        if name not in ("find", "cat_file", "pipe_file", "open", "cp_file", "rm_file"):
+            return known
+
+        def call(*given: Any, **named: Any) -> Any:
+            self._count += 1
+            if self._count % self._every == 0:
+                self.failed += 1
+                if self.failed % 2 and name in ("pipe_file", "cp_file", "rm_file"):
+                    known(*given, **named)
+                raise OSError("the network is away")
+            return known(*given, **named)
+
+        return call
+
+
+def test_a_storage_that_fails_now_and_then_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[str, Any]
+) -> None:
+    flaky: list[Flaky] = []
+
+    def make(self: Url, url: str, waits: Any = ()) -> None:
+        plain(self, url, (0.0,) * 6)
+        self._fs = Flaky(self._fs, 7)
+        flaky.append(self._fs)
+
+    plain = Url.__init__
+    monkeypatch.setattr(Url, "__init__", make)
+    storage = Url(f"file://{tmp_path}/there/study")
+    directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), storage)
+    assert hashes(directory) == alone
+    assert hashes(StudyDirectory(tmp_path / "there" / "study")) == alone
+    assert sum(each.failed for each in flaky) > 30
+
+
+def test_an_equal_record_is_dropped_and_an_unequal_one_names_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[Job] = []
+
+    def fate(job: Job) -> str | None:
+        ran.append(job)
+        return None
+
+    engine = Machines(tmp_path / "nodes", monkeypatch, count=1, fate=fate)
+    directory, _ = drive(tmp_path, engine)
+    first = next(job for job in ran if job.kind == "train")
+    again = Job(**{**first.as_dict(), "id": "again"})
+    monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "other"))
+    perform(again, lambda _: False)
+    planned = [planned_run(entry) for entry in first.runs]
+    commits = Commits(Folder(directory.path), directory, None)
+    before = hashes(directory)
+    commits.all(planned)
+    assert commits.dropped == len(planned)
+    assert hashes(directory) == before
+
+    perform(again, lambda _: False)
+    left = directory.path / "incoming" / planned[0].id / "again"
+    manifest = read_sealed(left / "manifest.json")
+    manifest["files"]["history.jsonl"] = "0" * 64
+    write_sealed(left / "manifest.json", without_checksum(manifest))
+    with pytest.raises(StoreDamagedError, match=r"two executions gave different records.*one of"):
+        commits.all(planned)
+    assert hashes(directory) == before
