@@ -53,6 +53,12 @@ def user_path(text: str | Path) -> Path:
     return expanded
 
 
+def is_url(text: str) -> bool:
+    """Whether a place is a URL rather than a path."""
+    scheme, separator, _ = text.partition("://")
+    return bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
+
+
 def cache_folder() -> Path:
     """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place.
 

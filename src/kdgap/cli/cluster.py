@@ -36,9 +36,9 @@ def place_of(out: str | None, study: Path) -> tuple[Path | None, "Mirror | None"
         out: where the study is to be kept, a path or a URL; None = as usual.
         study: a study file or a directory, which may be a mirror.
     """
-    from kdgap.paths import user_path
+    from kdgap.paths import is_url, user_path
     from kdgap.store.mirror import Mirror, mirror_folder, url_of
-    from kdgap.store.storage import Url, is_url
+    from kdgap.store.storage import Url
 
     if out is not None and is_url(out):
         path = mirror_folder(out)

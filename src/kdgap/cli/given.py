@@ -1,14 +1,16 @@
 """Every path on a command line comes through `user_path`, whichever command takes it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from inspect import signature
 from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-from typer.models import OptionInfo, ParameterInfo
+from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
-from kdgap.errors import BadInputError
-from kdgap.paths import user_path
+from kdgap.errors import KdgapError
+from kdgap.paths import is_url, user_path
 
 DataRoot = Annotated[Path | None, typer.Option(help="Where the folder with the data is now.")]
 GivenTeachers = Annotated[
@@ -31,7 +33,7 @@ def expand_paths(app: typer.Typer) -> None:
             kind, *about = get_args(parameter.annotation) or (parameter.annotation,)
             for info in about:
                 if isinstance(info, ParameterInfo) and is_path(kind):
-                    info.parser = _read
+                    info.parser = _read_study if _is_study(info) else _read
                     if isinstance(info, OptionInfo):
                         info.metavar = info.metavar or "PATH"
 
@@ -41,10 +43,31 @@ def is_path(kind: object) -> bool:
     return kind is Path or any(map(is_path, get_args(kind)))
 
 
+def _is_study(info: ParameterInfo) -> bool:
+    """Whether a parameter names a study that is read, which may be kept at a URL."""
+    return isinstance(info, ArgumentInfo) and "STUDY" in str(info.metavar)
+
+
+def _read_study(text: str) -> Path:
+    """Return the path of a study; of one at a URL its mirror's, brought up to date."""
+    if not is_url(text):
+        return _read(text)
+    from kdgap.store.mirror import pulled
+
+    with _as_usage():
+        return pulled(text)
+
+
 def _read(text: str) -> Path:
-    try:
+    with _as_usage():
         return user_path(text)
-    except BadInputError as error:
+
+
+@contextmanager
+def _as_usage() -> Iterator[None]:
+    try:
+        yield
+    except KdgapError as error:
         from pydantic_core import PydanticCustomError
 
         # What typer adds the name of the option to; it would begin any other error with its kind.

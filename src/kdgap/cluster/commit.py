@@ -45,7 +45,17 @@ class Commits:
             _, run_id, execution, file = name.split("/", 3)
             executions.setdefault(run_id, {}).setdefault(execution, []).append(file)
         came = [run for run in planned if run.id in executions]
-        return [run for run in came if self._run(run, executions[run.id])]
+        return [run for run in came if self._locked(run, executions[run.id])]
+
+    def _locked(self, run: PlannedRun, executions: dict[str, list[str]]) -> bool:
+        """Commit a run, unless a runner of this very folder is at work on it: then later."""
+        if self.mirror is not None:
+            return self._run(run, executions)
+        lock = self.directory.run(run.path).try_lock()
+        if lock is None:
+            return False
+        with lock:
+            return self._run(run, executions)
 
     def _run(self, run: PlannedRun, executions: dict[str, list[str]]) -> bool:
         finished = sorted(key for key, files in executions.items() if MANIFEST in files)

@@ -8,6 +8,7 @@ machines left meanwhile, and submits what is not done.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
@@ -18,8 +19,9 @@ from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamag
 from kdgap.files import json_text
 from kdgap.planning.cost import joined
 from kdgap.planning.plan import Plan, PlannedRun
+from kdgap.running.places import moved
 from kdgap.spec.study import STAGES
-from kdgap.store.manifest import MANIFEST, RESULTS, TEST, read_manifest
+from kdgap.store.manifest import MANIFEST, RESULTS, TEST, WEIGHTS, read_manifest
 from kdgap.store.mirror import Mirror, shared_facts
 from kdgap.store.provenance import source_digest
 from kdgap.store.record import ATTEMPTS, FAILURE, TIMING
@@ -78,6 +80,9 @@ class Driver:
         self._inventory = workspace.inventory
         self._commits = Commits(storage, workspace.directory, mirror)
         self._live = Live(workspace.directory.path)
+        study = workspace.study
+        files = {n: str(Path(path).resolve()) for n, path in study.teachers.weights.items()}
+        self._study = moved(study, str(Path(study.data.root).resolve()), files)
         self._code = source_digest()
         self._jobs: dict[str, tuple[Job, list[PlannedRun]]] = {}
         self._threads = 1
@@ -85,6 +90,7 @@ class Driver:
         self._gpus: dict[str, float] = {}
         self._lost = 0
         self._noted: set[str] = set()
+        self._dropped: set[str] = set()
 
     @property
     def damaged(self) -> list[str]:
@@ -207,7 +213,24 @@ class Driver:
         plan, selected = self._workspace.plan()
         write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
         self._push()
+        if selected.complete and not self._workspace.study.keep_selection_weights:
+            self._drop_weights(plan)
         return plan, selected
+
+    def _drop_weights(self, plan: Plan) -> None:
+        """Drop the weights of runs that served selection alone; their manifests keep the hashes."""
+        for planned in plan.runs.values():
+            if planned.roles != ["selection"] or planned.id in self._dropped:
+                continue
+            if not self._inventory.is_done(planned):
+                continue
+            self._dropped.add(planned.id)
+            directory = self._directory.run(planned.path)
+            if not set(WEIGHTS) & set(read_manifest(directory.path).files):
+                continue
+            directory.drop_weights()
+            self._bring(planned, MANIFEST)
+            self._storage.remove(f"{planned.path}/{name}" for name in WEIGHTS)
 
     def _push(self) -> None:
         if self._mirror is not None:
@@ -218,7 +241,11 @@ class Driver:
         going = {planned.id for _, runs in self._jobs.values() for planned in runs}
         room = self._room() - len(self._jobs)
         before = len(self._jobs)
-        ready = [p for p in plan.runs.values() if self._inventory.is_ready(p) and p.id not in going]
+        ready = [
+            p
+            for p in plan.runs.values()
+            if self._inventory.is_ready(p) and not self._inventory.is_held(p) and p.id not in going
+        ]
         for roles in STAGES.values():
             mine = [p for p in ready if self._asked(p, roles)]
             alone = [p for p in mine if self._inventory.alone(p)]
@@ -312,7 +339,7 @@ class Driver:
         for planned, baseline in self._inventory.closed_doors(plan, DOORS):
             role = next(role for role in DOORS if role in planned.roles)
             late = baseline is not None and not self._inventory.is_settled(baseline)
-            if planned.id in going or late:
+            if planned.id in going or late or self._inventory.is_held(planned):
                 continue
             by_teacher.setdefault(str(planned.teacher), []).append((planned, baseline, role))
         for doors in by_teacher.values():
@@ -326,12 +353,23 @@ class Driver:
                     planned.id: {
                         "role": role,
                         "baseline": baseline
-                        and (written(baseline) if self._inventory.is_done(baseline) else None),
+                        and (
+                            self._written(baseline) if self._inventory.is_done(baseline) else None
+                        ),
                     }
                     for planned, baseline, role in part
                 }
                 runs = [planned for planned, _, _ in part]
                 self._send("test", runs, self._needs(0), known)
+
+    def _written(self, planned: PlannedRun) -> dict[str, Any]:
+        """Return a run as it travels: machines have other current folders."""
+        entry = written(planned)
+        entry["run"]["place"]["data_root"] = self._study.data.root
+        teacher = planned.run.teacher
+        if teacher is not None and teacher.run is None:
+            entry["run"]["teacher"]["weights"] = str(Path(teacher.weights).resolve())
+        return entry
 
     def _send(
         self,
@@ -350,9 +388,9 @@ class Driver:
             id=token_hex(8),
             kind=kind,
             place=self._storage.where,
-            study=self._workspace.study.model_dump(mode="json"),
+            study=self._study.model_dump(mode="json"),
             facts={name: self._directory.locked(name) for name in facts},
-            runs=[written(planned) for planned in runs],
+            runs=[self._written(planned) for planned in runs],
             code=self._code,
             device=self._device,
             threads=self._threads,

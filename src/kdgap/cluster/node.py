@@ -35,7 +35,7 @@ from kdgap.spec.study import StudySpec
 from kdgap.store.locks import wait_for_lock
 from kdgap.store.provenance import source_digest
 from kdgap.store.record import LOCK, RunDirectory
-from kdgap.store.storage import Storage, storage_at
+from kdgap.store.storage import Folder, Storage, storage_at
 from kdgap.store.study import StudyDirectory
 from kdgap.study.inputs import Inputs, Loaded
 from kdgap.study.live import Live
@@ -99,6 +99,11 @@ class _Work:
         self._runs = [planned_run(entry) for entry in job.runs]
         self._pause = _Pause(report)
         self._notes: list[str] = []
+        if isinstance(self._storage, Folder) and not StudyDirectory(Path(job.place)).exists():
+            raise BadInputError(
+                f"{job.place}: the study is not seen from here; keep it in a folder that every"
+                " machine sees under the same path, or at a URL (--out s3://…)"
+            )
         self._directory = _scratch(job)
         make_deterministic(0, job.threads)
         self._device = pick_device(job.device)

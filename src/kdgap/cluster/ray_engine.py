@@ -25,6 +25,8 @@ from kdgap.errors import BadInputError, one_line
 CONNECT_SECONDS = 8.0
 NAMESPACE = "kdgap"
 _STOP_SECONDS = 5.0
+DOUBT_SECONDS = 30.0
+"""How long after the death of a process its machine may turn out to be dead."""
 
 
 def perform_job(given: Mapping[str, Any], board: Any) -> dict[str, Any]:
@@ -33,11 +35,11 @@ def perform_job(given: Mapping[str, Any], board: Any) -> dict[str, Any]:
 
     from kdgap.cluster.node import perform
 
-    job = Job(**given)
+    job, node = Job(**given), ray.get_runtime_context().get_node_id()
 
     def report(now: Mapping[str, Any]) -> bool:
         try:
-            return bool(ray.get(board.report.remote(job.id, dict(now)), timeout=60))
+            return bool(ray.get(board.report.remote(job.id, dict(now), node), timeout=60))
         except ray.exceptions.GetTimeoutError:
             return False
         except ray.exceptions.RayError:
@@ -53,9 +55,9 @@ class Board:
         self._now: dict[str, dict[str, Any]] = {}
         self._stopping = False
 
-    def report(self, job: str, now: dict[str, Any]) -> bool:
-        """Note what a job is doing; return whether it is to stop."""
-        self._now[job] = now
+    def report(self, job: str, now: dict[str, Any], node: str) -> bool:
+        """Note what a job is doing and where; return whether it is to stop."""
+        self._now[job] = {**now, "node": node}
         return self._stopping
 
     def going_on(self) -> dict[str, dict[str, Any]]:
@@ -85,6 +87,7 @@ class RayEngine:
 
     def __init__(self, address: str, study: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine takes long
         try:
             import ray
         except ImportError:
@@ -106,6 +109,8 @@ class RayEngine:
             raise BadInputError(f"--ray {address}: {one_line(error, 160)}") from None
         self._perform = ray.remote(perform_job)
         self._going: dict[Any, str] = {}
+        self._where: dict[str, str] = {}
+        self._doubtful: dict[str, tuple[float, str]] = {}
         self._nodes: tuple[float, list[Node]] = (-1e9, [])
 
     def _connect(self, address: str) -> None:
@@ -171,13 +176,25 @@ class RayEngine:
         """Return the jobs that have ended."""
         if not self._going:
             time.sleep(seconds)
-            return []
+            return self._settled()
         ready, _ = self._ray.wait(list(self._going), num_returns=1, timeout=seconds)
         if ready:  # and whatever else has ended by now
             ready, _ = self._ray.wait(list(self._going), num_returns=len(self._going), timeout=0)
-        return [self._ended(reference) for reference in ready]
+        ended = [self._ended(reference) for reference in ready]
+        return [*(each for each in ended if each is not None), *self._settled()]
 
-    def _ended(self, reference: Any) -> Ended:
+    def _settled(self) -> list[Ended]:
+        """Return the jobs whose process died, once it is known whether its machine did."""
+        settled = []
+        alive = {node.id for node in self.nodes()}
+        for job, (until, why) in list(self._doubtful.items()):
+            gone = job in self._where and self._where[job] not in alive
+            if gone or time.monotonic() > until:
+                del self._doubtful[job]
+                settled.append(Ended(job, lost="machine" if gone else "process", why=why))
+        return settled
+
+    def _ended(self, reference: Any) -> Ended | None:
         job, errors = self._going.pop(reference), self._ray.exceptions
         with suppress(errors.RayError):
             self._board.forget.remote(job)
@@ -190,17 +207,17 @@ class RayEngine:
         except errors.NodeDiedError as error:
             return Ended(job, lost="machine", why=one_line(error, 120))
         except (errors.WorkerCrashedError, errors.LocalRayletDiedError) as error:
-            return self._crashed(job, error)
+            # Its machine may have died with it, which Ray learns a little later.
+            self._doubtful[job] = time.monotonic() + DOUBT_SECONDS, one_line(error, 120)
+            return None
         except errors.RayTaskError as error:
             cause = error.cause if error.cause is not None else error
             why = one_line(f"{type(cause).__name__}: {cause}", 300)
-            return Ended(job, {"error": why, "exit_code": 1, "host": "a machine"})
+            if isinstance(cause, ImportError):
+                why = f"kdgap, or what it needs, is not installed there ({why})"
+            return Ended(job, {"error": why, "exit_code": 2, "host": "a machine"})
         except errors.RayError as error:
             return Ended(job, lost="machine", why=one_line(error, 120))
-
-    def _crashed(self, job: str, error: Exception) -> Ended:
-        """Tell a process that died from a machine that did: a moment later its node is dead."""
-        return Ended(job, lost="process", why=one_line(error, 120))
 
     def going_on(self) -> Mapping[str, Mapping[str, Any]]:
         """Return what the running jobs say."""
@@ -210,6 +227,7 @@ class RayEngine:
             )
         except self._ray.exceptions.RayError:
             return {}
+        self._where |= {job: str(about["node"]) for job, about in now.items()}
         going = set(self._going.values())
         return {job: about for job, about in now.items() if job in going}
 

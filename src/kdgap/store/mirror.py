@@ -69,7 +69,8 @@ class Mirror:
                 del self._tokens[name]
             if not changed and not gone:
                 break  # nothing changed while it was read
-        self._keep()
+        if self._tokens:
+            self._keep()
 
     def _fetch(self, there: dict[str, str]) -> bool:
         """Fetch what is new or changed; return whether anything was."""

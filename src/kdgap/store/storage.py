@@ -24,6 +24,7 @@ from kdgap.files import (
     remove_tree,
     write_atomic,
 )
+from kdgap.paths import is_url
 
 WAITS = (0.2, 0.5, 1, 2, 4, 8)
 """Seconds to wait before each new try of what failed."""
@@ -312,12 +313,6 @@ def _token(about: dict[str, Any]) -> str:
 def _why(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return one_line(text or type(error).__name__, 160)
-
-
-def is_url(text: str) -> bool:
-    """Whether a place is a URL rather than a path."""
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
 
 
 def storage_at(place: str | Path) -> Storage:

@@ -135,6 +135,10 @@ class Inventory:
         """Note that somebody else took a run first."""
         self._held.add(planned.id)
 
+    def is_held(self, planned: PlannedRun) -> bool:
+        """Whether somebody else on a shared folder was at work on it when it was looked at."""
+        return planned.id in self._held
+
     def is_done(self, planned: PlannedRun) -> bool:
         """Whether a verified record is there."""
         return planned.id in self._done
