@@ -3,18 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := .venv/.extras
+CLUSTER := .venv/.cluster
 RUN := $(BIN)/kdgap
 JOBS ?= 2
 WORKERS ?= 2
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow test-browser faults fuzz bench docs clean
+.PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs clean
 
 help:
 	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
+	@echo "make test-cluster  a study on a Ray cluster of which machines die, and in a bucket"
 	@echo "make faults     every call to the disk fails once, bit rot, mutants; EVERY=1: all, an hour"
 	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
@@ -52,6 +54,14 @@ lint: $(READY)
 
 types: $(EXTRAS)
 	$(BIN)/mypy
+
+$(CLUSTER): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cluster]'
+	@touch $@
+
+# Machines and drivers die; KDGAP_KILLS says how often.
+test-cluster: $(CLUSTER)
+	$(BIN)/pytest -m cluster -s
 
 test-slow: $(EXTRAS)
 	$(BIN)/pytest -m slow

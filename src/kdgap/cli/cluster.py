@@ -77,8 +77,8 @@ def run_on_ray(
         return False
 
     storage.probe()
-    with Stopper() as pause:
-        engine = RayEngine(address, storage.where)
+    engine = RayEngine(address, storage.where)
+    with Stopper() as pause:  # after Ray, which has handlers of its own for signals
         try:
             nodes = engine.nodes()
             cpus = sum(node.cpus for node in nodes)

@@ -36,14 +36,22 @@ def perform_job(given: Mapping[str, Any], board: Any) -> dict[str, Any]:
     from kdgap.cluster.node import perform
 
     job, node = Job(**given), ray.get_runtime_context().get_node_id()
+    waiting: Any = None
+    stopping = False
 
     def report(now: Mapping[str, Any]) -> bool:
-        try:
-            return bool(ray.get(board.report.remote(job.id, dict(now), node), timeout=60))
-        except ray.exceptions.GetTimeoutError:
-            return False
-        except ray.exceptions.RayError:
-            return True  # the driver is gone, and nobody waits for the answer
+        """Tell the board, and hear what it answered the last time."""
+        nonlocal waiting, stopping
+        if waiting is not None and waiting.done():
+            try:
+                stopping = bool(waiting.result())
+            except ray.exceptions.RayError:
+                stopping = True  # the driver is gone, and nobody waits for the answer
+            waiting = None
+        if waiting is None and not stopping:
+            # A future, as Ray lends a job's processor to others while that waits in `ray.get`.
+            waiting = board.report.remote(job.id, dict(now), node).future()
+        return stopping
 
     return perform(job, report)
 

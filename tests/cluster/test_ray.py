@@ -1,0 +1,146 @@
+"""A study on a Ray cluster of three machines, of which now and then something dies.
+
+Behind the marker `cluster`: `make test-cluster`. Machines are raylets of this machine with a cache
+each. `KDGAP_KILLS` says how many kills there are at least.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from kdgap.store.study import StudyDirectory
+from kdgap.study.worker import STAGES, Worker
+from kdgap.study.workspace import open_study, start_study
+from tests.cluster.test_driver import hashes
+from tests.e2e.study import study_text
+
+pytestmark = pytest.mark.cluster
+KILLS = int(os.environ.get("KDGAP_KILLS", "6"))
+LONG_SECONDS = 3600
+"""Many times what anything here takes."""
+STUDY = study_text(recipe={"epochs": 12, "batch_size": 32}, threads=1, save_seconds=1.0)
+
+
+class Machines:
+    """Raylets that share a head, each with a cache of its own."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        cluster_utils = pytest.importorskip("ray.cluster_utils")
+        self._folder, self._made = folder, 0
+        self._cluster = cluster_utils.Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, "include_dashboard": False},
+        )
+        self.nodes = [self.add() for _ in range(count)]
+
+    @property
+    def address(self) -> str:
+        return str(self._cluster.address)
+
+    def add(self) -> Any:
+        self._made += 1
+        cache = str(self._folder / f"machine{self._made}")
+        return self._cluster.add_node(num_cpus=1, env_vars={"KDGAP_CACHE": cache})
+
+    def kill(self, index: int) -> None:
+        """Kill a machine with all its processes, and add another."""
+        self._cluster.remove_node(self.nodes[index], allow_graceful=False)
+        self.nodes[index] = self.add()
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+@pytest.fixture
+def machines(tmp_path: Path) -> Iterator[Machines]:
+    cluster = Machines(tmp_path / "caches", 3)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The study on this machine, without Ray."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "study.yaml").write_text(STUDY)
+    workspace = open_study(folder / "study.yaml", {}, folder / "study")
+    directory = start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu", tuple(STAGES)).work()
+    return hashes(directory)
+
+
+class Driver:
+    """`kdgap run --ray` in a process, started again whenever it was killed."""
+
+    def __init__(self, folder: Path, address: str, out: str) -> None:
+        self._folder, self._address, self._out = folder, address, out
+        self.log = folder / "driver.log"
+        (folder / "study.yaml").write_text(STUDY)
+        self.start()
+
+    def start(self) -> None:
+        words = ("run", "study.yaml", "--ray", self._address, "--out", self._out)
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "kdgap", *words],
+                cwd=self._folder,
+                env={**os.environ, "KDGAP_CACHE": str(self._folder / "driver")},
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(LONG_SECONDS)
+        self.start()
+
+
+def kill_a_process(draw: random.Random) -> bool:
+    """Kill a process that does a job; return whether there was any."""
+    doing = [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if (process.info["cmdline"] or [""])[0].startswith("ray::perform_job")
+    ]
+    if not doing:
+        return False
+    draw.choice(doing).kill()
+    return True
+
+
+@pytest.mark.parametrize("place", ["folder", "url"])
+def test_whatever_dies_nothing_is_lost_and_nothing_doubled(
+    place: str, tmp_path: Path, machines: Machines, alone: dict[str, Any]
+) -> None:
+    out = tmp_path / "there" / "study"
+    driver = Driver(tmp_path, machines.address, str(out) if place == "folder" else f"file://{out}")
+    draw, killed = random.Random(7), Counter[str]()
+    until = time.monotonic() + LONG_SECONDS
+    while driver.process.poll() is None:
+        assert time.monotonic() < until, driver.log.read_text()
+        time.sleep(draw.uniform(2, 8))
+        if killed.total() >= KILLS or driver.process.poll() is not None:
+            continue
+        kind = draw.choice(("machine", "driver", "process"))
+        if kind == "machine":
+            machines.kill(draw.randrange(3))
+        elif kind == "driver":
+            driver.kill()
+        elif not kill_a_process(draw):
+            continue
+        killed[kind] += 1
+    assert driver.process.returncode == 0, driver.log.read_text()
+    print(json.dumps({"place": place, "killed": killed, "runs": len(alone)}))
+    assert hashes(StudyDirectory(out)) == alone
+    assert not [path for path in (out / "incoming").rglob("*") if path.is_file()]
