@@ -333,3 +333,10 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(
     monkeypatch.setattr("kdgap.data.pixels.to_rgb", lambda _: pytest.fail("decoded"))
     with pytest.raises(BadInputError, match="has 8 x 8 pixels, more than 63"):
         load(root)
+
+
+def test_an_absolute_path_is_refused_with_what_to_write(root: Path) -> None:
+    lines = [f"{root / path},{label}" for path, label in ROWS]
+    (root / "manifest.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    with pytest.raises(BadInputError, match=r"is an absolute path; .* folder: a/1\.png"):
+        load_dataset("manifest", Request(root))

@@ -73,3 +73,8 @@ def of_ten(num_classes: int) -> nn.Module:
 
 
 answer = 42
+
+
+def exits(num_classes: int) -> nn.Module:
+    """End the program, as a script does that is taken for a module."""
+    raise SystemExit(0)

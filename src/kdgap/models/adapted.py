@@ -288,9 +288,16 @@ def network_from(name: str, make: Callable[[], object]) -> nn.Module:
         network = make()
     except BadInputError:
         raise
-    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
-        reason = one_line(error, 200) or type(error).__name__
-        raise BadInputError(f"{name} cannot be built: {reason}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
+        raise BadInputError(f"{name} cannot be built: {said_by(error)}") from None
     if not isinstance(network, nn.Module):
         raise BadInputError(f"{name}: makes {_described(network)}, expected a torch.nn.Module")
     return network
+
+
+def said_by(error: BaseException) -> str:
+    """Return what code that is not ours raised, as one line; a call of `exit` is named as such."""
+    words = one_line(error, 200)
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with exit({words if error.code is not None else ''})"
+    return words or type(error).__name__

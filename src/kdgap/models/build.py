@@ -126,7 +126,7 @@ def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
             answer = network.eval()(torch.zeros(1, 3, *image_size, device=device))
         except BadInputError:
             raise
-        except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
             height, width = image_size
             raise BadInputError(
                 f"{spec.name} does not take images of {height}x{width} pixels"

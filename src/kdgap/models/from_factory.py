@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.errors import BadInputError, nearest
 from kdgap.files import file_hash
 from kdgap.models.adapted import (
     AdaptedNetwork,
@@ -23,6 +23,7 @@ from kdgap.models.adapted import (
     checked_arguments,
     find_classifier,
     network_from,
+    said_by,
     with_modules,
 )
 from kdgap.models.entry import Anatomy
@@ -56,8 +57,9 @@ def factory(name: str) -> Callable[..., Any]:
         raise BadInputError(f"{name}: Python finds no module {top!r}{way}")
     try:
         thing: Any = import_module(place)
-    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
-        raise BadInputError(f"{name}: {place} cannot be imported: {one_line(error, 200)}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
+        reason = said_by(error)
+        raise BadInputError(f"{name}: {place} cannot be imported: {reason}") from None
     for word in path.split("."):
         if not hasattr(thing, word):
             raise BadInputError(f"{name}: {place} has no {path!r}{nearest(word, dir(thing))}")

@@ -109,7 +109,7 @@ def batches(paths: Sequence[Path], facts: Facts) -> Iterator[Tensor]:
             if not problems:
                 yield torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
     if problems:
-        raise BadInputError(unusable(problems, "images", "repair, convert or leave out"))
+        raise BadInputError(unusable(problems, "images", "repair, convert or do without"))
 
 
 def _decoded(path: Path, facts: Facts) -> Any:

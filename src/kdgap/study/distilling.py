@@ -109,6 +109,11 @@ def _data(wish: Wish) -> dict[str, Any]:
         raise BadInputError(
             f"--data {wish.data}: no such folder, and no data set of that name; known: {known}"
         )
+    if not folder.is_dir() and folder.suffix.lower() not in (".csv", ".tsv", ".txt", ".parquet"):
+        raise BadInputError(
+            f"--data {wish.data}: neither a folder of images nor a table (.csv, .parquet) that"
+            " names or holds them"
+        )
     tables = [*entries(folder, "manifest.csv"), *entries(folder, "*.parquet")]
     tables += entries(folder / "data", "*.parquet")
     name = "manifest" if folder.is_file() or tables else "imagefolder"

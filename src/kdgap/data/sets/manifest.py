@@ -188,6 +188,11 @@ class _Manifest:
             inside = bool(written) and path != top and path.is_relative_to(top)
         except (OSError, ValueError, RuntimeError):  # a zero byte, links in a circle
             inside = False
+        if inside and Path(written).is_absolute():
+            raise BadInputError(
+                f"{table.where(row)}: {one_line(written, 120)!r} is an absolute path; write it from"
+                f" the manifest's folder: {shown(path.relative_to(top))}"
+            )
         if not inside or Path(written).is_absolute() or ".." in Path(written).parts:
             raise BadInputError(
                 f"{table.where(row)}: {one_line(written, 120)!r} names no file in the manifest's"
