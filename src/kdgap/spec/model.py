@@ -118,9 +118,11 @@ class ClassifierOf(Architecture):
 
     Attributes:
         factor: the connector's middle is as wide as that network's last map, over this.
+        size: side in pixels of the images that that network sees, where it has an input of its own.
     """
 
     factor: int = Field(default=2, ge=1, le=1024)
+    size: int | None = Field(default=None, ge=4, le=4096, json_schema_extra=_NONE_IS_NEUTRAL)
 
 
 class ModelSpec(Architecture):
