@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
 from kdgap.models.adapted import AdaptedNetwork
-from kdgap.models.build import build_model, check_model, count_cost, with_code
+from kdgap.models.build import (
+    build_model,
+    check_model,
+    check_training,
+    count_cost,
+    load_state,
+    with_code,
+)
 from kdgap.models.entry import anatomy
 from kdgap.models.fold import folded
 from kdgap.models.kept_layout import pixel_mean
@@ -204,3 +211,42 @@ def test_costs_are_those_of_the_images_that_it_sees() -> None:
     regnet = ModelSpec(name="torchvision:regnet_y_400mf")
     assert count_cost(regnet, 5, 3, (32, 32))[0] > 0
     assert anatomy(regnet).stages == ("stage1", "stage2", "stage3", "stage4")
+
+
+def test_names_that_stand_twice_lose_no_weights() -> None:
+    spec = ModelSpec(name=f"{HERE}:Nested")
+    network, again = built(spec), build_model(spec, 5, 3, (16, 16), 1)
+    state = network.state_dict()
+    assert set(state) == set(network.inner.state_dict())
+    load_state(again, state, "copy")
+    assert torch.equal(network.eval()(images()).logits, again.eval()(images()).logits)
+
+
+@pytest.mark.parametrize("name", ["timm:convnext_atto", "timm:swin_tiny_patch4_window7_224"])
+def test_only_a_map_whose_mean_the_classifier_gets_is_averaged(name: str) -> None:
+    """A blank image proves nothing: before training its map and all that follows are zeros."""
+    arguments = {"img_size": 32} if "swin" in name else {}
+    network = build_model(ModelSpec(name=name, arguments=arguments), 5, 3, (32, 32), 0).eval()
+    network(torch.zeros(1, 3, 32, 32), Taps(pooled=True))
+    seen = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    if "swin" in name:  # whose last map has its channels last
+        pooled = network(seen, Taps(pooled=True)).pooled
+        assert pooled is not None
+        assert pooled.shape == (2, 768, 1, 1)
+        return
+    with pytest.raises(BadInputError, match="does not get the mean of its last map"):
+        network(seen, Taps(pooled=True))
+
+
+def test_dropout_before_the_classifier_is_no_other_map() -> None:
+    network = built(SPECS["torchvision"]).train()
+    assert network(images(), Taps(pooled=True)).pooled is not None
+
+
+def test_what_answers_otherwise_in_training_is_refused_before_it() -> None:
+    googlenet = ModelSpec(name="torchvision:googlenet", arguments={"init_weights": False})
+    with pytest.raises(BadInputError, match=r"cannot be trained as it is .*GoogLeNetOutputs"):
+        check_training(googlenet, 5, 3, (64, 64))
+    plain = googlenet.model_copy(update={"arguments": {"init_weights": False, "aux_logits": False}})
+    check_training(plain, 5, 3, (64, 64))
+    check_training(SPECS["own"], 5, 3, (16, 16))
