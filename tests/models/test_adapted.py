@@ -225,7 +225,7 @@ def test_names_that_stand_twice_lose_no_weights() -> None:
 @pytest.mark.parametrize("name", ["timm:convnext_atto", "timm:swin_tiny_patch4_window7_224"])
 def test_only_a_map_whose_mean_the_classifier_gets_is_averaged(name: str) -> None:
     """A blank image proves nothing: before training its map and all that follows are zeros."""
-    arguments = {"img_size": 32} if "swin" in name else {}
+    arguments: dict[str, Any] = {"img_size": 32} if "swin" in name else {}
     network = build_model(ModelSpec(name=name, arguments=arguments), 5, 3, (32, 32), 0).eval()
     network(torch.zeros(1, 3, 32, 32), Taps(pooled=True))
     seen = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
