@@ -1,5 +1,6 @@
 """Networks that are not ours: the same bits whatever is read of them, and one line if they fail."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
+from kdgap.files import file_hash
 from kdgap.models.adapted import AdaptedNetwork
 from kdgap.models.build import (
     build_model,
@@ -21,6 +23,7 @@ from kdgap.models.fold import folded
 from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
+from kdgap.spec.identity import canonical_json, identity
 from kdgap.spec.model import ModelSpec, Modules
 
 HERE = "tests.models.user_networks"
@@ -156,6 +159,33 @@ def test_the_code_of_a_factory_is_a_part_of_what_it_is() -> None:
     assert spec.code is not None
     assert spec.model_dump()["code"] == spec.code
     assert with_code(SPECS["torchvision"]).code is None
+    assert spec.code == file_hash(Path(__file__).with_name("user_networks.py"))
+
+
+def test_arguments_that_are_filled_in_elsewhere_are_a_part_of_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `partial` says of itself that it is in Python's own functools."""
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = []
+    for width in (2, 3):
+        module = f"filled_in_{width}"
+        lines = (
+            "from functools import partial",
+            f"from {HERE} import Tiny",
+            f"make = partial(Tiny, width={width})",
+        )
+        (tmp_path / f"{module}.py").write_text("\n".join(lines))
+        codes.append(with_code(ModelSpec(name=f"{module}:make")).code)
+    here = with_code(SPECS["own"]).code
+    assert len({*codes, here}) == 3
+
+
+def test_nothing_said_is_no_other_network() -> None:
+    plain = ModelSpec(name="torchvision:resnet18")
+    said = ModelSpec.model_validate({"name": plain.name, "input": {}, "modules": {}})
+    assert canonical_json(identity(said)) == canonical_json(identity(plain))
+    assert said == plain
 
 
 @pytest.mark.parametrize(

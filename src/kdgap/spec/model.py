@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from kdgap.spec.validation import Scalar, Sha256, Strict, Text
 from kdgap.text import settings_text
@@ -79,6 +79,12 @@ class Architecture(Strict):
         default_factory=dict, max_length=100, json_schema_extra={"neutral": {}}
     )
     modules: Modules | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
+
+    @field_validator("modules", "input", mode="after", check_fields=False)
+    @classmethod
+    def _nothing_said(cls, value: Any) -> Any:
+        # `input: {}` is no input, so it makes no other id.
+        return None if value is not None and value == type(value)() else value
 
     def __hash__(self) -> int:  # pydantic's own cannot hash a mapping
         return hash((self.name, self.stem, self.width, self.shortcut))
