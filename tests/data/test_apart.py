@@ -211,6 +211,7 @@ def test_twins_of_any_name_and_class_stay_on_one_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("share", "counts"), [(0.01, {0: 1}), (0.5, {0: 5}), (0.99, {0: 9})])
 def test_both_sides_get_an_image_whatever_the_share(share: float, counts: dict[int, int]) -> None:
     assert apart.test_counts([0] * 10, share) == counts
+    assert apart.test_counts([0] * 8, 0.2) == {0: 2}  # of 1.6 the nearest
 
 
 def test_a_class_of_large_groups_gives_its_smallest() -> None:

@@ -23,6 +23,7 @@ from kdgap.running.teacher import open_teacher
 from kdgap.shipping.archive import ArchiveError, facts_text, program_bytes, rebuilt
 from kdgap.shipping.deployed import answer_of, quiet, traced
 from kdgap.shipping.facts import Facts
+from kdgap.shipping.graph import GraphError, _refuse_outside
 from kdgap.shipping.models import open_graph
 from kdgap.spec.model import ModelSpec
 from tests.shipping.networks import weights_file
@@ -304,3 +305,11 @@ def test_members_that_lie_one_within_the_other_are_refused() -> None:
     end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(entries), len(body), 0)
     with pytest.raises(ArchiveError, match=r"holds 120,605 bytes in 7,602"):
         facts_text(body + entries + end)
+
+
+def test_a_tensor_may_end_where_its_bytes_do_and_not_one_later() -> None:
+    meta: Document = {"dtype": 7, "storage_offset": {"as_int": 1}}
+    meta |= {"sizes": [{"as_int": 2}, {"as_int": 3}], "strides": [{"as_int": 3}, {"as_int": 1}]}
+    _refuse_outside("w", meta, 28)
+    with pytest.raises(GraphError, match="not within its bytes"):
+        _refuse_outside("w", meta, 27)

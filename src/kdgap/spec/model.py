@@ -3,7 +3,13 @@
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kdgap.spec.validation import Scalar, Sha256, Strict, Text
 from kdgap.text import settings_text
