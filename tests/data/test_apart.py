@@ -107,6 +107,15 @@ def test_colours_count_as_eyes_see_them() -> None:
         assert picture == pytest.approx(255 * share)
 
 
+def test_images_of_many_blocks_are_compared_across_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_BLOCK", 2)
+    flat = np.full((8, 9), 100.0)
+    assert near_duplicates(np.stack([flat + level for level in (0, 50, 1, 51, 2)])) == [
+        [0, 2, 4],
+        [1, 3],
+    ]
+
+
 def test_eight_bits_and_three_levels_may_differ_and_no_more() -> None:
     flat, dotted = np.full((8, 9), 100.0), []
     for count in (8, 9):  # each cell that is a little brighter than its left neighbour is a bit
