@@ -50,7 +50,9 @@ BOUNDS = {
     "ONNX": (f"{onnx_file.MOST_BYTES / GIB:.0f} GiB",),
     "parquet": (
         f"{columns.MAX_BYTES / MIB:g} MiB of images", f"{columns.MAX_IMAGE / MIB:g} MiB an image",
-        f"{columns.MAX_ROWS:,} rows",
+        f"{columns.MAX_ROWS:,} rows", f"of your own {columns.OWN_ROWS:,}",
+        f"of your own {columns.OWN_BYTES / GIB:g} GiB, {columns.OWN_IMAGE / MIB:g} MiB an image",
+        f"{columns.OWN_TEXT:,} bytes a text", f"{columns.OWN_TEXTS / GIB:g} GiB of texts",
         f"{columns.MAX_MEMORY / GIB:g} GiB, {columns.MAX_SECONDS} s of computing",
     ),
     "images": (f"{pixels.PIXELS_AT_MOST:,} pixels", f"{pixels.SCANS_AT_MOST} scans"),

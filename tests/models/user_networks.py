@@ -78,3 +78,29 @@ answer = 42
 def exits(num_classes: int) -> nn.Module:
     """End the program, as a script does that is taken for a module."""
     raise SystemExit(0)
+
+
+class Nested(nn.Module):
+    """Has an `inner` of its own, with names that stand beside it again."""
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.inner = Tiny(4)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.inner(x))
+        return logits
+
+
+class TwoHeads(nn.Module):
+    """Answers in training with a second head's logits besides."""
+
+    def __init__(self, num_classes: int, in_chans: int = 3):
+        super().__init__()
+        self.aux, self.head = (nn.Linear(in_chans, num_classes) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Any:
+        pooled = x.mean((2, 3))
+        logits = self.head(pooled)
+        return (logits, self.aux(pooled)) if self.training else logits

@@ -49,7 +49,11 @@ def test_an_image_of_the_right_size_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_a_photograph_is_fitted_to_the_size_of_the_data(tmp_path: Path) -> None:
     image(tmp_path / "wide.png", 20, 50)
-    assert next(batches([tmp_path / "wide.png"], facts())).shape == (1, 3, 8, 8)
+    (batch,) = batches([tmp_path / "wide.png"], facts())
+    whole = Image.open(tmp_path / "wide.png")
+    centre = whole.resize((8, 8), Image.Resampling.BILINEAR, box=(15, 0, 35, 20))
+    theirs = np.asarray(centre).transpose(2, 0, 1)
+    assert np.array_equal(batch[0].numpy(), theirs)
     stored = facts(size=(32, 32), stored_size=(16, 16))
     assert next(batches([tmp_path / "wide.png"], stored)).shape == (1, 3, 16, 16)
 

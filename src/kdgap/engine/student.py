@@ -76,7 +76,7 @@ class Student:
             address(run.seed, "student"),
         )
         if isinstance(network, ReusedClassifier) and teacher is not None:
-            network.adopt(teacher.network)
+            network.adopt(teacher.classifier())
         self.taps, self.teacher_taps = self.method.student_taps(network.stages), NOTHING
         if teacher is not None:
             self.teacher_taps = self.method.teacher_taps(teacher.network.stages)

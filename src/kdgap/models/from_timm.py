@@ -80,7 +80,9 @@ class TimmNetwork(AdaptedNetwork):
         else:
             final = model.forward_features(images)
         embedding = model.forward_head(final, pre_logits=True)
-        kept |= {"embedding": embedding, "pooled": final}
+        last = getattr(model, "output_fmt", "NCHW") == "NHWC"  # Swin's is
+        pooled = final.permute(0, 3, 1, 2) if last and final.ndim == 4 else final
+        kept |= {"embedding": embedding, "pooled": pooled}
         if self.reading.classifier is None:
             return self._logits(model.forward_head(final)), kept
         linear = model.get_submodule(self.reading.classifier)

@@ -12,7 +12,7 @@ from kdgap.data import Shape
 from kdgap.methods import Method, build_method
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models import MODELS
-from kdgap.models.build import build_model, seen_size
+from kdgap.models.build import build_model, check_training, seen_size
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
 from kdgap.spec.model import ModelSpec
@@ -45,10 +45,13 @@ def part_sizes(
         labels: int64 `[N]`, of the training images.
 
     Raises:
-        BadInputError: the loss is not defined on these data, or cannot be built; it says why.
+        BadInputError: the loss is not defined on these data, or cannot be built, or the network
+            cannot be trained; it says why.
     """
     method = build_method(run.method.name, run.method.parameters)
     method.check_data(classes, len(labels), run.recipe.batch_size)
+    if MODELS[run.model.name].anatomy is not None:
+        check_training(run.model, classes, channels, image_size)
     if run.teacher is None:
         return Sizes()
     # What is not ours is asked for what the method reads, whatever it says of itself.
@@ -60,7 +63,10 @@ def part_sizes(
         network = build_model(model, classes, channels, image_size, 0).eval()
         with torch.no_grad():
             size = seen_size(model, image_size)
-            return network(torch.zeros(1, channels, *size), taps(network.stages))
+            # Not blank, of which many networks make zeros before they are trained: what is not
+            # ours is looked at here as to whether its map is averaged.
+            image = torch.linspace(-2, 2, channels * size[0] * size[1]).view(1, channels, *size)
+            return network(image, taps(network.stages))
 
     own = answer(deployed_model(run), method.student_taps)
     other = answer(run.teacher.model, method.teacher_taps)

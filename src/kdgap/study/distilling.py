@@ -103,7 +103,13 @@ def _data(wish: Wish) -> dict[str, Any]:
         fields: dict[str, Any] = {"name": wish.data}
         if wish.data_root is not None:
             fields["root"] = str(wish.data_root)
+        if wish.image_size is not None:  # which is refused where the images are not the user's
+            fields["image_size"] = wish.image_size
         return fields
+    if wish.data_root is not None:
+        raise BadInputError(
+            f"--data-root: holds a data set that is given by its name; --data {wish.data} is none"
+        )
     if not folder.exists():
         known = ", ".join(name for name in DATASETS if not DATASETS[name].resized)
         raise BadInputError(

@@ -135,6 +135,8 @@ class _Manifest:
             for row, label in enumerate(table.labels):
                 if not label:
                     raise BadInputError(f"{table.where(row)}: no label; give one, or remove it")
+                if "\0" in label:  # by which names of classes are kept apart in files
+                    raise BadInputError(f"{table.where(row)}: a label with a zero byte in it")
                 if label not in number or (whole and int(label) < 0):
                     known = f"0 to {len(classes) - 1}" if table.classes else "0 and above"
                     raise BadInputError(
