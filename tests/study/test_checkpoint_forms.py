@@ -17,6 +17,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.planning.parts import Unfilled
 from kdgap.running.conversion import Converted, convert_checkpoint
+from kdgap.running.elsewhere import Search
 from kdgap.running.recognition import recognise
 from kdgap.running.teacher import open_teacher
 from kdgap.running.trained_on import TrainedOn
@@ -26,6 +27,12 @@ from kdgap.store.stored_tensor import StoredTensor
 
 SMALL = ModelSpec(name="resnet8", width=0.5, shortcut="B")
 State = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _ours_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the networks of others (`test_checkpoints_elsewhere`): that takes a minute."""
+    monkeypatch.setattr("kdgap.running.recognition.search_elsewhere", lambda _: Search())
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
