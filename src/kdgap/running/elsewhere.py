@@ -125,7 +125,7 @@ class _Traits:
         side = isqrt(tokens)  # a class token stands before a square of them, or nothing does
         whole = patch > 0 and tokens > 0 and tokens - side * side <= 1
         image = (side * patch, patch) if whole else None
-        return cls(*map(frozenset, (words, kinds, ends)), frozenset(sizes), image)
+        return cls(frozenset(words), frozenset(kinds), frozenset(ends), frozenset(sizes), image)
 
     def alike(self, model: ModelSpec) -> tuple[float, float]:
         """Return the share of a network's kinds of tensors that is there, and of those of either.
