@@ -107,8 +107,8 @@ class OwnImages:
             test = sum(chosen.values())
             counts.subtract(chosen)
         per_class = tuple(counts[label] for label in range(len(self.classes)))
-        size = (height, width)
-        return Shape(len(self.classes), 3, size, sum(per_class), test, per_class)
+        train = sum(per_class)
+        return Shape(len(self.classes), 3, (height, width), train, test, per_class)
 
     def load(self, request: Request, key: str) -> Decoded:
         """Return the images, decoded now or before under this key, and split if need be.
