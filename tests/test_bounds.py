@@ -39,7 +39,7 @@ BOUNDS = {
     "pickles of checkpoints": (
         f"{unpickle._MAX_PICKLE / MIB:g} MiB in an archive", f"{pickled.MAX_OPCODES:,} opcodes",
         f"{checkpoint._MAX_PARTS:,} parts", f"{tensorfile.MAX_TENSORS:,} tensors",
-        f"{checkpoint._MAX_DEPTH} steps and {checkpoint._MAX_NAME} characters",
+        f"{checkpoint._MAX_DEPTH} steps and {checkpoint.MAX_NAME} characters",
         f"{checkpoint._MAX_ENCODED / MIB:g} MiB of tensors encoded",
         f"{unpickle.MAX_MEMORY / GIB:g} GiB, {conversion.SECONDS} s",
     ),

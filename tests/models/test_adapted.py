@@ -226,7 +226,7 @@ def test_what_cannot_be_built_is_one_line(name: str, fields: dict[str, Any], mes
 
 
 def test_grey_images_are_refused_where_a_network_takes_colour_alone() -> None:
-    with pytest.raises(BadInputError, match="takes images of 3 colour channels, these have 1"):
+    with pytest.raises(BadInputError, match="these have 1; choose one of ours or of timm"):
         build_model(SPECS["torchvision"], 10, 1, (16, 16), 0)
     for spec in (SPECS["own"], SPECS["tokens"], SPECS["timm vit"]):
         network = build_model(spec, 10, 1, (16, 16), 0)

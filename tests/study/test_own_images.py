@@ -53,6 +53,7 @@ def test_a_plan_knows_numbers_sizes_and_costs_before_anything_is_decoded(
         "image_size": (8, 8),
         "train": 32,
         "test": 8,
+        "per_class": (16, 12, 4),
     }
     assert all(run["flops"] > 0 for run in data["runs"])
 
@@ -77,7 +78,7 @@ def test_a_study_without_a_split_is_done_and_says_how_it_was_split(
     locked = directory.locked("data")
     assert locked is not None
     assert shape is not None
-    assert locked["shape"] == json.loads(json.dumps(vars(shape)))
+    assert locked["shape"] == json.loads(json.dumps(shape.known()))
     witnesses = {run["id"]: Witness.of(directory.record(run["path"])) for run in runs(directory)}
     assert audit(directory, directory.plan(), witnesses)[0] == []
 
@@ -112,6 +113,8 @@ def test_a_study_whose_images_stay_in_a_file_has_the_same_bits(
         ({"cat": 9, "dog": 9}, (8,), {"dkd": {}}, "dkd"),
         ({"cat": 9, "dog": 9}, (8,), {"nkd": {}}, "nkd"),
         ({"cat": 9, "dog": 9}, (8,), {"crd": {"negatives": 90, "width": 4}}, "crd .* negatives"),
+        # As many as of even classes would do: 32 training images of which at most 12 are others.
+        ({"cat": 30, "dog": 15}, (8,), {"crd": {"negatives": 15, "width": 4}}, "at most 12 are"),
     ],
 )
 def test_what_is_certain_to_fail_is_refused_by_plan_and_run(

@@ -96,11 +96,49 @@ class Unfilled(TorchFunctionMode):
         return func(*args, **given)
 
 
+class EmptyOnMeta(Unfilled):
+    """Gives no memory to parameters; other tensors have theirs, so that their numbers can be asked.
+
+    A network of others may compute its widths with tensors while it is built, which cannot be done
+    on the device without memory.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.empty and given.get("device") is None:
+            given["device"] = "meta"
+        return super().__torch_function__(func, types, args, given)
+
+
+def evenest(per_class: tuple[int, ...], images: int, classes: int) -> Tensor:
+    """Return labels of so many images with the largest class as small as it can be, int64 `[N]`.
+
+    Args:
+        per_class: images that each class has at most; empty = not known.
+        images: how many labels to return.
+        classes: number of classes.
+    """
+    if sum(per_class) < images:
+        return torch.arange(images) % classes
+    most = 0  # that a class keeps: the smallest bound with which there are enough
+    step = 1 << max(per_class, default=0).bit_length()
+    while step := step // 2:
+        if sum(min(count, most + step) for count in per_class) < images:
+            most += step
+    kept = torch.tensor([min(count, most + 1) for count in per_class], dtype=torch.int64)
+    return torch.arange(len(per_class)).repeat_interleave(kept)[:images]
+
+
 _KNOWN: dict[Hashable, Sizes] = {}
 
 
 def planned_sizes(run: RunSpec, shape: Shape, images: int) -> Sizes:
-    """Return `part_sizes` before the data are there: as if all classes were of one size.
+    """Return `part_sizes` before the data are there: for classes as even as they can be.
+
+    How many training images a class has is known only before validation images are drawn from
+    them. What is refused for the evenest training images that may be left is refused for all.
 
     Args:
         run: the run; others that differ by seed or recipe cost nothing more.
@@ -111,7 +149,7 @@ def planned_sizes(run: RunSpec, shape: Shape, images: int) -> Sizes:
     parameters = tuple(sorted(method.parameters.items()))
     key = (run.model, teacher, method.name, parameters, shape, images, run.recipe.batch_size)
     if key not in _KNOWN:
-        labels = torch.arange(images) % shape.classes
+        labels = evenest(shape.per_class, images, shape.classes)
         size = shape.image_size
         _KNOWN[key] = part_sizes(run, shape.channels, size, shape.classes, labels)
     return _KNOWN[key]
