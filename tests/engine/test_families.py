@@ -99,14 +99,6 @@ def test_a_step_with_methods_that_read_everything(name: str) -> None:
             "a last map that is averaged before the classifier, and timm:convnext_atto has none",
         ),
         (
-            "simkd",
-            {
-                "name": "timm:swin_tiny_patch4_window7_224",
-                "arguments": {"img_size": 32, "patch_size": 1, "window_size": 4},
-            },
-            "a last map that is averaged before the classifier, and timm:swin_tiny",
-        ),
-        (
             "ofd",
             {"name": "torchvision:resnet18"},
             "before their last ReLU, and torchvision:resnet18",

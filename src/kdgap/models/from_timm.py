@@ -124,15 +124,15 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
 def _averages(inner: Any) -> bool:
     """Whether the classifier may get the mean of the last map over pixels, by how it is built.
 
-    A class token is no such mean, nor is what is normalised behind the pooling (ConvNeXt). Maps
-    with their channels last (Swin) are not read. What hides from this is refused when it is seen.
+    A class token is no such mean, nor is what is normalised behind the pooling (ConvNeXt). What
+    hides from this is refused when it is seen.
     """
     behind = (getattr(inner, "fc_norm", None), getattr(getattr(inner, "head", None), "norm", None))
     normalised = any(
         isinstance(layer, nn.Module) and not isinstance(layer, nn.Identity) for layer in behind
     )
     token = getattr(inner, "global_pool", "") == "token"
-    return not (token or normalised or getattr(inner, "output_fmt", "NCHW") == "NHWC")
+    return not (token or normalised)
 
 
 def _classifier(inner: Any) -> str | None:
