@@ -1,9 +1,11 @@
 """Every network sees pixels its own way, draws at its own address, and has its own classes."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -30,6 +32,7 @@ STUDENTS = {
     "another size": ModelSpec(name="resnet8", width=0.125, input=LARGER),
     "projections": ModelSpec(name="resnet8", width=0.25, shortcut="B"),
     "dropout": DROPS,
+    "draws elsewhere": DROPS.model_copy(update={"name": "tests.models.user_networks:Skips"}),
 }
 
 
@@ -42,7 +45,7 @@ def test_each_network_gets_its_own_pixels_and_those_that_see_alike_share_them(la
     students = [lab.student(run)[0] for run in (*runs_of(lab), lab.spec())]
     seen = Seen(pixels)
     batches = [seen.by(student) for student in students]
-    assert [tuple(batch.shape[2:]) for batch in batches] == [(8, 8), (12, 12), *[(8, 8)] * 3]
+    assert [tuple(batch.shape[2:]) for batch in batches] == [(8, 8), (12, 12), *[(8, 8)] * 4]
     assert batches[0] is batches[2] is batches[3] is batches[4]
     assert torch.equal(batches[0], lab.dataset.seen_by(None)(pixels))
     assert torch.equal(batches[1], Preprocessing((12, 12), (0.3,), (0.4,), "bicubic")(pixels))
@@ -85,6 +88,19 @@ def test_dropout_draws_at_the_address_of_its_step(
     zeros = [(x == 0)[:8] for x in dropped[:count]]
     assert all(not torch.equal(a, b) for i, a in enumerate(zeros) for b in zeros[:i])
     assert outcome(lab.train(lab.spec("logit", model=DROPS, seed=1))) != first
+
+
+def test_what_draws_from_python_and_numpy_leaves_their_generators_as_they_were(lab: Lab) -> None:
+    run = lab.spec("logit", model=STUDENTS["draws elsewhere"])
+    ends = []
+    for seed in (1, 2):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        state, array = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+        ends.append(outcome(lab.train(run)))
+        assert random.getstate() == state
+        assert (np.random.get_state()[1] == array).all()  # noqa: NPY002
+    assert ends[0] == ends[1] != outcome(lab.train(lab.spec("logit", model=DROPS)))
 
 
 class Permuted(Lab):

@@ -1,7 +1,9 @@
 """Networks as users write them: what `package.module:factory` is pointed at in tests."""
 
+import random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -78,6 +80,19 @@ answer = 42
 def exits(num_classes: int) -> nn.Module:
     """End the program, as a script does that is taken for a module."""
     raise SystemExit(0)
+
+
+class Skips(Tiny):
+    """Leaves out a block now and then, and scales; draws as much code does that is not torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        if self.training and random.random() < 0.5:
+            x = x * float(np.random.rand())  # noqa: NPY002
+        logits: Tensor = self.head(self.drop(x.mean((2, 3))))
+        return logits
 
 
 class Nested(nn.Module):
