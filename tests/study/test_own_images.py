@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from kdgap.errors import BadInputError
+from kdgap.running.evaluation import evaluate_weights
+from kdgap.running.measuring import OnImages
 from kdgap.store.audit import audit
 from kdgap.store.study import StudyDirectory
 from kdgap.store.witness import Witness
@@ -81,6 +83,27 @@ def test_a_study_without_a_split_is_done_and_says_how_it_was_split(
     assert locked["shape"] == json.loads(json.dumps(shape.known()))
     witnesses = {run["id"]: Witness.of(directory.record(run["path"])) for run in runs(directory)}
     assert audit(directory, directory.plan(), witnesses)[0] == []
+
+
+def test_weights_are_measured_on_the_split_that_they_were_trained_with(
+    worked: Work, tmp_path: Path
+) -> None:
+    root = images(tmp_path / "images", {"cat": 20, "dog": 15})
+    (root / "cat" / "half.png").write_bytes((root / "cat" / "3.png").read_bytes()[:40])
+    changes = of(root, test_share=0.4, skip_broken=True) | PLAIN
+    directory = worked(**changes, methods={"logit": {}})
+    run = runs(directory, "baseline")[0]
+    weights = directory.path / run["path"] / "checkpoint_best.safetensors"
+    with pytest.raises(BadInputError, match=r"half\.png"):
+        evaluate_weights(weights, None, "test", OnImages(root), "cpu")
+    scored = evaluate_weights(
+        weights, None, "test", OnImages(root, test_share=0.4, skip_broken=True), "cpu"
+    )
+    assert scored["images"] == 14
+    assert scored["flags"] == []
+    assert scored["accuracy"] == directory.record(run["path"]).results["test_acc_best"]
+    other = evaluate_weights(weights, None, "test", OnImages(root, skip_broken=True), "cpu")
+    assert [text for text in other["flags"] if "another split" in text]
 
 
 def test_a_study_whose_images_stay_in_a_file_has_the_same_bits(
