@@ -39,7 +39,7 @@ BOUNDS = {
     "pickles of checkpoints": (
         f"{unpickle._MAX_PICKLE / MIB:g} MiB in an archive", f"{pickled.MAX_OPCODES:,} opcodes",
         f"{checkpoint._MAX_PARTS:,} parts", f"{tensorfile.MAX_TENSORS:,} tensors",
-        f"{checkpoint._MAX_DEPTH} steps and {checkpoint._MAX_NAME} characters",
+        f"{checkpoint._MAX_DEPTH} steps and {checkpoint.MAX_NAME} characters",
         f"{checkpoint._MAX_ENCODED / MIB:g} MiB of tensors encoded",
         f"{unpickle.MAX_MEMORY / GIB:g} GiB, {conversion.SECONDS} s",
     ),
@@ -50,7 +50,9 @@ BOUNDS = {
     "ONNX": (f"{onnx_file.MOST_BYTES / GIB:.0f} GiB",),
     "parquet": (
         f"{columns.MAX_BYTES / MIB:g} MiB of images", f"{columns.MAX_IMAGE / MIB:g} MiB an image",
-        f"{columns.MAX_ROWS:,} rows",
+        f"{columns.MAX_ROWS:,} rows", f"of your own {columns.OWN_ROWS:,}",
+        f"of your own {columns.OWN_BYTES / GIB:g} GiB, {columns.OWN_IMAGE / MIB:g} MiB an image",
+        f"{columns.OWN_TEXT:,} bytes a text", f"{columns.OWN_TEXTS / GIB:g} GiB of texts",
         f"{columns.MAX_MEMORY / GIB:g} GiB, {columns.MAX_SECONDS} s of computing",
     ),
     "images": (f"{pixels.PIXELS_AT_MOST:,} pixels", f"{pixels.SCANS_AT_MOST} scans"),

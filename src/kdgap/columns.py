@@ -10,6 +10,7 @@ here, and so does a crash. Prints one line on stderr and exits with 1 if a file 
 | memory, seconds of computing | `MAX_MEMORY`, `MAX_SECONDS` |
 | images of a file | `MAX_ROWS`; `MAX_BYTES` in all, `MAX_IMAGE` each |
 | of a table of the user's own | `OWN_ROWS`; `OWN_BYTES` in all, `OWN_IMAGE` each |
+| texts of it (paths, labels, splits) | `OWN_TEXTS` in all, `OWN_TEXT` each |
 """
 
 import json
@@ -39,6 +40,9 @@ MAX_IMAGE = 2**20
 """Bytes of one encoded image; one of 32 x 32 takes a few thousand."""
 OWN_ROWS, OWN_BYTES, OWN_IMAGE = 10_000_000, 64 * 2**30, 64 * 2**20
 """Of the user's own photographs, which are read one batch at a time."""
+OWN_TEXT, OWN_TEXTS = 4096, 2**30
+"""Bytes of a path, label or split, and of all of them, which are kept: a page may repeat a long one
+for nothing."""
 _BATCH = 256
 SCHEMA, TABLE = "--schema", "--table"
 """What is asked about a table of the user's own: its columns, or the rows of some of them."""
@@ -172,25 +176,36 @@ def table(
     with _opened(path) as file:
         structs = image_column and pa.types.is_struct(file.schema_arrow.field(image_column).type)
         names = [f"{image_column}.bytes" if structs else image_column, label_column, split_column]
-        rows = size = 0
+        rows = size = letters = 0
         for batch in file.iter_batches(
             _BATCH, columns=[name for name in names if name], use_threads=False
         ):
             rows += batch.num_rows
             images = pa.nulls(batch.num_rows, pa.large_binary())
+            texts = [_text(batch, name) for name in names[1:]]
+            kept = [text for text, name in zip(texts, names[1:], strict=True) if name]
             if image_column:
                 column = batch.column(image_column)
                 column = pc.struct_field(column, "bytes") if structs else column
-                images = column if structs else column.cast(_plain(column.type))
-                images = images.cast(pa.large_binary())
-                longest = pc.max(pc.binary_length(images)).as_py() or 0
-                size += images.nbytes
-                if longest > OWN_IMAGE:
+                plain = column if structs else column.cast(_plain(column.type))
+                images = plain.cast(pa.large_binary())
+                if pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type):
+                    kept.append(images)
+                elif (longest := _longest(images)) > OWN_IMAGE:
                     raise BadInputError(f"an image of {longest:,} bytes; at most {OWN_IMAGE:,}")
-            if rows > OWN_ROWS or size > OWN_BYTES:
-                raise BadInputError(f"more than {OWN_ROWS:,} rows or {OWN_BYTES:,} bytes")
-            texts = [_text(batch, name) for name in names[1:]]
+                size += images.nbytes
+            longest, letters = max(map(_longest, kept)), letters + sum(t.nbytes for t in kept)
+            if longest > OWN_TEXT:
+                raise BadInputError(f"a text of {longest:,} bytes; at most {OWN_TEXT:,}")
+            if rows > OWN_ROWS or size > OWN_BYTES or letters > OWN_TEXTS:
+                raise BadInputError(
+                    f"more than {OWN_ROWS:,} rows, {OWN_BYTES:,} bytes, or {OWN_TEXTS:,} of texts"
+                )
             yield pa.record_batch([images, *texts], [IMAGE, LABEL, SPLIT])
+
+
+def _longest(values: pa.Array) -> int:
+    return int(pc.max(pc.binary_length(values)).as_py() or 0)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -92,6 +92,7 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
         (("--teacher", "shufflenetv2_1.6"), "unknown model 'shufflenetv2_1.6' (did you mean"),
         (("--teacher", "no_such.nets:make"), "Python finds no module 'no_such'"),
         (("--data", "nowhere"), "--data nowhere: no such folder, and no data set of that name"),
+        (("--data-root", "photos"), "--data-root: holds a data set that is given by its name"),
         (("--method", "none"), "plain training is compared with anyway"),
         (("--method", "logits"), "unknown method 'logits' (did you mean 'logit'"),
         (("--to", "onx"), "onx"),
@@ -116,4 +117,12 @@ def test_hours_of_work_are_asked_for(kdgap: Command, photos: Path) -> None:
     done = kdgap(*words, "--epochs", "5000", "--out", "st")
     assert done.returncode == 2
     assert "add --yes to begin, or fewer --epochs or --seeds" in done.stderr
+    assert not Path("st").exists()
+
+
+def test_images_of_a_set_are_not_resized(kdgap: Command, workdir: Path) -> None:
+    words = ("distill", "--teacher", "resnet8", "--student", "resnet8", "--data", "digits")
+    done = kdgap(*words, "--image-size", "16", "--out", "st")
+    assert done.returncode == 2
+    assert "image_size: the images of digits are not resized; leave it out" in done.stderr
     assert not Path("st").exists()

@@ -492,3 +492,17 @@ def test_what_is_refused_at_once_loads_no_torch(digits_teacher: Path, workdir: P
         command = [sys.executable, "-c", code, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (2, "False\n"), done
+
+
+def test_measuring_an_exported_file_keeps_what_it_says_of_itself(
+    kdgap: Command, shipped: Path, workdir: Path
+) -> None:
+    copy = workdir / "copy.safetensors"
+    copy.write_bytes(read_bytes(shipped / FILES["safetensors"]))
+    before = open_source(copy).facts
+    done = kdgap("evaluate", copy, "--write-card")
+    assert done.returncode == 0, done.stderr
+    after = open_source(copy).facts
+    assert before is not None
+    assert after == before
+    assert after.licence == "apache-2.0"

@@ -101,6 +101,43 @@ def test_cells_are_exact_means_whatever_the_size() -> None:
     assert cells(images_of([image]))[0] == pytest.approx(ramp)
 
 
+def test_colours_count_as_eyes_see_them() -> None:
+    colours = [Image.new("RGB", (9, 8), colour) for colour in ("#ff0000", "#00ff00", "#0000ff")]
+    for picture, share in zip(cells(images_of(colours)), (0.299, 0.587, 0.114), strict=True):
+        assert picture == pytest.approx(255 * share)
+
+
+def test_images_of_many_blocks_are_compared_across_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_BLOCK", 2)
+    flat = np.full((8, 9), 100.0)
+    assert near_duplicates(np.stack([flat + level for level in (0, 50, 1, 51, 2)])) == [
+        [0, 2, 4],
+        [1, 3],
+    ]
+
+
+def test_eight_bits_and_three_levels_may_differ_and_no_more() -> None:
+    flat, dotted = np.full((8, 9), 100.0), []
+    for count in (8, 9):  # each cell that is a little brighter than its left neighbour is a bit
+        cells_ = flat.copy()
+        places = [(row, column) for row in range(8) for column in (2, 4)][:count]
+        for place in places:
+            cells_[place] += 2.5
+        dotted.append(cells_)
+    assert near_duplicates(np.stack([flat, dotted[0]])) == [[0, 1]]
+    assert near_duplicates(np.stack([flat, dotted[1]])) == [[0], [1]]
+    assert near_duplicates(np.stack([flat, flat + 3])) == [[0, 1]]
+    assert near_duplicates(np.stack([flat, flat + 3.1])) == [[0], [1]]
+
+
+def test_slight_slopes_are_no_bits() -> None:
+    """What noise turns: neighbours that differ by 2 grey levels or less are called equal."""
+    flat = np.full((8, 9), 100.0)
+    slope = flat + 2.0 * (np.arange(9) % 2)
+    assert near_duplicates(np.stack([flat, slope])) == [[0, 1]]
+    assert near_duplicates(np.stack([flat, flat + 2.5 * (np.arange(9) % 2)])) == [[0], [1]]
+
+
 @given(
     st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=2, max_size=40),
     st.integers(0, 2**20),
@@ -152,6 +189,20 @@ def test_the_split_depends_on_names_and_seed_alone(
     assert load(tmp_path / "a").fingerprint == first.fingerprint
 
 
+def test_the_split_does_not_depend_on_the_order_of_images() -> None:
+    own = photographs(12)
+    pictures = [*own, *(saved_again(image, quality=90) for image in own)]
+    names = [f"{(7 * n) % 24:02}.png" for n in range(24)]
+    tested = set()
+    for seed in range(6):
+        order = np.random.default_rng(seed).permutation(24) if seed else np.arange(24)
+        images = images_of([pictures[n] for n in order])
+        _, chosen, _ = set_apart(images, [names[n] for n in order], CLASSES, 5, 0.25)
+        tested.add(frozenset(names[order[place]] for place in chosen.tolist()))
+    assert len(tested) == 1
+    assert len(tested.pop()) == 6
+
+
 def test_twins_of_any_name_and_class_stay_on_one_side(tmp_path: Path) -> None:
     put(tmp_path, (10, 10))
     for number, image in enumerate(photographs(10)):
@@ -169,6 +220,7 @@ def test_twins_of_any_name_and_class_stay_on_one_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("share", "counts"), [(0.01, {0: 1}), (0.5, {0: 5}), (0.99, {0: 9})])
 def test_both_sides_get_an_image_whatever_the_share(share: float, counts: dict[int, int]) -> None:
     assert apart.test_counts([0] * 10, share) == counts
+    assert apart.test_counts([0] * 8, 0.2) == {0: 2}  # of 1.6 the nearest
 
 
 def test_a_class_of_large_groups_gives_its_smallest() -> None:

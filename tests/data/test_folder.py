@@ -288,3 +288,16 @@ def test_another_size_and_other_files_are_decoded_anew(root: Path) -> None:
     (root / "train" / "ant" / "2.png").rename(root / "train" / "bee" / "0.png")
     prints.append(load(root).fingerprint)
     assert len(set(prints)) == 4
+
+
+def test_parts_in_another_spelling_are_not_taken_for_classes(root: Path) -> None:
+    for part, name in (("train", "Training"), ("val", "dev"), ("test", "Test")):
+        if (root / part).is_dir():
+            (root / part).rename(root / name)
+    assert "look like the parts of a split" in refusal(root)
+
+
+def test_training_images_alone_are_refused_with_the_way_to_use_them(tmp_path: Path) -> None:
+    for name in ("ant", "bee"):
+        put(tmp_path / "train" / name / "1.png", noise(1))
+    assert f"or {tmp_path}/train to set test images apart" in refusal(tmp_path)

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from kdgap import columns
 from kdgap.data import DATASETS, Dataset, Request, load_dataset
 from kdgap.errors import BadInputError
 
@@ -333,3 +334,37 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(
     monkeypatch.setattr("kdgap.data.pixels.to_rgb", lambda _: pytest.fail("decoded"))
     with pytest.raises(BadInputError, match="has 8 x 8 pixels, more than 63"):
         load(root)
+
+
+def test_an_absolute_path_is_refused_with_what_to_write(root: Path) -> None:
+    lines = [f"{root / path},{label}" for path, label in ROWS]
+    (root / "manifest.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+    with pytest.raises(BadInputError, match=r"is an absolute path; .* folder: a/1\.png"):
+        load_dataset("manifest", Request(root))
+
+
+@pytest.mark.parametrize("column", ["label", "path", "split"])
+def test_a_long_text_that_a_page_repeats_for_nothing_is_refused(
+    column: str, tmp_path: Path
+) -> None:
+    rows = {"path": "a.png", "label": "ant", "split": "train"} | {column: "x" * 5_000}
+    table = pa.table({name: [text] * 300 for name, text in rows.items()})
+    pq.write_table(table, tmp_path / "manifest.parquet", compression="zstd")
+    assert "a text of 5,000 bytes; at most 4,096" in refusal(tmp_path)
+
+
+def test_all_texts_together_are_bounded_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "OWN_TEXTS", 28_000)
+    path = tmp_path / "manifest.parquet"
+    pq.write_table(pa.table({"path": ["a.png"] * 600, "label": ["x" * 30] * 600}), path)
+    with pytest.raises(BadInputError, match="or 28,000 of texts"):
+        list(columns.table(path, "path", "label", ""))
+    assert len(list(columns.table(path, "", "label", ""))) > 1
+
+
+def test_a_class_name_with_a_zero_byte_is_refused(root: Path) -> None:
+    """In a cache file class names are kept apart by it: read back, it would be two classes."""
+    write(root, csv_of([(path, name.replace("bee", "be\0e")) for path, name in ROWS]))
+    assert "line 2: a label with a zero byte in it" in refusal(root)

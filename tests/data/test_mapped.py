@@ -1,10 +1,12 @@
 """Images that memory cannot hold stay in a file: same bits, and memory that does not grow."""
 
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from kdgap.data import BatchStream, Dataset, Request, load_dataset, split_datase
 from kdgap.data.contact import contact_sheet
 from kdgap.data.images import MappedImages
 from kdgap.errors import BadInputError
+from kdgap.shipping import evidence
 
 SIZE = 12
 TIGHT = SimpleNamespace(available=2**20)
@@ -154,6 +157,7 @@ _CHILD = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 import psutil, torch
 from kdgap.data import BatchStream, Request, load_dataset, split_dataset
 torch.set_num_threads(1)
@@ -205,3 +209,31 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
         )
         most.append(int(done.stdout))
     assert most[1] - most[0] < 20 * 1024  # KiB
+
+
+def test_an_export_copies_no_more_images_than_it_looks_at(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    resident, mapped = both(root, monkeypatch, tmp_path, Request(root, SIZE))
+    monkeypatch.setattr(evidence, "MEASURED", 3)
+    whole: Any = inspect.getattr_static(MappedImages, "pixels")
+    copied: list[int] = []
+
+    def counted(images: MappedImages) -> torch.Tensor:
+        copied.append(len(images))
+        pixels: torch.Tensor = whole.fget(images)
+        return pixels
+
+    monkeypatch.setattr(MappedImages, "pixels", property(counted))
+    weights = SimpleNamespace(order=lambda _: (1, 0), card=SimpleNamespace(channels=3))
+    answers: list[Any] = [
+        evidence._seen_so(cast("Any", SimpleNamespace(weights=weights)), data, 6, 7, None, "val")
+        for data in (resident, mapped)
+    ]
+    assert copied == [3]
+    (first, words), (second, same) = answers
+    assert words == same == "validation images of imagefolder"
+    assert torch.equal(first.pixels, second.pixels)
+    assert torch.equal(first.labels, second.labels)
+    plain = split_dataset(resident, 6, 7, None).val.labels[:3]
+    assert torch.equal(first.labels, 1 - plain)

@@ -47,6 +47,13 @@ def test_nearest_takes_pixels_as_they_are() -> None:
     large = resized(pixels, (16, 16), "nearest")
     assert torch.equal(large[:, :, ::2, ::2], pixels.float())
     assert torch.equal(large[:, :, 1::2, 1::2], pixels.float())
+    # The pixel that lies in the middle, as Pillow has it, and not the first one.
+    for side in (2, 3, 4):
+        own = resized(pixels, (side, side), "nearest")
+        for image, small in zip(pixels, own, strict=True):
+            whole = Image.fromarray(image.permute(1, 2, 0).numpy())
+            theirs = np.asarray(whole.resize((side, side), Image.Resampling.NEAREST))
+            assert np.array_equal(small.numpy(), theirs.transpose(2, 0, 1))
 
 
 def test_images_of_the_right_size_are_not_touched() -> None:

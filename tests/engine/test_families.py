@@ -94,6 +94,11 @@ def test_a_step_with_methods_that_read_everything(name: str) -> None:
             "a last map that is averaged before the classifier, and timm:vit_tiny_patch16_224",
         ),
         (
+            "cat_kd",
+            {"name": "timm:convnext_atto", "arguments": {"patch_size": 1}},
+            "a last map that is averaged before the classifier, and timm:convnext_atto has none",
+        ),
+        (
             "ofd",
             {"name": "torchvision:resnet18"},
             "before their last ReLU, and torchvision:resnet18",

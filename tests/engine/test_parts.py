@@ -8,6 +8,7 @@ import pytest
 from kdgap.errors import BadInputError
 from kdgap.methods import METHODS
 from kdgap.planning.parts import part_sizes
+from kdgap.spec.model import ModelSpec
 from tests.engine.conftest import Lab
 
 DIGITS = (1, (8, 8), 10)
@@ -50,3 +51,18 @@ assert "torch._dynamo" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_map_that_is_not_what_the_classifier_gets_is_refused_before_training() -> None:
+    """Of a blank image a network that is not trained makes zeros, which proves nothing."""
+    lab = Lab()
+    run = lab.spec("srrl", model=ModelSpec(name="timm:convnext_atto"))
+    with pytest.raises(BadInputError, match="does not get the mean of its last map"):
+        part_sizes(run, 1, (32, 32), 10, lab.parts.train.labels)
+
+
+def test_a_network_that_cannot_be_trained_is_refused_before_training() -> None:
+    lab = Lab()
+    pair = ModelSpec(name="tests.models.user_networks:TwoHeads")
+    with pytest.raises(BadInputError, match=r"cannot be trained as it is .*a tuple"):
+        part_sizes(lab.spec("none", model=pair), *DIGITS, lab.parts.train.labels)

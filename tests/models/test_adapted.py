@@ -1,5 +1,6 @@
 """Networks that are not ours: the same bits whatever is read of them, and one line if they fail."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,13 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from kdgap.errors import BadInputError
+from kdgap.files import file_hash
 from kdgap.models.adapted import AdaptedNetwork
-from kdgap.models.build import build_model, check_model, count_cost, with_code
+from kdgap.models.build import (
+    build_model,
+    check_model,
+    check_training,
+    count_cost,
+    load_state,
+    with_code,
+)
 from kdgap.models.entry import anatomy
 from kdgap.models.fold import folded
 from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
+from kdgap.spec.identity import canonical_json, identity
 from kdgap.spec.model import ModelSpec, Modules
 
 HERE = "tests.models.user_networks"
@@ -149,6 +159,33 @@ def test_the_code_of_a_factory_is_a_part_of_what_it_is() -> None:
     assert spec.code is not None
     assert spec.model_dump()["code"] == spec.code
     assert with_code(SPECS["torchvision"]).code is None
+    assert spec.code == file_hash(Path(__file__).with_name("user_networks.py"))
+
+
+def test_arguments_that_are_filled_in_elsewhere_are_a_part_of_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `partial` says of itself that it is in Python's own functools."""
+    monkeypatch.syspath_prepend(tmp_path)
+    codes = []
+    for width in (2, 3):
+        module = f"filled_in_{width}"
+        lines = (
+            "from functools import partial",
+            f"from {HERE} import Tiny",
+            f"make = partial(Tiny, width={width})",
+        )
+        (tmp_path / f"{module}.py").write_text("\n".join(lines))
+        codes.append(with_code(ModelSpec(name=f"{module}:make")).code)
+    here = with_code(SPECS["own"]).code
+    assert len({*codes, here}) == 3
+
+
+def test_nothing_said_is_no_other_network() -> None:
+    plain = ModelSpec(name="torchvision:resnet18")
+    said = ModelSpec.model_validate({"name": plain.name, "input": {}, "modules": {}})
+    assert canonical_json(identity(said)) == canonical_json(identity(plain))
+    assert said == plain
 
 
 @pytest.mark.parametrize(
@@ -189,7 +226,7 @@ def test_what_cannot_be_built_is_one_line(name: str, fields: dict[str, Any], mes
 
 
 def test_grey_images_are_refused_where_a_network_takes_colour_alone() -> None:
-    with pytest.raises(BadInputError, match="takes images of 3 colour channels, these have 1"):
+    with pytest.raises(BadInputError, match="these have 1; choose one of ours or of timm"):
         build_model(SPECS["torchvision"], 10, 1, (16, 16), 0)
     for spec in (SPECS["own"], SPECS["tokens"], SPECS["timm vit"]):
         network = build_model(spec, 10, 1, (16, 16), 0)
@@ -204,3 +241,42 @@ def test_costs_are_those_of_the_images_that_it_sees() -> None:
     regnet = ModelSpec(name="torchvision:regnet_y_400mf")
     assert count_cost(regnet, 5, 3, (32, 32))[0] > 0
     assert anatomy(regnet).stages == ("stage1", "stage2", "stage3", "stage4")
+
+
+def test_names_that_stand_twice_lose_no_weights() -> None:
+    spec = ModelSpec(name=f"{HERE}:Nested")
+    network, again = built(spec), build_model(spec, 5, 3, (16, 16), 1)
+    state = network.state_dict()
+    assert set(state) == set(network.inner.state_dict())
+    load_state(again, state, "copy")
+    assert torch.equal(network.eval()(images()).logits, again.eval()(images()).logits)
+
+
+@pytest.mark.parametrize("name", ["timm:convnext_atto", "timm:swin_tiny_patch4_window7_224"])
+def test_only_a_map_whose_mean_the_classifier_gets_is_averaged(name: str) -> None:
+    """A blank image proves nothing: before training its map and all that follows are zeros."""
+    arguments: dict[str, Any] = {"img_size": 32} if "swin" in name else {}
+    network = build_model(ModelSpec(name=name, arguments=arguments), 5, 3, (32, 32), 0).eval()
+    network(torch.zeros(1, 3, 32, 32), Taps(pooled=True))
+    seen = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    if "swin" in name:  # whose last map has its channels last
+        pooled = network(seen, Taps(pooled=True)).pooled
+        assert pooled is not None
+        assert pooled.shape == (2, 768, 1, 1)
+        return
+    with pytest.raises(BadInputError, match="does not get the mean of its last map"):
+        network(seen, Taps(pooled=True))
+
+
+def test_dropout_before_the_classifier_is_no_other_map() -> None:
+    network = built(SPECS["torchvision"]).train()
+    assert network(images(), Taps(pooled=True)).pooled is not None
+
+
+def test_what_answers_otherwise_in_training_is_refused_before_it() -> None:
+    googlenet = ModelSpec(name="torchvision:googlenet", arguments={"init_weights": False})
+    with pytest.raises(BadInputError, match=r"cannot be trained as it is .*GoogLeNetOutputs"):
+        check_training(googlenet, 5, 3, (64, 64))
+    plain = googlenet.model_copy(update={"arguments": {"init_weights": False, "aux_logits": False}})
+    check_training(plain, 5, 3, (64, 64))
+    check_training(SPECS["own"], 5, 3, (16, 16))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from kdgap.errors import BadInputError
 from kdgap.methods import Step, build_method
@@ -15,7 +16,7 @@ from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
 from kdgap.spec.identity import canonical_json, identity
-from kdgap.spec.model import ClassifierOf, ModelSpec
+from kdgap.spec.model import ClassifierOf, InputSpec, ModelSpec
 from tests.laws.numpy_features import simkd
 from tests.laws.numpy_reference import Given, Side
 
@@ -70,8 +71,8 @@ def test_its_map_is_the_numpy_references(
 def test_it_classifies_by_the_teachers_classifier_which_stays_as_it_is() -> None:
     network, teacher = built(deployed()), built(TEACHER, seed=9)
     assert isinstance(network, ReusedClassifier)
-    network.adopt(teacher)
     weight, bias = teacher.get_parameter("fc.weight"), teacher.get_parameter("fc.bias")
+    network.adopt((weight, bias))
     with torch.no_grad():
         answer = network.eval()(images(), Taps(embedding=True, connected=True, classifier=True))
     assert answer.embedding is not None
@@ -128,3 +129,31 @@ def test_a_teacher_that_cannot_be_is_refused() -> None:
         built(deployed(ModelSpec(name="resnet9")))
     with pytest.raises(BadInputError, match="too small"):
         built(deployed(ModelSpec(name="resnet18", stem="imagenet")), size=16)
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(16, 32), (32, 16)])
+def test_the_larger_of_two_maps_is_pooled_where_student_and_teacher_see_other_sizes(
+    own: int, theirs: int
+) -> None:
+    teacher = TEACHER.model_copy(update={"input": InputSpec(size=theirs)})
+    spec = build_method("simkd", {}).deployed(STUDENT, teacher)
+    network, other = built(spec, own).eval(), built(TEACHER).eval()
+    with torch.no_grad():
+        answer = network(images(own), Taps(connected=True))
+        target = other(images(theirs), Taps(pooled=True))
+        step = Step(torch.zeros(4), torch.zeros(4))
+        terms = build_method("simkd", {}).terms(answer, target, step, torch.nn.Module())
+    assert answer.connected is not None
+    maps = [F.adaptive_avg_pool2d(x, 4) for x in (answer.connected, last_map(target))]
+    expected = (maps[0] - maps[1]).square().mean().item()
+    assert terms["map"].value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_teacher_that_takes_one_size_is_asked_at_its_own() -> None:
+    swin = ModelSpec(name="timm:swin_tiny_patch4_window7_224", input=InputSpec(size=224))
+    spec = build_method("simkd", {}).deployed(STUDENT, swin)
+    assert spec.classifier is not None
+    assert spec.classifier.size == 224
+    network = built(spec, 32)
+    assert isinstance(network, ReusedClassifier)
+    assert network.size == (7, 7)

@@ -1,7 +1,9 @@
 """Networks as users write them: what `package.module:factory` is pointed at in tests."""
 
+import random
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -73,3 +75,47 @@ def of_ten(num_classes: int) -> nn.Module:
 
 
 answer = 42
+
+
+def exits(num_classes: int) -> nn.Module:
+    """End the program, as a script does that is taken for a module."""
+    raise SystemExit(0)
+
+
+class Skips(Tiny):
+    """Leaves out a block now and then, and scales; draws as much code does that is not torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        if self.training and random.random() < 0.5:
+            x = x * float(np.random.rand())  # noqa: NPY002
+        logits: Tensor = self.head(self.drop(x.mean((2, 3))))
+        return logits
+
+
+class Nested(nn.Module):
+    """Has an `inner` of its own, with names that stand beside it again."""
+
+    def __init__(self, num_classes: int):
+        super().__init__()
+        self.inner = Tiny(4)
+        self.head = nn.Linear(4, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.inner(x))
+        return logits
+
+
+class TwoHeads(nn.Module):
+    """Answers in training with a second head's logits besides."""
+
+    def __init__(self, num_classes: int, in_chans: int = 3):
+        super().__init__()
+        self.aux, self.head = (nn.Linear(in_chans, num_classes) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Any:
+        pooled = x.mean((2, 3))
+        logits = self.head(pooled)
+        return (logits, self.aux(pooled)) if self.training else logits

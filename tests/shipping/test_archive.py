@@ -7,7 +7,9 @@ these tests would notice if the attacks were none.
 import io
 import json
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +20,10 @@ import torch
 
 from kdgap.errors import BadInputError
 from kdgap.running.teacher import open_teacher
-from kdgap.shipping.archive import ArchiveError, program_bytes, rebuilt
+from kdgap.shipping.archive import ArchiveError, facts_text, program_bytes, rebuilt
 from kdgap.shipping.deployed import answer_of, quiet, traced
 from kdgap.shipping.facts import Facts
+from kdgap.shipping.graph import GraphError, _refuse_outside
 from kdgap.shipping.models import open_graph
 from kdgap.spec.model import ModelSpec
 from tests.shipping.networks import weights_file
@@ -281,3 +284,32 @@ def test_a_damaged_tensor_is_refused(honest: bytes) -> None:
 def test_it_holds_no_path_of_this_machine(honest: bytes) -> None:
     assert str(Path(torch.__file__).parent).encode() not in honest
     assert b".py" not in honest
+
+
+def test_members_that_lie_one_within_the_other_are_refused() -> None:
+    """What is not packed can still unpack to any size, where many members share the same bytes."""
+    body, entries = bytes(1000), b""
+    names = [f"small/data/weights/weight_{number}".encode() for number in range(50)]
+    ends: list[tuple[bytes, int, int, int]] = []
+    for name in names:
+        check, size = zlib.crc32(body), len(body)
+        head = struct.pack(
+            "<IHHHHHIIIHH", 0x04034B50, 20, 0, 0, 0, 33, check, size, size, len(name), 0
+        )
+        body = head + name + body
+        ends.append((name, check, size, len(body)))
+    for name, check, size, before in ends:
+        about = (0x02014B50, 20, 20, 0, 0, 0, 33, check, size, size, len(name), 0, 0, 0, 0, 0)
+        entries += struct.pack("<IHHHHHHIIIHHHHHII", *about, len(body) - before) + name
+    count = len(names)
+    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(entries), len(body), 0)
+    with pytest.raises(ArchiveError, match=r"holds 120,605 bytes in 7,602"):
+        facts_text(body + entries + end)
+
+
+def test_a_tensor_may_end_where_its_bytes_do_and_not_one_later() -> None:
+    meta: Document = {"dtype": 7, "storage_offset": {"as_int": 1}}
+    meta |= {"sizes": [{"as_int": 2}, {"as_int": 3}], "strides": [{"as_int": 3}, {"as_int": 1}]}
+    _refuse_outside("w", meta, 28)
+    with pytest.raises(GraphError, match="not within its bytes"):
+        _refuse_outside("w", meta, 27)

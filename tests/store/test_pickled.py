@@ -1,6 +1,7 @@
 """A pickle is read as data: whatever it asks for, nothing is imported and nothing is called."""
 
 import argparse
+import codecs
 import collections
 import copyreg
 import dataclasses
@@ -165,6 +166,7 @@ def test_nothing_of_a_hostile_pickle_is_executed(
     (folder / "kdgap_hostile_module.py").write_text(f"open({str(mark)!r}, 'w').close()")
     monkeypatch.syspath_prepend(str(folder))
     content = hostile(mark)[name]
+    codecs.lookup("raw_unicode_escape")  # Python imports a codec when it is first used
     modules, extensions = set(sys.modules), dict(copyreg._inverted_registry)  # type: ignore[attr-defined]
     events: list[str] = []
     watching = True
@@ -319,7 +321,7 @@ def test_parts_that_many_objects_share_are_looked_at_to_a_bound(
     """60 KB, and 100 million parts."""
     looked_at = 0
     content = b"\x80\x02" + named("a.b") + b"q\x000" + shared + b"q\x010"
-    real = checkpoint._parts
+    real = checkpoint.parts_of
 
     def counted(value: Any) -> Any:
         nonlocal looked_at
@@ -327,7 +329,7 @@ def test_parts_that_many_objects_share_are_looked_at_to_a_bound(
             looked_at += 1
             yield part
 
-    monkeypatch.setattr(checkpoint, "_parts", counted)
+    monkeypatch.setattr(checkpoint, "parts_of", counted)
     monkeypatch.setattr(checkpoint, "_MAX_PARTS", 50_000)
     loaded = read_checkpoint(io.BytesIO(content + b"(" + (b"h\x00" + how) * COUNT + b"l."))
     with pytest.raises(NotReadableError, match="more than 50,000 parts"):

@@ -17,6 +17,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model
 from kdgap.planning.parts import Unfilled
 from kdgap.running.conversion import Converted, convert_checkpoint
+from kdgap.running.elsewhere import Search
 from kdgap.running.recognition import recognise
 from kdgap.running.teacher import open_teacher
 from kdgap.running.trained_on import TrainedOn
@@ -26,6 +27,12 @@ from kdgap.store.stored_tensor import StoredTensor
 
 SMALL = ModelSpec(name="resnet8", width=0.5, shortcut="B")
 State = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _ours_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the networks of others (`test_checkpoints_elsewhere`): that takes a minute."""
+    monkeypatch.setattr("kdgap.running.recognition.search_elsewhere", lambda _: Search())
 
 
 def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -416,7 +423,7 @@ def test_several_networks_in_a_file_are_listed(tmp_path: Path) -> None:
 def test_a_network_that_is_not_ours_is_asked_for(tmp_path: Path) -> None:
     path = saved(nn.Linear(3, 2).state_dict(), tmp_path / "c.pth")
     text = refusal(path)
-    assert "none of our networks fits its 2 tensors, such as 'weight'" in text
+    assert "fits its 2 tensors, such as 'weight'" in text
     assert "timm:NAME" in text
     state = ours(ModelSpec(name="resnet14")).state_dict()
     del state["layer2.1.bn1.running_mean"]
@@ -425,7 +432,7 @@ def test_a_network_that_is_not_ours_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_file_of_very_many_tensors_is_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     tensor = StoredTensor(("conv1.weight",), "F32", (16, 3, 3, 3), (), 0, 0)
-    monkeypatch.setattr("kdgap.running.recognition._beside", lambda *_: pytest.fail("searched"))
+    monkeypatch.setattr("kdgap.running.recognition.beside", lambda *_: pytest.fail("searched"))
     assert recognise([tensor] * 5001) == ([], None)
 
 
@@ -438,9 +445,37 @@ def test_a_whole_module_that_fits_is_taken_as_data(tmp_path: Path) -> None:
 def test_a_whole_module_that_does_not_fit_says_what_to_save(tmp_path: Path) -> None:
     path = saved(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten()), tmp_path / "c.pth")
     for model in (None, SMALL):
-        assert "a whole module: save its weights alone" in refusal(path, model)
+        text = refusal(path, model)
+        assert "a whole pickled module (torch.nn.modules.container.Sequential), which" in text
+        assert "save its weights alone, with torch.save(model.state_dict(), FILE)" in text
     path = saved(ours(), tmp_path / "d.pth")
-    assert "whole module" in refusal(path, ModelSpec(name="resnet14"))
+    assert "whole pickled module" in refusal(path, ModelSpec(name="resnet14"))
+
+
+class Trap(nn.Module):
+    """A module whose pickle calls what it names, where it is executed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_trapped, (nn.Linear, 3), {"_parameters": {}, "_modules": {}})
+
+
+def _trapped(*_: Any) -> None:
+    pytest.fail("a pickle was executed")
+
+
+@pytest.mark.parametrize("key", ["model", "net"])
+def test_a_whole_module_under_a_key_is_named_with_it(tmp_path: Path, key: str) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+    path = saved({"epoch": 3, key: nn.DataParallel(module)}, tmp_path / "c.pth")
+    for model in (None, SMALL):
+        text = refusal(path, model)
+        assert f"under the key {key!r}, which is read as data and never executed" in text
+        assert "torch.save(model.state_dict(), FILE)" in text
+    nested = saved({"state": {key: module}}, tmp_path / "e.pth")
+    assert f"under the key 'state.{key}'" in refusal(nested, SMALL)
+    assert "under the key" not in refusal(saved(module.state_dict(), tmp_path / "d.pth"), SMALL)
+    trap = saved({key: Trap()}, tmp_path / "trap.pth")
+    assert f"under the key {key!r}" in refusal(trap, SMALL)
 
 
 def test_a_card_says_what_is_not_usual_and_nothing_else(tmp_path: Path) -> None:

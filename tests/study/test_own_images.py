@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from kdgap.errors import BadInputError
+from kdgap.running.evaluation import evaluate_weights
+from kdgap.running.measuring import OnImages
 from kdgap.store.audit import audit
 from kdgap.store.study import StudyDirectory
 from kdgap.store.witness import Witness
@@ -53,6 +55,7 @@ def test_a_plan_knows_numbers_sizes_and_costs_before_anything_is_decoded(
         "image_size": (8, 8),
         "train": 32,
         "test": 8,
+        "per_class": (16, 12, 4),
     }
     assert all(run["flops"] > 0 for run in data["runs"])
 
@@ -77,9 +80,30 @@ def test_a_study_without_a_split_is_done_and_says_how_it_was_split(
     locked = directory.locked("data")
     assert locked is not None
     assert shape is not None
-    assert locked["shape"] == json.loads(json.dumps(vars(shape)))
+    assert locked["shape"] == json.loads(json.dumps(shape.known()))
     witnesses = {run["id"]: Witness.of(directory.record(run["path"])) for run in runs(directory)}
     assert audit(directory, directory.plan(), witnesses)[0] == []
+
+
+def test_weights_are_measured_on_the_split_that_they_were_trained_with(
+    worked: Work, tmp_path: Path
+) -> None:
+    root = images(tmp_path / "images", {"cat": 20, "dog": 15})
+    (root / "cat" / "half.png").write_bytes((root / "cat" / "3.png").read_bytes()[:40])
+    changes = of(root, test_share=0.4, skip_broken=True) | PLAIN
+    directory = worked(**changes, methods={"logit": {}})
+    run = runs(directory, "baseline")[0]
+    weights = directory.path / run["path"] / "checkpoint_best.safetensors"
+    with pytest.raises(BadInputError, match=r"half\.png"):
+        evaluate_weights(weights, None, "test", OnImages(root), "cpu")
+    scored = evaluate_weights(
+        weights, None, "test", OnImages(root, test_share=0.4, skip_broken=True), "cpu"
+    )
+    assert scored["images"] == 14
+    assert scored["flags"] == []
+    assert scored["accuracy"] == directory.record(run["path"]).results["test_acc_best"]
+    other = evaluate_weights(weights, None, "test", OnImages(root, skip_broken=True), "cpu")
+    assert [text for text in other["flags"] if "another split" in text]
 
 
 def test_a_study_whose_images_stay_in_a_file_has_the_same_bits(
@@ -112,6 +136,8 @@ def test_a_study_whose_images_stay_in_a_file_has_the_same_bits(
         ({"cat": 9, "dog": 9}, (8,), {"dkd": {}}, "dkd"),
         ({"cat": 9, "dog": 9}, (8,), {"nkd": {}}, "nkd"),
         ({"cat": 9, "dog": 9}, (8,), {"crd": {"negatives": 90, "width": 4}}, "crd .* negatives"),
+        # As many as of even classes would do: 32 training images of which at most 12 are others.
+        ({"cat": 30, "dog": 15}, (8,), {"crd": {"negatives": 15, "width": 4}}, "at most 12 are"),
     ],
 )
 def test_what_is_certain_to_fail_is_refused_by_plan_and_run(

@@ -31,6 +31,7 @@ from kdgap.planning.cost import (
     store_rate,
     total_flops,
 )
+from kdgap.planning.parts import evenest
 from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.spec.identity import configuration_id, run_id
@@ -1217,3 +1218,17 @@ def test_the_ids_of_the_studies_on_small_networks_never_move(file: str, digest: 
     study, where = read_study(yamlio.load(STUDIES / file), {})
     ids = "".join(plan_study(study, where).runs)
     assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize(
+    ("per_class", "images", "largest"),
+    [((9, 9), 18, 9), ((30, 2), 12, 10), ((5, 5, 5), 4, 2), ((100, 1, 1), 50, 48), ((), 7, 3)],
+)
+def test_the_evenest_labels_that_may_be_left_bound_the_largest_class(
+    per_class: tuple[int, ...], images: int, largest: int
+) -> None:
+    labels = evenest(per_class, images, 3)
+    assert len(labels) == images
+    counts = labels.bincount(minlength=len(per_class)).tolist()
+    assert max(counts) == largest
+    assert all(count <= most for count, most in zip(counts, per_class, strict=False))

@@ -27,7 +27,8 @@ def convert(
         str | None,
         typer.Option(
             help="Its architecture: one of ours, timm:NAME, torchvision:NAME or"
-            " package.module:factory; default: the one of ours that fits."
+            " package.module:factory; default: the one that fits, of ours or else of torchvision or"
+            " timm."
         ),
     ] = None,
     stem: Annotated[Literal["cifar", "imagenet"], typer.Option(help="Its stem.")] = "cifar",
@@ -116,8 +117,8 @@ def _architecture(
         ):
             if value != default:
                 raise BadInputError(
-                    f"{option} goes with --model; without it, the one network of ours that fits is"
-                    " found, with its stem, width and shortcut"
+                    f"{option} goes with --model; without it, the one network that fits is found,"
+                    " with its stem, width, shortcut and arguments"
                 )
         return None
     fields = {"name": model, "stem": stem, "width": width, "shortcut": shortcut}

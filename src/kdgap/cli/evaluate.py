@@ -51,6 +51,15 @@ def evaluate(
         int | None,
         typer.Option(min=0, help="Seed that chooses them; default: the card's, or 1234."),
     ] = None,
+    test_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Share to test on of images that come without a split.", min=0.001, max=0.999
+        ),
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out images that cannot be used.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     write_card: Annotated[
         bool, typer.Option("--write-card", help="Note the validation accuracy in the file's card.")
@@ -65,10 +74,12 @@ def evaluate(
     from kdgap.running.measuring import OnImages
 
     if target.is_dir():
-        if write_card or split != "val" or {data, image_size, val_size, split_seed} != {None}:
+        others = {data, image_size, val_size, split_seed, test_share} != {None}
+        if write_card or split != "val" or others or skip_broken:
             raise BadInputError(
                 f"{target}: a run's own record knows its images; --split, --data, --image-size,"
-                " --val-size, --split-seed and --write-card go with a weights file"
+                " --val-size, --split-seed, --test-share, --skip-broken and --write-card go with a"
+                " weights file"
             )
         record = finish_run(target, data_root, device, say, teacher)
         if as_json:
@@ -76,7 +87,8 @@ def evaluate(
         else:
             print_records([record])
         return
-    on = OnImages(data_root or Path("data"), data, image_size, val_size, split_seed)
+    images = (data, image_size, val_size, split_seed, test_share, skip_broken)
+    on = OnImages(data_root or Path("data"), *images)
     if write_card:
         card = write_measured_card(target, on, device, say)
         say(f"card written: {target}")

@@ -52,6 +52,7 @@ def export(
     """Export a network with preprocessing, class names and a model card; or a study's results."""
     from kdgap.errors import BadInputError
     from kdgap.paths import user_path
+    from kdgap.shipping.formats import FORMATS
     from kdgap.store.study import StudyDirectory
 
     study = StudyDirectory(source)
@@ -64,6 +65,12 @@ def export(
                 raise BadInputError(
                     f"{source}: is a study; {name} goes with a run or a weights file"
                 )
+        if to in FORMATS:
+            raise BadInputError(
+                f"{source}: is a study, and --to {to} exports one network: name one of its runs,"
+                f" such as {study.path / study.plan()['runs'][-1]['path']}; for a folder of that"
+                f" name give ./{to}"
+            )
         try:
             folder = user_path(to or "runs")
         except BadInputError as error:

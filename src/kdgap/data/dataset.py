@@ -70,13 +70,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Shape:
-    """What is known of a data set's images without loading one."""
+    """What is known of a data set's images without loading one.
+
+    Attributes:
+        classes, channels, image_size: of all images.
+        train, test: how many there are; validation images are still among the former.
+        per_class: how many training images each class has, where they were counted.
+    """
 
     classes: int
     channels: int
     image_size: tuple[int, int]
     train: int
     test: int
+    per_class: tuple[int, ...] = ()
+
+    def known(self) -> dict[str, object]:
+        """Return what records of a study's data hold: plain values, without what was counted."""
+        fields = {key: value for key, value in vars(self).items() if key != "per_class"}
+        return {**fields, "image_size": list(self.image_size)}
 
 
 @dataclass(frozen=True)

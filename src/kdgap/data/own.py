@@ -99,13 +99,16 @@ class OwnImages:
         height, width = (
             common_size(self._parts, self._wanted(request)) if size is None else (size,) * 2
         )
-        train, test = len(self.train.labels), 0
+        counts, test = Counter(self.train.labels), 0
         if self.test is not None:
             test = len(self.test.labels)
         else:
-            test = sum(test_counts(self.train.labels, request.test_share).values())
-            train -= test
-        return Shape(len(self.classes), 3, (height, width), train, test)
+            chosen = test_counts(self.train.labels, request.test_share)
+            test = sum(chosen.values())
+            counts.subtract(chosen)
+        per_class = tuple(counts[label] for label in range(len(self.classes)))
+        train = sum(per_class)
+        return Shape(len(self.classes), 3, (height, width), train, test, per_class)
 
     def load(self, request: Request, key: str) -> Decoded:
         """Return the images, decoded now or before under this key, and split if need be.

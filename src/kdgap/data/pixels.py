@@ -119,12 +119,12 @@ def decoders() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def fitted(stream: BinaryIO, size: int | None) -> np.ndarray:
-    """Return an image uint8 `[H, W, 3]`: the shorter side resized, the centre kept.
+def fitted(stream: BinaryIO, size: int | tuple[int, int] | None) -> np.ndarray:
+    """Return an image uint8 `[H, W, 3]`: resized until it covers the size, the centre kept.
 
     Args:
         stream: the encoded image.
-        size: side in pixels; None = as it is.
+        size: side in pixels, or height and width; None = as it is.
 
     Raises:
         ImageError: it cannot be read, or the table refuses it.
@@ -139,7 +139,8 @@ def fitted(stream: BinaryIO, size: int | None) -> np.ndarray:
             upright = to_rgb(image)
             if size is None:
                 return np.array(upright)
-            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR))
+            height, width = (size, size) if isinstance(size, int) else size
+            return np.asarray(ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR))
 
 
 def upright_size(stream: BinaryIO) -> tuple[int, int]:

@@ -6,10 +6,12 @@
 `cohort.py` is the page that calls `Student.step`.
 """
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,7 +78,7 @@ class Student:
             address(run.seed, "student"),
         )
         if isinstance(network, ReusedClassifier) and teacher is not None:
-            network.adopt(teacher.network)
+            network.adopt(teacher.classifier())
         self.taps, self.teacher_taps = self.method.student_taps(network.stages), NOTHING
         if teacher is not None:
             self.teacher_taps = self.method.teacher_taps(teacher.network.stages)
@@ -204,14 +206,22 @@ class Student:
 
     @contextmanager
     def _drawing(self, step: Step) -> Iterator[None]:
-        """Address what a network that is not ours draws from torch's own generators (dropout)."""
+        """Address what a network that is not ours draws from the global generators (dropout)."""
         if not self._draws:
             yield
             return
         own = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=own):
-            torch.manual_seed(address(step.seed, "network"))
-            yield
+        before, array_before = random.getstate(), np.random.get_state()  # noqa: NPY002
+        seed = address(step.seed, "network")
+        try:
+            with torch.random.fork_rng(devices=own):
+                torch.manual_seed(seed)
+                random.seed(seed)
+                np.random.seed(seed % 2**32)  # noqa: NPY002
+                yield
+        finally:
+            random.setstate(before)
+            np.random.set_state(array_before)  # noqa: NPY002
 
     def _gradients(
         self, total: Tensor, ce: Tensor, terms: dict[str, Term], weights: tuple[float, float]

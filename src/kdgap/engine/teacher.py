@@ -11,7 +11,7 @@ from kdgap.engine.evaluate import predict
 from kdgap.engine.layout import place
 from kdgap.engine.precision import BF16, compute
 from kdgap.models.fold import folded
-from kdgap.models.output import Network, Output
+from kdgap.models.output import Affine, Network, Output
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.run import Precision, RunSpec
 
@@ -62,11 +62,18 @@ class Teacher:
             answer = replace(answer, logits=answer.logits.index_select(1, self._order))
         if not (taps.classifier or taps.norms):
             return answer
-        classifier, norms = self.network.parameters_of(taps)
-        if classifier is not None and self._order is not None:
-            weight, bias = (own.index_select(0, self._order) for own in classifier)
-            classifier = weight, bias
+        _, norms = self.network.parameters_of(taps)
+        classifier = self.classifier() if taps.classifier else None
         return replace(answer, classifier=classifier, norms=norms)
+
+    def classifier(self) -> Affine:
+        """Return the network's own classifier, in the student's classes."""
+        classifier, _ = self.network.parameters_of(Taps(classifier=True))
+        assert classifier is not None
+        if self._order is None:
+            return classifier
+        weight, bias = (own.index_select(0, self._order) for own in classifier)
+        return weight, bias
 
     def predict(
         self, images: Images, precision: Precision, pause: Callable[[], None] = lambda: None

@@ -54,7 +54,8 @@ class Simkd(Method):
     def deployed(self, student: ModelSpec, teacher: ModelSpec | None) -> ModelSpec:
         """Return the student with the teacher's classifier."""
         assert teacher is not None
-        taken = ClassifierOf(**teacher.architecture(), factor=self.factor)
+        size = teacher.input.size if teacher.input else None
+        taken = ClassifierOf(**teacher.architecture(), factor=self.factor, size=size)
         return student.model_copy(update={"classifier": taken})
 
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
@@ -71,7 +72,9 @@ class Simkd(Method):
         """Return the mean squared difference, `map`."""
         from kdgap.models.pooling import align
 
-        own = student.connected
+        own, other = student.connected, last_map(teacher)
         assert own is not None
-        other = align(last_map(teacher), (own.shape[2], own.shape[3]))
+        # The student's is the larger one where it sees larger images than its teacher.
+        size = min(own.shape[2], other.shape[2]), min(own.shape[3], other.shape[3])
+        own, other = align(own, size), align(other, size)
         return {"map": Term(self.weight, (wide(own) - wide(other)).square().mean())}

@@ -146,9 +146,15 @@ class AdaptedNetwork(Network):
         return answer
 
     def _check_average(self, pooled: Tensor, embedding: Tensor | None) -> None:
-        """Refuse a map whose mean the classifier does not get; looked at once."""
-        if self._averages is None and not pooled.is_meta:
+        """Refuse a map whose mean the classifier does not get; looked at once.
+
+        Not in training, where dropout may stand between them, and not on a map of zeros, which many
+        a network makes of a blank image before it is trained.
+        """
+        if self._averages is None and not (self.training or pooled.is_meta):
             mean = pixel_mean(pooled.detach())
+            if not mean.any():
+                return
             self._averages = (
                 embedding is not None
                 and mean.shape == embedding.shape
@@ -192,14 +198,16 @@ def _keep_input(kept: dict[str, Tensor], key: str, _: nn.Module, given: Any) -> 
 
 
 def _without_inner(_: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    # All are taken out first: the network may have an `inner` of its own, whose new names are old
+    # names of others.
     before = prefix + _INNER
-    for key in [key for key in state if key.startswith(before)]:
-        state[prefix + key.removeprefix(before)] = state.pop(key)
+    own = {key: state.pop(key) for key in list(state) if key.startswith(before)}
+    state.update({prefix + key.removeprefix(before): value for key, value in own.items()})
 
 
 def _with_inner(_: nn.Module, state: dict[str, Any], prefix: str, *_rest: object) -> None:
-    for key in [key for key in state if key.startswith(prefix)]:
-        state[prefix + _INNER + key.removeprefix(prefix)] = state.pop(key)
+    own = {key: state.pop(key) for key in list(state) if key.startswith(prefix)}
+    state.update({prefix + _INNER + key.removeprefix(prefix): own[key] for key in own})
 
 
 def _described(x: object) -> str:
@@ -288,9 +296,16 @@ def network_from(name: str, make: Callable[[], object]) -> nn.Module:
         network = make()
     except BadInputError:
         raise
-    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
-        reason = one_line(error, 200) or type(error).__name__
-        raise BadInputError(f"{name} cannot be built: {reason}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
+        raise BadInputError(f"{name} cannot be built: {said_by(error)}") from None
     if not isinstance(network, nn.Module):
         raise BadInputError(f"{name}: makes {_described(network)}, expected a torch.nn.Module")
     return network
+
+
+def said_by(error: BaseException) -> str:
+    """Return what code that is not ours raised, as one line; a call of `exit` is named as such."""
+    words = one_line(error, 200)
+    if isinstance(error, SystemExit):
+        return f"it ends the program, with exit({words if error.code is not None else ''})"
+    return words or type(error).__name__

@@ -49,9 +49,10 @@ def _built(spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, 
     network, taken = MODELS[spec.name].build(spec, classes, channels), spec.classifier
     if taken is None:
         return network
+    seen = image_size if taken.size is None else (taken.size, taken.size)
     with torch.device("meta"), torch.no_grad():
         teacher = MODELS[taken.name].build(taken, classes, channels).eval()
-        answer = teacher(torch.empty(1, channels, *image_size), Taps(pooled=True))
+        answer = teacher(torch.empty(1, channels, *seen), Taps(pooled=True))
     assert answer.pooled is not None
     return ReusedClassifier(network, answer.pooled, classes, taken.factor)
 
@@ -59,8 +60,9 @@ def _built(spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, 
 def check_model(spec: Architecture, image_size: tuple[int, int] | None = None) -> ModelEntry:
     """Check a specification before anything is built; see `build_model` for the errors."""
     if isinstance(spec, ModelSpec):
-        if spec.classifier is not None:
-            check_model(spec.classifier, image_size)
+        if (taken := spec.classifier) is not None:
+            own = image_size if taken.size is None else (taken.size, taken.size)
+            check_model(taken, image_size and own)
         image_size = image_size and seen_size(spec, image_size)
     entry = MODELS[spec.name]
     if spec.stem not in (entry.stems or ("cifar",)):
@@ -126,7 +128,7 @@ def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
             answer = network.eval()(torch.zeros(1, 3, *image_size, device=device))
         except BadInputError:
             raise
-        except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
             height, width = image_size
             raise BadInputError(
                 f"{spec.name} does not take images of {height}x{width} pixels"
@@ -138,6 +140,33 @@ def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
             f"{spec.name}: answers an image with {list(answer.logits.shape)[1:]} numbers, expected"
             " one for each class"
         )
+
+
+@lru_cache(maxsize=256)
+def check_training(
+    spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
+) -> None:
+    """Refuse a network that is not ours and answers in training with more than logits, or not.
+
+    Some have auxiliary classifiers then, as torchvision's GoogLeNet.
+
+    Args:
+        spec: the network.
+        classes, channels, image_size: of the data.
+
+    Raises:
+        BadInputError: with what its own code says.
+    """
+    size = seen_size(spec, image_size)
+    network, device = unallocated(spec, classes, channels, size)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            network.train()(torch.zeros(2, channels, *size, device=device))
+    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
+        raise BadInputError(
+            f"{spec.name} cannot be trained as it is ({one_line(error, 160)}); other arguments may"
+            " help, such as {aux_logits: false}"
+        ) from None
 
 
 def with_code(spec: ModelSpec) -> ModelSpec:

@@ -58,7 +58,7 @@ def described(
             answer = network.eval()(torch.zeros(1, channels, *image_size, device=device), taps)
     except BadInputError:
         raise
-    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
         size = f"{channels}x{image_size[0]}x{image_size[1]}"
         raise BadInputError(
             f"{spec.name} does not take images of {size}: {one_line(error, 200)}; give another"

@@ -9,12 +9,13 @@ import inspect
 import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
+from hashlib import sha256
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from kdgap.errors import BadInputError, nearest, one_line
+from kdgap.errors import BadInputError, nearest
 from kdgap.files import file_hash
 from kdgap.models.adapted import (
     AdaptedNetwork,
@@ -23,6 +24,7 @@ from kdgap.models.adapted import (
     checked_arguments,
     find_classifier,
     network_from,
+    said_by,
     with_modules,
 )
 from kdgap.models.entry import Anatomy
@@ -56,8 +58,9 @@ def factory(name: str) -> Callable[..., Any]:
         raise BadInputError(f"{name}: Python finds no module {top!r}{way}")
     try:
         thing: Any = import_module(place)
-    except Exception as error:  # noqa: BLE001  (code that is not ours raises anything)
-        raise BadInputError(f"{name}: {place} cannot be imported: {one_line(error, 200)}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
+        reason = said_by(error)
+        raise BadInputError(f"{name}: {place} cannot be imported: {reason}") from None
     for word in path.split("."):
         if not hasattr(thing, word):
             raise BadInputError(f"{name}: {place} has no {path!r}{nearest(word, dir(thing))}")
@@ -69,12 +72,27 @@ def factory(name: str) -> Callable[..., Any]:
 
 
 def code(name: str) -> str:
-    """Return the SHA-256 of the file that a factory is in: another file is another network."""
-    module = sys.modules.get(factory(name).__module__)
-    file = None if module is None else inspect.getsourcefile(module)
-    if file is None:
+    """Return the SHA-256 of the file that a factory is in: another file is another network.
+
+    Where it is defined in one file and named in another, which may fill in arguments
+    (`functools.partial`), both count.
+    """
+    made_by = factory(name)
+    while isinstance(made_by, partial):
+        made_by = made_by.func
+    files = dict.fromkeys(map(_source, (made_by.__module__, name.partition(":")[0])))
+    hashes = [file_hash(file) for file in files if file is not None]
+    if not hashes:
         raise BadInputError(f"{name}: its module has no source file, so it cannot be told apart")
-    return file_hash(Path(file))
+    return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def _source(module: str) -> Path | None:
+    try:
+        file = inspect.getsourcefile(sys.modules[module])
+    except (KeyError, TypeError):  # it is not loaded, or built in
+        return None
+    return None if file is None else Path(file)
 
 
 def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:

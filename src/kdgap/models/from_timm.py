@@ -1,5 +1,6 @@
 """timm's networks (an extra), read through timm's own interface."""
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
 from typing import Any
@@ -42,6 +43,15 @@ def names() -> list[str]:
     return [str(name) for name in _timm().list_models()]
 
 
+def makers() -> dict[str, Callable[..., object]]:
+    """Return what makes each network; its module is that of the network's family.
+
+    Raises:
+        BadInputError: timm is not installed.
+    """
+    return {name: _timm().models.model_entrypoint(name) for name in names()}
+
+
 def offered(name: str) -> str | None:
     """Return what timm says of the weights that it offers for a network; nothing is fetched."""
     known: Any = _timm().get_pretrained_cfg(name, allow_unregistered=True)
@@ -80,7 +90,9 @@ class TimmNetwork(AdaptedNetwork):
         else:
             final = model.forward_features(images)
         embedding = model.forward_head(final, pre_logits=True)
-        kept |= {"embedding": embedding, "pooled": final}
+        last = getattr(model, "output_fmt", "NCHW") == "NHWC"  # Swin's is
+        pooled = final.permute(0, 3, 1, 2) if last and final.ndim == 4 else final
+        kept |= {"embedding": embedding, "pooled": pooled}
         if self.reading.classifier is None:
             return self._logits(model.forward_head(final)), kept
         linear = model.get_submodule(self.reading.classifier)
@@ -105,9 +117,22 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
         return AdaptedNetwork(full, inner, with_modules(full, inner, plain, model.modules))
     known_stages: Any = inner.feature_info
     stages = tuple(str(info["module"]) for info in known_stages)
-    # A class token is no mean of a map.
-    pooled = None if getattr(inner, "global_pool", "") == "token" else ""
+    pooled = "" if _averages(inner) else None
     return TimmNetwork(full, inner, Reading(stages, pooled, "", _classifier(inner)))
+
+
+def _averages(inner: Any) -> bool:
+    """Whether the classifier may get the mean of the last map over pixels, by how it is built.
+
+    A class token is no such mean, nor is what is normalised behind the pooling (ConvNeXt). What
+    hides from this is refused when it is seen.
+    """
+    behind = (getattr(inner, "fc_norm", None), getattr(getattr(inner, "head", None), "norm", None))
+    normalised = any(
+        isinstance(layer, nn.Module) and not isinstance(layer, nn.Identity) for layer in behind
+    )
+    token = getattr(inner, "global_pool", "") == "token"
+    return not (token or normalised)
 
 
 def _classifier(inner: Any) -> str | None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 from torchvision import models
-from torchvision.models import get_model, list_models
+from torchvision.models import get_model, get_model_builder, list_models
 
 from kdgap.errors import BadInputError, nearest
 from kdgap.models.adapted import (
@@ -33,13 +33,21 @@ def names() -> list[str]:
     return [str(name) for name in list_models(module=models)]
 
 
+def makers() -> dict[str, Callable[..., object]]:
+    """Return what makes each network; its module is that of the network's family."""
+    return {name: get_model_builder(name) for name in names()}
+
+
 def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:
     """Build a network of torchvision with torch's current random state."""
     full = f"torchvision:{name}"
     if name not in names():
         raise BadInputError(f"torchvision has no network {name!r}{nearest(name, names())}", "name")
     if channels != 3:
-        raise BadInputError(f"{full} takes images of 3 colour channels, these have {channels}")
+        raise BadInputError(
+            f"{full} takes images of 3 colour channels, these have {channels}; choose one of"
+            " ours or of timm, which are built for any number"
+        )
     given = checked_arguments(full, model.arguments, _OURS)
     inner = network_from(full, lambda: get_model(name, weights=None, num_classes=classes, **given))
     reading = reading_of(name, inner, classes)

@@ -12,7 +12,7 @@ from kdgap.data import Shape
 from kdgap.methods import Method, build_method
 from kdgap.methods.hyperparameters import deployed_model
 from kdgap.models import MODELS
-from kdgap.models.build import build_model, seen_size
+from kdgap.models.build import build_model, check_training, seen_size
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
 from kdgap.spec.model import ModelSpec
@@ -45,10 +45,13 @@ def part_sizes(
         labels: int64 `[N]`, of the training images.
 
     Raises:
-        BadInputError: the loss is not defined on these data, or cannot be built; it says why.
+        BadInputError: the loss is not defined on these data, or cannot be built, or the network
+            cannot be trained; it says why.
     """
     method = build_method(run.method.name, run.method.parameters)
     method.check_data(classes, len(labels), run.recipe.batch_size)
+    if MODELS[run.model.name].anatomy is not None:
+        check_training(run.model, classes, channels, image_size)
     if run.teacher is None:
         return Sizes()
     # What is not ours is asked for what the method reads, whatever it says of itself.
@@ -60,7 +63,10 @@ def part_sizes(
         network = build_model(model, classes, channels, image_size, 0).eval()
         with torch.no_grad():
             size = seen_size(model, image_size)
-            return network(torch.zeros(1, channels, *size), taps(network.stages))
+            # Not blank, of which many networks make zeros before they are trained: what is not
+            # ours is looked at here as to whether its map is averaged.
+            image = torch.linspace(-2, 2, channels * size[0] * size[1]).view(1, channels, *size)
+            return network(image, taps(network.stages))
 
     own = answer(deployed_model(run), method.student_taps)
     other = answer(run.teacher.model, method.teacher_taps)
@@ -90,11 +96,49 @@ class Unfilled(TorchFunctionMode):
         return func(*args, **given)
 
 
+class EmptyOnMeta(Unfilled):
+    """Gives no memory to parameters; other tensors have theirs, so that their numbers can be asked.
+
+    A network of others may compute its widths with tensors while it is built, which cannot be done
+    on the device without memory.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.empty and given.get("device") is None:
+            given["device"] = "meta"
+        return super().__torch_function__(func, types, args, given)
+
+
+def evenest(per_class: tuple[int, ...], images: int, classes: int) -> Tensor:
+    """Return labels of so many images with the largest class as small as it can be, int64 `[N]`.
+
+    Args:
+        per_class: images that each class has at most; empty = not known.
+        images: how many labels to return.
+        classes: number of classes.
+    """
+    if sum(per_class) < images:
+        return torch.arange(images) % classes
+    most = 0  # that a class keeps: the smallest bound with which there are enough
+    step = 1 << max(per_class, default=0).bit_length()
+    while step := step // 2:
+        if sum(min(count, most + step) for count in per_class) < images:
+            most += step
+    kept = torch.tensor([min(count, most + 1) for count in per_class], dtype=torch.int64)
+    return torch.arange(len(per_class)).repeat_interleave(kept)[:images]
+
+
 _KNOWN: dict[Hashable, Sizes] = {}
 
 
 def planned_sizes(run: RunSpec, shape: Shape, images: int) -> Sizes:
-    """Return `part_sizes` before the data are there: as if all classes were of one size.
+    """Return `part_sizes` before the data are there: for classes as even as they can be.
+
+    How many training images a class has is known only before validation images are drawn from
+    them. What is refused for the evenest training images that may be left is refused for all.
 
     Args:
         run: the run; others that differ by seed or recipe cost nothing more.
@@ -105,7 +149,7 @@ def planned_sizes(run: RunSpec, shape: Shape, images: int) -> Sizes:
     parameters = tuple(sorted(method.parameters.items()))
     key = (run.model, teacher, method.name, parameters, shape, images, run.recipe.batch_size)
     if key not in _KNOWN:
-        labels = torch.arange(images) % shape.classes
+        labels = evenest(shape.per_class, images, shape.classes)
         size = shape.image_size
         _KNOWN[key] = part_sizes(run, shape.channels, size, shape.classes, labels)
     return _KNOWN[key]

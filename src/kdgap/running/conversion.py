@@ -17,6 +17,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model, check_model, load_state, seen_size, with_code
 from kdgap.placeholder import HEAD_BYTES, placeholder
 from kdgap.running.fitting import TensorSet, fit, remarks
+from kdgap.running.joined import Joined
 from kdgap.running.recognition import hint, recognised
 from kdgap.running.teacher import measuring_command
 from kdgap.running.trained_on import TrainedOn
@@ -52,7 +53,7 @@ def convert_checkpoint(
     Args:
         source: any file that holds one set of tensors of that architecture: a pickle of torch, or
             safetensors.
-        model: its architecture; None = the one of ours that fits.
+        model: its architecture; None = the one that fits, of ours or else of torchvision or timm.
         on: what it was trained on, for classes and normalisation.
         out: where to write; None = the source with the suffix `.safetensors`.
         take: which set of tensors to take, where several fit.
@@ -72,9 +73,10 @@ def convert_checkpoint(
             contents = _contents(source, stream)
             if model is None:
                 with _whole_modules_named(contents):
-                    only = recognised(source, contents.tensors)
+                    only, bounds = recognised(source, contents.tensors)
                 model = only.model
-                notes.append(f"recognised: {only.options} of {only.classes:,} classes")
+                where = "".join(f"; {bound}" for bound in bounds)
+                notes.append(f"recognised: {only.options} of {only.classes:,} classes{where}")
             model = with_code(model.model_copy(update={"input": own_input}))
             facts = on.facts()
             size = seen_size(model, facts.image_size)
@@ -117,11 +119,14 @@ def _whole_modules_named(contents: Contents) -> Iterator[None]:
     try:
         yield
     except BadInputError as error:
-        if "_parameters" not in contents.others:
+        if not contents.modules:
             raise
+        key, kind = contents.modules[0]
+        under = f" under the key {key!r}" if key else ""
         raise type(error)(
-            f"{error}; the file holds a whole module: save its weights alone, with"
-            " torch.save(model.state_dict(), FILE)"
+            f"{error}; the file holds a whole pickled module ({one_line(kind, 100)}){under}, which"
+            " is read as data and never executed: where its own code is at hand, save its weights"
+            " alone, with torch.save(model.state_dict(), FILE)"
         ) from None
 
 
@@ -159,7 +164,10 @@ def _contents(source: Path, stream: BinaryIO) -> Contents:
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise BadInputError(f"{source}: cannot be converted: {one_line(lines[-1], 200)}")
     listed = parse_json(done.stdout)
-    return Contents(tuple(map(StoredTensor.of, listed["tensors"])), tuple(listed["others"]))
+    modules = tuple((str(key), str(kind)) for key, kind in listed["modules"])
+    return Contents(
+        tuple(map(StoredTensor.of, listed["tensors"])), tuple(listed["others"]), modules
+    )
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -220,6 +228,8 @@ def _read(
 
 
 def _tensor(source: Path, stream: BinaryIO, length: int, entry: StoredTensor) -> Tensor:
+    if isinstance(entry, Joined):
+        return torch.cat([_tensor(source, stream, length, part) for part in entry.parts])
     dtype = DTYPES[entry.dtype]
     inside = entry.content is not None or entry.start + entry.extent <= length
     if entry.extent > entry.room or not inside:

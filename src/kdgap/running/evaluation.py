@@ -17,7 +17,7 @@ from kdgap.running.results import Prepared, copied_images, results_of
 from kdgap.running.single import prepare
 from kdgap.running.teacher import check_teacher, open_teacher
 from kdgap.spec.run import RunSpec
-from kdgap.store.card import Card, MeasuredAccuracy
+from kdgap.store.card import Card, MeasuredAccuracy, opened
 from kdgap.store.locks import holder
 from kdgap.store.notices import in_record, recorded
 from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
@@ -258,7 +258,9 @@ def write_measured_card(
     }
     card = weights.card.model_copy(update=update)
     state, _ = read_weights(path)
-    export_bytes(path, safetensors_bytes(state, card))
+    with opened(path) as (_, header):  # of an exported file: how photographs are fitted, a licence
+        others = header.metadata
+    export_bytes(path, safetensors_bytes(state, card, others))
     return card
 
 

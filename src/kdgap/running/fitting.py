@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from kdgap.running.joined import Joined, joined
 from kdgap.running.namings import by_shared_name, shared_name
 from kdgap.store.stored_tensor import Contents, StoredTensor
 from kdgap.store.weights import DTYPES
@@ -77,13 +78,18 @@ def fit(checkpoint: Sequence[StoredTensor], wanted: Mapping[str, Shape]) -> Fitt
     misfits: list[tuple[int, str]] = [(0, "wrong architecture: " + _nothing(wanted, whole))]
     # First with the wrappers in what stands before, for they may tell two sets apart; then without,
     # for one around a part of a network must not split it; last by the names of other toolboxes.
-    for names, called in ((whole, own), (bare, own), (_shared(bare), by_shared_name(wanted))):
+    together = joined(checkpoint)  # as the networks that other toolboxes' names stand for
+    for tensors, names, called in (
+        (checkpoint, whole, own),
+        (checkpoint, bare, own),
+        (together, _shared(together), by_shared_name(wanted)),
+    ):
         kinds = {_kind(name.split(".")[0]) for name in called}
-        for head, group in _candidates(checkpoint, names, called).items():
-            problem = _problem(group, wanted) or _stranger(head, group, names, kinds, checkpoint)
+        for head, group in _candidates(tensors, names, called).items():
+            problem = _problem(group, wanted) or _stranger(head, group, names, kinds, tensors)
             if problem is None:
                 filled = tuple(n for n in wanted if n not in group and n.endswith(COUNTER))
-                chosen = {name: tensors[0] for name, tensors in group.items()}
+                chosen = {name: those[0] for name, those in group.items()}
                 sets.append(TensorSet(".".join(head) or TOP, chosen, filled))
             else:
                 misfits.append((len(group), problem))
@@ -123,8 +129,9 @@ def _candidates(
     return groups
 
 
-def _shared(names: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    return [tuple(shared_name(".".join(name)).split(".")) for name in names]
+def _shared(checkpoint: Sequence[StoredTensor]) -> list[tuple[str, ...]]:
+    bare = [_bare(tuple(".".join(tensor.path).split("."))) for tensor in checkpoint]
+    return [tuple(shared_name(".".join(name)).split(".")) for name in bare]
 
 
 def _bare(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -200,6 +207,9 @@ def remarks(chosen: TensorSet, contents: Contents, types: Mapping[str, torch.dty
     renamed = [(path, name) for name, path in paths.items() if path != name]
     if renamed:
         lines.append(f"renamed: {len(renamed)} tensors, such as {renamed[0][0]} to {renamed[0][1]}")
+    together = [tensor for tensor in chosen.tensors.values() if isinstance(tensor, Joined)]
+    if together:
+        lines.append(f"joined: query, key and value, into {len(together)} tensors")
     cast = Counter(
         f"{_type(DTYPES[tensor.dtype])} to {_type(types[name])}"
         for name, tensor in chosen.tensors.items()
@@ -210,6 +220,7 @@ def remarks(chosen: TensorSet, contents: Contents, types: Mapping[str, torch.dty
     if chosen.filled:
         lines.append(f"filled: {len(chosen.filled)} batch counters ({COUNTER}) with 0")
     taken = {tensor.path for tensor in chosen.tensors.values()}
+    taken |= {part.path for tensor in together for part in tensor.parts}
     beside = [tensor for tensor in contents.tensors if tensor.path not in taken]
     left = Counter(_place(tensor.path, chosen) for tensor in beside)
     if left:

@@ -23,7 +23,7 @@ from kdgap.engine.evaluate import predict
 from kdgap.engine.layout import place
 from kdgap.notice import Notice
 from kdgap.running.teacher import TeacherWeights, check_teacher, in_order, open_teacher
-from kdgap.spec.run import DataSpec
+from kdgap.spec.run import TEST_SHARE, DataSpec
 from kdgap.store.card import Card
 from kdgap.store.notices import SEEN_VALIDATION
 
@@ -41,6 +41,7 @@ class OnImages:
         image_size: side in pixels that its images are resized to, where they are.
         val_size: number of validation images.
         split_seed: seed of the permutation that sets them apart.
+        test_share, skip_broken: of images that come without a split, as `Request` takes them.
     """
 
     data_root: Path
@@ -48,6 +49,8 @@ class OnImages:
     image_size: int | None = None
     val_size: int | None = None
     split_seed: int | None = None
+    test_share: float | None = None
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,14 @@ def _dataset(card: Card, on: OnImages) -> Dataset:
     if size is None and DATASETS[name].resized:
         size = card.stored_side
     seed = on.split_seed if on.split_seed is not None else _conditions(card, name)["split_seed"]
-    return load_dataset(name, Request(on.data_root, size, split_seed=seed))
+    asked = Request(
+        on.data_root,
+        size,
+        test_share=TEST_SHARE if on.test_share is None else on.test_share,
+        split_seed=seed,
+        skip_broken=on.skip_broken,
+    )
+    return load_dataset(name, asked)
 
 
 def _conditions(card: Card, data: str) -> dict[str, Any]:

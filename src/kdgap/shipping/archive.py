@@ -50,7 +50,7 @@ def facts_text(content: bytes) -> str | None:
         ArchiveError: it is no archive that is read here.
     """
     with _opened(content) as archive:
-        members = _members(archive)
+        members = _members(archive, len(content))
         return _text(archive, members[_FACTS]) if _FACTS in members else None
 
 
@@ -65,7 +65,7 @@ def rebuilt(content: bytes, example: torch.Tensor) -> bytes:
         ArchiveError: something in it is not expected.
     """
     with _opened(content) as archive:
-        members = _members(archive)
+        members = _members(archive, len(content))
         for name in (_MODEL, _WEIGHTS_CONFIG, _CONSTANTS_CONFIG):
             if name not in members:
                 raise ArchiveError(f"{name} is missing in it")
@@ -112,8 +112,8 @@ def _opened(content: bytes) -> zipfile.ZipFile:
         raise ArchiveError(f"is no .pt2 archive ({one_line(error, 80)})") from None
 
 
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return what is in an archive by name, without the folder that all of it is in."""
+def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """Return what is in an archive of `size` bytes by name, without the folder that it is in."""
     members: dict[str, zipfile.ZipInfo] = {}
     roots = set()
     if len(archive.infolist()) > MOST_MEMBERS:
@@ -132,8 +132,11 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
                 " its .onnx"
             )
         members[name] = info
-    if sum(info.file_size for info in members.values()) > MOST_BYTES:
+    unpacked = sum(info.file_size for info in members.values())
+    if unpacked > MOST_BYTES:
         raise ArchiveError(f"holds more than {MOST_BYTES:,} bytes")
+    if unpacked > size:  # of what is not packed: they lie one within the other
+        raise ArchiveError(f"holds {unpacked:,} bytes in {size:,}")
     return members
 
 

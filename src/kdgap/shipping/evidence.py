@@ -106,11 +106,11 @@ def _seen_so(
             "validation",
         )
     )
-    labels = part.labels
-    if order is not None:
-        labels = torch.tensor(order)[labels]
     count = MEASURED if what == "validation" else COMPARED
-    return Images(part.pixels[:count], labels[:count]), f"{what} images of {dataset.name}"
+    # Taken first: all of them may be more than memory holds.
+    part = part.take(torch.arange(min(count, len(part))))
+    labels = part.labels if order is None else torch.tensor(order)[part.labels]
+    return Images(part.pixels, labels), f"{what} images of {dataset.name}"
 
 
 def reference_logits(source: Source, pixels: Tensor) -> Tensor:

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from kdgap.data.pixels import ImageError, decoders, exact, fitted, is_image
+from kdgap.data.pixels import ImageError, decoders, fitted, is_image
 from kdgap.data.unusable import unusable
 from kdgap.errors import BadInputError
-from kdgap.files import names_in, open_file, read_bytes
+from kdgap.files import names_in, open_file
 from kdgap.shipping.facts import Facts
 from kdgap.text import shown
 
@@ -88,8 +88,8 @@ def _unlisted(path: Path, error: OSError) -> BadInputError:
 def batches(paths: Sequence[Path], facts: Facts) -> Iterator[Tensor]:
     """Yield images as a network was trained on them, uint8 `[B, C, H, W]`.
 
-    Each is fitted to the size that the data's images had: the shorter side resized, the centre
-    kept. Where that is no square, images must have this very size.
+    Each is fitted to the size that the data's images had, square or not: resized until it covers
+    that, the centre kept.
 
     Raises:
         BadInputError: naming all that cannot be used; from the first of them on nothing is yielded.
@@ -109,22 +109,19 @@ def batches(paths: Sequence[Path], facts: Facts) -> Iterator[Tensor]:
             if not problems:
                 yield torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2).contiguous()
     if problems:
-        raise BadInputError(unusable(problems, "images", "repair, convert or leave out"))
+        raise BadInputError(unusable(problems, "images", "repair, convert or do without"))
 
 
 def _decoded(path: Path, facts: Facts) -> Any:
     """Return an image's pixels `[H, W, C]`, or why it cannot be used."""
-    channels, (height, width) = facts.card.channels, facts.fitted_size
     try:
-        if height != width:
-            return exact(read_bytes(path), (channels, height, width))
         with open_file(path) as stream:
-            pixels = fitted(stream, height)
+            pixels = fitted(stream, facts.fitted_size)
     except OSError as error:
         return error.strerror or str(error)
     except ImageError as error:
         return str(error)
-    if channels == 1:
+    if facts.card.channels == 1:
         return np.asarray(Image.fromarray(pixels).convert("L"))[:, :, None]
     return pixels
 

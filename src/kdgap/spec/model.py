@@ -3,7 +3,13 @@
 from functools import cache
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from kdgap.spec.validation import Scalar, Sha256, Strict, Text
 from kdgap.text import settings_text
@@ -80,6 +86,12 @@ class Architecture(Strict):
     )
     modules: Modules | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
 
+    @field_validator("modules", "input", mode="after", check_fields=False)
+    @classmethod
+    def _nothing_said(cls, value: Any) -> Any:
+        # `input: {}` is no input, so it makes no other id.
+        return None if value is not None and value == type(value)() else value
+
     def __hash__(self) -> int:  # pydantic's own cannot hash a mapping
         return hash((self.name, self.stem, self.width, self.shortcut))
 
@@ -118,9 +130,11 @@ class ClassifierOf(Architecture):
 
     Attributes:
         factor: the connector's middle is as wide as that network's last map, over this.
+        size: side in pixels of the images that that network sees, where it has an input of its own.
     """
 
     factor: int = Field(default=2, ge=1, le=1024)
+    size: int | None = Field(default=None, ge=4, le=4096, json_schema_extra=_NONE_IS_NEUTRAL)
 
 
 class ModelSpec(Architecture):

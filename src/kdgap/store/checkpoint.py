@@ -25,7 +25,7 @@ from kdgap.store.tensorfile import BYTES, MAX_TENSORS
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """How torch's older format begins (`torch.serialization`)."""
 _MAX_DEPTH = 64
-_MAX_NAME = 500
+MAX_NAME = 500
 """Characters of a path; none of a network of ours has 100."""
 _MAX_ENCODED = 2**28
 """Bytes of tensors within a pickle: one may be named many times."""
@@ -91,7 +91,7 @@ _PLAIN = {"builtins.dict", "collections.OrderedDict", "collections.defaultdict"}
 _PLAIN |= {f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")}
 
 
-_BRANCHES = (Construction, list, tuple)
+BRANCHES = (Construction, list, tuple)
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,12 @@ def tensors_in(loaded: Loaded) -> Iterator[StoredTensor]:
             if count > MAX_TENSORS:
                 raise NotReadableError(f"holds more than {MAX_TENSORS:,} tensors")
             yield tensor
-        elif isinstance(value, _BRANCHES) and id(value) not in seen:
+        elif isinstance(value, BRANCHES) and id(value) not in seen:
             seen.add(id(value))  # what is shared is looked at once, and no circle is followed
             parts = []
-            for key, part in _parts(value):
+            for key, part in parts_of(value):
                 looked_at += 1
-                if isinstance(part, _BRANCHES) and id(part) not in seen:
+                if isinstance(part, BRANCHES) and id(part) not in seen:
                     parts.append((key, part))
             if looked_at > _MAX_PARTS:
                 raise NotReadableError(f"its objects have more than {_MAX_PARTS:,} parts")
@@ -204,10 +204,10 @@ def _step(path: tuple[str, ...], key: Any) -> tuple[str, ...] | None:
     if not (isinstance(key, str) or _sizes((key,))) or len(path) >= _MAX_DEPTH:
         return None
     way = (*path, str(key))
-    return way if sum(map(len, way)) <= _MAX_NAME else None
+    return way if sum(map(len, way)) <= MAX_NAME else None
 
 
-def _parts(value: Any) -> Iterator[tuple[Any, Any]]:
+def parts_of(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield what a container or an object holds, with its key, attribute or position."""
     if not isinstance(value, Construction):
         yield from enumerate(value)
@@ -231,11 +231,11 @@ def others_in(loaded: Loaded, tensors: list[StoredTensor]) -> list[str]:
     """Return the names at the top under which there is no tensor, with the kind of objects."""
     held = {tensor.path[0] for tensor in tensors if tensor.path}
     named = []
-    for key, value in _parts(loaded.root) if isinstance(loaded.root, Construction) else ():
-        if isinstance(key, str) and len(key) <= _MAX_NAME and key not in held:
+    for key, value in parts_of(loaded.root) if isinstance(loaded.root, Construction) else ():
+        if isinstance(key, str) and len(key) <= MAX_NAME and key not in held:
             maker = value.maker if isinstance(value, Construction) else None
             known = not isinstance(maker, Named) or maker.name in _PLAIN
-            named.append(key if known else f"{key} ({maker.name[:_MAX_NAME]})")  # type: ignore[union-attr]
+            named.append(key if known else f"{key} ({maker.name[:MAX_NAME]})")  # type: ignore[union-attr]
     return named
 
 

@@ -59,7 +59,14 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a checkpoint holds: its tensors, and the names of what stands beside them."""
+    """What a checkpoint holds: its tensors, and the names of what stands beside them.
+
+    Attributes:
+        tensors: all of them.
+        others: names at the top under which there is no tensor.
+        modules: of whole pickled modules, the keys that lead there, with dots, and the class.
+    """
 
     tensors: tuple[StoredTensor, ...]
     others: tuple[str, ...] = ()
+    modules: tuple[tuple[str, str], ...] = ()

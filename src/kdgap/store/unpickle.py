@@ -17,6 +17,7 @@ from kdgap.child import bound_memory
 from kdgap.files import open_file
 from kdgap.store.checkpoint import Loaded, others_in, read_bare, tensors_in
 from kdgap.store.pickled import NotReadableError, read_pickle
+from kdgap.store.whole_module import modules_in
 from kdgap.terminal import tell
 
 MAX_MEMORY = 4 * 2**30
@@ -102,7 +103,8 @@ def main(source: str) -> int:
         tell("needs more memory than a checkpoint of ours can")
         return 1
     rows = [tensor.row() for tensor in tensors]
-    print(json.dumps({"tensors": rows, "others": others_in(loaded, tensors)[:100]}))
+    others = others_in(loaded, tensors)[:100]
+    print(json.dumps({"tensors": rows, "others": others, "modules": modules_in(loaded)}))
     return 0
 
 

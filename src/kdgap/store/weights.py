@@ -2,6 +2,7 @@
 
 import hashlib
 import resource
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -55,9 +56,12 @@ def copy_state(module: torch.nn.Module) -> dict[str, Tensor]:
     }
 
 
-def safetensors_bytes(state: dict[str, Tensor], card: Card) -> bytes:
-    """Return the content of a weights file."""
-    return save({name: value.contiguous() for name, value in state.items()}, card.metadata())
+def safetensors_bytes(
+    state: dict[str, Tensor], card: Card, others: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the content of a weights file, with what others may have said in its metadata."""
+    metadata = {**(others or {}), **card.metadata()}
+    return save({name: value.contiguous() for name, value in state.items()}, metadata)
 
 
 def write_weights(path: Path, state: dict[str, Tensor], card: Card) -> None:

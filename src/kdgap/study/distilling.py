@@ -103,11 +103,22 @@ def _data(wish: Wish) -> dict[str, Any]:
         fields: dict[str, Any] = {"name": wish.data}
         if wish.data_root is not None:
             fields["root"] = str(wish.data_root)
+        if wish.image_size is not None:  # which is refused where the images are not the user's
+            fields["image_size"] = wish.image_size
         return fields
+    if wish.data_root is not None:
+        raise BadInputError(
+            f"--data-root: holds a data set that is given by its name; --data {wish.data} is none"
+        )
     if not folder.exists():
         known = ", ".join(name for name in DATASETS if not DATASETS[name].resized)
         raise BadInputError(
             f"--data {wish.data}: no such folder, and no data set of that name; known: {known}"
+        )
+    if not folder.is_dir() and folder.suffix.lower() not in (".csv", ".tsv", ".txt", ".parquet"):
+        raise BadInputError(
+            f"--data {wish.data}: neither a folder of images nor a table (.csv, .parquet) that"
+            " names or holds them"
         )
     tables = [*entries(folder, "manifest.csv"), *entries(folder, "*.parquet")]
     tables += entries(folder / "data", "*.parquet")

@@ -81,7 +81,7 @@ class Inputs:
             fact = {
                 "name": dataset.name,
                 "fingerprint": dataset.fingerprint,
-                "shape": {**vars(shape), "image_size": list(shape.image_size)},
+                "shape": shape.known(),
             }
             asked = self._asked or data
             seed = asked.split_seed if dataset.split else None

@@ -1,6 +1,8 @@
 """What a study knows of the user's own images before any is decoded."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kdgap.data import DATASETS, Request, Shape
 from kdgap.errors import BadInputError, placed
@@ -40,4 +42,37 @@ def require_images(data: StudyData, where: Where) -> None:
         raise BadInputError(
             f"{where(('data', 'root'))}: {shown(data.root)}: no such file or folder; name the place"
             " that holds the images with --data-root"
+        )
+
+
+def refuse_other_data(
+    locked: Mapping[str, Any] | None, data: StudyData, where: Where, path: Path
+) -> None:
+    """Refuse to go on in the folder of a study that has other data, before its file is replaced.
+
+    What is listed is compared: data set, classes and number of images. Pixels are compared when
+    they are loaded. Images that are skipped are not known here.
+
+    Args:
+        locked: what the study in that folder has locked of its data; None = nothing yet.
+        data: what is asked for.
+        where: tells where a key was given.
+        path: the folder.
+
+    Raises:
+        BadInputError: it is other data.
+    """
+    if locked is None:
+        return
+    other = f"has {locked['name']}" if locked["name"] != data.name else ""
+    if not other and not data.skip_broken and (shape := listed_shape(data, where)) is not None:
+        was = locked["shape"]
+        before = (was["classes"], was["train"] + was["test"])
+        if before != (shape.classes, shape.train + shape.test):
+            other = f"has {before[1]:,} images of {before[0]:,} classes"
+            other += f", and {data.root} has {shape.train + shape.test:,} of {shape.classes:,}"
+    if other:
+        raise BadInputError(
+            f"{where(('data', 'name'))}: the study in {path} has other data: it {other}; bring back"
+            " its data, or use another --out"
         )

@@ -31,7 +31,7 @@ from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.inventory import Inventory
-from kdgap.study.listed import listed_shape, require_images
+from kdgap.study.listed import listed_shape, refuse_other_data, require_images
 from kdgap.study.selection import Selected, Selector
 
 
@@ -209,6 +209,7 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
     plan, selected = workspace.plan()
     path = directory.path
     directory.refuse_other()
+    refuse_other_data(directory.locked("data"), workspace.study.data, workspace.where, path)
     make_folder(path)
     probe_locks(path)
     directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts

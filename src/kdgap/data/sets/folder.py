@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_PARTS = frozenset(
+    {"train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"}
+)
+"""Names that folders of a split have; the three that are read are `train`, `test` and `val`."""
+
 
 def survey(request: Request) -> Shape:
     """Return numbers and sizes of a folder's images, of which none is decoded."""
@@ -59,10 +64,19 @@ def _listed(root: Path) -> tuple[OwnImages, list[Path]]:
     test_name = "test" if listing.has("test") else "val"
     if not (listing.has("train") or listing.has(test_name)):
         listed, test = listing.part(""), None
+        if _PARTS.issuperset(each.casefold() for each in listed.classes):
+            # Else the network would learn to tell training images from test images.
+            folders = " and ".join(f"{each}/" for each in listed.classes)
+            raise BadInputError(
+                f"{name}: {folders} look like the parts of a split, not like classes; rename them"
+                " to train/ and test/ (or val/)"
+            )
     else:
         for part in ("train", test_name):
             if not listing.has(part):
-                raise BadInputError(f"{name}: {looked_for}, but {part}/ is missing; {where}")
+                raise BadInputError(
+                    f"{name}: {looked_for}, but {part}/ is missing; {where}{_whole(part, root)}"
+                )
         listing.beside({"val": VALIDATION, "train": None, test_name: None})
         listed, test = listing.part("train"), listing.part(test_name)
         if listed.classes != test.classes:
@@ -78,6 +92,12 @@ def _listed(root: Path) -> tuple[OwnImages, list[Path]]:
         listing.left_out(),
     )
     return own, [path for part in (listed, test) if part for path, _ in part.images]
+
+
+def _whole(missing: str, root: Path) -> str:
+    if missing == "train":
+        return ""
+    return f", or {shown(root / 'train')} to set test images apart from those in train/"
 
 
 def _part(listed: Listed, root: Path) -> OwnPart:

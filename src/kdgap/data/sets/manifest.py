@@ -135,6 +135,8 @@ class _Manifest:
             for row, label in enumerate(table.labels):
                 if not label:
                     raise BadInputError(f"{table.where(row)}: no label; give one, or remove it")
+                if "\0" in label:  # by which names of classes are kept apart in files
+                    raise BadInputError(f"{table.where(row)}: a label with a zero byte in it")
                 if label not in number or (whole and int(label) < 0):
                     known = f"0 to {len(classes) - 1}" if table.classes else "0 and above"
                     raise BadInputError(
@@ -188,6 +190,11 @@ class _Manifest:
             inside = bool(written) and path != top and path.is_relative_to(top)
         except (OSError, ValueError, RuntimeError):  # a zero byte, links in a circle
             inside = False
+        if inside and Path(written).is_absolute():
+            raise BadInputError(
+                f"{table.where(row)}: {one_line(written, 120)!r} is an absolute path; write it from"
+                f" the manifest's folder: {shown(path.relative_to(top))}"
+            )
         if not inside or Path(written).is_absolute() or ".." in Path(written).parts:
             raise BadInputError(
                 f"{table.where(row)}: {one_line(written, 120)!r} names no file in the manifest's"
