@@ -52,6 +52,7 @@ FLOORS = {
     "benchmark": 9,
     "study": 9,
     "shipping": 9,
+    "cluster": 10,
     "report.page": 10,
     "explorer": 10,
     "library": 11,
@@ -62,7 +63,7 @@ FLOORS = {
 GROUND = {"advice", "child", "disk", "errors", "files", "leftovers", "placeholder", "terminal"}
 GROUND |= {"error_line", "text", ""}
 TRAINING, JUDGING = (
-    {"data", "models", "methods", "engine", "planning", "running", "study", "benchmark"},
+    {"data", "models", "methods", "engine", "planning", "running", "study", "benchmark", "cluster"},
     {"stats", "judge", "report", "report.tables", "report.figures", "report.page", "explorer"},
 )
 # Modules that must start without torch: the spine, and everything a listing or a judgement needs.

@@ -1,15 +1,26 @@
 """What executions left below `incoming/` is put in its place, each run once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kdgap.errors import StoreDamagedError
 from kdgap.files import parse_json
 from kdgap.planning.plan import PlannedRun
-from kdgap.store.manifest import BEST, HISTORY, LAST, MANIFEST, as_manifest
+from kdgap.store.manifest import (
+    BEST,
+    HISTORY,
+    LAST,
+    MANIFEST,
+    RESULTS,
+    TEST,
+    WEIGHTS,
+    as_manifest,
+    read_manifest,
+)
 from kdgap.store.mirror import INCOMING, Mirror
 from kdgap.store.record import FAILURE, STATE, TIMING
+from kdgap.store.seal import sealed_bytes
 from kdgap.store.storage import Storage
 from kdgap.store.study import StudyDirectory
 
@@ -103,6 +114,42 @@ class Commits:
                 self.storage.copy(f"{source}/{file}", f"{run.path}/{file}")
         self.storage.remove(f"{source}/{file}" for file in files if not STATE.fullmatch(file))
         self._here(run)
+
+    def opened(self, run: PlannedRun, answer: Mapping[str, Any]) -> None:
+        """Take a door that was opened on another machine into the record.
+
+        Args:
+            run: a finished run.
+            answer: its new `results` and `test`, and when its images were looked at (`openings`).
+        """
+        directory = self.directory.run(run.path)
+        for opening in answer["openings"]:
+            directory.log_opening(opening)
+        before = read_manifest(directory.path)
+        directory.finish(answer["results"], answer["test"])
+        if self.mirror is None:
+            return
+        # As `finish` does it: what is cut off leaves a manifest that vouches for what is there.
+        after = read_manifest(directory.path)
+        replaced = {name: before.files[name] for name in (RESULTS, TEST) if name in before.files}
+        between = {"files": after.files, "dropped": after.dropped, "before": replaced}
+        if TEST not in replaced:
+            self.bring(run, TEST)
+        self.storage.write(f"{run.path}/{MANIFEST}", sealed_bytes(between))
+        self.bring(run, RESULTS, TEST, MANIFEST, TIMING)
+
+    def drop_weights(self, run: PlannedRun) -> None:
+        """Drop a finished run's weights; its manifest goes on naming their hashes."""
+        directory = self.directory.run(run.path)
+        if set(WEIGHTS) & set(read_manifest(directory.path).files):
+            directory.drop_weights()
+            self.bring(run, MANIFEST)
+            self.storage.remove(f"{run.path}/{name}" for name in WEIGHTS)
+
+    def bring(self, run: PlannedRun, *names: str) -> None:
+        """Bring files of a run that were written here to where the study is kept."""
+        if self.mirror is not None:
+            self.mirror.push(f"{run.path}/{name}" for name in names)
 
     def _here(self, run: PlannedRun) -> None:
         if self.mirror is not None:

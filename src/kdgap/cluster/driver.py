@@ -6,28 +6,22 @@ machines left meanwhile, and submits what is not done.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from kdgap.cluster.commit import Commits
 from kdgap.cluster.engine import Ended, Engine, Node
-from kdgap.cluster.job import Job, Needs, written
+from kdgap.cluster.job import Job, JobMaker, Kind, Needs
+from kdgap.cluster.machines import Machines
+from kdgap.cluster.pending import Asked, Door, cohorts, doors
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamagedError
 from kdgap.files import json_text
-from kdgap.planning.cost import joined
 from kdgap.planning.plan import Plan, PlannedRun
-from kdgap.running.places import moved
-from kdgap.spec.study import STAGES
-from kdgap.store.manifest import MANIFEST, RESULTS, TEST, WEIGHTS, read_manifest
 from kdgap.store.mirror import Mirror, shared_facts
-from kdgap.store.provenance import source_digest
-from kdgap.store.record import ATTEMPTS, FAILURE, TIMING
-from kdgap.store.seal import sealed_bytes
+from kdgap.store.record import ATTEMPTS, FAILURE
 from kdgap.store.storage import Storage
-from kdgap.store.study import DOORS, PREREGISTRATION
+from kdgap.store.study import PREREGISTRATION
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
@@ -36,8 +30,6 @@ from kdgap.study.workspace import Workspace, costs_of, write_plan
 WAIT_SECONDS = 0.5
 STOP_SECONDS = 60.0
 """How long jobs have to save when the study is stopped; nothing is lost but time if they do not."""
-_MANY = 64
-"""Doors opened by one job: they share their teacher's answers."""
 _LOST = 20
 """How often in a row jobs may be lost with their machines before the study is given up."""
 
@@ -65,7 +57,7 @@ class Driver:
         mirror: Mirror | None,
         engine: Engine,
         device: str,
-        asked: Callable[[PlannedRun, Sequence[str]], bool],
+        asked: Asked,
         pause: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
         tell: Callable[[], None] = lambda: None,
@@ -80,14 +72,7 @@ class Driver:
         self._inventory = workspace.inventory
         self._commits = Commits(storage, workspace.directory, mirror)
         self._live = Live(workspace.directory.path)
-        study = workspace.study
-        files = {n: str(Path(path).resolve()) for n, path in study.teachers.weights.items()}
-        self._study = moved(study, str(Path(study.data.root).resolve()), files)
-        self._code = source_digest()
         self._jobs: dict[str, tuple[Job, list[PlannedRun]]] = {}
-        self._threads = 1
-        self._environments: dict[str, str] = {}
-        self._gpus: dict[str, float] = {}
         self._lost = 0
         self._noted: set[str] = set()
         self._dropped: set[str] = set()
@@ -119,6 +104,7 @@ class Driver:
                 if not self._jobs:
                     if not submitted:
                         break
+                    plan, selected = self._refresh()  # runs were given up
                     continue
                 ended = self._engine.wait(WAIT_SECONDS)
                 self._show()
@@ -137,26 +123,25 @@ class Driver:
     def _begin(self) -> None:
         """Look at every machine before anything is trained: code, environment, data."""
         asked = self._workspace.study.threads
-        self._threads = self._directory.lock_fact("threads", asked or 1)
-        if asked is not None and asked != self._threads:
+        threads = int(self._directory.lock_fact("threads", asked or 1))
+        if asked is not None and asked != threads:
             raise BadInputError(
-                f"{self._directory.path}: this study runs with threads: {self._threads} since its"
+                f"{self._directory.path}: this study runs with threads: {threads} since its"
                 f" first use, which {asked} would mix with; set it back, or use another --out"
             )
+        self._maker = JobMaker(self._workspace, self._storage.where, self._device, threads)
+        self._machines = Machines(
+            self._engine,
+            self._directory,
+            self._device,
+            threads,
+            one_environment=self._one_environment,
+        )
         self._push()
         plan, _ = self._workspace.plan()
         self._commits.all(plan.runs.values())
-        nodes = [node for node in self._engine.nodes() if node.cpus >= self._threads]
-        if not nodes:
-            most = max((node.cpus for node in self._engine.nodes()), default=0)
-            raise BadInputError(
-                f"no machine of the cluster has {self._threads} CPUs (threads: {self._threads}; the"
-                f" largest has {most:g})"
-            )
         first = list(plan.runs.values())[:1]
-        for node in nodes:
-            self._send("look", first, Needs(cpus=0, node=node.id))
-        left = dict(zip(self._jobs, nodes, strict=True))
+        left = {self._send("look", first, Needs(0, node=n.id)): n for n in self._machines.able()}
         while left:
             self._pause()
             self._tell()
@@ -165,9 +150,9 @@ class Driver:
                 if node is not None:
                     self._looked(node, ended)
         self._jobs.clear()
-        if self._one_environment and len(set(self._environments.values())) > 1:
-            names = ", ".join(sorted(set(self._environments.values())))
-            self._say(f"note: machines of several environments ({names}); one of them is used")
+        kinds = self._machines.environments()
+        if self._one_environment and len(kinds) > 1:
+            self._say(f"note: of {len(kinds)} environments, {self._machines.required()} is used")
 
     def _looked(self, node: Node, ended: Ended) -> None:
         """Take what a machine says of itself."""
@@ -178,9 +163,7 @@ class Driver:
         if answer.get("error"):
             raise self._refused(node.address, answer)
         self._take_facts(answer)
-        self._environments[node.id] = str(answer["environment"])
-        if answer["device"] == "cuda":
-            self._gpus[node.id] = float(answer["device_memory"])
+        self._machines.note(node, answer)
 
     def _refused(self, where: str, answer: Mapping[str, Any]) -> Exception:
         host = f"{answer.get('host')} ({where})"
@@ -190,7 +173,7 @@ class Driver:
             return BadInputError(
                 f"{host} runs other code of kdgap: {answer['version']}, source"
                 f" {str(answer['code'])[:12]}; this machine {kdgap.__version__}, source"
-                f" {self._code[:12]}. Install one version everywhere"
+                f" {self._maker.code[:12]}. Install one version everywhere"
             )
         kind = {2: BadInputError, 4: StoreDamagedError}.get(answer["exit_code"], RunFailedError)
         return kind(f"{host}: {answer['error']}")
@@ -225,102 +208,35 @@ class Driver:
             if not self._inventory.is_done(planned):
                 continue
             self._dropped.add(planned.id)
-            directory = self._directory.run(planned.path)
-            if not set(WEIGHTS) & set(read_manifest(directory.path).files):
-                continue
-            directory.drop_weights()
-            self._bring(planned, MANIFEST)
-            self._storage.remove(f"{planned.path}/{name}" for name in WEIGHTS)
+            self._commits.drop_weights(planned)
 
     def _push(self) -> None:
         if self._mirror is not None:
             self._mirror.push(shared_facts(self._directory.path))
 
     def _submit(self, plan: Plan, selected: Selected) -> bool:
-        """Submit what is ready as far as there is room; return whether anything was."""
+        """Submit what is ready as far as there is room; return whether anything changed."""
         going = {planned.id for _, runs in self._jobs.values() for planned in runs}
-        room = self._room() - len(self._jobs)
-        before = len(self._jobs)
-        ready = [
-            p
-            for p in plan.runs.values()
-            if self._inventory.is_ready(p) and not self._inventory.is_held(p) and p.id not in going
-        ]
-        for roles in STAGES.values():
-            mine = [p for p in ready if self._asked(p, roles)]
-            alone = [p for p in mine if self._inventory.alone(p)]
-            guests = [p for p in ready if self._asked(p, ()) and not self._inventory.alone(p)]
-            groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
-            for group in groups:
-                for part in self._parts(group, len(groups)):
-                    if room <= 0:
-                        return True
-                    if self._train(part):
-                        room -= 1
-                    ready = [p for p in ready if p not in part]
-            if mine:
-                break  # a later stage may join what the next machine that is free begins with
-        self._test(plan, selected, going)
-        return len(self._jobs) > before
+        changed, slots = False, self._machines.room()
+        for group in cohorts(plan, self._inventory, self._asked, going, slots):
+            # One more than there is room for: it begins as soon as a machine is free.
+            if len(self._jobs) > slots:
+                return True
+            self._train(group)
+            changed = True
+        for part in doors(plan, self._inventory, going) if selected.complete else ():
+            self._test(plan, part)
+            changed = True
+        return changed
 
-    def _room(self) -> int:
-        """Return how many jobs may be submitted: as many as run at once, and as many that wait."""
-        slots = sum(int(node.cpus // self._threads) for node in self._engine.nodes())
-        if self._gpus:
-            slots = min(slots, sum(int(node.gpus) for node in self._engine.nodes()))
-        return max(1, slots) + 1
-
-    def _parts(self, group: list[PlannedRun], groups: int) -> list[list[PlannedRun]]:
-        """Divide a cohort among the machines, as far as memory asks for it or room is left."""
-        slots = max(1, self._room() - 1)
-        share = -(-len(group) * min(groups, slots) // slots)
-        return [group[i : i + share] for i in range(0, len(group), share)]
-
-    def _train(self, group: list[PlannedRun]) -> bool:
-        """Submit a cohort; False where its runs are given up."""
-        spent = [p for p in group if self._given_up(p)]
-        group = [p for p in group if p not in spent]
-        if not group:
-            return False
-        shape = self._workspace.shape()
-        memory = 0
-        if shape is not None:
-            costs = costs_of(group, shape)
+    def _train(self, group: list[PlannedRun]) -> None:
+        """Submit a cohort, without those of its runs that were tried often enough."""
+        left = [planned for planned in group if not self._given_up(planned)]
+        if left:
+            shape = self._workspace.shape()
+            costs = {} if shape is None else costs_of(left, shape)
             memory = 2 * sum(cost.memory_bytes for cost in costs.values())
-        self._send("train", group, self._needs(memory))
-        return True
-
-    def _needs(self, memory: int) -> Needs:
-        largest = max((node.memory for node in self._engine.nodes()), default=0.0)
-        if largest and memory > largest:
-            raise BadInputError(
-                f"a cohort needs {memory / 2**30:.1f} GB of memory, and the largest machine of the"
-                f" cluster gives {largest / 2**30:.1f} GB"
-            )
-        gpus = 0.0
-        if self._device.startswith("cuda") or (self._device == "auto" and self._gpus):
-            # What a cohort takes of a GPU's memory, as far as the smallest is known.
-            least = min(self._gpus.values(), default=0.0)
-            gpus = 1.0 if not least else max(0.05, min(1.0, round(memory / least + 0.05, 2)))
-            if not any(node.gpus for node in self._engine.nodes()):
-                raise BadInputError("the cluster has no GPU; give --device cpu, or add one")
-        return Needs(self._threads, gpus, memory, self._one_node())
-
-    def _one_node(self) -> str | None:
-        """Return a machine of the required environment, where there are others."""
-        kinds = sorted(set(self._environments.values()))
-        if not self._one_environment or len(kinds) < 2:
-            return None
-        wanted = self._required()
-        fitting = [node for node, kind in self._environments.items() if kind == wanted]
-        return fitting[len(self._jobs) % len(fitting)]
-
-    def _required(self) -> str | None:
-        """Return the environment that all runs must come from; None = any."""
-        if not self._one_environment or not self._environments:
-            return None
-        kinds = list(self._environments.values())
-        return str(self._directory.lock_fact("environment", max(set(kinds), key=kinds.count)))
+            self._send("train", left, self._machines.needs(memory))
 
     def _given_up(self, planned: PlannedRun) -> bool:
         attempts = self._inventory.attempts(planned)
@@ -328,77 +244,31 @@ class Driver:
             return False
         directory = self._directory.run(planned.path)
         give_up(directory, attempts)
-        self._bring(planned, FAILURE)
+        self._commits.bring(planned, FAILURE)
         return True
 
-    def _test(self, plan: Plan, selected: Selected, going: set[str]) -> None:
-        """Submit the doors that may be opened; the first one locks the protocol."""
-        if not selected.complete:
-            return
-        by_teacher: dict[str, list[tuple[PlannedRun, PlannedRun | None, str]]] = {}
-        for planned, baseline in self._inventory.closed_doors(plan, DOORS):
-            role = next(role for role in DOORS if role in planned.roles)
-            late = baseline is not None and not self._inventory.is_settled(baseline)
-            if planned.id in going or late or self._inventory.is_held(planned):
-                continue
-            by_teacher.setdefault(str(planned.teacher), []).append((planned, baseline, role))
-        for doors in by_teacher.values():
-            for start in range(0, len(doors), _MANY):
-                part = doors[start : start + _MANY]
-                if any(role in ("final", "ablation") for _, _, role in part):
-                    fact = self._workspace.preregistration(plan)
-                    self._directory.lock_fact(PREREGISTRATION, fact)
-                    self._push()
-                known = {
-                    planned.id: {
-                        "role": role,
-                        "baseline": baseline
-                        and (
-                            self._written(baseline) if self._inventory.is_done(baseline) else None
-                        ),
-                    }
-                    for planned, baseline, role in part
-                }
-                runs = [planned for planned, _, _ in part]
-                self._send("test", runs, self._needs(0), known)
-
-    def _written(self, planned: PlannedRun) -> dict[str, Any]:
-        """Return a run as it travels: machines have other current folders."""
-        entry = written(planned)
-        entry["run"]["place"]["data_root"] = self._study.data.root
-        teacher = planned.run.teacher
-        if teacher is not None and teacher.run is None:
-            entry["run"]["teacher"]["weights"] = str(Path(teacher.weights).resolve())
-        return entry
+    def _test(self, plan: Plan, part: list[Door]) -> None:
+        """Submit doors to be opened; the first one locks the protocol."""
+        if any(role in ("final", "ablation") for _, _, role in part):
+            self._directory.lock_fact(PREREGISTRATION, self._workspace.preregistration(plan))
+            self._push()
+        known = {planned.id: (role, baseline) for planned, baseline, role in part}
+        runs = [planned for planned, _, _ in part]
+        self._send("test", runs, self._machines.needs(0), known)
 
     def _send(
         self,
-        kind: Any,
+        kind: Kind,
         runs: list[PlannedRun],
         needs: Needs,
-        doors: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
-        facts = {
-            name.removeprefix("locked/").removesuffix(".json"): None
-            for name in shared_facts(self._directory.path)
-            if name.startswith("locked/")
-        }
-        facts.pop(PREREGISTRATION, None)
-        job = Job(
-            id=token_hex(8),
-            kind=kind,
-            place=self._storage.where,
-            study=self._study.model_dump(mode="json"),
-            facts={name: self._directory.locked(name) for name in facts},
-            runs=[self._written(planned) for planned in runs],
-            code=self._code,
-            device=self._device,
-            threads=self._threads,
-            environment=None if kind == "look" else self._required(),
-            doors=doors or {},
-        )
+        doors: Mapping[str, tuple[str, PlannedRun | None]] | None = None,
+    ) -> str:
+        """Submit a job; return its id."""
+        required = None if kind == "look" else self._machines.required()
+        job = self._maker.make(kind, runs, required, doors)
         self._jobs[job.id] = job, list(runs)
         self._engine.submit(job, needs)
+        return job.id
 
     # What came of it
 
@@ -422,7 +292,8 @@ class Driver:
                     self._noted.add(note)
                     self._say(note)
             for identifier, opened in answer.get("opened", {}).items():
-                self._opened(plan.runs[identifier], opened)
+                self._commits.opened(plan.runs[identifier], opened)
+                self._inventory.look_at(plan.runs[identifier], mine=True)
             for identifier, text in answer.get("damaged", {}).items():
                 self._inventory.damage(plan.runs[identifier], text)
         if job.kind == "train":
@@ -448,7 +319,7 @@ class Driver:
                 directory.path.mkdir(parents=True, exist_ok=True)
                 directory.note_attempt({"began": now, "from": [0, 0]})
                 directory.note_attempt({"ended": "failed", "when": now, "reason": ended.why})
-                self._bring(planned, ATTEMPTS)
+                self._commits.bring(planned, ATTEMPTS)
 
     def _take_facts(self, answer: Mapping[str, Any]) -> None:
         for name, value in answer["facts"].items():
@@ -460,28 +331,6 @@ class Driver:
                         f" machines ({_short(value)}, locked {_short(locked)})"
                     )
         self._push()
-
-    def _opened(self, planned: PlannedRun, opened: Mapping[str, Any]) -> None:
-        """Take a door that was opened into the record."""
-        directory = self._directory.run(planned.path)
-        for opening in opened["openings"]:
-            directory.log_opening(opening)
-        before = read_manifest(directory.path)
-        directory.finish(opened["results"], opened["test"])
-        if self._mirror is not None:
-            # As `finish` does it: what is cut off leaves a manifest that vouches for what is there.
-            after = read_manifest(directory.path)
-            replaced = {n: before.files[n] for n in (RESULTS, TEST) if n in before.files}
-            between = {"files": after.files, "dropped": after.dropped, "before": replaced}
-            if TEST not in replaced:
-                self._bring(planned, TEST)
-            self._storage.write(f"{planned.path}/{MANIFEST}", sealed_bytes(between))
-            self._bring(planned, RESULTS, TEST, MANIFEST, TIMING)
-        self._inventory.look_at(planned, mine=True)
-
-    def _bring(self, planned: PlannedRun, *names: str) -> None:
-        if self._mirror is not None:
-            self._mirror.push(f"{planned.path}/{name}" for name in names)
 
     def _show(self) -> None:
         runs: dict[str, Any] = {}

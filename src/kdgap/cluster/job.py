@@ -2,12 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal
 
+from kdgap.files import entries
 from kdgap.planning.plan import PlannedRun
+from kdgap.running.places import moved
 from kdgap.spec.identity import run_id
 from kdgap.spec.run import RunSpec
 from kdgap.spec.slot import Slot
+from kdgap.store.provenance import source_digest
+from kdgap.store.study import LOCKED, PREREGISTRATION
+from kdgap.study.workspace import Workspace
 
 Kind = Literal["look", "train", "test"]
 
@@ -75,6 +82,69 @@ def written(planned: PlannedRun) -> dict[str, Any]:
         "teacher": planned.teacher,
         "slots": [dict(slot.written()) for slot in planned.slots],
     }
+
+
+class JobMaker:
+    """Makes the jobs of one study.
+
+    Args:
+        workspace: the study.
+        place: where it is kept.
+        device: what to compute on.
+        threads: of each job.
+    """
+
+    def __init__(self, workspace: Workspace, place: str, device: str, threads: int) -> None:
+        study = workspace.study
+        # Other machines have other current folders.
+        files = {name: str(Path(file).resolve()) for name, file in study.teachers.weights.items()}
+        self._study = moved(study, str(Path(study.data.root).resolve()), files)
+        self._directory = workspace.directory
+        self._place, self._device, self._threads = place, device, threads
+        self.code = source_digest()
+
+    def make(
+        self,
+        kind: Kind,
+        runs: Sequence[PlannedRun],
+        environment: str | None = None,
+        doors: Mapping[str, tuple[str, PlannedRun | None]] | None = None,
+    ) -> Job:
+        """Return a new job.
+
+        Args:
+            kind: see `Job`.
+            runs: what it is about.
+            environment: the one that is required; None = any.
+            doors: of a `test`, by run: its role, and the baseline to compare with.
+        """
+        folder = self._directory.path / LOCKED
+        names = {entry.stem for entry in entries(folder, "*.json")} - {PREREGISTRATION}
+        known = {
+            run: {"role": role, "baseline": baseline and self._written(baseline)}
+            for run, (role, baseline) in (doors or {}).items()
+        }
+        return Job(
+            id=token_hex(8),
+            kind=kind,
+            place=self._place,
+            study=self._study.model_dump(mode="json"),
+            facts={name: self._directory.locked(name) for name in sorted(names)},
+            runs=[self._written(planned) for planned in runs],
+            code=self.code,
+            device=self._device,
+            threads=self._threads,
+            environment=environment,
+            doors=known,
+        )
+
+    def _written(self, planned: PlannedRun) -> dict[str, Any]:
+        entry = written(planned)
+        entry["run"]["place"]["data_root"] = self._study.data.root
+        teacher = planned.run.teacher
+        if teacher is not None and teacher.run is None:
+            entry["run"]["teacher"]["weights"] = str(Path(teacher.weights).resolve())
+        return entry
 
 
 def planned_run(entry: Mapping[str, Any]) -> PlannedRun:
