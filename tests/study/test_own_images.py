@@ -103,7 +103,7 @@ def test_weights_are_measured_on_the_split_that_they_were_trained_with(
     assert scored["flags"] == []
     assert scored["accuracy"] == directory.record(run["path"]).results["test_acc_best"]
     other = evaluate_weights(weights, None, "test", OnImages(root, skip_broken=True), "cpu")
-    assert [text for text in other["flags"] if "another split" in text]
+    assert "another split" in str(other["flags"])
 
 
 def test_a_study_whose_images_stay_in_a_file_has_the_same_bits(
