@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 import pytest
 
+from kdgap.spec.study import STAGES
 from kdgap.store.study import StudyDirectory
-from kdgap.study.worker import STAGES, Worker
+from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.cluster.test_driver import hashes
 from tests.e2e.study import study_text

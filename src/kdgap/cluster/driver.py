@@ -13,9 +13,13 @@ from typing import Any
 from kdgap.cluster.commit import Commits
 from kdgap.cluster.engine import Ended, Engine, Node
 from kdgap.cluster.job import Job, JobMaker, Kind, Needs
-from kdgap.cluster.machines import Machines
+from kdgap.cluster.machines import Machines, refused
 from kdgap.cluster.pending import Asked, Door, cohorts, doors
-from kdgap.errors import BadInputError, RunFailedError, StoppedError, StoreDamagedError
+from kdgap.errors import (
+    BadInputError,
+    RunFailedError,
+    StoppedError,
+)
 from kdgap.files import json_text
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.store.mirror import Mirror, shared_facts
@@ -161,22 +165,9 @@ class Driver:
             self._say(f"note: {node.address} does not answer ({ended.why}); left out until it does")
             return
         if answer.get("error"):
-            raise self._refused(node.address, answer)
+            raise refused(node.address, answer, self._maker.code)
         self._take_facts(answer)
         self._machines.note(node, answer)
-
-    def _refused(self, where: str, answer: Mapping[str, Any]) -> Exception:
-        host = f"{answer.get('host')} ({where})"
-        if answer["error"] == "other code":
-            import kdgap
-
-            return BadInputError(
-                f"{host} runs other code of kdgap: {answer['version']}, source"
-                f" {str(answer['code'])[:12]}; this machine {kdgap.__version__}, source"
-                f" {self._maker.code[:12]}. Install one version everywhere"
-            )
-        kind = {2: BadInputError, 4: StoreDamagedError}.get(answer["exit_code"], RunFailedError)
-        return kind(f"{host}: {answer['error']}")
 
     def _stop(self) -> None:
         """Have every job save and end; commit what has ended."""
@@ -283,7 +274,7 @@ class Driver:
             self._lost_job(ended, job, runs)
         elif answer.get("error"):
             if answer["exit_code"] not in (130, 143):
-                raise self._refused(job.id, answer)
+                raise refused(job.id, answer, self._maker.code)
         else:
             self._lost = 0
             self._take_facts(answer)

@@ -17,6 +17,8 @@ from kdgap.store.study import LOCKED, PREREGISTRATION
 from kdgap.study.workspace import Workspace
 
 Kind = Literal["look", "train", "test"]
+OTHER_CODE = "other code"
+"""The answer of a machine that runs another version than the driver."""
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import kdgap
 from kdgap.cluster.engine import Engine, Node
-from kdgap.cluster.job import Needs
-from kdgap.errors import BadInputError
+from kdgap.cluster.job import OTHER_CODE, Needs
+from kdgap.errors import BadInputError, KdgapError, RunFailedError, StoreDamagedError
 from kdgap.store.study import StudyDirectory
 
 _LEAST_GPU = 0.05
@@ -120,3 +121,22 @@ class Machines:
         fitting = [node for node, kind in self._environments.items() if kind == required]
         self._turn += 1
         return fitting[self._turn % len(fitting)]
+
+
+def refused(where: str, answer: Mapping[str, Any], code: str) -> KdgapError:
+    """Return what to raise for a machine that did not do its job.
+
+    Args:
+        where: the machine, or the job.
+        answer: what it says.
+        code: the source that the driver runs.
+    """
+    host = f"{answer.get('host')} ({where})"
+    if answer["error"] == OTHER_CODE:
+        return BadInputError(
+            f"{host} runs other code of kdgap: {answer['version']}, source"
+            f" {str(answer['code'])[:12]}; this machine {kdgap.__version__}, source {code[:12]}."
+            " Install one version everywhere"
+        )
+    kinds: dict[int, type[KdgapError]] = {2: BadInputError, 4: StoreDamagedError}
+    return kinds.get(answer["exit_code"], RunFailedError)(f"{host}: {answer['error']}")

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 import kdgap
-from kdgap.cluster.job import Job, planned_run
+from kdgap.cluster.job import OTHER_CODE, Job, planned_run
 from kdgap.cluster.upload import Uploader, bring_record, bring_state
 from kdgap.engine.device import (
     environment,
@@ -53,7 +53,7 @@ def perform(job: Job, report: Report) -> dict[str, Any]:
         code = source_digest()
         about |= {"version": kdgap.__version__, "code": code}
         if code != job.code:
-            return about | {"error": "other code", "exit_code": BadInputError.exit_code}
+            return about | {"error": OTHER_CODE, "exit_code": BadInputError.exit_code}
         return about | _Work(job, report).do()
     except KdgapError as error:
         return about | {"error": str(error), "exit_code": error.exit_code}
