@@ -183,9 +183,9 @@ def test_arguments_that_are_filled_in_elsewhere_are_a_part_of_its_code(
 
 def test_nothing_said_is_no_other_network() -> None:
     plain = ModelSpec(name="torchvision:resnet18")
-    said = ModelSpec.model_validate({"name": plain.name, "input": {}, "modules": {}})
-    assert canonical_json(identity(said)) == canonical_json(identity(plain))
-    assert said == plain
+    spelt = ModelSpec.model_validate({"name": plain.name, "input": {}, "modules": {}})
+    assert canonical_json(identity(spelt)) == canonical_json(identity(plain))
+    assert spelt == plain
 
 
 @pytest.mark.parametrize(
