@@ -20,7 +20,7 @@ from kdgap.errors import (
     RunFailedError,
     StoppedError,
 )
-from kdgap.files import json_text
+from kdgap.files import json_text, make_folder
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.store.mirror import Mirror, shared_facts
 from kdgap.store.record import ATTEMPTS, FAILURE
@@ -307,7 +307,7 @@ class Driver:
             directory = self._directory.run(planned.path)
             if not directory.is_done():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
-                directory.path.mkdir(parents=True, exist_ok=True)
+                make_folder(directory.path)
                 directory.note_attempt({"began": now, "from": [0, 0]})
                 directory.note_attempt({"ended": "failed", "when": now, "reason": ended.why})
                 self._commits.bring(planned, ATTEMPTS)

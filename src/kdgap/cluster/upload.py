@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdgap.errors import KdgapError, StoreDamagedError
-from kdgap.files import entries, read_json, remove
+from kdgap.files import entries, read_bytes, read_json, remove
 from kdgap.store.manifest import ELSEWHERE, MANIFEST
 from kdgap.store.mirror import INCOMING
 from kdgap.store.record import ATTEMPTS, FAILURE, LOCK, STATE, RunDirectory
@@ -202,7 +202,7 @@ def bring_record(storage: Storage, directory: RunDirectory, path: str) -> None:
     manifest = f"{path}/{MANIFEST}"
     if manifest not in names:
         raise StoreDamagedError(f"{storage.where}/{path}: no finished run there")
-    if directory.is_done() and (folder / MANIFEST).read_bytes() == storage.read(manifest):
+    if directory.is_done() and read_bytes(folder / MANIFEST) == storage.read(manifest):
         with suppress(KdgapError):
             directory.read(hash_weights=True)
             return

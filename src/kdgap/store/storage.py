@@ -294,7 +294,7 @@ class Url(Storage):
         # Kinds with real folders need them; on buckets this asks nothing.
         if not hasattr(self._fs, "bucket_exists") and "/" in self._path(name):
             with suppress(FileExistsError, NotImplementedError):
-                self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+                self._fs.mkdirs(self._path(name).rpartition("/")[0], exist_ok=True)
 
     def _hash(self, name: str) -> str:
         digest = hashlib.sha256()
