@@ -100,12 +100,19 @@ class RayEngine:
             import ray
         except ImportError:
             raise BadInputError("--ray needs Ray: pip install 'kdgap[ray]'") from None
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         self._ray = ray
         self._board: Any = None
         self._connect(address)
         name = "study-" + hashlib.sha256(study.encode()).hexdigest()[:16]
         try:
-            self._board = ray.remote(Board).options(name=name, num_cpus=0).remote()
+            # Where the driver is: the board is to die with it, and with nobody else.
+            here = NodeAffinitySchedulingStrategy(
+                ray.get_runtime_context().get_node_id(), soft=False
+            )
+            board = ray.remote(Board).options(name=name, num_cpus=0, scheduling_strategy=here)
+            self._board = board.remote()
             ray.get(self._board.going_on.remote(), timeout=CONNECT_SECONDS * 4)
         except ValueError:
             self.close()
