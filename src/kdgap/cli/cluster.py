@@ -1,7 +1,8 @@
 """`kdgap run STUDY --ray`: the study on the machines of a Ray cluster."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from kdgap.errors import BadInputError
 
 if TYPE_CHECKING:
     from kdgap.cli.study_progress import StudyProgress
+    from kdgap.cluster.ray_engine import RayEngine
     from kdgap.planning.plan import PlannedRun
     from kdgap.store.mirror import Mirror
     from kdgap.store.storage import Storage
@@ -48,10 +50,34 @@ def place_of(out: str | None, study: Path) -> tuple[Path | None, "Mirror | None"
     return (None if out is None else user_path(out)), None
 
 
+@contextmanager
+def connected(
+    workspace: "Workspace", mirror: "Mirror | None", address: str
+) -> "Iterator[tuple[Storage, RayEngine]]":
+    """Connect to a cluster and to where the study is kept, before anything is written.
+
+    Raises:
+        BadInputError: one of the two is not to be had.
+    """
+    from kdgap.cluster.ray_engine import RayEngine
+    from kdgap.store.storage import Folder
+
+    storage: Storage = Folder(workspace.directory.path.resolve())
+    if mirror is not None:
+        storage = mirror.storage
+        storage.probe()
+    engine = RayEngine(address, storage.where)
+    try:
+        yield storage, engine
+    finally:
+        engine.close()
+
+
 def run_on_ray(
     workspace: "Workspace",
     mirror: "Mirror | None",
-    address: str,
+    storage: "Storage",
+    engine: "RayEngine",
     device: str,
     stages: Sequence[str],
     display: "StudyProgress",
@@ -60,13 +86,9 @@ def run_on_ray(
 ) -> list[str]:
     """Do what is missing of a study on a cluster; return what turned out to be damaged."""
     from kdgap.cluster.driver import Driver
-    from kdgap.cluster.ray_engine import RayEngine
     from kdgap.running.stop import Stopper
     from kdgap.spec.study import STAGES
-    from kdgap.store.storage import Folder
 
-    directory = workspace.directory
-    storage: Storage = Folder(directory.path.resolve()) if mirror is None else mirror.storage
     only = set(stages)
 
     def asked(planned: "PlannedRun", roles: Sequence[str]) -> bool:
@@ -76,32 +98,26 @@ def run_on_ray(
                 return True
         return False
 
-    storage.probe()
-    engine = RayEngine(address, storage.where)
+    nodes = engine.nodes()
+    cpus, gpus = (sum(getattr(node, kind) for node in nodes) for kind in ("cpus", "gpus"))
+    display.say(
+        f"Ray: {len(nodes)} machines, {cpus:g} CPUs, {gpus:g} GPUs; the study is kept at"
+        f" {storage.where}"
+    )
     with Stopper() as pause:  # after Ray, which has handlers of its own for signals
-        try:
-            nodes = engine.nodes()
-            cpus = sum(node.cpus for node in nodes)
-            gpus = sum(node.gpus for node in nodes)
-            display.say(
-                f"Ray at {address}: {len(nodes)} machines, {cpus:g} CPUs, {gpus:g} GPUs;"
-                f" the study is kept at {storage.where}"
-            )
-            driver = Driver(
-                workspace,
-                storage,
-                mirror,
-                engine,
-                device,
-                asked,
-                pause,
-                display.say,
-                display.refresh,
-                one_environment=one_environment,
-            )
-            driver.work()
-        finally:
-            engine.close()
+        driver = Driver(
+            workspace,
+            storage,
+            mirror,
+            engine,
+            device,
+            asked,
+            pause,
+            display.say,
+            display.refresh,
+            one_environment=one_environment,
+        )
+        driver.work()
     if driver.dropped:
         display.say(f"note: {driver.dropped} runs came twice, with equal records; one each is kept")
     return driver.damaged

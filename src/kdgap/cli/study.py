@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgap.advice import command
-from kdgap.cli.cluster import RAY, place_of, refuse_mirror, run_on_ray
+from kdgap.cli.cluster import RAY, connected, place_of, refuse_mirror, run_on_ray
 from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
@@ -131,12 +131,15 @@ def run(
                 f"--only: unknown stage {one_line(stage, 60)!r}{nearest(stage, known)};"
                 f" known: {', '.join(known)}"
             )
-    on_cluster = None
-    if ray is not None:
+    if ray is None:
+        run_study(workspace, workers, stages, device, as_json=as_json)
+        return
+    with connected(workspace, mirror, ray) as there:
         on_cluster = partial(
-            run_on_ray, workspace, mirror, ray, device, stages, one_environment=one_environment
+            *(run_on_ray, workspace, mirror, *there, device, stages),
+            one_environment=one_environment,
         )
-    run_study(workspace, workers, stages, device, as_json=as_json, on_cluster=on_cluster)
+        run_study(workspace, workers, stages, device, as_json=as_json, on_cluster=on_cluster)
 
 
 def run_study(
