@@ -63,6 +63,13 @@ def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) ->
         scored = kdgap(*asked, "--split-seed", str(seed))
         assert scored.returncode == 0, scored.stderr
         assert ("they may know some of the test images" in scored.stderr) is other
+    # Other images are refused before anything is said of the time, or written.
+    planned = (study / "plan.json").read_bytes()
+    changed = kdgap(*words[:-1], "digits", *SMALL, "--out", "st")
+    assert changed.returncode == 2
+    assert len(changed.stderr.strip().splitlines()) == 1
+    assert "st has other data: it has imagefolder" in changed.stderr
+    assert (study / "plan.json").read_bytes() == planned
     # What it leaves is a study as any other.
     assert kdgap("show", "st").returncode == 0
     assert kdgap("run", "st/study.yaml", "--out", "st").returncode == 0
@@ -92,6 +99,8 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
         (("--teacher", "shufflenetv2_1.6"), "unknown model 'shufflenetv2_1.6' (did you mean"),
         (("--teacher", "no_such.nets:make"), "Python finds no module 'no_such'"),
         (("--data", "nowhere"), "--data nowhere: no such folder, and no data set of that name"),
+        (("--data", "imagefolder"), "name their place itself: --data FOLDER"),
+        (("--data", ""), "--data is empty; name a folder of images, or a data set"),
         (("--method", "none"), "plain training is compared with anyway"),
         (("--method", "logits"), "unknown method 'logits' (did you mean 'logit'"),
         (("--to", "onx"), "onx"),

@@ -340,3 +340,28 @@ def test_an_absolute_path_is_refused_with_what_to_write(root: Path) -> None:
     (root / "manifest.csv").write_text("\n".join(["path,label", *lines]) + "\n")
     with pytest.raises(BadInputError, match=r"is an absolute path; .* folder: a/1\.png"):
         load_dataset("manifest", Request(root))
+
+
+def test_images_in_a_file_go_before_paths_of_where_they_once_lay(root: Path) -> None:
+    columns = {"path": [f"gone/{n}.png" for n in range(6)], "image": encoded(*range(1, 7))}
+    labels, split = [label for _, label in ROWS], [row[2] for row in SPLIT]
+    pq.write_table(pa.table({**columns, "label": labels, "split": split}), root / "x.parquet")
+    check(load(root / "x.parquet"))
+
+
+def test_an_image_of_no_bytes_is_named_as_empty(root: Path) -> None:
+    images = [*encoded(1, 2, 3, 4), {"bytes": None, "path": "a"}, {"bytes": b"", "path": "b"}]
+    labels = [label for _, label in ROWS]
+    pq.write_table(pa.table({"image": images, "label": labels}), root / "x.parquet")
+    with pytest.raises(BadInputError, match=r"row 4, .* row 5: is empty; .*data: --skip-broken\)"):
+        load(root / "x.parquet")
+
+
+def test_whole_numbers_with_a_decimal_point_are_whole_numbers(root: Path) -> None:
+    """As a table writes a column of numbers that once had a gap; other decimals are texts."""
+    rows = [(path, {"bee": "10.0", "ant": "9.0"}[label], part) for path, label, part in SPLIT]
+    dataset = load(write(root, csv_of(rows, HEAD)))
+    assert dataset.classes == ("9", "10")
+    assert dataset.test.labels.tolist() == [1, 0]
+    rows = [(path, {"10.0": "10.5"}.get(label, label), part) for path, label, part in rows]
+    assert load(write(root, csv_of(rows, HEAD))).classes == ("10.5", "9.0")

@@ -165,7 +165,7 @@ def test_the_code_of_a_factory_is_a_part_of_what_it_is() -> None:
         ("torchvision:resnet18", {"modules": Modules(classifier="layer1")}, "is a Sequential"),
         ("torchvision:resnet18", {"width": 2.0}, "has no width factor"),
         ("timm:vit_tiny_patch16_224", {}, "does not take images of 16x16 pixels ("),
-        (f"{HERE}:raises", {}, f"{HERE}:raises cannot be built: no such thing"),
+        (f"{HERE}:raises", {}, f"{HERE}:raises cannot be built: RuntimeError: no"),
         (f"{HERE}:number", {}, f"{HERE}:number: makes a int, expected a torch.nn.Module"),
         (f"{HERE}:Pair", {}, "answers with a tuple, expected logits [B, classes]"),
         (f"{HERE}:of_ten", {}, "answers an image with [11] numbers, expected one for each class"),

@@ -78,3 +78,18 @@ answer = 42
 def exits(num_classes: int) -> nn.Module:
     """End the program, as a script does that is taken for a module."""
     raise SystemExit(0)
+
+
+def half(num_classes: int) -> nn.Module:
+    return Tiny(num_classes).half()
+
+
+class Fails(Tiny):
+    """Has an error in its code."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept: dict[str, Tensor] = {}
+        return kept["gone"]
+
+
+fails = Fails

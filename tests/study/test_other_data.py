@@ -2,14 +2,17 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from kdgap.data import Request, load_dataset
 from kdgap.errors import BadInputError
 from kdgap.spec.study import StudyData
-from kdgap.study.listed import refuse_other_data
+from kdgap.store.study import StudyDirectory
+from kdgap.study.listed import refuse_other_data, refuse_start
 
 
 def where(place: tuple[Any, ...]) -> str:
@@ -18,12 +21,13 @@ def where(place: tuple[Any, ...]) -> str:
 
 @pytest.fixture
 def data(tmp_path: Path) -> StudyData:
+    root = tmp_path / "photos"
     for name in ("ant", "bee"):
-        (tmp_path / name).mkdir()
+        (root / name).mkdir(parents=True)
         for number in range(3):
             pixels = np.full((8, 8, 3), 40 * number, np.uint8)
-            Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
-    return StudyData(name="imagefolder", root=str(tmp_path), val_size=1)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return StudyData(name="imagefolder", root=str(root), val_size=1)
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,26 @@ def test_the_same_images_go_on(data: StudyData) -> None:
     shape = {"classes": 2, "train": 3, "test": 3}  # near-duplicates moved some between the parts
     refuse_other_data({"name": "imagefolder", "shape": shape}, data, where, Path("runs/x"))
     refuse_other_data(None, data, where, Path("runs/x"))
+
+
+def test_other_pixels_of_the_same_number_are_refused_before_anything_is_written(
+    data: StudyData, tmp_path: Path
+) -> None:
+    """The listing is the same; only the pixels tell. What is said as before is not decoded."""
+    before = load_dataset("imagefolder", Request(Path(data.root)))
+    shape = {"classes": 2, "train": before.shape.train, "test": before.shape.test}
+    locked = {"name": "imagefolder", "fingerprint": before.fingerprint, "shape": shape}
+    other = tmp_path / "other"
+    for path in Path(data.root).glob("*/*.png"):
+        (other / path.parent.name).mkdir(parents=True, exist_ok=True)
+        pixels = 255 - np.asarray(Image.open(path))
+        Image.fromarray(pixels).save(other / path.parent.name / path.name)
+    directory = Mock(spec=StudyDirectory, path=Path("runs/x"))
+    directory.locked.return_value = locked
+    directory.plan.return_value = {"study": {"data": data.model_dump(mode="json")}}
+    refuse_start(directory, data, where, replace=True)
+    elsewhere = data.model_copy(update={"root": str(other)})
+    refuse_start(directory, elsewhere, where, replace=False)
+    with pytest.raises(BadInputError, match=r"data\.root: the study in runs/x began with other"):
+        refuse_start(directory, elsewhere, where, replace=True)
+    assert not directory.lock_fact.called

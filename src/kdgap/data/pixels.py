@@ -182,7 +182,10 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
     except ImageError:
         raise
     except UnidentifiedImageError:  # its own text holds a memory address
-        if what := placeholder(_head(stream)):
+        head = _head(stream)
+        if not head:
+            raise ImageError("is empty") from None
+        if what := placeholder(head):
             raise ImageError(what) from None
         named = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise ImageError(f"cannot be read: its content is not {named}") from None

@@ -8,11 +8,15 @@ modules, the current directory apart: a study from elsewhere must not run what l
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from functools import lru_cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from kdgap.errors import BadInputError, nearest
 from kdgap.files import file_hash
@@ -26,7 +30,9 @@ from kdgap.models.adapted import (
     said_by,
     with_modules,
 )
-from kdgap.models.entry import Anatomy
+from kdgap.models.entry import MODELS, Anatomy
+from kdgap.models.output import Output
+from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.model import Architecture
 
 _OURS = {
@@ -54,9 +60,11 @@ def factory(name: str) -> Callable[..., Any]:
         here = Path.cwd()
         beside = (here / f"{top}.py").exists() or (here / top).is_dir()
         way = "; it lies here: set PYTHONPATH=$PWD to use it" if beside else ""
-        raise BadInputError(f"{name}: Python finds no module {top!r}{way}")
+        near = nearest(top, [source for source in MODELS.sources() if source])
+        raise BadInputError(f"{name}: Python finds no module {top!r}{way or near}")
     try:
-        thing: Any = import_module(place)
+        with redirect_stdout(sys.stderr):  # what it prints is no answer of ours
+            thing: Any = import_module(place)
     except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
         reason = said_by(error)
         raise BadInputError(f"{name}: {place} cannot be imported: {reason}") from None
@@ -79,6 +87,15 @@ def code(name: str) -> str:
     return file_hash(Path(file))
 
 
+class OwnNetwork(AdaptedNetwork):
+    """A network of the user's own; what its code prints goes to stderr."""
+
+    def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:
+        """See `Network.__call__`."""
+        with redirect_stdout(sys.stderr):
+            return super().__call__(images, taps)
+
+
 def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:
     """Build a network of the user's own with torch's current random state."""
     make = factory(name)
@@ -94,9 +111,17 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
     unknown = [key for key in given if key not in takes and not anything]
     if takes and unknown:
         raise BadInputError(f"{name} takes no argument {unknown[0]!r}{nearest(unknown[0], takes)}")
-    inner = network_from(name, lambda: make(num_classes=classes, **given))
+    with redirect_stdout(sys.stderr):
+        inner = network_from(name, lambda: make(num_classes=classes, **given))
+    for path, parameter in inner.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise BadInputError(
+                f"{name}: its parameter {path!r} is {str(parameter.dtype).removeprefix('torch.')},"
+                " expected float32; let it return the network .float(), and choose the precision of"
+                " training in the configuration"
+            )
     reading = Reading(classifier=find_classifier(inner, classes))
-    return AdaptedNetwork(name, inner, with_modules(name, inner, reading, model.modules))
+    return OwnNetwork(name, inner, with_modules(name, inner, reading, model.modules))
 
 
 @lru_cache(maxsize=256)

@@ -98,7 +98,14 @@ def distilling_study(wish: Wish, name: str) -> Draft:
 
 def _data(wish: Wish) -> dict[str, Any]:
     """Return a study's data: a folder if there is one of that name, or else a data set."""
+    if not wish.data.strip():
+        raise BadInputError("--data is empty; name a folder of images, or a data set")
     folder = Path(wish.data)
+    if wish.data in DATASETS and DATASETS[wish.data].resized and not folder.exists():
+        raise BadInputError(
+            f"--data {wish.data}: is how your own images may be kept; name their place itself:"
+            " --data FOLDER"
+        )
     if wish.data in DATASETS and not folder.is_dir():
         fields: dict[str, Any] = {"name": wish.data}
         if wish.data_root is not None:
