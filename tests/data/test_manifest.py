@@ -333,6 +333,9 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(
     monkeypatch.setattr("kdgap.data.pixels.to_rgb", lambda _: pytest.fail("decoded"))
     with pytest.raises(BadInputError, match="has 8 x 8 pixels, more than 63"):
         load(root)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 31)  # twice as many, and the library refuses
+    with pytest.raises(BadInputError, match=r"5\.png.*: has more than 63 pixels; repair"):
+        load(root)
 
 
 def test_an_absolute_path_is_refused_with_what_to_write(root: Path) -> None:

@@ -174,7 +174,7 @@ def test_the_code_of_a_factory_is_a_part_of_what_it_is() -> None:
         (f"{HERE}:Tiny", {"arguments": {"drap": 1}}, "no argument 'drap' (did you mean 'drop'?)"),
         (f"{HERE}:Tiny", {"arguments": {"num_classes": 1}}, "num_classes is no argument to give"),
         ("no_such_package:make", {}, "Python finds no module 'no_such_package'"),
-        ("tests.models.no_such:make", {}, "tests.models.no_such cannot be imported: No module"),
+        ("tests.models.no_such:make", {}, "tests.models.no_such cannot be imported: Module"),
         ("some thing:make", {}, "is no network; a network of your own is written package.module"),
         ("resnet20", {"arguments": {"a": 1}}, "resnet20 takes no arguments; leave them out"),
         ("resnet18", {"shortcut": "B"}, "resnet18 has no shortcut 'B'"),

@@ -181,6 +181,8 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
             yield image
     except ImageError:
         raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"has more than {PIXELS_AT_MOST:,} pixels") from None
     except UnidentifiedImageError:  # its own text holds a memory address
         head = _head(stream)
         if not head:

@@ -8,7 +8,6 @@ modules, the current directory apart: a study from elsewhere must not run what l
 import inspect
 import sys
 from collections.abc import Callable
-from contextlib import redirect_stdout
 from functools import lru_cache, partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,6 +33,7 @@ from kdgap.models.entry import MODELS, Anatomy
 from kdgap.models.output import Output
 from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.model import Architecture
+from kdgap.terminal import aside
 
 _OURS = {
     "num_classes": "the data says how many classes there are",
@@ -63,7 +63,7 @@ def factory(name: str) -> Callable[..., Any]:
         near = nearest(top, [source for source in MODELS.sources() if source])
         raise BadInputError(f"{name}: Python finds no module {top!r}{way or near}")
     try:
-        with redirect_stdout(sys.stderr):  # what it prints is no answer of ours
+        with aside():  # what it prints is no answer of ours
             thing: Any = import_module(place)
     except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
         reason = said_by(error)
@@ -92,7 +92,7 @@ class OwnNetwork(AdaptedNetwork):
 
     def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:
         """See `Network.__call__`."""
-        with redirect_stdout(sys.stderr):
+        with aside():
             return super().__call__(images, taps)
 
 
@@ -111,7 +111,7 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
     unknown = [key for key in given if key not in takes and not anything]
     if takes and unknown:
         raise BadInputError(f"{name} takes no argument {unknown[0]!r}{nearest(unknown[0], takes)}")
-    with redirect_stdout(sys.stderr):
+    with aside():
         inner = network_from(name, lambda: make(num_classes=classes, **given))
     for path, parameter in inner.named_parameters():
         if parameter.dtype != torch.float32:
