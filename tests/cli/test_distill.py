@@ -88,6 +88,14 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
     assert {role for run in plan["runs"] for role in run["roles"]} == {"baseline", "final"}
     assert plan["study"]["teachers"]["weights"] == {"teacher": file}
     assert not list(Path("b").glob("model*"))
+    # One for other classes is refused before a folder is made.
+    for folder in list(photos.iterdir()):
+        folder.rename(folder.with_name(f"no {folder.name}"))
+    done = kdgap(*given, *SMALL, "--out", "c")
+    assert done.returncode == 2
+    assert "none of its 3 classes" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not Path("c").exists()
 
 
 @pytest.mark.parametrize(
@@ -104,6 +112,7 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
         (("--method", "none"), "plain training is compared with anyway"),
         (("--method", "logits"), "unknown method 'logits' (did you mean 'logit'"),
         (("--to", "onx"), "onx"),
+        (("--out", "taken.txt"), "taken.txt: is a file; name a folder for the study with --out"),
         (("--set", "recipe.lr=-1"), "lr: should be greater than 0"),
         (("--set", "nothing=1"), "unknown key 'nothing'"),
     ],
@@ -111,9 +120,10 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     kdgap: Command, photos: Path, changed: tuple[str, str], message: str
 ) -> None:
-    asked = {"--teacher": "resnet8", "--student": "resnet8", "--data": str(photos)}
+    asked = {"--teacher": "resnet8", "--student": "resnet8", "--data": str(photos), "--out": "st"}
     asked[changed[0]] = changed[1]
-    done = kdgap("distill", *(word for pair in asked.items() for word in pair), "--out", "st")
+    Path("taken.txt").write_text("mine")
+    done = kdgap("distill", *(word for pair in asked.items() for word in pair))
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,5 +1,6 @@
 """A study's folder is not taken over by a study of other images."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -9,10 +10,15 @@ import pytest
 from PIL import Image
 
 from kdgap.data import Request, load_dataset
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, TeacherError
 from kdgap.spec.study import StudyData
 from kdgap.store.study import StudyDirectory
-from kdgap.study.listed import refuse_other_data, refuse_start
+from kdgap.study.listed import (
+    listed_shape,
+    refuse_other_classes,
+    refuse_other_data,
+    refuse_start,
+)
 
 
 def where(place: tuple[Any, ...]) -> str:
@@ -66,4 +72,31 @@ def test_other_pixels_of_the_same_number_are_refused_before_anything_is_written(
     refuse_start(directory, elsewhere, where, replace=False)
     with pytest.raises(BadInputError, match=r"data\.root: the study in runs/x began with other"):
         refuse_start(directory, elsewhere, where, replace=True)
+    nowhere = data.model_copy(update={"root": str(tmp_path / "nowhere")})
+    with pytest.raises(BadInputError, match="nowhere: no such file or folder; name the place"):
+        refuse_start(directory, nowhere, where, replace=True)
     assert not directory.lock_fact.called
+
+
+@pytest.mark.parametrize(
+    ("classes", "subset", "words"),
+    [
+        (("wasp", "fly"), [], r"none of its 2 classes .* is one of the data's \('ant', 'bee'\)"),
+        (("ant", "bee", "fly"), [], r"has 1 classes besides .* set teachers\.subset: \[t\]"),
+        (("ant", "bee", "fly"), ["t"], None),
+        (("bee", "ant"), [], None),
+    ],
+)
+def test_a_given_teacher_of_other_classes_is_refused_by_the_listing(
+    data: StudyData,
+    classes: tuple[str, ...],
+    subset: list[str],
+    words: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the study's folder would be made, and its data locked, before it fails."""
+    monkeypatch.setattr("kdgap.study.listed.read_card", lambda _: Mock(classes=classes))
+    teachers = Mock(weights={"t": "t.safetensors"}, subset=subset)
+    study = Mock(pairs=[Mock(teacher="t"), Mock(teacher="trained here")], teachers=teachers)
+    with nullcontext() if words is None else pytest.raises(TeacherError, match=words):
+        refuse_other_classes(study, listed_shape(data, where))

@@ -33,6 +33,7 @@ __all__ = [
     "DatasetEntry",
     "Decoded",
     "Images",
+    "ListedShape",
     "Request",
     "Shape",
     "check_request",
@@ -77,6 +78,13 @@ class Shape:
     image_size: tuple[int, int]
     train: int
     test: int
+
+
+@dataclass(frozen=True)
+class ListedShape(Shape):
+    """What is known of the user's own images once they were listed: the classes' names, too."""
+
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

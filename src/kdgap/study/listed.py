@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.data import DATASETS, Request, Shape, load_dataset
+from kdgap.data.dataset import ListedShape
 from kdgap.errors import BadInputError, KdgapError, placed
+from kdgap.running.teacher import order_of
 from kdgap.spec.complaints import Where
 from kdgap.spec.run import TEST_SHARE
-from kdgap.spec.study import StudyData
+from kdgap.spec.study import StudyData, StudySpec
+from kdgap.store.card import read_card
 from kdgap.store.study import StudyDirectory
 from kdgap.text import shown
 
@@ -47,6 +50,22 @@ def require_images(data: StudyData, where: Where) -> None:
             f"{where(('data', 'root'))}: {shown(data.root)}: no such file or folder; name the place"
             " that holds the images with --data-root"
         )
+
+
+def refuse_other_classes(study: StudySpec, shape: Shape | None) -> None:
+    """Refuse a given teacher of other classes than the listed images, before anything is written.
+
+    Raises:
+        TeacherError: its file cannot be read, or its classes do not fit.
+    """
+    if not isinstance(shape, ListedShape):
+        return
+    for name in dict.fromkeys(pair.teacher for pair in study.pairs):
+        if (file := study.teachers.weights.get(name)) is not None:
+            subset = name in study.teachers.subset
+            key = f"teachers.subset: [{name}]"
+            own = read_card(Path(file)).classes
+            order_of(own, shape.names, f"teacher {file}", subset=subset, subset_key=key)
 
 
 def refuse_start(
@@ -88,8 +107,7 @@ def _refuse_other_pixels(
         before = None
     if DATASETS[data.name].survey is None or before == data.model_dump(mode="json"):
         return
-    if not Path(data.root).exists():
-        return  # the runs that are there can be judged without it
+    require_images(data, where)
     with placed(lambda key: where(("data", key or "root"))):
         fingerprint = load_dataset(data.name, _request(data)).fingerprint
     if fingerprint != locked["fingerprint"]:
