@@ -53,6 +53,7 @@ def test_a_plan_knows_numbers_sizes_and_costs_before_anything_is_decoded(
         "image_size": (8, 8),
         "train": 32,
         "test": 8,
+        "names": ("cat", "dog", "owl"),
     }
     assert all(run["flops"] > 0 for run in data["runs"])
 
