@@ -26,7 +26,7 @@ import os
 import select
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import NoReturn, TextIO, cast
 
@@ -189,6 +189,13 @@ def install() -> None:
         sys.stdout = cast("TextIO", Guarded(_Outlet(sys.stdout, patient=False)))
     if not isinstance(sys.stderr, Guarded):
         sys.stderr = cast("TextIO", Guarded(_Outlet(sys.stderr, patient=True)))
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Take what is printed in between for remarks: foreign code prints no answer of ours."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def tell(text: str) -> None:

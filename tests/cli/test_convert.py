@@ -96,8 +96,10 @@ def test_a_file_that_is_no_checkpoint_is_refused(
 ) -> None:
     (workdir / "notes.pth").write_text("not a checkpoint")
     error = refused(kdgap, "convert", "notes.pth", *AS_TEACHER)
-    assert "notes.pth" in error
-    assert "weights_only" not in error
+    assert "notes.pth: is no checkpoint; expected what torch.save wrote" in error
+    (workdir / "notes.pth").write_text("")
+    error = refused(kdgap, "convert", "notes.pth", *AS_TEACHER)
+    assert "notes.pth: is empty; name a checkpoint" in error
 
 
 def test_the_target_can_be_named_in_a_new_folder(kdgap: Command, bare: Path) -> None:

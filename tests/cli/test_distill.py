@@ -63,6 +63,13 @@ def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) ->
         scored = kdgap(*asked, "--split-seed", str(seed))
         assert scored.returncode == 0, scored.stderr
         assert ("they may know some of the test images" in scored.stderr) is other
+    # Other images are refused before anything is said of the time, or written.
+    planned = (study / "plan.json").read_bytes()
+    changed = kdgap(*words[:-1], "digits", *SMALL, "--out", "st")
+    assert changed.returncode == 2
+    assert len(changed.stderr.strip().splitlines()) == 1
+    assert "st has other data: it has imagefolder" in changed.stderr
+    assert (study / "plan.json").read_bytes() == planned
     # What it leaves is a study as any other.
     assert kdgap("show", "st").returncode == 0
     assert kdgap("run", "st/study.yaml", "--out", "st").returncode == 0
@@ -81,6 +88,14 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
     assert {role for run in plan["runs"] for role in run["roles"]} == {"baseline", "final"}
     assert plan["study"]["teachers"]["weights"] == {"teacher": file}
     assert not list(Path("b").glob("model*"))
+    # One for other classes is refused before a folder is made.
+    for folder in list(photos.iterdir()):
+        folder.rename(folder.with_name(f"no {folder.name}"))
+    done = kdgap(*given, *SMALL, "--out", "c")
+    assert done.returncode == 2
+    assert "none of its 3 classes" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not Path("c").exists()
 
 
 @pytest.mark.parametrize(
@@ -93,9 +108,12 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
         (("--teacher", "no_such.nets:make"), "Python finds no module 'no_such'"),
         (("--data", "nowhere"), "--data nowhere: no such folder, and no data set of that name"),
         (("--data-root", "photos"), "--data-root: holds a data set that is given by its name"),
+        (("--data", "imagefolder"), "name their place itself: --data FOLDER"),
+        (("--data", ""), "--data is empty; name a folder of images, or a data set"),
         (("--method", "none"), "plain training is compared with anyway"),
         (("--method", "logits"), "unknown method 'logits' (did you mean 'logit'"),
         (("--to", "onx"), "onx"),
+        (("--out", "taken.txt"), "taken.txt: is a file; name a folder for the study with --out"),
         (("--set", "recipe.lr=-1"), "lr: should be greater than 0"),
         (("--set", "nothing=1"), "unknown key 'nothing'"),
     ],
@@ -103,9 +121,10 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
 def test_what_cannot_be_done_is_one_line_and_leaves_nothing(
     kdgap: Command, photos: Path, changed: tuple[str, str], message: str
 ) -> None:
-    asked = {"--teacher": "resnet8", "--student": "resnet8", "--data": str(photos)}
+    asked = {"--teacher": "resnet8", "--student": "resnet8", "--data": str(photos), "--out": "st"}
     asked[changed[0]] = changed[1]
-    done = kdgap("distill", *(word for pair in asked.items() for word in pair), "--out", "st")
+    Path("taken.txt").write_text("mine")
+    done = kdgap("distill", *(word for pair in asked.items() for word in pair))
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -387,6 +387,7 @@ def test_what_cannot_be_predicted_is_refused(
     Image.new("RGB", (8, 8)).save("good.png")
     Path("bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     Path("bad.onnx").write_bytes(b"nothing")
+    Path("none.onnx").write_bytes(b"")
     Path("bad.pt2").write_bytes(b"PK\x03\x04")
     Path("bare.pt2").write_bytes(read_bytes(shipped / "s.onnx"))
     (workdir / "empty").mkdir()
@@ -396,6 +397,7 @@ def test_what_cannot_be_predicted_is_refused(
         ((shipped / "s.onnx", "nowhere.png"), "not found"),
         ((shipped / "s.onnx", "good.png", "--device", "cuda"), "computed on the CPU"),
         (("bad.onnx", "good.png"), "is no ONNX file"),
+        (("none.onnx", "good.png"), "none.onnx: is empty; write it again"),
         (("bad.pt2", "good.png"), "no .pt2 archive"),
         (("bare.pt2", "good.png"), "no .pt2 archive"),
         (("empty", "good.png"), "neither a run nor"),

@@ -334,6 +334,9 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(
     monkeypatch.setattr("kdgap.data.pixels.to_rgb", lambda _: pytest.fail("decoded"))
     with pytest.raises(BadInputError, match="has 8 x 8 pixels, more than 63"):
         load(root)
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 31)  # twice as many, and the library refuses
+    with pytest.raises(BadInputError, match=r"5\.png.*: has more than 63 pixels; repair"):
+        load(root)
 
 
 def test_an_absolute_path_is_refused_with_what_to_write(root: Path) -> None:
@@ -368,3 +371,28 @@ def test_a_class_name_with_a_zero_byte_is_refused(root: Path) -> None:
     """In a cache file class names are kept apart by it: read back, it would be two classes."""
     write(root, csv_of([(path, name.replace("bee", "be\0e")) for path, name in ROWS]))
     assert "line 2: a label with a zero byte in it" in refusal(root)
+
+
+def test_images_in_a_file_go_before_paths_of_where_they_once_lay(root: Path) -> None:
+    columns = {"path": [f"gone/{n}.png" for n in range(6)], "image": encoded(*range(1, 7))}
+    labels, split = [label for _, label in ROWS], [row[2] for row in SPLIT]
+    pq.write_table(pa.table({**columns, "label": labels, "split": split}), root / "x.parquet")
+    check(load(root / "x.parquet"))
+
+
+def test_an_image_of_no_bytes_is_named_as_empty(root: Path) -> None:
+    images = [*encoded(1, 2, 3, 4), {"bytes": None, "path": "a"}, {"bytes": b"", "path": "b"}]
+    labels = [label for _, label in ROWS]
+    pq.write_table(pa.table({"image": images, "label": labels}), root / "x.parquet")
+    with pytest.raises(BadInputError, match=r"row 4, .* row 5: is empty; .*data: --skip-broken\)"):
+        load(root / "x.parquet")
+
+
+def test_whole_numbers_with_a_decimal_point_are_whole_numbers(root: Path) -> None:
+    """As a table writes a column of numbers that once had a gap; other decimals are texts."""
+    rows = [(path, {"bee": "10.0", "ant": "9.0"}[label], part) for path, label, part in SPLIT]
+    dataset = load(write(root, csv_of(rows, HEAD)))
+    assert dataset.classes == ("9", "10")
+    assert dataset.test.labels.tolist() == [1, 0]
+    rows = [(path, {"10.0": "10.5"}.get(label, label), part) for path, label, part in rows]
+    assert load(write(root, csv_of(rows, HEAD))).classes == ("10.5", "9.0")

@@ -119,3 +119,18 @@ class TwoHeads(nn.Module):
         pooled = x.mean((2, 3))
         logits = self.head(pooled)
         return (logits, self.aux(pooled)) if self.training else logits
+
+
+def half(num_classes: int) -> nn.Module:
+    return Tiny(num_classes).half()
+
+
+class Fails(Tiny):
+    """Has an error in its code."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept: dict[str, Tensor] = {}
+        return kept["gone"]
+
+
+fails = Fails

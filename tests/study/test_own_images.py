@@ -56,6 +56,7 @@ def test_a_plan_knows_numbers_sizes_and_costs_before_anything_is_decoded(
         "train": 32,
         "test": 8,
         "per_class": (16, 12, 4),
+        "names": ("cat", "dog", "owl"),
     }
     assert all(run["flops"] > 0 for run in data["runs"])
 

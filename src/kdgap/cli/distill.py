@@ -73,7 +73,10 @@ def distill(
     from kdgap.cli.printing import say
     from kdgap.cli.study import run_study
     from kdgap.spec.study import STAGES
+    from kdgap.study.listed import refuse_start
 
+    # Before anything is said of the time: it would be that of what is then refused.
+    refuse_start(workspace.directory, workspace.study.data, workspace.where, replace=True)
     seconds = _planned(workspace, device)
     if seconds is not None and seconds > LONG and not yes:
         _ask(seconds)

@@ -134,9 +134,10 @@ def run(
     if ray is None:
         run_study(workspace, workers, stages, device, as_json=as_json)
         return
-    with connected(workspace, mirror, ray) as there:
+    with connected(workspace, mirror, ray) as (storage, engine):
         on_cluster = partial(
-            *(run_on_ray, workspace, mirror, *there, device, stages),
+            run_on_ray,
+            *(workspace, mirror, storage, engine, device, stages),
             one_environment=one_environment,
         )
         run_study(workspace, workers, stages, device, as_json=as_json, on_cluster=on_cluster)

@@ -33,6 +33,7 @@ __all__ = [
     "DatasetEntry",
     "Decoded",
     "Images",
+    "ListedShape",
     "Request",
     "Shape",
     "check_request",
@@ -87,8 +88,15 @@ class Shape:
 
     def known(self) -> dict[str, object]:
         """Return what records of a study's data hold: plain values, without what was counted."""
-        fields = {key: value for key, value in vars(self).items() if key != "per_class"}
-        return {**fields, "image_size": list(self.image_size)}
+        numbers = {key: getattr(self, key) for key in ("classes", "channels", "train", "test")}
+        return {**numbers, "image_size": list(self.image_size)}
+
+
+@dataclass(frozen=True)
+class ListedShape(Shape):
+    """What is known of the user's own images once they were listed: the classes' names, too."""
+
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,9 @@ def _rows(parts: Sequence[Part], shape: tuple[int, int], wanted: Wanted) -> Iter
                 yield _Rows(number, pixels, labels, skipped)
     if problems and not wanted.skip:
         way = "repair, convert or remove"
-        raise BadInputError(f"{unusable(problems, 'images', way)}, or set skip_broken: true")
+        raise BadInputError(
+            f"{unusable(problems, 'images', way)}, or set skip_broken: true (data: --skip-broken)"
+        )
 
 
 def _in_memory(parts: Sequence[Part], shape: tuple[int, int], wanted: Wanted) -> Decoded:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kdgap.data.apart import set_apart, test_counts
-from kdgap.data.dataset import Shape
+from kdgap.data.dataset import ListedShape
 from kdgap.data.decoding import Part, Wanted, common_size, decoded_images
 from kdgap.data.listing import LeftOut
 from kdgap.errors import BadInputError
@@ -92,7 +92,7 @@ class OwnImages:
                 f"test_share: {self.what} has test images of its own; leave it out", "test_share"
             )
 
-    def shape(self, request: Request) -> Shape:
+    def shape(self, request: Request) -> ListedShape:
         """Return numbers and sizes; near-duplicates may move some images between the parts."""
         self.check(request)
         size = request.image_size
@@ -108,7 +108,9 @@ class OwnImages:
             counts.subtract(chosen)
         per_class = tuple(counts[label] for label in range(len(self.classes)))
         train = sum(per_class)
-        return Shape(len(self.classes), 3, (height, width), train, test, per_class)
+        return ListedShape(
+            len(self.classes), 3, (height, width), train, test, per_class, self.classes
+        )
 
     def load(self, request: Request, key: str) -> Decoded:
         """Return the images, decoded now or before under this key, and split if need be.

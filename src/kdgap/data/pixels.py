@@ -182,8 +182,13 @@ def _opened(stream: BinaryIO) -> Iterator[Image.Image]:
             yield image
     except ImageError:
         raise
+    except Image.DecompressionBombError:
+        raise ImageError(f"has more than {PIXELS_AT_MOST:,} pixels") from None
     except UnidentifiedImageError:  # its own text holds a memory address
-        if what := placeholder(_head(stream)):
+        head = _head(stream)
+        if not head:
+            raise ImageError("is empty") from None
+        if what := placeholder(head):
             raise ImageError(what) from None
         named = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
         raise ImageError(f"cannot be read: its content is not {named}") from None

@@ -7,13 +7,15 @@
 | split | `split`, `subset`, `part`; may be left out |
 
 An image is a path below the table's own folder or, in parquet, the encoded image itself: bytes, or
-a struct with `bytes` as the Hugging Face hub has them. A label is a text or a whole number.
+a struct with `bytes` as the Hugging Face hub has them, which goes before any column of paths. A
+label is a text or a whole number; in CSV it may be written 3.0 where all labels are such.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ from kdgap.leftovers import scratch_prefix
 from kdgap.text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
 IMAGES = (
@@ -39,6 +41,9 @@ IMAGES = (
 )
 LABELS = ("label", "labels", "class", "class_name", "fine_label", "target", "category")
 SPLITS = ("split", "subset", "part")
+_HOLDING = {"image": 0, "bytes": 1}
+"""Kinds of columns that hold images themselves, the surest first."""
+_NO_PART = re.compile(r"\.0+\Z")
 _CSV_BYTES = 2**29
 _FIELD_CHARACTERS = 2**17
 
@@ -132,10 +137,13 @@ def _csv(path: Path) -> Table:
             f" {len(names)} columns"
         )
     column = {name: [row[at].strip() for row in rows] for at, name in enumerate(names)}
+    labels = [_NO_PART.sub("", text) for text in column[label]]
+    if not all(map(_is_whole, labels)):  # 3.0 is 3 only where every label is such a number
+        labels = column[label]
     return Table(
         path,
-        column[label],
-        all(map(_is_whole, column[label])),
+        labels,
+        all(map(_is_whole, labels)),
         column[split] if split else None,
         column[image],
         first=2,
@@ -150,7 +158,7 @@ def _is_whole(text: str) -> bool:
 def _parquet(path: Path) -> Table:
     about = parse_json(_answer(path, SCHEMA))
     kinds = about["kinds"]
-    image, label, split = _chosen(path, list(kinds))
+    image, label, split = _chosen(path, list(kinds), kinds)
     for column, allowed, what in (
         (image, ("image", "bytes", "text"), "encoded images or paths"),
         (label, ("text", "whole"), "labels, as text or whole numbers"),
@@ -187,10 +195,18 @@ def _parquet(path: Path) -> Table:
     )
 
 
-def _chosen(path: Path, names: Sequence[str]) -> tuple[str, str, str]:
-    """Return the columns of images, labels and splits; the last may be empty."""
+def _chosen(
+    path: Path, names: Sequence[str], kinds: Mapping[str, str] | None = None
+) -> tuple[str, str, str]:
+    """Return the columns of images, labels and splits; the last may be empty.
+
+    Of several columns of images one that holds them goes before one that holds paths: where the
+    hub keeps the images, the paths beside them are where they once lay.
+    """
+    ranks = {name.casefold(): _HOLDING.get(kind, 2) for name, kind in (kinds or {}).items()}
+    images: Sequence[str] = sorted(IMAGES, key=lambda name: ranks.get(name, 2))
     chosen = []
-    for what, known in (("image", IMAGES), ("label", LABELS), ("split", SPLITS)):
+    for what, known in (("image", images), ("label", LABELS), ("split", SPLITS)):
         folded = {name.casefold(): name for name in reversed(names)}
         column = next((folded[name] for name in known if name in folded), "")
         if not column and what != "split":

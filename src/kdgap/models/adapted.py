@@ -305,7 +305,9 @@ def network_from(name: str, make: Callable[[], object]) -> nn.Module:
 
 def said_by(error: BaseException) -> str:
     """Return what code that is not ours raised, as one line; a call of `exit` is named as such."""
-    words = one_line(error, 200)
     if isinstance(error, SystemExit):
-        return f"it ends the program, with exit({words if error.code is not None else ''})"
-    return words or type(error).__name__
+        code = one_line(error, 200) if error.code is not None else ""
+        return f"it ends the program, with exit({code})"
+    # The kind, too: what a KeyError says alone is no more than a word.
+    words = one_line(error, 200)
+    return f"{type(error).__name__}{': ' if words else ''}{words}"

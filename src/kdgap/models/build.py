@@ -130,6 +130,7 @@ def _try(spec: ModelSpec, image_size: tuple[int, int]) -> None:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
             height, width = image_size
+            refuse_own_code(spec, (3, height, width), error)
             raise BadInputError(
                 f"{spec.name} does not take images of {height}x{width} pixels"
                 f" ({one_line(error, 160)}); give it arguments that fit, such as"
@@ -167,6 +168,30 @@ def check_training(
             f"{spec.name} cannot be trained as it is ({one_line(error, 160)}); other arguments may"
             " help, such as {aux_logits: false}"
         ) from None
+
+
+def refuse_own_code(spec: ModelSpec, shape: tuple[int, int, int], error: BaseException) -> None:
+    """Say what the user's own code raised; networks of a library are left to the caller.
+
+    A library's code is right, so that the size of the images is wrong; of the user's own code
+    nobody knows.
+
+    Args:
+        spec: the network.
+        shape: of the image `[C, H, W]` that it was asked about.
+        error: what came of it.
+
+    Raises:
+        BadInputError: the network is of the user's own.
+    """
+    if MODELS[spec.name].code is None:
+        return
+    from kdgap.models.adapted import said_by
+
+    raise BadInputError(
+        f"{spec.name} fails on an image of {'x'.join(map(str, shape))}: {said_by(error)}; mend its"
+        " code, or where it is made for images of another size, give it an input: {size: 224}"
+    ) from None
 
 
 def with_code(spec: ModelSpec) -> ModelSpec:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kdgap.errors import BadInputError, one_line
-from kdgap.models.build import count_cost, unallocated
+from kdgap.models.build import count_cost, refuse_own_code, unallocated
 from kdgap.models.entry import MODELS, anatomy
 from kdgap.models.taps import KINDS, Taps
 from kdgap.spec.model import ModelSpec
@@ -59,6 +59,7 @@ def described(
     except BadInputError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
+        refuse_own_code(spec, (channels, *image_size), error)
         size = f"{channels}x{image_size[0]}x{image_size[1]}"
         raise BadInputError(
             f"{spec.name} does not take images of {size}: {one_line(error, 200)}; give another"

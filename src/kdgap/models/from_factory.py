@@ -15,6 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from kdgap.errors import BadInputError, nearest
 from kdgap.files import file_hash
 from kdgap.models.adapted import (
@@ -27,8 +30,11 @@ from kdgap.models.adapted import (
     said_by,
     with_modules,
 )
-from kdgap.models.entry import Anatomy
+from kdgap.models.entry import MODELS, Anatomy
+from kdgap.models.output import Output
+from kdgap.models.taps import NOTHING, Taps
 from kdgap.spec.model import Architecture
+from kdgap.terminal import aside
 
 _OURS = {
     "num_classes": "the data says how many classes there are",
@@ -55,9 +61,11 @@ def factory(name: str) -> Callable[..., Any]:
         here = Path.cwd()
         beside = (here / f"{top}.py").exists() or (here / top).is_dir()
         way = "; it lies here: set PYTHONPATH=$PWD to use it" if beside else ""
-        raise BadInputError(f"{name}: Python finds no module {top!r}{way}")
+        near = nearest(top, [source for source in MODELS.sources() if source])
+        raise BadInputError(f"{name}: Python finds no module {top!r}{way or near}")
     try:
-        thing: Any = import_module(place)
+        with aside():  # what it prints is no answer of ours
+            thing: Any = import_module(place)
     except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)
         reason = said_by(error)
         raise BadInputError(f"{name}: {place} cannot be imported: {reason}") from None
@@ -95,6 +103,15 @@ def _source(module: str) -> Path | None:
     return None if file is None else Path(file)
 
 
+class OwnNetwork(AdaptedNetwork):
+    """A network of the user's own; what its code prints goes to stderr."""
+
+    def __call__(self, images: Tensor, taps: Taps = NOTHING) -> Output:
+        """See `Network.__call__`."""
+        with aside():
+            return super().__call__(images, taps)
+
+
 def build(name: str, model: Architecture, classes: int, channels: int) -> AdaptedNetwork:
     """Build a network of the user's own with torch's current random state."""
     make = factory(name)
@@ -110,9 +127,17 @@ def build(name: str, model: Architecture, classes: int, channels: int) -> Adapte
     unknown = [key for key in given if key not in takes and not anything]
     if takes and unknown:
         raise BadInputError(f"{name} takes no argument {unknown[0]!r}{nearest(unknown[0], takes)}")
-    inner = network_from(name, lambda: make(num_classes=classes, **given))
+    with aside():
+        inner = network_from(name, lambda: make(num_classes=classes, **given))
+    for path, parameter in inner.named_parameters():
+        if parameter.dtype != torch.float32:
+            raise BadInputError(
+                f"{name}: its parameter {path!r} is {str(parameter.dtype).removeprefix('torch.')},"
+                " expected float32; let it return the network .float(), and choose the precision of"
+                " training in the configuration"
+            )
     reading = Reading(classifier=find_classifier(inner, classes))
-    return AdaptedNetwork(name, inner, with_modules(name, inner, reading, model.modules))
+    return OwnNetwork(name, inner, with_modules(name, inner, reading, model.modules))
 
 
 @lru_cache(maxsize=256)

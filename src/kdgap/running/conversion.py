@@ -161,6 +161,8 @@ def _contents(source: Path, stream: BinaryIO) -> Contents:
     except subprocess.TimeoutExpired:
         raise BadInputError(f"{source}: not read within {SECONDS} s") from None
     if done.returncode != 0:
+        if not pickled:  # what it breaks off over in a text or an image is no help
+            raise BadInputError(f"{source}: {_no_checkpoint(stream)}")
         lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise BadInputError(f"{source}: cannot be converted: {one_line(lines[-1], 200)}")
     listed = parse_json(done.stdout)
@@ -168,6 +170,12 @@ def _contents(source: Path, stream: BinaryIO) -> Contents:
     return Contents(
         tuple(map(StoredTensor.of, listed["tensors"])), tuple(listed["others"]), modules
     )
+
+
+def _no_checkpoint(stream: BinaryIO) -> str:
+    if not stream.seek(0, 2):
+        return "is empty; name a checkpoint"
+    return "is no checkpoint; expected what torch.save wrote (.pt, .pth, …) or a safetensors file"
 
 
 def _dense(shape: tuple[int, ...]) -> tuple[int, ...]:

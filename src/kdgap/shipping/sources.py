@@ -111,6 +111,8 @@ def content_of(path: Path, limit: int) -> bytes:
     """
     try:
         size = path.stat().st_size
+        if not size and path.is_file():
+            raise BadInputError(f"{path}: is empty; write it again with `kdgap export`")
         if size > limit:
             raise BadInputError(f"{path}: is larger than {limit:,} bytes")
         require_free(path, _COPIES * size)

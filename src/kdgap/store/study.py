@@ -114,6 +114,8 @@ class StudyDirectory:
         """
         if self.path.is_symlink():
             raise BadInputError(f"{self.path}: is a symbolic link; name a real folder")
+        if self.path.is_file():
+            raise BadInputError(f"{self.path}: is a file; name a folder for the study with --out")
         if not self.path.is_dir() or self.exists():
             return
         # A first start that was killed leaves some of these, and files half written.

@@ -99,27 +99,45 @@ def distilling_study(wish: Wish, name: str) -> Draft:
 def _data(wish: Wish) -> dict[str, Any]:
     """Return a study's data: a folder if there is one of that name, or else a data set."""
     folder = Path(wish.data)
-    if wish.data in DATASETS and not folder.is_dir():
+    if wish.data in DATASETS and not DATASETS[wish.data].resized and not folder.is_dir():
         fields: dict[str, Any] = {"name": wish.data}
         if wish.data_root is not None:
             fields["root"] = str(wish.data_root)
         if wish.image_size is not None:  # which is refused where the images are not the user's
             fields["image_size"] = wish.image_size
         return fields
+    _refuse_no_images(wish, folder)
+    return _own_data(wish, folder)
+
+
+def _refuse_no_images(wish: Wish, folder: Path) -> None:
+    """Refuse what is neither a folder of images nor a table that names or holds them."""
+    given = f"--data {wish.data}"
+    if not wish.data.strip():
+        raise BadInputError("--data is empty; name a folder of images, or a data set")
     if wish.data_root is not None:
         raise BadInputError(
-            f"--data-root: holds a data set that is given by its name; --data {wish.data} is none"
+            f"--data-root: holds a data set that is given by its name; {given} is none"
         )
     if not folder.exists():
+        if wish.data in DATASETS:
+            raise BadInputError(
+                f"{given}: is how your own images may be kept; name their place itself:"
+                " --data FOLDER"
+            )
         known = ", ".join(name for name in DATASETS if not DATASETS[name].resized)
         raise BadInputError(
-            f"--data {wish.data}: no such folder, and no data set of that name; known: {known}"
+            f"{given}: no such folder, and no data set of that name; known: {known}"
         )
     if not folder.is_dir() and folder.suffix.lower() not in (".csv", ".tsv", ".txt", ".parquet"):
         raise BadInputError(
-            f"--data {wish.data}: neither a folder of images nor a table (.csv, .parquet) that"
-            " names or holds them"
+            f"{given}: neither a folder of images nor a table (.csv, .parquet) that names or holds"
+            " them"
         )
+
+
+def _own_data(wish: Wish, folder: Path) -> dict[str, Any]:
+    """Return a study's data of the user's own images, at their size or at the usual one."""
     tables = [*entries(folder, "manifest.csv"), *entries(folder, "*.parquet")]
     tables += entries(folder / "data", "*.parquet")
     name = "manifest" if folder.is_file() or tables else "imagefolder"
@@ -134,7 +152,7 @@ def _data(wish: Wish) -> dict[str, Any]:
             size, shape = SIDE, survey(Request(folder, SIDE))
         except BadInputError as error:
             raise BadInputError(f"--data {error}") from None
-    fields = {"name": name, "root": str(folder)}
+    fields: dict[str, Any] = {"name": name, "root": str(folder)}
     if size is not None:
         fields["image_size"] = size
     fields["val_size"] = min(DATASETS[name].val_size, max(1, shape.train // 5))

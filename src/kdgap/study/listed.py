@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kdgap.data import DATASETS, Request, Shape
-from kdgap.errors import BadInputError, placed
+from kdgap.data import DATASETS, Request, Shape, load_dataset
+from kdgap.data.dataset import ListedShape
+from kdgap.errors import BadInputError, KdgapError, placed
+from kdgap.running.teacher import order_of
 from kdgap.spec.complaints import Where
 from kdgap.spec.run import TEST_SHARE
-from kdgap.spec.study import StudyData
+from kdgap.spec.study import StudyData, StudySpec
+from kdgap.store.card import read_card
+from kdgap.store.study import StudyDirectory
 from kdgap.text import shown
 
 
@@ -21,15 +25,18 @@ def listed_shape(data: StudyData, where: Where) -> Shape | None:
     survey = DATASETS[data.name].survey
     if survey is None or not Path(data.root).exists():
         return None
-    request = Request(
+    with placed(lambda key: where(("data", key or "root"))):
+        return survey(_request(data))
+
+
+def _request(data: StudyData) -> Request:
+    return Request(
         root=Path(data.root),
         image_size=data.image_size,
         test_share=TEST_SHARE if data.test_share is None else data.test_share,
         split_seed=data.split_seed,
         skip_broken=data.skip_broken,
     )
-    with placed(lambda key: where(("data", key or "root"))):
-        return survey(request)
 
 
 def require_images(data: StudyData, where: Where) -> None:
@@ -45,13 +52,79 @@ def require_images(data: StudyData, where: Where) -> None:
         )
 
 
+def refuse_other_classes(study: StudySpec, shape: Shape | None) -> None:
+    """Refuse a given teacher of other classes than the listed images, before anything is written.
+
+    Raises:
+        TeacherError: its file cannot be read, or its classes do not fit.
+    """
+    if not isinstance(shape, ListedShape):
+        return
+    for name in dict.fromkeys(pair.teacher for pair in study.pairs):
+        if (file := study.teachers.weights.get(name)) is not None:
+            subset = name in study.teachers.subset
+            key = f"teachers.subset: [{name}]"
+            own = read_card(Path(file)).classes
+            order_of(own, shape.names, f"teacher {file}", subset=subset, subset_key=key)
+
+
+def refuse_start(
+    directory: StudyDirectory, data: StudyData, where: Where, *, replace: bool
+) -> None:
+    """Refuse to start a study in a folder that is another's, or without its images.
+
+    Args:
+        directory: the folder.
+        data: the study's data.
+        where: tells where a key was given.
+        replace: whether the study's file in the folder is about to be replaced.
+
+    Raises:
+        BadInputError: the folder holds something else, or a study of other data, or the study's own
+            images are not at hand.
+    """
+    locked = directory.locked("data")
+    if locked is None:
+        require_images(data, where)
+    directory.refuse_other()
+    refuse_other_data(locked, data, where, directory.path)
+    if locked is not None and replace:
+        _refuse_other_pixels(directory, locked, data, where)
+
+
+def _refuse_other_pixels(
+    directory: StudyDirectory, locked: Mapping[str, Any], data: StudyData, where: Where
+) -> None:
+    """Refuse other pixels than a study began with, where it is said otherwise which they are.
+
+    Names and sizes of files say little: an image that is saved again keeps its pixels. So they are
+    decoded, which the cache makes short for those that were decoded before. Where the study says of
+    its data what it said before, nothing of its file would change, and whoever loads them compares.
+    """
+    try:
+        before = directory.plan()["study"]["data"]
+    except (KdgapError, KeyError):  # it is to be written anew
+        before = None
+    if DATASETS[data.name].survey is None or before == data.model_dump(mode="json"):
+        return
+    require_images(data, where)
+    with placed(lambda key: where(("data", key or "root"))):
+        fingerprint = load_dataset(data.name, _request(data)).fingerprint
+    if fingerprint != locked["fingerprint"]:
+        raise BadInputError(
+            f"{where(('data', 'root'))}: the study in {directory.path} began with other images, or"
+            f" saw them otherwise (fingerprint {fingerprint[:12]}, locked"
+            f" {locked['fingerprint'][:12]}); bring back its data, or use another --out"
+        )
+
+
 def refuse_other_data(
     locked: Mapping[str, Any] | None, data: StudyData, where: Where, path: Path
 ) -> None:
     """Refuse to go on in the folder of a study that has other data, before its file is replaced.
 
-    What is listed is compared: data set, classes and number of images. Pixels are compared when
-    they are loaded. Images that are skipped are not known here.
+    What is listed is compared: data set, classes and number of images. Images that are skipped are
+    not known here.
 
     Args:
         locked: what the study in that folder has locked of its data; None = nothing yet.

@@ -31,7 +31,7 @@ from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.inventory import Inventory
-from kdgap.study.listed import listed_shape, refuse_other_data, require_images
+from kdgap.study.listed import listed_shape, refuse_other_classes, refuse_start
 from kdgap.study.selection import Selected, Selector
 
 
@@ -99,7 +99,9 @@ class Workspace:
             return known
         locked = self.directory.locked("data")
         if locked is None:
-            self._listed = self._listed or listed_shape(self.study.data, self.where)
+            if self._listed is None:
+                self._listed = listed_shape(self.study.data, self.where)
+                refuse_other_classes(self.study, self._listed)
             return self._listed
         shape = locked["shape"]
         return Shape(**{**shape, "image_size": tuple(shape["image_size"])})
@@ -203,18 +205,14 @@ def start_study(workspace: Workspace, say: Callable[[str], None]) -> StudyDirect
         BadInputError: the directory cannot be written, belongs to something else, or its file
             system cannot lock.
     """
-    directory = workspace.directory
-    if workspace.directory.locked("data") is None:
-        require_images(workspace.study.data, workspace.where)
+    directory, path = workspace.directory, workspace.directory.path
+    replace = workspace.text is not None
+    refuse_start(directory, workspace.study.data, workspace.where, replace=replace)
     plan, selected = workspace.plan()
-    path = directory.path
-    directory.refuse_other()
-    refuse_other_data(directory.locked("data"), workspace.study.data, workspace.where, path)
     make_folder(path)
     probe_locks(path)
     directory.lock_fact("format", 1)  # which also finds out whether the disk can lock facts
     _refuse_other_teachers(directory, plan)
-    replace = workspace.text is not None
     for notice in of_plan(write_plan(workspace, plan, selected, replace=replace)):
         say(f"note: {notice.text}")
     return directory
