@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kdgap.cli import distill as distill_module
+from kdgap.study.workspace import start_study
+
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
@@ -145,3 +148,22 @@ def test_images_of_a_set_are_not_resized(kdgap: Command, workdir: Path) -> None:
     assert done.returncode == 2
     assert "image_size: the images of digits are not resized; leave it out" in done.stderr
     assert not Path("st").exists()
+
+
+def test_a_study_keeps_its_precision_and_a_new_one_takes_what_is_fast(
+    workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ("--teacher", "resnet8", "--student", "resnet8", "--data", "digits")
+    device = "kdgap.engine.device.fast_bf16"
+    precisions = []
+    for fast in (False, True, True):
+        monkeypatch.setattr(device, lambda _, fast=fast: fast)
+        workspace = distill_module._workspace(
+            "study", *(given[1], given[3], given[5]), None, "logit", 2, 1, None, "cpu", None, {}
+        )
+        precisions.append(workspace.study.precision)
+        if len(precisions) == 1:
+            start_study(workspace, lambda _: None)
+        elif len(precisions) == 2:
+            shutil.rmtree(workdir / "runs")
+    assert precisions == ["fp32", "fp32", "bf16"]

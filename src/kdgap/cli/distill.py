@@ -1,6 +1,7 @@
 """`kdgap distill`: a student, a teacher, a folder of images; a verdict and a model to ship."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,11 +128,24 @@ def _workspace(
     source, draft = "kdgap distill", distilling_study(wish, name)
     spec, where = read_study(yamlio.parse(draft.text("fp32"), source), overrides)
     check_study(spec, where)  # what is refused without torch
-    from kdgap.engine.device import native_bf16, pick_device
     from kdgap.study.workspace import written_study
 
-    precision: Precision = "bf16" if native_bf16(pick_device(device)) else "fp32"
+    precision = _precision(out or Path("runs") / name, device)
     return written_study(draft.text(precision), source, overrides, out)
+
+
+def _precision(folder: Path, device: str) -> "Precision":
+    """Return the precision of the study that is in a folder, or else what is fast here."""
+    from kdgap.engine.device import fast_bf16, pick_device
+    from kdgap.errors import KdgapError
+    from kdgap.spec.study import StudySpec
+    from kdgap.store.study import StudyDirectory
+
+    fast: Precision = "bf16" if fast_bf16(pick_device(device)) else "fp32"
+    if StudyDirectory(folder).exists():
+        with suppress(KdgapError, KeyError, ValueError):  # what is damaged there is said later
+            return StudySpec.model_validate(StudyDirectory(folder).plan()["study"]).precision
+    return fast
 
 
 def _planned(workspace: "Workspace", device: str) -> float | None:

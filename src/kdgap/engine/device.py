@@ -90,6 +90,17 @@ def native_bf16(device: torch.device) -> bool:
     return True
 
 
+def fast_bf16(device: torch.device) -> bool:
+    """Return whether bfloat16 pays: whether the processor has instructions for it.
+
+    oneDNN also computes in it with AVX-512 alone, which is many times slower than float32.
+    """
+    if device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        own = torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported  # noqa: SLF001
+        return any(supported() for supported in own)
+    return native_bf16(device)
+
+
 def environment(device: torch.device) -> Mapping[str, object]:
     """Return all that bit equality is promised for: device, threads, libraries."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
