@@ -143,7 +143,7 @@ def test_what_is_done_is_not_done_again_and_an_edit_trains_only_what_is_new(
         trained.append(run_id(prepared.run))
         return Attempt(prepared, *args)
 
-    monkeypatch.setattr("kdgap.study.worker.Attempt", counted)
+    monkeypatch.setattr("kdgap.study.trainer.Attempt", counted)
     before = worked()
     assert len(trained) == len(set(trained)) == 11
     trained.clear()
@@ -815,7 +815,7 @@ def test_a_plan_counts_the_cohorts_that_are_trained(
         sizes.append(len(attempts))
         train_attempts(attempts, **options)
 
-    monkeypatch.setattr("kdgap.study.worker.train_attempts", counted)
+    monkeypatch.setattr("kdgap.study.trainer.train_attempts", counted)
     workspace = opened(ablations=ablations, **changes)
     before = plan_data(workspace, *workspace.plan())["cohorts"]
     worked(ablations=ablations, **changes)
@@ -940,7 +940,7 @@ def test_a_cohort_is_no_larger_than_memory_allows(
         sizes.append(len(attempts))
         train_attempts(attempts, **options)
 
-    monkeypatch.setattr("kdgap.study.worker.train_attempts", counted)
+    monkeypatch.setattr("kdgap.study.trainer.train_attempts", counted)
     # A ResNet-8 with 2 channels has 1,320 parameters: two members take 42,240 of these bytes.
     monkeypatch.setattr("kdgap.study.worker.free_memory", lambda _: 2 * 2 * 16 * 1320)
     assert contents(worked("small").path) == calm
