@@ -125,7 +125,9 @@ def test_bad_images_are_named_together(kdgap: Command, flowers: Path, refused: R
     (flowers / "test" / "a" / "1.png").write_text("no image")
     error = refused(kdgap, *words)
     assert error.startswith("flowers/test/a/1.png: cannot be read: its content is not PNG")
-    assert error.endswith("; repair, convert or remove it, or set skip_broken: true")
+    assert error.endswith(
+        "; repair, convert or remove it, or set skip_broken: true (data: --skip-broken)"
+    )
     pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     for number in range(12):
         name = flowers / "train" / "b" / f"{number:02}-of-a-name-as-long-as-cameras-give-them.jpg"
