@@ -136,7 +136,7 @@ class RayEngine:
             "logging_level": logging.ERROR,
         }
         if address == "local":
-            # On loopback: nobody else can reach it.
+            # Asked for, not yet given: Ray was seen to take the machine's own address all the same.
             ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **options)
             return
         host, _, port = address.removeprefix("ray://").rpartition(":")

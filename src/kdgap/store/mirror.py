@@ -6,7 +6,7 @@ comes after what it vouches for, on the way here as on the way there.
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from kdgap.store.manifest import ELSEWHERE, MANIFEST, WEIGHTS
 from kdgap.store.storage import Storage, Url
 from kdgap.store.study import SEEN
 
-INCOMING, RUNS, LIVE = "incoming", "runs", "live"
+INCOMING = "incoming"
 _LOOKS = 5
 
 
@@ -119,12 +119,6 @@ class Mirror:
                 self.storage.write(name, content)
                 self._pushed[name] = digest
 
-    def fetch_weights(self, run: str) -> None:
-        """Bring the weights of a run here."""
-        for name in self.storage.listing(run):
-            if _is_weights(name) and not (self.path / name).exists():
-                self.storage.fetch(name, self.path / name)
-
 
 def url_of(path: Path) -> str:
     """Return the URL of the study that a directory is the mirror of; empty if it is none."""
@@ -151,16 +145,15 @@ def _order(name: str) -> tuple[bool, bool, str]:
     return (file == PLAN, file == MANIFEST, name)
 
 
-def pulled(url: str, waits: Collection[float] | None = None) -> Path:
+def pulled(url: str) -> Path:
     """Return the directory of the study at a URL, up to date.
 
     Raises:
         BadInputError: there is no study there.
         StorageError: the storage does not answer.
     """
-    storage = Url(url) if waits is None else Url(url, waits)
     path = mirror_folder(url)
-    Mirror(storage, path).pull()
+    Mirror(Url(url), path).pull()
     if not (path / PLAN).exists():
         raise BadInputError(f"{url}: no study was run here (it has no {PLAN})")
     return path
