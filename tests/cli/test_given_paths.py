@@ -29,8 +29,10 @@ APPS = {
     "collect_results.py": reference.collect_app,
     "make_figures.py": figures.figures_app,
 }
-# Text that is a path all the same: keys of the flat file, and [NAME=]PATH of a study's teachers.
-AS_TEXT = {("train.py", "teacher_weights"), ("train.py", "data_root"), ("train.py", "output_dir")}
+# Text that is a path all the same: keys of the flat file, [NAME=]PATH of a study's teachers, and
+# where a study is kept, which may be a URL.
+FLAT = {("train.py", "teacher_weights"), ("train.py", "data_root"), ("train.py", "output_dir")}
+AS_TEXT = FLAT | {("kdgap run", "out")}
 OF_STUDIES = {(f"kdgap {name}", "teacher_weights") for name in ("plan", "run", "verify", "worker")}
 LIKE_A_PATH = ("weights", "root", "dir", "out", "file", "folder", "path")
 

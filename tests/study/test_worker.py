@@ -916,9 +916,7 @@ def test_more_negatives_than_the_largest_class_leaves_are_refused_before_anythin
     methods = {"crd": {"negatives": 20, "width": 4}}  # of 44 images no more than 8 are no cats
     with pytest.raises(BadInputError, match=r"crd .* at most \d are; set its negatives to at most"):
         worked(**of_folder(root), methods=methods, selection=None, claims=[], ablations={})
-    directory = StudyDirectory(tmp_path / "study")
-    assert set(states(directory)) == {"new"}
-    assert not list(directory.path.glob("runs/*/*/attempts.jsonl"))
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_study_whose_last_batches_would_hold_one_image_is_done(
