@@ -74,6 +74,7 @@ def test_a_path_is_what_was_written_with_the_home_folder_for_a_tilde(
         ("FILE:/data", "without file://"),
         ("https://example.org/cifar.zip", "URL"),
         ("s3://bucket/data", "URL"),
+        ("ftp://bucket/data", "URL"),
         ("C:\\data", "Windows"),
         ("c:/data", "Windows"),
         ("\\\\wsl$\\Ubuntu\\data", "Windows"),

@@ -59,6 +59,20 @@ def is_url(text: str) -> bool:
     return bool(separator) and scheme.replace("+", "").replace("-", "").isalnum()
 
 
+def data_place(text: str) -> str:
+    """Return the place of data that a user wrote: a path as `user_path` returns it, or a URL.
+
+    What is on a web server is no place of data: nobody can say which files are there.
+
+    Raises:
+        BadInputError: it is neither.
+    """
+    scheme = text.partition("://")[0].lower()
+    if is_url(text) and scheme not in ("file", "http", "https", "ftp"):
+        return text
+    return str(user_path(text))
+
+
 def cache_folder() -> Path:
     """Return the cache folder: `KDGAP_CACHE`, or the platform's usual place.
 

@@ -29,10 +29,11 @@ APPS = {
     "collect_results.py": reference.collect_app,
     "make_figures.py": figures.figures_app,
 }
-# Text that is a path all the same: keys of the flat file, [NAME=]PATH of a study's teachers, and
-# where a study is kept, which may be a URL.
+# Text that is a path all the same: keys of the flat file, what may be a URL as well, and
+# [NAME=]PATH of a study's teachers.
 FLAT = {("train.py", "teacher_weights"), ("train.py", "data_root"), ("train.py", "output_dir")}
-AS_TEXT = FLAT | {("kdgap run", "out")}
+OR_URL = {(f"kdgap {name}", "data_root") for name in ("plan", "run", "train", "verify", "worker")}
+AS_TEXT = FLAT | OR_URL | {("kdgap run", "out")}
 OF_STUDIES = {(f"kdgap {name}", "teacher_weights") for name in ("plan", "run", "verify", "worker")}
 LIKE_A_PATH = ("weights", "root", "dir", "out", "file", "folder", "path")
 

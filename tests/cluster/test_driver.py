@@ -12,7 +12,6 @@ from kdgap.cluster.driver import Driver
 from kdgap.cluster.job import Job, planned_run
 from kdgap.cluster.node import perform
 from kdgap.errors import StoreDamagedError
-from kdgap.planning.plan import PlannedRun
 from kdgap.spec.study import STAGES
 from kdgap.store.mirror import Mirror
 from kdgap.store.seal import read_sealed, without_checksum, write_sealed
@@ -22,6 +21,7 @@ from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.cluster.engines import LOSE_AFTER, Machines
 from tests.e2e.study import study_text
+from tests.study.test_worker import image_folder
 
 PROMISED = ("history.jsonl", "results.json", "test.json")
 WEIGHTS = ("checkpoint_best.safetensors", "checkpoint_last.safetensors")
@@ -42,10 +42,17 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The study on this machine, without any cluster."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "study.yaml").write_text(text())
-    workspace = open_study(folder / "study.yaml", {}, folder / "study")
+    return hashes(worked_alone(folder))
+
+
+def worked_alone(
+    folder: Path, name: str = "study", stages: Sequence[str] = tuple(STAGES)
+) -> StudyDirectory:
+    """The study in a folder, done on this machine."""
+    workspace = open_study(folder / "study.yaml", {}, folder / name)
     directory = start_study(workspace, lambda _: None)
-    Worker(workspace, "cpu", tuple(STAGES)).work()
-    return hashes(directory)
+    Worker(workspace, "cpu", stages).work()
+    return directory
 
 
 def text() -> str:
@@ -59,10 +66,11 @@ def drive(
     engine: Machines,
     storage: Storage | None = None,
     say: Callable[[str], None] = lambda _: None,
+    study: str = "",
 ) -> tuple[StudyDirectory, Driver]:
     """Work on the study on machines, with the folder or another place as its storage."""
     file = folder / "study.yaml"
-    file.write_text(text())
+    file.write_text(study or text())
     path = folder / "study"
     mirror = None if storage is None else Mirror(storage, path)
     if mirror is not None:
@@ -70,10 +78,8 @@ def drive(
     workspace = open_study(file, {}, path)
     directory = start_study(workspace, lambda _: None)
 
-    def asked(_: PlannedRun, __: Sequence[str]) -> bool:
-        return True
-
-    driver = Driver(workspace, storage or Folder(path), mirror, engine, "cpu", asked, say=say)
+    storage = storage or Folder(path)
+    driver = Driver(workspace, storage, mirror, engine, "cpu", tuple(STAGES), say=say)
     driver.work()
     return directory, driver
 
@@ -108,6 +114,41 @@ def test_answers_that_are_lost_double_nothing(
 
     directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch, fate=fate))
     assert hashes(directory) == alone
+
+
+def test_each_machine_fetches_the_data_once_and_the_teacher_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = image_folder(tmp_path / "there" / "images", 12, 4)
+
+    def study(root: str, **changes: Any) -> str:
+        data = {"name": "imagefolder", "root": root, "val_size": 4}
+        recipe = {"epochs": 1, "batch_size": 8}
+        return study_text(data=data, recipe=recipe, keep_selection_weights=True, **changes)
+
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "study.yaml").write_text(study(str(images)))
+    first = worked_alone(alone, stages=("teachers",))
+    given = next(first.path.glob("runs/*/*/checkpoint_best.safetensors"))
+    teachers = {"weights": {"big": str(given)}}
+    (alone / "study.yaml").write_text(study(str(images), teachers=teachers))
+    expected = hashes(worked_alone(alone, "given"))
+
+    nodes, ran = tmp_path / "nodes", list[Job]()
+    engine = Machines(nodes, monkeypatch, fate=ran.append)
+    storage = Url(f"file://{tmp_path}/there/study")
+    url = f"local://{images}"
+    directory, _ = drive(tmp_path, engine, storage, study=study(url, teachers=teachers))
+    assert hashes(directory) == expected
+    assert {job.study["data"]["root"] for job in ran} == {url}
+    for machine in nodes.iterdir():
+        assert len(list(machine.glob("data/*/train/cat/*.png"))) == 12
+        assert [path.name[17:] for path in machine.glob("nodes/*/.given/*.safetensors")] == [
+            given.name
+        ]
+    assert not (tmp_path / "there" / "study" / ".given" / given.name).exists()
+    assert not list((tmp_path / "there" / "study").glob(".given/*"))  # nobody needs it any more
 
 
 class Flaky:

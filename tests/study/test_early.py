@@ -54,7 +54,7 @@ STUDIES = {
     "recipe": ("pairs:", "recipe: {epochs: 0}\npairs:"),
     "recipe's key": ("pairs:", "recipe: {epoch: 1}\npairs:"),
     "teachers' recipe": ("pairs:", "teachers: {recipe: {momentum: 0}}\npairs:"),
-    "path": ("name: digits", "name: digits, root: 's3://data'"),
+    "path": ("name: digits", "name: digits, root: 'https://data'"),
 }
 PROBE = """\
 import json, sys

@@ -11,7 +11,6 @@ from kdgap.errors import BadInputError
 if TYPE_CHECKING:
     from kdgap.cli.study_progress import StudyProgress
     from kdgap.cluster.ray_engine import RayEngine
-    from kdgap.planning.plan import PlannedRun
     from kdgap.store.mirror import Mirror
     from kdgap.store.storage import Storage
     from kdgap.study.workspace import Workspace
@@ -87,22 +86,12 @@ def run_on_ray(
     """Do what is missing of a study on a cluster; return what turned out to be damaged."""
     from kdgap.cluster.driver import Driver
     from kdgap.running.stop import Stopper
-    from kdgap.spec.study import STAGES
-
-    only = set(stages)
-
-    def asked(planned: "PlannedRun", roles: Sequence[str]) -> bool:
-        for slot in planned.slots:
-            stage = next(stage for stage, known in STAGES.items() if slot.role in known)
-            if slot.role in (roles or (slot.role,)) and only & {stage, slot.ablation}:
-                return True
-        return False
 
     nodes = engine.nodes()
     cpus, gpus = (sum(getattr(node, kind) for node in nodes) for kind in ("cpus", "gpus"))
     display.say(
-        f"Ray: {len(nodes)} machines, {cpus:g} CPUs, {gpus:g} GPUs; the study is kept at"
-        f" {storage.where}"
+        f"Ray at {engine.address}: {len(nodes)} machines, {cpus:g} CPUs, {gpus:g} GPUs; the study"
+        f" is kept at {storage.where}"
     )
     with Stopper() as pause:  # after Ray, which has handlers of its own for signals
         driver = Driver(
@@ -111,7 +100,7 @@ def run_on_ray(
             mirror,
             engine,
             device,
-            asked,
+            stages,
             pause,
             display.say,
             display.refresh,

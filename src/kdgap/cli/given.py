@@ -10,9 +10,10 @@ import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from kdgap.errors import KdgapError
-from kdgap.paths import is_url, user_path
+from kdgap.paths import data_place, is_url, user_path
 
-DataRoot = Annotated[Path | None, typer.Option(help="Where the folder with the data is now.")]
+_DATA_ROOT = typer.Option(metavar="PATH|URL", help="Where the folder with the data is now.")
+DataRoot = Annotated[str | None, _DATA_ROOT]
 GivenTeachers = Annotated[
     list[str] | None,
     typer.Option(
@@ -32,7 +33,9 @@ def expand_paths(app: typer.Typer) -> None:
         for parameter in signature(command.callback).parameters.values():
             kind, *about = get_args(parameter.annotation) or (parameter.annotation,)
             for info in about:
-                if isinstance(info, ParameterInfo) and is_path(kind):
+                if info is _DATA_ROOT:
+                    info.parser = _read_data_root
+                elif isinstance(info, ParameterInfo) and is_path(kind):
                     info.parser = _read_study if _is_study(info) else _read
                     if isinstance(info, OptionInfo):
                         info.metavar = info.metavar or "PATH"
@@ -56,6 +59,11 @@ def _read_study(text: str) -> Path:
 
     with _as_usage():
         return pulled(text)
+
+
+def _read_data_root(text: str) -> str:
+    with _as_usage():
+        return data_place(text)
 
 
 def _read(text: str) -> Path:

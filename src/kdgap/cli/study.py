@@ -62,7 +62,7 @@ def refuse_early(study: Path, assignments: list[str] | None) -> dict[str, object
     from kdgap.yamlio import parse_assignments
 
     overrides = parse_assignments(assignments or [], nested=True)
-    if study.is_file():  # what comes through a pipe can be read once
+    if study.is_file() or not study.exists():  # what comes through a pipe can be read once
         spec, where = read_study(yamlio.load(study), overrides)
         check_study(spec, where)
         known_kinds(spec.claims, where)

@@ -6,15 +6,16 @@ machines left meanwhile, and submits what is not done.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kdgap.cluster.commit import Commits
 from kdgap.cluster.engine import Ended, Engine, Node
-from kdgap.cluster.job import Job, JobMaker, Kind, Needs
+from kdgap.cluster.job import GIVEN, Job, JobMaker, Kind, Needs
 from kdgap.cluster.machines import Machines, refused
-from kdgap.cluster.pending import Asked, Door, cohorts, doors
+from kdgap.cluster.pending import Door, cohorts, doors
 from kdgap.errors import (
     BadInputError,
     RunFailedError,
@@ -29,6 +30,7 @@ from kdgap.store.study import PREREGISTRATION
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
+from kdgap.study.trainer import lock_threads
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 WAIT_SECONDS = 0.5
@@ -47,7 +49,7 @@ class Driver:
         mirror: brings it here; None where the two are one folder.
         engine: runs jobs.
         device: what to compute on.
-        asked: whether a run is to be done, in some roles.
+        stages: the stages, and ablations by their names, that are to be done.
         pause: raises `StoppedError` when it is time to stop.
         say: takes one-line remarks for the user.
         tell: called a few times a second.
@@ -61,7 +63,7 @@ class Driver:
         mirror: Mirror | None,
         engine: Engine,
         device: str,
-        asked: Asked,
+        stages: Collection[str],
         pause: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
         tell: Callable[[], None] = lambda: None,
@@ -70,7 +72,7 @@ class Driver:
     ) -> None:
         self._workspace, self._directory = workspace, workspace.directory
         self._storage, self._mirror, self._engine = storage, mirror, engine
-        self._device, self._asked = device, asked
+        self._device, self._stages = device, stages
         self._pause, self._say, self._tell = pause, say, tell
         self._one_environment = one_environment
         self._inventory = workspace.inventory
@@ -116,6 +118,7 @@ class Driver:
                     for job in ended:
                         self._settle(job, plan)
                     plan, selected = self._refresh()
+            self._storage.remove(self._maker.given.values())
         except StoppedError:
             self._stop()
             raise
@@ -126,13 +129,7 @@ class Driver:
 
     def _begin(self) -> None:
         """Look at every machine before anything is trained: code, environment, data."""
-        asked = self._workspace.study.threads
-        threads = int(self._directory.lock_fact("threads", asked or 1))
-        if asked is not None and asked != threads:
-            raise BadInputError(
-                f"{self._directory.path}: this study runs with threads: {threads} since its"
-                f" first use, which {asked} would mix with; set it back, or use another --out"
-            )
+        threads = lock_threads(self._directory, self._workspace.study.threads, 1)
         self._maker = JobMaker(self._workspace, self._storage.where, self._device, threads)
         self._machines = Machines(
             self._engine,
@@ -142,6 +139,10 @@ class Driver:
             one_environment=self._one_environment,
         )
         self._push()
+        there = self._storage.listing(GIVEN)
+        for file, name in self._maker.given.items():
+            if name not in there:
+                self._storage.send(name, Path(file))
         plan, _ = self._workspace.plan()
         self._commits.all(plan.runs.values())
         first = list(plan.runs.values())[:1]
@@ -209,7 +210,7 @@ class Driver:
         """Submit what is ready as far as there is room; return whether anything changed."""
         going = {planned.id for _, runs in self._jobs.values() for planned in runs}
         changed, slots = False, self._machines.room()
-        for group in cohorts(plan, self._inventory, self._asked, going, slots):
+        for group in cohorts(plan, self._inventory, self._stages, going, slots):
             # One more than there is room for: it begins as soon as a machine is free.
             if len(self._jobs) > slots:
                 return True

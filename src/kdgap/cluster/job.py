@@ -6,7 +6,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal
 
-from kdgap.files import entries
+from kdgap.files import entries, file_hash
+from kdgap.paths import is_url
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.places import moved
 from kdgap.spec.identity import run_id
@@ -17,6 +18,8 @@ from kdgap.store.study import LOCKED, PREREGISTRATION
 from kdgap.study.workspace import Workspace
 
 Kind = Literal["look", "train", "test"]
+GIVEN = ".given"
+"""Where in the storage the files of given teachers are, for machines that do not see them."""
 OTHER_CODE = "other code"
 """The answer of a machine that runs another version than the driver."""
 
@@ -53,6 +56,7 @@ class Job:
         device: where to compute.
         threads: of the processor.
         environment: the one that is required; None = any.
+        given: teachers that are given as files: path on the driver's machine → name in the storage.
         doors: of a `test`, by run: its role, and the baseline (`written`) to compare with.
         save_seconds: how often states are brought to where the study is kept.
     """
@@ -67,6 +71,7 @@ class Job:
     device: str = "auto"
     threads: int = 1
     environment: str | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
     doors: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     save_seconds: float = 60.0
 
@@ -86,8 +91,16 @@ def written(planned: PlannedRun) -> dict[str, Any]:
     }
 
 
+def _given_name(file: Path) -> str:
+    return f"{GIVEN}/{file_hash(file)[:16]}-{file.name}"
+
+
 class JobMaker:
     """Makes the jobs of one study.
+
+    Attributes:
+        code: the source that this machine runs.
+        given: where the files of given teachers are to be in the storage, by their paths here.
 
     Args:
         workspace: the study.
@@ -100,7 +113,9 @@ class JobMaker:
         study = workspace.study
         # Other machines have other current folders.
         files = {name: str(Path(file).resolve()) for name, file in study.teachers.weights.items()}
-        self._study = moved(study, str(Path(study.data.root).resolve()), files)
+        root = study.data.root
+        self._study = moved(study, root if is_url(root) else str(Path(root).resolve()), files)
+        self.given = {file: _given_name(Path(file)) for file in files.values()}
         self._directory = workspace.directory
         self._place, self._device, self._threads = place, device, threads
         self.code = source_digest()
@@ -137,6 +152,7 @@ class JobMaker:
             device=self._device,
             threads=self._threads,
             environment=environment,
+            given=self.given,
             doors=known,
         )
 

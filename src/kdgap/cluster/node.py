@@ -35,6 +35,7 @@ from kdgap.spec.study import StudySpec
 from kdgap.store.locks import wait_for_lock
 from kdgap.store.provenance import source_digest
 from kdgap.store.record import LOCK, RunDirectory
+from kdgap.store.remote import local_place
 from kdgap.store.storage import Folder, Storage, storage_at
 from kdgap.store.study import StudyDirectory
 from kdgap.study.inputs import Inputs, Loaded
@@ -118,6 +119,7 @@ class _Work:
             lambda: self._runs,
             self._study.teachers,
             _loaded(self._directory.path),
+            self._find,
         )
 
     def do(self) -> dict[str, Any]:
@@ -186,6 +188,18 @@ class _Work:
             self._directory, self._inputs, self._live, self._pause, self._notes.append
         )
         trainer.train(left, weights, lambda planned: uploader.ended(planned.id))
+
+    def _find(self, place: str) -> Path:
+        """Return where on this machine data or a given teacher's file is; it is brought here."""
+        name = self._job.given.get(place)
+        if name is None:
+            return local_place(place, self._pause)
+        path = self._directory.path / name
+        make_folder(path.parent)
+        with wait_for_lock(path.parent / LOCK, self._pause):
+            if not path.exists():
+                self._storage.fetch(name, path)
+        return path
 
     def _teacher(self, student: PlannedRun) -> TeacherWeights:
         assert student.run.teacher is not None

@@ -1,23 +1,19 @@
 """What of a study can be done now: cohorts to train, and doors to open. Nothing is done here."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
-from kdgap.planning.cost import joined
 from kdgap.planning.plan import Plan, PlannedRun
-from kdgap.spec.study import STAGES
 from kdgap.store.study import DOORS
 from kdgap.study.inventory import Inventory
 
 Door = tuple[PlannedRun, PlannedRun | None, str]
 """A finished run to be tested, the baseline to compare with if there is one, and its role."""
-Asked = Callable[[PlannedRun, Sequence[str]], bool]
-"""Whether a run is to be done in some roles; in any, where none is named."""
 MANY = 64
 """Doors opened by one job: they share their teacher's answers."""
 
 
 def cohorts(
-    plan: Plan, inventory: Inventory, asked: Asked, going: Collection[str], slots: int
+    plan: Plan, inventory: Inventory, stages: Collection[str], going: Collection[str], slots: int
 ) -> Iterator[list[PlannedRun]]:
     """Yield what may be trained now, stage by stage, as cohorts divided among the machines.
 
@@ -26,7 +22,7 @@ def cohorts(
     Args:
         plan: the plan as it is known.
         inventory: what is there of it.
-        asked: what is to be done.
+        stages: the stages, and ablations by their names, that are to be done.
         going: ids of runs that somebody is at work on.
         slots: how many jobs run at once.
     """
@@ -36,17 +32,9 @@ def cohorts(
         if inventory.is_ready(planned) and not inventory.is_held(planned)
         if planned.id not in going
     ]
-    for roles in STAGES.values():
-        mine = [planned for planned in ready if asked(planned, roles)]
-        if not mine:
-            continue
-        alone = [planned for planned in mine if inventory.alone(planned)]
-        guests = [p for p in ready if asked(p, ()) and not inventory.alone(p)]
-        groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
-        for group in groups:
-            share = -(-len(group) * min(len(groups), slots) // slots)
-            yield from (group[i : i + share] for i in range(0, len(group), share))
-        return
+    for group in (groups := next(inventory.groups(ready, stages), [])):
+        share = -(-len(group) * min(len(groups), slots) // slots)
+        yield from (group[i : i + share] for i in range(0, len(group), share))
 
 
 def doors(plan: Plan, inventory: Inventory, going: Collection[str]) -> Iterator[list[Door]]:

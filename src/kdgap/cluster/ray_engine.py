@@ -84,6 +84,9 @@ class Board:
 class RayEngine:
     """A connection to a Ray cluster; see `engine.py` for what it does.
 
+    Attributes:
+        address: where the cluster is.
+
     Args:
         address: `local` starts Ray on this machine, `auto` finds the one that runs here, and
             `HOST:PORT` or `ray://HOST:PORT` one elsewhere.
@@ -96,6 +99,10 @@ class RayEngine:
     def __init__(self, address: str, study: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine takes long
+        if address == "local":
+            # Ray takes 127.0.0.1 for what it is, and opens no port to others, only where it takes
+            # itself to be unable to form a cluster; read when it is imported.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
         except ImportError:
@@ -122,6 +129,7 @@ class RayEngine:
         except ray.exceptions.RayError as error:
             self.close()
             raise BadInputError(f"--ray {address}: {one_line(error, 160)}") from None
+        self.address = str(ray.get_runtime_context().gcs_address)
         self._perform = ray.remote(perform_job)
         self._going: dict[Any, str] = {}
         self._where: dict[str, str] = {}
@@ -136,7 +144,6 @@ class RayEngine:
             "logging_level": logging.ERROR,
         }
         if address == "local":
-            # Asked for, not yet given: Ray was seen to take the machine's own address all the same.
             ray.init("local", include_dashboard=False, _node_ip_address="127.0.0.1", **options)
             return
         host, _, port = address.removeprefix("ray://").rpartition(":")

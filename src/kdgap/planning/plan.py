@@ -4,7 +4,7 @@ Finals depend on what selection chooses, so a plan is made from a study *and* th
 known. Without them, finals are open slots with counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -13,7 +13,7 @@ from kdgap.methods import METHODS, Method
 from kdgap.notice import Notice
 from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.spec.slot import PLAIN, Slot
-from kdgap.spec.study import StudySpec
+from kdgap.spec.study import STAGES, StudySpec
 from kdgap.spec.validation import Scalar
 from kdgap.text import settings_text
 
@@ -38,6 +38,14 @@ class PlannedRun:
     def roles(self) -> list[str]:
         """Its roles, in the order in which a study meets them."""
         return sorted({slot.role for slot in self.slots}, key=ROLES.index)
+
+    def is_of(self, stages: Collection[str], roles: Collection[str] = ROLES) -> bool:
+        """Whether stages, or ablations by their names, ask for it in one of some roles."""
+        asked = {role for stage in stages for role in STAGES.get(stage, ())}
+        return any(
+            slot.role in roles and (slot.role in asked or slot.ablation in stages)
+            for slot in self.slots
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kdgap.errors import BadInputError, nearest, one_line
-from kdgap.paths import user_path
+from kdgap.paths import is_url, user_path
 from kdgap.spec.study import StudySpec
 
 
@@ -22,11 +22,11 @@ class Places:
     """What the user says of this machine.
 
     Attributes:
-        data_root: the folder that holds the data; None = where the study says.
+        data_root: path or URL of the folder that holds the data; None = where the study says.
         teachers: `NAME=FILE` for teachers that are given as files; `FILE` where it is the only one.
     """
 
-    data_root: Path | None = None
+    data_root: str | None = None
     teachers: Sequence[str] = ()
 
     def applied(self, study: StudySpec) -> StudySpec:
@@ -51,7 +51,7 @@ class Places:
                 files[name] = str(user_path(file))
             except BadInputError as error:
                 raise BadInputError(f"--teacher-weights {name}: {error}") from None
-        root = study.data.root if self.data_root is None else str(self.data_root)
+        root = study.data.root if self.data_root is None else self.data_root
         return moved(study, root, given | files)
 
     def overrides(self, asked: StudySpec, applied: StudySpec) -> dict[str, str]:
@@ -106,7 +106,7 @@ class Origin:
 
     def find(self, path: str) -> str:
         """Return where a recorded path is now; as it was written where nothing is found."""
-        for folder in self._folders:
+        for folder in self._folders if not is_url(path) else ():
             with suppress(OSError):  # somebody else's folder, which may not be looked into
                 if (folder / path).exists():  # an absolute path stands for itself
                     return str(folder / path)

@@ -24,6 +24,7 @@ from kdgap.spec.run import RunSpec
 from kdgap.store.locks import holder
 from kdgap.store.notices import SMOKE
 from kdgap.store.record import LOCK, Record, RunDirectory
+from kdgap.store.remote import local_place
 from kdgap.store.state import StateFiles
 
 
@@ -37,7 +38,7 @@ def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = Fa
     make_deterministic(run.seed, run.place.threads)
     data = run.data
     dataset = load_dataset(
-        data.name, Request.of(data, Path(run.place.data_root), download=download)
+        data.name, Request.of(data, local_place(run.place.data_root), download=download)
     )
     parts = split_dataset(dataset, data.val_size, data.split_seed, data.limit, data.choose_on)
     check_model(run.model, dataset.image_size)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kdgap.errors import BadInputError, nearest, one_line, placed
-from kdgap.paths import user_path
+from kdgap.paths import data_place, user_path
 from kdgap.spec.method_name import written_method
 from kdgap.spec.model import Stem
 from kdgap.spec.presets import flat_keys, preset_values
@@ -156,7 +156,7 @@ def read_flat(
     for key in _PATHS:
         if (path := getattr(config, key)) is not None:
             with placed(places(key), key):
-                expanded[key] = str(user_path(path))
+                expanded[key] = data_place(path) if key == "data_root" else str(user_path(path))
     return config.model_copy(update=expanded), places
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kdgap.errors import BadInputError, nearest, one_line, placed
-from kdgap.paths import user_path
+from kdgap.paths import data_place, user_path
 from kdgap.spec.claims import Term
 from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
@@ -54,7 +54,8 @@ def _expanded(study: StudySpec, where: Where) -> StudySpec:
         with placed(where(key), ".".join(key)):
             return str(user_path(path))
 
-    root = expand(study.data.root, "data", "root")
+    with placed(where(("data", "root")), "data.root"):
+        root = data_place(study.data.root)
     weights = {
         name: expand(path, "teachers", "weights", name)
         for name, path in study.teachers.weights.items()

@@ -8,11 +8,13 @@ again for a while: a network fails now and then, and every operation here may be
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kdgap import disk
 from kdgap.errors import BadInputError, RunFailedError, one_line
 from kdgap.files import (
     entries,
@@ -21,7 +23,9 @@ from kdgap.files import (
     open_file,
     read_bytes,
     remove,
+    remove_quietly,
     remove_tree,
+    temporary_beside,
     write_atomic,
 )
 from kdgap.paths import is_url
@@ -29,6 +33,9 @@ from kdgap.paths import is_url
 WAITS = (0.2, 0.5, 1, 2, 4, 8)
 """Seconds to wait before each new try of what failed."""
 _BLOCK = 2**22
+_AT_ONCE = 16
+"""Requests that wait for the storage at the same time."""
+_GROUP = 512
 _PROBE = ".write-probe"
 
 Answer = TypeVar("Answer")
@@ -70,6 +77,15 @@ class Storage(ABC):
     @abstractmethod
     def fetch(self, name: str, path: Path) -> None:
         """Write a file to a local path, whose folder is made, in one step."""
+
+    def fetch_many(self, names: Sequence[str], folder: Path) -> Iterator[Sequence[str]]:
+        """Write files below a local folder, several at a time; yield which ones are there."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for begin in range(0, len(names), _GROUP):
+                group = names[begin : begin + _GROUP]
+                for _ in pool.map(lambda name: self.fetch(name, folder / name), group):
+                    pass
+                yield group
 
     @abstractmethod
     def copy(self, source: str, target: str) -> None:
@@ -270,7 +286,17 @@ class Url(Storage):
     def fetch(self, name: str, path: Path) -> None:
         """Write a file to a local path."""
         make_folder(path.parent)
-        write_atomic(path, self.read(name))
+
+        def get() -> None:
+            temporary = temporary_beside(path)
+            try:
+                self._fs.get_file(self._path(name), str(temporary))
+                disk.call(disk.current.rename, temporary, path)
+            except BaseException:
+                remove_quietly(temporary)
+                raise
+
+        self._again(get, name)
 
     def copy(self, source: str, target: str) -> None:
         """Write a file once more under another name, and read it back."""

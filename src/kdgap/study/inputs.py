@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +19,7 @@ from kdgap.running.results import Prepared, remarks
 from kdgap.running.teacher import TeacherWeights, check_teacher, open_teacher
 from kdgap.spec.run import DataSpec, RunSpec
 from kdgap.spec.study import StudyData, Teachers
+from kdgap.store.remote import local_place
 from kdgap.store.study import StudyDirectory
 from kdgap.store.witness import data_fact
 
@@ -43,6 +45,7 @@ class Inputs:
         planned: returns the runs that are refused together if one of them does not fit the data.
         teachers: what the study says of them.
         loaded: what was loaded for this study before, which is added to.
+        find: returns where on this machine data or the file of a given teacher is.
     """
 
     def __init__(
@@ -56,11 +59,13 @@ class Inputs:
         planned: Callable[[], Iterable[PlannedRun]] = tuple,
         teachers: Teachers | None = None,
         loaded: Loaded | None = None,
+        find: Callable[[str], Path] | None = None,
     ) -> None:
         self._directory, self.device = directory, device
         self._asked, self._pause = asked, pause
         self._loading, self._say, self._planned = loading, say, planned
         self._teachers = teachers or Teachers()
+        self._find = find or partial(local_place, pause=pause)
         loaded = loaded or Loaded()
         self._datasets, self._parts = loaded.datasets, loaded.parts
         self._fitting: set[Hashable] = set()
@@ -68,11 +73,11 @@ class Inputs:
     def dataset(self, planned: PlannedRun) -> Dataset:
         """Load the data once, and refuse other data than the study began with."""
         data = planned.run.data
-        request = Request.of(data, Path(planned.run.place.data_root))
-        key = (data.name, request)
+        root = planned.run.place.data_root
+        key = (data.name, Request.of(data, Path(root)))
         if key not in self._datasets:
             self._loading()
-            dataset = load_dataset(data.name, request)
+            dataset = load_dataset(data.name, Request.of(data, self._find(root)))
             shape = dataset.shape
             for other in self._planned():  # before anything is locked or trained
                 check_amounts(other.run, shape)
@@ -109,7 +114,7 @@ class Inputs:
         teacher = planned.run.teacher
         assert teacher is not None
         own = teacher.run is not None
-        path = self._directory.path / teacher.weights if own else Path(teacher.weights)
+        path = self._directory.path / teacher.weights if own else self._find(teacher.weights)
         names = [slot.teacher for slot in planned.slots if slot.teacher] or ["NAME"]
         try:
             weights = open_teacher(

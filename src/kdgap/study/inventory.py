@@ -1,12 +1,14 @@
 """What is on disk of a plan: done, failed, held by others, ready to be trained, still closed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from kdgap.errors import KdgapError
+from kdgap.planning.cost import joined
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import DataSpec
+from kdgap.spec.study import STAGES
 from kdgap.store.locks import holder, is_held
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, Record, RunDirectory
 from kdgap.store.state import newest_place
@@ -182,14 +184,30 @@ class Inventory:
         self.look_at(planned, mine=True)
         return not self.is_over(planned)
 
-    def waiting_for(self, plan: Plan, asked: Callable[[PlannedRun], bool]) -> list[str]:
+    def groups(
+        self, ready: Sequence[PlannedRun], stages: Collection[str]
+    ) -> Iterator[list[list[PlannedRun]]]:
+        """Yield, stage by stage, what may be trained as one cohort each, where there is anything.
+
+        Args:
+            ready: runs that can be trained now.
+            stages: the stages, and ablations by their names, that are to be done.
+        """
+        for roles in STAGES.values():
+            mine = [p for p in ready if p.is_of(stages, roles)]
+            if mine:
+                alone = [p for p in mine if self.alone(p)]
+                guests = [p for p in ready if p.is_of(stages) and not self.alone(p)]
+                yield [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
+
+    def waiting_for(self, plan: Plan, stages: Collection[str]) -> list[str]:
         """Return who is at work on what this runner was asked to do, or on what it needs.
 
         Args:
             plan: the plan as it is known.
-            asked: whether a run is this runner's business.
+            stages: the stages, and ablations by their names, that this runner does.
         """
-        mine = [p for p in plan.runs.values() if asked(p)]
+        mine = [p for p in plan.runs.values() if p.is_of(stages)]
         needed = {p.id for p in mine} | {p.teacher for p in mine if p.teacher}
         if plan.open_slots:  # what selection decides may become this runner's business
             needed |= {p.id for p in plan.of_role("selection")}

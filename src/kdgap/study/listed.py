@@ -12,6 +12,7 @@ from kdgap.spec.complaints import Where
 from kdgap.spec.run import TEST_SHARE
 from kdgap.spec.study import StudyData, StudySpec
 from kdgap.store.card import read_card
+from kdgap.store.remote import local_place
 from kdgap.store.study import StudyDirectory
 from kdgap.text import shown
 
@@ -23,7 +24,7 @@ def listed_shape(data: StudyData, where: Where) -> Shape | None:
         BadInputError: they are certain to be refused.
     """
     survey = DATASETS[data.name].survey
-    if survey is None or not Path(data.root).exists():
+    if survey is None or not local_place(data.root).exists():
         return None
     with placed(lambda key: where(("data", key or "root"))):
         return survey(_request(data))
@@ -31,7 +32,7 @@ def listed_shape(data: StudyData, where: Where) -> Shape | None:
 
 def _request(data: StudyData) -> Request:
     return Request(
-        root=Path(data.root),
+        root=local_place(data.root),
         image_size=data.image_size,
         test_share=TEST_SHARE if data.test_share is None else data.test_share,
         split_seed=data.split_seed,
@@ -45,7 +46,7 @@ def require_images(data: StudyData, where: Where) -> None:
     Raises:
         BadInputError: they are not at hand.
     """
-    if DATASETS[data.name].survey is not None and not Path(data.root).exists():
+    if DATASETS[data.name].survey is not None and not local_place(data.root).exists():
         raise BadInputError(
             f"{where(('data', 'root'))}: {shown(data.root)}: no such file or folder; name the place"
             " that holds the images with --data-root"

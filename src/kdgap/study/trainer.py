@@ -22,6 +22,26 @@ if TYPE_CHECKING:
     from kdgap.running.teacher import TeacherWeights
 
 
+def lock_threads(directory: StudyDirectory, asked: int | None, otherwise: int) -> int:
+    """Return the threads of every run of a study, which are fixed by its first use.
+
+    Args:
+        directory: the study's directory.
+        asked: what the study's file says.
+        otherwise: what is taken if neither the file nor an earlier use says anything.
+
+    Raises:
+        BadInputError: the file asks for others than the runs so far had.
+    """
+    threads = int(directory.lock_fact("threads", asked or otherwise))
+    if asked is not None and asked != threads:
+        raise BadInputError(
+            f"{directory.path}: this study runs with threads: {threads} since its first use, which"
+            f" {asked} would mix with; set it back, or use another --out"
+        )
+    return threads
+
+
 class Trainer:
     """Trains cohorts of one study.
 

@@ -19,8 +19,8 @@ from kdgap.errors import (
     RunFailedError,
     StoreDamagedError,
 )
-from kdgap.planning.cost import joined, members_that_fit
-from kdgap.planning.plan import ROLES, Plan, PlannedRun
+from kdgap.planning.cost import members_that_fit
+from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, has_states
@@ -29,7 +29,7 @@ from kdgap.study.inputs import Inputs
 from kdgap.study.inventory import give_up
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
-from kdgap.study.trainer import Trainer
+from kdgap.study.trainer import Trainer, lock_threads
 from kdgap.study.workspace import Workspace, costs_of, write_plan
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Worker:
             RunFailedError: nothing more can be written.
             StoppedError: it was told to stop; everything is saved.
         """
-        self._set_threads()
+        asked = self._workspace.study.threads
+        make_deterministic(0, lock_threads(self._directory, asked, torch.get_num_threads()))
         idle = 0
         try:
             while idle < 2:  # look twice: what others finished since may be work for this one
@@ -100,7 +101,7 @@ class Worker:
                     self._inputs.dataset(next(iter(plan.runs.values())))
                 if self._train_some(plan) or self._doors.open(plan, selected):
                     idle = 0
-                elif holders := self._inventory.waiting_for(plan, self._asked):
+                elif holders := self._inventory.waiting_for(plan, self._only):
                     self._wait_for(holders)
                     idle = 0
                 else:
@@ -122,24 +123,6 @@ class Worker:
             self._waiting = holders
         self._live.write({"phase": "waiting for runs that others hold"})
         time.sleep(POLL_SECONDS)
-
-    def _asked(self, planned: PlannedRun, roles: Sequence[str] = ROLES) -> bool:
-        """Whether this runner was asked to do a run, in one of some roles."""
-        for slot in planned.slots:
-            stage = next(stage for stage, roles_ in STAGES.items() if slot.role in roles_)
-            if slot.role in roles and self._only & {stage, slot.ablation}:
-                return True
-        return False
-
-    def _set_threads(self) -> None:
-        asked = self._workspace.study.threads
-        threads = self._directory.lock_fact("threads", asked or torch.get_num_threads())
-        if asked is not None and asked != threads:
-            raise BadInputError(
-                f"{self._directory.path}: this study runs with threads: {threads} since its first"
-                f" use, which {asked} would mix with; set it back, or use another --out"
-            )
-        make_deterministic(0, threads)
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
@@ -172,13 +155,7 @@ class Worker:
         """Train one cohort of what is ready and free; return whether there was any."""
         self._gave_up = False
         ready = [p for p in plan.runs.values() if self._inventory.is_ready(p)]
-        for roles in STAGES.values():
-            mine = [p for p in ready if self._asked(p, roles)]
-            if not mine:
-                continue
-            alone = [p for p in mine if self._inventory.alone(p)]
-            guests = [p for p in ready if self._asked(p) and not self._inventory.alone(p)]
-            groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
+        for groups in self._inventory.groups(ready, self._only):
             for group in groups:
                 share = -(-len(group) * min(len(groups), self._share) // self._share)
                 size = min(share, self._fitting(group))
