@@ -14,6 +14,7 @@ from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.explorer.watch import Watch
 from kdgap.store.imports.directory import ImportedDirectory
 from kdgap.store.imports.imported import import_runs
+from kdgap.store.mirror import pulled
 from kdgap.store.record import RunDirectory
 from kdgap.store.study import PLAN, StudyDirectory
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
@@ -41,6 +42,16 @@ def planned(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 def run_of(path: Path, number: int = 0) -> RunDirectory:
     return RunDirectory(path / json.loads((path / PLAN).read_text())["runs"][number]["path"])
+
+
+def test_a_study_at_a_url_is_followed_there(path: Path) -> None:
+    here = pulled(f"local://{path}")
+    watch = Watch(here)
+    before = watch.look()
+    planned(path, lambda plan: plan["study"].update(description="told later"))
+    after = watch.look()
+    assert after.version != before.version
+    assert "told later" in (here / PLAN).read_text()
 
 
 def test_a_test_that_a_finished_run_gets_later_is_shown(path: Path) -> None:

@@ -112,6 +112,18 @@ def run_on_ray(
     return driver.damaged
 
 
+def keep_report(file: Path) -> None:
+    """Write the report of a study at a URL there too, beside what it was made of."""
+    from kdgap.store.mirror import Mirror, url_of
+    from kdgap.store.storage import StorageError, Url
+
+    if url := url_of(file.parent):
+        try:
+            Mirror(Url(url), file.parent).push([file.name])
+        except StorageError as error:
+            raise OSError(str(error)) from None
+
+
 def refuse_mirror(mirror: "Mirror | None", ray: str | None) -> None:
     """Refuse to train in the mirror of a study without its cluster.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kdgap.advice import command
-from kdgap.cli.cluster import RAY, connected, place_of, refuse_mirror, run_on_ray
+from kdgap.cli.cluster import RAY, connected, keep_report, place_of, refuse_mirror, run_on_ray
 from kdgap.cli.given import DataRoot, GivenTeachers
 
 if TYPE_CHECKING:
@@ -232,6 +232,7 @@ def _judge(
         print_verdicts(analysis, seconds, shown=shown)
     target = directory.path / "report.html"
     write_report(evidence, analysis, target)
+    keep_report(target)
     if not as_json:
         say(f"Report: {target}   Explore: {command('explore', directory.path)}")
 

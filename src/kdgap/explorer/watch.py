@@ -13,8 +13,10 @@ from kdgap.files import entries
 from kdgap.judge.load import GivenClaims
 from kdgap.store.imports.directory import RUNS
 from kdgap.store.instead import IMPORT
+from kdgap.store.mirror import Mirror, url_of
 from kdgap.store.progress import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
+from kdgap.store.storage import Url
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory
 
 LOOK_SECONDS = 1.0
@@ -44,6 +46,8 @@ class Watch:
         self._pace, self._timing = Pace(), threading.Lock()
         self._documents: dict[str, tuple[Snapshot, bytes]] = {}
         self._planned: tuple[Stamp, list[str]] = (None, [])
+        url = url_of(path)
+        self._mirror = Mirror(Url(url), path) if url else None
         self._signature = self._sign()
         begun = time.monotonic()
         self.snapshot: Snapshot = take(path, claims)
@@ -68,6 +72,8 @@ class Watch:
             return
         begun = time.monotonic()
         try:
+            if self._mirror is not None:  # of a study at a URL: bring what is new there
+                self._mirror.pull()
             signature = self._sign()
             if signature != self._signature:
                 self.snapshot = take(self._path, self._claims)
