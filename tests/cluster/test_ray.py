@@ -20,6 +20,8 @@ import psutil
 import pytest
 
 from kdgap.spec.study import STAGES
+from kdgap.store.mirror import pulled
+from kdgap.store.storage import storage_at
 from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
@@ -64,7 +66,7 @@ class Machines:
 
 
 @pytest.fixture
-def machines(tmp_path: Path) -> Iterator[Machines]:
+def machines(tmp_path: Path, bucket: str) -> Iterator[Machines]:
     cluster = Machines(tmp_path / "caches", 3)
     yield cluster
     cluster.close()
@@ -120,12 +122,13 @@ def kill_a_process(draw: random.Random) -> bool:
     return True
 
 
-@pytest.mark.parametrize("place", ["folder", "url"])
+@pytest.mark.parametrize("place", ["folder", "url", "bucket"])
 def test_whatever_dies_nothing_is_lost_and_nothing_doubled(
-    place: str, tmp_path: Path, machines: Machines, alone: dict[str, Any]
+    place: str, tmp_path: Path, bucket: str, machines: Machines, alone: dict[str, Any]
 ) -> None:
-    out = tmp_path / "there" / "study"
-    driver = Driver(tmp_path, machines.address, str(out) if place == "folder" else f"file://{out}")
+    folder = tmp_path / "there" / "study"
+    out = {"folder": str(folder), "url": f"file://{folder}", "bucket": f"{bucket}/study"}[place]
+    driver = Driver(tmp_path, machines.address, out)
     draw, killed = random.Random(7), Counter[str]()
     until, again = time.monotonic() + LONG_SECONDS, 0
     while driver.process.poll() != 0:
@@ -146,5 +149,6 @@ def test_whatever_dies_nothing_is_lost_and_nothing_doubled(
             continue
         killed[kind] += 1
     print(json.dumps({"place": place, "killed": killed, "runs": len(alone)}))
-    assert hashes(StudyDirectory(out)) == alone
-    assert not [path for path in (out / "incoming").rglob("*") if path.is_file()]
+    there = pulled(out) if place == "bucket" else folder
+    assert hashes(StudyDirectory(there)) == alone
+    assert not storage_at(out).listing("incoming")

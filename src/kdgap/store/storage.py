@@ -36,6 +36,8 @@ _BLOCK = 2**22
 _AT_ONCE = 16
 """Requests that wait for the storage at the same time."""
 _GROUP = 512
+_BUCKETS = frozenset({"s3", "gs", "gcs", "az", "abfs", "adl", "oss"})
+"""Kinds of URL without folders, where making one would make the bucket of a mistyped name."""
 _PROBE = ".write-probe"
 
 Answer = TypeVar("Answer")
@@ -201,6 +203,8 @@ class Url(Storage):
         except (ImportError, ValueError) as error:
             raise BadInputError(f"{url}: {one_line(error, 160)}") from None
         self._root = root.rstrip("/")
+        kind = self._fs.protocol
+        self._folders = not _BUCKETS & {kind if isinstance(kind, str) else kind[0]}
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
@@ -317,8 +321,7 @@ class Url(Storage):
                 self._again(lambda name=name: self._fs.rm_file(self._path(name)), name)  # type: ignore[misc]
 
     def _make_parent(self, name: str) -> None:
-        # Kinds with real folders need them; on buckets this asks nothing.
-        if not hasattr(self._fs, "bucket_exists") and "/" in self._path(name):
+        if self._folders:
             with suppress(FileExistsError, NotImplementedError):
                 self._fs.mkdirs(self._path(name).rpartition("/")[0], exist_ok=True)
 
