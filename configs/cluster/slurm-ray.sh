@@ -11,6 +11,10 @@ set -eu
 study=$1 out=$2
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 port=$((20000 + SLURM_JOB_ID % 20000)) # other jobs may have a cluster on the same machine
+# Others in the network cannot use this cluster: they do not know its token.
+export RAY_AUTH_MODE=token
+RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
+export RAY_AUTH_TOKEN
 # A minute before its time is over Slurm stops all of it. The same command goes on from the last
 # states, which are a minute old at most.
 exec srun ray symmetric-run --address "$head:$port" --min-nodes "$SLURM_JOB_NUM_NODES" \

@@ -98,6 +98,7 @@ class RayEngine:
 
     def __init__(self, address: str, study: str) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")  # errors are told in a line of ours
         os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # a busy machine takes long
         if address == "local":
             # Ray takes 127.0.0.1 for what it is, and opens no port to others, only where it takes
@@ -156,8 +157,11 @@ class RayEngine:
         try:
             ray.init(address=address, **options)
         except (ConnectionError, RuntimeError, OSError, TimeoutError, ValueError) as error:
-            hint = "; start it with `ray start --head`, or say --ray local"
-            text = "no cluster runs here" + hint if address == "auto" else one_line(error, 160)
+            text = one_line(error, 160)
+            if address == "auto":
+                text = "no cluster runs here; start it with `ray start --head`, or say --ray local"
+            elif "RAY_AUTH_MODE" not in os.environ:  # Ray sends its token to no address by itself
+                text += "; if it asks for a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN"
             raise BadInputError(f"--ray {address}: {text}") from None
 
     def nodes(self) -> Sequence[Node]:
