@@ -19,6 +19,8 @@ from tests.e2e.study import study_text
         ("run s --ray local", "run s --ray local"),
         ("run s --ray ray://head:10001 --json", "run s --ray ray://head:10001 --json"),
         ("run s --ray 10.0.0.1:6379", "run s --ray 10.0.0.1:6379"),
+        ("run s --ray 10.0.0.1:x", "run s --ray 10.0.0.1:x"),
+        ("run s --ray ray://head", "run s --ray ray://head"),
         ("run s", "run s"),
     ],
 )

@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,56 @@ def test_whatever_dies_nothing_is_lost_and_nothing_doubled(
     there = pulled(out) if place == "bucket" else folder
     assert hashes(StudyDirectory(there)) == alone
     assert not storage_at(out).listing("incoming")
+
+
+def ports(process: psutil.Process) -> set[str]:
+    """The addresses that a process and its descendants listen at."""
+    addresses: set[str] = set()
+    for each in [process, *process.children(recursive=True)]:
+        with suppress(psutil.Error):
+            addresses |= {
+                connection.laddr.ip
+                for connection in each.net_connections("inet")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return addresses
+
+
+def test_ray_on_this_machine_alone_opens_no_port_to_others(
+    tmp_path: Path, alone: dict[str, Any]
+) -> None:
+    driver = Driver(tmp_path, "local", str(tmp_path / "study"))
+    addresses: set[str] = set()
+    while driver.process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            addresses |= ports(psutil.Process(driver.process.pid))
+        time.sleep(0.5)
+    assert driver.process.returncode == 0, driver.log.read_text()
+    assert addresses
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert hashes(StudyDirectory(tmp_path / "study")) == alone
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:x"])
+def test_no_cluster_at_an_address_is_one_line(address: str, tmp_path: Path) -> None:
+    driver = Driver(tmp_path, address, str(tmp_path / "study"))
+    assert driver.process.wait(LONG_SECONDS) == 2
+    error = driver.log.read_text()
+    assert error.startswith(f"error: --ray {address}: no cluster there"), error
+    assert error.strip().count("\n") == 0
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_study_has_one_driver_at_a_time(tmp_path: Path, machines: Machines) -> None:
+    out = str(tmp_path / "study")
+    first = Driver(tmp_path, machines.address, out)
+    while "of 11 runs" not in first.log.read_text():
+        assert first.process.poll() is None, first.log.read_text()
+        time.sleep(0.2)
+    other = tmp_path / "other"
+    other.mkdir()
+    second = Driver(other, machines.address, out)
+    assert second.process.wait(LONG_SECONDS) == 2
+    assert "another `kdgap run --ray` is at work on this study" in second.log.read_text()
+    first.process.send_signal(signal.SIGTERM)
+    assert first.process.wait(LONG_SECONDS) == 143, first.log.read_text()

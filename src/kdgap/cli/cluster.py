@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kdgap.study.workspace import Workspace
 
 RAY = "--ray"
-_ADDRESS = re.compile(r"auto|local|(ray://)?[\w.\-\[\]:]+:[0-9]+")
+_ADDRESS = re.compile(r"auto|local|ray://\S*|[\w.\-\[\]:]+:\w*")
 
 
 def with_address(words: Sequence[str]) -> list[str]:
