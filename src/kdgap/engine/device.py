@@ -93,7 +93,7 @@ def native_bf16(device: torch.device) -> bool:
 def fast_bf16(device: torch.device) -> bool:
     """Return whether bfloat16 pays: whether the processor has instructions for it.
 
-    oneDNN also computes in it with AVX-512 alone, which is many times slower than float32.
+    oneDNN also computes in it with AVX-512 alone, which is slower than float32; see ADR 3.
     """
     if device.type == "cpu" and torch.backends.cpu.get_cpu_capability().startswith("AVX"):
         own = torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported  # noqa: SLF001
