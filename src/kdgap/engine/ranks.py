@@ -12,7 +12,7 @@ Nothing but rank 0 validates, saves or writes. What happens to one rank happens 
 agreed upon, and a rank that is lost ends the others.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 
@@ -145,11 +145,11 @@ class Group(Ranks):
         """See `Ranks.broadcast`."""
         length = torch.tensor([len(content)])
         with self._joint():
-            self._host.broadcast([length], 0).wait()
+            self._host.broadcast(length, 0).wait()
             sent = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)
             if self.rank:
                 sent = torch.empty(max(1, int(length)), dtype=torch.uint8)
-            self._host.broadcast([sent], 0).wait()
+            self._host.broadcast(sent, 0).wait()
         return sent.numpy().tobytes()[: int(length)]
 
     def together(self, pause: Callable[[], None]) -> None:
@@ -190,8 +190,3 @@ def _nccl(store: distributed.Store, rank: int, size: int) -> distributed.Process
     options = distributed.ProcessGroupNCCL.Options()
     options._timeout = FOREVER  # noqa: SLF001
     return distributed.ProcessGroupNCCL(store, rank, size, options)
-
-
-def shares(terms: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Return scalars times a rank's share of the batch."""
-    return {name: share * value for name, value in terms.items()}

@@ -56,8 +56,6 @@ def _batch_norm(
     if not training:
         return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     mean, variance, count = whole_statistics(ranks, input)
-    if count < 2:
-        raise ValueError("batch norm cannot train on one number for each channel")
     if running_mean is not None and running_var is not None:
         running_mean.lerp_(mean.to(running_mean.dtype), momentum)
         running_var.lerp_((variance * (count / (count - 1))).to(running_var.dtype), momentum)
@@ -68,7 +66,7 @@ def _batch_norm(
     return normed
 
 
-def whole_statistics(ranks: "Ranks", x: Tensor) -> tuple[Tensor, Tensor, float]:
+def whole_statistics(ranks: "Ranks", x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return each channel's mean and biased variance over the batch of all ranks, and the count.
 
     Each rank's mean and sum of squares about it are combined (Chan et al. 1979), in the order of
@@ -79,7 +77,8 @@ def whole_statistics(ranks: "Ranks", x: Tensor) -> tuple[Tensor, Tensor, float]:
         x: this rank's part, `[B, D, ...]`.
 
     Returns:
-        `[D]` and `[D]`, in at least float32, and over how many numbers they are.
+        `[D]` and `[D]`, in at least float32, and over how many numbers they are: a scalar on the
+        device, for nothing here waits for that.
     """
     wide = x.detach().to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(wide, _but_channels(x), correction=0)
@@ -90,7 +89,7 @@ def whole_statistics(ranks: "Ranks", x: Tensor) -> tuple[Tensor, Tensor, float]:
     count = counts.sum()
     whole = (counts * means).sum(0) / count
     squares = (counts * (variances + (means - whole).square())).sum(0)
-    return whole, squares / count, float(count)
+    return whole, squares / count, count
 
 
 def _but_channels(x: Tensor) -> list[int]:
@@ -111,25 +110,25 @@ class _BatchNorm(torch.autograd.Function):
         shift: Tensor,
         mean: Tensor,
         variance: Tensor,
-        count: float,
+        count: Tensor,
         eps: float,
         ranks: "Ranks",
     ) -> Tensor:
-        ctx.save_for_backward(x, scale, mean, (variance + eps).rsqrt())
-        ctx.count, ctx.ranks = count, ranks
+        ctx.save_for_backward(x, scale, mean, (variance + eps).rsqrt(), count)
+        ctx.ranks = ranks
         return F.batch_norm(x, mean, variance, scale, shift, False, 0.0, eps)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, scale, mean, inverse = ctx.saved_tensors
+        x, scale, mean, inverse, count = ctx.saved_tensors
         shape, dimensions = [1, -1, *[1] * (x.dim() - 2)], _but_channels(x)
         slope = gradient.to(mean.dtype)
         normed = (x.to(mean.dtype) - mean.view(shape)) * inverse.view(shape)
         by_shift, by_scale = slope.sum(dimensions), (slope * normed).sum(dimensions)
         sums = torch.stack([by_shift, by_scale])
         ctx.ranks.add_up([sums])
-        along, across = (sums / ctx.count).unbind()
+        along, across = (sums / count).unbind()
         by_x = slope - along.view(shape) - normed * across.view(shape)
         by_x = by_x * (inverse * scale.to(mean.dtype)).view(shape)
         by_parameters = by_scale.to(scale.dtype), by_shift.to(scale.dtype)
