@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
-from torch import distributed
+from torch._C._distributed_c10d import HashStore
 
 from kdgap.engine.ranks import Group
 
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 def by_ranks(size: int, work: Callable[[Group], T]) -> list[T]:
     """Do the same work as each of some ranks; return what came of it, or raise what did."""
-    store = distributed.HashStore()
+    store = HashStore()
     answers: dict[int, T] = {}
-    errors: dict[int, BaseException] = {}
+    errors: dict[int, Exception] = {}
 
     def be(rank: int) -> None:
         try:
             answers[rank] = work(Group(store, rank, size, torch.device("cpu")))
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001  (raised again below)
             errors[rank] = error
 
     threads = [threading.Thread(target=be, args=(rank,), daemon=True) for rank in range(size)]

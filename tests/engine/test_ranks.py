@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from kdgap.data import BatchStream
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.ranks import ALONE, Group, RankError, Ranks
-from kdgap.engine.split_norm import Synchronised
 from kdgap.engine.student import State
 from kdgap.errors import StoppedError
+from kdgap.models.split_norm import Synchronised
 from kdgap.spec.run import RunSpec
 from tests.engine.conftest import Lab
 from tests.engine.ranks import by_ranks

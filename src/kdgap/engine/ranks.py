@@ -1,7 +1,7 @@
 """One run on several devices: its ranks, one process each, share every batch.
 
-    each rank answers its part of the batch        the parts are consecutive, as equal as they can be
-    its losses count by its share of the images    so that the sum over ranks is the whole's mean
+    each rank answers its part of the batch        consecutive parts, as equal as they can be
+    its losses count by its share of the images    so that their sum is the whole's mean
     gradients and measurements are summed          then every rank takes the same step
 
 Plain sums, not DistributedDataParallel: that averages, which is another mean where the parts differ
@@ -15,12 +15,16 @@ agreed upon, and a rank that is lost ends the others.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
-from kdgap.engine.split_norm import Synchronised
 from kdgap.errors import RunFailedError, StoppedError
+from kdgap.models.split_norm import Synchronised
+
+if TYPE_CHECKING:
+    from torch._C._distributed_c10d import Backend, Store
 
 FOREVER = timedelta(days=365)
 """Others wait while rank 0 validates or tests; that a rank is gone is seen otherwise."""
@@ -90,7 +94,7 @@ class Group(Ranks):
 
     def __init__(
         self,
-        store: distributed.Store,
+        store: "Store",
         rank: int,
         size: int,
         device: torch.device,
@@ -98,10 +102,8 @@ class Group(Ranks):
     ) -> None:
         self.rank, self.size, self._explain = rank, size, explain
         with self._joint():
-            self._host = _gloo(distributed.PrefixStore("gloo", store), rank, size)
-            self._device: distributed.ProcessGroup = self._host
-            if device.type == "cuda":
-                self._device = _nccl(distributed.PrefixStore("nccl", store), rank, size)
+            self._host = _gloo(store, rank, size)
+            self._device = self._host if device.type == "cpu" else _nccl(store, rank, size)
 
     @contextmanager
     def _joint(self) -> Iterator[None]:
@@ -112,7 +114,7 @@ class Group(Ranks):
             reason = self._explain() or "a rank was lost"
             raise RankError(f"{reason}; the last saved state is kept") from error
 
-    def _of(self, tensor: Tensor) -> distributed.ProcessGroup:
+    def _of(self, tensor: Tensor) -> "Backend":
         return self._device if tensor.is_cuda else self._host
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -122,7 +124,7 @@ class Group(Ranks):
         flat = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
         with self._joint():
             self._of(flat).allreduce([flat]).wait()
-        parts = flat.split([tensor.numel() for tensor in tensors])
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.detach().copy_(part.view(tensor.shape))  # in the layout that it has
 
@@ -178,15 +180,19 @@ class Group(Ranks):
         return nullcontext() if batch_norm == "per_rank" else Synchronised(self)
 
 
-def _gloo(store: distributed.Store, rank: int, size: int) -> distributed.ProcessGroup:
+def _gloo(store: "Store", rank: int, size: int) -> "Backend":
+    from torch._C._distributed_c10d import PrefixStore, ProcessGroupGloo
+
     # Its own choice of an address is that of the host's name, which may be open to others.
-    options = distributed.ProcessGroupGloo._Options()  # noqa: SLF001
-    loopback = distributed.ProcessGroupGloo.create_device(hostname="127.0.0.1")
+    loopback = ProcessGroupGloo.create_device(hostname="127.0.0.1")
+    options = ProcessGroupGloo._Options()  # type: ignore[attr-defined]  # noqa: SLF001
     options._devices, options._timeout = [loopback], FOREVER  # noqa: SLF001
-    return distributed.ProcessGroupGloo(store, rank, size, options)
+    return ProcessGroupGloo(PrefixStore("gloo", store), rank, size, options)
 
 
-def _nccl(store: distributed.Store, rank: int, size: int) -> distributed.ProcessGroup:
-    options = distributed.ProcessGroupNCCL.Options()
+def _nccl(store: "Store", rank: int, size: int) -> "Backend":
+    from torch._C._distributed_c10d import PrefixStore, ProcessGroupNCCL
+
+    options = ProcessGroupNCCL.Options()
     options._timeout = FOREVER  # noqa: SLF001
-    return distributed.ProcessGroupNCCL(store, rank, size, options)
+    return ProcessGroupNCCL(PrefixStore("nccl", store), rank, size, options)

@@ -5,8 +5,8 @@ is answered otherwise while a context lasts, so that networks of others, fused l
 the methods' own parts are served alike, and what is saved has the same names as ever.
 """
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -14,8 +14,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-if TYPE_CHECKING:
-    from kdgap.engine.ranks import Ranks
+
+class Sharing(Protocol):
+    """Those that share a batch."""
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return what all of them have, `[size, ...]`, in their order; equal on all of them."""
+
+    def add_up(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors by their sums over all of them, in place."""
 
 
 class Synchronised(TorchFunctionMode):
@@ -25,7 +32,7 @@ class Synchronised(TorchFunctionMode):
         ranks: those that share it.
     """
 
-    def __init__(self, ranks: "Ranks") -> None:
+    def __init__(self, ranks: Sharing) -> None:
         super().__init__()
         self._ranks = ranks
 
@@ -43,7 +50,7 @@ class Synchronised(TorchFunctionMode):
 
 
 def _batch_norm(
-    ranks: "Ranks",
+    ranks: Sharing,
     input: Tensor,  # noqa: A002  (the name that torch gives it)
     running_mean: Tensor | None,
     running_var: Tensor | None,
@@ -66,7 +73,7 @@ def _batch_norm(
     return normed
 
 
-def whole_statistics(ranks: "Ranks", x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def whole_statistics(ranks: Sharing, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return each channel's mean and biased variance over the batch of all ranks, and the count.
 
     Each rank's mean and sum of squares about it are combined (Chan et al. 1979), in the order of
@@ -112,7 +119,7 @@ class _BatchNorm(torch.autograd.Function):
         variance: Tensor,
         count: Tensor,
         eps: float,
-        ranks: "Ranks",
+        ranks: Sharing,
     ) -> Tensor:
         ctx.save_for_backward(x, scale, mean, (variance + eps).rsqrt(), count)
         ctx.ranks = ranks
