@@ -15,7 +15,7 @@ agreed upon, and a rank that is lost ends the others.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from kdgap.errors import RunFailedError, StoppedError
 from kdgap.models.split_norm import Synchronised
 
 if TYPE_CHECKING:
-    from torch._C._distributed_c10d import Backend, Store
+    from torch._C._distributed_c10d import Store
 
 FOREVER = timedelta(days=365)
 """Others wait while rank 0 validates or tests; that a rank is gone is seen otherwise."""
@@ -114,7 +114,7 @@ class Group(Ranks):
             reason = self._explain() or "a rank was lost"
             raise RankError(f"{reason}; the last saved state is kept") from error
 
-    def _of(self, tensor: Tensor) -> "Backend":
+    def _of(self, tensor: Tensor) -> Any:
         return self._device if tensor.is_cuda else self._host
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
@@ -180,7 +180,7 @@ class Group(Ranks):
         return nullcontext() if batch_norm == "per_rank" else Synchronised(self)
 
 
-def _gloo(store: "Store", rank: int, size: int) -> "Backend":
+def _gloo(store: "Store", rank: int, size: int) -> Any:  # whose messages torch's stubs lack
     from torch._C._distributed_c10d import PrefixStore, ProcessGroupGloo
 
     # Its own choice of an address is that of the host's name, which may be open to others.
@@ -190,7 +190,7 @@ def _gloo(store: "Store", rank: int, size: int) -> "Backend":
     return ProcessGroupGloo(PrefixStore("gloo", store), rank, size, options)
 
 
-def _nccl(store: "Store", rank: int, size: int) -> "Backend":
+def _nccl(store: "Store", rank: int, size: int) -> Any:
     from torch._C._distributed_c10d import PrefixStore, ProcessGroupNCCL
 
     options = ProcessGroupNCCL.Options()

@@ -54,7 +54,7 @@ def check_devices(device: torch.device, count: int) -> None:
             "devices",
         )
     if device.type == "cuda":
-        if device.index is not None:
+        if ":" in str(device):
             raise BadInputError(
                 f"devices: {count}, and device names one of them, {device}; give device: cuda",
                 "devices",
@@ -116,8 +116,12 @@ def _meeting_place(size: int) -> "tuple[Store, int]":
     listening.bind(("127.0.0.1", 0))
     listening.listen()
     port = listening.getsockname()[1]
-    own = {"wait_for_workers": False, "master_listen_fd": listening.detach()}
-    return TCPStore("127.0.0.1", port, size, True, FOREVER, **own), port
+    store = TCPStore(
+        *("127.0.0.1", port, size, True, FOREVER),
+        wait_for_workers=False,
+        master_listen_fd=listening.detach(),
+    )
+    return store, port
 
 
 class _Others:
