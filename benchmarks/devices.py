@@ -4,8 +4,8 @@
     python benchmarks/devices.py --model resnet20 --data cifar10 --data-root data --batch-size 128
 
 Both ways train the same number of epochs on the processor, in turn, each in processes of its own.
-Counted is the fastest epoch from the second one on, so that starting counts for neither. Run it on an
-idle machine.
+Counted is the fastest epoch from the second one on, so that starting counts for neither. Run it on
+an idle machine.
 """
 
 import argparse

@@ -195,6 +195,7 @@ def test_nothing_that_was_begun_is_nothing_to_go_on_with(
     assert "no run was begun there on 4 devices; leave --began-with out" in text
 
 
+@pytest.mark.slow
 def test_a_rank_that_dies_ends_the_run_in_one_line_and_its_state_is_kept(
     train: Command, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -406,10 +406,12 @@ def test_only_a_loss_that_compares_images_is_more_than_the_mean_of_its_parts(
     parts.eval()  # batch norm is another matter, see `models/split_norm.py`
     total = 0.0
     for part in (slice(2), slice(2, BATCH)):
-        own = step_mapped(
-            step, lambda x, p=part: x[p], labels=step.labels[part], indices=step.indices[part]
-        )
-        a, b = (mapped(x, lambda x, p=part: x[p], classifier=False) for x in (student, teacher))
+
+        def taken(x: Tensor, part: slice = part) -> Tensor:
+            return x[part]
+
+        own = step_mapped(step, taken, labels=step.labels[part], indices=step.indices[part])
+        a, b = (mapped(x, taken, classifier=False) for x in (student, teacher))
         total += len(own.labels) / BATCH * loss(method, a, b, own, parts).item()
     whole = loss(method, student, teacher, step, parts).item()
     assert (total != pytest.approx(whole, rel=1e-9, abs=1e-12)) == method.compares_images()

@@ -37,10 +37,10 @@ def test_each_stage_has_its_own_devices_and_trains_such_runs_by_themselves(opene
 
 def test_what_a_study_says_of_one_device_is_not_in_what_is_locked(opened: Open) -> None:
     usual = opened("usual")
-    said = opened("said", teachers={"devices": 1}, batch_norm="synchronised")
-    assert protocol(usual.study) == protocol(said.study)
-    assert preregistered(usual.study) == preregistered(said.study)
-    assert list(usual.plan()[0].runs) == list(said.plan()[0].runs)
+    stated = opened("stated", teachers={"devices": 1}, batch_norm="synchronised")
+    assert protocol(usual.study) == protocol(stated.study)
+    assert preregistered(usual.study) == preregistered(stated.study)
+    assert list(usual.plan()[0].runs) == list(stated.plan()[0].runs)
     other = opened("other", finals={"seeds": [0, 1], "devices": 2})
     assert protocol(other.study) != protocol(usual.study)
 
