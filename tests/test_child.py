@@ -84,6 +84,7 @@ def test_every_process_that_the_package_starts_is_a_child_of_this_kind() -> None
         "shipping/archive.py": 0,  # which says in words what others start
         "store/provenance.py": 1,
         "running/conversion.py": 1,
+        "running/ranks.py": 1,
         "study/supervise.py": 1,
     }
 

@@ -33,6 +33,7 @@ TERMS = {
     "post hoc": "decided after the first test accuracy was seen",
     "power": "how often so many seeds would find a true effect of the stated size",
     "pre-registration": "claims and protocol as they were locked before the first final was tested",
+    "rank": "one of the processes that share every batch of a run, each on a device of its own",
     "recipe": "how a network is trained: epochs, batch size, optimiser, schedule, augmentation",
     "record": "the files of a finished run, with checksums",
     "run": "one configuration trained with one seed; its id is a digest of both",

@@ -398,6 +398,26 @@ def test_order_of_images_does_not_matter(name: str, parameters: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
+def test_only_a_loss_that_compares_images_is_more_than_the_mean_of_its_parts(
+    name: str, parameters: dict[str, Any]
+) -> None:
+    """On several devices each computes a part, so what a method says of itself must be true."""
+    method, student, teacher, step, parts = setting(name, parameters)
+    parts.eval()  # batch norm is another matter, see `models/split_norm.py`
+    total = 0.0
+    for part in (slice(2), slice(2, BATCH)):
+
+        def taken(x: Tensor, part: slice = part) -> Tensor:
+            return x[part]
+
+        own = step_mapped(step, taken, labels=step.labels[part], indices=step.indices[part])
+        a, b = (mapped(x, taken, classifier=False) for x in (student, teacher))
+        total += len(own.labels) / BATCH * loss(method, a, b, own, parts).item()
+    whole = loss(method, student, teacher, step, parts).item()
+    assert (total != pytest.approx(whole, rel=1e-9, abs=1e-12)) == method.compares_images()
+
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
 def test_order_of_classes_does_not_matter(name: str, parameters: dict[str, Any]) -> None:
     method, student, teacher, step, parts = setting(name, parameters)
     order = torch.randperm(CLASSES, generator=torch.Generator().manual_seed(2))

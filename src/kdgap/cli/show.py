@@ -60,7 +60,8 @@ def comparable(record: "Record") -> tuple[Any, ...]:
     spec = record.run["spec"]
     data, recipe = spec["data"], spec["recipe"]
     kept = {key: value for key, value in recipe.items() if key != "clip_scope"}
-    parts = (data, record.run["data"]["fingerprint"], spec["model"], kept)
+    split = spec.get("devices", 1), spec.get("batch_norm")
+    parts = (data, record.run["data"]["fingerprint"], spec["model"], kept, split)
     return (repr(parts), spec["precision"], spec["numerics"], spec["seed"])
 
 
@@ -85,6 +86,8 @@ def summary(record: "Record", records: "list[Record]") -> dict[str, Any]:
         "kd_type": results["kd_type"],
         "study_methods": study_methods(record),
         "seed": results["seed"],
+        "devices": results.get("devices", 1),
+        "batch_norm": results.get("batch_norm"),
         "parameters": record.run["model"]["parameters"],
         "best_val_acc": results["best_val_acc"],
         "best_val_epoch": results["best_val_epoch"],
@@ -139,6 +142,9 @@ def print_records(records: "list[Record]") -> None:
         {
             "run": _what(row),
             "seed": str(row["seed"]),
+            "devices": f"{row['devices']}, batch norm {str(row['batch_norm']).replace('_', ' ')}"
+            if row["devices"] > 1
+            else None,
             "parameters": f"{row['parameters']:,}",
             "validation, best": f"{percent(row['best_val_acc'])}",
             "best epoch": f"{row['best_val_epoch']}/{row['epochs']}",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: kdgap train configs/digits_teacher.yaml · "
-    "kdgap train configs/r50_to_r18_logit.yaml --seed 1 --set alpha=0.7 --set precision=bf16"
+    "kdgap train configs/r50_to_r18_logit.yaml --seed 1 --set alpha=0.7 --set precision=bf16 · "
+    "kdgap train configs/digits_teacher.yaml --devices 2 --set threads=1"
 )
 
 
@@ -29,6 +30,13 @@ def train(
     data_root: DataRoot = None,
     teacher_weights: Annotated[
         Path | None, typer.Option(help="Where the teacher's file is now.")
+    ] = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Share every batch among so many devices.")
+    ] = None,
+    began_with: Annotated[
+        int | None,
+        typer.Option(min=1, help="Go on with a run begun on so many devices; it is recorded."),
     ] = None,
     no_test: Annotated[
         bool, typer.Option("--no-test", help="Leave the test images unseen.")
@@ -51,7 +59,16 @@ def train(
         overrides["data_root"] = str(data_root)
     if teacher_weights is not None:
         overrides["teacher_weights"] = str(teacher_weights)
-    train_flat(document, overrides, no_test=no_test, download=download, as_json=as_json)
+    if devices is not None:
+        overrides["devices"] = devices
+    train_flat(
+        document,
+        overrides,
+        no_test=no_test,
+        download=download,
+        as_json=as_json,
+        began_with=began_with,
+    )
 
 
 def train_flat(
@@ -61,6 +78,7 @@ def train_flat(
     no_test: bool = False,
     download: bool = False,
     as_json: bool = False,
+    began_with: int | None = None,
 ) -> None:
     """Train one run and print its result table; the common way of every training command."""
     from kdgap.cli.printing import print_json, say
@@ -78,7 +96,7 @@ def train_flat(
     from kdgap.running.config import resolve
     from kdgap.running.single import train_single
 
-    run, weights = resolve(config, places)
+    run, weights = resolve(config, places, began_with)
     for key in run.place.dropped:
         say(f"note: {places(key)}: {key} does not apply to kd_type {run.method.name}; left out")
     if weighed := clipped_weights(run):

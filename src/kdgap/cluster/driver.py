@@ -228,7 +228,8 @@ class Driver:
             shape = self._workspace.shape()
             costs = {} if shape is None else costs_of(left, shape)
             memory = 2 * sum(cost.memory_bytes for cost in costs.values())
-            self._send("train", left, self._machines.needs(memory))
+            devices = left[0].run.devices  # such a run is a cohort by itself
+            self._send("train", left, self._machines.needs(memory, devices))
 
     def _given_up(self, planned: PlannedRun) -> bool:
         attempts = self._inventory.attempts(planned)

@@ -87,11 +87,12 @@ class Machines:
             slots = min(slots, sum(int(node.gpus) for node in nodes))
         return max(1, slots)
 
-    def needs(self, memory: int) -> Needs:
+    def needs(self, memory: int, devices: int = 1) -> Needs:
         """Return what a job needs.
 
         Args:
             memory: bytes.
+            devices: how many share it, on one machine.
 
         Raises:
             BadInputError: no machine has it.
@@ -111,7 +112,8 @@ class Machines:
             least = min(self._gpu_memory.values(), default=0.0)
             part = round(memory / least, 2) + _LEAST_GPU if least else 1.0
             gpus = max(_LEAST_GPU, min(1.0, part))
-        return Needs(self.threads, gpus, memory, self._chosen())
+            gpus = gpus if devices == 1 else float(devices)
+        return Needs(devices * self.threads, gpus, memory, self._chosen())
 
     def _chosen(self) -> str | None:
         """Return a machine of the required environment, where there are others; in turn."""

@@ -12,6 +12,8 @@ from kdgap.data.views import stronger
 from kdgap.deferred import F, torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from kdgap.data.dataset import Images
@@ -33,6 +35,8 @@ class BatchStream:
             image, so a single image that is left over joins the batch before it.
         seed: the run's seed. Runs of one seed see the same batches, whatever they train.
         augmentation: `crop_flip`, `crop` or `none`.
+        part: returns which of so many images of a batch are asked for, where several processes
+            share it; None = all. What is drawn for an image does not depend on it.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class BatchStream:
         batch_size: int,
         seed: int,
         augmentation: Augmentation,
+        part: Callable[[int], slice] | None = None,
     ) -> None:
         self.images = images
         self._pixels = images.rows()  # a view of what `Images.take` returns
@@ -48,6 +53,7 @@ class BatchStream:
         self.seed = seed
         self.augmentation = augmentation
         self.steps = steps_in(len(images), batch_size)
+        self._part = part or slice
         self._order: tuple[int, Tensor] | None = None
 
     def order(self, epoch: int) -> Tensor:
@@ -57,11 +63,16 @@ class BatchStream:
             self._order = (epoch, torch.randperm(len(self.images), generator=generator))
         return self._order[1]
 
+    def size(self, step: int) -> int:
+        """Return how many images a whole batch has."""
+        last = step == self.steps - 1
+        return len(self.images) - step * self.batch_size if last else self.batch_size
+
     def indices(self, epoch: int, step: int) -> Tensor:
         """Return the places of a batch's images in the training set, int64 `[B]`."""
-        start = step * self.batch_size
-        end = len(self.images) if step == self.steps - 1 else start + self.batch_size
-        return self.order(epoch)[start:end].to(self.images.labels.device)
+        start, size = step * self.batch_size, self.size(step)
+        chosen = self.order(epoch)[start : start + size][self._part(size)]
+        return chosen.to(self.images.labels.device)
 
     def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return augmented images, uint8 `[B, C, H, W]`, and int64 labels `[B]`; counted from 0."""
@@ -69,30 +80,42 @@ class BatchStream:
         pixels = self._pixels.index_select(0, index).permute(0, 3, 1, 2)
         if self.augmentation != "none":
             generator = torch.Generator().manual_seed(address(self.seed, "augment", epoch, step))
-            pixels = augment(pixels, generator, flip=self.augmentation == "crop_flip")
+            size, flip = self.size(step), self.augmentation == "crop_flip"
+            pixels = augment(pixels, generator, flip=flip, of=size, part=self._part(size))
         return pixels, self.images.labels.index_select(0, index)
 
     def stronger(self, pixels: Tensor, epoch: int, step: int) -> Tensor:
-        """Return a second view of what `pixels` returned: changed more, uint8."""
+        """Return a second view of what `pixels` returned of a whole batch: changed more, uint8."""
+        assert len(pixels) == self.size(step)  # what is drawn for an image follows the one before
         return stronger(pixels, address(self.seed, "stronger", epoch, step))
 
 
-def augment(pixels: Tensor, generator: torch.Generator, *, flip: bool) -> Tensor:
+def augment(
+    pixels: Tensor,
+    generator: torch.Generator,
+    *,
+    flip: bool,
+    of: int | None = None,
+    part: slice = slice(None),
+) -> Tensor:
     """Crop each image at its own random place after zero padding, and flip half of them.
 
     Args:
         pixels: uint8 `[B, C, H, W]`.
         generator: draws on the CPU, so that every device sees the same images.
         flip: whether to mirror, which digits do not survive.
+        of: images of the whole batch, for each of which is drawn; None = there are no others.
+        part: which of them these are.
 
     Returns:
         uint8 `[B, C, H, W]`, channels last. The padding is an eighth of the side: 4 at 32 pixels.
     """
     batch, channels, height, width = pixels.shape
     pad_y, pad_x = max(1, height // 8), max(1, width // 8)
-    top = torch.randint(0, 2 * pad_y + 1, (batch,), generator=generator)
-    left = torch.randint(0, 2 * pad_x + 1, (batch,), generator=generator)
-    mirrored = torch.rand(batch, generator=generator) < 0.5
+    whole = (batch if of is None else of,)
+    top = torch.randint(0, 2 * pad_y + 1, whole, generator=generator)[part]
+    left = torch.randint(0, 2 * pad_x + 1, whole, generator=generator)[part]
+    mirrored = torch.rand(whole, generator=generator)[part] < 0.5
     padded = F.pad(_channels_last(pixels), (0, 0, pad_x, pad_x, pad_y, pad_y))
     # A crop is rows of pixels, each of them in one piece in memory: `runs` views every such piece.
     runs = padded.view(-1).unfold(0, width * channels, channels)

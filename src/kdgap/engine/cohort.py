@@ -28,6 +28,7 @@ from kdgap.engine.evaluate import accuracy, predict
 from kdgap.engine.memory import kept_memory
 from kdgap.engine.meter import DivergedError, Meter
 from kdgap.engine.optimise import learning_rate
+from kdgap.engine.ranks import ALONE, RankError, Ranks
 from kdgap.engine.student import NO_TEACHER, State, Student
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
@@ -89,8 +90,12 @@ class Member:
         second: "tuple[Seen, Output] | None",
         *,
         probe: bool,
+        whole: int,
     ) -> None:
-        """Take one training step; see `Student.step`. `batch`: labels and indices of the images."""
+        """Take one training step; see `Student.step`.
+
+        `batch`: labels and indices of the images; `whole`: images of the batch of all ranks.
+        """
         student, recipe = self.student, self.student.run.recipe
         if self.step == 0:
             student.network.train()
@@ -101,8 +106,9 @@ class Member:
         if second is not None and student.method.views > 1:
             strong = second[0].by(student), second[1].only(student.teacher_taps)
         probe = probe and self.step == 0
-        measured, norms = student.step(images, step, own, probe=probe, second=strong)
-        self.meter.add(measured, len(images))
+        share = len(images) / whole
+        measured, norms = student.step(images, step, own, probe=probe, second=strong, share=share)
+        self.meter.add(measured, whole)
         self.norms |= norms
         self.step += 1
 
@@ -133,7 +139,11 @@ class Member:
         if entry["val_acc"] > self.best_accuracy:  # a tie keeps the earlier epoch
             self.best_accuracy, self.best_epoch = entry["val_acc"], epoch + 1
             self.best = student.network_state()
-        self.epoch, self.step, self.meter, self.norms = epoch + 1, 0, Meter(), {}
+        self.next_epoch()
+
+    def next_epoch(self) -> None:
+        """Go over to the next epoch: all that a rank other than 0 does at the end of one."""
+        self.epoch, self.step, self.meter, self.norms = self.epoch + 1, 0, Meter(), {}
 
     def snapshot(self) -> Snapshot:
         """Return everything that is needed to go on from here, copied to the CPU.
@@ -185,6 +195,7 @@ def train_cohort(
     end: Callable[[Member], None] = lambda _: None,
     save_seconds: float = SAVE_SECONDS,
     probe: bool = True,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Train the members of a cohort until each is trained or has failed.
 
@@ -200,7 +211,10 @@ def train_cohort(
         save_seconds: time between two saves; longer where saving took more than `SAVE_SHARE` of
             it. 0 saves after every step.
         probe: measure each loss term's gradient norm once an epoch; changes no result.
+        ranks: processes that train the same members, each on its part of every batch of `stream`.
     """
+    for member in members:
+        member.student.ranks = ranks
     saved = {id(member): member.place for member in members}
     last_save, wait = time.monotonic(), save_seconds
 
@@ -223,7 +237,7 @@ def train_cohort(
                     end(member)
                     active.remove(member)
                 if active:
-                    _advance(active, teacher, stream, val, pause, probe=probe)
+                    _advance(active, teacher, stream, val, pause, ranks, probe=probe)
             except StoppedError:
                 save_all([member for member in active if member.failure is None])
                 raise
@@ -237,6 +251,7 @@ def _advance(
     stream: BatchStream,
     val: Images,
     pause: Callable[[], None],
+    ranks: Ranks,
     *,
     probe: bool,
 ) -> None:
@@ -258,17 +273,31 @@ def _advance(
             for member in due:
                 member.failure = RunFailedError(f"{type(error).__name__}: {error}")
             return
+        whole = stream.size(step)
         for member in due:
-            pause()
-            _guarded(member, partial(member.take_step, seen, batch, target, second, probe=probe))
+            ranks.together(pause)
+            act = partial(member.take_step, seen, batch, target, second, probe=probe, whole=whole)
+            _guarded(member, act)
             for watcher in member.watchers if member.failure is None else ():
                 watcher.on_step(epoch + 1, step + 1, stream.steps)
         due = [member for member in due if member.failure is None]
     for member in due:
         if member.step == stream.steps:
-            _guarded(member, partial(member.end_epoch, stream, val, pause))
+            _guarded(member, partial(_end_epoch, member, stream, val, pause, ranks))
             for watcher in member.watchers if member.failure is None else ():
                 watcher.on_epoch(member.history[-1])
+
+
+def _end_epoch(
+    member: Member, stream: BatchStream, val: Images, pause: Callable[[], None], ranks: Ranks
+) -> None:
+    """Validate on rank 0, as one process does; the others wait at their next step."""
+    student = member.student
+    ranks.check_equal([*student.network_parameters, *student.projection_parameters])
+    if ranks.rank == 0:
+        member.end_epoch(stream, val, pause)
+    else:
+        member.next_epoch()
 
 
 class Seen:
@@ -301,7 +330,7 @@ def _guarded(member: Member, act: Callable[[], None]) -> None:
     """Act; what fails is this member alone, its siblings go on."""
     try:
         act()
-    except DivergedError as error:
+    except (DivergedError, RankError) as error:
         member.failure = error
     except (KdgapError, OSError):
         raise  # a stop, or a disk that is full for everybody

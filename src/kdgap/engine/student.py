@@ -27,6 +27,7 @@ from kdgap.engine.optimise import (
     make_optimiser,
 )
 from kdgap.engine.precision import compute
+from kdgap.engine.ranks import ALONE, Ranks
 from kdgap.engine.teacher import Teacher
 from kdgap.methods import Method, Step, Term, build_method
 from kdgap.methods.hyperparameters import deployed_model
@@ -56,7 +57,12 @@ class Student:
         labels: int64 `[N]` of the images that it is trained on.
         teacher: None for a run without one.
         device: where it trains.
+
+    Attributes:
+        ranks: those that train it together.
     """
+
+    ranks: Ranks = ALONE
 
     def __init__(
         self,
@@ -162,6 +168,7 @@ class Student:
         *,
         probe: bool,
         second: tuple[Tensor, Output] | None = None,
+        share: float = 1.0,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Take one step and return its measurements, all still on the device.
 
@@ -171,19 +178,26 @@ class Student:
             target: the teacher's answer to the same images; unused without a teacher.
             second: a stronger view of the images with the teacher's answer, where the method asks.
             probe: also measure the gradient norm of each loss term, from this step's own graph.
+            share: of the images of the whole batch that are here; other ranks have the others.
 
         Returns:
-            (scalars of every step, gradient norms of the probe).
+            (scalars of every step, gradient norms of the probe), of the whole batch.
         """
         method, labels = self.method, step.labels
         weights = kd_weight, ce_weight = method.weights(step.epoch, step.epochs)
-        with compute(self.run.precision, self.device), self._drawing(step):
+        normalising = self.ranks.normalising(self.run.batch_norm)
+        with compute(self.run.precision, self.device), self._drawing(step), normalising:
             answer = self.network(images, self.taps)
             if second is not None:  # batch norm sees two batches, one after the other
                 other = self.network(second[0], self.taps)
                 step = replace(step, strong=(other, second[1]))
             terms = method.terms(answer, target, step, self.projections)
         ce = F.cross_entropy(wide(answer.logits), labels)
+        soft = self._soft_targets(target)
+        if self.ranks.size > 1:  # from here on, what is summed over ranks is of the whole batch
+            ce = share * ce
+            terms = {name: replace(t, value=share * t.value) for name, t in terms.items()}
+            soft = {name: share * value for name, value in soft.items()}
         kd = sum((term.weight * term.value for term in terms.values()), torch.zeros_like(ce))
         total = kd_weight * kd + ce_weight * ce if terms else ce
         norms = self._term_norms(ce, terms, weights) if probe else {}
@@ -200,9 +214,10 @@ class Student:
             "train_acc": (answer.logits.argmax(1) == labels).sum(),
             "grad_norm_max": grad_norm,
             **({"proj_grad_norm_max": projection_norm} if self.projection_parameters else {}),
-            **self._soft_targets(target),
+            **soft,
         }
-        return {name: value.detach().float() for name, value in measured.items()}, norms
+        measured = {name: value.detach().float() for name, value in measured.items()}
+        return self.ranks.summed(measured), norms
 
     @contextmanager
     def _drawing(self, step: Step) -> Iterator[None]:
@@ -231,6 +246,7 @@ class Student:
         own, projections = self.network_parameters, self.projection_parameters
         if not isinstance(optimiser, TwoMomenta):
             total.backward()  # type: ignore[no-untyped-call]
+            self.ranks.add_up([p.grad for p in self._trained() if p.grad is not None])
             return clip_gradients(own, projections, recipe.clip_scope, recipe.clip_norm)
         # What weighs nothing reaches nothing: else it would count as a loss of its own.
         kd_weight, ce_weight = weights
@@ -242,6 +258,7 @@ class Student:
         )
         optimiser.distillation = self._reached(taught)
         reached = self._reached(task)
+        self.ranks.add_up([*optimiser.distillation.values(), *reached.values()])
         for weight in self._trained():
             weight.grad = reached.get(weight)
         return clip_both(own, projections, optimiser.distillation, recipe)
@@ -274,6 +291,7 @@ class Student:
             )
             # A distillation term may not reach the classifier: its gradient there is None.
             reached = [g for g in gradients if g is not None]  # type: ignore[redundant-expr]
+            self.ranks.add_up(reached)
             norms[name] = nn.utils.get_total_norm(reached)
         return norms
 

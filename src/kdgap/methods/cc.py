@@ -90,6 +90,10 @@ class Cc(OnEmbeddings):
         """Whether it multiplies neighbours in the batch."""
         return self.form == "mmd"
 
+    def compares_images(self) -> bool:
+        """Compare them: its loss is made of pairs."""
+        return True
+
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the two linear layers of `mmd`."""
         if self.form == "rbf":

@@ -129,6 +129,10 @@ class Combination(Method):
         """Whether any member does."""
         return any(method.depends_on_order() for _, method in self.methods.values())
 
+    def compares_images(self) -> bool:
+        """Whether any member does."""
+        return any(method.compares_images() for _, method in self.methods.values())
+
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the parts of all members, each under its name."""
         sides = self._sides(student, teacher)

@@ -94,6 +94,10 @@ class Crd(OnEmbeddings):
         """Whether negatives are drawn for one image of a batch after the other."""
         return True
 
+    def compares_images(self) -> bool:
+        """Remember them: every rank would know its own alone."""
+        return True
+
     def check_data(self, classes: int, images: int, batch_size: int) -> None:
         """Refuse data without enough images of other classes even if all classes are of one size.
 

@@ -86,6 +86,10 @@ class Dist(OnLogits):
     t_squared: SquaredFactor = True
     standardise: Standardise = False
 
+    def compares_images(self) -> bool:
+        """Correlate over the batch."""
+        return True
+
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:

@@ -89,6 +89,10 @@ class Feature(Mixed, OnStages):
         """Refuse different numbers of stages."""
         by_stage(student, teacher, self.name)
 
+    def compares_images(self) -> bool:
+        """Whether it divides by a deviation over the batch."""
+        return self.norm == "teacher_std"
+
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the projections from the channels of example outputs."""
         return stage_projections(

@@ -89,6 +89,10 @@ class Itrd(OnEmbeddings):
     mutual_weight: OfMutual = 0.05
     exponent: Exponent = 1.5
 
+    def compares_images(self) -> bool:
+        """Compare them: by similarities, and over the batch."""
+        return True
+
     def build(self, student: Output, teacher: Output, labels: Tensor) -> nn.Module:
         """Build the linear layer."""
         own, other = embeddings(student, teacher)

@@ -94,13 +94,11 @@ class Method:
     """Base of all methods; a method is a frozen dataclass that inherits from it.
 
     Class attributes:
-        name: what it is called in configurations.
-        label: what people call it, in tables and figures.
+        name, label: what it is called in configurations, and in tables and figures.
         colour: its place among the colours of figures; None = the next that is free.
         examples: hyper-parameters that its laws are tried with: each field but `alpha` at two
             values. With `zero_at_equality`, none of them may make the loss vanish altogether.
-        summary: one line for listings.
-        citation: the paper.
+        summary, citation: one line for listings; the paper.
         mixes: the hyper-parameter that shares one weight between the terms and the cross-entropy.
         soft_targets: the hyper-parameter at whose temperature the teacher's probabilities are the
             targets; None if they are not.
@@ -226,13 +224,15 @@ class Method:
         """Whether the loss depends on the order of the images in a batch."""
         return False
 
+    def compares_images(self) -> bool:
+        """Whether the loss is more than a mean over what each image of a batch gives alone."""
+        return False
+
     def check_data(self, classes: int, images: int, batch_size: int) -> None:
         """Refuse data that the loss is not defined on.
 
         Args:
-            classes: number of classes.
-            images: training images.
-            batch_size: images a step.
+            classes, images, batch_size: numbers of classes, training images, and images a step.
 
         Raises:
             BadInputError: it is not; say why and what to choose.

@@ -107,6 +107,10 @@ class Mlkd(OnLogits):
     form: Form = "plain"
     standardise: Standardise = False
 
+    def compares_images(self) -> bool:
+        """Compare them: by products of pairs and of classes over the batch."""
+        return True
+
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:

@@ -95,6 +95,7 @@ def needs(cls: type[Method]) -> str:
         "trained parts": cls.has_projections,
         "two views of each image": cls.views > 1,
         "tests a larger network": cls.deploys_another,
+        "one device alone": method.compares_images() or cls.views > 1,
     }
     return ", ".join([*read, *(words for words, is_so in further.items() if is_so)])
 

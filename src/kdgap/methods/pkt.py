@@ -59,6 +59,10 @@ class Pkt(OnEmbeddings):
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 30000.0
 
+    def compares_images(self) -> bool:
+        """Compare them: its loss is made of neighbours."""
+        return True
+
     def terms(
         self, student: Output, teacher: Output, step: Step, parts: nn.Module
     ) -> dict[str, Term]:

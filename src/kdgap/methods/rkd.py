@@ -86,6 +86,10 @@ class Rkd(OnEmbeddings):
     distance_weight: OfDistances = 25.0
     angle_weight: OfAngles = 50.0
 
+    def compares_images(self) -> bool:
+        """Compare them: its loss is made of pairs and triples."""
+        return True
+
     def check_data(self, classes: int, images: int, batch_size: int) -> None:
         """Refuse batches of which all triples would not fit."""
         if self.angle_weight and batch_size > MOST_TRIPLES:

@@ -45,6 +45,10 @@ class Sp(Method):
     ce_weight: CrossEntropyWeight = 1.0
     weight: Weight = 3000.0
 
+    def compares_images(self) -> bool:
+        """Compare them: its loss is made of pairs."""
+        return True
+
     def student_taps(self, stages: tuple[str, ...]) -> Taps:
         """Read the last stage."""
         return Taps(maps=stages[-1:])

@@ -75,7 +75,7 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
     """Return what a run costs; a training step is three forward passes (Kaplan 2020).
 
     A network has its weights, momenta, the best weights and, for a step, gradients; a method's
-    trained parts the same but for the best, and its memories once.
+    trained parts the same but for the best, and its memories once. Each device has all of it.
     """
 
     def cost(model: ModelSpec) -> tuple[int, int]:
@@ -92,17 +92,23 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
     momenta, network = 2 if run.recipe.optimiser == "dot" else 1, BYTES * parameters
     memory = (3 + momenta) * network + (2 + momenta) * parts.trained + parts.remembered
     state = (2 + momenta) * network + (1 + momenta) * parts.trained + parts.saved
-    return Cost(parameters, forward, own, views * train * teacher * epochs, memory, state)
+    taught = views * train * teacher * epochs
+    return Cost(parameters, forward, own, taught, run.devices * memory, state)
 
 
 def cohort_key(run: RunSpec) -> tuple[Any, ...]:
     """Return what runs must share to be trained in lock-step, their teacher apart."""
-    return (run.data, run.seed, run.recipe.batch_size, run.precision)
+    return (run.data, run.seed, run.recipe.batch_size, run.precision, run.devices)
 
 
 def cohorts(runs: list[PlannedRun]) -> list[list[PlannedRun]]:
-    """Group runs that may train together: one teacher at most, and runs without one join it."""
+    """Group runs that may train together: one teacher at most, and runs without one join it.
+
+    A run that several devices share trains by itself.
+    """
     groups: dict[tuple[Any, ...], list[PlannedRun]] = {}
+    shared = [planned for planned in runs if planned.run.devices > 1]
+    runs = [planned for planned in runs if planned.run.devices == 1]
     plain = [planned for planned in runs if planned.run.teacher is None]
     for planned in runs:
         if planned.run.teacher is not None:
@@ -112,7 +118,7 @@ def cohorts(runs: list[PlannedRun]) -> list[list[PlannedRun]]:
         key = cohort_key(planned.run)
         host = next((group for group in groups if group[: len(key)] == key), (*key, None))
         groups.setdefault(host, []).append(planned)
-    return list(groups.values())
+    return [*groups.values(), *([planned] for planned in shared)]
 
 
 def joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[PlannedRun]]:
@@ -121,7 +127,8 @@ def joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[Planned
     known = {planned.id for planned in mine}
     for guest in (p for p in ready if p.id not in known and p.roles == ["baseline"]):
         for group in groups:
-            if group[0].run.teacher and cohort_key(group[0].run) == cohort_key(guest.run):
+            own = group[0].run
+            if own.teacher and own.devices == 1 and cohort_key(own) == cohort_key(guest.run):
                 group.append(guest)
                 break
     return groups
@@ -165,7 +172,9 @@ def total_flops(groups: list[list[PlannedRun]], costs: dict[str, Cost]) -> float
 
 def _rate_key(device: torch.device, threads: int, run: RunSpec) -> str:
     # Images of one kind only: tiny ones leave a machine idle that large ones fill.
-    words = (platform.node(), device.type, threads, run.precision, run.data.name)
+    words = [platform.node(), device.type, threads, run.precision, run.data.name]
+    if run.devices > 1:
+        words.append(f"{run.devices}-devices")
     return "-".join(map(str, words)).replace("/", "_")
 
 

@@ -6,6 +6,7 @@ from kdgap.methods.hyperparameters import deployed_model
 from kdgap.methods.method import WEIGHS
 from kdgap.models.entry import Anatomy, anatomy
 from kdgap.models.taps import KINDS, Taps
+from kdgap.planning.devices import check_shared_method
 from kdgap.spec.run import RunSpec
 from kdgap.text import sized
 
@@ -14,8 +15,9 @@ def check_stages(run: RunSpec) -> None:
     """Refuse networks whose feature stages the method cannot compare.
 
     Raises:
-        BadInputError: the method says why.
+        BadInputError: the method says why; or it cannot be shared by several devices.
     """
+    check_shared_method(run)
     if run.teacher is not None:
         method = build_method(run.method.name, run.method.parameters)
         student, teacher = anatomy(run.model), anatomy(run.teacher.model)

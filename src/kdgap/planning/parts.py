@@ -15,6 +15,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model, check_training, seen_size
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
+from kdgap.planning.devices import check_shared
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import RunSpec
 
@@ -50,6 +51,7 @@ def part_sizes(
     """
     method = build_method(run.method.name, run.method.parameters)
     method.check_data(classes, len(labels), run.recipe.batch_size)
+    check_shared(run, len(labels), channels, image_size, classes)
     if MODELS[run.model.name].anatomy is not None:
         check_training(run.model, classes, channels, image_size)
     if run.teacher is None:
@@ -147,7 +149,8 @@ def planned_sizes(run: RunSpec, shape: Shape, images: int) -> Sizes:
     """
     method, teacher = run.method, run.teacher and run.teacher.model
     parameters = tuple(sorted(method.parameters.items()))
-    key = (run.model, teacher, method.name, parameters, shape, images, run.recipe.batch_size)
+    split = run.devices, run.batch_norm, run.place.devices
+    key = (run.model, teacher, method.name, parameters, shape, images, run.recipe.batch_size, split)
     if key not in _KNOWN:
         labels = evenest(shape.per_class, images, shape.classes)
         size = shape.image_size

@@ -13,6 +13,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import check_model, with_code
 from kdgap.notice import Notice
 from kdgap.planning.changes import applicable, changed_run, check_amounts
+from kdgap.planning.devices import check_shared_method
 from kdgap.planning.fit import check_stages
 from kdgap.planning.given import given_teacher
 from kdgap.planning.plan import (
@@ -197,6 +198,7 @@ class _Planner:
         teacher: TeacherSpec | None,
         recipe: RecipeSpec,
         seed: int,
+        devices: int,
     ) -> RunSpec:
         study = self._study
         place = Placement(
@@ -213,23 +215,35 @@ class _Planner:
             recipe=recipe,
             precision=study.precision,
             seed=seed,
+            devices=devices,
+            batch_norm=study.batch_norm if devices > 1 else None,
             place=place,
         )
 
     def _plain(self, student: str, seed: int) -> RunSpec:
-        return self._run(student, MethodSpec(name=PLAIN), None, self._recipe, seed)
+        devices = self._study.finals.devices
+        return self._run(student, MethodSpec(name=PLAIN), None, self._recipe, seed, devices)
 
     def _teacher_run(self, name: str, seed: int) -> RunSpec:
-        return self._run(name, MethodSpec(name=PLAIN), None, self._teacher_recipe, seed)
+        devices = self._study.teachers.devices
+        return self._run(name, MethodSpec(name=PLAIN), None, self._teacher_recipe, seed, devices)
 
     def _distilled(
-        self, key: SlotKey, parameters: Parameters, seed: int, teaching_seed: int
+        self,
+        key: SlotKey,
+        parameters: Parameters,
+        seed: int,
+        teaching_seed: int,
+        devices: int | None = None,
     ) -> RunSpec:
         spec = MethodSpec(name=method_class(self._study, key[2]).name, parameters=parameters)
         given = None if key[0] is None else self._teachers[key[0]][teaching_seed]
-        return self._run(key[1], spec, given, self._recipe, seed)
+        devices = devices or self._study.finals.devices
+        return self._run(key[1], spec, given, self._recipe, seed, devices)
 
     def _add(self, run: RunSpec, slot: Slot) -> PlannedRun:
+        with placed(self._where(("methods", slot.method))):
+            check_shared_method(run)
         run = applicable(run)
         identifier = run_id(run)
         planned = self.plan.runs.get(identifier)
@@ -259,11 +273,11 @@ class _Planner:
             self.plan.winners[key] = candidates[0]
             self.plan.choices.append(Choice(key, candidates, [[] for _ in candidates]))
             return
-        runs = []
+        runs, devices, teach = [], study.selection.devices, study.teachers.teach[0]
         for parameters in candidates:
             slot = Slot("selection", *key, variant_text(parameters, study.grid_of(key[2])))
             added = [
-                self._add(self._distilled(key, parameters, seed, study.teachers.teach[0]), slot)
+                self._add(self._distilled(key, parameters, seed, teach, devices), slot)
                 for seed in study.selection.seeds
             ]
             runs.append([planned.id for planned in added])

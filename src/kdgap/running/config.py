@@ -17,6 +17,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import check_model, with_code
 from kdgap.planning.early import RECIPE_KEYS
 from kdgap.planning.fit import check_stages
+from kdgap.running.ranks import check_devices
 from kdgap.running.teacher import TeacherWeights, open_teacher
 from kdgap.spec.flat import MODEL_KEYS, FlatConfig
 from kdgap.spec.identity import run_id, slot_name
@@ -40,12 +41,16 @@ if TYPE_CHECKING:
 Places = Callable[[str], str]
 
 
-def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights | None]:
+def resolve(
+    config: FlatConfig, places: Places, began_with: int | None = None
+) -> tuple[RunSpec, TeacherWeights | None]:
     """Resolve a flat configuration.
 
     Args:
         config: the keys as given.
         places: tells where a key was given, for error messages.
+        began_with: the number of devices that the run was begun on, which it is known by; None =
+            that of the configuration.
 
     Raises:
         BadInputError: naming file, line, key and what was expected.
@@ -63,6 +68,12 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
     recipe = _recipe(config, places, dropped)
     with placed(places, "device"):
         device = pick_device(config.device)
+    with placed(places, "devices"):
+        check_devices(device, config.devices)
+    devices = began_with or config.devices
+    batch_norm = None if devices == 1 else config.batch_norm or "synchronised"
+    if devices == 1 and config.batch_norm is not None:
+        dropped["batch_norm"] = config.batch_norm
     precision: Precision = "fp32"
     if config.precision == "bf16" or (config.precision == "auto" and native_bf16(device)):
         precision = "bf16"
@@ -73,6 +84,7 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         "tracker": config.tracker,
         "save_seconds": config.save_seconds,
         "num_workers": config.num_workers,
+        "devices": None if devices == config.devices else config.devices,
     }
     teacher, weights = None, None
     if METHODS[method.name].needs_teacher:
@@ -89,6 +101,8 @@ def resolve(config: FlatConfig, places: Places) -> tuple[RunSpec, TeacherWeights
         recipe=recipe,
         precision=precision,
         seed=config.seed,
+        devices=devices,
+        batch_norm=batch_norm,
     )
     place |= {"dropped": dropped, "output_dir": _output_dir(config, run)}
     run = run.model_copy(update={"place": build(Placement, place, places, Placement.model_fields)})

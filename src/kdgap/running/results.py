@@ -248,6 +248,7 @@ def results_of(
         "smoke": run.smoke,
         "width": run.model.width,
         "precision": run.precision,
+        **({} if run.devices == 1 else {"devices": run.devices, "batch_norm": run.batch_norm}),
         "method_parameters": dict(run.method.parameters),
         "dropped": dict(run.place.dropped),
         "clip_scope": run.recipe.clip_scope,

@@ -4,17 +4,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import get_num_threads
+
 from kdgap.advice import command
 from kdgap.data import Request, load_dataset, split_dataset
 from kdgap.engine.device import make_deterministic, pick_device
 from kdgap.engine.student import State
 from kdgap.engine.teacher import Teacher
 from kdgap.engine.tracker import Tracker
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.models.build import check_model
 from kdgap.planning.fit import check_trainable
 from kdgap.planning.parts import part_sizes
 from kdgap.running.door import open_door
+from kdgap.running.ranks import crowding
 from kdgap.running.results import Prepared, copied_images, remarks
 from kdgap.running.stop import Stopper
 from kdgap.running.teacher import TeacherWeights, check_teacher
@@ -25,7 +28,7 @@ from kdgap.store.locks import holder
 from kdgap.store.notices import SMOKE
 from kdgap.store.record import LOCK, Record, RunDirectory
 from kdgap.store.remote import local_place
-from kdgap.store.state import StateFiles
+from kdgap.store.state import StateFiles, has_states
 
 
 def prepare(run: RunSpec, weights: TeacherWeights | None, *, download: bool = False) -> Prepared:
@@ -84,7 +87,13 @@ def train_single(
     """
     identifier = run_id(run)
     directory = RunDirectory(Path(run.place.output_dir))
+    refuse_other_devices(run, directory)
     directory.refuse_other(identifier)
+    if run.place.devices is not None and not (has_states(directory.path) or directory.is_done()):
+        raise BadInputError(
+            f"output_dir {directory.path}: no run was begun there on {devices_text(run.devices)};"
+            " leave --began-with out"
+        )
     prepared = prepare(run, weights, download=download)
     if not directory.is_done():
         lock = directory.try_lock()
@@ -109,6 +118,32 @@ def train_single(
     return record
 
 
+def refuse_other_devices(run: RunSpec, directory: RunDirectory) -> None:
+    """Say how to go on with this very run where it was begun on another number of devices.
+
+    Raises:
+        BadInputError: that is what the directory holds.
+    """
+    try:
+        header = directory.header()
+    except (OSError, StoreDamagedError):
+        return  # nothing there, or `refuse_other` has more to say of it
+    began = RunSpec.model_validate(header["spec"])
+    same = run.model_copy(update={"devices": began.devices, "batch_norm": began.batch_norm})
+    if began.devices != run.devices and run_id(same) == header["id"]:
+        raise BadInputError(
+            f"output_dir {directory.path}: holds this run as begun on"
+            f" {devices_text(began.devices)}, this one is on {devices_text(run.devices)}; add"
+            f" --began-with {began.devices} to go on with it, which is recorded, or give another"
+            " output_dir"
+        )
+
+
+def devices_text(count: int) -> str:
+    """Return a number of devices in words."""
+    return "1 device" if count == 1 else f"{count} devices"
+
+
 def _train(
     prepared: Prepared,
     directory: RunDirectory,
@@ -119,6 +154,8 @@ def _train(
 ) -> Record:
     if prepared.run.smoke:
         say(SMOKE.text)
+    if crowd := crowding(prepared.device, prepared.run.ranks, get_num_threads()):
+        say(f"note: {crowd}")
     for notice in copied_images(prepared.parts):
         say(notice.text)
     attempt = Attempt(prepared, directory, watchers, say)

@@ -19,12 +19,14 @@ from kdgap.data import BatchStream, Images
 from kdgap.engine.cohort import Member, train_cohort
 from kdgap.engine.device import environment_digest
 from kdgap.engine.meter import DivergedError
+from kdgap.engine.ranks import RankError
 from kdgap.engine.student import Student
 from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, one_line
+from kdgap.running.ranks import joined
 from kdgap.running.results import Prepared, make_card, notices_of, results_of, run_header
 from kdgap.spec.identity import run_id
-from kdgap.store.notices import ELSEWHERE
+from kdgap.store.notices import ELSEWHERE, OTHER_DEVICES
 from kdgap.store.record import BEST, LAST, RunDirectory
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash, write_weights
@@ -61,6 +63,7 @@ class Attempt:
         student = Student(run, prepared.dataset, labels, prepared.teacher, prepared.device)
         self.member = Member(student, everyone)
         header = run_header(prepared)
+        self._other_devices = run.ranks != run.devices
         self._elsewhere = self._resume(say)
         if problem := directory.start(header, self.member.history):
             say(f"{problem}; written anew from what is asked")
@@ -70,6 +73,7 @@ class Attempt:
                 "host": socket.gethostname(),
                 "pid": getpid(),
                 "in": str(Path.cwd()),
+                **({"devices": run.ranks} if self._other_devices or run.ranks > 1 else {}),
                 "from": self._place(),
             }
         )
@@ -101,6 +105,7 @@ class Attempt:
             )
         self.prepared.refuse_other_view(snapshot.facts.get("teacher"), str(self.directory.path))
         self.member.resume(snapshot)
+        self._other_devices |= bool(snapshot.facts.get("other_devices"))
         epoch, step = self.member.place
         say(f"{self.directory.path}: goes on from step {step} of epoch {epoch + 1}")
         here = environment_digest(self.prepared.device)
@@ -112,6 +117,8 @@ class Attempt:
         snapshot.facts["environment"] = environment_digest(self.prepared.device)
         snapshot.facts["data"] = self.prepared.dataset.fingerprint
         snapshot.facts["elsewhere"] = self._elsewhere
+        if self._other_devices:
+            snapshot.facts["other_devices"] = True
         card = self.prepared.card
         if card is not None:
             snapshot.facts["teacher"] = {
@@ -149,9 +156,10 @@ class Attempt:
             "teacher": None if teacher is None else teacher.weight_hash,
         }
         notices = notices_of(self.prepared)
-        if self._elsewhere:
-            self.directory.add_notice(ELSEWHERE)
-            notices.append(ELSEWHERE)
+        differs = ((ELSEWHERE, self._elsewhere), (OTHER_DEVICES, self._other_devices))
+        for notice in (notice for notice, is_so in differs if is_so):
+            self.directory.add_notice(notice)
+            notices.append(notice)
         results = results_of(run, member.history, hashes, test, notices)
         # Before the manifest: a kill in between must not leave a finished run without its times.
         attempts = len(self.directory.attempts())
@@ -224,7 +232,7 @@ def train_attempts(
     """Train attempts that share data, seed, batch schedule, precision and teacher; record each.
 
     Args:
-        attempts: at least one.
+        attempts: at least one; one alone where several devices share it.
         pause: raises `StoppedError` when it is time to stop.
         open_test: returns a finished run's test record, or None to leave the door closed.
         ended: told of each attempt as soon as it is over.
@@ -235,12 +243,7 @@ def train_attempts(
     """
     first = attempts[0].prepared
     by_member = {id(attempt.member): attempt for attempt in attempts}
-    stream = BatchStream(
-        _on(first, first.parts.train),
-        first.run.recipe.batch_size,
-        first.run.seed,
-        first.run.data.augmentation,
-    )
+    assert len(attempts) == 1 or {attempt.prepared.run.ranks for attempt in attempts} == {1}
     left = list(attempts)
 
     def end(member: Member) -> None:
@@ -250,16 +253,29 @@ def train_attempts(
         ended(attempt)
 
     try:
-        train_cohort(
-            [attempt.member for attempt in attempts],
-            next((a.prepared.teacher for a in attempts if a.prepared.teacher), None),
-            stream,
-            _on(first, first.parts.val),
-            pause=pause,
-            save=lambda member: by_member[id(member)].save(member),
-            end=end,
-            save_seconds=first.run.place.save_seconds,
-        )
+        with joined(first, attempts[0].member, pause) as ranks:
+            stream = BatchStream(
+                _on(first, first.parts.train),
+                first.run.recipe.batch_size,
+                first.run.seed,
+                first.run.data.augmentation,
+                ranks.part,
+            )
+            train_cohort(
+                [attempt.member for attempt in attempts],
+                next((a.prepared.teacher for a in attempts if a.prepared.teacher), None),
+                stream,
+                _on(first, first.parts.val),
+                pause=pause,
+                save=lambda member: by_member[id(member)].save(member),
+                end=end,
+                save_seconds=first.run.place.save_seconds,
+                ranks=ranks,
+            )
+    except RankError as error:  # before the first step; later ones are the member's failure
+        for attempt in list(left):
+            attempt.member.failure = error
+            end(attempt.member)
     except StoppedError:
         for attempt in left:
             attempt.stopped()

@@ -15,7 +15,7 @@ from kdgap.paths import data_place, user_path
 from kdgap.spec.method_name import written_method
 from kdgap.spec.model import Stem
 from kdgap.spec.presets import flat_keys, preset_values
-from kdgap.spec.run import Augmentation, ClipScope, Seed, Tracker
+from kdgap.spec.run import MOST_DEVICES, Augmentation, BatchNorm, ClipScope, Seed, Tracker
 from kdgap.spec.validation import Strict, Text, build
 from kdgap.yamlio import Document
 
@@ -64,6 +64,8 @@ class FlatConfig(Strict):
     seed: Seed = 0
     device: Text = "auto"
     threads: int | None = None
+    devices: int = Field(default=1, ge=1, le=MOST_DEVICES)
+    batch_norm: BatchNorm | None = None
     num_workers: int = 0
     output_dir: Text | None = None
     save_seconds: float = 120.0

@@ -29,6 +29,9 @@ ClipScope = Literal["all", "student_only", "apart", "off"]
 OF_PROJECTIONS = ("student_only", "apart")
 """Scopes that differ from `all` where a method trains projections."""
 Precision = Literal["fp32", "bf16"]
+BatchNorm = Literal["synchronised", "per_rank"]
+"""What batch norm computes its statistics of where several devices share a batch."""
+MOST_DEVICES = 64
 Tracker = Literal["tensorboard", "none"]
 
 _COSMETIC: dict[str, Any] = {"cosmetic": True}
@@ -232,6 +235,8 @@ class Placement(Strict):
         tracker: `tensorboard` or `none`.
         save_seconds: how often a run in training is saved, so how much can be lost.
         num_workers: accepted for the reference's files; nothing depends on it.
+        devices: on how many devices a run goes on that was begun on another number of them; None =
+            on as many as the run says.
         dropped: keys that were given but do not apply, echoed in `results.json`.
     """
 
@@ -242,11 +247,23 @@ class Placement(Strict):
     tracker: Tracker = "tensorboard"
     save_seconds: float = Field(default=120.0, ge=0, le=3600)
     num_workers: int = Field(default=0, ge=0)
+    devices: int | None = Field(default=None, ge=1, le=MOST_DEVICES)
     dropped: dict[str, Scalar] = Field(default_factory=dict)
+
+    @model_serializer(mode="wrap")
+    def _usual_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = plain(self)
+        return {k: v for k, v in fields.items() if k != "devices" or v is not None}
 
 
 class RunSpec(Strict):
-    """One training run: a student (or a teacher, or a baseline) under one seed."""
+    """One training run: a student (or a teacher, or a baseline) under one seed.
+
+    Attributes:
+        devices: how many devices share every batch.
+        batch_norm: of several devices alone: `synchronised` = statistics of the whole batch;
+            `per_rank` = of each device's part, and the running ones are those of the first device.
+    """
 
     data: DataSpec
     model: ModelSpec
@@ -257,9 +274,28 @@ class RunSpec(Strict):
     seed: Seed = 0
     # Some versions of pydantic ask for the default beside a bad model, too, which is then unknown.
     numerics: int = Field(default_factory=lambda known: numerics_of(known.get("model")))
+    devices: int = Field(default=1, ge=1, le=MOST_DEVICES, json_schema_extra={"neutral": 1})
+    batch_norm: BatchNorm | None = Field(default=None, json_schema_extra=_NONE_IS_NEUTRAL)
     place: Placement = Field(default_factory=Placement, json_schema_extra=_COSMETIC)
+
+    @model_serializer(mode="wrap")
+    def _one_device_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that records and plans stay what they were before these fields came.
+        usual = {"devices": 1, "batch_norm": None}
+        return {k: v for k, v in plain(self).items() if k not in usual or v != usual[k]}
+
+    @model_validator(mode="after")
+    def _batch_norm_of_several(self) -> "RunSpec":
+        if (self.devices > 1) != (self.batch_norm is not None):
+            raise ValueError("batch_norm says how several devices normalise: give both, or neither")
+        return self
 
     @property
     def smoke(self) -> bool:
         """Whether the data was limited, so that the result is no result."""
         return self.data.limit is not None
+
+    @property
+    def ranks(self) -> int:
+        """How many processes train it now, one for each device."""
+        return self.place.devices or self.devices

@@ -11,7 +11,14 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from kdgap.spec.claims import Claim, Name, Statistics
 from kdgap.spec.method_name import method_name
 from kdgap.spec.model import Architecture, InputSpec
-from kdgap.spec.run import Augmentation, Precision, Seed, without_usual
+from kdgap.spec.run import (
+    MOST_DEVICES,
+    Augmentation,
+    BatchNorm,
+    Precision,
+    Seed,
+    without_usual,
+)
 from kdgap.spec.validation import Scalar, Strict, Text
 
 STAGES = {
@@ -26,6 +33,8 @@ NO_DESCRIPTION = "a study"
 
 Recipe = dict[str, Scalar | list[int]]
 Seeds = Annotated[list[Seed], Field(min_length=1, max_length=10_000)]
+Devices = Annotated[int, Field(ge=1, le=MOST_DEVICES)]
+"""How many devices share a run of a stage; unsaid where it is one, so that locks stay."""
 
 
 class StudyData(Strict):
@@ -73,6 +82,7 @@ class Teachers(Strict):
         weights: model name → a weights file, for teachers that are given and not trained.
         allow_unmeasured: those of them whose accuracy need not have been measured.
         subset: those of them that may have more classes than the data, whose logits alone count.
+        devices: how many share each run.
     """
 
     seeds: Seeds = Field(default_factory=lambda: [0])
@@ -81,6 +91,7 @@ class Teachers(Strict):
     weights: dict[Name, Text] = Field(default_factory=dict)
     allow_unmeasured: list[Name] = Field(default_factory=list, max_length=1000)
     subset: list[Name] = Field(default_factory=list, max_length=1000)
+    devices: Devices = 1
 
     @model_serializer(mode="wrap")
     def _empty_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -89,7 +100,7 @@ class Teachers(Strict):
         for name in ("allow_unmeasured", "subset"):
             if not getattr(self, name):
                 del fields[name]
-        return fields
+        return _one_unsaid(fields)
 
     @model_validator(mode="after")
     def _teaching_seeds_are_trained(self) -> "Teachers":
@@ -97,6 +108,10 @@ class Teachers(Strict):
         if strangers:
             raise ValueError(f"teach: seed {strangers[0]} is not among the teachers' seeds")
         return self
+
+
+def _one_unsaid(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if (key, value) != ("devices", 1)}
 
 
 class Pair(Strict):
@@ -115,6 +130,7 @@ class Selection(Strict):
         split: `test` is the first published protocol; it has to be declared.
         allow_overlap: declares that selection seeds may be among the final seeds.
         allow_test: declares that epochs and hyper-parameters are chosen on the test images.
+        devices: how many share each run.
     """
 
     seeds: Seeds = Field(default_factory=lambda: [1000])
@@ -122,6 +138,11 @@ class Selection(Strict):
     split: Literal["val", "test"] = "val"
     allow_overlap: bool = False
     allow_test: bool = False
+    devices: Devices = 1
+
+    @model_serializer(mode="wrap")
+    def _usual_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _one_unsaid(plain(self))
 
     @model_validator(mode="after")
     def _test_has_to_be_declared(self) -> "Selection":
@@ -139,10 +160,16 @@ class Finals(Strict):
     Attributes:
         seeds: run seeds of the finals and of the baselines.
         primary: whether the best-validation or the last weights' test accuracy decides.
+        devices: how many share each run; those of ablations as well.
     """
 
     seeds: Seeds = Field(default_factory=lambda: list(range(5)))
     primary: Literal["best", "last"] = "best"
+    devices: Devices = 1
+
+    @model_serializer(mode="wrap")
+    def _usual_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _one_unsaid(plain(self))
 
 
 class AblationOf(Strict):
@@ -207,6 +234,7 @@ class StudySpec(Strict):
         threads: CPU threads of each worker, fixed at first use; None = torch's choice then.
         save_seconds: how often a run in training is saved.
         keep_selection_weights: whether weights of selection runs stay after the choice.
+        batch_norm: how stages of several `devices` normalise, as in `RunSpec`.
     """
 
     name: Name
@@ -227,6 +255,12 @@ class StudySpec(Strict):
     statistics: Statistics = Field(default_factory=Statistics)
     budgets: Budgets = Field(default_factory=Budgets)
     keep_selection_weights: bool = False
+    batch_norm: BatchNorm = "synchronised"
+
+    @model_serializer(mode="wrap")
+    def _usual_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        usual = ("batch_norm", "synchronised")
+        return {key: value for key, value in plain(self).items() if (key, value) != usual}
 
     @property
     def smoke(self) -> bool:

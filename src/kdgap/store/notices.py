@@ -30,11 +30,15 @@ SMOKE_TEACHER = Notice("teacher-of-smoke-run", "the teacher comes from a smoke r
 ELSEWHERE = Notice(
     "resumed-elsewhere", "resumed in another environment: not the bits of an uninterrupted run"
 )
+OTHER_DEVICES = Notice(
+    "other-devices",
+    "went on with another number of devices: not the bits of an uninterrupted run",
+)
 _OF_RUNS = {
     entry.code: entry
     for entry in (
         *(SMOKE, TEST_CHOSEN, OTHER_IMAGES, SEEN_VALIDATION),
-        *(UNMEASURED, SMOKE_TEACHER, ELSEWHERE),
+        *(UNMEASURED, SMOKE_TEACHER, ELSEWHERE, OTHER_DEVICES),
     )
 }
 _BEFORE = {entry.text: entry for entry in _OF_RUNS.values()}

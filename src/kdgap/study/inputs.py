@@ -187,7 +187,8 @@ class Inputs:
         """Refuse what a method cannot do with these images, now that their classes are known."""
         labels, size = self._split(run.data, dataset).train.labels, dataset.image_size
         networks = (run.model, run.teacher and run.teacher.model)
-        key = (*networks, run.method.model_dump_json(), run.data, run.recipe.batch_size)
+        split = run.recipe.batch_size, run.devices, run.batch_norm
+        key = (*networks, run.method.model_dump_json(), run.data, *split)
         if key not in self._fitting:
             part_sizes(run, dataset.channels, size, len(dataset.classes), labels)
             self._fitting.add(key)

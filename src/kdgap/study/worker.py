@@ -21,6 +21,7 @@ from kdgap.errors import (
 )
 from kdgap.planning.cost import members_that_fit
 from kdgap.planning.plan import Plan, PlannedRun
+from kdgap.running.ranks import check_devices
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
 from kdgap.store.state import StateFiles, has_states
@@ -96,6 +97,8 @@ class Worker:
             while idle < 2:  # look twice: what others finished since may be work for this one
                 self._pause()
                 plan, selected = self._refresh()
+                most = max((p.run.devices for p in plan.runs.values() if p.is_of(self._only)), default=1)
+                check_devices(self._inputs.device, most)
                 if plan.runs and self._directory.locked("data") is None:
                     # Locked as the first thing; where it was lost, also if nothing is to be done.
                     self._inputs.dataset(next(iter(plan.runs.values())))
