@@ -97,8 +97,8 @@ class Worker:
             while idle < 2:  # look twice: what others finished since may be work for this one
                 self._pause()
                 plan, selected = self._refresh()
-                most = max((p.run.devices for p in plan.runs.values() if p.is_of(self._only)), default=1)
-                check_devices(self._inputs.device, most)
+                mine = [p for p in plan.runs.values() if p.is_of(self._only)]
+                check_devices(self._inputs.device, max((p.run.devices for p in mine), default=1))
                 if plan.runs and self._directory.locked("data") is None:
                     # Locked as the first thing; where it was lost, also if nothing is to be done.
                     self._inputs.dataset(next(iter(plan.runs.values())))
