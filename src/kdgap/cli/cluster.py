@@ -39,14 +39,14 @@ def place_of(out: str | None, study: Path) -> tuple[Path | None, "Mirror | None"
         study: a study file or a directory, which may be a mirror.
     """
     from kdgap.paths import is_url, user_path
-    from kdgap.store.mirror import Mirror, mirror_folder, url_of
+    from kdgap.store.mirror import Mirror, mirror_folder, mirror_of
     from kdgap.store.storage import Url
 
     if out is not None and is_url(out):
         path = mirror_folder(out)
         return path, Mirror(Url(out), path)
-    if study.is_dir() and (url := url_of(study)):
-        return None, Mirror(Url(url), study)
+    if study.is_dir() and (mirror := mirror_of(study)):
+        return None, mirror
     return (None if out is None else user_path(out)), None
 
 

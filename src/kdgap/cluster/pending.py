@@ -42,7 +42,8 @@ def cohorts(
             continue
         alone = [planned for planned in mine if inventory.alone(planned)]
         guests = [p for p in ready if asked(p, ()) and not inventory.alone(p)]
-        groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
+        rest = [planned for planned in mine if not inventory.alone(planned)]
+        groups = [[planned] for planned in alone] + joined(rest, guests)
         for group in groups:
             share = -(-len(group) * min(len(groups), slots) // slots)
             yield from (group[i : i + share] for i in range(0, len(group), share))

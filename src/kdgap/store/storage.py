@@ -9,6 +9,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +29,8 @@ from kdgap.paths import is_url
 
 WAITS = (0.2, 0.5, 1, 2, 4, 8)
 """Seconds to wait before each new try of what failed."""
+AT_ONCE = 32
+"""Requests that are under way at once, where a storage takes several."""
 _BLOCK = 2**22
 _PROBE = ".write-probe"
 
@@ -49,15 +52,14 @@ class Storage(ABC):
 
     @abstractmethod
     def listing(self, prefix: str = "") -> dict[str, str]:
-        """Return what lies below a prefix: name → a token that changes when the file does."""
+        """Return what lies below a prefix: name → a token that changes when the file does.
+
+        A token begins with the size in bytes, where that is known, and `-`.
+        """
 
     @abstractmethod
     def read(self, name: str) -> bytes:
         """Return what a file holds. Raises `FileNotFoundError` where there is none."""
-
-    @abstractmethod
-    def read_many(self, names: Collection[str]) -> dict[str, bytes]:
-        """Return what files hold, many at a time; those that are gone by now are left out."""
 
     @abstractmethod
     def write(self, name: str, content: bytes) -> None:
@@ -78,6 +80,18 @@ class Storage(ABC):
     @abstractmethod
     def remove(self, names: Iterable[str]) -> None:
         """Remove files; those that are gone already are passed over."""
+
+    def each(self, action: Callable[[str], Answer], names: Collection[str]) -> list[Answer]:
+        """Do something for each name, in no order, and many at once where the storage takes that.
+
+        Args:
+            action: may be called by several threads.
+            names: what it is called with.
+
+        Returns:
+            What it returned, in the order of the names.
+        """
+        return [action(name) for name in names]
 
     def probe(self) -> None:
         """Refuse a place that cannot be written and read.
@@ -111,23 +125,13 @@ class Folder(Storage):
                 if path.is_dir() and not path.is_symlink():
                     left.append(path)
                     continue
-                with suppress(FileNotFoundError):
-                    about = path.stat()
-                    token = f"{about.st_size}-{about.st_mtime_ns}-{about.st_ino}"
+                if token := stamp(path):
                     names[path.relative_to(self._root).as_posix()] = token
         return names
 
     def read(self, name: str) -> bytes:
         """Return what a file holds."""
         return read_bytes(self._path(name))
-
-    def read_many(self, names: Collection[str]) -> dict[str, bytes]:
-        """Return what files hold."""
-        contents: dict[str, bytes] = {}
-        for name in names:
-            with suppress(FileNotFoundError):
-                contents[name] = self.read(name)
-        return contents
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file, durably and in one step."""
@@ -189,6 +193,14 @@ class Url(Storage):
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
+    def _is_bucket(self) -> bool:
+        """Whether there are no folders, and several requests may be under way.
+
+        So it is for the kinds that fsspec asks asynchronously. Others may have one connection, as
+        FTP has, which is not made for threads.
+        """
+        return bool(self._fs.async_impl)
+
     def _again(self, action: Callable[[], Answer], name: str) -> Answer:
         """Do something until it works; what is not there, or not allowed, is not tried again."""
         for wait in (*self._waits, None):
@@ -227,27 +239,18 @@ class Url(Storage):
         """Return what a file holds."""
         return bytes(self._again(lambda: self._fs.cat_file(self._path(name)), name))
 
-    def read_many(self, names: Collection[str]) -> dict[str, bytes]:
-        """Return what files hold, as many at a time as fsspec reads."""
-        contents: dict[str, bytes] = {}
-        if names:
-            paths = {self._path(name): name for name in names}
-            answers = self._fs.cat(list(paths), on_error="return")
-            for path, name in paths.items():
-                answer = answers.get(path)
-                if isinstance(answer, bytes):
-                    contents[name] = answer
-                elif not isinstance(answer, FileNotFoundError):
-                    with suppress(FileNotFoundError):
-                        contents[name] = self.read(name)  # which tries again
-        return contents
+    def each(self, action: Callable[[str], Answer], names: Collection[str]) -> list[Answer]:
+        """Do something for each name; see `Storage.each`."""
+        if len(names) < 2 or not self._is_bucket():
+            return super().each(action, names)
+        with ThreadPoolExecutor(AT_ONCE, "kdgap-storage") as pool:
+            return list(pool.map(action, names))
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file and read it back."""
 
         def put() -> None:
-            self._make_parent(name)
-            self._fs.pipe_file(self._path(name), content)
+            self._in_folder(lambda: self._fs.pipe_file(self._path(name), content), name)
             if self._fs.cat_file(self._path(name)) != content:
                 raise OSError("what was written reads otherwise")
 
@@ -255,14 +258,16 @@ class Url(Storage):
 
     def send(self, name: str, path: Path) -> None:
         """Write what a local file holds and read it back."""
-        expected = file_hash(path)
+        expected, size = file_hash(path), path.stat().st_size
 
-        def put() -> None:
-            self._make_parent(name)
+        def stream() -> None:
             with open_file(path) as source, self._fs.open(self._path(name), "wb") as target:
                 while block := source.read(_BLOCK):
                     target.write(block)
-            if self._hash(name) != expected:
+
+        def put() -> None:
+            self._in_folder(stream, name)
+            if self._hash(name, size) != (expected, size):
                 raise OSError("what was written reads otherwise")
 
         self._again(put, name)
@@ -277,31 +282,52 @@ class Url(Storage):
         expected = self._again(lambda: self._hash(source), source)
 
         def put() -> None:
-            self._make_parent(target)
-            self._fs.cp_file(self._path(source), self._path(target))
-            if self._hash(target) != expected:
+            self._in_folder(
+                lambda: self._fs.cp_file(self._path(source), self._path(target)), target
+            )
+            if self._hash(target, expected[1]) != expected:
                 raise OSError("what was written reads otherwise")
 
         self._again(put, target)
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove files."""
-        for name in names:
+
+        def drop(name: str) -> None:
             with suppress(FileNotFoundError):
-                self._again(lambda name=name: self._fs.rm_file(self._path(name)), name)  # type: ignore[misc]
+                self._again(lambda: self._fs.rm_file(self._path(name)), name)
 
-    def _make_parent(self, name: str) -> None:
-        # Kinds with real folders need them; on buckets this asks nothing.
-        if not hasattr(self._fs, "bucket_exists") and "/" in self._path(name):
+        self.each(drop, list(names))
+
+    def _in_folder(self, action: Callable[[], None], name: str) -> None:
+        """Write a file; where the storage has real folders and the file's is missing, make it."""
+        try:
+            action()
+        except FileNotFoundError:
+            if self._is_bucket():
+                raise  # what is missing is the bucket, which nobody asked us to make
             with suppress(FileExistsError, NotImplementedError):
-                self._fs.mkdirs(self._path(name).rpartition("/")[0], exist_ok=True)
+                self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+            action()
 
-    def _hash(self, name: str) -> str:
-        digest = hashlib.sha256()
-        with self._fs.open(self._path(name), "rb", cache_type="readahead") as stream:
+    def _hash(self, name: str, size: int | None = None) -> tuple[str, int]:
+        """Return the SHA-256 and the size of a file, whose size is asked for unless it is known."""
+        digest, known = hashlib.sha256(), {} if size is None else {"size": size}
+        path, count = self._path(name), 0
+        with self._fs.open(path, "rb", cache_type="readahead", **known) as stream:
             while block := stream.read(_BLOCK):
                 digest.update(block)
-        return digest.hexdigest()
+                count += len(block)
+        return digest.hexdigest(), count
+
+
+def stamp(path: Path) -> str:
+    """Return what a file that is replaced does not keep, its size first; empty without a file."""
+    try:
+        about = path.stat()
+    except OSError:
+        return ""
+    return f"{about.st_size}-{about.st_mtime_ns}-{about.st_ino}"
 
 
 def _token(about: dict[str, Any]) -> str:

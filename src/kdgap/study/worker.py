@@ -19,7 +19,7 @@ from kdgap.errors import (
     RunFailedError,
     StoreDamagedError,
 )
-from kdgap.planning.cost import joined, members_that_fit
+from kdgap.planning.cost import costs_of, joined, members_that_fit
 from kdgap.planning.plan import ROLES, Plan, PlannedRun
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
@@ -27,10 +27,11 @@ from kdgap.store.state import StateFiles, has_states
 from kdgap.study.doors import Doors
 from kdgap.study.inputs import Inputs
 from kdgap.study.inventory import give_up
+from kdgap.study.kept_plan import KeptPlan
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
 from kdgap.study.trainer import Trainer
-from kdgap.study.workspace import Workspace, costs_of, write_plan
+from kdgap.study.workspace import Workspace
 
 if TYPE_CHECKING:
     from kdgap.running.teacher import TeacherWeights
@@ -74,6 +75,7 @@ class Worker:
         self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
+        self._kept = KeptPlan(workspace, pause)
         self._waiting: list[str] = []
         self._live = Live(self._directory.path)
         self._trainer = Trainer(self._directory, self._inputs, self._live, pause, say)
@@ -143,9 +145,8 @@ class Worker:
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
-        plan, selected = self._workspace.plan()
+        plan, selected = self._kept.refresh()
         self._planned = tuple(plan.runs.values())
-        write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
         self._tidy(plan, selected)
         return plan, selected
 
@@ -178,7 +179,8 @@ class Worker:
                 continue
             alone = [p for p in mine if self._inventory.alone(p)]
             guests = [p for p in ready if self._asked(p) and not self._inventory.alone(p)]
-            groups = [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
+            rest = [p for p in mine if not self._inventory.alone(p)]
+            groups = [[p] for p in alone] + joined(rest, guests)
             for group in groups:
                 share = -(-len(group) * min(len(groups), self._share) // self._share)
                 size = min(share, self._fitting(group))
