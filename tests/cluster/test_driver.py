@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.bucket import Bucket, start_bucket
 from kdgap.cluster.commit import Commits
 from kdgap.cluster.driver import Driver
 from kdgap.cluster.job import Job, planned_run
@@ -93,6 +94,21 @@ def test_a_study_at_a_url_gives_the_same_records(
     assert hashes(directory) == alone
     assert hashes(StudyDirectory(tmp_path / "there" / "study")) == alone
     assert not [path for path in tmp_path.glob("there/study/incoming/**/*") if path.is_file()]
+
+
+def test_a_study_in_a_bucket_gives_the_same_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[str, Any]
+) -> None:
+    start_bucket()
+    Bucket.fill("studies/driven", tmp_path)  # nothing
+    storage = Url("bucket://studies/driven", (0.0,) * 6)
+    directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), storage)
+    assert hashes(directory) == alone
+    Mirror(storage, tmp_path / "again").pull()
+    assert hashes(StudyDirectory(tmp_path / "again")) == alone
+    assert not [name for name in Bucket.objects if "/incoming/" in name]
+    assert 1 < Bucket.most
+    Bucket.objects.clear()
 
 
 def test_answers_that_are_lost_double_nothing(

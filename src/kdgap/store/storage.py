@@ -307,7 +307,7 @@ class Url(Storage):
             if self._is_bucket():
                 raise  # what is missing is the bucket, which nobody asked us to make
             with suppress(FileExistsError, NotImplementedError):
-                self._fs.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+                self._fs.mkdirs(self._path(name).rpartition("/")[0], exist_ok=True)
             action()
 
     def _hash(self, name: str, size: int | None = None) -> tuple[str, int]:
