@@ -30,15 +30,15 @@ OF_A_RUN = 7
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Two finished studies by their number of runs."""
-    studies = {}
+    by_runs = {}
     for seeds in (2, 12):
         folder = tmp_path_factory.mktemp("made")
         write_growing(folder / "study.yaml", seeds, 1)
-        studies[finish_all(folder / "study.yaml", folder / "study")] = folder / "study"
-    assert sorted(studies) == [5, 25]
-    return studies
+        by_runs[finish_all(folder / "study.yaml", folder / "study")] = folder / "study"
+    assert sorted(by_runs) == [5, 25]
+    return by_runs
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +70,11 @@ def small(study: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("runs", [5, 25])
 def test_a_study_is_listed_twice_and_each_small_file_is_fetched_once(
-    made: dict[int, Path], runs: int
+    studies: dict[int, Path], runs: int
 ) -> None:
-    Bucket.fill(NAME, made[runs])
+    Bucket.fill(NAME, studies[runs])
     directory = StudyDirectory(pulled(URL))
-    expected = small(made[runs])
+    expected = small(studies[runs])
     assert len(expected) <= (OF_A_RUN - 2) * runs + 8
     assert asked() == {"list": 2, "get": len(expected)}
     assert kept(directory.path) == expected
@@ -84,17 +84,17 @@ def test_a_study_is_listed_twice_and_each_small_file_is_fetched_once(
 
 @pytest.mark.parametrize("runs", [5, 25])
 def test_a_second_look_at_an_unchanged_study_is_one_listing(
-    made: dict[int, Path], runs: int
+    studies: dict[int, Path], runs: int
 ) -> None:
-    Bucket.fill(NAME, made[runs])
+    Bucket.fill(NAME, studies[runs])
     pulled(URL)
     asked()
     pulled(URL)
     assert asked() == {"list": 1}
 
 
-def test_what_changed_is_fetched_and_what_is_gone_is_removed(made: dict[int, Path]) -> None:
-    Bucket.fill(NAME, made[25])
+def test_what_changed_is_fetched_and_what_is_gone_is_removed(studies: dict[int, Path]) -> None:
+    Bucket.fill(NAME, studies[25])
     path = pulled(URL)
     first, second = (run["path"] for run in StudyDirectory(path).plan()["runs"][:2])
     Bucket.keep(f"{NAME}/{first}/timing.json", b"{}")
@@ -108,29 +108,29 @@ def test_what_changed_is_fetched_and_what_is_gone_is_removed(made: dict[int, Pat
     assert not (path / second / ELSEWHERE).exists()
 
 
-def test_a_file_that_a_power_failure_cut_short_is_fetched_again(made: dict[int, Path]) -> None:
-    Bucket.fill(NAME, made[5])
+def test_a_file_that_a_power_failure_cut_short_is_fetched_again(studies: dict[int, Path]) -> None:
+    Bucket.fill(NAME, studies[5])
     path = pulled(URL)
     run = StudyDirectory(path).plan()["runs"][0]["path"]
     (path / run / "results.json").write_bytes(b"")
     asked()
     pulled(URL)
     assert asked() == {"list": 2, "get": 1}
-    assert kept(path) == small(made[5])
+    assert kept(path) == small(studies[5])
 
 
-def test_many_are_fetched_at_once_and_no_more_than_are_meant_to(made: dict[int, Path]) -> None:
-    Bucket.fill(NAME, made[25])
+def test_many_are_fetched_at_once_and_no_more_than_are_meant_to(studies: dict[int, Path]) -> None:
+    Bucket.fill(NAME, studies[25])
     Bucket.latency = 0.002
     pulled(URL)
     assert 1 < Bucket.most <= AT_ONCE
 
 
-def test_requests_that_fail_are_made_again(made: dict[int, Path], tmp_path: Path) -> None:
-    Bucket.fill(NAME, made[5])
+def test_requests_that_fail_are_made_again(studies: dict[int, Path], tmp_path: Path) -> None:
+    Bucket.fill(NAME, studies[5])
     Bucket.failing = 7
     Mirror(Url(URL, (0.0,) * 6), tmp_path / "here").pull()
-    assert kept(tmp_path / "here") == small(made[5])
+    assert kept(tmp_path / "here") == small(studies[5])
     Bucket.failing = 1
     with pytest.raises(StorageError, match=r"the network is away \(tried 2 times\)"):
         Mirror(Url(URL, (0.0,)), tmp_path / "other").pull()
@@ -138,9 +138,9 @@ def test_requests_that_fail_are_made_again(made: dict[int, Path], tmp_path: Path
 
 @pytest.mark.parametrize("runs", [5, 25])
 def test_what_is_pushed_is_written_and_read_back_and_no_folder_is_asked_for(
-    made: dict[int, Path], tmp_path: Path, runs: int
+    studies: dict[int, Path], tmp_path: Path, runs: int
 ) -> None:
-    shutil.copytree(made[runs], tmp_path / "here")
+    shutil.copytree(studies[runs], tmp_path / "here")
     Bucket.fill(NAME, tmp_path / "nothing")
     mirror = Mirror(Url(URL), tmp_path / "here")
     names = shared_facts(tmp_path / "here")
@@ -152,11 +152,11 @@ def test_what_is_pushed_is_written_and_read_back_and_no_folder_is_asked_for(
 
 
 def test_what_a_commit_asks_does_not_grow_with_the_study(
-    made: dict[int, Path], tmp_path: Path
+    studies: dict[int, Path], tmp_path: Path
 ) -> None:
     counts = []
     for runs in (5, 25):
-        Bucket.fill(NAME, made[runs])
+        Bucket.fill(NAME, studies[runs])
         space, commits = driven(tmp_path / str(runs))
         planned = list(space.plan()[0].runs.values())[-1]
         for name in [n for n in Bucket.objects if n.startswith(f"{NAME}/{planned.path}/")]:
@@ -188,7 +188,7 @@ def driven(path: Path) -> tuple[workspace.Workspace, Commits]:
 
 
 def test_a_plan_of_which_nothing_changed_is_made_and_written_once(
-    made: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    studies: dict[int, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: Counter[str] = Counter()
 
@@ -203,7 +203,7 @@ def test_a_plan_of_which_nothing_changed_is_made_and_written_once(
 
     counted(workspace, "plan_study")
     counted(kept_plan, "write_plan")
-    shutil.copytree(made[5], tmp_path / "study")
+    shutil.copytree(studies[5], tmp_path / "study")
     space = open_study(tmp_path / "study")
     plan = KeptPlan(space, lambda: None)
     first = plan.refresh()
@@ -223,12 +223,12 @@ def test_a_plan_of_which_nothing_changed_is_made_and_written_once(
 
 
 def test_a_page_of_a_study_at_a_url_shows_what_came_since(
-    made: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+    studies: dict[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(watching, "REST", 0.0)
-    Bucket.fill(NAME, made[5])
-    run = StudyDirectory(made[5]).plan()["runs"][-1]["path"]
+    Bucket.fill(NAME, studies[5])
+    run = StudyDirectory(studies[5]).plan()["runs"][-1]["path"]
     late = {
         name: Bucket.objects.pop(name)
         for name in list(Bucket.objects)
@@ -248,9 +248,9 @@ def test_a_page_of_a_study_at_a_url_shows_what_came_since(
     assert len(watch.look().evidence.runs) == 5, "away: what was shown stays"
 
 
-def test_a_directory_knows_whether_it_is_a_mirror(made: dict[int, Path]) -> None:
-    Bucket.fill(NAME, made[5])
+def test_a_directory_knows_whether_it_is_a_mirror(studies: dict[int, Path]) -> None:
+    Bucket.fill(NAME, studies[5])
     mirror = mirror_of(pulled(URL))
     assert mirror is not None
     assert mirror.storage.where == URL
-    assert mirror_of(made[5]) is None
+    assert mirror_of(studies[5]) is None
