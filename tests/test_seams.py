@@ -40,7 +40,7 @@ DOCUMENTS = {
     "kdgap.store.imports.gate": {"read_finite"},
     "kdgap.report.collect": {"best_configurations"},
     # Documents in the making.
-    "kdgap.study.workspace": {"Workspace.preregistration", "plan_data", "write_plan"},
+    "kdgap.study.workspace": {"Workspace.preregistration", "plan_data"},
     "kdgap.study.selection": {"Selected.report"},
     # What a runner is doing: phase, runs, epochs; `store/progress.py` reads it through its gate.
     "kdgap.study.live": {"Live.progress", "Live.write"},

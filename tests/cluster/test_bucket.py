@@ -7,8 +7,8 @@ import pytest
 
 from kdgap.errors import BadInputError
 from kdgap.store.mirror import pulled
-from kdgap.store.storage import Url
 from kdgap.store.study import StudyDirectory
+from kdgap.store.url import Url
 from tests.cluster.engines import LOSE_AFTER, Machines
 from tests.cluster.test_driver import drive, hashes, text, worked_alone
 

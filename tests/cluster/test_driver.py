@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.bucket import Bucket, start_bucket
 from kdgap.cluster.commit import Commits
 from kdgap.cluster.driver import Driver
 from kdgap.cluster.job import Job, planned_run
@@ -15,8 +16,9 @@ from kdgap.errors import StoreDamagedError
 from kdgap.spec.study import STAGES
 from kdgap.store.mirror import Mirror
 from kdgap.store.seal import read_sealed, without_checksum, write_sealed
-from kdgap.store.storage import Folder, Storage, Url
+from kdgap.store.storage import Folder, Storage
 from kdgap.store.study import StudyDirectory
+from kdgap.store.url import Url
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.cluster.engines import LOSE_AFTER, Machines
@@ -99,6 +101,21 @@ def test_a_study_at_a_url_gives_the_same_records(
     assert hashes(directory) == alone
     assert hashes(StudyDirectory(tmp_path / "there" / "study")) == alone
     assert not [path for path in tmp_path.glob("there/study/incoming/**/*") if path.is_file()]
+
+
+def test_a_study_in_a_bucket_gives_the_same_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[str, Any]
+) -> None:
+    start_bucket()
+    Bucket.fill("studies/driven", tmp_path)  # nothing
+    storage = Url("bucket://studies/driven", (0.0,) * 6)
+    directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), storage)
+    assert hashes(directory) == alone
+    Mirror(storage, tmp_path / "again").pull()
+    assert hashes(StudyDirectory(tmp_path / "again")) == alone
+    assert not [name for name in Bucket.objects if "/incoming/" in name]
+    assert Bucket.most > 1
+    Bucket.objects.clear()
 
 
 def test_answers_that_are_lost_double_nothing(

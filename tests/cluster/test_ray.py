@@ -22,8 +22,8 @@ import pytest
 
 from kdgap.spec.study import STAGES
 from kdgap.store.mirror import pulled
-from kdgap.store.storage import storage_at
 from kdgap.store.study import StudyDirectory
+from kdgap.store.url import storage_at
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.cluster.test_driver import hashes

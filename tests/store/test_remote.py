@@ -8,7 +8,7 @@ import pytest
 from kdgap.errors import BadInputError
 from kdgap.store import remote
 from kdgap.store.remote import local_place
-from kdgap.store.storage import Url
+from kdgap.store.url import Url
 
 
 @pytest.fixture

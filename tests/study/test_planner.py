@@ -22,6 +22,7 @@ from kdgap.methods import build_method
 from kdgap.models.build import build_model
 from kdgap.planning.cost import (
     cohorts,
+    costs_of,
     disk_bytes,
     images,
     known_rate,
@@ -43,7 +44,7 @@ from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.study import StudyDirectory
 from kdgap.store.weights import copy_state, weight_hash, write_weights
 from kdgap.study.selection import Selector
-from kdgap.study.workspace import Workspace, costs_of, stand_in
+from kdgap.study.workspace import Workspace, stand_in
 
 Overrides = Mapping[str, object]
 

@@ -38,14 +38,14 @@ def place_of(out: str | None, study: Path) -> tuple[Path | None, "Mirror | None"
         study: a study file or a directory, which may be a mirror.
     """
     from kdgap.paths import is_url, user_path
-    from kdgap.store.mirror import Mirror, mirror_folder, url_of
-    from kdgap.store.storage import Url
+    from kdgap.store.mirror import Mirror, mirror_folder, mirror_of
+    from kdgap.store.url import Url
 
     if out is not None and is_url(out):
         path = mirror_folder(out)
         return path, Mirror(Url(out), path)
-    if study.is_dir() and (url := url_of(study)):
-        return None, Mirror(Url(url), study)
+    if study.is_dir() and (mirror := mirror_of(study)):
+        return None, mirror
     return (None if out is None else user_path(out)), None
 
 
@@ -114,12 +114,12 @@ def run_on_ray(
 
 def keep_report(file: Path) -> None:
     """Write the report of a study at a URL there too, beside what it was made of."""
-    from kdgap.store.mirror import Mirror, url_of
-    from kdgap.store.storage import StorageError, Url
+    from kdgap.store.mirror import mirror_of
+    from kdgap.store.storage import StorageError
 
-    if url := url_of(file.parent):
+    if mirror := mirror_of(file.parent):
         try:
-            Mirror(Url(url), file.parent).push([file.name])
+            mirror.push([file.name])
         except StorageError as error:
             raise OSError(str(error)) from None
 

@@ -73,11 +73,14 @@ class Commits:
         for execution in finished:
             self._finished(run, f"{INCOMING}/{run.id}/{execution}", executions[execution])
         if finished:
+            # Manifests first: what is cut off leaves no execution that looks finished.
+            self.storage.remove(f"{INCOMING}/{run.id}/{key}/{MANIFEST}" for key in finished)
             # Also the states of executions that were lost: nobody goes on from them any more.
             self.storage.remove(
                 f"{INCOMING}/{run.id}/{execution}/{file}"
                 for execution, files in executions.items()
-                for file in sorted(files, key=lambda file: file != MANIFEST)
+                for file in files
+                if file != MANIFEST
             )
             return True
         failed = [key for key, files in executions.items() if FAILURE in files]
@@ -102,18 +105,22 @@ class Commits:
             self.dropped += 1
             return
         self.storage.remove(name for name in there if name == f"{run.path}/{FAILURE}")
-        for file in sorted(files, key=lambda file: file == MANIFEST):
-            if not STATE.fullmatch(file):
-                self.storage.copy(f"{source}/{file}", f"{run.path}/{file}")
+        self._copy(source, run.path, files, MANIFEST)
         self._here(run)
 
     def _failed(self, run: PlannedRun, source: str, files: list[str]) -> None:
         """Note a failed execution; its states stay, for the next one to go on from."""
-        for file in sorted(files, key=lambda file: file == FAILURE):
-            if not STATE.fullmatch(file):
-                self.storage.copy(f"{source}/{file}", f"{run.path}/{file}")
+        self._copy(source, run.path, files, FAILURE)
         self.storage.remove(f"{source}/{file}" for file in files if not STATE.fullmatch(file))
         self._here(run)
+
+    def _copy(self, source: str, target: str, files: list[str], last: str) -> None:
+        """Copy an execution's files into place, the one by which the others count at the end."""
+        copied = [file for file in files if file != last and not STATE.fullmatch(file)]
+        for part in (copied, [last]):
+            self.storage.each(
+                lambda file: self.storage.copy(f"{source}/{file}", f"{target}/{file}"), part
+            )
 
     def opened(self, run: PlannedRun, answer: Mapping[str, Any]) -> None:
         """Take a door that was opened on another machine into the record.
@@ -153,7 +160,7 @@ class Commits:
 
     def _here(self, run: PlannedRun) -> None:
         if self.mirror is not None:
-            self.mirror.pull(run.path)
+            self.mirror.take(run.path)
 
     def _promised(self, name: str) -> dict[str, str]:
         path = self.directory.path / name

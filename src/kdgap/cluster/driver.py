@@ -22,16 +22,18 @@ from kdgap.errors import (
     StoppedError,
 )
 from kdgap.files import json_text, make_folder
+from kdgap.planning.cost import costs_of
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.store.mirror import Mirror, shared_facts
 from kdgap.store.record import ATTEMPTS, FAILURE
 from kdgap.store.storage import Storage
 from kdgap.store.study import PREREGISTRATION
 from kdgap.study.inventory import give_up
+from kdgap.study.kept_plan import KeptPlan
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
 from kdgap.study.trainer import lock_threads
-from kdgap.study.workspace import Workspace, costs_of, write_plan
+from kdgap.study.workspace import Workspace
 
 WAIT_SECONDS = 0.5
 STOP_SECONDS = 60.0
@@ -76,6 +78,7 @@ class Driver:
         self._pause, self._say, self._tell = pause, say, tell
         self._one_environment = one_environment
         self._inventory = workspace.inventory
+        self._kept = KeptPlan(workspace, pause)
         self._commits = Commits(storage, workspace.directory, mirror)
         self._live = Live(workspace.directory.path)
         self._jobs: dict[str, tuple[Job, list[PlannedRun]]] = {}
@@ -104,13 +107,18 @@ class Driver:
         try:
             self._begin()
             plan, selected = self._refresh()
+            looked = -1
             while True:
                 self._pause()
-                submitted = self._submit(plan, selected)
+                slots = self._machines.room()
+                # What can be submitted changes when a job ends or a machine comes.
+                submitted = slots != looked and self._submit(plan, selected, slots)
+                looked = slots
                 if not self._jobs:
                     if not submitted:
                         break
                     plan, selected = self._refresh()  # runs were given up
+                    looked = -1
                     continue
                 ended = self._engine.wait(WAIT_SECONDS)
                 self._show()
@@ -118,12 +126,15 @@ class Driver:
                     for job in ended:
                         self._settle(job, plan)
                     plan, selected = self._refresh()
+                    looked = -1
             self._storage.remove(self._maker.given.values())
         except StoppedError:
             self._stop()
             raise
         finally:
             self._live.close()
+            if self._mirror is not None:
+                self._mirror.keep()
 
     # Beginning and ending
 
@@ -185,8 +196,7 @@ class Driver:
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at what is committed, and keep the plan true here and where it is kept."""
-        plan, selected = self._workspace.plan()
-        write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
+        plan, selected = self._kept.refresh()
         self._push()
         if selected.complete and not self._workspace.study.keep_selection_weights:
             self._drop_weights(plan)
@@ -206,10 +216,10 @@ class Driver:
         if self._mirror is not None:
             self._mirror.push(shared_facts(self._directory.path))
 
-    def _submit(self, plan: Plan, selected: Selected) -> bool:
+    def _submit(self, plan: Plan, selected: Selected, slots: int) -> bool:
         """Submit what is ready as far as there is room; return whether anything changed."""
         going = {planned.id for _, runs in self._jobs.values() for planned in runs}
-        changed, slots = False, self._machines.room()
+        changed = False
         for group in cohorts(plan, self._inventory, self._stages, going, slots):
             # One more than there is room for: it begins as soon as a machine is free.
             if len(self._jobs) > slots:

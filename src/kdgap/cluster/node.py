@@ -36,8 +36,9 @@ from kdgap.store.locks import wait_for_lock
 from kdgap.store.provenance import source_digest
 from kdgap.store.record import LOCK, RunDirectory
 from kdgap.store.remote import local_place
-from kdgap.store.storage import Folder, Storage, storage_at
+from kdgap.store.storage import Folder, Storage
 from kdgap.store.study import StudyDirectory
+from kdgap.store.url import storage_at
 from kdgap.study.inputs import Inputs, Loaded
 from kdgap.study.live import Live
 from kdgap.study.trainer import Trainer

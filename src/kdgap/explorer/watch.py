@@ -13,10 +13,10 @@ from kdgap.files import entries
 from kdgap.judge.load import GivenClaims
 from kdgap.store.imports.directory import RUNS
 from kdgap.store.instead import IMPORT
-from kdgap.store.mirror import Mirror, url_of
+from kdgap.store.mirror import mirror_of
 from kdgap.store.progress import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
-from kdgap.store.storage import Url
+from kdgap.store.storage import stamp
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory
 
 LOOK_SECONDS = 1.0
@@ -24,7 +24,6 @@ REST = 4.0
 """A look waits so many times as long as the last reading took, so that reading is never most."""
 WHOLE = {"study": study_document, "runs": runs_document, "power": power_document}
 """Documents of the whole study: asked for by every visitor, and made once for each snapshot."""
-Stamp = tuple[int, ...] | None
 
 
 class Watch:
@@ -41,13 +40,12 @@ class Watch:
 
     def __init__(self, path: Path, claims: GivenClaims | None = None) -> None:
         self._path, self._claims = path, claims
+        self._mirror = mirror_of(path)
         self._lock = threading.Lock()
         self._making = {name: threading.Lock() for name in WHOLE}
         self._pace, self._timing = Pace(), threading.Lock()
         self._documents: dict[str, tuple[Snapshot, bytes]] = {}
-        self._planned: tuple[Stamp, list[str]] = (None, [])
-        url = url_of(path)
-        self._mirror = Mirror(Url(url), path) if url else None
+        self._planned: tuple[str, list[str]] = ("", [])
         self._signature = self._sign()
         begun = time.monotonic()
         self.snapshot: Snapshot = take(path, claims)
@@ -101,33 +99,24 @@ class Watch:
                 self._lived = (snapshot, time.monotonic(), document)
             return self._lived[2]
 
-    def _sign(self) -> tuple[Stamp, ...]:
+    def _sign(self) -> tuple[str, ...]:
         """Return what changes when a run begins, ends, fails or is tested, or the plan does."""
         directory = StudyDirectory(self._path)
         if not directory.exists():
-            return tuple(_stamp(self._path / name) for name in (IMPORT, RUNS))
+            return tuple(stamp(self._path / name) for name in (IMPORT, RUNS))
         locked = entries(self._path / "locked", "*.json")
-        stamps = [_stamp(path) for path in (self._path / PLAN, self._path / SELECTION, *locked)]
-        if stamps[0] is None or stamps[0] != self._planned[0]:
+        stamps = [stamp(path) for path in (self._path / PLAN, self._path / SELECTION, *locked)]
+        if not stamps[0] or stamps[0] != self._planned[0]:
             self._planned = stamps[0], [run["path"] for run in directory.plan()["runs"]]
         for run in self._planned[1]:
             place = self._path / run
             # A finished run is written once more when its test door opens.
-            finished = _stamp(place / MANIFEST)
+            finished = stamp(place / MANIFEST)
             stamps.append(finished)
-            if finished is None:
-                stamps += [_stamp(place / name) for name in (FAILURE, LOCK)]
-                stamps.append((0,) if (place / RUN).exists() else None)
+            if not finished:
+                stamps += [stamp(place / name) for name in (FAILURE, LOCK)]
+                stamps.append("begun" if (place / RUN).exists() else "")
         return tuple(stamps)
-
-
-def _stamp(path: Path) -> Stamp:
-    """Return what a file that is replaced does not keep; None without a file."""
-    try:
-        about = path.stat()
-    except OSError:
-        return None
-    return (about.st_mtime_ns, about.st_ino, about.st_size)
 
 
 def as_json(value: Any) -> bytes:

@@ -1,7 +1,7 @@
 """What a study costs, from arithmetic and stored measurements: nothing is timed here."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -96,6 +96,11 @@ def run_cost(run: RunSpec, shape: Shape) -> Cost:
     return Cost(parameters, forward, own, taught, run.devices * memory, state)
 
 
+def costs_of(runs: Iterable[PlannedRun], shape: Shape) -> dict[str, Cost]:
+    """Return the cost of planned runs by id."""
+    return {planned.id: run_cost(planned.run, shape) for planned in runs}
+
+
 def cohort_key(run: RunSpec) -> tuple[Any, ...]:
     """Return what runs must share to be trained in lock-step, their teacher apart."""
     return (run.data, run.seed, run.recipe.batch_size, run.precision, run.devices)
@@ -109,15 +114,18 @@ def cohorts(runs: list[PlannedRun]) -> list[list[PlannedRun]]:
     groups: dict[tuple[Any, ...], list[PlannedRun]] = {}
     shared = [planned for planned in runs if planned.run.devices > 1]
     runs = [planned for planned in runs if planned.run.devices == 1]
+    hosts: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     plain = [planned for planned in runs if planned.run.teacher is None]
     for planned in runs:
         if planned.run.teacher is not None:
             identity = planned.run.teacher.run or planned.run.teacher.weight_hash
-            groups.setdefault((*cohort_key(planned.run), identity), []).append(planned)
+            key = cohort_key(planned.run)
+            host = (*key, identity)
+            hosts.setdefault(key, host)
+            groups.setdefault(host, []).append(planned)
     for planned in plain:
         key = cohort_key(planned.run)
-        host = next((group for group in groups if group[: len(key)] == key), (*key, None))
-        groups.setdefault(host, []).append(planned)
+        groups.setdefault(hosts.get(key, (*key, None)), []).append(planned)
     return [*groups.values(), *([planned] for planned in shared)]
 
 
@@ -125,12 +133,13 @@ def joined(mine: list[PlannedRun], ready: list[PlannedRun]) -> list[list[Planned
     """Group a stage's runs into cohorts; ready baselines of the same seed and schedule join in."""
     groups = cohorts(mine)
     known = {planned.id for planned in mine}
+    hosts: dict[tuple[Any, ...], list[PlannedRun]] = {}
+    for group in groups:
+        if group[0].run.teacher and group[0].run.devices == 1:
+            hosts.setdefault(cohort_key(group[0].run), group)
     for guest in (p for p in ready if p.id not in known and p.roles == ["baseline"]):
-        for group in groups:
-            own = group[0].run
-            if own.teacher and own.devices == 1 and cohort_key(own) == cohort_key(guest.run):
-                group.append(guest)
-                break
+        if (host := hosts.get(cohort_key(guest.run))) is not None:
+            host.append(guest)
     return groups
 
 

@@ -29,7 +29,7 @@ from kdgap.planning.plan import (
     variant_text,
 )
 from kdgap.spec.complaints import Where
-from kdgap.spec.identity import configuration_id, run_id, slot_name
+from kdgap.spec.identity import configuration_taught_by, run_id, slot_name
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import DataSpec, MethodSpec, Placement, RecipeSpec, RunSpec, TeacherSpec
 from kdgap.spec.slot import PLAIN, Slot
@@ -253,8 +253,9 @@ class _Planner:
                 update={"place": run.place.model_copy(update={"output_dir": path})}
             )
             trains = run.teacher.run if run.teacher else None
-            teacher = self.plan.runs[trains].run if trains else None
-            planned = PlannedRun(identifier, run, path, configuration_id(run, teacher), trains)
+            teacher = self.plan.runs[trains].configuration if trains else None
+            configuration = configuration_taught_by(run, teacher)
+            planned = PlannedRun(identifier, run, path, configuration, trains)
             self.plan.runs[identifier] = planned
         if slot not in planned.slots:
             planned.slots.append(slot)

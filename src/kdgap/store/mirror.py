@@ -11,15 +11,27 @@ from contextlib import suppress
 from pathlib import Path
 
 from kdgap.errors import BadInputError, StoreDamagedError
-from kdgap.files import entries, json_text, make_folder, read_bytes, read_json, remove, write_atomic
+from kdgap.files import (
+    entries,
+    json_text,
+    make_folder,
+    read_bytes,
+    read_json,
+    remove,
+    write_atomic,
+    write_volatile,
+)
 from kdgap.paths import cache_folder
 from kdgap.store.instead import PLAN, STUDY
 from kdgap.store.manifest import ELSEWHERE, MANIFEST, WEIGHTS
-from kdgap.store.storage import Storage, Url
+from kdgap.store.storage import Storage, stamp
 from kdgap.store.study import SEEN
+from kdgap.store.url import Url
 
 INCOMING = "incoming"
 _LOOKS = 5
+Folders = dict[str, dict[str, str]]
+"""Folder → file → the storage's token of it."""
 
 
 def mirror_folder(url: str) -> Path:
@@ -40,75 +52,111 @@ class Mirror:
 
     def __init__(self, storage: Storage, path: Path) -> None:
         self.storage, self.path = storage, path
-        self._tokens: dict[str, str] = {}
+        self._known: Folders = {}
         self._pushed: dict[str, str] = {}
         with suppress(StoreDamagedError):
-            known = read_json(path / SEEN)
-            if isinstance(known, dict) and known.get("of") == storage.where:
-                self._tokens = {str(k): str(v) for k, v in dict(known["tokens"]).items()}
+            kept = read_json(path / SEEN)
+            if isinstance(kept, dict) and kept.get("of") == storage.where:
+                self._known = _checked(kept.get("folders"))
 
-    def pull(self, prefix: str = "") -> None:
+    def pull(self) -> None:
         """Bring the directory up to date with what the storage holds, weights apart.
-
-        Args:
-            prefix: only what lies below it.
 
         Raises:
             StorageError: the storage does not answer.
         """
+        changed = False
         for _ in range(_LOOKS):
-            there = {
-                name: token
-                for name, token in self.storage.listing(prefix).items()
-                if not name.startswith((f"{INCOMING}/", "."))
-            }
-            changed = self._fetch(there)
-            gone = [n for n in self._tokens if n.startswith(prefix) and n not in there]
-            for name in gone:
-                remove(self.path / name)
-                del self._tokens[name]
-            if not changed and not gone:
+            if not self._look(""):
                 break  # nothing changed while it was read
-        if self._tokens:
-            self._keep()
+            changed = True
+        if changed:
+            self.keep()
 
-    def _fetch(self, there: dict[str, str]) -> bool:
-        """Fetch what is new or changed; return whether anything was."""
-        wanted = {
-            name
-            for name, token in there.items()
-            if self._tokens.get(name) != token and not _is_weights(name)
-        }
-        wanted |= {n for n in there if not _is_weights(n) and not (self.path / n).exists()}
-        contents = self.storage.read_many(wanted)
-        for name in sorted(contents, key=_order):
-            path = self.path / name
-            make_folder(path.parent)
-            if not path.exists() or read_bytes(path) != contents[name]:
-                write_atomic(path, contents[name])
-            self._tokens[name] = there[name]
-        self._note_weights(there)
-        return bool(contents)
+    def take(self, folder: str) -> None:
+        """Bring one run up to date, to which nobody else writes. `keep` is left to the caller."""
+        self._look(folder)
 
-    def _note_weights(self, there: dict[str, str]) -> None:
-        """Say in each run's folder which weights lie at the URL alone."""
-        elsewhere: dict[str, list[str]] = {}
-        for name, token in there.items():
-            if _is_weights(name):
-                run, _, file = name.rpartition("/")
-                elsewhere.setdefault(run, []).append(file)
-                self._tokens[name] = token
-        for run, files in elsewhere.items():
-            path = self.path / run / ELSEWHERE
-            content = json_text({"at": f"{self.storage.where}/{run}", "files": sorted(files)})
-            if not path.exists() or read_bytes(path) != content.encode():
-                make_folder(path.parent)
-                write_atomic(path, content.encode())
-
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """Remember what was fetched, so that the next process here need not fetch it again."""
         make_folder(self.path)
-        known = {"of": self.storage.where, "tokens": self._tokens}
+        known = {"of": self.storage.where, "folders": self._known}
         write_atomic(self.path / SEEN, json_text(known, indent=None).encode())
+
+    def _look(self, folder: str) -> bool:
+        """List a folder or all, fetch what is new and drop what is gone; whether there was any."""
+        there: Folders = {}
+        for name, token in self.storage.listing(folder).items():
+            if not name.startswith((f"{INCOMING}/", ".")):
+                place, _, file = name.rpartition("/")
+                there.setdefault(place, {})[file] = token
+        if folder:
+            before = {folder: self._known[folder]} if folder in self._known else {}
+        else:
+            before = dict(self._known)
+        changed = self._fetch(there)
+        self._note_weights(there, before)
+        gone = [
+            (place, name)
+            for place, files in before.items()
+            for name in files
+            if name not in there.get(place, ())
+        ]
+        for place, name in gone:
+            remove(self.path / place / name)
+            del self._known[place][name]
+            if not self._known[place]:
+                del self._known[place]
+        return changed or bool(gone)
+
+    def _fetch(self, there: Folders) -> bool:
+        """Fetch what is new, changed, or not here as it was fetched; return whether any was."""
+        wanted = [
+            f"{place}/{name}" if place else name
+            for place, files in there.items()
+            for name, token in files.items()
+            if name not in WEIGHTS
+            if self._known.get(place, {}).get(name) != token
+            or not _is_whole(self.path / place / name, token)
+        ]
+        came = False
+        for last in (None, MANIFEST, PLAN):  # what vouches for others comes after them
+            names = [n for n in wanted if _vouches(n) == last]
+            for name, fetched in zip(names, self.storage.each(self._fetch_one, names), strict=True):
+                if fetched:
+                    place, _, file = name.rpartition("/")
+                    self._known.setdefault(place, {})[file] = there[place][file]
+                    came = True
+        return came
+
+    def _fetch_one(self, name: str) -> bool:
+        """Fetch a file; return whether it was still there."""
+        try:
+            content = self.storage.read(name)
+        except FileNotFoundError:
+            return False
+        path = self.path / name
+        if not path.exists() or read_bytes(path) != content:
+            make_folder(path.parent)
+            write_volatile(path, content)  # what a power failure cuts short is fetched again
+        return True
+
+    def _note_weights(self, there: Folders, before: Folders) -> None:
+        """Say in each run's folder which weights lie at the URL alone."""
+        for run in {**there, **before}:
+            names = sorted(name for name in there.get(run, ()) if name in WEIGHTS)
+            path = self.path / run / ELSEWHERE
+            if not names:
+                if any(name in WEIGHTS for name in before.get(run, ())):
+                    remove(path)
+                continue
+            known = self._known.setdefault(run, {})
+            new = {name: there[run][name] for name in names}
+            if any(known.get(name) != token for name, token in new.items()) or not path.exists():
+                content = json_text({"at": f"{self.storage.where}/{run}", "files": names})
+                make_folder(path.parent)
+                write_volatile(path, content.encode())
+                known.update(new)
 
     def push(self, names: Iterable[str]) -> None:
         """Write files of the directory to the storage, in this order, unless they are there."""
@@ -120,15 +168,6 @@ class Mirror:
                 self._pushed[name] = digest
 
 
-def url_of(path: Path) -> str:
-    """Return the URL of the study that a directory is the mirror of; empty if it is none."""
-    with suppress(StoreDamagedError):
-        known = read_json(path / SEEN)
-        if isinstance(known, dict) and isinstance(known.get("of"), str):
-            return str(known["of"])
-    return ""
-
-
 def shared_facts(path: Path) -> list[str]:
     """Return the names of a study's own files, in the order in which they are written."""
     locked = [f"locked/{entry.name}" for entry in entries(path / "locked", "*.json")]
@@ -136,13 +175,35 @@ def shared_facts(path: Path) -> list[str]:
     return [*locked, *files, *([PLAN] if (path / PLAN).exists() else [])]
 
 
-def _is_weights(name: str) -> bool:
-    return name.rpartition("/")[2] in WEIGHTS
-
-
-def _order(name: str) -> tuple[bool, bool, str]:
+def _vouches(name: str) -> str | None:
+    """Return the name of a file that vouches for others; None for any other."""
     file = name.rpartition("/")[2]
-    return (file == PLAN, file == MANIFEST, name)
+    return file if file in (MANIFEST, PLAN) else None
+
+
+def _is_whole(path: Path, token: str) -> bool:
+    """Whether a file is here and has the size that its token says."""
+    here, size = stamp(path).partition("-")[0], token.partition("-")[0]
+    return bool(here) and (here == size or not size.isdecimal())
+
+
+def _checked(folders: object) -> Folders:
+    """Return what a file says was fetched; nothing where it is not of this form."""
+    known = folders if isinstance(folders, dict) else {}
+    return {
+        str(place): {str(name): str(token) for name, token in files.items()}
+        for place, files in known.items()
+        if isinstance(files, dict)
+    }
+
+
+def mirror_of(path: Path) -> Mirror | None:
+    """Return the mirror that a directory is of a study at a URL; None if it is none."""
+    with suppress(StoreDamagedError):
+        known = read_json(path / SEEN)
+        if isinstance(known, dict) and isinstance(known.get("of"), str):
+            return Mirror(Url(known["of"]), path)
+    return None
 
 
 def pulled(url: str) -> Path:

@@ -9,7 +9,8 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import make_folder, read_json, remove, write_json
 from kdgap.paths import cache_folder, is_url
 from kdgap.store.locks import wait_for_lock
-from kdgap.store.storage import Storage, Url
+from kdgap.store.storage import Storage
+from kdgap.store.url import Url
 
 _looked: dict[tuple[str, Path], Path] = {}
 """What this process has looked at: it sees one state of the data, whatever becomes of the URL."""

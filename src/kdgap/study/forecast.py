@@ -6,7 +6,7 @@ import torch
 
 from kdgap.notice import Notice, written
 from kdgap.numbers import gib
-from kdgap.planning.cost import disk_bytes, known_rate, staged_cohorts, total_flops
+from kdgap.planning.cost import costs_of, disk_bytes, known_rate, staged_cohorts, total_flops
 from kdgap.planning.plan import Plan
 from kdgap.stats.power import (
     minimum_detectable_effect,
@@ -16,7 +16,7 @@ from kdgap.stats.power import (
     smallest_permutation_p,
     smallest_sign_flip_p,
 )
-from kdgap.study.workspace import Workspace, costs_of, stand_in
+from kdgap.study.workspace import Workspace, stand_in
 
 
 def forecast(

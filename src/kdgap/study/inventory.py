@@ -71,13 +71,21 @@ class Inventory:
         self._held: set[str] = set()
         self.damaged: dict[str, str] = {}
 
-    def look(self, plan: Plan) -> None:
-        """Look at every planned run that is not known to be done."""
-        self._failed.clear()
-        self._held.clear()
+    def look(self, plan: Plan, besides: Plan | None = None) -> None:
+        """Look at every planned run that is not known to be done.
+
+        Args:
+            plan: names the runs.
+            besides: a plan that was looked at just now.
+        """
+        if besides is None:
+            self._failed.clear()
+            self._held.clear()
+        seen = {} if besides is None else besides.runs
         for planned in plan.runs.values():
-            if planned.id not in self._done and planned.id not in self.damaged:
-                self.look_at(planned)
+            if planned.id in self._done or planned.id in self.damaged or planned.id in seen:
+                continue
+            self.look_at(planned)
 
     def look_at(self, planned: PlannedRun, *, mine: bool = False) -> None:
         """Look at one run.
@@ -88,6 +96,9 @@ class Inventory:
         """
         directory = self._directory.run(planned.path)
         path = directory.path
+        if not path.exists() and directory.link() is None:
+            self._spent[planned.id] = 0
+            return
         held = not mine and is_held(path / LOCK)
         lost = not held and directory.lost_manifest()
         if directory.link() or lost or (path / MANIFEST).exists():
@@ -151,7 +162,8 @@ class Inventory:
 
     def is_over(self, planned: PlannedRun) -> bool:
         """Whether nothing will happen to the run any more."""
-        return planned.id in self._done | set(self.damaged) or planned.id in self._failed
+        identifier = planned.id
+        return identifier in self._done or identifier in self.damaged or identifier in self._failed
 
     def attempts(self, planned: PlannedRun) -> int:
         """Return how many attempts were spent without progress."""
@@ -197,8 +209,9 @@ class Inventory:
             mine = [p for p in ready if p.is_of(stages, roles)]
             if mine:
                 alone = [p for p in mine if self.alone(p)]
+                rest = [p for p in mine if not self.alone(p)]
                 guests = [p for p in ready if p.is_of(stages) and not self.alone(p)]
-                yield [[p] for p in alone] + joined([p for p in mine if p not in alone], guests)
+                yield [[p] for p in alone] + joined(rest, guests)
 
     def waiting_for(self, plan: Plan, stages: Collection[str]) -> list[str]:
         """Return who is at work on what this runner was asked to do, or on what it needs.

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from kdgap.errors import BadInputError, TeacherError, one_line
-from kdgap.planning.cost import store_rate, total_flops
+from kdgap.planning.cost import costs_of, store_rate, total_flops
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.results import copied_images
 from kdgap.running.training import Attempt, by_nature, note_failure, train_attempts
 from kdgap.store.study import StudyDirectory
 from kdgap.study.inputs import Inputs
 from kdgap.study.live import Live
-from kdgap.study.workspace import costs_of
 
 if TYPE_CHECKING:
     from kdgap.notice import Notice

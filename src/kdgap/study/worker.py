@@ -19,7 +19,7 @@ from kdgap.errors import (
     RunFailedError,
     StoreDamagedError,
 )
-from kdgap.planning.cost import members_that_fit
+from kdgap.planning.cost import costs_of, members_that_fit
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.running.ranks import check_devices
 from kdgap.spec.study import STAGES
@@ -28,10 +28,11 @@ from kdgap.store.state import StateFiles, has_states
 from kdgap.study.doors import Doors
 from kdgap.study.inputs import Inputs
 from kdgap.study.inventory import give_up
+from kdgap.study.kept_plan import KeptPlan
 from kdgap.study.live import Live
 from kdgap.study.selection import Selected
 from kdgap.study.trainer import Trainer, lock_threads
-from kdgap.study.workspace import Workspace, costs_of, write_plan
+from kdgap.study.workspace import Workspace
 
 if TYPE_CHECKING:
     from kdgap.running.teacher import TeacherWeights
@@ -75,6 +76,7 @@ class Worker:
         self._only = set(stages)
         self._share, self._pause, self._say = share, pause, say
         self._inventory = workspace.inventory
+        self._kept = KeptPlan(workspace, pause)
         self._waiting: list[str] = []
         self._live = Live(self._directory.path)
         self._trainer = Trainer(self._directory, self._inputs, self._live, pause, say)
@@ -129,9 +131,8 @@ class Worker:
 
     def _refresh(self) -> tuple[Plan, Selected]:
         """Look at the disk, choose winners that can be chosen, and keep `plan.json` true."""
-        plan, selected = self._workspace.plan()
+        plan, selected = self._kept.refresh()
         self._planned = tuple(plan.runs.values())
-        write_plan(self._workspace, plan, selected, replace=False, pause=self._pause)
         self._tidy(plan, selected)
         return plan, selected
 

@@ -1,7 +1,7 @@
 """A study at hand: its specification, its directory, and the plan as far as it is known."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import dropwhile
 from pathlib import Path
@@ -17,9 +17,9 @@ from kdgap.methods import METHODS
 from kdgap.methods.method import card_of
 from kdgap.models import MODELS
 from kdgap.notice import Notice, written
-from kdgap.planning.cost import Cost, run_cost, staged_cohorts
+from kdgap.planning.cost import Cost, costs_of, staged_cohorts
 from kdgap.planning.notices import post_hoc, protocol_notices
-from kdgap.planning.plan import Parameters, Plan, PlannedRun, SlotKey, count_runs
+from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
 from kdgap.running.places import Origin, Places, moved
 from kdgap.spec.complaints import Where
@@ -57,6 +57,7 @@ class Workspace:
     inventory: Inventory = field(init=False)
     selector: Selector = field(init=False)
     _listed: Shape | None = field(default=None, init=False)
+    _plans: list[tuple[object, Plan]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.inventory = Inventory(self.directory, self.study.budgets.attempts)
@@ -65,12 +66,21 @@ class Workspace:
     def plan(self) -> tuple[Plan, Selected]:
         """Look at the disk, and plan with the winners that the finished runs determine."""
         shape = self.shape()
-        bare = plan_study(self.study, self.where, shape=shape)
+        bare = self._planned({}, shape)
         self.inventory.look(bare)
         selected = self.selector.select(bare, self.inventory.given_up(bare))
-        plan = plan_study(self.study, self.where, self._decided(bare) | selected.winners, shape)
-        self.inventory.look(plan)
+        plan = self._planned(self._decided(bare) | selected.winners, shape)
+        self.inventory.look(plan, besides=bare)
         return plan, selected
+
+    def _planned(self, winners: dict[SlotKey, Parameters], shape: Shape | None) -> Plan:
+        """Return the plan with these winners: one of the last two, where it is that."""
+        for known, plan in self._plans:
+            if known == (winners, shape):
+                return plan
+        plan = plan_study(self.study, self.where, winners, shape)
+        self._plans = [*self._plans[-1:], ((winners, shape), plan)]
+        return plan
 
     def _decided(self, bare: Plan) -> dict[SlotKey, Parameters]:
         """Return registered winners among whose candidates a record is damaged now.
@@ -328,11 +338,6 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
         "cohorts": len(staged_cohorts(full)),
         "notices": written(workspace.notices(plan)),
     }
-
-
-def costs_of(runs: Iterable[PlannedRun], shape: Shape) -> dict[str, Cost]:
-    """Return the cost of planned runs by id."""
-    return {planned.id: run_cost(planned.run, shape) for planned in runs}
 
 
 def _model_cost(plan: Plan, costs: dict[str, Cost], name: str) -> dict[str, int]:
