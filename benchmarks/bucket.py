@@ -92,6 +92,9 @@ class Bucket(AsyncFileSystem):  # type: ignore[misc]
         await self._request("get")
         return self._object(path)[start:end]
 
+    async def _get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+        Path(lpath).write_bytes(await self._cat_file(rpath))
+
     async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
         await self._request("put")
         self.keep(self._strip_protocol(path), bytes(value))
