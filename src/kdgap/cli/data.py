@@ -141,6 +141,8 @@ def _text(value: Any) -> str:
 
 def _duplicates(dataset: "Dataset", entry: "DatasetEntry") -> dict[str, int | None]:
     """Return how many images stand in a data set more than once, pixel for pixel."""
+    import numpy as np
+
     from kdgap.data import split_dataset
     from kdgap.spec.run import DataSpec
 
@@ -149,9 +151,8 @@ def _duplicates(dataset: "Dataset", entry: "DatasetEntry") -> dict[str, int | No
     if entry.val_size < len(train):
         split_seed = DataSpec.model_fields["split_seed"].default
         val = split_dataset(dataset, entry.val_size, split_seed, None).copies.val
-    known = set(train)
     return {
-        "duplicates_across_parts": sum(number in known for number in test),
-        "duplicates_in_training": len(train) - len(known),
+        "duplicates_across_parts": int(np.isin(test, train).sum()),
+        "duplicates_in_training": len(train) - len(np.unique(train)),
         "duplicates_in_validation": val,
     }

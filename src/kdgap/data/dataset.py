@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kdgap.advice import command
 from kdgap.data.copies import image_numbers
 from kdgap.data.decoded import Decoded, Split, check_decoded, fingerprint
@@ -185,8 +187,8 @@ class Dataset:
     split: Split | None = None
 
     @cached_property
-    def image_numbers(self) -> tuple[list[int], list[int]]:
-        """A number for each training and each test image, by which copies are known."""
+    def image_numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """A number for each training and each test image, int64, by which copies are known."""
         return image_numbers(self.train.chunks()), image_numbers(self.test.chunks())
 
     @property
@@ -305,7 +307,7 @@ def _unlike_published(entry: DatasetEntry, dataset: Dataset) -> str:
                     name = dataset.classes[label]
                     return f"class {name!r} has {count:,} {part} images, not {expected:,}"
     numbers = dataset.image_numbers[0]
-    copies = len(numbers) - len(set(numbers))
+    copies = len(numbers) - len(np.unique(numbers))
     if copies > _MOST_COPIES * len(numbers):
         return f"{copies:,} of {len(numbers):,} training images are copies; is a file there twice?"
     return ""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from kdgap.data import BatchStream, Dataset, Request, load_dataset, split_dataset
 from kdgap.data.contact import contact_sheet
-from kdgap.data.images import MappedImages
+from kdgap.data.images import StoredImages
 from kdgap.errors import BadInputError
 from kdgap.shipping import evidence
 
@@ -49,9 +49,9 @@ def both(
     monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "other"))
     tight(monkeypatch)
     mapped = load_dataset("imagefolder", request)
-    assert not isinstance(resident.train, MappedImages)
-    assert isinstance(mapped.train, MappedImages)
-    assert isinstance(mapped.test, MappedImages)
+    assert not isinstance(resident.train, StoredImages)
+    assert isinstance(mapped.train, StoredImages)
+    assert isinstance(mapped.test, StoredImages)
     return resident, mapped
 
 
@@ -63,7 +63,8 @@ def test_everything_that_is_known_of_the_data_is_the_same(
     assert mapped.fingerprint == resident.fingerprint
     assert (mapped.mean, mapped.std) == (resident.mean, resident.std)
     assert (mapped.shape, mapped.split) == (resident.shape, resident.split)
-    assert mapped.image_numbers == resident.image_numbers
+    for own, other in zip(mapped.image_numbers, resident.image_numbers, strict=True):
+        assert own.tolist() == other.tolist()
     assert contact_sheet(mapped) == contact_sheet(resident)
     assert torch.equal(mapped.train.pixels, resident.train.pixels)
     assert torch.equal(mapped.test.labels, resident.test.labels)
@@ -78,7 +79,7 @@ def test_batches_and_parts_have_the_same_bits(
     assert own[0].copies == own[1].copies
     for name in ("train", "val", "test"):
         first, second = (getattr(parts, name) for parts in own)
-        assert isinstance(second, MappedImages)
+        assert isinstance(second, StoredImages)
         assert len(first) == len(second)
         chunks = zip(first.chunks(3), second.chunks(3), strict=True)
         assert all(torch.equal(a, b) for a, b in chunks)
@@ -98,10 +99,10 @@ def test_what_either_way_has_kept_serves_the_other(
         tight(patch)
         mapped = load_dataset("imagefolder", request)
         patch.setattr("kdgap.data.decoding.fitted", lambda *_: pytest.fail("decoded again"))
-        assert isinstance(load_dataset("imagefolder", request).train, MappedImages)
+        assert isinstance(load_dataset("imagefolder", request).train, StoredImages)
     monkeypatch.setattr("kdgap.data.decoding.fitted", lambda *_: pytest.fail("decoded again"))
     resident = load_dataset("imagefolder", request)
-    assert not isinstance(resident.train, MappedImages)
+    assert not isinstance(resident.train, StoredImages)
     assert resident.fingerprint == mapped.fingerprint
 
 
@@ -167,13 +168,13 @@ def resident():
 psutil.virtual_memory = lambda: SimpleNamespace(available=2**20)
 most = 0
 digest = __import__("kdgap.data.decoded", fromlist=["x"])
-chunks = digest.MappedImages.chunks
+chunks = digest.StoredImages.chunks
 def watched(*given):
     global most
     for chunk in chunks(*given):
         most = max(most, resident())
         yield chunk
-digest.MappedImages.chunks = watched
+digest.StoredImages.chunks = watched
 dataset = load_dataset("imagefolder", Request(Path(sys.argv[1]), 256))
 parts = split_dataset(dataset, 8, 0, None)
 stream = BatchStream(parts.train, 8, 0, "none")
@@ -216,15 +217,15 @@ def test_an_export_copies_no_more_images_than_it_looks_at(
 ) -> None:
     resident, mapped = both(root, monkeypatch, tmp_path, Request(root, SIZE))
     monkeypatch.setattr(evidence, "MEASURED", 3)
-    whole: Any = inspect.getattr_static(MappedImages, "pixels")
+    whole: Any = inspect.getattr_static(StoredImages, "pixels")
     copied: list[int] = []
 
-    def counted(images: MappedImages) -> torch.Tensor:
+    def counted(images: StoredImages) -> torch.Tensor:
         copied.append(len(images))
         pixels: torch.Tensor = whole.fget(images)
         return pixels
 
-    monkeypatch.setattr(MappedImages, "pixels", property(counted))
+    monkeypatch.setattr(StoredImages, "pixels", property(counted))
     weights = SimpleNamespace(order=lambda _: (1, 0), card=SimpleNamespace(channels=3))
     answers: list[Any] = [
         evidence._seen_so(cast("Any", SimpleNamespace(weights=weights)), data, 6, 7, None, "val")
