@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def one_row(kind: str, times: int) -> dict[str, object]:
-    """Return the peaks in MiB, of as many images as hold `times` the limit, test images included."""
+    """Return the peaks in MiB, of as many images as hold `times` the limit, tests included."""
     count = times * LIMIT // (3 * SIDE * SIDE)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)

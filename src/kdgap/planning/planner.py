@@ -138,6 +138,11 @@ class _Planner:
         data, selection = self._study.data, self._study.selection
         with placed(self._where(("data", "name"))):
             entry = DATASETS[data.name]
+            if data.expected is not None and not entry.resized:
+                raise BadInputError(
+                    f"expected: the images of {data.name} are the same everywhere; leave it out",
+                    "expected",
+                )
         fields = {
             "name": data.name,
             "image_size": data.image_size,
