@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from kdgap import disk
 from kdgap.data import BatchStream, Dataset, Request, load_dataset, split_dataset
 from kdgap.data.contact import contact_sheet
 from kdgap.data.images import StoredImages
@@ -164,7 +165,7 @@ from kdgap.data import BatchStream, Request, load_dataset, split_dataset
 torch.set_num_threads(1)
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 psutil.virtual_memory = lambda: SimpleNamespace(available=2**20)
 most = 0
 digest = __import__("kdgap.data.decoded", fromlist=["x"])
@@ -187,6 +188,7 @@ print(most)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds")
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
+    """All that is resident: what the process holds, and pages of files."""
     most = []
     for count in (60, 400):  # 11 and 75 MiB of pixels
         root = tmp_path / str(count)
@@ -238,3 +240,82 @@ def test_an_export_copies_no_more_images_than_it_looks_at(
     assert torch.equal(first.labels, second.labels)
     plain = split_dataset(resident, 6, 7, None).val.labels[:3]
     assert torch.equal(first.labels, 1 - plain)
+
+
+def stored(root: Path, monkeypatch: pytest.MonkeyPatch, channels_last: bool = True) -> StoredImages:
+    """Return images that stay in the file, in either layout of the cache."""
+    request = Request(root, SIZE)
+    if not channels_last:
+        load_dataset("imagefolder", request)  # fits, and so is kept as it lies in memory
+    tight(monkeypatch)
+    images = load_dataset("imagefolder", request).train
+    assert isinstance(images, StoredImages)
+    return images
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_any_rows_are_read_in_any_order(
+    root: Path, monkeypatch: pytest.MonkeyPatch, channels_last: bool
+) -> None:
+    images = stored(root, monkeypatch, channels_last)
+    everything = images.pixels
+    index = torch.tensor([3, 4, 5, 0, 7, 7, 6, 1])
+    for places in (index, index[:1], index[:0], index.flip(0)):
+        rows = images.rows().index_select(0, places)
+        assert rows.is_contiguous()
+        assert torch.equal(rows.permute(0, 3, 1, 2), everything[places])
+        assert torch.equal(images.take(places).pixels, everything[places])
+
+
+class Advised(disk.Disk):
+    """Keeps what is to be read ahead, and what was read."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+
+    def read_at(self, handle: int, buffer: memoryview, place: int) -> int:
+        self.calls.append(("read", place))
+        return super().read_at(handle, buffer[:100], place)  # the system may give less
+
+    def will_need(self, handle: int, place: int, size: int) -> None:
+        self.calls.append(("expect", place))
+        super().will_need(handle, place, size)
+
+
+def test_one_batch_is_read_ahead_in_the_order_of_the_stream(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = BatchStream(stored(root, monkeypatch), 4, 0, "none")
+    plain = [stream.pixels(0, step) for step in range(stream.steps)]
+    layer = Advised()
+    monkeypatch.setattr(disk, "current", layer)
+    expected: list[int] = []
+    for step in range(stream.steps):
+        layer.calls.clear()
+        pixels, labels = stream.pixels(0, step)
+        assert torch.equal(pixels, plain[step][0])
+        assert torch.equal(labels, plain[step][1])
+        begun = {place for what, place in layer.calls if what == "read"}
+        assert not expected or set(expected) <= begun
+        expected = [place for what, place in layer.calls if what == "expect"]
+        assert bool(expected) == (step + 1 < stream.steps)
+
+
+def test_nothing_is_read_ahead_of_what_is_in_memory(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = load_dataset("imagefolder", Request(root, SIZE)).train
+    monkeypatch.setattr(disk.Disk, "will_need", lambda *_: pytest.fail("read ahead"))
+    stream = BatchStream(images, 4, 0, "none")
+    assert len(stream.pixels(0, 0)[1]) == 4
+
+
+def test_a_file_that_became_shorter_is_an_error_that_names_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "cache"))
+    images = stored(root, monkeypatch)
+    (path,) = (tmp_path / "cache" / "images").iterdir()
+    os.truncate(path, 5000)
+    with pytest.raises(OSError, match="shorter than it was"):
+        images.rows().index_select(0, torch.arange(len(images)))

@@ -241,6 +241,7 @@ HOSTILE: list[tuple[Callable[..., None], str]] = [
     (special(tarfile.LNKTYPE), r"0000\.png is a link"),
     (special(tarfile.FIFOTYPE), r"0000\.png is no plain file"),
     (special(tarfile.CHRTYPE), r"0000\.png is no plain file"),
+    (special(tarfile.SYMTYPE, "a\x1b]0;x\x07.png"), "is a link"),
     (members(("/etc/0.png", X)), r"/etc/0\.png is a path that leads out"),
     (members(("a/../../0.png", X)), "is a path that leads out"),
     (claims(2**40), r"cut short: 0000\.png goes on after"),
@@ -277,8 +278,9 @@ def test_a_hostile_tar_is_refused_in_one_line(
 ) -> None:
     release(tmp_path)
     write(tmp_path / "train-000002.tar")
-    with pytest.raises(BadInputError, match=words):
+    with pytest.raises(BadInputError, match=words) as caught:
         load(tmp_path)
+    assert str(caught.value).isprintable()
     assert "train-000002.tar" in refusal(tmp_path) or "-1" in words
 
 
