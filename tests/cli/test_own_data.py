@@ -57,9 +57,9 @@ def photos(workdir: Path) -> Path:
             for name in ("cat", "dog", "owl"):
                 for number in range(3):
                     tar.add(workdir / "photos" / name / f"{2 * number}.png", f"{name}{number}.png")
-                    label = tarfile.TarInfo(f"{name}{number}.cls")
-                    label.size = len(name)
-                    tar.addfile(label, io.BytesIO(name.encode()))
+                    member = tarfile.TarInfo(f"{name}{number}.cls")
+                    member.size = len(name)
+                    tar.addfile(member, io.BytesIO(name.encode()))
     (workdir / "configs").symlink_to(ROOT / "configs")
     return workdir / "photos"
 

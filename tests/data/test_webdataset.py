@@ -207,7 +207,10 @@ def special(kind: bytes, name: str = "0000.png", link: str = "/etc/passwd") -> C
 
 
 def members(*given: Member) -> Callable[..., None]:
-    return lambda path: put(path, given) and None
+    def write(path: Path) -> None:
+        put(path, given)
+
+    return write
 
 
 def claims(size: int) -> Callable[..., None]:
