@@ -84,7 +84,7 @@ faults: $(EXTRAS)
 SECONDS ?= 60
 fuzz: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	for reader in spec json record safetensors checkpoint zip tar image parquet; do \
+	for reader in spec json record safetensors checkpoint zip tar image parquet webdataset; do \
 	  $(BIN)/python -m tests.faults.fuzz $$reader $(SECONDS) || exit 1; done
 
 bench: $(READY)

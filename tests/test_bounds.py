@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdgap import columns, yamlio
-from kdgap.data import pixels
+from kdgap.data import pixels, tars
 from kdgap.data.sets import cifar
 from kdgap.explorer import connections
 from kdgap.running import conversion
@@ -54,6 +54,10 @@ BOUNDS = {
         f"of your own {columns.OWN_BYTES / GIB:g} GiB, {columns.OWN_IMAGE / MIB:g} MiB an image",
         f"{columns.OWN_TEXT:,} bytes a text", f"{columns.OWN_TEXTS / GIB:g} GiB of texts",
         f"{columns.MAX_MEMORY / GIB:g} GiB, {columns.MAX_SECONDS} s of computing",
+    ),
+    "tars of a webdataset": (
+        f"{tars.IMAGE / MIB:g} MiB an image", f"{tars.LABEL / MIB:g} MiB a file with a label",
+        f"{tars.TEXT:,} letters", f"head: {tars.HEAD / MIB:g} MiB",
     ),
     "images": (f"{pixels.PIXELS_AT_MOST:,} pixels", f"{pixels.SCANS_AT_MOST} scans"),
     "CIFAR's binary files": (

@@ -11,7 +11,7 @@ import io
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,6 +29,16 @@ class Disk:
     def read_into(self, handle: int, buffer: memoryview) -> int:
         """Fill a buffer from a file; return how many bytes were read, 0 at its end."""
         return os.readv(handle, [buffer])
+
+    def read_at(self, handle: int, buffer: memoryview, place: int) -> int:
+        """Fill a buffer from a place of a file; return how many bytes were read, 0 at its end."""
+        return os.preadv(handle, [buffer], place)
+
+    def will_need(self, handle: int, place: int, size: int) -> None:
+        """Have a part of a file read ahead, where the system can; nothing waits or fails."""
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            with suppress(OSError):
+                os.posix_fadvise(handle, place, size, os.POSIX_FADV_WILLNEED)
 
     def write(self, handle: int, content: memoryview) -> int:
         """Write bytes; return how many the system took, which may be fewer."""

@@ -1,7 +1,9 @@
 """`kdgap data` on a folder of images, and what a run on it says of what was left out."""
 
+import io
 import json
 import re
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,3 +140,17 @@ def test_bad_images_are_named_together(kdgap: Command, flowers: Path, refused: R
     assert "09-of-a-name-as-long-as-cameras-give-them.jpg: is a Git LFS pointer: `git" in error
     assert "/10-" not in error
     assert "and 3 more; repair, convert or remove them" in error
+
+
+def test_a_tar_that_is_cut_short_is_bad_input(kdgap: Command, workdir: Path) -> None:
+    path = workdir / "train-000000.tar"
+    with tarfile.open(path, "w") as tar:
+        for suffix in ("png", "cls"):
+            member = tarfile.TarInfo(f"0.{suffix}")
+            member.size = 1
+            tar.addfile(member, io.BytesIO(b"1"))
+    path.write_bytes(path.read_bytes()[:2048])
+    done = kdgap("data", "webdataset", "--data-root", ".")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "train-000000.tar: cut short after 2 members" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

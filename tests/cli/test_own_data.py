@@ -1,7 +1,9 @@
 """docs/own-data.md is walked: each of its commands, in its order, on a small folder."""
 
+import io
 import re
 import shlex
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +51,15 @@ def photos(workdir: Path) -> Path:
             Image.fromarray(pixels.astype(np.uint8)).save(path)
     network = build_model(ModelSpec(name="resnet18"), 3, 3, (16, 16), 0)
     torch.save({"state_dict": network.state_dict()}, workdir / "teacher.pth")
+    (workdir / "shards").mkdir()
+    for part in ("train", "val"):
+        with tarfile.open(workdir / "shards" / f"{part}-000000.tar", "w") as tar:
+            for name in ("cat", "dog", "owl"):
+                for number in range(3):
+                    tar.add(workdir / "photos" / name / f"{2 * number}.png", f"{name}{number}.png")
+                    member = tarfile.TarInfo(f"{name}{number}.cls")
+                    member.size = len(name)
+                    tar.addfile(member, io.BytesIO(name.encode()))
     (workdir / "configs").symlink_to(ROOT / "configs")
     return workdir / "photos"
 

@@ -209,6 +209,8 @@ def test_every_study_of_the_repository_has_a_plan_in_strict_json(
     done = kdgap("plan", STUDIES / f"{name}.yaml", "--json", "--device", "cpu")
     data = json.loads(done.stdout)
     assert data["study"]["name"] == name
+    if name == "imagenet_r34_r18":  # says how many images it expects
+        assert data["forecast"]["data_bytes"] == (1_281_167 + 50_000) * 224 * 224 * 3
     if name == "folder":  # whose images are not here
         assert data["forecast"]["seconds"] is None
     else:
@@ -294,3 +296,21 @@ def test_a_study_that_is_not_there_is_refused(
     (workdir / "empty").mkdir()
     assert "no study was run here" in refused(kdgap, "plan", "empty")
     assert "go with a study file" in refused(kdgap, "plan", "empty", "--set", "name=a")
+
+
+def test_a_study_is_planned_for_a_machine_and_images_that_are_not_here(
+    kdgap: Command, workdir: Path
+) -> None:
+    study = STUDIES / "imagenet_r34_r18.yaml"
+    done = kdgap("plan", study, "--device", "a100")
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "13 runs in 4 cohorts" in words
+    assert re.search(r"Time left: about [\d.]+ days \([\d,]+ hours\) on a100", words)
+    assert "not measured here, but estimated from 2,470 images/s of torchvision:resnet50" in words
+    assert "NVIDIA DeepLearningExamples" in words
+    assert "187 GiB of decoded images in the cache" in words
+    assert list(workdir.iterdir()) == []
+    done = kdgap("plan", study, "--device", "a100", "--set", "precision=fp32")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no published speed for fp32" in done.stderr

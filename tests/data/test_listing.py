@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -458,3 +459,22 @@ def test_a_record_counts_all_and_names_the_first(count: int, named: int, root: P
     assert record["count"] == count
     assert record["names"] == [f"train/ant/{number:03}.txt" for number in range(named)]
     assert f"{count} ({listing.NO_IMAGE}): train/ant/000.txt" in remark((part,))
+
+
+def test_little_is_kept_of_each_image(tmp_path: Path) -> None:
+    """There may be millions: their names and labels, and nothing else."""
+    count = 500
+    for number in range(count):
+        path = tmp_path / "train" / "ab"[number % 2] / f"n{number:08}_{number:08}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    listing = Listing(tmp_path, lambda _: True)
+    listing.part("train")  # what is imported or cached once is no matter of images
+    tracemalloc.start()
+    try:
+        kept = listing.part("train")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(kept.names) == count
+    assert held / count < 150

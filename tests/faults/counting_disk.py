@@ -25,9 +25,9 @@ ERRORS = {
 APPLIES: dict[str, tuple[str, ...]] = {
     "ENOSPC": ("create", "write", "make_folder", "rename", "link", "sync"),
     "EDQUOT": ("create", "write", "make_folder", "rename", "link", "sync"),
-    "EIO": ("open", "create", "read_into", "sync", *CHANGES, "lock", "names"),
+    "EIO": ("open", "create", "read_into", "read_at", "sync", *CHANGES, "lock", "names"),
     "EACCES": ("open", "create", "rename", "link", "unlink", "make_folder", "names"),
-    "EINTR": ("open", "create", "read_into", "sync", *CHANGES, "lock", "names"),
+    "EINTR": ("open", "create", "read_into", "read_at", "sync", *CHANGES, "lock", "names"),
     "short": ("write",),
     "kill": ("create", "sync", *CHANGES),
     "power": ("create", "sync", *CHANGES),
@@ -108,6 +108,11 @@ class CountingDisk(Disk):
         """See `Disk.read_into`."""
         self._reach("read_into", self._paths.get(handle))
         return super().read_into(handle, buffer)
+
+    def read_at(self, handle: int, buffer: memoryview, place: int) -> int:
+        """See `Disk.read_at`."""
+        self._reach("read_at", self._paths.get(handle))
+        return super().read_at(handle, buffer, place)
 
     def write(self, handle: int, content: memoryview) -> int:
         """See `Disk.write`."""

@@ -11,6 +11,7 @@ import io
 import pickle
 import shutil
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ with atheris.instrument_imports(include=["kdgap"]):
     from kdgap.child import bound_memory
     from kdgap.columns import MAX_MEMORY, describe, read
     from kdgap.data.pixels import ImageError, fitted
+    from kdgap.data.tars import samples
     from kdgap.errors import KdgapError
     from kdgap.files import parse_json
     from kdgap.spec.claims_file import read_claims
@@ -120,6 +122,12 @@ def _parquet(content: bytes) -> None:
             pass
 
 
+def _samples(content: bytes) -> None:
+    with suppress(KdgapError):
+        for _ in samples(_file("train-000000.tar", content)):
+            pass
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "spec": _spec,
     "json": _json,
@@ -130,6 +138,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tar": _archive("runs.tar"),
     "image": _image,
     "parquet": _parquet,
+    "webdataset": _samples,
 }
 
 
@@ -148,7 +157,7 @@ def _checkpoints() -> Iterator[bytes]:
     yield pickle.dumps({"state_dict": {"weight": [1.0, 2.0]}, "names": ("a", b"b", None)})
 
 
-def _seeds(name: str) -> Iterator[bytes]:
+def _seeds(name: str) -> Iterator[bytes]:  # noqa: C901  (a case a reader)
     """Yield whole inputs of a target, from which the fuzzer goes on."""
     if name == "image":
         for kind in ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "PPM"):
@@ -173,6 +182,14 @@ def _seeds(name: str) -> Iterator[bytes]:
         rows = {"img": [{"bytes": _picture("PNG", 32), "path": None}], "label": [1]}
         pq.write_table(pa.table(rows), SCRATCH / "seed.parquet")
         yield (SCRATCH / "seed.parquet").read_bytes()
+    elif name == "webdataset":
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for suffix, body in (("png", _picture("PNG", 8)), ("cls", b"1"), ("json", b"{}")):
+                member = tarfile.TarInfo(f"a/0.{suffix}")
+                member.size = len(body)
+                tar.addfile(member, io.BytesIO(body))
+        yield stream.getvalue()
     elif name == "record":
         yield sealed_bytes({"id": "0", "files": {}}) + b"\0" + sealed_bytes({"files": {}})
 

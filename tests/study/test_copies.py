@@ -114,8 +114,12 @@ def flags_in(run: Path) -> list[str]:
 
 
 def test_copies_are_counted_by_part() -> None:
-    assert count_copies([1, 2, 2, 3], [2, 9, 8], [3, 8, 8, 7]) == Copies(val=1, test=3)
-    assert count_copies([1], [2], [3]) == Copies(0, 0)
+    def counted(*parts: list[int]) -> Copies:
+        train, val, test = map(np.array, parts)
+        return count_copies(train, val, test)
+
+    assert counted([1, 2, 2, 3], [2, 9, 8], [3, 8, 8, 7]) == Copies(val=1, test=3)
+    assert counted([1], [2], [3]) == Copies(0, 0)
 
 
 def test_the_digits_have_no_copies() -> None:

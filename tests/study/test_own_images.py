@@ -11,6 +11,7 @@ from PIL import Image
 from kdgap.errors import BadInputError
 from kdgap.running.evaluation import evaluate_weights
 from kdgap.running.measuring import OnImages
+from kdgap.spec.study import protocol
 from kdgap.store.audit import audit
 from kdgap.store.study import StudyDirectory
 from kdgap.store.witness import Witness
@@ -178,3 +179,23 @@ def test_keys_of_own_images_are_refused_for_other_data(
     with pytest.raises(BadInputError, match=rf"study.yaml:\d+: {key}: .*digits.*; leave it out"):
         opened(data={"name": "digits", key: value}).plan()
     assert StudyDirectory(tmp_path / "study").locked("data") is None
+
+
+def test_what_a_study_expects_is_planned_and_found_or_it_is_refused(
+    opened: Open, tmp_path: Path
+) -> None:
+    expected = {"classes": 2, "train": 28, "test": 7}
+    changes = of(tmp_path / "images", image_size=8, expected=expected)
+    shape = opened(**changes).shape()
+    assert shape is not None
+    assert (shape.classes, shape.train, shape.test, shape.image_size) == (2, 28, 7, (8, 8))
+    plain = of(tmp_path / "images", image_size=8)
+    assert protocol(opened(**changes).study) == protocol(opened(**plain).study)
+    assert list(opened(**changes).plan()[0].runs) == list(opened(**plain).plan()[0].runs)
+    images(tmp_path / "images", {"cat": 20, "dog": 15})
+    assert opened(**changes).shape() == opened(**plain).shape()
+    changes["data"]["expected"] = expected | {"train": 29}
+    with pytest.raises(BadInputError, match=r"expected 36 images of 2 classes, .* has 35 of 2"):
+        opened(**changes).shape()
+    with pytest.raises(BadInputError, match="expected: the images of digits are the same"):
+        opened(data={"name": "digits", "expected": expected}).plan()

@@ -321,7 +321,7 @@ EVERY_RUN |= {f"recipe.{key}": values for key, values in RECIPE.items() if key !
 def test_the_fields_below_are_all_that_a_study_says_of_a_run() -> None:
     assert set(RECIPE) == set(RecipeSpec.model_fields) - LATER
     data = {key.partition(".")[2] for key in EVERY_RUN if key.startswith("data.")}
-    assert data == set(StudyData.model_fields) - {"root"}
+    assert data == set(StudyData.model_fields) - {"root", "expected"}
     assert set(StudyModel.model_fields) == {*Architecture.model_fields, "input"}
 
 

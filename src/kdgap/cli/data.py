@@ -18,10 +18,10 @@ EXAMPLES = (
 
 def data(
     name: Annotated[
-        str, typer.Argument(help="digits, cifar10, cifar100, imagefolder or manifest.")
+        str, typer.Argument(help="digits, cifar10, cifar100, imagefolder, manifest or webdataset.")
     ] = "digits",
     data_root: Annotated[
-        Path, typer.Option(help="Folder that holds the data, or the file of a manifest.")
+        Path, typer.Option(help="Folder that holds the data, or a file: a manifest, or a tar.")
     ] = Path("data"),
     image_size: Annotated[
         int | None, typer.Option(help="Side to resize your own images to.", min=4, max=1024)
@@ -55,6 +55,7 @@ def data(
         pixels,
         smaller_val_size,
         tables,
+        tars,
     )
     from kdgap.data.contact import contact_sheet
     from kdgap.store.record import export_bytes
@@ -126,7 +127,7 @@ def data(
             [(x.reason, _text(len(x.names)), "\n".join(x.names[:5])) for x in left_out],
         )
     if left_out is not None:
-        files = tables if name == "manifest" else listing
+        files = {"manifest": tables, "webdataset": tars}.get(name, listing)
         print_table("Rules", ["files"], [[(files.__doc__ or "").strip()]])
         if dataset.split is not None:
             print_table("", ["split"], [[(apart.__doc__ or "").strip()]])
@@ -141,6 +142,8 @@ def _text(value: Any) -> str:
 
 def _duplicates(dataset: "Dataset", entry: "DatasetEntry") -> dict[str, int | None]:
     """Return how many images stand in a data set more than once, pixel for pixel."""
+    import numpy as np
+
     from kdgap.data import split_dataset
     from kdgap.spec.run import DataSpec
 
@@ -149,9 +152,8 @@ def _duplicates(dataset: "Dataset", entry: "DatasetEntry") -> dict[str, int | No
     if entry.val_size < len(train):
         split_seed = DataSpec.model_fields["split_seed"].default
         val = split_dataset(dataset, entry.val_size, split_seed, None).copies.val
-    known = set(train)
     return {
-        "duplicates_across_parts": sum(number in known for number in test),
-        "duplicates_in_training": len(train) - len(known),
+        "duplicates_across_parts": int(np.isin(test, train).sum()),
+        "duplicates_in_training": len(train) - len(np.unique(train)),
         "duplicates_in_validation": val,
     }

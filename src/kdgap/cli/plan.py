@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: kdgap plan configs/studies/reference.yaml · "
-    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2]"
+    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2] · "
+    "kdgap plan configs/studies/imagenet_r34_r18.yaml --device a100"
 )
 
 
@@ -25,7 +26,9 @@ def plan(
     out: Out = None,
     data_root: DataRoot = None,
     teacher_weights: GivenTeachers = None,
-    device: Annotated[str, typer.Option(help="The device to estimate for.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="The device to estimate for: one of this machine, or a100.")
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a study's runs, cohorts, cost, and what its seeds can and cannot show."""
@@ -33,6 +36,7 @@ def plan(
 
     overrides = refuse_early(study, assignments)
     from kdgap.engine.device import pick_device
+    from kdgap.planning.rates import MACHINES
     from kdgap.running.places import Places
     from kdgap.study.forecast import forecast
     from kdgap.study.workspace import open_study, plan_data
@@ -47,7 +51,8 @@ def plan(
         for run in planned.runs.values()
     }
     stale = workspace.directory.run_paths(besides=_paths(planned))
-    ahead = forecast(workspace, planned, pick_device(device), set(_done(states)))
+    machine = device if device in MACHINES else pick_device(device)
+    ahead = forecast(workspace, planned, machine, set(_done(states)))
     if as_json:
         print_json(data | {"states": states, "stale": stale, "forecast": ahead})
         return
@@ -145,11 +150,16 @@ def _print_forecast(ahead: Mapping[str, Any]) -> None:
             if ahead["seconds_alone"] is None
             else (f" ({duration(ahead['seconds_alone'])} if each run had its own teacher pass)")
         )
+        days = ahead["seconds"] >= 86400
+        hours = f" ({ahead['seconds'] / 3600:,.0f} hours)" if days else ""
         answer(
-            f"Time left: about {duration(ahead['seconds'])} on {ahead['device']}{alone};"
+            f"Time left: about {duration(ahead['seconds'])}{hours} on {ahead['device']}{alone};"
             f" speed {ahead['rate_source']} ({ahead['flops_per_second'] / 1e9:.3g} GFLOP/s)."
         )
-        answer(f"Disk: about {gib(ahead['disk_bytes'])}, states of one cohort included.")
+        decoded = ""
+        if ahead["data_bytes"] is not None:
+            decoded = f"; {gib(ahead['data_bytes'])} of decoded images in the cache"
+        answer(f"Disk: about {gib(ahead['disk_bytes'])}, states of one cohort included{decoded}.")
     for notice in ahead["notices"]:
         say(f"note: {notice['text']}")
     for line in ahead["floors_text"]:

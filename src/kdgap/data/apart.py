@@ -35,7 +35,7 @@ from kdgap.deferred import torch
 from kdgap.errors import BadInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -50,7 +50,7 @@ _BLOCK = 256
 
 
 def set_apart(
-    images: Images, names: Sequence[str], classes: Sequence[str], seed: int, test_share: float
+    images: Images, names: Iterable[str], classes: Sequence[str], seed: int, test_share: float
 ) -> tuple[Tensor, Tensor, Split]:
     """Return the places of the training and of the test images, int64, and how they were drawn.
 
@@ -64,30 +64,49 @@ def set_apart(
     Raises:
         BadInputError: naming a class of which both sides cannot have an image.
     """
-    groups = near_duplicates(cells(images))
-    labels = images.labels.tolist()
-    total = Counter(labels)
-    wanted = test_counts(labels, test_share)
+    roots = _alike(images)
+    labels = images.labels.numpy()
+    total = Counter(labels.tolist())
+    wanted = test_counts(labels.tolist(), test_share)
+    sizes = np.bincount(roots, minlength=len(roots))
+    several: dict[int, list[int]] = {}
+    for place in np.flatnonzero(sizes[roots] > 1).tolist():
+        several.setdefault(int(roots[place]), []).append(place)
+
+    def own(root: int) -> Counter[int]:
+        return Counter(labels[several.get(root, [root])].tolist())
+
     counts: Counter[int] = Counter()
-    test: set[int] = set()
-    drawn = [hashlib.sha256(f"{seed}\0{name!r}".encode()).digest() for name in names]
-    order = sorted(groups, key=lambda group: min(drawn[place] for place in group))
-    for group in order:
-        own = Counter(labels[place] for place in group)
-        if all(counts[label] + count <= wanted[label] for label, count in own.items()):
-            test.update(group)
-            counts.update(own)
-    for group in sorted(order, key=len):  # where a class is made of large groups, the smallest
-        own = Counter(labels[place] for place in group)
-        room = all(counts[label] + count < total[label] for label, count in own.items())
-        if room and not all(counts[label] for label in own):
-            test.update(group)
-            counts.update(own)
+    tested = np.zeros(len(roots), dtype=bool)
+    order = _drawn(roots, names, seed)
+    for root in order.tolist():
+        if all(counts[label] + count <= wanted[label] for label, count in own(root).items()):
+            tested[several.get(root, [root])] = True
+            counts.update(own(root))
+    # Where a class is made of large groups, the smallest.
+    for root in order[np.argsort(sizes[order], kind="stable")].tolist():
+        room = all(counts[label] + count < total[label] for label, count in own(root).items())
+        if room and not all(counts[label] for label in own(root)):
+            tested[several.get(root, [root])] = True
+            counts.update(own(root))
     _refuse_one_sided(total, counts, classes)
-    chosen = torch.tensor(sorted(test), dtype=torch.int64)
-    kept = torch.tensor([p for p in range(len(labels)) if p not in test], dtype=torch.int64)
-    several = [group for group in groups if len(group) > 1]
-    return kept, chosen, Split(seed, test_share, sum(map(len, several)), len(several))
+    chosen, kept = (torch.from_numpy(np.flatnonzero(side)) for side in (tested, ~tested))
+    return kept, chosen, Split(seed, test_share, sum(map(len, several.values())), len(several))
+
+
+def _drawn(roots: np.ndarray, names: Iterable[str], seed: int) -> np.ndarray:
+    """Return the groups' first images in the order that the seed and their names draw, `[G]`."""
+    drawn = np.empty((len(roots), 2), np.uint64)  # 16 of a digest's bytes: no two are equal
+    for place, name in enumerate(names):
+        digest = hashlib.sha256(f"{seed}\0{name!r}".encode()).digest()
+        drawn[place] = np.frombuffer(digest[:16], ">u8")
+    ranks = np.empty(len(roots), np.int64)
+    ranks[np.lexsort((drawn[:, 1], drawn[:, 0]))] = np.arange(len(roots))
+    least = np.full(len(roots), len(roots))
+    np.minimum.at(least, roots, ranks)
+    firsts = np.flatnonzero(roots == np.arange(len(roots)))
+    order: np.ndarray = firsts[np.argsort(least[firsts])]
+    return order
 
 
 def test_counts(labels: Iterable[int], test_share: float) -> dict[int, int]:
@@ -110,16 +129,18 @@ def _refuse_one_sided(total: Counter[int], tested: Counter[int], classes: Sequen
 
 def cells(images: Images) -> np.ndarray:
     """Return the grey means of 8 x 9 cells of each image, float64 `[N, 8, 9]`, in [0, 255]."""
+    return np.concatenate([np.empty((0, _ROWS, _COLUMNS)), *_cells(images)])
+
+
+def _cells(images: Images) -> Iterator[np.ndarray]:
     _, height, width = images.shape
     down, across = _areas(_ROWS, height), _areas(_COLUMNS, width)
-    means = []
     for pixels in images.chunks():
         colours = pixels.numpy().astype(np.float64)
         weights = _LUMINANCE if colours.shape[1] == 3 else np.full(colours.shape[1], 1.0)
         grey = np.tensordot(colours, weights / weights.sum(), axes=([1], [0]))
-        means.append(down @ grey @ across.T)
-    # Rounded, for sums in another order must not turn a bit: equal cells stay equal.
-    return np.concatenate(means).round(6)
+        # Rounded, for sums in another order must not turn a bit: equal cells stay equal.
+        yield (down @ grey @ across.T).round(6)
 
 
 def _areas(parts: int, side: int) -> np.ndarray:
@@ -137,36 +158,62 @@ def near_duplicates(means: np.ndarray) -> list[list[int]]:
     Args:
         means: what `cells` returned.
     """
+    groups: dict[int, list[int]] = {}
+    for place, root in enumerate(_roots(_words(means), lambda places: means[places]).tolist()):
+        groups.setdefault(root, []).append(place)
+    return list(groups.values())
+
+
+def _alike(images: Images) -> np.ndarray:
+    """Return of each image the first of its group, int64 `[N]`.
+
+    Means are kept of those images alone whose bits are like another's: they take 576 bytes each.
+    """
+    words = np.concatenate([_words(means) for means in _cells(images)])
+    return _roots(words, lambda places: cells(images.take(torch.from_numpy(places))))
+
+
+def _words(means: np.ndarray) -> np.ndarray:
+    """Return the 64 bits of each image, uint64 `[N]`."""
     bits = (np.diff(means, axis=2) > _STEP).reshape(len(means), -1)
-    flat = means.reshape(len(means), -1)
-    parent = list(range(len(means)))
+    return np.packbits(bits, axis=1).view(np.uint64)[:, 0]
+
+
+def _roots(words: np.ndarray, means_of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    alike = np.zeros(len(words), dtype=bool)
+    for first, second in _candidates(words):
+        alike[first] = alike[second] = True
+    means = means_of(np.flatnonzero(alike)).reshape(-1, _ROWS * _COLUMNS)
+    number = np.cumsum(alike) - 1
+    parent = np.arange(len(words))
 
     def root(place: int) -> int:
         while parent[place] != place:
             parent[place] = parent[parent[place]]
-            place = parent[place]
+            place = int(parent[place])
         return place
 
-    for first, second in _candidates(bits):
-        apart = np.abs(flat[first] - flat[second]).mean(axis=1)
-        alike = apart <= LEVELS_AT_MOST
-        for a, b in zip(first[alike].tolist(), second[alike].tolist(), strict=True):
+    for first, second in _candidates(words):
+        apart = np.abs(means[number[first]] - means[number[second]]).mean(axis=1)
+        close = apart <= LEVELS_AT_MOST
+        for a, b in zip(first[close].tolist(), second[close].tolist(), strict=True):
             low, high = sorted((root(a), root(b)))
             parent[high] = low
-    groups: dict[int, list[int]] = {}
-    for place in range(len(means)):
-        groups.setdefault(root(place), []).append(place)
-    return list(groups.values())
+    for place in np.flatnonzero(alike).tolist():
+        parent[place] = root(place)
+    return parent
 
 
-def _candidates(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield pairs of places whose bits `[N, 64]` differ in at most `BITS_AT_MOST`.
+def _candidates(words: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield pairs of places whose 64 bits differ in at most `BITS_AT_MOST`, some at a time.
 
     Of one part more than bits may differ, one part is equal: pairs are looked for within these.
     """
-    words = np.packbits(bits, axis=1).view(np.uint64)[:, 0]
-    for columns in np.array_split(np.arange(bits.shape[1]), BITS_AT_MOST + 1):
-        keys = bits[:, columns] @ (1 << np.arange(len(columns)))
+    octets = words.view(np.uint8).reshape(-1, 8)
+    for columns in np.array_split(np.arange(64), BITS_AT_MOST + 1):
+        keys = np.zeros(len(words), np.uint8)
+        for place, column in enumerate(columns.tolist()):
+            keys |= (octets[:, column // 8] >> (7 - column % 8) & 1) << place
         order = np.argsort(keys, kind="stable")
         ends = np.flatnonzero(np.diff(keys[order])) + 1
         for bucket in np.split(order, ends):
@@ -175,4 +222,5 @@ def _candidates(bits: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 differing = np.bitwise_count(words[one_side][:, None] ^ words[other_side][None])
                 first, second = np.nonzero(differing <= BITS_AT_MOST)
                 kept = (one_side[first] < other_side[second]) | (one_side is not other_side)
-                yield one_side[first][kept], other_side[second][kept]
+                if kept.any():
+                    yield one_side[first][kept], other_side[second][kept]

@@ -1,6 +1,7 @@
 """Images are decoded once: the tensors are kept in a cache folder, keyed by the files' content."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -11,15 +12,17 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from kdgap.data.decoded import Decoded, Skipped, fingerprint, fits_in_memory
-from kdgap.data.images import Images, MappedImages
+from kdgap.data.images import Images, StoredImages
 from kdgap.data.pixels import decoder_version
+from kdgap.data.stored import StoredPixels
 from kdgap.data.unusable import unusable
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError
-from kdgap.files import file_hash, make_folder, parse_json, write_volatile
+from kdgap.files import file_hash, make_folder, open_file, parse_json, write_volatile
 from kdgap.paths import cache_folder
 from kdgap.text import shown
 
+_PARTS = ("train", "test")
 _FORMAT = "1"  # raised whenever what a cache file holds changes
 
 
@@ -105,7 +108,7 @@ def skipped_text(skipped: Iterable[Skipped]) -> dict[str, str]:
 def kept(path: Path) -> Decoded | None:
     """Return what a cache file holds, verified; None where there is none or it is torn.
 
-    Images that memory could not hold stay in the file, see `MappedImages`.
+    Images that memory could not hold stay in the file, see `StoredImages`.
     """
     try:
         decoded, written = opened(path)
@@ -119,13 +122,12 @@ def opened(path: Path) -> tuple[Decoded, str | None]:
     """Return what a file holds, not verified, and the fingerprint that it was written with."""
     from safetensors.torch import load_file
 
-    with safe_open(path, framework="pt") as stream:
+    with safe_open(path, framework="pt") as stream:  # which checks the header
         metadata = stream.metadata() or {}
     tensors = load_file(path)  # which maps the file: nothing is copied yet
-    train, test = (_images(tensors, part, metadata) for part in ("train", "test"))
-    count, size = len(train) + len(test), train.pixels[:1].numel()
-    if not fits_in_memory(count, size):
-        train, test = _mapped(train), _mapped(test)
+    train, test = (_images(tensors, part, metadata) for part in _PARTS)
+    if not fits_in_memory(len(train) + len(test), math.prod(train.shape)):
+        train, test = _stored(path, (train, test), metadata)
     decoded = Decoded(
         train=train,
         test=test,
@@ -139,9 +141,25 @@ def opened(path: Path) -> tuple[Decoded, str | None]:
 def _images(tensors: Mapping[str, Any], part: str, metadata: Mapping[str, str]) -> Images:
     pixels, labels = tensors[f"{part}.pixels"], tensors[f"{part}.labels"]
     if metadata.get("layout") is None:
-        return Images(pixels, labels)
+        return Images(pixels, labels.clone())  # a copy: else the file would stay mapped
     return Images(pixels.permute(0, 3, 1, 2), labels.clone().view(torch.int64))
 
 
-def _mapped(images: Images) -> MappedImages:
-    return MappedImages(images.pixels, images.labels, torch.arange(len(images)))
+def _stored(
+    path: Path, mapped: tuple[Images, Images], metadata: Mapping[str, str]
+) -> tuple[Images, ...]:
+    """Return the same images, read from the file where they are asked for."""
+    with open_file(path) as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = parse_json(stream.read(size))
+    images = []
+    for part, own in zip(_PARTS, mapped, strict=True):
+        entry = header[f"{part}.pixels"]
+        pixels = StoredPixels(
+            path,
+            8 + size + entry["data_offsets"][0],
+            tuple(entry["shape"][1:]),
+            channels_last=metadata.get("layout") is not None,
+        )
+        images.append(StoredImages(pixels, own.labels, torch.arange(len(own))))
+    return tuple(images)

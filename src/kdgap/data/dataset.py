@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from kdgap.advice import command
 from kdgap.data.copies import image_numbers
 from kdgap.data.decoded import Decoded, Split, check_decoded, fingerprint
@@ -185,8 +187,8 @@ class Dataset:
     split: Split | None = None
 
     @cached_property
-    def image_numbers(self) -> tuple[list[int], list[int]]:
-        """A number for each training and each test image, by which copies are known."""
+    def image_numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """A number for each training and each test image, int64, by which copies are known."""
         return image_numbers(self.train.chunks()), image_numbers(self.test.chunks())
 
     @property
@@ -264,8 +266,13 @@ def load_dataset(name: str, request: Request) -> Dataset:
     return dataset
 
 
-def check_request(name: str, request: Request) -> None:
+def check_request(name: str, request: Request, expected: object = None) -> None:
     """Refuse what applies to the user's own images alone.
+
+    Args:
+        name: of the data set.
+        request: what is asked of it.
+        expected: what a study says of images that are not at hand, if it does.
 
     Raises:
         BadInputError: with the key that it is about.
@@ -281,6 +288,9 @@ def check_request(name: str, request: Request) -> None:
     if request.skip_broken:
         text = f"skip_broken: {name} is used whole or not at all; leave it out"
         raise BadInputError(text, "skip_broken")
+    if expected is not None:
+        text = f"expected: the images of {name} are the same everywhere; leave it out"
+        raise BadInputError(text, "expected")
 
 
 _MOST_COPIES = 0.01
@@ -305,7 +315,7 @@ def _unlike_published(entry: DatasetEntry, dataset: Dataset) -> str:
                     name = dataset.classes[label]
                     return f"class {name!r} has {count:,} {part} images, not {expected:,}"
     numbers = dataset.image_numbers[0]
-    copies = len(numbers) - len(set(numbers))
+    copies = len(numbers) - len(np.unique(numbers))
     if copies > _MOST_COPIES * len(numbers):
         return f"{copies:,} of {len(numbers):,} training images are copies; is a file there twice?"
     return ""

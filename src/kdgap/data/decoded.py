@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from kdgap.data.images import Images, MappedImages
+from kdgap.data.images import Images, StoredImages
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError
 from kdgap.numbers import gib
@@ -70,7 +70,7 @@ def check_decoded(name: str, decoded: Decoded) -> None:
         raise BadInputError(f"{name}: two classes have one name")
     for part, images in (("train", decoded.train), ("test", decoded.test)):
         stored = len(images)
-        if not isinstance(images, MappedImages):  # those are checked where they are written
+        if not isinstance(images, StoredImages):  # those are checked where they are written
             stored = len(images.pixels)
             if images.pixels.dtype != torch.uint8 or images.pixels.ndim != 4:
                 raise BadInputError(f"{name}: {part} images are not uint8 [N, C, H, W]")

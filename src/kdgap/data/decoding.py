@@ -16,8 +16,8 @@ import numpy as np
 from kdgap.data.cache import cache_path, keep, kept, metadata_of, opened, skipped_text
 from kdgap.data.decoded import Decoded, Skipped, fingerprint, fits_in_memory
 from kdgap.data.images import CHUNK_BYTES, Images
-from kdgap.data.mapped import pixel_file
 from kdgap.data.pixels import ImageError, decoders, fitted, upright_size
+from kdgap.data.stored import pixel_file
 from kdgap.data.unusable import unusable
 from kdgap.deferred import torch
 from kdgap.errors import BadInputError

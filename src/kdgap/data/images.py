@@ -1,4 +1,4 @@
-"""Images and labels: in memory, or in a file of which only the asked-for rows are ever copied.
+"""Images and labels: in memory, or in a file of which only the asked-for rows are ever read.
 
 Both give the same pixels for the same index, so which of the two a data set is changes no result
 and is part of no id.
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from torch import Tensor
+
+    from kdgap.data.stored import StoredPixels
 
 CHUNK_BYTES = 2**22
 """About as much is copied at a time where all images are looked at, one after the other."""
@@ -52,6 +54,9 @@ class Images:
         """Return what batches are gathered from; of what `take` returned it is a view."""
         return self.pixels.permute(0, 2, 3, 1).contiguous()
 
+    def expect(self, index: Tensor) -> None:
+        """Be told which images are asked for next; what is in memory needs no reading ahead."""
+
     def chunks(self, size: int | None = None) -> Iterator[Tensor]:
         """Yield all pixels in order, uint8 `[B, C, H, W]`, at most `size` images at a time."""
         yield from torch.split(self.pixels, size or self._chunk())
@@ -65,62 +70,69 @@ class Images:
         return max(1, CHUNK_BYTES // (channels * height * width))
 
 
-class MappedImages(Images):
-    """Images in a file that is mapped into memory: `take` chooses rows, and copies none.
+class StoredImages(Images):
+    """Images in a file: `take` chooses rows and reads none.
 
     Args:
-        stored: uint8 `[M, C, H, W]`, a view of the file; fastest if it lies channels last there.
+        stored: the images of the file.
         labels: int64 `[N]`, of the chosen rows.
         chosen: int64 `[N]`, which rows of the file these images are, on the CPU.
     """
 
-    def __init__(self, stored: Tensor, labels: Tensor, chosen: Tensor) -> None:
+    def __init__(self, stored: StoredPixels, labels: Tensor, chosen: Tensor) -> None:
         object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "_stored", stored)
         object.__setattr__(self, "_chosen", chosen)
 
     if TYPE_CHECKING:
-        _stored: Tensor
+        _stored: StoredPixels
         _chosen: Tensor
 
     @property
     def pixels(self) -> Tensor:
-        """All of them, copied into memory: for what cannot work batch by batch."""
+        """All of them, read into memory: for what cannot work batch by batch."""
         return self.rows().index_select(0, torch.arange(len(self))).permute(0, 3, 1, 2)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
-        _, channels, height, width = self._stored.shape
-        return channels, height, width
+        return self._stored.shape
 
-    def take(self, index: Tensor) -> MappedImages:
+    def take(self, index: Tensor) -> StoredImages:
         """Return the images at `index`."""
-        return MappedImages(self._stored, self.labels[index], self._chosen[index])
+        return StoredImages(self._stored, self.labels[index], self._chosen[index])
 
     def rows(self) -> Rows:
-        """Return what batches are gathered from: rows of the file, copied when asked for."""
-        return _MappedRows(self._stored.permute(0, 2, 3, 1), self._chosen)
+        """Return what batches are gathered from: rows of the file, read when asked for."""
+        return _StoredRows(self._stored, self._chosen)
+
+    def expect(self, index: Tensor) -> None:
+        """Let the system begin to read the images at `index`, and do not wait for it."""
+        self._stored.expect(self._chosen[index].numpy())
 
     def chunks(self, size: int | None = None) -> Iterator[Tensor]:
         """Yield all pixels in order, uint8 `[B, C, H, W]`, at most `size` images at a time."""
-        rows = self.rows()
-        for index in torch.split(torch.arange(len(self)), size or self._chunk()):
-            yield rows.index_select(0, index).permute(0, 3, 1, 2)
+        parts = torch.split(self._chosen, size or self._chunk())
+        for part, following in zip(parts, (*parts[1:], None), strict=True):
+            rows = self._stored.read(part.numpy())
+            if following is not None:
+                self._stored.expect(following.numpy())
+            yield rows.permute(0, 3, 1, 2)
 
-    def to(self, device: torch.device) -> MappedImages:
+    def to(self, device: torch.device) -> StoredImages:
         """Return the same images; each batch goes to the device when it is gathered."""
-        return MappedImages(self._stored, self.labels.to(device), self._chosen)
+        return StoredImages(self._stored, self.labels.to(device), self._chosen)
 
 
-class _MappedRows:
-    """Rows of a file, gathered on the CPU and returned where the index is."""
+class _StoredRows:
+    """Rows of a file, read on the CPU and returned where the index is."""
 
-    def __init__(self, stored: Tensor, chosen: Tensor) -> None:
+    def __init__(self, stored: StoredPixels, chosen: Tensor) -> None:
         self._stored, self._chosen = stored, chosen
 
     def index_select(self, dim: int, index: Tensor, /) -> Tensor:
-        return self._stored.index_select(dim, self._chosen[index.cpu()]).to(index.device)
+        del dim
+        return self._stored.read(self._chosen[index.cpu()].numpy()).to(index.device)
 
 
 def moments(chunks: Iterable[Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -20,6 +20,7 @@
 import errno
 import os
 import stat
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,10 +88,25 @@ def remark(left_out: tuple[LeftOut, ...]) -> str:
 
 @dataclass(frozen=True)
 class Listed:
-    """A part of the set: class names in order, and each image's path and label."""
+    """A part of the set, with as little of each image as can be: there may be millions.
+
+    Attributes:
+        classes: class names in order.
+        root: the folder that was listed.
+        names: of the images, below the root.
+        labels: of the images.
+    """
 
     classes: tuple[str, ...]
-    images: list[Sample]
+    root: Path
+    names: list[str]
+    labels: "array[int]"
+
+    @property
+    def images(self) -> Iterator[Sample]:
+        """Each image's path and label."""
+        for name, label in zip(self.names, self.labels, strict=True):
+            yield self.root / name, label
 
 
 @dataclass
@@ -124,7 +140,7 @@ class Listing:
     def beside(self, parts: Mapping[str, str | None]) -> None:
         """Leave out what is in the root: by name the reason, None for the parts that are read."""
         for name in self._names(self.root):
-            reason = parts.get(name, _passed_over(name) or BESIDE)
+            reason = parts.get(name, passed_over(name) or BESIDE)
             if reason is not None:
                 self._leave(self.root / name, reason)
 
@@ -158,29 +174,32 @@ class Listing:
         if not classes:
             expected = f"{name}/CLASS/" if name else "CLASS/ with its images"
             raise BadInputError(f"{shown(folder)}: no class folder in it; expected {expected}")
-        return Listed(tuple(classes), self._images(folder, classes, folders))
+        names, labels = self._images(folder, classes, folders)
+        return Listed(tuple(classes), self.root, names, labels)
 
-    def _images(self, folder: Path, classes: list[str], folders: _Folders) -> list[Sample]:
+    def _images(
+        self, folder: Path, classes: list[str], folders: _Folders
+    ) -> "tuple[list[str], array[int]]":
         """Return the images of a part, by class, folder and name, whatever order links come in."""
-        files: dict[_Identity, Sample] = {}
+        files: dict[_Identity, tuple[str, int]] = {}
         for label, name in enumerate(classes):
             before = len(files)
             for path, identity in self._files(folder, classes, label, folders):
-                first, owner = files.setdefault(identity, (path, label))
+                own = str(path.relative_to(self.root))
+                first, owner = files.setdefault(identity, (own, label))
                 if owner != label:
                     raise BadInputError(
-                        f"{shown(path)}: is the same file as {shown(first)}, which is of another"
-                        " class; remove one of them"
+                        f"{shown(path)}: is the same file as {shown(self.root / first)}, which is"
+                        " of another class; remove one of them"
                     )
-                if first != path:
+                if first != own:
                     self._leave(path, AGAIN)
             if len(files) == before:
                 raise BadInputError(
                     f"{shown(folder)}: no image in class {name!r}; add some, or remove the folder"
                 )
-        return sorted(
-            files.values(), key=lambda image: (image[1], str(image[0].parent), image[0].name)
-        )
+        ordered = sorted(files.values(), key=lambda image: (image[1], *os.path.split(image[0])))
+        return [name for name, _ in ordered], array("i", (label for _, label in ordered))
 
     def _files(
         self, folder: Path, classes: list[str], label: int, folders: _Folders
@@ -211,7 +230,7 @@ class Listing:
         """Yield what is in a folder, links resolved, without what its name leaves out."""
         for name in self._names(folder):
             path = folder / name
-            if reason := _passed_over(name):
+            if reason := passed_over(name):
                 self._leave(path, reason)
             else:
                 yield path, self._stat(path)
@@ -245,7 +264,8 @@ def _unusable(path: Path, error: OSError) -> BadInputError:
     return BadInputError(f"{shown(path)}: {what} ({error.strerror}); repair or remove it")
 
 
-def _passed_over(name: str) -> str | None:
+def passed_over(name: str) -> str | None:
+    """Return why a name is passed over, whatever has it; None = it is not."""
     if name.startswith("."):
         return HIDDEN
     return SYSTEM if name.casefold() in _SYSTEM_NAMES else None

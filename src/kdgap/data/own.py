@@ -14,12 +14,20 @@ from kdgap.errors import BadInputError
 from kdgap.spec.run import TEST_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from kdgap.data.dataset import Request
     from kdgap.data.decoded import Decoded
 
 SKIPPED = "cannot be used, and skip_broken is set"
+LABELS = ("label", "labels", "class", "class_name", "fine_label", "target", "category")
+"""What labels are called, in any case; the first that is there counts."""
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+}
+"""What parts are called → which they are."""
 
 
 @dataclass(frozen=True)
@@ -28,16 +36,28 @@ class OwnPart:
 
     Attributes:
         labels: of all images in order.
-        names: of all images, by which the split draws and records name them; all different.
+        names: yields those of all images in order, by which the split draws and records name them;
+            all different.
         encoded: what gives the images, in the same order.
     """
 
     labels: Sequence[int]
-    names: Sequence[str]
+    names: Callable[[], Iterable[str]]
     encoded: Part
 
 
-NOTHING = OwnPart((), (), Part(0, tuple))
+NOTHING = OwnPart((), tuple, Part(0, tuple))
+
+
+def is_whole(text: str) -> bool:
+    """Whether a label is a whole number as it is usually written."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and str(int(text[:20])) == text
+
+
+def in_order(labels: Collection[str]) -> tuple[str, ...]:
+    """Return different labels in the order of classes: as numbers where all are whole ones."""
+    return tuple(sorted(labels, key=int) if all(map(is_whole, labels)) else sorted(labels))
 
 
 @dataclass(frozen=True)
@@ -120,14 +140,18 @@ class OwnImages:
         """
         self.check(request)
         decoded = decoded_images(key, self._parts, self._wanted(request))
-        own = (self.train, self.test or NOTHING)
-        skipped = sorted(own[image.part].names[image.place] for image in decoded.skipped)
+        gone = [{x.place for x in decoded.skipped if x.part == part} for part in (0, 1)]
+        skipped = sorted(
+            name
+            for places, part in zip(gone, (self.train, self.test or NOTHING), strict=True)
+            for place, name in enumerate(part.names() if places else ())
+            if place in places
+        )
         left_out = [*self.left_out, LeftOut(SKIPPED, tuple(skipped))] if skipped else self.left_out
         decoded = replace(decoded, left_out=tuple(left_out))
         if self.test is not None:
             return decoded
-        gone = {image.place for image in decoded.skipped}
-        names = [name for place, name in enumerate(self.train.names) if place not in gone]
+        names = (n for place, n in enumerate(self.train.names()) if place not in gone[0])
         kept, chosen, split = set_apart(
             decoded.train, names, self.classes, request.split_seed, request.test_share
         )

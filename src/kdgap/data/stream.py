@@ -70,14 +70,18 @@ class BatchStream:
 
     def indices(self, epoch: int, step: int) -> Tensor:
         """Return the places of a batch's images in the training set, int64 `[B]`."""
+        return self._places(epoch, step).to(self.images.labels.device)
+
+    def _places(self, epoch: int, step: int) -> Tensor:
         start, size = step * self.batch_size, self.size(step)
-        chosen = self.order(epoch)[start : start + size][self._part(size)]
-        return chosen.to(self.images.labels.device)
+        return self.order(epoch)[start : start + size][self._part(size)]
 
     def pixels(self, epoch: int, step: int) -> tuple[Tensor, Tensor]:
         """Return augmented images, uint8 `[B, C, H, W]`, and int64 labels `[B]`; counted from 0."""
         index = self.indices(epoch, step)
         pixels = self._pixels.index_select(0, index).permute(0, 3, 1, 2)
+        if step + 1 < self.steps:  # one batch ahead and no more: it waits in the system's memory
+            self.images.expect(self._places(epoch, step + 1))
         if self.augmentation != "none":
             generator = torch.Generator().manual_seed(address(self.seed, "augment", epoch, step))
             size, flip = self.size(step), self.augmentation == "crop_flip"

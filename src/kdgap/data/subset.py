@@ -77,9 +77,5 @@ def split_dataset(
         test = test.take(kept)
     chosen_on = test if choose_on == "test" else dataset.train.take(val)
     of_train, of_test = dataset.image_numbers
-    copies = count_copies(
-        [of_train[i] for i in train.tolist()],
-        [of_train[i] for i in val.tolist()],
-        [of_test[i] for i in kept.tolist()],
-    )
+    copies = count_copies(of_train[train.numpy()], of_train[val.numpy()], of_test[kept.numpy()])
     return Parts(dataset.train.take(train), chosen_on, test, copies)

@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from kdgap import child
 from kdgap.columns import IMAGE, LABEL, OWN_ROWS, SCHEMA, SPLIT, TABLE
+from kdgap.data.own import LABELS, is_whole
 from kdgap.data.parquet import refusal
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.files import open_file, parse_json, read_text
@@ -39,7 +40,6 @@ IMAGES = (
     *("path", "file", "file_name", "filename", "filepath"),
     *("image", "img", "images", "picture"),
 )
-LABELS = ("label", "labels", "class", "class_name", "fine_label", "target", "category")
 SPLITS = ("split", "subset", "part")
 _HOLDING = {"image": 0, "bytes": 1}
 """Kinds of columns that hold images themselves, the surest first."""
@@ -138,21 +138,16 @@ def _csv(path: Path) -> Table:
         )
     column = {name: [row[at].strip() for row in rows] for at, name in enumerate(names)}
     labels = [_NO_PART.sub("", text) for text in column[label]]
-    if not all(map(_is_whole, labels)):  # 3.0 is 3 only where every label is such a number
+    if not all(map(is_whole, labels)):  # 3.0 is 3 only where every label is such a number
         labels = column[label]
     return Table(
         path,
         labels,
-        all(map(_is_whole, labels)),
+        all(map(is_whole, labels)),
         column[split] if split else None,
         column[image],
         first=2,
     )
-
-
-def _is_whole(text: str) -> bool:
-    digits = text.removeprefix("-")
-    return digits.isascii() and digits.isdecimal() and str(int(text[:20])) == text
 
 
 def _parquet(path: Path) -> Table:
@@ -172,11 +167,12 @@ def _parquet(path: Path) -> Table:
     encoded = kinds[image] != "text"
     labels: list[str] = []
     splits: list[str] = []
+    same: dict[str, str] = {}  # one text for all rows that have it
     paths: list[str] = []
     for batch in _batches(path, "" if encoded else image, label, split):
-        labels += batch.column(LABEL).to_pylist()
+        labels += (same.setdefault(text, text) for text in batch.column(LABEL).to_pylist())
         if split:
-            splits += batch.column(SPLIT).to_pylist()
+            splits += (same.setdefault(text, text) for text in batch.column(SPLIT).to_pylist())
         if not encoded:
             paths += [
                 (value or b"").decode("utf-8", "surrogateescape")

@@ -210,6 +210,12 @@ def known_rate(device: torch.device, threads: int | None, run: RunSpec) -> tuple
     return ASSUMED_ACCELERATOR, f"assumed {ASSUMED_ACCELERATOR / 1e12:g} TFLOP/s"
 
 
+def pixel_bytes(shape: Shape) -> int:
+    """Return what the decoded images take in the cache: a byte a value."""
+    height, width = shape.image_size
+    return (shape.train + shape.test) * shape.channels * height * width
+
+
 def disk_bytes(plan: Plan, costs: dict[str, Cost]) -> int:
     """Return the disk that a study needs at its end, and on the way for the states of a cohort.
 

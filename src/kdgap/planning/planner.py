@@ -152,7 +152,7 @@ class _Planner:
         }
         spec = build(DataSpec, fields, lambda key: self._where(("data", key)), fields)
         with placed(lambda key: self._where(("data", key))):
-            check_request(data.name, Request.of(spec, Path(data.root)))
+            check_request(data.name, Request.of(spec, Path(data.root)), data.expected)
         if entry.shape is not None and spec.val_size >= entry.shape.train:
             raise BadInputError(
                 f"{self._where(('data', 'val_size'))}: val_size {spec.val_size:,} leaves no"

@@ -49,7 +49,7 @@ def without_usual(data: dict[str, Any]) -> dict[str, Any]:
 
     So that records and locked studies stay what they were before these fields came.
     """
-    usual = {"test_share": (TEST_SHARE, None), "skip_broken": (False,)}
+    usual = {"test_share": (TEST_SHARE, None), "skip_broken": (False,), "expected": (None,)}
     return {key: value for key, value in data.items() if value not in usual.get(key, ())}
 
 

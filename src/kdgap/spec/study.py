@@ -37,6 +37,19 @@ Devices = Annotated[int, Field(ge=1, le=MOST_DEVICES)]
 """How many devices share a run of a stage; unsaid where it is one, so that locks stay."""
 
 
+class ExpectedImages(Strict):
+    """What the user's own images are to be, so that a study is planned before they are at hand.
+
+    Attributes:
+        classes: how many there are.
+        train, test: images of each part; validation images are still among the former.
+    """
+
+    classes: int = Field(ge=2, le=10**6)
+    train: int = Field(ge=1, le=10**10)
+    test: int = Field(ge=1, le=10**10)
+
+
 class StudyData(Strict):
     """The images of a study; what is left out takes the data set's own default.
 
@@ -45,6 +58,7 @@ class StudyData(Strict):
         root: folder that holds it; never part of a run's id.
         image_size, augmentation, split_seed, val_size, limit, test_share, skip_broken: as in
             `DataSpec`.
+        expected: numbers of the user's own images; what is found has to agree with them.
     """
 
     name: Text
@@ -56,6 +70,7 @@ class StudyData(Strict):
     limit: int | None = None
     test_share: float | None = None
     skip_broken: bool = False
+    expected: ExpectedImages | None = None
 
     @model_serializer(mode="wrap")
     def _neutral_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -289,7 +304,8 @@ _NOT_PROTOCOL = {
 def protocol(study: StudySpec) -> Mapping[str, Any]:
     """Return the study without what says only where and how comfortably it is run."""
     kept = {k: v for k, v in study.model_dump(mode="json").items() if k not in _NOT_PROTOCOL}
-    return {**kept, "data": {k: v for k, v in kept["data"].items() if k != "root"}}
+    where = ("root", "expected")
+    return {**kept, "data": {k: v for k, v in kept["data"].items() if k not in where}}
 
 
 def preregistered(study: StudySpec) -> Mapping[str, object]:

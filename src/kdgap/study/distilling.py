@@ -96,6 +96,9 @@ def distilling_study(wish: Wish, name: str) -> Draft:
     return Draft(fields)
 
 
+_TABLES = (".csv", ".tsv", ".txt", ".parquet", ".tar")
+
+
 def _data(wish: Wish) -> dict[str, Any]:
     """Return a study's data: a folder if there is one of that name, or else a data set."""
     folder = Path(wish.data)
@@ -129,10 +132,10 @@ def _refuse_no_images(wish: Wish, folder: Path) -> None:
         raise BadInputError(
             f"{given}: no such folder, and no data set of that name; known: {known}"
         )
-    if not folder.is_dir() and folder.suffix.lower() not in (".csv", ".tsv", ".txt", ".parquet"):
+    if not folder.is_dir() and folder.suffix.lower() not in _TABLES:
         raise BadInputError(
-            f"{given}: neither a folder of images nor a table (.csv, .parquet) that names or holds"
-            " them"
+            f"{given}: neither a folder of images nor a file (.csv, .parquet, .tar) that names or"
+            " holds them"
         )
 
 
@@ -140,7 +143,10 @@ def _own_data(wish: Wish, folder: Path) -> dict[str, Any]:
     """Return a study's data of the user's own images, at their size or at the usual one."""
     tables = [*entries(folder, "manifest.csv"), *entries(folder, "*.parquet")]
     tables += entries(folder / "data", "*.parquet")
+    tars = [*entries(folder, "*.tar"), *entries(folder / "train", "*.tar")]
     name = "manifest" if folder.is_file() or tables else "imagefolder"
+    if folder.suffix.lower() == ".tar" or (tars and not tables):
+        name = "webdataset"
     survey = DATASETS[name].survey
     assert survey is not None
     try:

@@ -4,10 +4,19 @@ from typing import Any
 
 import torch
 
+from kdgap.data import DATASETS
 from kdgap.notice import Notice, written
 from kdgap.numbers import gib
-from kdgap.planning.cost import costs_of, disk_bytes, known_rate, staged_cohorts, total_flops
+from kdgap.planning.cost import (
+    costs_of,
+    disk_bytes,
+    known_rate,
+    pixel_bytes,
+    staged_cohorts,
+    total_flops,
+)
 from kdgap.planning.plan import Plan
+from kdgap.planning.rates import published_rate
 from kdgap.stats.power import (
     minimum_detectable_effect,
     minimum_detectable_paired_effect,
@@ -20,15 +29,18 @@ from kdgap.study.workspace import Workspace, stand_in
 
 
 def forecast(
-    workspace: Workspace, plan: Plan, device: torch.device, done: set[str]
+    workspace: Workspace, plan: Plan, device: torch.device | str, done: set[str]
 ) -> dict[str, Any]:
     """Return estimates of time and disk, the statistical floors, and warnings about budgets.
 
     Args:
         workspace: the study.
         plan: its plan.
-        device: where it would run.
+        device: where it would run; a name is that of a machine with a published speed.
         done: ids of finished runs, which cost nothing any more.
+
+    Raises:
+        BadInputError: no speed of that machine was published for the study's precision.
     """
     study, shape = workspace.study, workspace.shape()
     estimates: dict[str, Any] = {
@@ -36,6 +48,7 @@ def forecast(
         "seconds": None,
         "seconds_alone": None,
         "disk_bytes": None,
+        "data_bytes": None,
         "notices": [],
         **_floors(workspace, plan),
     }
@@ -47,7 +60,10 @@ def forecast(
     groups = [group for group in left if group]
     threads = workspace.directory.locked("threads") or study.threads
     any_run = next(iter(full.runs.values())).run
-    rate, source = known_rate(device, threads, any_run)
+    if isinstance(device, str):
+        rate, source = published_rate(device, any_run.precision)
+    else:
+        rate, source = known_rate(device, threads, any_run)
     alone = [[planned] for group in groups for planned in group]
     estimates |= {
         "flops": total_flops(groups, costs),
@@ -56,6 +72,7 @@ def forecast(
         "seconds": total_flops(groups, costs) / rate,
         "seconds_alone": total_flops(alone, costs) / rate,
         "disk_bytes": disk_bytes(full, costs),
+        "data_bytes": pixel_bytes(shape) if DATASETS[study.data.name].resized else None,
     }
     budgets = study.budgets
     hours, disk = estimates["seconds"] / 3600, estimates["disk_bytes"]

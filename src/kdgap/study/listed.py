@@ -21,13 +21,31 @@ def listed_shape(data: StudyData, where: Where) -> Shape | None:
     """Return numbers and sizes of the images; None where they are not at hand or not the user's.
 
     Raises:
-        BadInputError: they are certain to be refused.
+        BadInputError: they are certain to be refused, or are not as many as the study expects.
     """
     survey = DATASETS[data.name].survey
     if survey is None or not local_place(data.root).exists():
         return None
     with placed(lambda key: where(("data", key or "root"))):
-        return survey(_request(data))
+        shape = survey(_request(data))
+    if (expected := data.expected) is not None:
+        # In all: near-duplicates may move some of them to the other part.
+        listed = (shape.classes, shape.train + shape.test)
+        if listed != (expected.classes, expected.train + expected.test):
+            raise BadInputError(
+                f"{where(('data', 'expected'))}: expected {expected.train + expected.test:,} images"
+                f" of {expected.classes:,} classes, but {shown(data.root)} has {listed[1]:,} of"
+                f" {listed[0]:,}; complete the images, or change what is expected"
+            )
+    return shape
+
+
+def expected_shape(data: StudyData) -> Shape | None:
+    """Return numbers and sizes of images that are not at hand, where the study says them."""
+    expected, size = data.expected, data.image_size
+    if expected is None or size is None:
+        return None
+    return Shape(expected.classes, 3, (size, size), expected.train, expected.test)
 
 
 def _request(data: StudyData) -> Request:

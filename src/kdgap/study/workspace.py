@@ -31,7 +31,7 @@ from kdgap.store.notices import of_plan
 from kdgap.store.preregistration import content_hash, is_whole
 from kdgap.store.study import CHANGE, PLAN, PLAN_LOCK, SELECTION, STUDY, StudyDirectory
 from kdgap.study.inventory import Inventory
-from kdgap.study.listed import listed_shape, refuse_other_classes, refuse_start
+from kdgap.study.listed import expected_shape, listed_shape, refuse_other_classes, refuse_start
 from kdgap.study.selection import Selected, Selector
 
 
@@ -112,7 +112,7 @@ class Workspace:
             if self._listed is None:
                 self._listed = listed_shape(self.study.data, self.where)
                 refuse_other_classes(self.study, self._listed)
-            return self._listed
+            return self._listed or expected_shape(self.study.data)
         shape = locked["shape"]
         return Shape(**{**shape, "image_size": tuple(shape["image_size"])})
 

@@ -54,7 +54,7 @@ def imagefolder(request: Request) -> Decoded:
     )
 
 
-def _listed(root: Path) -> tuple[OwnImages, list[Path]]:
+def _listed(root: Path) -> tuple[OwnImages, Iterator[Path]]:
     """Return the images of a folder, and their files."""
     listing, name = Listing(root, is_image), f"imagefolder {shown(root)}"
     looked_for = "looked for CLASS/, or for train/CLASS/ and test/CLASS/ (or val/CLASS/)"
@@ -87,11 +87,11 @@ def _listed(root: Path) -> tuple[OwnImages, list[Path]]:
         name,
         listed.classes,
         "imagefolder",
-        _part(listed, root),
-        None if test is None else _part(test, root),
+        _part(listed),
+        None if test is None else _part(test),
         listing.left_out(),
     )
-    return own, [path for part in (listed, test) if part for path, _ in part.images]
+    return own, (path for part in (listed, test) if part for path, _ in part.images)
 
 
 def _whole(missing: str, root: Path) -> str:
@@ -100,13 +100,13 @@ def _whole(missing: str, root: Path) -> str:
     return f", or {shown(root / 'train')} to set test images apart from those in train/"
 
 
-def _part(listed: Listed, root: Path) -> OwnPart:
+def _part(listed: Listed) -> OwnPart:
     def encoded() -> Iterator[Encoded]:
         for path, label in listed.images:
             yield Encoded(shown(path), label, partial(open_file, path))
 
     return OwnPart(
-        [label for _, label in listed.images],
-        [shown(path.relative_to(root)) for path, _ in listed.images],
-        Part(len(listed.images), encoded),
+        listed.labels,
+        lambda: map(shown, listed.names),
+        Part(len(listed.labels), encoded),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from array import array
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from kdgap.data.cache import content_key
 from kdgap.data.dataset import Decoded, Request, Shape, dataset
 from kdgap.data.decoding import Encoded, Part
 from kdgap.data.listing import AGAIN, VALIDATION, LeftOut
-from kdgap.data.own import OwnImages, OwnPart
+from kdgap.data.own import PARTS, OwnImages, OwnPart, in_order
 from kdgap.data.shards import find_shards
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.files import entries, open_file
@@ -23,12 +24,9 @@ if TYPE_CHECKING:
 
     from kdgap.data.tables import Table
 
+_Places = dict[int, "array[int]"]
+"""Rows by the number of their table, both in order."""
 _NAMES = ("manifest.csv", "manifest.parquet")
-_PARTS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("test", "testing"), "test"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-}
 _OF_PART = re.compile(r"([a-z]+)(?:[-_.][^/]*)?\.parquet", re.IGNORECASE)
 
 
@@ -98,7 +96,7 @@ class _Manifest:
             by_part: dict[str, list[Path]] = {}
             for path in files:
                 match = _OF_PART.fullmatch(path.name)
-                part = _PARTS.get(match[1].lower(), "") if match else ""
+                part = PARTS.get(match[1].lower(), "") if match else ""
                 by_part.setdefault(part, []).append(path)
             for begin in ("train", "test", "validation"):
                 find_shards(folder, begin)  # refuses a release of which a shard is missing
@@ -127,7 +125,7 @@ class _Manifest:
         (classes,) = named
         if classes is None:
             texts = {label for table in tables for label in table.labels}
-            classes = tuple(sorted(texts, key=int) if whole else sorted(texts))
+            classes = in_order(texts)
         number = {name: label for label, name in enumerate(classes)}
         if tables[0].classes is not None:  # labels are their places
             number = {str(label): label for label in range(len(classes))}
@@ -150,23 +148,23 @@ class _Manifest:
             return part
         given = table.splits[row]
         try:
-            return _PARTS[given.casefold()]
+            return PARTS[given.casefold()]
         except KeyError:
             raise BadInputError(
-                f"{table.where(row)}: split {one_line(given, 40)!r}{nearest(given, _PARTS)};"
+                f"{table.where(row)}: split {one_line(given, 40)!r}{nearest(given, PARTS)};"
                 " expected train, test or validation"
             ) from None
 
-    def _listed(self) -> dict[str, list[tuple[int, int]]]:
+    def _listed(self) -> dict[str, _Places]:
         """Return table and row of each image by part, `""` where nothing says one."""
-        places: dict[str, list[tuple[int, int]]] = {}
-        known: dict[Path, tuple[str, int]] = {}
+        places: dict[str, _Places] = {}
+        known: dict[str, tuple[str, int]] = {}
         top = self.folder.resolve()
         for number, (named, table) in enumerate(self._read):
             for row in range(len(table.labels)):
                 part = self._part_of(named, table, row)
                 if table.paths is not None:
-                    path = self._inside(top, table, row)
+                    path = str(self._inside(top, table, row))
                     own = (part, self._labels[number][row])
                     if path in known:
                         if known[path] != own:
@@ -178,7 +176,7 @@ class _Manifest:
                         self._left.setdefault(AGAIN, []).append(table.where(row))
                         continue
                     known[path] = own
-                places.setdefault(part, []).append((number, row))
+                places.setdefault(part, {}).setdefault(number, array("i")).append(row)
         return places
 
     def _inside(self, top: Path, table: Table, row: int) -> Path:
@@ -210,9 +208,9 @@ class _Manifest:
             raise BadInputError(f"{self.name}: nothing to train on: no row or file says train")
         left = dict(self._left)
         if "test" in places and "val" in places:
-            named = (self._read[number][1].where(row) for number, row in places["val"])
+            named = (table.where(row) for table, _, row in self._rows(places["val"]))
             left[VALIDATION] = list(named)
-        whole = places.get("", []) or (places["train"] if test not in places else [])
+        whole = places.get("", {}) or (places["train"] if test not in places else {})
         return OwnImages(
             self.name,
             self.classes,
@@ -222,40 +220,41 @@ class _Manifest:
             tuple(LeftOut(reason, tuple(sorted(left[reason]))) for reason in sorted(left)),
         )
 
-    def files(self) -> list[Path]:
-        """Return the tables and the files that they name."""
-        named = [
-            self.folder / table.paths[row]
-            for places in self._places.values()
-            for number, row in places
-            if (table := self._read[number][1]).paths is not None
-        ]
-        return [*(table.path for _, table in self._read), *named]
+    def files(self) -> Iterator[Path]:
+        """Yield the tables and the files that they name."""
+        yield from (table.path for _, table in self._read)
+        for places in self._places.values():
+            for table, _, row in self._rows(places):
+                if table.paths is not None:
+                    yield self.folder / table.paths[row]
 
-    def _part(self, places: Sequence[tuple[int, int]]) -> OwnPart:
+    def _rows(self, places: _Places) -> Iterator[tuple[Table, list[int], int]]:
+        """Yield each image's table, the table's labels, and its row."""
+        for number, rows in places.items():
+            for row in rows:
+                yield self._read[number][1], self._labels[number], row
+
+    def _part(self, places: _Places) -> OwnPart:
         def encoded() -> Iterator[Encoded]:
-            chosen = set(places)
-            for number in dict.fromkeys(number for number, _ in places):
-                table = self._read[number][1]
-                labels = self._labels[number]
+            for number, rows in places.items():
+                table, labels = self._read[number][1], self._labels[number]
                 if table.paths is None:
-                    for row, content in enumerate(table.images()):
-                        if (number, row) in chosen:
+                    chosen = iter(rows)  # in order, as images come
+                    row = next(chosen)
+                    for at, content in enumerate(table.images()):
+                        if at == row:
                             place = f"{shown(table.path)}: image in row {row}"
                             yield Encoded(place, labels[row], partial(io.BytesIO, content))
+                            row = next(chosen, -1)
                     continue
-                for row, written in enumerate(table.paths):
-                    if (number, row) in chosen:
-                        path = self.folder / written
-                        yield Encoded(shown(path), labels[row], partial(open_file, path))
+                for row in rows:
+                    path = self.folder / table.paths[row]
+                    yield Encoded(shown(path), labels[row], partial(open_file, path))
 
-        names = []
-        for number, row in places:
-            table = self._read[number][1]
-            own = f"{table.path.name} row {row}" if table.paths is None else table.paths[row]
-            names.append(shown(own))
-        return OwnPart(
-            [self._labels[number][row] for number, row in places],
-            names,
-            Part(len(places), encoded),
-        )
+        def names() -> Iterator[str]:
+            for table, _, row in self._rows(places):
+                own = f"{table.path.name} row {row}" if table.paths is None else table.paths[row]
+                yield shown(own)
+
+        labels = array("i", (labels[row] for _, labels, row in self._rows(places)))
+        return OwnPart(labels, names, Part(len(labels), encoded))

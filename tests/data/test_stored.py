@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from kdgap import disk
 from kdgap.data import BatchStream, Dataset, Request, load_dataset, split_dataset
 from kdgap.data.contact import contact_sheet
-from kdgap.data.images import MappedImages
+from kdgap.data.images import StoredImages
 from kdgap.errors import BadInputError
 from kdgap.shipping import evidence
 
@@ -49,9 +50,9 @@ def both(
     monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "other"))
     tight(monkeypatch)
     mapped = load_dataset("imagefolder", request)
-    assert not isinstance(resident.train, MappedImages)
-    assert isinstance(mapped.train, MappedImages)
-    assert isinstance(mapped.test, MappedImages)
+    assert not isinstance(resident.train, StoredImages)
+    assert isinstance(mapped.train, StoredImages)
+    assert isinstance(mapped.test, StoredImages)
     return resident, mapped
 
 
@@ -63,7 +64,8 @@ def test_everything_that_is_known_of_the_data_is_the_same(
     assert mapped.fingerprint == resident.fingerprint
     assert (mapped.mean, mapped.std) == (resident.mean, resident.std)
     assert (mapped.shape, mapped.split) == (resident.shape, resident.split)
-    assert mapped.image_numbers == resident.image_numbers
+    for own, other in zip(mapped.image_numbers, resident.image_numbers, strict=True):
+        assert own.tolist() == other.tolist()
     assert contact_sheet(mapped) == contact_sheet(resident)
     assert torch.equal(mapped.train.pixels, resident.train.pixels)
     assert torch.equal(mapped.test.labels, resident.test.labels)
@@ -78,7 +80,7 @@ def test_batches_and_parts_have_the_same_bits(
     assert own[0].copies == own[1].copies
     for name in ("train", "val", "test"):
         first, second = (getattr(parts, name) for parts in own)
-        assert isinstance(second, MappedImages)
+        assert isinstance(second, StoredImages)
         assert len(first) == len(second)
         chunks = zip(first.chunks(3), second.chunks(3), strict=True)
         assert all(torch.equal(a, b) for a, b in chunks)
@@ -98,10 +100,10 @@ def test_what_either_way_has_kept_serves_the_other(
         tight(patch)
         mapped = load_dataset("imagefolder", request)
         patch.setattr("kdgap.data.decoding.fitted", lambda *_: pytest.fail("decoded again"))
-        assert isinstance(load_dataset("imagefolder", request).train, MappedImages)
+        assert isinstance(load_dataset("imagefolder", request).train, StoredImages)
     monkeypatch.setattr("kdgap.data.decoding.fitted", lambda *_: pytest.fail("decoded again"))
     resident = load_dataset("imagefolder", request)
-    assert not isinstance(resident.train, MappedImages)
+    assert not isinstance(resident.train, StoredImages)
     assert resident.fingerprint == mapped.fingerprint
 
 
@@ -163,17 +165,17 @@ from kdgap.data import BatchStream, Request, load_dataset, split_dataset
 torch.set_num_threads(1)
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 psutil.virtual_memory = lambda: SimpleNamespace(available=2**20)
 most = 0
 digest = __import__("kdgap.data.decoded", fromlist=["x"])
-chunks = digest.MappedImages.chunks
+chunks = digest.StoredImages.chunks
 def watched(*given):
     global most
     for chunk in chunks(*given):
         most = max(most, resident())
         yield chunk
-digest.MappedImages.chunks = watched
+digest.StoredImages.chunks = watched
 dataset = load_dataset("imagefolder", Request(Path(sys.argv[1]), 256))
 parts = split_dataset(dataset, 8, 0, None)
 stream = BatchStream(parts.train, 8, 0, "none")
@@ -186,6 +188,7 @@ print(most)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what a process holds")
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
+    """All that is resident: what the process holds, and pages of files."""
     most = []
     for count in (60, 400):  # 11 and 75 MiB of pixels
         root = tmp_path / str(count)
@@ -216,15 +219,15 @@ def test_an_export_copies_no_more_images_than_it_looks_at(
 ) -> None:
     resident, mapped = both(root, monkeypatch, tmp_path, Request(root, SIZE))
     monkeypatch.setattr(evidence, "MEASURED", 3)
-    whole: Any = inspect.getattr_static(MappedImages, "pixels")
+    whole: Any = inspect.getattr_static(StoredImages, "pixels")
     copied: list[int] = []
 
-    def counted(images: MappedImages) -> torch.Tensor:
+    def counted(images: StoredImages) -> torch.Tensor:
         copied.append(len(images))
         pixels: torch.Tensor = whole.fget(images)
         return pixels
 
-    monkeypatch.setattr(MappedImages, "pixels", property(counted))
+    monkeypatch.setattr(StoredImages, "pixels", property(counted))
     weights = SimpleNamespace(order=lambda _: (1, 0), card=SimpleNamespace(channels=3))
     answers: list[Any] = [
         evidence._seen_so(cast("Any", SimpleNamespace(weights=weights)), data, 6, 7, None, "val")
@@ -237,3 +240,82 @@ def test_an_export_copies_no_more_images_than_it_looks_at(
     assert torch.equal(first.labels, second.labels)
     plain = split_dataset(resident, 6, 7, None).val.labels[:3]
     assert torch.equal(first.labels, 1 - plain)
+
+
+def stored(root: Path, monkeypatch: pytest.MonkeyPatch, channels_last: bool = True) -> StoredImages:
+    """Return images that stay in the file, in either layout of the cache."""
+    request = Request(root, SIZE)
+    if not channels_last:
+        load_dataset("imagefolder", request)  # fits, and so is kept as it lies in memory
+    tight(monkeypatch)
+    images = load_dataset("imagefolder", request).train
+    assert isinstance(images, StoredImages)
+    return images
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_any_rows_are_read_in_any_order(
+    root: Path, monkeypatch: pytest.MonkeyPatch, channels_last: bool
+) -> None:
+    images = stored(root, monkeypatch, channels_last)
+    everything = images.pixels
+    index = torch.tensor([3, 4, 5, 0, 7, 7, 6, 1])
+    for places in (index, index[:1], index[:0], index.flip(0)):
+        rows = images.rows().index_select(0, places)
+        assert rows.is_contiguous()
+        assert torch.equal(rows.permute(0, 3, 1, 2), everything[places])
+        assert torch.equal(images.take(places).pixels, everything[places])
+
+
+class Advised(disk.Disk):
+    """Keeps what is to be read ahead, and what was read."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+
+    def read_at(self, handle: int, buffer: memoryview, place: int) -> int:
+        self.calls.append(("read", place))
+        return super().read_at(handle, buffer[:100], place)  # the system may give less
+
+    def will_need(self, handle: int, place: int, size: int) -> None:
+        self.calls.append(("expect", place))
+        super().will_need(handle, place, size)
+
+
+def test_one_batch_is_read_ahead_in_the_order_of_the_stream(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = BatchStream(stored(root, monkeypatch), 4, 0, "none")
+    plain = [stream.pixels(0, step) for step in range(stream.steps)]
+    layer = Advised()
+    monkeypatch.setattr(disk, "current", layer)
+    expected: list[int] = []
+    for step in range(stream.steps):
+        layer.calls.clear()
+        pixels, labels = stream.pixels(0, step)
+        assert torch.equal(pixels, plain[step][0])
+        assert torch.equal(labels, plain[step][1])
+        begun = {place for what, place in layer.calls if what == "read"}
+        assert not expected or set(expected) <= begun
+        expected = [place for what, place in layer.calls if what == "expect"]
+        assert bool(expected) == (step + 1 < stream.steps)
+
+
+def test_nothing_is_read_ahead_of_what_is_in_memory(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = load_dataset("imagefolder", Request(root, SIZE)).train
+    monkeypatch.setattr(disk.Disk, "will_need", lambda *_: pytest.fail("read ahead"))
+    stream = BatchStream(images, 4, 0, "none")
+    assert len(stream.pixels(0, 0)[1]) == 4
+
+
+def test_a_file_that_became_shorter_is_an_error_that_names_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KDGAP_CACHE", str(tmp_path / "cache"))
+    images = stored(root, monkeypatch)
+    (path,) = (tmp_path / "cache" / "images").iterdir()
+    os.truncate(path, 5000)
+    with pytest.raises(OSError, match="shorter than it was"):
+        images.rows().index_select(0, torch.arange(len(images)))
