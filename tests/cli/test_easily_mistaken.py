@@ -25,5 +25,5 @@ def test_a_picture_is_no_table(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(b"\x89PNG\r\n")
     wish = Wish("resnet8", "resnet8", str(picture), None, "logit", 2, 1)
-    with pytest.raises(BadInputError, match="neither a folder of images nor a table"):
+    with pytest.raises(BadInputError, match="neither a folder of images nor a file"):
         distilling_study(wish, "name")
