@@ -141,6 +141,8 @@ def other(owner: Any, name: str) -> list[object]:
         return [InputSpec(size=16), InputSpec(size=8, interpolation="bicubic")]
     if name == "code":
         return ["b" * 64]
+    if name == "batch_norm":
+        return ["per_rank"]
     if name == "arguments":
         return [{"size": 2}, {"kind": "b", "sizes": [1, 2]}]
     if isinstance(value, list):
@@ -156,6 +158,8 @@ TOGETHER: dict[str, dict[str, object]] = {
     "optimiser": {"nesterov": False},
     "schedule": {"milestones": [1]},
     "milestones": {"schedule": "step"},
+    "devices": {"batch_norm": "synchronised"},
+    "batch_norm": {"devices": 2, "batch_norm": "synchronised"},
 }
 """What a field needs beside it to be another."""
 

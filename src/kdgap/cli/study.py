@@ -111,11 +111,11 @@ def run(
     from kdgap.running.places import Places
     from kdgap.spec.study import STAGES
 
+    directory, mirror = place_of(out, study)
     overrides = refuse_early(study, assignments)
     from kdgap.engine.device import pick_device
     from kdgap.study.workspace import open_study
 
-    directory, mirror = place_of(out, study)
     if mirror is not None:
         mirror.pull()
     places = Places(data_root, teacher_weights or ())

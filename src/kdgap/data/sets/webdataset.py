@@ -85,12 +85,12 @@ class _Shards:
         by_part: dict[str, list[Path]] = {}
         try:
             for path in entries(root, "*.tar"):
-                said = {PARTS[word] for word in _words(path) if word in PARTS}
-                if len(said) > 1:
+                parts = {PARTS[word] for word in _words(path) if word in PARTS}
+                if len(parts) > 1:
                     raise BadInputError(
-                        f"{shown(path)}: its name says {' and '.join(sorted(said))}; rename it"
+                        f"{shown(path)}: its name says {' and '.join(sorted(parts))}; rename it"
                     )
-                by_part.setdefault(said.pop() if said else "", []).append(path)
+                by_part.setdefault(parts.pop() if parts else "", []).append(path)
             for name, part in {} if by_part else PARTS.items():
                 by_part.setdefault(part, []).extend(entries(root / name, "*.tar"))
         except OSError as error:
