@@ -189,7 +189,10 @@ class Worker:
             except (BadInputError, StoreDamagedError) as error:
                 self._damaged(planned, error)
                 continue
-            lock = directory.try_lock()
+            try:
+                lock = directory.try_lock()
+            except BadInputError as error:  # a full disk: nothing that was asked for is wrong
+                raise RunFailedError(str(error)) from None
             if lock is None:
                 self._inventory.note_held(planned)
                 continue
