@@ -1,11 +1,14 @@
 """Data at a URL is brought here once, and is what the URL holds."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kdgap.errors import BadInputError
+from kdgap.files import TEMPORARY_PREFIX, machine
 from kdgap.store import remote
 from kdgap.store.remote import local_place
 from kdgap.store.url import Url
@@ -83,6 +86,17 @@ def test_what_lies_here_and_is_lost_is_fetched_again(
     anew()
     local_place(f"local://{there}")
     assert fetched[4:] == ["a/1.png"]
+
+
+def test_what_a_killed_fetch_left_goes(there: Path, anew: Callable[[], None]) -> None:
+    here = local_place(f"local://{there}")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left = here / "a" / f"{TEMPORARY_PREFIX}{machine()}-{ended.pid}-{'0' * 16}"
+    left.write_text("half of an image")
+    anew()
+    local_place(f"local://{there}")
+    assert contents(here) == contents(there)
 
 
 def test_what_was_fetched_before_an_interruption_is_kept(

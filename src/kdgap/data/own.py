@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kdgap.data.apart import set_apart, test_counts
+from kdgap.data.cache import content_key
 from kdgap.data.dataset import ListedShape
 from kdgap.data.decoding import Part, Wanted, common_size, decoded_images
 from kdgap.data.listing import LeftOut
@@ -15,6 +16,7 @@ from kdgap.spec.run import TEST_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from pathlib import Path
 
     from kdgap.data.dataset import Request
     from kdgap.data.decoded import Decoded
@@ -132,13 +134,25 @@ class OwnImages:
             len(self.classes), 3, (height, width), train, test, per_class, self.classes
         )
 
-    def load(self, request: Request, key: str) -> Decoded:
-        """Return the images, decoded now or before under this key, and split if need be.
+    def load(
+        self, request: Request, kind: str, root: Path, files: Iterable[Path], *how: object
+    ) -> Decoded:
+        """Return the images, decoded now or before from the same files, and split if need be.
+
+        Args:
+            request: what is asked for.
+            kind: the data set's name.
+            root: the folder that the names of files are relative to.
+            files: all that the images are read from.
+            how: what else decides on them.
 
         Raises:
             BadInputError: see `check` and `decoded_images`; a class cannot be split.
         """
         self.check(request)
+        size, skip = request.image_size, request.skip_broken
+        how = ("as stored" if size is None else size, *how, *["skip"] * skip)
+        key = content_key(root, files, kind, *how, skip=skip)
         decoded = decoded_images(key, self._parts, self._wanted(request))
         gone = [{x.place for x in decoded.skipped if x.part == part} for part in (0, 1)]
         skipped = sorted(

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.files import make_folder, read_json, remove, write_json
+from kdgap.leftovers import remove_temporaries
 from kdgap.paths import cache_folder, is_url
 from kdgap.store.locks import wait_for_lock
 from kdgap.store.storage import Storage
@@ -66,6 +67,8 @@ def _fetch(
         known = dict(read_json(note))
     for name in known.keys() - there.keys():
         remove(folder / name)
+    for place in {(folder / name).parent for name in there}:
+        remove_temporaries(place)  # a fetch that was killed may have left gigabytes
     here = {name for name in there if known.get(name) == there[name] and (folder / name).exists()}
     try:
         for names in storage.fetch_many([name for name in there if name not in here], folder):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kdgap.data.cache import content_key
 from kdgap.data.dataset import Decoded, Request, Shape, dataset
 from kdgap.data.decoding import Encoded, Part
 from kdgap.data.listing import VALIDATION, Listed, Listing
@@ -46,12 +45,8 @@ def imagefolder(request: Request) -> Decoded:
     `kdgap.data.pixels`, how test images are set apart in `kdgap.data.apart`.
     """
     own, files = _listed(request.root)
-    own.check(request)
-    how: list[object] = ["as stored" if request.image_size is None else request.image_size]
-    how += ["whole"] * (own.test is None) + ["skip"] * request.skip_broken
-    return own.load(
-        request, content_key(request.root, files, "imagefolder", *how, skip=request.skip_broken)
-    )
+    whole = ["whole"] * (own.test is None)
+    return own.load(request, "imagefolder", request.root, files, *whole)
 
 
 def _listed(root: Path) -> tuple[OwnImages, Iterator[Path]]:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kdgap.data.cache import content_key
 from kdgap.data.dataset import Decoded, Request, Shape, dataset
 from kdgap.data.decoding import Encoded, Part
 from kdgap.data.listing import AGAIN, VALIDATION, LeftOut
@@ -54,12 +53,7 @@ def manifest(request: Request) -> Decoded:
     `kdgap.data.apart` says.
     """
     listed = _Manifest(request.root)
-    own = listed.own()
-    own.check(request)
-    how: list[object] = ["as stored" if request.image_size is None else request.image_size]
-    how += ["skip"] * request.skip_broken
-    key = content_key(listed.folder, listed.files(), "manifest", *how, skip=request.skip_broken)
-    return own.load(request, key)
+    return listed.own().load(request, "manifest", listed.folder, listed.files())
 
 
 class _Manifest:

@@ -7,7 +7,6 @@ from array import array
 from functools import partial
 from typing import TYPE_CHECKING
 
-from kdgap.data.cache import content_key
 from kdgap.data.dataset import Decoded, Request, Shape, dataset
 from kdgap.data.decoding import Encoded, Part
 from kdgap.data.listing import VALIDATION, LeftOut
@@ -44,12 +43,7 @@ def webdataset(request: Request) -> Decoded:
     them.
     """
     shards = _Shards(request.root)
-    own = shards.own()
-    own.check(request)
-    how: list[object] = ["as stored" if request.image_size is None else request.image_size]
-    how += ["skip"] * request.skip_broken
-    key = content_key(shards.folder, shards.files(), "webdataset", *how, skip=request.skip_broken)
-    return own.load(request, key)
+    return shards.own().load(request, "webdataset", shards.folder, shards.files())
 
 
 class _Shards:
