@@ -45,7 +45,9 @@ demo: $(READY)
 	@echo "       $(RUN) verify runs/digits --rerun 3     # three runs trained again, compared bit for bit"
 	@echo "       $(RUN) plan configs/studies/reference.yaml"
 
+# Compiled once here, where PYTHONDONTWRITEBYTECODE would have each process of a test do it.
 test: lint types $(EXTRAS)
+	@$(BIN)/python -m compileall -q src
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)

@@ -33,6 +33,18 @@ def test_the_digits_and_their_split_never_change() -> None:
     assert load_dataset("digits", NOWHERE).fingerprint == known
 
 
+def test_they_are_the_same_where_scikit_learn_keeps_its_file_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = load_dataset("digits", NOWHERE)
+
+    def nowhere(file: Path) -> bytes:
+        raise FileNotFoundError(file)
+
+    monkeypatch.setattr("kdgap.data.sets.digits.read_bytes", nowhere)
+    assert load_dataset("digits", NOWHERE).fingerprint == usual.fingerprint
+
+
 def test_normalisation_is_that_of_the_training_images() -> None:
     dataset = load_dataset("digits", NOWHERE)
     scaled = dataset.train.pixels.double() / 255

@@ -39,15 +39,18 @@ def test_what_build_would_refuse_is_refused_before_it() -> None:
             part_sizes(run, *DIGITS, lab.parts.train.labels)
 
 
-def test_no_compiler_is_loaded_for_it() -> None:
+def test_no_compiler_and_no_scikit_learn_are_loaded_for_it() -> None:
     code = """
 import sys, torch
+from kdgap.models.build import model_cost
 from kdgap.planning.parts import part_sizes
+from kdgap.spec.model import ModelSpec
 from tests.engine.conftest import Lab
 lab = Lab()
 for method in ("crd", "ctkd", "feature", "ofd", "reviewkd", "vid"):
     part_sizes(lab.spec(method), 1, (8, 8), 10, lab.parts.train.labels)
-assert "torch._dynamo" not in sys.modules
+model_cost(ModelSpec(name="resnet8", width=0.5), 10, 1, (8, 8))
+assert not {"sympy", "torch._dynamo", "triton", "scipy", "sklearn"} & sys.modules.keys()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from kdgap.errors import BadInputError
 from kdgap.models import MODELS
-from kdgap.models.build import build_model, check_model, model_cost
+from kdgap.models.build import build_model, check_model, count_cost, model_cost
 from kdgap.models.kept_layout import shuffled
 from kdgap.models.output import Network
 from kdgap.models.taps import Taps
@@ -79,6 +79,7 @@ def test_counts_and_maps_are_those_of_the_literature(name: str) -> None:
             answer = network(torch.empty(1, 3, 32, 32), Taps(maps=entry.stages, embedding=True))
     assert sum(p.numel() for p in network.parameters()) == parameters
     assert printed(counter.get_total_flops()) == flops
+    assert count_cost(spec, 100, 3, (32, 32)) == (parameters, counter.get_total_flops())
     assert [x.shape[1:] for x in answer.features.values()] == [
         (width, size, size) for width, size in zip(widths, sizes, strict=True)
     ]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from kdgap.errors import BadInputError
 from kdgap.models import MODELS
 from kdgap.models.build import build_model
-from kdgap.planning.parts import Unfilled
+from kdgap.models.unfilled import Unfilled
 from kdgap.running.conversion import Converted, convert_checkpoint
 from kdgap.running.elsewhere import Search
 from kdgap.running.recognition import recognise

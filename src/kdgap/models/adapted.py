@@ -15,6 +15,7 @@ from kdgap.models.entry import Anatomy
 from kdgap.models.kept_layout import pixel_mean
 from kdgap.models.output import Affine, Network, Output
 from kdgap.models.taps import NOTHING, Taps
+from kdgap.models.unfilled import Unfilled
 from kdgap.spec.model import Architecture, Modules
 
 _INNER = "inner."
@@ -279,7 +280,7 @@ def anatomy_of(
 ) -> Anatomy:
     """Return what can be read of a network that `build` makes, without memory where it can be."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Unfilled():
             return build(model, 10, 3).reading.anatomy()
     except BadInputError:  # some look at their own numbers while they are built
         with torch.random.fork_rng(devices=[]):

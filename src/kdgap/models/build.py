@@ -1,16 +1,22 @@
 """Networks from specifications: checked, initialised at an address, and counted."""
 
+import math
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from kdgap.errors import BadInputError, TeacherError, nearest, one_line
 from kdgap.models.entry import MODELS, ModelEntry
 from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
+from kdgap.models.unfilled import Unfilled
 from kdgap.spec.model import Architecture, ModelSpec
 
 
@@ -50,7 +56,7 @@ def _built(spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, 
     if taken is None:
         return network
     seen = image_size if taken.size is None else (taken.size, taken.size)
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"), Unfilled(), torch.no_grad():
         teacher = MODELS[taken.name].build(taken, classes, channels).eval()
         answer = teacher(torch.empty(1, channels, *seen), Taps(pooled=True))
     assert answer.pooled is not None
@@ -230,6 +236,11 @@ def load_state(network: Network, state: dict[str, Tensor], source: str) -> None:
     network.load_state_dict(state)
 
 
+_SOON_DONE = 3e10
+"""Parameters times pixels up to which a network answers an image sooner than torch loads its
+compiler, which it does for its counter and for convolutions without memory: seconds."""
+
+
 @lru_cache(maxsize=256)
 def model_cost(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
@@ -250,24 +261,45 @@ def count_cost(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[int, int]:
     """Count what `model_cost` returns on a network without memory, for images as it gets them."""
-    # It brings a compiler along, which takes a quarter of a second that few commands need.
-    from torch.utils.flop_counter import FlopCounterMode
-
     check_model(spec, image_size)
-    counter = FlopCounterMode(display=False)
     with torch.no_grad():
         network, device = unallocated(spec, classes, channels, image_size)
-        with counter:
+        parameters = sum(p.numel() for p in network.parameters())
+        ours = MODELS[spec.name].anatomy is None
+        if ours and parameters * math.prod(image_size) < _SOON_DONE:
+            with Unfilled():
+                network = _built(spec, classes, channels, image_size).eval()
+            with _Multiplied() as ran:
+                network(torch.empty(1, channels, *image_size))
+            return parameters, ran.flops
+        from torch.utils.flop_counter import FlopCounterMode  # with a compiler
+
+        with FlopCounterMode(display=False) as counter:
             network.eval()(torch.empty(1, channels, *image_size, device=device))
-    parameters = sum(p.numel() for p in network.parameters())
     return parameters, int(counter.get_total_flops())
+
+
+class _Multiplied(TorchFunctionMode):
+    """Counts what networks of ours multiply, as torch's counter does, without its compiler."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        if func in (torch.conv2d, F.linear):
+            self.flops += 2 * answer.numel() * args[1][0].numel()
+        return answer
 
 
 def unallocated(
     spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
 ) -> tuple[Network, str]:
     """Build a network without memory, or with where its code needs it; say on which device."""
-    with suppress(Exception), torch.device("meta"), torch.no_grad():
+    with suppress(Exception), torch.device("meta"), Unfilled(), torch.no_grad():
         network = _built(spec, classes, channels, image_size)
         if MODELS[spec.name].anatomy is not None:  # code that is not ours may look at its numbers
             network.eval()(torch.empty(1, channels, *image_size))

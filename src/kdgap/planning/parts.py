@@ -2,11 +2,9 @@
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from kdgap.data import Shape
 from kdgap.methods import Method, build_method
@@ -15,6 +13,7 @@ from kdgap.models import MODELS
 from kdgap.models.build import build_model, check_training, seen_size
 from kdgap.models.output import Output
 from kdgap.models.taps import Taps
+from kdgap.models.unfilled import Unfilled
 from kdgap.planning.devices import check_shared
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import RunSpec
@@ -80,38 +79,6 @@ def part_sizes(
 
     trained, saved = size(parts.parameters()), size(parts.state_dict().values())
     return Sizes(trained, size(parts.buffers()), saved - trained)
-
-
-class Unfilled(TorchFunctionMode):
-    """Draws no numbers for what has no memory: torch loads a compiler for that, which takes long.
-
-    So do convolutions without memory, and networks answer one image with theirs instead.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        given = dict(kwargs or {})
-        drawn = func in (Tensor.normal_, Tensor.uniform_)
-        if drawn or getattr(func, "__module__", "") == "torch.nn.init":
-            return args[0] if args else given["tensor"]
-        return func(*args, **given)
-
-
-class EmptyOnMeta(Unfilled):
-    """Gives no memory to parameters; other tensors have theirs, so that their numbers can be asked.
-
-    A network of others may compute its widths with tensors while it is built, which cannot be done
-    on the device without memory.
-    """
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        given = dict(kwargs or {})
-        if func is torch.empty and given.get("device") is None:
-            given["device"] = "meta"
-        return super().__torch_function__(func, types, args, given)
 
 
 def evenest(per_class: tuple[int, ...], images: int, classes: int) -> Tensor:

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 
 from kdgap.models import MODELS
-from kdgap.planning.parts import EmptyOnMeta, Unfilled
+from kdgap.models.unfilled import EmptyOnMeta, Unfilled
 from kdgap.running.fitting import ANY, Fitting, Shape, fit
 from kdgap.spec.model import ModelSpec
 from kdgap.store.stored_tensor import StoredTensor
