@@ -1,6 +1,8 @@
 """A study on several machines gives the records of one machine, whatever is lost on the way."""
 
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from kdgap.cluster.commit import Commits
 from kdgap.cluster.driver import Driver
 from kdgap.cluster.job import Job, planned_run
 from kdgap.cluster.node import perform
-from kdgap.errors import StoreDamagedError
+from kdgap.errors import KdgapError, StoreDamagedError
 from kdgap.spec.study import STAGES
 from kdgap.store.mirror import Mirror
 from kdgap.store.seal import read_sealed, without_checksum, write_sealed
@@ -209,6 +211,81 @@ def test_a_storage_that_fails_now_and_then_loses_nothing(
     assert hashes(directory) == alone
     assert hashes(StudyDirectory(tmp_path / "there" / "study")) == alone
     assert sum(each.failed for each in flaky) > 30
+
+
+class Full:
+    """A file system of fsspec that after some writes has no room for another, or ends it all."""
+
+    def __init__(self, there: Any, left: list[int], how: str) -> None:
+        self._there, self._left, self._how = there, left, how
+
+    def __getattr__(self, name: str) -> Any:
+        known = getattr(self._there, name)
+        if name not in ("pipe_file", "open", "cp_file"):
+            return known
+
+        def call(path: str, *given: Any, **named: Any) -> Any:
+            if name != "open" or given == ("wb",):
+                take_room(self._left, path, self._how)
+            return known(path, *given, **named)
+
+        return call
+
+
+class Died(BaseException):
+    """The end of every process at once."""
+
+
+def take_room(left: list[int], path: object, how: str) -> None:
+    left[0] -= 1
+    if left[0] < 0 and how == "full":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    if left[0] == -1:
+        raise Died
+
+
+POINTS = [
+    (kind, how, room) for kind in ("folder", "url") for how in ("full", "dies")
+    for room in range(2, 142, 5)
+]  # fmt: skip
+FEW = [("folder", "full", 62), ("folder", "dies", 112), ("url", "full", 112), ("url", "dies", 62)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "room"),
+    [at if at in FEW else pytest.param(*at, marks=pytest.mark.slow) for at in POINTS],
+)
+def test_what_ends_at_any_write_goes_on_when_there_is_room_again(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    alone: dict[str, Any],
+    kind: str,
+    how: str,
+    room: int,
+) -> None:
+    left = [room]
+    init, write = Url.__init__, Folder.write
+
+    def make(self: Url, url: str, waits: Any = ()) -> None:
+        init(self, url, ())
+        self._fs = Full(self._fs, left, how)
+
+    def put(self: Folder, name: str, content: bytes) -> None:
+        take_room(left, name, how)
+        write(self, name, content)
+
+    place = f"file://{tmp_path}/there/study"
+    with monkeypatch.context() as patch:
+        patch.setattr(Url, "__init__", make)
+        patch.setattr(Folder, "write", put)
+        storage = Url(place) if kind == "url" else None
+        with pytest.raises((KdgapError, OSError, Died)) as ended:
+            drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), storage)
+    assert how == "dies" or "No space left" in str(ended.value)
+    storage = Url(place) if kind == "url" else None
+    directory, driver = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), storage)
+    assert hashes(directory) == alone
+    assert driver.damaged == []
 
 
 def test_an_equal_record_is_dropped_and_an_unequal_one_names_both(

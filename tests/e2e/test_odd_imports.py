@@ -113,7 +113,7 @@ def odd_everywhere(data: st.DataObject) -> None:
 
 
 quietly = settings(
-    max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

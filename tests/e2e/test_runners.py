@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from kdgap.study.worker import Worker
+from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import (
     contents,
     finish,
@@ -32,12 +34,13 @@ LONG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The long study, run without any trouble by one worker."""
+    """The long study, worked on in this process without any trouble."""
     folder = tmp_path_factory.mktemp("calm")
     (folder / "study.yaml").write_text(study_text(**LONG))
-    done = finish(start(folder, "study.yaml"))
-    assert done.returncode == 0, done.stderr
-    return contents(folder / "runs/small")
+    workspace = open_study(folder / "study.yaml", {}, folder / "study")
+    start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu").work()
+    return contents(folder / "study")
 
 
 @pytest.fixture
@@ -61,7 +64,10 @@ def finished(folder: Path) -> dict[str, int]:
     }
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)],
+)
 def test_a_stop_is_polite_and_the_same_command_goes_on(
     folder: Path, calm: dict[str, Any], number: signal.Signals, code: int
 ) -> None:
@@ -131,6 +137,7 @@ def test_bad_input_of_a_worker_is_one_line_and_exit_2(folder: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_any_more_is_exit_3_and_goes_on_later(
     folder: Path, calm: dict[str, Any]
 ) -> None:

@@ -128,15 +128,19 @@ def uninterrupted(precision: str, images: int) -> list[str]:
     return [outcome(lab.train(run)) for run in every_run(lab, precision)]
 
 
+PLACES = [
+    # Within a step, after some of the members; between steps; at the end of an epoch.
+    *(("fp32", *at, 200) for at in ((0, 0), (0, 5), (1, 0), (3, -1), (4, 0), (5, 7), (7, 3))),
+    *(("bf16", *at, 200) for at in ((0, 9), (3, -1), (4, 0), (6, 2))),
+    # In batches of 64 and 65: stopped before and within the last step, and after it.
+    *(("fp32", *at, 129) for at in ((0, 2), (1, 0), (1, 9), (2, 0))),
+]
+FEW = [("fp32", 0, 5, 200), ("fp32", 4, 0, 200), ("bf16", 6, 2, 200), ("fp32", 1, 9, 129)]
+
+
 @pytest.mark.parametrize(
     ("precision", "steps", "further", "images"),
-    [
-        # Within a step, after some of the members; between steps; at the end of an epoch.
-        *(("fp32", *at, 200) for at in ((0, 0), (0, 5), (1, 0), (3, -1), (4, 0), (5, 7), (7, 3))),
-        *(("bf16", *at, 200) for at in ((0, 9), (3, -1), (4, 0), (6, 2))),
-        # In batches of 64 and 65: stopped before and within the last step, and after it.
-        *(("fp32", *at, 129) for at in ((0, 2), (1, 0), (1, 9), (2, 0))),
-    ],
+    [at if at in FEW else pytest.param(*at, marks=pytest.mark.slow) for at in PLACES],
 )
 def test_stopped_anywhere_and_resumed_from_disk_the_bits_are_the_same(
     precision: str, steps: int, further: int, images: int, tmp_path: Path

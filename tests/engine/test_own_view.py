@@ -51,8 +51,15 @@ def test_each_network_gets_its_own_pixels_and_those_that_see_alike_share_them(la
     assert torch.equal(batches[1], Preprocessing((12, 12), (0.3,), (0.4,), "bicubic")(pixels))
 
 
-@pytest.mark.parametrize("method", ["logit", "mlkd"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("precision", "method"),
+    [
+        ("fp32", "logit"),
+        ("bf16", "mlkd"),
+        pytest.param("fp32", "mlkd", marks=pytest.mark.slow),
+        pytest.param("bf16", "logit", marks=pytest.mark.slow),
+    ],
+)
 def test_alone_in_a_cohort_and_resumed_the_bits_are_the_same(
     lab: Lab, method: str, precision: str, tmp_path: Path
 ) -> None:

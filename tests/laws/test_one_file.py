@@ -103,7 +103,11 @@ def test_a_file_is_all_that_it_takes(tmp_path: Path) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "kdgap", *words],
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(package.parent)},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(package.parent),
+                "PYTHONDONTWRITEBYTECODE": "",  # compiled once, not by each process
+            },
             capture_output=True,
             text=True,
             timeout=1200,

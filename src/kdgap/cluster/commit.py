@@ -19,7 +19,7 @@ from kdgap.store.manifest import (
     read_manifest,
 )
 from kdgap.store.mirror import INCOMING, Mirror
-from kdgap.store.record import FAILURE, STATE, TIMING
+from kdgap.store.record import ATTEMPTS, FAILURE, STATE, TIMING
 from kdgap.store.seal import sealed_bytes
 from kdgap.store.storage import Storage
 from kdgap.store.study import StudyDirectory
@@ -102,6 +102,8 @@ class Commits:
                         f" {self._who(run.path)}, kept, and {self._who(source)}, left at"
                         f" {self.storage.where}/{source}"
                     )
+            if ATTEMPTS in files and f"{run.path}/{ATTEMPTS}" not in there:  # it was cut off here
+                self.storage.copy(f"{source}/{ATTEMPTS}", f"{run.path}/{ATTEMPTS}")
             self.dropped += 1
             return
         self.storage.remove(name for name in there if name == f"{run.path}/{FAILURE}")
@@ -115,9 +117,13 @@ class Commits:
         self._here(run)
 
     def _copy(self, source: str, target: str, files: list[str], last: str) -> None:
-        """Copy an execution's files into place, the one by which the others count at the end."""
-        copied = [file for file in files if file != last and not STATE.fullmatch(file)]
-        for part in (copied, [last]):
+        """Copy an execution's files into place, the one by which the others count at the end.
+
+        Attempts come after it: where they say that a run finished, its manifest has to be there.
+        """
+        copied = [file for file in files if not STATE.fullmatch(file)]
+        rest = [file for file in copied if file not in (last, ATTEMPTS)]
+        for part in (rest, [last], [file for file in copied if file == ATTEMPTS]):
             self.storage.each(
                 lambda file: self.storage.copy(f"{source}/{file}", f"{target}/{file}"), part
             )

@@ -93,10 +93,12 @@ class Uploader:
             action()
         except StorageError as error:
             self.trouble = error
-            return False
-        except OSError:
-            pass  # a state that was dropped meanwhile: the next one is brought
-        return True
+        except OSError as error:
+            place = error.filename or self._storage.where
+            self.trouble = StorageError(f"{place}: {error.strerror or error}")
+        else:
+            return True
+        return False
 
     def _save(self, run_id: str, directory: RunDirectory) -> None:
         """Bring the newest state there, what commits it last; drop the ones before."""
@@ -106,12 +108,15 @@ class Uploader:
                 return
             if not (path / f"{index.stem}.safetensors").exists():
                 continue
-            if (path / ATTEMPTS).exists():
-                self._storage.send(f"{prefix}/{ATTEMPTS}", path / ATTEMPTS)
-            self._storage.send(
-                f"{prefix}/{index.stem}.safetensors", index.with_suffix(".safetensors")
-            )
-            self._storage.send(f"{prefix}/{index.name}", index)
+            try:
+                if (path / ATTEMPTS).exists():
+                    self._storage.send(f"{prefix}/{ATTEMPTS}", path / ATTEMPTS)
+                for name in (f"{index.stem}.safetensors", index.name):
+                    self._storage.send(f"{prefix}/{name}", path / name)
+            except FileNotFoundError:
+                if index.exists():
+                    raise  # it is the storage that is gone
+                return  # dropped meanwhile: the next one is brought
             before, self._states[run_id] = self._states.get(run_id), index.stem
             if before is not None:
                 self._storage.remove([f"{prefix}/{before}.json", f"{prefix}/{before}.safetensors"])

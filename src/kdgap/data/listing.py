@@ -56,7 +56,7 @@ _SYSTEM_NAMES = frozenset(
 _NAMED = 20  # names of one reason in a record
 
 Sample = tuple[Path, int]
-_Identity = tuple[int, int | str]
+_Identity = int | str
 _Folders = dict[_Identity, int | None]
 """The class that a folder belongs to; None for what is above all classes."""
 
@@ -180,26 +180,39 @@ class Listing:
     def _images(
         self, folder: Path, classes: list[str], folders: _Folders
     ) -> "tuple[list[str], array[int]]":
-        """Return the images of a part, by class, folder and name, whatever order links come in."""
-        files: dict[_Identity, tuple[str, int]] = {}
+        """Return the images of a part, by class, folder and name, whatever order links come in.
+
+        Of each image its name stays; beside it, while it is listed, a number that says which file
+        it is.
+        """
+        names: list[str] = []
+        labels = array("i")
+        owners: dict[_Identity, int] = {}
         for label, name in enumerate(classes):
-            before = len(files)
+            before = len(names)
             for path, identity in self._files(folder, classes, label, folders):
-                own = str(path.relative_to(self.root))
-                first, owner = files.setdefault(identity, (own, label))
+                owner = owners.setdefault(identity, label)
                 if owner != label:
-                    raise BadInputError(
-                        f"{shown(path)}: is the same file as {shown(self.root / first)}, which is"
-                        " of another class; remove one of them"
+                    first = next(
+                        there
+                        for there in map(self.root.__truediv__, names)
+                        if _identity(there, self._stat(there)) == identity
                     )
-                if first != own:
+                    raise BadInputError(
+                        f"{shown(path)}: is the same file as {shown(first)}, which is of another"
+                        " class; remove one of them"
+                    )
+                if len(owners) == len(names):
                     self._leave(path, AGAIN)
-            if len(files) == before:
+                else:
+                    names.append(str(path.relative_to(self.root)))
+            if len(names) == before:
                 raise BadInputError(
                     f"{shown(folder)}: no image in class {name!r}; add some, or remove the folder"
                 )
-        ordered = sorted(files.values(), key=lambda image: (image[1], *os.path.split(image[0])))
-        return [name for name, _ in ordered], array("i", (label for _, label in ordered))
+            names[before:] = sorted(names[before:], key=os.path.split)
+            labels.extend([label] * (len(names) - before))
+        return names, labels
 
     def _files(
         self, folder: Path, classes: list[str], label: int, folders: _Folders
@@ -273,7 +286,7 @@ def passed_over(name: str) -> str | None:
 
 def _identity(path: Path, about: os.stat_result) -> _Identity:
     # Some network drives number no file.
-    return (about.st_dev, about.st_ino or str(path.resolve()))
+    return about.st_dev << 64 | about.st_ino if about.st_ino else str(path.resolve())
 
 
 def _is_folder(path: Path) -> bool:
