@@ -64,6 +64,7 @@ def photos(workdir: Path) -> Path:
     return workdir / "photos"
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_works(kdgap: Command, photos: Path) -> None:
     walked = commands()
     assert {words[0] for words in walked} == {

@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -240,7 +242,8 @@ def take_room(left: list[int], path: object, how: str) -> None:
     left[0] -= 1
     if left[0] < 0 and how == "full":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    if left[0] == -1:
+    if left[0] < 0 and threading.current_thread() is threading.main_thread():
+        left[0] = sys.maxsize  # once
         raise Died
 
 

@@ -8,6 +8,7 @@ goes on from the newest whole one.
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,8 +50,8 @@ class Uploader:
         self._over = False
         self.trouble: StorageError | None = None
         self.done: dict[str, str] = {}
-        self._thread = threading.Thread(target=self._work, name="kdgap-upload", daemon=True)
-        self._thread.start()
+        self._pool = ThreadPoolExecutor(1, "kdgap-upload")
+        self._work_done = self._pool.submit(self._work)
 
     def ended(self, run_id: str) -> None:
         """Note that a run has ended: what it left is brought to the storage."""
@@ -66,7 +67,8 @@ class Uploader:
         """
         self._over = True
         self._wake.set()
-        self._thread.join()
+        self._work_done.result()
+        self._pool.shutdown()
         if self.trouble is not None:
             raise self.trouble
 
