@@ -60,17 +60,9 @@ def part_sizes(
     if type(method).build is Method.build and not adapted:
         return Sizes()
 
-    def answer(model: ModelSpec, taps: Callable[[tuple[str, ...]], Taps]) -> Output:
-        network = build_model(model, classes, channels, image_size, 0).eval()
-        with torch.no_grad():
-            size = seen_size(model, image_size)
-            # Not blank, of which many networks make zeros before they are trained: what is not
-            # ours is looked at here as to whether its map is averaged.
-            image = torch.linspace(-2, 2, channels * size[0] * size[1]).view(1, channels, *size)
-            return network(image, taps(network.stages))
-
-    own = answer(deployed_model(run), method.student_taps)
-    other = answer(run.teacher.model, method.teacher_taps)
+    images = classes, channels, image_size
+    own = _answer(deployed_model(run), method.student_taps, *images)
+    other = _answer(run.teacher.model, method.teacher_taps, *images)
     with torch.device("meta"), Unfilled():
         parts = method.build(own, other, labels)
 
@@ -79,6 +71,33 @@ def part_sizes(
 
     trained, saved = size(parts.parameters()), size(parts.state_dict().values())
     return Sizes(trained, size(parts.buffers()), saved - trained)
+
+
+_STAGES: dict[Hashable, tuple[str, ...]] = {}
+_ANSWERS: dict[Hashable, Output] = {}
+"""Of networks that a plan has met: a grid has many runs of the same two."""
+
+
+def _answer(
+    model: ModelSpec,
+    taps: Callable[[tuple[str, ...]], Taps],
+    classes: int,
+    channels: int,
+    image_size: tuple[int, int],
+) -> Output:
+    """Return what a fresh network answers an image with, with what is asked for of its stages."""
+    place = model, classes, channels, image_size
+    stages = _STAGES.get(place)
+    if stages is None or (place, taps(stages)) not in _ANSWERS:
+        network = build_model(model, classes, channels, image_size, 0).eval()
+        stages = _STAGES[place] = network.stages
+        size = seen_size(model, image_size)
+        with torch.no_grad():
+            # Not blank, of which many networks make zeros before they are trained: what is not
+            # ours is looked at here as to whether its map is averaged.
+            image = torch.linspace(-2, 2, channels * size[0] * size[1]).view(1, channels, *size)
+            _ANSWERS[place, taps(stages)] = network(image, taps(stages))
+    return _ANSWERS[place, taps(stages)]
 
 
 def evenest(per_class: tuple[int, ...], images: int, classes: int) -> Tensor:
