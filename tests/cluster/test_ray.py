@@ -87,10 +87,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 class Driver:
     """`kdgap run --ray` in a process, started again whenever it was killed."""
 
-    def __init__(self, folder: Path, address: str, out: str) -> None:
+    def __init__(self, folder: Path, address: str, out: str, study: str = STUDY) -> None:
         self._folder, self._address, self._out = folder, address, out
         self.log = folder / "driver.log"
-        (folder / "study.yaml").write_text(STUDY)
+        (folder / "study.yaml").write_text(study)
         self.start()
 
     def start(self) -> None:
@@ -138,7 +138,7 @@ def test_whatever_dies_nothing_is_lost_and_nothing_doubled(
             assert again < killed["machine"], driver.log.read_text()
             again += 1
             driver.start()
-        time.sleep(draw.uniform(2, 8))
+        time.sleep(draw.uniform(3, 20))  # some while it starts, more while it trains
         if killed.total() >= KILLS or driver.process.poll() is not None:
             continue
         kind = draw.choice(("machine", "driver", "process"))
@@ -181,6 +181,19 @@ def test_ray_on_this_machine_alone_opens_no_port_to_others(
     assert addresses
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     assert hashes(StudyDirectory(tmp_path / "study")) == alone
+
+
+def test_runs_that_devices_share_are_those_of_a_study_without_ray(tmp_path: Path) -> None:
+    study = study_text(selection=None, finals={"seeds": [0], "devices": 2}, threads=1)
+    study = study.replace("[0.3, 0.7]", "0.3")
+    driver = Driver(tmp_path, "local", str(tmp_path / "study"), study)
+    assert driver.process.wait(LONG_SECONDS) == 0, driver.log.read_text()
+    workspace = open_study(tmp_path / "study.yaml", {}, tmp_path / "alone")
+    directory = start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu", tuple(STAGES)).work()
+    assert hashes(StudyDirectory(tmp_path / "study")) == hashes(directory)
+    shared = [run for run in directory.plan()["runs"] if run["roles"] != ["teacher"]]
+    assert len(shared) == 3
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:x"])
