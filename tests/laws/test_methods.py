@@ -264,8 +264,15 @@ def test_agrees_with_the_numpy_reference_to_1e_9(name: str, parameters: dict[str
         assert values == pytest.approx(expected, abs=1e-9, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "fast",
+    [
+        pytest.param(True, id="along one direction"),
+        pytest.param(False, id="along each axis", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(("name", "parameters"), CASES)
-def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
+def test_gradient_is_right(name: str, parameters: dict[str, Any], fast: bool) -> None:
     method, student, teacher, step, parts = setting(name, parameters)
     if not method.terms(student, teacher, step, parts):
         pytest.skip("not applicable: it has no terms")
@@ -295,7 +302,7 @@ def test_gradient_is_right(name: str, parameters: dict[str, Any]) -> None:
         return loss(method, answer, teacher, step, parts)
 
     # gradcheck perturbs its inputs in place, so the parts' weights are checked as well.
-    assert torch.autograd.gradcheck(scalar, (*inputs.values(), *weights))
+    assert torch.autograd.gradcheck(scalar, (*inputs.values(), *weights), fast_mode=fast)
 
 
 @pytest.mark.parametrize(("name", "parameters"), CASES)
