@@ -78,6 +78,7 @@ def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) ->
     assert kdgap("run", "st/study.yaml", "--out", "st").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, photos: Path) -> None:
     words = ("distill", "--teacher", "resnet8", "--student", "resnet8", "--data", str(photos))
     assert kdgap(*words, *SMALL, "--out", "a", "--to", "none").returncode == 0

@@ -29,6 +29,8 @@ LONG: dict[str, Any] = {
     "data": {"name": "digits"},
     "recipe": {"epochs": 6, "batch_size": 64},
     "teachers": {"recipe": {"epochs": 25}},
+    "methods": {"logit": {"alpha": [0.3, 0.7], "temperature": 4.0}},
+    "finals": {"seeds": [0]},
 }
 
 
@@ -106,6 +108,7 @@ def test_two_runners_on_one_study_do_each_run_once(folder: Path, calm: dict[str,
     assert set(finished(folder).values()) == {1}
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_started_again(folder: Path, calm: dict[str, Any]) -> None:
     process = start(folder, "study.yaml")
     wait_for(lambda: training(folder))

@@ -37,7 +37,7 @@ from kdgap.study.worker import Worker
 from kdgap.study.workspace import Workspace, open_study, plan_data, start_study
 from tests.e2e.study import contents
 from tests.judge.builders import analyse
-from tests.study.conftest import Open, Work, results, runs
+from tests.study.conftest import Finished, Open, Work, results, runs
 
 EVERY = {"teacher": 1, "selection": 4, "baseline": 2, "final": 4}
 
@@ -47,8 +47,8 @@ def states(directory: StudyDirectory) -> dict[str, int]:
     return {state: sum(r.state == state for r in rows) for state in {r.state for r in rows}}
 
 
-def test_a_study_is_done_to_its_end(worked: Work) -> None:
-    directory = worked()
+def test_a_study_is_done_to_its_end(finished: Finished) -> None:
+    directory = finished()
     assert states(directory) == {"done": 11}
     assert {role: len(runs(directory, role)) for role in EVERY} == EVERY
     plan, selection = directory.plan(), directory.selection()
@@ -59,8 +59,8 @@ def test_a_study_is_done_to_its_end(worked: Work) -> None:
     assert not list(directory.path.glob("runs/*/*/state-*"))
 
 
-def test_the_winner_has_the_best_validation_accuracy(worked: Work) -> None:
-    directory = worked()
+def test_the_winner_has_the_best_validation_accuracy(finished: Finished) -> None:
+    directory = finished()
     by_id = {run["id"]: results(directory, run) for run in runs(directory, "selection")}
     selection = directory.selection()
     assert selection is not None
@@ -75,8 +75,8 @@ def test_the_winner_has_the_best_validation_accuracy(worked: Work) -> None:
         assert all(run["parameters"] == choice["winner"] for run in finals)
 
 
-def test_selection_never_sees_the_test_images_and_keeps_no_weights(worked: Work) -> None:
-    directory = worked()
+def test_selection_never_sees_the_test_images_and_keeps_no_weights(finished: Finished) -> None:
+    directory = finished()
     for run in runs(directory, "selection"):
         folder = directory.path / run["path"]
         assert results(directory, run)["test_acc_best"] is None
@@ -104,8 +104,8 @@ def test_the_door_opens_when_selection_is_over_and_not_before(
     assert directory.locked("preregistration") is not None
 
 
-def test_finals_record_the_fidelity_of_student_and_baseline(worked: Work) -> None:
-    directory = worked()
+def test_finals_record_the_fidelity_of_student_and_baseline(finished: Finished) -> None:
+    directory = finished()
     teacher = directory.record(runs(directory, "teacher")[0]["path"])
     baselines = {run["seed"]: run for run in runs(directory, "baseline")}
     for run in runs(directory, "final"):
@@ -242,9 +242,8 @@ def test_what_cannot_begin_for_what_was_asked_is_attempted_once(
 
 
 def test_a_run_that_fails_once_is_tried_again_and_ends_with_the_same_bits(
-    worked: Work, monkeypatch: pytest.MonkeyPatch
+    calm: dict[str, Any], worked: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = contents(worked("calm").path)
     break_run(monkeypatch, is_candidate, RuntimeError("a passing trouble"), times=1)
     assert contents(worked("rough").path) == calm
 
@@ -301,8 +300,10 @@ def test_a_run_that_does_not_fit_the_data_fails_alone(
     assert failed.remark == "too few images for it"
 
 
-def test_a_run_whose_attempts_all_died_without_a_word_is_given_up(worked: Work) -> None:
-    directory = worked(stages=("teachers",))
+def test_a_run_whose_attempts_all_died_without_a_word_is_given_up(
+    finished: Finished, worked: Work
+) -> None:
+    directory = finished("teachers")
     victim = runs(directory, "selection")[0]
     run = directory.run(victim["path"])
     run.path.mkdir(parents=True)
@@ -316,8 +317,8 @@ def test_a_run_whose_attempts_all_died_without_a_word_is_given_up(worked: Work) 
 # What must not change
 
 
-def test_other_data_is_refused(worked: Work) -> None:
-    directory = worked(stages=("teachers",))
+def test_other_data_is_refused(finished: Finished, worked: Work) -> None:
+    directory = finished("teachers")
     path = directory.path / "locked" / "data.json"
     locked = read_sealed(path)
     write_sealed(path, locked | {"value": locked["value"] | {"fingerprint": "0" * 64}})
@@ -327,9 +328,9 @@ def test_other_data_is_refused(worked: Work) -> None:
 
 @pytest.mark.parametrize("where", ["run", "file"])
 def test_a_teacher_swapped_with_the_same_size_and_time_is_refused(
-    worked: Work, where: str, tmp_path: Path
+    finished: Finished, calm: dict[str, Any], worked: Work, where: str, tmp_path: Path
 ) -> None:
-    directory = worked(stages=("teachers",))
+    directory = finished("teachers")
     path = directory.path / runs(directory, "teacher")[0]["path"] / BEST
     changes: dict[str, Any] = {}
     if where == "file":
@@ -354,7 +355,7 @@ def test_a_teacher_swapped_with_the_same_size_and_time_is_refused(
     assert list(doomed) == [str(path.parent)]
     shutil.rmtree(path.parent)
     assert states(worked()) == {"done": 11}
-    assert contents(directory.path) == contents(worked("calm").path)
+    assert contents(directory.path) == calm
 
 
 def test_a_teacher_damaged_before_its_students_were_tested_stops_nobody_else(
@@ -389,8 +390,8 @@ def test_another_teacher_in_the_same_file_is_refused(worked: Work, tmp_path: Pat
     assert states(directory) == {"done": 10}
 
 
-def test_threads_are_fixed_at_first_use(worked: Work) -> None:
-    worked(stages=("teachers",))
+def test_threads_are_fixed_at_first_use(finished: Finished, worked: Work) -> None:
+    finished("teachers")
     with pytest.raises(BadInputError, match="threads: 1 since its first use"):
         worked(threads=2)
 
@@ -454,8 +455,10 @@ def test_a_changed_study_waits_until_a_runner_has_written_its_plan(
     assert first.directory.plan()["study"]["finals"]["seeds"] == [0, 1]
 
 
-def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worked: Work) -> None:
-    directory = worked()
+def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(
+    finished: Finished, worked: Work
+) -> None:
+    directory = finished()
     victim = runs(directory, "final")[0]
     path = directory.path / victim["path"] / "results.json"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 7'))
@@ -471,8 +474,10 @@ def test_a_record_edited_by_hand_is_named_and_left_out_and_the_others_stay(worke
     assert directory.status(victim["path"]).state == "damaged"
 
 
-def test_a_symlinked_run_directory_is_refused(worked: Work, tmp_path: Path) -> None:
-    directory = worked(stages=("teachers",))
+def test_a_symlinked_run_directory_is_refused(
+    finished: Finished, worked: Work, tmp_path: Path
+) -> None:
+    directory = finished("teachers")
     victim = directory.path / runs(directory, "baseline")[0]["path"]
     victim.parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "elsewhere").mkdir()
@@ -482,8 +487,8 @@ def test_a_symlinked_run_directory_is_refused(worked: Work, tmp_path: Path) -> N
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_symlinked_slot_is_refused(worked: Work, tmp_path: Path) -> None:
-    directory = worked(stages=("teachers",))
+def test_a_symlinked_slot_is_refused(finished: Finished, worked: Work, tmp_path: Path) -> None:
+    directory = finished("teachers")
     slot = (directory.path / runs(directory, "baseline")[0]["path"]).parent
     (tmp_path / "elsewhere").mkdir()
     slot.symlink_to(tmp_path / "elsewhere")
@@ -492,12 +497,14 @@ def test_a_symlinked_slot_is_refused(worked: Work, tmp_path: Path) -> None:
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_a_study_directory_can_be_moved(worked: Work, opened: Open, tmp_path: Path) -> None:
-    directory = worked(stages=("teachers", "selection"))
+def test_a_study_directory_can_be_moved(
+    finished: Finished, calm: dict[str, Any], worked: Work, opened: Open, tmp_path: Path
+) -> None:
+    directory = finished("teachers", "selection")
     shutil.move(directory.path, tmp_path / "moved")
     moved = worked("moved")
     assert states(moved) == {"done": 11}
-    assert contents(moved.path) == contents(worked("fresh").path)
+    assert contents(moved.path) == calm
 
 
 # Protocol
@@ -509,8 +516,8 @@ def post_hoc(workspace: Workspace) -> list[str]:
     return [notice.text for notice in notices if notice.text.startswith(known)]
 
 
-def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) -> None:
-    directory = worked()
+def test_changes_after_the_first_final_are_post_hoc(finished: Finished, opened: Open) -> None:
+    directory = finished()
     assert post_hoc(opened()) == []
     assert any(
         "optional stopping" in text for text in post_hoc(opened(finals={"seeds": [0, 1, 2]}))
@@ -532,9 +539,9 @@ def test_changes_after_the_first_final_are_post_hoc(worked: Work, opened: Open) 
 
 
 def test_a_winner_that_changes_after_the_first_final_is_post_hoc(
-    worked: Work, opened: Open
+    finished: Finished, opened: Open
 ) -> None:
-    directory = worked()
+    directory = finished()
     winner = next(w for w in directory.plan()["winners"] if w["method"] == "logit")["parameters"]
     other = 1.0 - winner["alpha"]
     methods = {
@@ -557,8 +564,10 @@ def damage_the_winner(directory: StudyDirectory) -> Path:
     return edited.parent
 
 
-def test_selection_waits_for_a_damaged_record_and_no_door_opens(worked: Work) -> None:
-    directory = worked(stages=("teachers", "selection"))
+def test_selection_waits_for_a_damaged_record_and_no_door_opens(
+    finished: Finished, calm: dict[str, Any], worked: Work
+) -> None:
+    directory = finished("teachers", "selection")
     opened = set(directory.path.glob("runs/*/*/test.json"))  # the teacher's: selection was over
     damaged = damage_the_winner(directory)
     worked()
@@ -566,13 +575,13 @@ def test_selection_waits_for_a_damaged_record_and_no_door_opens(worked: Work) ->
     assert set(directory.path.glob("runs/*/*/test.json")) == opened
     assert not (directory.path / "locked" / "preregistration.json").exists()
     shutil.rmtree(damaged)
-    assert contents(worked().path) == contents(worked("calm").path)
+    assert contents(worked().path) == calm
 
 
 def test_a_winner_whose_record_is_damaged_later_stays_the_winner(
-    worked: Work, opened: Open
+    finished: Finished, worked: Work, opened: Open
 ) -> None:
-    directory = worked()
+    directory = finished()
     winners, gains = directory.plan()["winners"], analyse(study_evidence(directory)).gains
     damaged = damage_the_winner(directory)
     worked()
@@ -641,8 +650,9 @@ def test_only_some_stages(worked: Work) -> None:
 # Stops and faults
 
 
-def test_a_stop_saves_and_the_same_work_goes_on(opened: Open, worked: Work) -> None:
-    calm = contents(worked("calm").path)
+def test_a_stop_saves_and_the_same_work_goes_on(
+    calm: dict[str, Any], opened: Open, worked: Work
+) -> None:
     for chances in (2, 9, 17, 40):
         workspace = opened("rough")
         start_study(workspace, lambda _: None)
@@ -679,9 +689,8 @@ def test_a_first_start_that_was_killed_is_started_again(
 
 
 def test_a_disk_that_fills_stops_the_runner_and_it_goes_on_when_space_is_free(
-    opened: Open, worked: Work, monkeypatch: pytest.MonkeyPatch
+    calm: dict[str, Any], opened: Open, worked: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = contents(worked("calm").path)
     fsync = os.fsync
     for allowed in (5, 30, 60, 100):
         left = [allowed]
@@ -705,7 +714,7 @@ def test_a_disk_that_fills_stops_the_runner_and_it_goes_on_when_space_is_free(
     "allowed", [n if n in (0, 3, 7) else pytest.param(n, marks=pytest.mark.slow) for n in range(12)]
 )
 def test_a_door_that_was_cut_off_is_opened_again_with_the_same_bits(
-    worked: Work, opened: Open, monkeypatch: pytest.MonkeyPatch, allowed: int
+    calm: dict[str, Any], worked: Work, opened: Open, monkeypatch: pytest.MonkeyPatch, allowed: int
 ) -> None:
     workspace = opened()
     start_study(workspace, lambda _: None)
@@ -734,7 +743,7 @@ def test_a_door_that_was_cut_off_is_opened_again_with_the_same_bits(
     for run in runs(directory):
         if run["roles"] != ["selection"]:
             assert directory.record(run["path"]).tested
-    assert contents(directory.path) == contents(worked("calm").path)
+    assert contents(directory.path) == calm
 
 
 def test_each_network_answers_the_test_images_once(
@@ -756,8 +765,10 @@ def test_each_network_answers_the_test_images_once(
     assert len(asked) == len(hashes)
 
 
-def test_a_damaged_final_stops_nobody_else_and_clean_finds_it(worked: Work) -> None:
-    directory = worked(stages=("teachers", "selection"))
+def test_a_damaged_final_stops_nobody_else_and_clean_finds_it(
+    finished: Finished, worked: Work
+) -> None:
+    directory = finished("teachers", "selection")
     workspace_run = next(run for run in runs(directory, "baseline"))
     worked(stages=("finals",), finals={"seeds": [0, 1]})
     victim = directory.path / workspace_run["path"]
@@ -834,8 +845,8 @@ def test_data_in_another_place_on_another_machine_is_the_same_study(opened: Open
     Worker(first, "cpu", ["teachers"]).work()
 
 
-def test_a_copied_run_directory_is_not_the_run(worked: Work) -> None:
-    directory = worked(stages=("teachers", "selection"))
+def test_a_copied_run_directory_is_not_the_run(finished: Finished, worked: Work) -> None:
+    directory = finished("teachers", "selection")
     first, second = (directory.path / run["path"] for run in runs(directory, "selection")[:2])
     shutil.rmtree(second)
     shutil.copytree(first, second)
@@ -931,9 +942,8 @@ def test_a_study_whose_last_batches_would_hold_one_image_is_done(
 
 
 def test_a_cohort_is_no_larger_than_memory_allows(
-    worked: Work, monkeypatch: pytest.MonkeyPatch
+    calm: dict[str, Any], worked: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = contents(worked("calm").path)
     sizes: list[int] = []
 
     def counted(attempts: Any, **options: Any) -> None:
