@@ -130,7 +130,7 @@ def test_whatever_dies_nothing_is_lost_and_nothing_doubled(
     folder = tmp_path / "there" / "study"
     out = {"folder": str(folder), "url": f"file://{folder}", "bucket": f"{bucket}/study"}[place]
     driver = Driver(tmp_path, machines.address, out)
-    draw, killed = random.Random(7), Counter[str]()
+    draw, killed = random.Random(place), Counter[str]()
     until, again = time.monotonic() + LONG_SECONDS, 0
     while driver.process.poll() != 0:
         assert time.monotonic() < until, driver.log.read_text()
