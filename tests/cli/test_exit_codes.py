@@ -128,7 +128,7 @@ WALK: list[tuple[tuple[str, ...], int]] = [
     (("clean", "st", "--yes"), 3),
     (("export", "done", "--to", "there"), 13),
     (("show", "done"), 29),
-    (("report", "done", "--figures", "figures"), 701),
+    (("report", "done", "--figures", "figures"), 331),
     (("explore", "done", "--export", "page"), 47),
     (("data", "digits", "--sheet", "sheet.png"), 1),
     (("evaluate", "w.safetensors", "--write-card"), 5),

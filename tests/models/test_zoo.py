@@ -1,19 +1,21 @@
 """The networks of the distillation literature: counts, FLOPs and maps, as its own code has them."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from kdgap.errors import BadInputError
 from kdgap.models import MODELS
 from kdgap.models.build import build_model, check_model, count_cost, model_cost
+from kdgap.models.cifar_resnet import CifarResNet
 from kdgap.models.kept_layout import shuffled
-from kdgap.models.output import Network
-from kdgap.models.taps import Taps
-from kdgap.spec.model import ModelSpec
+from kdgap.models.output import Network, Output
+from kdgap.models.taps import NOTHING, Taps
+from kdgap.spec.model import Architecture, ModelSpec
 from kdgap.text import WIDENED, sized
 
 # Parameters at 100 and at 10 classes, FLOPs of a 3x32x32 image at 100 classes as they are printed,
@@ -92,6 +94,25 @@ def test_counts_and_maps_are_those_of_the_literature(name: str) -> None:
             fewer,
             counter.get_total_flops() - 90 * 2 * embedding,
         )
+
+
+class Multiplies(CifarResNet):
+    """A network of ours that does more than convolve."""
+
+    def forward(self, images: Tensor, taps: Taps = NOTHING) -> Output:
+        answer = super().forward(images, taps)
+        return replace(answer, logits=answer.logits @ answer.logits.mT @ answer.logits)
+
+
+def test_what_else_a_family_multiplies_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(spec: Architecture, classes: int, channels: int) -> Multiplies:
+        return Multiplies(8, (16, 16, 32, 64), classes, channels)
+
+    entry = replace(MODELS["resnet8"], build=build, cifar10_cost={})
+    parameters, flops = model_cost(ModelSpec(name="resnet8"), 10, 3, (32, 32))
+    monkeypatch.setitem(MODELS._entries, "resnet8", entry)
+    counted = count_cost(ModelSpec(name="resnet8"), 10, 3, (32, 32))
+    assert counted == (parameters, flops + 2 * 2 * 10)
 
 
 def test_every_network_of_ours_is_in_the_table_but_those_that_no_table_has() -> None:

@@ -15,7 +15,7 @@ families = st.lists(p_values, min_size=1, max_size=12)
 gaps = st.lists(st.one_of(st.none(), p_values), max_size=12)
 
 
-@settings(max_examples=6)  # statsmodels collects garbage at every call: a tenth of a second
+@settings(max_examples=15)  # statsmodels collects garbage at every call: a tenth of a second
 @given(st.lists(p_values, min_size=2, max_size=12))
 def test_holm_agrees_with_statsmodels(family: list[float]) -> None:
     assert holm(family) == pytest.approx(multipletests(family, method="holm")[1], rel=1e-9)

@@ -268,10 +268,11 @@ def count_cost(
         ours = MODELS[spec.name].anatomy is None
         if ours and parameters * math.prod(image_size) < _SOON_DONE:
             with Unfilled():
-                network = _built(spec, classes, channels, image_size).eval()
+                filled = _built(spec, classes, channels, image_size).eval()
             with _Multiplied() as ran:
-                network(torch.empty(1, channels, *image_size))
-            return parameters, ran.flops
+                filled(torch.empty(1, channels, *image_size))
+            if ran.complete:
+                return parameters, ran.flops
         from torch.utils.flop_counter import FlopCounterMode  # with a compiler
 
         with FlopCounterMode(display=False) as counter:
@@ -279,12 +280,48 @@ def count_cost(
     return parameters, int(counter.get_total_flops())
 
 
+_OTHER_PRODUCTS = frozenset(
+    [
+        "matmul",
+        "__matmul__",
+        "__rmatmul__",
+        "mm",
+        "mv",
+        "bmm",
+        "addmm",
+        "addbmm",
+        "baddbmm",
+        "dot",
+        "vdot",
+        "inner",
+        "outer",
+        "einsum",
+        "tensordot",
+        "bilinear",
+        "scaled_dot_product_attention",
+        "multi_head_attention_forward",
+        "convolution",
+        "conv1d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "conv_tbc",
+    ]
+)
+
+
 class _Multiplied(TorchFunctionMode):
-    """Counts what networks of ours multiply, as torch's counter does, without its compiler."""
+    """Counts convolutions and linear layers as torch's counter does, without its compiler.
+
+    Attributes:
+        flops: what was counted.
+        complete: whether there was nothing else that torch's counter may count, such as attention.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.flops = 0
+        self.flops, self.complete = 0, True
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -292,6 +329,8 @@ class _Multiplied(TorchFunctionMode):
         answer = func(*args, **(kwargs or {}))
         if func in (torch.conv2d, F.linear):
             self.flops += 2 * answer.numel() * args[1][0].numel()
+        elif getattr(func, "__name__", "") in _OTHER_PRODUCTS:
+            self.complete = False
         return answer
 
 
