@@ -9,7 +9,7 @@ duplicate keys, anchors and aliases, tags, and deep nesting.
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,10 @@ class Document:
             key = key[:-1]
         line = self.lines.get(key)
         return f"{self.source}:{line}" if line else self.source
+
+    def unnumbered(self) -> "Document":
+        """Return the document of a text that is in no file, whose lines nobody can look up."""
+        return replace(self, lines={})
 
 
 class _Loader(yaml.SafeLoader):

@@ -107,6 +107,8 @@ def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, ph
     [
         (("--teacher", "resnet81"), "unknown model 'resnet81' (did you mean 'resnet8'"),
         (("--student", "restnet8"), "unknown model 'restnet8' (did you mean 'resnet8'"),
+        # There is no file whose lines a reader could look up.
+        (("--student", "torchvision:resnet81"), "error: kdgap distill: torchvision has no network"),
         (("--teacher", "no.safetensors"), "no.safetensors: not found"),
         (("--teacher", "shufflenetv2_1.6"), "unknown model 'shufflenetv2_1.6' (did you mean"),
         (("--teacher", "no_such.nets:make"), "Python finds no module 'no_such'"),

@@ -125,13 +125,18 @@ def _workspace(
     from kdgap.study.distilling import Wish, distilling_study
 
     wish = Wish(teacher, student, data, data_root, method, seeds, epochs, image_size)
-    source, draft = "kdgap distill", distilling_study(wish, name)
-    spec, where = read_study(yamlio.parse(draft.text("fp32"), source), overrides)
+    draft = distilling_study(wish, name)
+
+    def parsed(text: str) -> yamlio.Document:
+        return yamlio.parse(text, "kdgap distill").unnumbered()
+
+    spec, where = read_study(parsed(draft.text("fp32")), overrides)
     check_study(spec, where)  # what is refused without torch
     from kdgap.study.workspace import written_study
 
     precision = _precision(out or Path("runs") / name, device)
-    return written_study(draft.text(precision), source, overrides, out)
+    text = draft.text(precision)
+    return written_study(text, parsed(text), overrides, out)
 
 
 def _precision(folder: Path, device: str) -> "Precision":

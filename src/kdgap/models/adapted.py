@@ -214,7 +214,7 @@ def _with_inner(_: nn.Module, state: dict[str, Any], prefix: str, *_rest: object
 def _described(x: object) -> str:
     if isinstance(x, Tensor):
         return f"a tensor {list(x.shape)}"
-    return f"a {type(x).__name__}"
+    return f"an object of type {type(x).__name__}"
 
 
 def find_classifier(inner: nn.Module, classes: int) -> str | None:

@@ -161,23 +161,24 @@ def open_study(
                 " is said with --data-root and --teacher-weights"
             )
         return _reopened(target, places)
-    return written_study(yamlio.text_of(target), str(target), overrides, out, places)
+    text = yamlio.text_of(target)
+    return written_study(text, yamlio.parse(text, str(target)), overrides, out, places)
 
 
 def written_study(
     text: str,
-    source: str,
+    document: yamlio.Document,
     overrides: Mapping[str, object] | None = None,
     out: Path | None = None,
     places: Places | None = None,
 ) -> Workspace:
-    """Return a study of which the text is known; `source` names it in messages. See `open_study`.
+    """Return a study from its text, and the document it was parsed to. See `open_study`.
 
     Raises:
         BadInputError: something is wrong with it.
     """
     places = places or Places()
-    study, where = read_study(yamlio.parse(text, source), overrides or {})
+    study, where = read_study(document, overrides or {})
     asked, study = study, places.applied(study)
     given = {**(overrides or {}), **places.overrides(asked, study)}
     changes = [f"{CHANGE}{key}={json_text(value, indent=None)}\n" for key, value in given.items()]
