@@ -39,6 +39,17 @@ def counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+MOST_SEEDS = 1_000
+"""Seeds a side that anybody trains; above it a number is no advice."""
+
+
+def seeds(count: int | None) -> str:
+    """Return a number of seeds that would do: `33`, `over 1,000`, or `too many` for None."""
+    if count is None:
+        return "too many"
+    return str(count) if count <= MOST_SEEDS else f"over {MOST_SEEDS:,}"
+
+
 def level(confidence: float) -> str:
     """Return a confidence level such as `95 %`."""
     return f"{100 * confidence:g} %"

@@ -212,7 +212,7 @@ def end_at_once(code: int) -> NoReturn:
         if os.isatty(2):
             os.write(2, b"\x1b[?25h")
         if not error_line.hand_over("interrupted"):
-            os.write(2, b"error: interrupted\n")
+            os.write(2, b"interrupted\n")
     os._exit(code)
 
 

@@ -78,7 +78,7 @@ def served(folder: Path, source: Path, *words: object) -> Iterator[str]:
     finally:
         error = studies.ended(server)
     # No warning, no traceback while it was looked at; the signal that ends it is told.
-    assert error == "error: told to stop\n"
+    assert error == "told to stop\n"
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ __all__ = ["expect"]
 
 NAVIGATION = {
     "overview": "Overview",
+    "which": "Which method?",
     "configuration": "Configurations",
     "compare": "Compare",
     "runs": "Runs",

@@ -102,7 +102,7 @@ def test_a_view_follows_a_study_to_its_results(
     studies.kdgap(tmp_path, "run", "study")
     expect(page.locator("main")).to_contain_text("5 done")
     expect(page.locator("main")).not_to_contain_text("No run has been tested yet")
-    expect(page.get_by_role("heading", name="Gains over plain training")).to_be_visible()
+    expect(page.get_by_role("heading", name="Every gain over plain training")).to_be_visible()
 
 
 @pytest.fixture(scope="module")

@@ -115,6 +115,7 @@ WALK: dict[str, list[tuple[str, ...]]] = {
     ],
     "analyze": [(f"im{HOSTILE}",), ("im", "--json"), ("{study}",)],
     "report": [("im",), ("{study}",)],
+    "rank": [("im",), ("im", "--json"), ("{study}",), ("im", "--student", HOSTILE)],
     "explore": [("im", "--export", f"page{HOSTILE}"), ("{study}", "--export", "page2")],
     "export": [
         ("{study}", "--to", HOSTILE),

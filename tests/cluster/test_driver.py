@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -93,6 +94,19 @@ def drive(
 def test_three_machines_give_the_records_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[str, Any]
 ) -> None:
+    directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch))
+    assert hashes(directory) == alone
+
+
+def test_another_study_at_the_place_of_one_that_was_removed_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: dict[str, Any]
+) -> None:
+    """Machines keep what they know of a study by its place: of other data, here."""
+    other = study_text(
+        data={"name": "digits", "limit": 160}, recipe={"epochs": 1, "batch_size": 64}, threads=1
+    )
+    drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch), study=other)
+    shutil.rmtree(tmp_path / "study")
     directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch))
     assert hashes(directory) == alone
 

@@ -52,7 +52,7 @@ def drawn(study: Evidence) -> dict[str, Figure]:
 
 def test_all_figures_of_a_whole_study() -> None:
     assert list(drawn(whole())) == [
-        *("gains", "seeds", "capacity", "power", "convergence-little"),
+        *("gains", "seeds", "capacity", "power", "which-little", "convergence-little"),
         *("grad_norm_max-little", "proj_grad_norm_max-little", "term_grad_norm-little"),
         *("fidelity-big-little", "selection-big-little-logit", "selection-big-little-feature"),
         "ablation-stem",
@@ -61,7 +61,7 @@ def test_all_figures_of_a_whole_study() -> None:
 
 def test_what_was_not_recorded_is_not_drawn() -> None:
     assert list(drawn(pair_of(BASELINE, ALIKE))) == ["gains", "seeds", "capacity", "power",
-                                                     "convergence-little"]  # fmt: skip
+                                                     "which-little", "convergence-little"]  # fmt: skip
     bare = pair_of(BASELINE, ALIKE)
     bare = replace(bare, runs=tuple(but(run, history=[]) for run in bare.runs))
     assert "convergence-little" not in drawn(bare)

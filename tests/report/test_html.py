@@ -239,7 +239,17 @@ def test_a_whole_report_is_a_document_with_every_section() -> None:
     page = whole_page()
     sections = [attrs.get("id") for _, attrs in page.all("section")]
     assert sections == [
-        *("answer", "gains", "claims", "levels", "seeds", "curves", "fidelity", "capacity"),
+        *(
+            "answer",
+            "gains",
+            "which",
+            "claims",
+            "levels",
+            "seeds",
+            "curves",
+            "fidelity",
+            "capacity",
+        ),
         *("power", "selection", "ablations", "sensitivity", "diagnosis", "details", "failures"),
         *("protocol", "reading", "runs"),
     ]
@@ -252,7 +262,7 @@ def test_the_answer_comes_first_and_flags_directly_under_it() -> None:
     text = page.text(page.by_id("answer"))
     order = [
         text.index(words)
-        for words in ("What the runs show", "2 claims", "“Claim more”: +1.00 pp", "2 gains",
+        for words in ("What the runs show", "2 claims", "“Claim more”: +1.00 pp", "2 gains over",
                       "Before believing it", "unequal tuning", "runs that are failed")
     ]  # fmt: skip
     assert order == sorted(order)
@@ -512,9 +522,11 @@ def test_the_published_runs_make_a_report(tmp_path: Path) -> None:
     page = page_of(with_claims(load(tmp_path), claims))
     assert "111 of 111 runs done" in page.text(page.all("header")[0][0])
     assert not [row for row in page.rows("gain-table") if any("*" in cell for cell in row)]
-    assert all("post hoc" in page.text(n) for n, _ in page.all("li") if "“" in page.text(n))
-    # Gains, seeds, curves, norms, fidelity, capacity, power, grids, ablations.
-    assert len(page.all("svg")) == 1 + 2 + 4 + 2 + 4 + 2 + 1 + 8 + 4
+    # Said once of all of them, and of none by itself.
+    assert "as all of these claims are" in page.text(page.by_id("answer"))
+    assert not any("post hoc" in page.text(n) for n, _ in page.all("li") if "“" in page.text(n))
+    # Gains, rankings, seeds, curves, norms, fidelity, capacity, power, grids, ablations.
+    assert len(page.all("svg")) == 1 + 2 + 2 + 4 + 2 + 4 + 2 + 1 + 8 + 4
     clipping = "the ablation projection_clipping_resnet50_to_resnet18: changed"
     norms = f"Largest norm of the projections: recorded for {clipping}; at most 0.207."
     assert norms in page.text(page.by_id("curves"))

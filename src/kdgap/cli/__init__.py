@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _WORDS = {2: "interrupted", 15: "told to stop"}
 """SIGINT and SIGTERM."""
+_ASKED = {128 + number for number in _WORDS}
+"""Exit codes of what somebody asked for, which is no error."""
 BOXED_COLUMNS = 80
 """What the boxes of help take at least."""
 LONGEST_ERROR = 2000
@@ -80,7 +82,7 @@ def _say_ended(number: int) -> None:
     if error_line.hand_over(_WORDS[number]):
         return
     try:  # noqa: SIM105  (contextlib itself may be what is being imported)
-        os.write(2, f"error: {_WORDS[number]}\n".encode())
+        os.write(2, f"{_WORDS[number]}\n".encode())
     except OSError:
         pass  # nobody can be told
 
@@ -110,7 +112,7 @@ def run(app: typer.Typer) -> NoReturn:
                 code, words = 2, _unanswered(answers.failure)
         words = one_line(words, LONGEST_ERROR)
         if words and not error_line.hand_over(words):
-            terminal.tell(f"error: {words}")
+            terminal.tell(words if code in _ASKED else f"error: {words}")
     sys.exit(code)
 
 

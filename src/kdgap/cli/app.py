@@ -15,6 +15,7 @@ from kdgap.cli import (
     models,
     plan,
     predict,
+    rank,
     show,
     status,
     study,
@@ -38,6 +39,7 @@ app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)
 app.command("verify", epilog=status.VERIFY_EXAMPLES)(status.verify)
 app.command("clean", epilog=status.CLEAN_EXAMPLES)(status.clean)
 app.command("analyze", epilog=judging.ANALYZE_EXAMPLES)(judging.analyze)
+app.command("rank", epilog=rank.EXAMPLES)(rank.rank)
 app.command("report", epilog=judging.REPORT_EXAMPLES)(judging.report)
 app.command("explore", epilog=explore.EXAMPLES)(explore.explore)
 app.command("import", epilog=judging.IMPORT_EXAMPLES)(judging.import_)

@@ -117,9 +117,14 @@ def print_import(about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) ->
         say(f"files that are no results: {listed}")
 
 
-def _evidence(
-    source: Path, claims: Path | None, smallest_effect: float | None, reference: str | None
+def evidence_of(
+    source: Path, claims: Path | None, smallest_effect: float | None, reference: str | None = None
 ) -> "Evidence":
+    """Read a study or an import, judged as the options ask.
+
+    Raises:
+        BadInputError: there is none, or an option does not fit it.
+    """
     from kdgap.errors import BadInputError, placed
     from kdgap.judge.context import reference_of
     from kdgap.judge.judging import judged_by, with_claims
@@ -161,7 +166,7 @@ def analyze(
     from kdgap.judge.document import to_json
     from kdgap.judge.judging import analyse
 
-    evidence = _evidence(source, claims, smallest_effect, reference)
+    evidence = evidence_of(source, claims, smallest_effect, reference)
     with _naming(claims):
         analysis = analyse(evidence)
     folder = out or source / "analysis"
@@ -269,7 +274,7 @@ def report(
     from kdgap.cli.printing import say
     from kdgap.judge.judging import analyse
 
-    evidence = _evidence(source, claims, smallest_effect, reference)
+    evidence = evidence_of(source, claims, smallest_effect, reference)
     with _naming(claims):
         analysis = analyse(evidence)
     target = out or source / "report.html"

@@ -94,7 +94,9 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         caption = (
             f"{seen.count('done')} of {total} runs done; {chosen}; {len(seen.stale)} stale{mind}"
         )
-        print_table(f"{plan['study']['name']}: {directory.path}", ["", *columns], rows, caption)
+        name, path = plan["study"]["name"], directory.path
+        title = str(path) if path.name == name else f"{name}: {path}"
+        print_table(title, ["", *columns], rows, caption)
         for runner in runners:
             answer(_doing(runner, seen))
         for row in seen.rows:

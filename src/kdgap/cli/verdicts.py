@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from kdgap.numbers import counted, interval, level, p_value, signed, spread
+from kdgap.numbers import seeds as enough
 
 if TYPE_CHECKING:
     from kdgap.judge.analysis import Analysis, Reference, Settings
@@ -14,8 +15,9 @@ if TYPE_CHECKING:
 LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "needed"),
     ("pair", "n", "accuracy", "gain", "verdict"),
-    ("pair", "n", "gain", "verdict"),
-    ("pair", "gain", "verdict"),
+    ("pair", "accuracy", "gain", "verdict"),
+    ("pair", "accuracy", "gain_below"),
+    ("pair", "gain_below"),
 )
 """Columns of the table; the first that fit the terminal are shown."""
 WITH_REFERENCE = (
@@ -39,17 +41,23 @@ def print_verdicts(
         shown: what was printed before.
     """
     from kdgap.cli.printing import answer, print_table, say, width
+    from kdgap.judge.headline import headline
 
     settings = analysis.settings
-    answer(_headline(analysis, seconds))
+    answer(headline(analysis).text, wrap=True)
+    answer(_measured(analysis, seconds))
     if analysis.gains:
         columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
     else:
         say("no method was compared with a baseline yet")
+    late = [contrast for contrast in analysis.contrasts if contrast.post_hoc]
+    every = len(late) == len(analysis.contrasts) > 1
     for contrast in analysis.contrasts:
-        mark = " [post hoc]" if contrast.post_hoc else ""
+        mark = " [post hoc]" if contrast.post_hoc and not every else ""
         answer(f"Claim {contrast.sentence}{mark}", wrap=True)
+    if every:
+        answer("Post hoc: all of these claims. None was locked before the first test.", wrap=True)
     if any(gain.verdict == "inconclusive" for gain in analysis.gains):
         answer(_inconclusive(analysis))
     if settings.reference is not None:
@@ -100,8 +108,8 @@ def _inconclusive(analysis: "Analysis") -> str:
     needed = sorted({gain.seeds_needed for gain in seeds if gain.seeds_needed})
     text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
     if needed:
-        span = str(needed[-1]) if len(needed) == 1 else f"{needed[0]} to {needed[-1]}"
-        text += f" {span} seeds a side {phrase} with {level(settings.power)} power."
+        ends = dict.fromkeys([enough(needed[0]), enough(needed[-1])])
+        text += f" {' to '.join(ends)} seeds a side {phrase} with {level(settings.power)} power."
     elif all(gain.gain_pp is not None for gain in seeds):
         text += f" No affordable number of seeds {phrase}."
     return text
@@ -116,7 +124,7 @@ def _over_words(analysis: "Analysis", reference: "Reference") -> str:
     return f"Over {reference.label}: {', '.join(counts)}."
 
 
-def _headline(analysis: "Analysis", seconds: float | None) -> str:
+def _measured(analysis: "Analysis", seconds: float | None) -> str:
     from kdgap.numbers import duration
 
     study, settings = analysis.study, analysis.settings
@@ -143,7 +151,8 @@ def _gain_words(gain: "Gain | ReferenceGain") -> str | None:
 def _verdict(gain: "Gain | ReferenceGain", settings: "Settings") -> str:
     """Return the verdict, with a star where it is a corrected gain or harm."""
     starred = gain.p_holm is not None and gain.p_holm <= settings.alpha
-    return f"{gain.verdict}{' *' if starred else ''}"
+    text = gain.verdict_text.replace(", ", ",\n")
+    return f"{text}{' *' if starred else ''}"
 
 
 def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str | None]]]:
@@ -187,7 +196,7 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
                 "p": p_value(gain.p),
                 "holm": p_value(gain.p_holm),
                 "verdict": _verdict(gain, settings),
-                "needed": str(gain.seeds_needed) if unsettled else "",
+                "needed": enough(gain.seeds_needed) if unsettled else "",
                 "gain_below": _below(_gain_words(gain), _verdict(gain, settings)),
             }
         )
@@ -246,9 +255,11 @@ def _caption(analysis: "Analysis") -> str:
     if settings.reference is not None:
         beside = f"{settings.reference.gains_in_family} over {settings.reference.label}"
         family = f"{family} over plain training, and over {beside}"
+    ns = {n for gain in analysis.gains for n in (gain.n, gain.n_baseline)}
+    seeds = str(min(ns)) if len(ns) == 1 else f"{min(ns)} to {max(ns)}"
     return (
-        f"{mind}Gains over the baseline of the same student; {kind} intervals. Verdicts: Holm over"
-        f" {family}, equivalence within"
+        f"{mind}Gains over the baseline of the same student; n = {seeds}, {kind} intervals."
+        f" Verdicts: Holm over {family}, equivalence within"
         f" ±{settings.smallest_effect_pp:g} pp. * = significant after correction."
         f" Configurations tried: {tried}."
     )

@@ -20,6 +20,8 @@ from kdgap.study.workspace import Workspace
 Kind = Literal["look", "train", "test"]
 GIVEN = ".given"
 """Where in the storage the files of given teachers are, for machines that do not see them."""
+BEGUN = "begun"
+"""The locked fact that tells a study from any that was kept at the same place before it."""
 OTHER_CODE = "other code"
 """The answer of a machine that runs another version than the driver."""
 
@@ -119,6 +121,7 @@ class JobMaker:
         self._directory = workspace.directory
         self._place, self._device, self._threads = place, device, threads
         self.code = source_digest()
+        self._directory.lock_fact(BEGUN, token_hex(8))
 
     def make(
         self,

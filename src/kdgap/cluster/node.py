@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 import kdgap
-from kdgap.cluster.job import OTHER_CODE, Job, planned_run
+from kdgap.cluster.job import BEGUN, OTHER_CODE, Job, planned_run
 from kdgap.cluster.upload import Uploader, bring_record, bring_state
 from kdgap.engine.device import (
     environment,
@@ -295,16 +295,16 @@ def _scratch(job: Job) -> StudyDirectory:
     directory = StudyDirectory(path)
     make_folder(path)
     with wait_for_lock(path / ".facts-lock"):
-        for fact, value in job.facts.items():
-            try:
-                same = directory.locked(fact) in (None, value)
-            except StoreDamagedError:
-                same = False
-            if not same:
-                for entry in entries(path):
-                    if entry.name != ".facts-lock":
-                        remove_tree(entry)
-                break
+        try:
+            same = directory.locked(BEGUN) == job.facts[BEGUN] and all(
+                directory.locked(fact) in (None, value) for fact, value in job.facts.items()
+            )
+        except StoreDamagedError:
+            same = False
+        if not same:
+            for entry in entries(path):
+                if entry.name != ".facts-lock":
+                    remove_tree(entry)
         for fact, value in job.facts.items():
             directory.lock_fact(fact, value)
     return directory

@@ -4,6 +4,7 @@
 |---|---|
 | `study` | the analysis, the arms, and how far the study is |
 | `runs` | one row a run, in columns |
+| `rank` | what was trained of each student, ranked |
 | `arm/N` | one arm: its curves over seeds, its seeds, its accuracy by class |
 | `compare/N` | one arm minus every other |
 | `run/N` | one run: what was asked, every epoch, its files with their hashes |
@@ -27,6 +28,8 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
+from kdgap.judge.headline import headline, trained
+from kdgap.judge.ranking import rankings
 from kdgap.judge.recorded import UNTESTED, Scores
 from kdgap.notice import written
 from kdgap.spec.method_card import UNKNOWN
@@ -51,7 +54,7 @@ COLUMNS = (
 
 def study_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return what every view needs: the judgement, the arms, the state of the runs."""
-    evidence = snapshot.evidence
+    evidence, analysis = snapshot.evidence, snapshot.analysis
     return {
         "version": snapshot.version,
         "name": evidence.name,
@@ -59,12 +62,17 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "command": quoted(snapshot.path),
         "description": evidence.description,
         "described": evidence.description not in ("", NO_DESCRIPTION),
+        "title": evidence.title,
+        "paper": evidence.paper,
+        "headline": None if analysis is None else asdict(headline(analysis)),
+        "trained": [] if analysis is None else trained(evidence, analysis),
         "primary": evidence.primary,
         "chosen_on": evidence.chosen_on,
         "analysis": to_json(snapshot.analysis),
         "reason": snapshot.reason,
         "states": dict(Counter(run.state for run in evidence.runs)),
         "open_runs": evidence.open_runs,
+        "roles": list(dict.fromkeys(slot.role for slot in evidence.slots)),
         "marks": list(evidence.marks),
         "notices": written(evidence.notices),
         "arms": [_arm(snapshot, number, arm) for number, arm in enumerate(snapshot.arms)],
@@ -155,6 +163,26 @@ def _teaches(teacher: Arm, arm: Arm) -> bool:
     asked = {run.teacher for run in arm.runs} - {None}
     named = teacher.slot.student == arm.slot.teacher
     return named and (not asked or not asked.isdisjoint(run.id for run in teacher.runs))
+
+
+def rank_document(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the ranking of each student; `key` tells students apart, `arm` is a place's arm."""
+    numbers = {
+        (arm.slot.student, arm.slot.teacher, arm.slot.method, arm.configuration): number
+        for number, arm in enumerate(snapshot.arms)
+        if arm.slot.role in ("final", "baseline")
+    }
+    ranked = rankings(snapshot.context) if snapshot.analysis is not None else []
+    names, students = Counter(ranking.student for ranking in ranked), []
+    for number, ranking in enumerate(ranked, 1):
+        document = to_json(ranking)
+        several = names[ranking.student] > 1  # trained by several recipes
+        document["key"] = f"{ranking.student} ({number})" if several else ranking.student
+        for place in document["places"]:
+            own = place["teacher"], place["method"], place["configuration"]
+            place["arm"] = numbers.get((ranking.student, *own))
+        students.append(document)
+    return {"version": snapshot.version, "students": students}
 
 
 def runs_document(snapshot: Snapshot) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kdgap.explorer.documents import live_document, runs_document, study_document
+from kdgap.explorer.documents import live_document, rank_document, runs_document, study_document
 from kdgap.explorer.power import power_document
 from kdgap.explorer.snapshot import Snapshot, take
 from kdgap.files import entries
@@ -22,7 +22,12 @@ from kdgap.store.study import PLAN, SELECTION, StudyDirectory
 LOOK_SECONDS = 1.0
 REST = 4.0
 """A look waits so many times as long as the last reading took, so that reading is never most."""
-WHOLE = {"study": study_document, "runs": runs_document, "power": power_document}
+WHOLE = {
+    "study": study_document,
+    "runs": runs_document,
+    "rank": rank_document,
+    "power": power_document,
+}
 """Documents of the whole study: asked for by every visitor, and made once for each snapshot."""
 
 

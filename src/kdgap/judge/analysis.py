@@ -27,7 +27,14 @@ Outcome = Literal["established", "contradicted", "not established"]
 
 @dataclass(frozen=True, kw_only=True)
 class StudyFacts:
-    """What was judged; `open_runs` are those that cannot be planned yet."""
+    """What was judged; `open_runs` are those that cannot be planned yet.
+
+    Attributes:
+        title, paper: what it is called on pages, and where it was published.
+        main_claim: the name of the claim that stands first; None = the first one.
+    """
+
+    later: ClassVar[Mapping[str, object]] = {"title": None, "paper": None, "main_claim": None}
 
     name: str
     path: str
@@ -37,6 +44,9 @@ class StudyFacts:
     done: int
     open_runs: int
     marks: tuple[str, ...]
+    title: str | None = None
+    paper: str | None = None
+    main_claim: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.measures import Fidelity
-from kdgap.numbers import counted, level, signed
+from kdgap.numbers import counted, level, seeds, signed
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.stats.contrast import mean_and_std
 from kdgap.stats.power import contrast_power, paired_contrast_power
@@ -345,6 +345,6 @@ def _power(arm: Arm, plain: Arm | None, gain: Gain, settings: Settings) -> Fact 
     # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
     if power < settings.power and gain.verdict == "inconclusive":
         needed, reading = gain.seeds_needed, f"{gain.label} may help unseen"
-        remedy = f"{needed} seeds a side" if needed else "a larger smallest effect of interest"
+        remedy = f"{seeds(needed)} seeds a side" if needed else "a larger effect of interest"
         return _fact("power", text, reading, remedy, COLAS)
     return _fact("power", text)

@@ -37,6 +37,27 @@ class Numbers:
     n_smallest: int
     seeds: tuple[tuple[int, ...], ...]
 
+    @property
+    def value_pp(self) -> float | None:
+        """The gain, the claim's sum, or the effect, whichever it is."""
+        names = ("gain_pp", "estimate_pp", "effect_pp")
+        return next((getattr(self, name) for name in names if hasattr(self, name)), None)
+
+    @property
+    def uncorrected(self) -> bool:
+        """Whether an equivalence rests on its own test alone: corrected, it is not shown."""
+        return any(flag.code == "equivalence-uncorrected" for flag in self.flags)
+
+    @property
+    def open(self) -> bool:
+        """Whether more seeds could tell: drawn as an open point everywhere."""
+        return self.verdict == "inconclusive" or self.uncorrected
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict as it is shown everywhere, without its numbers."""
+        return f"{self.verdict}, uncorrected" if self.uncorrected else self.verdict
+
 
 @dataclass(frozen=True, kw_only=True)
 class PairedGain:

@@ -187,6 +187,7 @@ class Evidence:
         name, path: of the study or import.
         origin: `study` or `import`.
         description: one line.
+        title, paper, main_claim: as in `StudySpec`.
         runs: every run, each once.
         models: name → architecture, parameters, FLOPs, citation.
         methods: name → what the method declares (`Method.about`), as it was written down.
@@ -226,6 +227,9 @@ class Evidence:
     chosen_on: Literal["val", "test"] = "val"
     images: int | None = None
     open_runs: int = 0
+    title: str | None = None
+    paper: str | None = None
+    main_claim: str | None = None
 
     def arms(self, roles: Collection[str] = SHOWN) -> list[Arm]:
         """Return one arm a slot and configuration, by default of every role that is judged."""

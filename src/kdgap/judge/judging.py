@@ -49,7 +49,13 @@ def with_claims(
         given: the claims.
         origin: name and digest of their file, for the provenance.
     """
-    evidence = replace(evidence, claims=tuple(given.claims))
+    evidence = replace(
+        evidence,
+        claims=tuple(given.claims),
+        main_claim=given.main_claim,
+        title=given.title or evidence.title,
+        paper=given.paper or evidence.paper,
+    )
     if origin is not None:
         evidence = replace(evidence, provenance={**evidence.provenance, "claims": origin})
     return judged_by(evidence, given.statistics, given.primary)
@@ -184,6 +190,9 @@ def _study(evidence: Evidence) -> StudyFacts:
         done=sum(run.state == "done" for run in evidence.runs),
         open_runs=evidence.open_runs,
         marks=evidence.marks,
+        title=evidence.title,
+        paper=evidence.paper,
+        main_claim=evidence.main_claim,
     )
 
 

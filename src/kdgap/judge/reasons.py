@@ -11,6 +11,7 @@ from kdgap.judge.words import (
     verdict_words,
 )
 from kdgap.numbers import counted
+from kdgap.numbers import seeds as enough
 
 
 def contrast_sentence(contrast: ClaimResult, settings: Settings, *, named: bool = True) -> str:
@@ -72,4 +73,4 @@ def _power_words(contrast: ClaimResult, settings: Settings, power: float) -> str
     words = f"With {seeds} and this spread, {truth} {often}"
     if needed is None or needed <= have:
         return f"{words}."
-    return f"{words}; with {needed} seeds a side in {100 * settings.power:g}."
+    return f"{words}; with {enough(needed)} seeds a side in {100 * settings.power:g}."

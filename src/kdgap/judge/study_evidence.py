@@ -86,6 +86,9 @@ def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
         chosen_on=(study["selection"] or {}).get("split", "val"),
         images=records.images,
         open_runs=plan["open_runs"],
+        title=study.get("title"),
+        paper=study.get("paper"),
+        main_claim=study.get("main_claim"),
     )
 
 

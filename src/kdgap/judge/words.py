@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.entries import Gain, Numbers, ReferenceGain
-from kdgap.numbers import counted, interval, level, p_value, signed
+from kdgap.numbers import MOST_SEEDS, counted, interval, level, p_value, seeds, signed
+
+
+FAR = 5
+"""Smallest effects of interest above which a difference is another question than finding one."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,8 @@ def verdict_words(numbers: Numbers, settings: Settings, goal: Goal | None = None
         text = f"Holm p {equals(numbers.p_holm)}"
         return text + (f"; real, but smaller than {margin:g} pp" if small else "")
     if verdict == "equivalent":
-        alone = any(flag.code == "equivalence-uncorrected" for flag in numbers.flags)
         text = f"any effect is smaller than {margin:g} pp, TOST p {equals(numbers.p_tost)}"
-        return text + (", uncorrected" if alone else "")
+        return text + (", uncorrected" if numbers.uncorrected else "")
     if numbers.ci95_pp:
         return seeds_words(numbers, settings)
     return f"{lack_words(numbers)}; {guessed_seeds(numbers, settings, goal)}"
@@ -141,6 +144,9 @@ def guessed_seeds(numbers: Numbers, settings: Settings, goal: Goal | None = None
         goal: what the seeds are for; a difference where it is left out.
     """
     goal = goal or difference(settings)
+    if abs(numbers.value_pp or 0.0) > FAR * settings.smallest_effect_pp:
+        # Seeds for the smallest effect are no advice to who saw a far larger one.
+        return "two seeds a side or more would give it an interval"
     needed = (
         numbers.seeds_needed_claim if isinstance(numbers, ClaimResult) else numbers.seeds_needed
     )
@@ -148,9 +154,8 @@ def guessed_seeds(numbers: Numbers, settings: Settings, goal: Goal | None = None
     condition = f"were {truth}the spread {settings.expected_std_pp:g} pp"
     if needed is None:
         return f"no affordable number of seeds would {goal.shows}, {condition}"
-    return (
-        f"{needed} seeds a side would {goal.shows} with {level(settings.power)} power, {condition}"
-    )
+    power = f"with {level(settings.power)} power"
+    return f"{seeds(needed)} seeds a side would {goal.shows} {power}, {condition}"
 
 
 def equals(p: float | None) -> str:
@@ -167,7 +172,7 @@ def seeds_words(numbers: Numbers, settings: Settings) -> str:
         return f"no affordable number of seeds would find {margin:g} pp"
     if needed <= have:
         settle = numbers.seeds_needed_equivalence
-        rest = f"; {settle} would show that any effect is smaller" if settle else ""
+        rest = f"; {seeds(settle)} would show that any effect is smaller" if settle else ""
         return (
             f"the {have} seeds a side find {margin:g} pp with {level(power)} power, and did not"
             f" here{rest}"
@@ -176,6 +181,8 @@ def seeds_words(numbers: Numbers, settings: Settings) -> str:
 
 
 def _more(needed: int, have: int) -> str:
+    if needed > MOST_SEEDS:
+        return f"{seeds(needed)} seeds a side (now {have})"
     return f"{counted(needed - have, 'more seed')} a side ({needed} instead of {have})"
 
 

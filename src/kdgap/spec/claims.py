@@ -59,8 +59,8 @@ class Claim(_Lean):
         text: the claim in words.
         measure: `gain` (method minus baseline of the same student) or `accuracy`.
         terms: what is summed.
-        says: the sum is `above` zero, `not_below` it by the smallest effect of interest, or
-            `nothing` as large as that in either direction.
+        says: the sum is `above` zero, `below` zero, `not_below` it by the smallest effect of
+            interest, or `nothing` as large as that in either direction.
     """
 
     later: ClassVar[dict[str, object]] = {"says": "above"}
@@ -97,12 +97,18 @@ class ClaimsFile(Strict):
 
     Attributes:
         description: one line.
+        title: what the runs are called on pages, such as a paper's title.
+        paper: where they were published: authors and year, an identifier or an address.
+        main_claim: the name of the claim that stands first on every page; else the first one.
         claims: what is claimed.
         statistics: how it is judged; left out = the study's own, or the defaults for an import.
         primary: which weights' test accuracy decides; left out = the study's own.
     """
 
     description: Text = "claims"
+    title: Text | None = None
+    paper: Text | None = None
+    main_claim: Name | None = None
     claims: list[Claim] = Field(min_length=1, max_length=1000)
     statistics: Statistics | None = None
     primary: Literal["best", "last"] | None = None

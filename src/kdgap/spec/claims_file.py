@@ -2,10 +2,11 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from kdgap.errors import BadInputError
+from kdgap.errors import BadInputError, nearest
 from kdgap.spec.claims import Claim, ClaimsFile
 from kdgap.spec.complaints import Where, complaints
 from kdgap.yamlio import Document
@@ -27,6 +28,7 @@ def read_claims(document: Document) -> ClaimsFile:
         texts = complaints(error, document.where, document.value, ClaimsFile)
         raise BadInputError("; ".join(texts)) from None
     check_twins("claims", [claim.name for claim in claims.claims], document.where)
+    check_main(claims.main_claim, claims.claims, document.where)
     for index, claim in enumerate(claims.claims):
         for number, term in enumerate(claim.terms):
             place = document.where(("claims", index, "terms", number))
@@ -49,6 +51,20 @@ def check_twins(group: str, names: list[str], where: Where) -> None:
                 f"{where((group,))}: {group}: {name!r} is there twice, or differs from"
                 " another name in case only"
             )
+
+
+def check_main(name: str | None, claims: Iterable[Claim], where: Where) -> None:
+    """Refuse a main claim that is not among the claims.
+
+    Raises:
+        BadInputError: naming the place and the name.
+    """
+    names = [claim.name for claim in claims]
+    if name is not None and name not in names:
+        raise BadInputError(
+            f"{where(('main_claim',))}: main_claim: no claim is called {name!r}"
+            f"{nearest(name, names)}"
+        )
 
 
 def check_sum(claim: Claim, place: str) -> None:

@@ -240,6 +240,9 @@ class StudySpec(Strict):
     Attributes:
         name: also the folder under `runs/`.
         description: one line.
+        title: what it is called on pages; else its name.
+        paper: where it was published: authors and year, an identifier or an address.
+        main_claim: the name of the claim that stands first on every page; else the first one.
         models: the networks, by names of the study's own.
         recipe: fields of `RecipeSpec` for students and, unless `teachers.recipe` differs, teachers.
         methods: name → hyper-parameter → one value, or a list of values to choose from. The name is
@@ -254,6 +257,8 @@ class StudySpec(Strict):
 
     name: Name
     description: Text = NO_DESCRIPTION
+    title: Text | None = None
+    paper: Text | None = None
     data: StudyData
     precision: Precision = "fp32"
     threads: int | None = Field(default=None, ge=1, le=1024)
@@ -267,6 +272,7 @@ class StudySpec(Strict):
     finals: Finals = Field(default_factory=Finals)
     ablations: dict[Name, Ablation] = Field(default_factory=dict)
     claims: list[Claim] = Field(default_factory=list, max_length=1000)
+    main_claim: Name | None = None
     statistics: Statistics = Field(default_factory=Statistics)
     budgets: Budgets = Field(default_factory=Budgets)
     keep_selection_weights: bool = False
@@ -274,8 +280,9 @@ class StudySpec(Strict):
 
     @model_serializer(mode="wrap")
     def _usual_unsaid(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        usual = ("batch_norm", "synchronised")
-        return {key: value for key, value in plain(self).items() if (key, value) != usual}
+        usual = {"batch_norm": "synchronised", "title": None, "paper": None, "main_claim": None}
+        fields: dict[str, Any] = plain(self)
+        return {key: value for key, value in fields.items() if usual.get(key, ...) != value}
 
     @property
     def smoke(self) -> bool:
@@ -297,7 +304,16 @@ class StudySpec(Strict):
 
 
 _NOT_PROTOCOL = {
-    *("name", "description", "threads", "save_seconds", "budgets", "keep_selection_weights"),
+    *(
+        "name",
+        "description",
+        "title",
+        "paper",
+        "threads",
+        "save_seconds",
+        "budgets",
+        "keep_selection_weights",
+    ),
 }
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from kdgap.errors import BadInputError, nearest, one_line, placed
 from kdgap.paths import data_place, user_path
 from kdgap.spec.claims import Term
-from kdgap.spec.claims_file import ABLATION_ALONE, check_sum, check_twins
+from kdgap.spec.claims_file import ABLATION_ALONE, check_main, check_sum, check_twins
 from kdgap.spec.complaints import Where, complaints
 from kdgap.spec.method_name import method_name, written_method
 from kdgap.spec.presets import preset, preset_values, recipe_beside
@@ -136,6 +136,7 @@ def _check(study: StudySpec, where: Where) -> None:
     for name, ablation in study.ablations.items():
         _check_ablation(study, name, ablation, where)
     _check_reference(study, where)
+    check_main(study.main_claim, study.claims, where)
     for index, claim in enumerate(study.claims):
         for number, term in enumerate(claim.terms):
             place = where(("claims", index, "terms", number))

@@ -6,7 +6,7 @@ import torch
 
 from kdgap.data import DATASETS
 from kdgap.notice import Notice, written
-from kdgap.numbers import gib
+from kdgap.numbers import gib, seeds
 from kdgap.planning.cost import (
     costs_of,
     disk_bytes,
@@ -137,8 +137,8 @@ def _floors(workspace: Workspace, plan: Plan) -> dict[str, Any]:
         f"  a gain of {floors['mde_pp']:.2f} pp is found with {stats.power:.0%} power, one of"
         f" {floors['mde_corrected_pp']:.2f} pp after correction for {family} gains;",
         f"  the smallest effect of interest, {effect:g} pp, would take"
-        f" {floors['seeds_needed'] or 'too many'} seeds in each arm"
-        f" ({needed or 'too many'} after correction);",
+        f" {seeds(floors['seeds_needed'])} seeds in each arm"
+        f" ({seeds(needed)} after correction);",
         f"  an exact {'paired ' if paired else ''}test cannot get under p = {exact:.3g},"
         f" {min(1.0, exact * family):.3g} after correction.",
     ]

@@ -89,7 +89,7 @@ function spreadOut(places, gap) {
 function capacityScale(values, type) {
   const [low, high] = d3.extent(values);
   const alone = type === "log" ? [low / 2, high * 2] : [low - 1, high + 1];
-  const pixels = widthOf({ half: true }) - MARGINS.marginLeft - MARGINS.marginRight - 2 * MARGINS.inset;
+  const pixels = widthOf({ columns: Infinity }) - MARGINS.marginLeft - MARGINS.marginRight - 2 * MARGINS.inset;
   const scale = type === "log" ? d3.scaleLog() : d3.scaleLinear();
   return scale.domain(low < high ? [low, high] : alone).range([0, pixels]);
 }
@@ -110,14 +110,13 @@ function capacityTicks(values, scale, type) {
   return within.length > 1 ? within : [low, high];
 }
 
-const isAlone = (gain) => (gain.flags ?? []).some((flag) => flag.code === "equivalence-uncorrected");
 const capacityPoint = ({ pair, name, gain_pp, low, high, gain }) =>
-  `${pair}, ${name}\n${signed(gain_pp)} pp ${interval(known(low) ? [low, high] : null)}\n${gain.verdict}${isAlone(gain) ? ", uncorrected" : ""}`;
+  `${pair}, ${name}\n${signed(gain_pp)} pp ${interval(known(low) ? [low, high] : null)}\n${verdictText(gain)}`;
 
 function capacityMarks(rows, symbolOf) {
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
   const stroke = (row) => colourOf(row.method);
-  const fill = (row) => (OPEN.includes(row.gain.verdict) ? "var(--paper)" : stroke(row));
+  const fill = (row) => (isOpen(row.gain) ? "var(--paper)" : stroke(row));
   return [
     Plot.rectY([0], { y1: -margin, y2: margin, fill: "var(--band)" }),
     Plot.ruleY([0], { stroke: "currentColor" }),
@@ -171,7 +170,7 @@ function capacityChart(rows, key, words, type) {
       title,
       words: `Lines: ${confidence()} interval of each gain by itself. The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled. Points that would touch stand beside each other.`,
       rows: rows.map(capacityRow),
-      half: true,
+      columns: Infinity,
       legend: [
         ...methods.map((method) => ({ name: methodName(method), method })),
         ...(teachers.length > 1

@@ -45,13 +45,18 @@ function coloursOfArms(arms) {
 }
 
 const room = () => document.getElementById("main").clientWidth || 720;
-/** The room of one of two columns, where there are two; see `.charts`. */
-const halfRoom = () => (room() >= 984 ? (room() - 24) / 2 : room());
+const GAP = 24;
+/** The room of one of several columns that are each at least 464 pixels wide; see `.charts`. */
+const columnRoom = (most = Infinity) => {
+  const columns = Math.max(1, Math.min(most, Math.floor((room() + GAP) / (464 + GAP))));
+  return (room() - GAP * (columns - 1)) / columns;
+};
 /** Whether there is room for labels beside a figure. */
 const wide = () => room() > 560;
 
 /** How wide a figure is. */
-const widthOf = (about) => Math.max(280, Math.min(about.half ? halfRoom() : 760, room()));
+const widthOf = ({ columns = 1 }) =>
+  Math.max(280, Math.min(columns === 1 ? 760 : columnRoom(columns), room()));
 
 /** Pixels between what is drawn and the frame. */
 const EDGE = 10;
@@ -67,7 +72,7 @@ function apart(values, place, gap = 34) {
 /**
  * Return a figure with its caption and downloads.
  * options: what Plot.plot takes; about: {name, title, words, legend, rows: objects for the CSV, whose
- * keys say the unit, half: whether it stands in one of two columns}.
+ * keys say the unit, columns: how many it may stand in one of}.
  */
 function figure(options, about) {
   const width = widthOf(about);
@@ -123,7 +128,9 @@ function svgText(svg) {
 /** Return a field of a CSV: text that begins like a formula is made text for a spreadsheet too. */
 function csvField(value) {
   if (value === null || value === undefined) return "";
-  if (typeof value === "number") return String(value);
+  // As many digits as any number here means, without the noise of floats.
+  if (typeof value === "number")
+    return String(Number.isInteger(value) ? value : Number(value.toPrecision(10)));
   const text = String(value).replace(/^([=+\-@\t\r])/, "'$1");
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

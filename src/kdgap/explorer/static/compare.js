@@ -89,6 +89,9 @@ function whyNoDifference(a, b, comparison) {
     : "No difference could be computed.";
 }
 
+/** What a verdict is called between two that are no method and its plain training. */
+const APART = { gain: "higher", harm: "lower" };
+
 function differenceParts(study, a, b, comparison) {
   const { settings } = study.analysis;
   const value = {
@@ -107,7 +110,7 @@ function differenceParts(study, a, b, comparison) {
   const sentence = comparison.no_interval
     ? [`${signed(comparison.value)} pp, no interval: ${comparison.no_interval}. `, "It is ", names, "."]
     : [
-        badge(comparison.verdict, { gain: "higher", harm: "lower" }[comparison.verdict]),
+        badge(comparison.verdict, a.baseline === b.number ? undefined : APART[comparison.verdict]),
         ` ${signed(comparison.value)} pp ${interval(comparison.ci95)}: `,
         names,
         ".",

@@ -41,7 +41,7 @@ function curveSection(arms) {
         name: `curve-${key}`,
         title: capital(axis.words),
         words: `Mean over ${of}, with the band from the lowest to the highest.`,
-        half: true,
+        columns: Infinity,
       };
       return lines.length ? curveChart(distinctNames(lines), axis, about) : null;
     })

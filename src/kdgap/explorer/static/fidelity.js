@@ -47,7 +47,7 @@ function fidelitySection(gain) {
         col("unit", "unit", (row) => (row.scale === 100 ? "percent" : "nats"), { raw: true }),
         ...column("student", "student", fixed),
         ...column("plain", "plain training", fixed),
-        ...column("difference", "difference", signed, LESSER),
+        ...column("difference", "difference", signed, UNDER),
       ],
       rows,
       {

@@ -24,6 +24,18 @@ function labelsAbove(rows, key, dy) {
   });
 }
 
+/** The numbers of lines, at the right of the frame. */
+const numbersBeside = (rows) =>
+  Plot.text(rows, {
+    y: "label",
+    text: (row) => `${signed(row.value)} ${known(row.low) ? interval([row.low, row.high]) : ""}`,
+    frameAnchor: "right",
+    dx: 8,
+    textAnchor: "start",
+    fontSize: 11.5,
+    fontVariant: "tabular-nums",
+  });
+
 /** Return entries with different labels: each has a line of its own. */
 function distinct(entries) {
   const seen = new Map();
@@ -44,13 +56,17 @@ function intervalChart(entries, about) {
   if (!rows.length) return note("No difference could be computed.");
   const longest = Math.max(...rows.map((row) => row.label.length));
   const beside = wide() && longest < LONG;
-  const least = Math.min(0, ...rows.map((row) => row.low ?? row.value));
-  const most = Math.max(0, ...rows.map((row) => row.high ?? row.value));
-  const open = (row) => OPEN.includes(row.verdict);
+  const ends = rows.flatMap((row) => [row.low ?? row.value, row.high ?? row.value, ...(row.all ?? [])]);
+  const [least, most] = d3.extent([0, ...ends]);
+  const open = (row) => row.open ?? OPEN.includes(row.verdict);
   const colour = (row) => row.colour ?? colourOf(row.method);
   const marks = [
     Plot.rectX([0], { x1: -margin, x2: margin, fill: "var(--band)" }),
     Plot.ruleX([0], { stroke: "currentColor" }),
+    Plot.ruleY(
+      rows.filter((row) => row.all),
+      { x1: (row) => row.all[0], x2: (row) => row.all[1], y: "label", stroke: colour, strokeWidth: 1 },
+    ),
     Plot.ruleY(
       rows.filter((row) => known(row.low)),
       {
@@ -74,14 +90,18 @@ function intervalChart(entries, about) {
   ];
   if (!beside) marks.push(labelsAbove(rows, "label", -13));
   const marginLeft = beside ? Math.min(320, 16 + 6.6 * longest) : 10;
+  // Numbers stand beside their lines where that leaves the lines room enough.
+  const printed = widthOf(about) - marginLeft > 400;
+  const marginRight = printed ? 154 : 16;
+  if (printed) marks.push(numbersBeside(rows));
   const domain = [Math.min(least, -margin), Math.max(most, margin)];
-  const scale = stretched(domain, margin, widthOf(about) - marginLeft - 16 - 2 * EDGE);
+  const scale = stretched(domain, margin, widthOf(about) - marginLeft - marginRight - 2 * EDGE);
   const words = `${about.words ?? ""} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
   return figure(
     {
       height: 70 + rows.length * (beside ? 26 : 40),
       marginLeft,
-      marginRight: 16,
+      marginRight,
       insetLeft: EDGE,
       insetRight: EDGE,
       x: {
@@ -119,9 +139,8 @@ function stretched([least, most], margin, pixels) {
     constant,
     domain: [least, most],
     nice: false,
-    ticks: apart([0, least, most, ...within], place),
-    tickFormat: (tick) =>
-      minus(String(Number([least, most].includes(tick) ? tick.toFixed(2) : tick.toPrecision(3)))),
+    ticks: apart([0, ...within], place),
+    tickFormat: (tick) => minus(String(Number(tick.toPrecision(3)))),
   };
 }
 

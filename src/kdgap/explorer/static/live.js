@@ -32,10 +32,12 @@ function progressPart(study, live) {
   const troubled = d3.sum(TROUBLE, (state) => study.states[state] ?? 0);
   if (troubled) parts.push(`${troubled.toLocaleString("en")} failed or blocked`);
   if (study.open_runs) parts.push(`${study.open_runs} open until selection ends`);
-  if (known(live.share) && done + troubled < total)
-    parts.push(`${Math.floor(100 * live.share)} % of the work`);
+  // The bar is of the work: half of a long run is more of it than a short one that is done.
+  const going = known(live.share) && done + troubled < total;
+  const bar = going ? progressBar(live.share, 1, "work done") : progressBar(done, total);
+  if (going) parts.unshift(`${Math.floor(100 * live.share)} % of the work`);
   if (live.left > 0) parts.push(`about ${duration(live.left)} left`);
-  return el("p", { class: "progress" }, progressBar(done, total), ` ${parts.join(" · ")}`);
+  return el("p", { class: "progress" }, bar, ` ${parts.join(" · ")}`);
 }
 
 function idleWords(live, study) {
@@ -54,27 +56,31 @@ const studyCommand = (study, verb) => el("code", {}, `kdgap ${verb} ${study.comm
 /** How to be rid of runs that failed, up to what then comes. */
 const cleaning = (study) => [studyCommand(study, "clean"), " lists what failed, and removes it so that "];
 
-/** How far each role is; a run counts under its first. */
+/** How far each role is; a run counts in every role that it plays. */
 function stageTable(study, runs, at) {
-  const stages = d3.rollups(
-    runs.rows,
-    (rows) => rows,
-    (row) => row[at.roles][0] ?? "single",
-  );
+  const roles = (row) => (row[at.roles].length ? row[at.roles] : ["single"]);
+  const every = [...new Set([...study.roles, ...runs.rows.flatMap(roles)])];
+  const stages = every.map((role) => [role, runs.rows.filter((row) => roles(row).includes(role))]);
+  const several = runs.rows.some((row) => row[at.roles].length > 1);
+  const open = study.open_runs ? " Roles of runs that are still open have no number yet." : "";
   const count = (rows, states) => rows.filter((row) => states.includes(row[at.state])).length;
   return table(
     [
       col("stage", "role", ([role]) => role, { show: ([role]) => link(role, "runs", { role }) }),
       num("done", "done", ([, rows]) => count(rows, ["done"])),
-      num("planned", "planned", ([, rows]) => rows.length),
+      num("planned", "planned", ([, rows]) => rows.length || null),
       num("trouble", "failed or blocked", ([, rows]) => count(rows, TROUBLE)),
-      col("share", "progress", ([, rows]) => count(rows, ["done"]) / rows.length, {
-        show: ([role, rows], value) => progressBar(value * rows.length, rows.length, `${role} done`),
+      col("share", "progress", ([, rows]) => (rows.length ? count(rows, ["done"]) / rows.length : null), {
+        show: ([role, rows], value) =>
+          rows.length ? progressBar(value * rows.length, rows.length, `${role} done`) : DASH,
         lesser: true,
       }),
     ],
     stages,
-    { name: "stages", caption: "How far each role is" },
+    {
+      name: "stages",
+      caption: `How far each role is${several ? "; a run that plays several counts in each" : ""}.${open}`,
+    },
   );
 }
 
@@ -93,8 +99,11 @@ const trainingTable = (training, runs, at) =>
     { name: "live", caption: "Runs in training" },
   );
 
+/** Curves in one figure; their colours say the method, and a point says its run. */
+const MOST_CURVES = 40;
+
 async function liveCurves(training) {
-  const shown = training.slice(0, 8);
+  const shown = training.slice(0, MOST_CURVES);
   const runs = await Promise.all(shown.map((run) => kdgap.fresh(`run/${run.run}`)));
   const dashes = new Map();
   const series = runs
@@ -105,7 +114,8 @@ async function liveCurves(training) {
       dashes.set(method, before + 1);
       const values = run.history.map((entry) => entry.val_acc);
       const name = run.slots[0] ? armName(run.slots[0]) : run.id.slice(0, 8);
-      const settings = settingsText(run.parameters);
+      // What selection tries is named by its settings.
+      const settings = run.slots[0]?.candidate ? "" : settingsText(run.parameters);
       return {
         name: `${name}${settings ? ` (${settings})` : ""}, seed ${run.seed}`,
         method,

@@ -1,5 +1,5 @@
 "use strict";
-// The answer first: what became of each claim and gain, and what to know before believing it.
+// The answer first: the main claim, what it rests on, every gain and every claim at a glance.
 kdgap.views.overview = {
   title: "Overview",
   async draw(study) {
@@ -7,7 +7,7 @@ kdgap.views.overview = {
     if (!analysis) return [heading(study), ...waitingParts(study)];
     return [
       heading(study),
-      claimsSection(study),
+      el("div", { class: "beside" }, glanceSection(study), claimsSection(study)),
       gainsSection(study),
       ablationsSection(study),
       beforeBelieving(analysis),
@@ -23,24 +23,39 @@ function heading(study) {
   );
   if (study.open_runs) states.push(el("li", {}, `${study.open_runs} open until selection ends`));
   const { done, total } = progressOf(study);
+  const notes = study.analysis?.flags.length ?? 0;
+  const warnings = notes ? el("li", {}, warningsButton(notes)) : null;
+  const under = [study.paper, study.title ? study.name : null, study.described ? study.description : null];
   return el(
     "div",
     { class: "lead" },
-    el("h1", {}, study.name),
-    study.described ? el("p", {}, study.description) : null,
-    study.analysis ? el("p", { class: "measured" }, measuredWords(study)) : null,
-    el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs")),
+    el("h1", {}, study.title ?? study.name),
+    under.some(Boolean) ? el("p", { class: "measured" }, under.filter(Boolean).join(" · ")) : null,
+    study.headline
+      ? el("div", { class: "beside" }, headlinePart(study), el("div", { class: "trained" }, facts(study.trained)))
+      : null,
+    el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs"), warnings),
     done < total
       ? el(
           "p",
           {},
-          progressBar(done, total),
-          ` ${done} of ${counted(total, "run")} done. `,
+          `${done} of ${counted(total, "run")} done. `,
           link(capital(undoneWords(study)), "live"),
         )
       : null,
     study.marks.length ? el("p", { class: "marks" }, `Mind: ${study.marks.join("; ")}.`) : null,
-    study.analysis?.flags.length ? el("p", {}, warningsButton(study.analysis.flags.length)) : null,
+  );
+}
+
+/** The answer in one sentence, with a way to what stands behind it. */
+function headlinePart(study) {
+  const { text, verdict, claim } = study.headline;
+  return el(
+    "p",
+    { class: `headline ${verdict.replaceAll(" ", "-")}` },
+    el("span", { "aria-hidden": "true" }, `${MARKS[verdict]} `),
+    text.replace(/ (%|pp)/g, "\u00a0$1"),
+    claim ? [" ", link("Why", "claim", { name: claim }, { "aria-label": "Why the main claim ends so" })] : null,
   );
 }
 
@@ -107,11 +122,21 @@ function waitingParts(study) {
   ];
 }
 
-const tally = (verdicts, order) =>
+/** How many entries have each verdict, and how many of these not in every way of looking. */
+const tally = (entries, verdictOf, order) =>
   el(
     "p",
     { class: "tally" },
-    order.map((verdict) => [badge(verdict), ` ${verdicts.filter((other) => other === verdict).length} `]),
+    order.map((verdict) => {
+      const those = entries.filter((entry) => verdictOf(entry) === verdict);
+      const unlike = those.filter((entry) => entry.flags.some((flag) => flag.code === "sensitive")).length;
+      const alone = verdict === "equivalent" ? those.filter(uncorrected).length : 0;
+      const doubts = [
+        unlike ? `${unlike} of them not in every way of looking` : null,
+        alone ? `${alone} of them before correction only` : null,
+      ].filter(Boolean);
+      return el("span", {}, badge(verdict), ` ${those.length}${doubts.length ? ` (${doubts.join("; ")})` : ""}`);
+    }),
   );
 
 const claimLine = (claim) => ({
@@ -123,52 +148,31 @@ const claimLine = (claim) => ({
   verdict: claim.outcome,
 });
 
-function claimsSection(study) {
-  const claims = study.analysis.contrasts;
-  if (!claims.length) {
-    return section(
-      "Claims",
-      el(
-        "p",
-        {},
-        "None is declared. A claim is a difference of gains or accuracies, said before the runs are seen.",
-      ),
-    );
-  }
-  const line = (claim, index) =>
-    el(
-      "li",
-      {},
-      badge(claim.outcome),
-      " ",
-      postHoc(claim),
-      " ",
-      link(claim.text, "claim", { name: claim.name }),
-      `: ${study.claims[index].summary}`,
-    );
-  const { settings } = study.analysis;
-  const corrected = `outcomes are corrected for ${counted(settings.claims_in_family, "claim")}.`;
+/** Every gain in one figure. */
+function glanceSection(study) {
+  const { gains, settings } = study.analysis;
+  if (!gains.length) return section("Gains", el("p", {}, "No method was compared with a baseline yet."));
+  const family = settings.gains_in_family;
   return section(
-    "Claims",
+    "Every gain over plain training",
+    el("p", { class: "measured" }, measuredWords(study)),
     tally(
-      claims.map((claim) => claim.outcome),
-      ["established", "contradicted", "not established"],
+      gains,
+      (gain) => gain.verdict,
+      ["gain", "harm", "equivalent", "inconclusive"],
     ),
-    el("ol", { class: "claims" }, claims.map(line)),
-    note(
-      `pp: percentage points of test accuracy. In brackets: the ${confidence()} interval of that difference by itself; ${corrected} Each claim leads to why it ends as it does.`,
-    ),
-    disclosure(
-      "claims",
-      "All claims in one figure",
-      intervalChart(claims.slice(0, 60).map(claimLine), {
-        name: "claims-in-a-figure",
-        title: "Every claim with its interval",
-        words: `Lines: ${confidence()} interval of each difference by itself.`,
-      }),
-    ),
+    intervalChart(gains.slice(0, MOST_LINES).map(gainLine), {
+      name: "gains-in-a-figure",
+      title: "Every gain with its interval",
+      columns: 2,
+      words: `Thick lines: ${confidence()} interval of each gain by itself${family > 1 ? `; thin: for all ${family} at once` : ""}.`,
+    }),
+    gains.length > MOST_LINES ? note(`The first ${MOST_LINES} of ${gains.length}; the table has all.`) : null,
   );
 }
+
+/** Lines of a figure; what is more is in the table. */
+const MOST_LINES = 60;
 
 const gainLine = (gain) => ({
   label: gainName(kdgap.study, gain),
@@ -176,29 +180,17 @@ const gainLine = (gain) => ({
   value: gain.gain_pp,
   low: gain.ci95_pp?.[0],
   high: gain.ci95_pp?.[1],
+  all: gain.ci95_simultaneous_pp,
   verdict: gain.verdict,
+  open: isOpen(gain),
 });
 
 /** The arm that a gain is about, by its place among the gains. */
 const armOfGain = (study, index) => study.arms.find((arm) => arm.gain === index);
 
 function gainsSection(study) {
-  const { gains } = study.analysis;
-  if (!gains.length) return section("Gains", el("p", {}, "No method was compared with a baseline yet."));
-  return section(
-    "Gains over plain training",
-    tally(
-      gains.map((gain) => gain.verdict),
-      ["gain", "harm", "equivalent", "inconclusive"],
-    ),
-    gainTable(study),
-    familiesNote(study),
-    intervalChart(gains.slice(0, 60).map(gainLine), {
-      name: "gains-in-a-figure",
-      title: "Every gain with its interval",
-      words: `Lines: ${confidence()} interval of each gain by itself.`,
-    }),
-  );
+  if (!study.analysis.gains.length) return null;
+  return section("The gains in numbers", gainTable(study), familiesNote(study));
 }
 
 function gainTable(study) {
@@ -283,7 +275,7 @@ function ablationsSection(study) {
           show: (row, name) => [ablationLink(study, name), under(row)],
         }),
         col("change", "change", (row) => row.change, { raw: narrow }),
-        num("effect_pp", "effect (pp)", (row) => row.effect_pp, {
+        num("effect_pp", "effect (pp): after − before", (row) => row.effect_pp, {
           show: (row, value) => withInterval(value, row.ci95_pp),
         }),
         ...ends((row) => row.ci95_pp),

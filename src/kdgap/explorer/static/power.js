@@ -158,7 +158,7 @@ function seedsChart(entries, chosen, n, seeds, value, y, about) {
         ),
       ],
     },
-    { ...about, rows: rows.map(({ key, ...row }) => row), half: true },
+    { ...about, rows: rows.map(({ key, ...row }) => row), columns: Infinity },
   );
 }
 

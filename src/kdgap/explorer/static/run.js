@@ -204,7 +204,7 @@ function historySection(run) {
   ];
   const some = (series) => series.filter((each) => each.curve.mean.some((value) => value > 0));
   const chart = (series, axis, name, title) =>
-    some(series).length ? curveChart(some(series), axis, { name, title, half: true }) : null;
+    some(series).length ? curveChart(some(series), axis, { name, title, columns: Infinity }) : null;
   return section(
     "Training",
     el(

@@ -139,11 +139,11 @@ function runColumns(at) {
   ];
   return [
     text("id", { ...raw, title: "run", show: (row, id) => to(row, id.slice(0, 10)) }),
-    col("role", "role", (row) => rolesText(row, at), raw),
+    col("role", "role", (row) => rolesText(row, at), UNDER),
     text("teacher", raw),
     text("student", narrow ? { title: "pair", show: whole } : {}),
     text("method", { ...raw, show: (row, name) => methodName(name) }),
-    text("parameters", LESSER),
+    text("parameters", UNDER),
     col("variant", "variant", (row) => variantOf(slotOf(row, at)), {
       ...LEAST,
       show: (row, variant) => breakable(variant),

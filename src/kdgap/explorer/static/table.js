@@ -12,6 +12,8 @@ const pct = (key, title, value, more = {}) =>
 /** What a phone hides, and what every narrow window does; see explorer.css. */
 const LESSER = { lesser: true };
 const LEAST = { least: true };
+/** What a phone shows below the name of its row, for want of a column. */
+const UNDER = { under: true };
 /** Whether the window is as narrow as a phone, so that two columns are better one. */
 const slim = () => window.matchMedia("(max-width: 600px)").matches;
 /** Both ends of an interval, for the CSV alone; of: what it is of, where a table has several. */
@@ -35,21 +37,23 @@ function ordered(a, b, sign) {
   return sign * by;
 }
 
-/** A column's value in the CSV: a share in percent, as its title says, without the noise of floats. */
+/** A column's value in the CSV: a share in percent, as its title says. */
 function scaled(column, row) {
   const value = column.value(row);
-  return known(value) && column.scale ? Number((column.scale * value).toPrecision(15)) : value;
+  return known(value) && column.scale ? column.scale * value : value;
 }
 
 /**
  * Return a table.
  * columns: {key, title, value(row) → number, text or null, show(row, value) → node or text,
  *           numeric, lesser (hidden on a phone), least (hidden below 900 px), raw (in the CSV alone),
+ *           under (below the name of its row on a phone),
  *           unit (which the key ends in there), scale (to that unit)}; rows: anything.
  * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes).
  */
 function table(columns, rows, options) {
-  const visible = columns.filter((column) => !column.raw);
+  const below = slim() ? columns.filter((column) => column.under && !column.raw) : [];
+  const visible = columns.filter((column) => !column.raw && !below.includes(column));
   const box = el("div", { class: "table", "data-key": options.name });
   const begun = { sort: options.sort ?? "", page: options.page ?? 0 };
   // How a table is sorted stays while its view is drawn again; the address may hold it instead.
@@ -142,9 +146,18 @@ function table(columns, rows, options) {
     const last = Math.max(0, Math.ceil(all.length / PAGE_ROWS) - 1);
     state.page = Math.min(Math.max(0, state.page), last);
     const page = all.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
+    const under = (row) =>
+      below
+        .filter((column) => ![null, undefined, ""].includes(column.value(row)))
+        .map((column) => el("small", { class: "under" }, `${column.title}: `, shown(column, row)));
     const cells = (row) =>
       visible.map((column, index) =>
-        el(index ? "td" : "th", { class: classes(column), scope: index ? null : "row" }, shown(column, row)),
+        el(
+          index ? "td" : "th",
+          { class: classes(column), scope: index ? null : "row" },
+          shown(column, row),
+          index ? null : under(row),
+        ),
       );
     const grid = el(
       "table",

@@ -117,7 +117,7 @@ const diagnosisTable = (gain) =>
         "remedy",
         "usual remedy",
         (fact) => [fact.remedy, fact.source ? `(${fact.source})` : null].filter(Boolean).join(" "),
-        LESSER,
+        UNDER,
       ),
     ],
     gain.diagnosis,

@@ -117,11 +117,13 @@ const badge = (verdict, words = verdict) =>
     el("span", { "aria-hidden": "true" }, `${MARKS[verdict] ?? "·"} `),
     words,
   );
+/** Whether an equivalence rests on one test alone: corrected for the others it is not settled. */
+const uncorrected = (gain) => (gain.flags ?? []).some((flag) => flag.code === "equivalence-uncorrected");
+const verdictText = (gain) => (uncorrected(gain) ? `${gain.verdict}, uncorrected` : gain.verdict);
+/** Whether more seeds could tell: drawn as an open point. */
+const isOpen = (gain) => OPEN.includes(gain.verdict) || uncorrected(gain);
 /** The same for a gain, which says so where an equivalence rests on one test alone. */
-const gainBadge = (gain) => {
-  const alone = (gain.flags ?? []).some((flag) => flag.code === "equivalence-uncorrected");
-  return badge(gain.verdict, alone ? `${gain.verdict}, uncorrected` : gain.verdict);
-};
+const gainBadge = (gain) => badge(gain.verdict, verdictText(gain));
 const postHoc = (claim) => (claim.post_hoc ? el("span", { class: "posthoc" }, "post hoc") : null);
 
 /** "4.2 s", "3 min 20 s", "2 h 05 min", "3.5 days". */
@@ -138,7 +140,7 @@ const duration = (seconds) => {
 };
 
 /** Elements whose words are names, or are pressed: no term is explained in them. */
-const UNEXPLAINED = "svg, code, a, dfn, h1, h2, h3, button, select, input, label, summary, nav";
+const UNEXPLAINED = "svg, code, a, dfn, .headline, h1, h2, h3, button, select, input, label, summary, nav";
 
 /** Explains each term of the glossary where it is first met below an element. */
 function explainTerms(root, glossary) {

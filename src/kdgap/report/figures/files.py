@@ -15,13 +15,16 @@ from matplotlib.figure import Figure
 
 from kdgap.files import make_folder
 from kdgap.judge.analysis import Analysis
+from kdgap.judge.context import Context
 from kdgap.judge.evidence import Evidence
+from kdgap.judge.ranking import rankings
 from kdgap.report.figures.arms import pairs, students, tunings
 from kdgap.report.figures.curves import NORMS, ablation_curves, convergence, gradient_norms
 from kdgap.report.figures.gains import capacity_plot, interval_plot
 from kdgap.report.figures.grid import selection_grid
 from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import power_curve
+from kdgap.report.figures.ranking import ranking_plot
 from kdgap.report.figures.style import style
 from kdgap.staging import Staging
 
@@ -42,6 +45,10 @@ def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, F
         ("seeds", partial(seed_plot, evidence, analysis)),
         ("capacity", partial(capacity_plot, analysis)),
         ("power", partial(power_curve, evidence, analysis)),
+    ]
+    wanted += [
+        (f"which-{ranking.student}", partial(ranking_plot, ranking, analysis))
+        for ranking in rankings(Context(evidence))
     ]
     for student in students(analysis):
         wanted.append((f"convergence-{student}", partial(convergence, evidence, analysis, student)))

@@ -78,7 +78,7 @@ def interval_plot(analysis: Analysis) -> Figure:
 
 def _interval_row(axes: Axes, y: float, gain: Gain, look: Look) -> None:
     """Draw one gain, its words above it."""
-    marker, hollow = VERDICTS[gain.verdict], gain.verdict == "inconclusive"
+    marker, hollow = VERDICTS[gain.verdict], gain.open
     for ends, width in ((gain.ci95_simultaneous_pp, 0.8), (gain.ci95_pp, 2.6)):
         if ends:
             axes.plot(ends, [y, y], color=look.colour, lw=width, solid_capstyle="butt")
@@ -95,7 +95,7 @@ def _interval_row(axes: Axes, y: float, gain: Gain, look: Look) -> None:
     side_text(axes, 0, y + 0.36, shorten(look.name, 18), "left")
     estimate = signed(value_of(gain)) + (f" {interval(gain.ci95_pp)}" if gain.ci95_pp else "")
     n = f"n = {gain.n}, {gain.n_baseline}"
-    side_text(axes, 1, y + 0.36, f"{estimate} · {gain.verdict} · {n}", "right")
+    side_text(axes, 1, y + 0.36, f"{estimate} · {gain.verdict_text} · {n}", "right")
 
 
 def _interval_legend(gains: Sequence[Gain], settings: Settings) -> list[Line2D | Patch]:

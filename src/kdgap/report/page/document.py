@@ -12,14 +12,17 @@ from markupsafe import Markup
 from kdgap.files import read_text
 from kdgap.glossary import explained
 from kdgap.judge.analysis import Analysis, GainGlance, ReferenceGlance
+from kdgap.judge.context import Context
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
+from kdgap.judge.headline import headline, trained
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.measures import Interval, Measures
+from kdgap.judge.ranking import rankings
 from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import gain_sentence, reference_sentence
-from kdgap.numbers import compact, counted, interval, level, p_value, signed, spread
+from kdgap.numbers import compact, counted, interval, level, p_value, seeds, signed, spread
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
     anchors_of,
@@ -76,7 +79,7 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
     """Return everything that the templates show."""
     anchors, by_id = anchors_of(evidence), {run.id: run for run in evidence.runs}
     hang = Hang(evidence, analysis, anchors, tips_of(evidence, anchors))
-    gains = analysis.gains
+    gains, ranked = analysis.gains, rankings(Context(evidence))
     pairs: dict[str, list[tuple[int, Gain]]] = {}
     for number, gain in enumerate(gains, 1):
         pairs.setdefault(cells.pair(gain), []).append((number, gain))
@@ -89,6 +92,8 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
         "evidence": evidence,
         "study": analysis.study,
         "settings": analysis.settings,
+        "headline": headline(analysis),
+        "trained": trained(evidence, analysis),
         "gains": gains,
         "pairs": pairs,
         "methods": {name: card for name, card in analysis.methods.items() if card.keys},
@@ -103,7 +108,8 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
         "reference_pairs": reference_pairs,
         "reference_tally": Counter(entry.verdict for entry in analysis.reference_gains),
         "outcomes": Counter(claim.outcome for claim in analysis.contrasts),
-        "galleries": hang.galleries(),
+        "galleries": hang.galleries(ranked),
+        "ranked": ranked,
         "recorded": recorded(evidence),
         "links": partial(run_links, by_id=by_id, anchors=anchors),
         "anchors": anchors,
@@ -123,6 +129,7 @@ def _contents(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
     wanted = [
         ("answer", "What the runs show", True),
         ("gains", "Every gain", gains),
+        ("which", "Which method?", shown["ranked"]),
         ("reference", _over_words(analysis), analysis.reference_gains),
         ("claims", "Claims in numbers", shown["claims"]),
         ("levels", "Teachers and baselines", shown["levels"]),
@@ -187,6 +194,7 @@ def _environment() -> Environment:
         "measured": cells.measured,
         "needed": cells.needed,
         "pair": cells.pair,
+        "seeds": seeds,
         "spread": spread,
         "star": cells.star,
         "tint": _tint,

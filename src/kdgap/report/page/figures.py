@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from kdgap.judge.analysis import Ablation, Analysis
 from kdgap.judge.evidence import Evidence, Tuning
+from kdgap.judge.ranking import Ranking
 from kdgap.numbers import interval, signed, spread
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
@@ -24,6 +25,7 @@ from kdgap.report.figures.gains import MOST_ROWS, capacity_plot, interval_plot
 from kdgap.report.figures.grid import grid_title, selection_grid
 from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import power_curve
+from kdgap.report.figures.ranking import ranking_plot
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.runs import by_kind
 from kdgap.report.tables.cells import pair, pair_text
@@ -69,7 +71,7 @@ class Hang:
     tips: Mapping[str, str]
     _kept: dict[str, list[Shown]] = field(default_factory=dict)
 
-    def galleries(self) -> dict[str, Gallery]:
+    def galleries(self, ranked: Sequence[Ranking]) -> dict[str, Gallery]:
         """Return the figures of every section; a gallery is empty where nothing was recorded."""
         evidence, analysis = self.evidence, self.analysis
         named, paired, tuned = students(analysis), pairs(analysis), tunings(analysis)
@@ -82,6 +84,7 @@ class Hang:
                 partial(interval_plot, analysis),
                 GROWN,
             ),
+            "which": self._each("which", ranked, most, [self._ranking]),
             "capacity": self._capacity(),
             "power": self._single_figure(
                 "power",
@@ -153,6 +156,10 @@ class Hang:
         figure = seed_plot(self.evidence, self.analysis, student, self.anchors)
         return f"Test accuracy by seed, {student}", _arm_words(arms), figure
 
+    def _ranking(self, ranking: Ranking) -> tuple[str, str, Figure]:
+        figure = ranking_plot(ranking, self.analysis)
+        return f"Accuracy of everything trained of {ranking.student}", _RANKING, figure
+
     def _convergence(self, student: str) -> tuple[str, str, Figure]:
         figure = convergence(self.evidence, self.analysis, student, curves=self._curves(student))
         return f"Validation accuracy by epoch, {student}", _CURVES, figure
@@ -194,6 +201,7 @@ class Hang:
 
 
 _CURVES = "Mean over runs with the band from the lowest to the highest run."
+_RANKING = "Means with their intervals; the table below has the numbers."
 _POWER = "The seeds that each gain needs are in the table of gains."
 
 

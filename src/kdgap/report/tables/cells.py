@@ -7,7 +7,7 @@ from kdgap.judge.analysis import ClaimResult, Outcome, Reference, Settings
 from kdgap.judge.entries import Gain, Numbers, OfMethod, ReferenceGain
 from kdgap.judge.flags import UNSETTLED
 from kdgap.judge.measures import Interval, Measure
-from kdgap.numbers import counted, interval, level, signed
+from kdgap.numbers import counted, interval, level, seeds, signed
 from kdgap.numbers import spread as mean_and_std
 from kdgap.report.tables.forms import STAR, Table, Value
 
@@ -103,7 +103,7 @@ def _over_one(gain: Gain, entry: ReferenceGain, settings: Settings) -> str:
     own_pair = entry.teacher == gain.teacher
     where = "" if own_pair else f"{pair(entry)}: "
     text = difference(entry.gain_pp, entry.ci95_pp, star(entry.p_holm, settings)) or "no result"
-    return f"{where}{text} {entry.verdict}"
+    return f"{where}{text} {entry.verdict_text}"
 
 
 def star(p_holm: float | None, settings: Settings) -> str:
@@ -119,12 +119,12 @@ def counts(ns: Sequence[int]) -> str:
 def needed(entry: Numbers) -> str | None:
     """Return the seeds an arm that an open gain or claim needs; None where seeds are no answer."""
     settled: Verdict | Outcome = entry.verdict
-    seeds = entry.seeds_needed
+    count = entry.seeds_needed
     if isinstance(entry, ClaimResult):
-        settled, seeds = entry.outcome, entry.seeds_needed_claim
+        settled, count = entry.outcome, entry.seeds_needed_claim
     if settled not in UNSETTLED or not entry.ci95_pp:
         return None
-    return "too many" if seeds is None else str(seeds)
+    return seeds(count)
 
 
 def percent(share: float | None) -> float | None:

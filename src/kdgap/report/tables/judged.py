@@ -57,7 +57,7 @@ def gains(analysis: Analysis) -> Table:
             cells.difference(gain.gain_pp, gain.ci95_pp, star),
             p_value(gain.p),
             p_value(gain.p_holm),
-            gain.verdict,
+            gain.verdict_text,
             cells.needed(gain),
             *([cells.over_reference(gain, reference, over, settings)] if reference else []),
         ]
@@ -110,7 +110,7 @@ def reference_gains(analysis: Analysis) -> Table:
             cells.difference(entry.gain_pp, entry.ci95_pp, cells.star(entry.p_holm, settings)),
             p_value(entry.p),
             p_value(entry.p_holm),
-            entry.verdict,
+            entry.verdict_text,
             cells.needed(entry),
         ]
         values = {
@@ -211,7 +211,7 @@ def ablations(analysis: Analysis) -> Table:
             cells.difference(entry.effect_pp, entry.ci95_pp, star),
             p_value(entry.p),
             p_value(entry.p_holm),
-            entry.verdict,
+            entry.verdict_text,
         ]
         values = {
             **cells.fields(entry, ("name", "slot", "change", "n", "n_baseline")),

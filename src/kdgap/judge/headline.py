@@ -1,0 +1,163 @@
+"""The first words of every page: what became of the main claim, and what it rests on."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from kdgap.judge.analysis import Analysis, ClaimResult, Outcome
+from kdgap.judge.entries import Gain
+from kdgap.judge.evidence import Evidence
+from kdgap.judge.words import lack_words
+from kdgap.numbers import compact, counted, interval, level, signed
+from kdgap.stats.verdict import Verdict
+
+SHOWN: dict[Outcome, str] = {
+    "established": "Shown",
+    "contradicted": "Contradicted",
+    "not established": "Not shown",
+}
+DECIDED: tuple[Verdict, ...] = ("gain", "harm", "equivalent")
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer of a study in one sentence.
+
+    Attributes:
+        text: the sentence.
+        verdict: the outcome or verdict that it is about, for its colour.
+        claim: the name of the claim that it is about; None where it is about the gains.
+    """
+
+    text: str
+    verdict: Outcome | Verdict
+    claim: str | None = None
+
+
+def headline(analysis: Analysis) -> Headline:
+    """Return what became of the main claim, or of the gains where nothing is claimed."""
+    claim = main_claim(analysis)
+    if claim is not None:
+        return Headline(_claim_text(claim, analysis), claim.outcome, claim.name)
+    gains = [gain for gain in analysis.gains if gain.gain_pp is not None]
+    if len(gains) == 1:
+        return Headline(_gain_text(gains[0], analysis), gains[0].verdict)
+    return _of_gains(gains)
+
+
+def main_claim(analysis: Analysis) -> ClaimResult | None:
+    """Return the claim that stands first: the one that the study names, or else its first."""
+    by_name = {claim.name: claim for claim in reversed(analysis.contrasts)}
+    first = next(iter(analysis.contrasts), None)
+    return by_name.get(analysis.study.main_claim or "", first)
+
+
+def _claim_text(claim: ClaimResult, analysis: Analysis) -> str:
+    text = f"{SHOWN[claim.outcome]}: {claim.text.rstrip('.')}"
+    if claim.estimate_pp is None:
+        return f"{text}. It cannot be judged: {lack_words(claim)}."
+    return f"{text}. {_number(claim.estimate_pp, claim.ci95_pp, analysis)}."
+
+
+def _number(value: float, ends: tuple[float, float] | None, analysis: Analysis) -> str:
+    """Return a difference and what it could still be."""
+    measured = f"{signed(value)} pp"
+    if ends is None:
+        return f"{measured}, with no interval"
+    sure = level(analysis.settings.confidence)
+    return f"{measured}, somewhere between {signed(ends[0])} and {signed(ends[1])} ({sure})"
+
+
+def _gain_text(gain: Gain, analysis: Analysis) -> str:
+    margin = analysis.settings.smallest_effect_pp
+    only = " (uncorrected)" if gain.uncorrected else ""
+    taught = f"{gain.student} taught by {gain.teacher}" if gain.teacher else gain.student
+    words = {
+        "gain": f"{gain.label} helps {taught}",
+        "harm": f"{gain.label} harms {taught}",
+        "equivalent": f"{gain.label} changes {taught} by less than {margin:g} pp{only}",
+        "inconclusive": f"Not decided: whether {gain.label} helps {taught}",
+    }
+    return f"{words[gain.verdict]}. {_number(gain.gain_pp or 0.0, gain.ci95_pp, analysis)}."
+
+
+def _of_gains(gains: list[Gain]) -> Headline:
+    """Return how many of several gains are decided, and the largest of those that are gains."""
+    if not gains:
+        return Headline("No method was compared with plain training yet.", "inconclusive")
+    counts = Counter(gain.verdict for gain in gains)
+    text = f"Of {counted(len(gains), 'gain')} over plain training, "
+    text += f"{counts['gain'] or 'none'} {'are' if counts['gain'] > 1 else 'is'} shown"
+    others: dict[Verdict, str] = {
+        "harm": "of harm",
+        "equivalent": "equivalent",
+        "inconclusive": "not decided",
+    }
+    rest = [f"{counts[kind]} {words}" for kind, words in others.items() if counts[kind]]
+    text += f" ({', '.join(rest)})." if rest else "."
+    shown = [gain for gain in gains if gain.verdict == "gain"]
+    if not shown:
+        decided = next((kind for kind in DECIDED if counts[kind]), None)
+        return Headline(text, decided or "inconclusive")
+    best = max(shown, key=lambda gain: gain.gain_pp or 0.0)
+    pair = f"{best.teacher} → {best.student}" if best.teacher else best.student
+    ends = f" {interval(best.ci95_pp)}" if best.ci95_pp else ""
+    return Headline(
+        f"{text} Largest: {best.label}, {pair}, {signed(best.gain_pp or 0.0)} pp{ends}.", "gain"
+    )
+
+
+def trained(evidence: Evidence, analysis: Analysis) -> list[tuple[str, str]]:
+    """Return what was trained, as (what, how much): data, networks, methods, seeds."""
+    facts = [
+        ("data", _data(evidence)),
+        ("teachers (parameters)", _networks((gain.teacher for gain in analysis.gains), evidence)),
+        ("students (parameters)", _networks((gain.student for gain in analysis.gains), evidence)),
+        ("methods", ", ".join(dict.fromkeys(gain.label for gain in analysis.gains))),
+        ("seeds", _range(seeds := [gain.n for gain in analysis.gains if gain.n])
+         + (" a method" if seeds else "")),
+        ("epochs", _range(_epochs(evidence))),
+    ]  # fmt: skip
+    return [(what, text) for what, text in facts if text]
+
+
+def _data(evidence: Evidence) -> str:
+    """Return the data set with its images; nothing of an import, whose files do not say it."""
+    about = evidence.provenance.get("data")
+    name = str(about.get("name", "")) if isinstance(about, dict) else ""
+    if name and name in ("imagefolder", "manifest", "webdataset") and isinstance(about, dict):
+        name = PurePath(str(about.get("root", name))).name or name
+    locked = evidence.provenance.get("data_fingerprint")
+    shape = locked.get("shape") if isinstance(locked, dict) else None
+    parts = [name]
+    if isinstance(shape, dict):
+        parts += [f"{shape['classes']} classes", f"{shape['train']:,} training images"]
+    if evidence.images:
+        parts.append(f"{evidence.images:,} test images")
+    return ", ".join(filter(None, parts))
+
+
+def _networks(names: Iterable[str | None], evidence: Evidence) -> str:
+    """Return networks with what they are, where the study calls them otherwise, and their size."""
+    texts = []
+    for name in dict.fromkeys(filter(None, names)):
+        about = evidence.models.get(name, {})
+        more = [str(about["name"])] if about.get("name", name) != name else []
+        if (parameters := about.get("parameters")) is not None:
+            more.append(compact(parameters))
+        texts.append(f"{name} ({', '.join(more)})" if more else name)
+    return ", ".join(texts)
+
+
+def _epochs(evidence: Evidence) -> list[int]:
+    finals = [run for run in evidence.runs if run.has_role("final") or run.has_role("baseline")]
+    return [run.epochs for run in finals if run.epochs is not None]
+
+
+def _range(numbers: Iterable[int]) -> str:
+    """Return one number, or the least and the most."""
+    kept = sorted(set(numbers))
+    if not kept:
+        return ""
+    return str(kept[0]) if len(kept) == 1 else f"{kept[0]} to {kept[-1]}"
