@@ -60,8 +60,9 @@ def test_all_figures_of_a_whole_study() -> None:
 
 
 def test_what_was_not_recorded_is_not_drawn() -> None:
-    assert list(drawn(pair_of(BASELINE, ALIKE))) == ["gains", "seeds", "capacity", "power",
-                                                     "which-little", "convergence-little"]  # fmt: skip
+    assert list(drawn(pair_of(BASELINE, ALIKE))) == [
+        *("gains", "seeds", "capacity", "power", "which-little", "convergence-little")
+    ]
     bare = pair_of(BASELINE, ALIKE)
     bare = replace(bare, runs=tuple(but(run, history=[]) for run in bare.runs))
     assert "convergence-little" not in drawn(bare)

@@ -6,7 +6,6 @@ from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.entries import Gain, Numbers, ReferenceGain
 from kdgap.numbers import MOST_SEEDS, counted, interval, level, p_value, seeds, signed
 
-
 FAR = 5
 """Smallest effects of interest above which a difference is another question than finding one."""
 
