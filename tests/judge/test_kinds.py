@@ -13,7 +13,7 @@ from kdgap.errors import BadInputError
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.comparison import Comparison
 from kdgap.judge.kinds import KINDS, kind_of
-from kdgap.judge.kinds.kind import ClaimKind, Finds
+from kdgap.judge.kinds.kind import ClaimKind
 from kdgap.judge.load import check_kinds, load_claims
 from kdgap.judge.reasons import reasons
 from kdgap.judge.words import ClaimWords, Goal, own_seeds_words
@@ -118,15 +118,7 @@ def test_the_other_sum_is_the_opposite_claim_where_one_test_decides(name: str) -
     assert fails[1]
 
 
-def test_opposite_claims_of_one_sum_are_one_of_the_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Below(Finds):
-        """Shown by a difference below zero."""
-
-        name = "below"
-        direction = -1
-        shown_by, refuted_by = -5.0, 5.0
-
-    monkeypatch.setitem(KINDS._entries, "below", Below())
+def test_opposite_claims_of_one_sum_are_one_of_the_family() -> None:
     term = {"weight": 1, "teacher": "big", "student": "little", "method": "logit"}
     claims = tuple(claim(says, [term], says=says) for says in ("above", "below"))
     values = [95.0, 95.1, 94.9, 95.05]

@@ -479,6 +479,7 @@ def test_defaults_are_the_protocol() -> None:
         ({"data.limit": 50}, {"data"}),
         ({"description": "another", "threads": 3, "budgets.hours": 5, "name": "t"}, set()),
         ({"data.root": "elsewhere", "save_seconds": 5}, set()),
+        ({"title": "A title", "paper": "A paper"}, set()),
     ],
 )
 def test_what_is_preregistered(overrides: dict[str, object], changed: set[str]) -> None:
@@ -512,6 +513,18 @@ def test_an_unknown_reference_is_named_with_the_nearest_method() -> None:
     read("methods: {mine: {method: logit}, feature: {}}", "statistics: {reference: mine}")
 
 
+def test_which_claim_is_the_main_one_is_preregistered_and_unsaid_where_none_is() -> None:
+    """Who names it after the tests were seen has chosen it by its result."""
+    block = claim(f"weight: 1, {SLOT}", name="helps")
+    before: Any = preregistered(read(block))
+    assert not {"main_claim", "title", "paper"} & {*before, *read(block).model_dump(mode="json")}
+    after: Any = preregistered(read(block, "main_claim: helps", "title: T", "paper: P"))
+    assert {**before, "main_claim": "helps"} == after
+    words = "main_claim: no claim is called 'help' (did you mean 'helps'?)"
+    assert refusal(block, "main_claim: help").endswith(words)
+    assert refusal("main_claim: helps").endswith("main_claim: no claim is called 'helps'")
+
+
 # Files of claims
 
 
@@ -527,6 +540,11 @@ def test_a_claims_file_says_how_it_is_judged() -> None:
     text = CLAIMS + "statistics: {smallest_effect_pp: 1}\nprimary: last\n"
     read = read_claims(yamlio.parse(text, "claims.yaml"))
     assert [claim.says for claim in read.claims] == ["above"]
+    named = "title: T\npaper: P\nmain_claim: helps\n"
+    more = read_claims(yamlio.parse(text + named, "claims.yaml"))
+    assert (more.title, more.paper, more.main_claim) == ("T", "P", "helps")
+    with pytest.raises(BadInputError, match=r"^claims\.yaml:8: main_claim: no claim is called"):
+        read_claims(yamlio.parse(text + "main_claim: other\n", "claims.yaml"))
     assert read.statistics is not None
     assert (read.statistics.smallest_effect_pp, read.primary) == (1, "last")
 

@@ -9,6 +9,7 @@ function smallInterval(row, [least, most]) {
   const line = (x1, x2, width, colour) =>
     svgElement("line", { x1, x2, y1: 8, y2: 8, "stroke-width": width, stroke: colour });
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
+  const fill = OPEN.includes(row.verdict) ? "var(--paper)" : "var(--ink)";
   const [low, high] = [place(Math.max(least, -margin)), place(Math.min(most, margin))];
   return svgElement(
     "svg",
@@ -16,7 +17,7 @@ function smallInterval(row, [least, most]) {
     svgElement("rect", { x: low, y: 0, width: Math.max(0, high - low), height: 16, fill: "var(--band)" }),
     svgElement("line", { x1: place(0), x2: place(0), y1: 0, y2: 16, stroke: "var(--soft)" }),
     line(place(row.low), place(row.high), 2.5, "var(--ink)"),
-    svgElement("circle", { cx: place(row.value), cy: 8, r: 3.5, stroke: "var(--ink)", fill: OPEN.includes(row.verdict) ? "var(--paper)" : "var(--ink)" }),
+    svgElement("circle", { cx: place(row.value), cy: 8, r: 3.5, stroke: "var(--ink)", fill }),
   );
 }
 
@@ -52,7 +53,9 @@ function claimsSection(study) {
         col("claim", "claim", (claim) => claim.text, {
           show: (claim, text) => [
             link(text, "claim", { name: claim.name }),
-            claim.name === main && claims.length > 1 ? [" ", el("small", { class: "under" }, "main claim")] : null,
+            claim.name === main && claims.length > 1
+              ? [" ", el("small", { class: "under" }, "main claim")]
+              : null,
             all || !claim.post_hoc ? null : [" ", postHoc(claim)],
           ],
         }),

@@ -32,7 +32,12 @@ function heading(study) {
     el("h1", {}, study.title ?? study.name),
     under.some(Boolean) ? el("p", { class: "measured" }, under.filter(Boolean).join(" · ")) : null,
     study.headline
-      ? el("div", { class: "beside" }, headlinePart(study), el("div", { class: "trained" }, facts(study.trained)))
+      ? el(
+          "div",
+          { class: "beside" },
+          headlinePart(study),
+          el("div", { class: "trained" }, facts(study.trained)),
+        )
       : null,
     el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs"), warnings),
     done < total
@@ -135,7 +140,8 @@ const tally = (entries, verdictOf, order) =>
         unlike ? `${unlike} of them not in every way of looking` : null,
         alone ? `${alone} of them before correction only` : null,
       ].filter(Boolean);
-      return el("span", {}, badge(verdict), ` ${those.length}${doubts.length ? ` (${doubts.join("; ")})` : ""}`);
+      const more = doubts.length ? ` (${doubts.join("; ")})` : "";
+      return el("span", {}, badge(verdict), ` ${those.length}${more}`);
     }),
   );
 

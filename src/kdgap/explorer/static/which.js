@@ -113,16 +113,19 @@ function rankingChart(ranking) {
   );
 }
 
-const share = (place) =>
-  known(place.improves)
-    ? `${rounded(100 * place.improves, 0)}${place.improves_ci95 ? ` [${place.improves_ci95.map((end) => rounded(100 * end, 0)).join(", ")}]` : ""}`
-    : DASH;
+/** In how many of 100 pairs of seeds the first is better, with the interval. */
+const share = ({ improves, improves_ci95: ends }) => {
+  if (!known(improves)) return DASH;
+  const whole = (value) => rounded(100 * value, 0);
+  return `${whole(improves)}${ends ? ` [${ends.map(whole).join(", ")}]` : ""}`;
+};
 
 function rankingTable(study, ranking) {
   return table(
     [
       col("name", "method", (place) => place.name, {
-        show: (place, name) => (known(place.arm) ? link(name, "configuration", armState(study.arms[place.arm])) : name),
+        show: (place, name) =>
+          known(place.arm) ? link(name, "configuration", armState(study.arms[place.arm])) : name,
       }),
       num("over_plain_pp", "over plain (pp)", (place) => place.over_plain_pp, {
         show: (place, value) => (known(value) ? withInterval(value, place.over_plain_ci95_pp) : DASH),
@@ -134,7 +137,12 @@ function rankingTable(study, ranking) {
       }),
       ...ends((place) => place.over_best_ci95_pp, { of: "over_best" }),
       col("may_be_best", "may be best", (place) => (place.may_be_best ? "yes" : "no")),
-      num("improves", "beats plain (%)", (place) => place.improves, { show: share, ...UNDER, scale: 100, unit: "percent" }),
+      num("improves", "beats plain (%)", (place) => place.improves, {
+        show: share,
+        ...UNDER,
+        scale: 100,
+        unit: "percent",
+      }),
       num("cost", "cost", (place) => place.cost, {
         show: (place, cost) => (known(cost) ? `${rounded(cost, 1)} ×` : DASH),
         ...UNDER,
