@@ -135,7 +135,7 @@ def test_what_was_judged_of_an_earlier_import_is_named(
 @pytest.mark.parametrize(
     ("columns", "shown"),
     [
-        (40, ["gain in pp [95 %]"]),
+        (56, ["gain in pp [95 %]"]),
         (64, ["accuracy (%)", "gain in pp [95 %]"]),
         (72, ["accuracy (%)", "gain in pp [95 %]", "verdict"]),
         (90, ["n", "accuracy (%)", "gain in pp [95 %]", "verdict"]),

@@ -49,8 +49,6 @@ def print_verdicts(
     if analysis.gains:
         columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
-    else:
-        say("no method was compared with a baseline yet")
     late = [contrast for contrast in analysis.contrasts if contrast.post_hoc]
     every = len(late) == len(analysis.contrasts) > 1
     for contrast in analysis.contrasts:
