@@ -120,6 +120,6 @@ def test_a_phone_keeps_what_a_row_is(visitor: Visitor, digits: Shown, view: str)
     if view == "runs":
         assert "role: " in shown
         assert "settings: " in shown
-    elif page.locator("main section").filter(has_text="Why no gain").count():
+    elif page.locator("main section").filter(has_text="Everything the records show").count():
         assert "usual remedy: " in shown
     assert "difference: " in shown or view == "runs"

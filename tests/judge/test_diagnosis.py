@@ -291,7 +291,7 @@ def test_what_is_shown_to_be_equivalent_does_not_help_unseen() -> None:
 
 
 def test_nothing_recorded_is_no_fact() -> None:
-    assert set(facts({"history": []})) == {"soft targets", "tuning", "power"}
+    assert set(facts({"history": []})) == {"soft targets", "tuning", "power", "capacity"}
 
 
 def test_facts_hold_no_reading_and_every_remedy_has_a_source() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from kdgap.explorer.power import claim_questions
 from kdgap.explorer.snapshot import Snapshot
+from kdgap.judge.causes import causes
 from kdgap.judge.claims import weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, compare
 from kdgap.judge.context import Context
@@ -80,11 +81,17 @@ def _no_interval(comparison: Comparison) -> str | None:
 
 
 def gain_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return for each gain its sentence without the verdict, which the page shows as a badge."""
+    """Return for each gain its sentence, to stand beside its verdict, and why it is none."""
     if snapshot.analysis is None:
         return []
     gains, settings = snapshot.analysis.gains, snapshot.analysis.settings
-    return [{"sentence": gain_sentence(gain, settings, named=False)} for gain in gains]
+    return [
+        {
+            "sentence": gain_sentence(gain, settings, named=False),
+            "causes": [to_json(fact) for fact in causes(gain)],
+        }
+        for gain in gains
+    ]
 
 
 def reference_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -89,13 +89,20 @@ class SeveralTeachers:
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """What the records show of a method that gained nothing, what it may mean, and the remedy."""
+    """What the records show of a method that gained nothing, what it may mean, and the remedy.
+
+    Attributes:
+        change: what to put in the study's file for that, as `KEY=VALUE` of `--set`.
+    """
+
+    later: ClassVar[Mapping[str, object]] = {"change": None}
 
     topic: str
     fact: str
     reading: str | None = None
     remedy: str | None = None
     source: str | None = None
+    change: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kdgap.judge.causes import capacity_fact, seed_fact, with_changes
 from kdgap.judge.claims import Weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.context import Context
 from kdgap.judge.diagnosis import diagnose
-from kdgap.judge.entries import Gain, PairedGain, SeveralTeachers
+from kdgap.judge.entries import Fact, Gain, PairedGain, SeveralTeachers
 from kdgap.judge.evidence import Arm, ids
 from kdgap.judge.family import Judged, judge, with_flags
 from kdgap.judge.fidelity import fidelity_of
@@ -64,7 +65,17 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
     )
     if gain.verdict == "gain":
         return gain
-    return replace(gain, diagnosis=diagnose(arm, plain, evidence, gain, context.settings))
+    facts = [
+        *diagnose(arm, plain, evidence, gain, context.settings),
+        *filter(None, (capacity_fact(gain, evidence), _seed(context, (arm, plain), gain))),
+    ]
+    return replace(gain, diagnosis=tuple(with_changes(facts, arm, gain, evidence)))
+
+
+def _seed(context: Context, sides: Sequence[Arm | None], gain: Gain) -> Fact | None:
+    weights = context.primary.weights
+    values = [{} if arm is None else arm.by_seed(weights) for arm in sides]
+    return seed_fact(values, (gain.label, "plain training"), gain, context.evidence)
 
 
 def counted_values(

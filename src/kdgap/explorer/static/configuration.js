@@ -16,7 +16,14 @@ kdgap.views.configuration = {
     return [
       el("h1", {}, armName(arm)),
       picker(study, arm),
-      gain ? gainFacts(study, gain, own) : armFacts(study, arm),
+      gain
+        ? el(
+            "div",
+            { class: "beside" },
+            gainFacts(study, gain, own),
+            causesSection(study.gains[arm.gain].causes),
+          )
+        : armFacts(study, arm),
       el("p", { class: "onward" }, compareLinks(study, arm, gain)),
       section(
         "Every seed",
@@ -30,7 +37,7 @@ kdgap.views.configuration = {
       gain ? fidelitySection(gain) : null,
       classSection(gain?.fidelity?.per_class_difference, own),
       gridSection(study, arm),
-      gain?.diagnosis.length ? section("Why no gain was shown", diagnosisTable(gain)) : null,
+      gain?.diagnosis.length ? section("Everything the records show of it", diagnosisTable(gain)) : null,
       mind(
         "Mind",
         gain ? gainNotes(study, gain) : [],
@@ -187,6 +194,7 @@ const gainPicture = (study, gain) =>
         {
           name: "gain",
           title: "The gain with its interval",
+          columns: 2,
           words: `Line: ${confidence()} interval of this gain by itself.`,
         },
       )

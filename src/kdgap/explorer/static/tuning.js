@@ -107,6 +107,31 @@ function gridChart(rows, [down, across], about) {
   );
 }
 
+/** At most three causes, most evidence first, each with what to change. */
+function causesSection(causes) {
+  if (!causes.length) return null;
+  const change = (text) =>
+    el("span", { class: "command" }, el("code", {}, `--set ${text}`), " ", copyButton(`--set ${text}`));
+  return section(
+    "Why, and what next",
+    el(
+      "ol",
+      { class: "causes" },
+      causes.map((cause) =>
+        el(
+          "li",
+          { "data-key": cause.topic },
+          el("strong", {}, capital(cause.reading ?? cause.topic)),
+          `: ${cause.fact}. Usual remedy: ${cause.remedy}. `,
+          cause.change ? change(cause.change) : null,
+          cause.source ? el("small", { class: "under" }, cause.source) : null,
+        ),
+      ),
+    ),
+    note("Facts are of these runs; readings are not tested here, and remedies are advice from the literature."),
+  );
+}
+
 const diagnosisTable = (gain) =>
   table(
     [

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from kdgap.files import read_text
 from kdgap.glossary import explained
 from kdgap.judge.analysis import Analysis, GainGlance, ReferenceGlance
+from kdgap.judge.causes import causes
 from kdgap.judge.context import Context
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
 from kdgap.judge.evidence import Evidence
@@ -185,6 +186,7 @@ def _environment() -> Environment:
         "MOST_CLASSES": MOST_CLASSES,
         "MOST_LISTED": MOST_LISTED,
         "accuracy_interval": accuracy_interval,
+        "causes": causes,
         "counted": counted,
         "contrast_sentence": partial(contrast_sentence, named=False),
         "difference": difference,

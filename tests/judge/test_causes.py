@@ -1,0 +1,98 @@
+"""Why no gain was shown: three causes at most, most evidence first, each with what to change."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from kdgap.judge.causes import MOST, ORDER, causes
+from kdgap.judge.entries import Fact, Gain
+from tests.judge.builders import analyse, evidence, final, plain, runs_of
+
+BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
+SAME = [94.8, 95.0, 95.1, 94.7, 94.9]
+
+
+def gain_of(values: list[float], **changes: Any) -> Gain:
+    method = changes.pop("method", {})
+    runs = runs_of(plain("little"), changes.pop("baseline", BASELINE))
+    runs += runs_of(final("big", "little", "logit"), values, **method)
+    gain: Gain = analyse(evidence(runs, **changes)).gains[0]
+    return gain
+
+
+def fact(gain: Gain, topic: str) -> Fact:
+    (own,) = [fact for fact in gain.diagnosis if fact.topic == topic]
+    return own
+
+
+@pytest.mark.parametrize(("teacher", "wide"), [(2_000, False), (3_999, False), (4_000, True)])
+def test_a_far_larger_teacher_is_a_cause(teacher: int, wide: bool) -> None:
+    models = {"big": {"parameters": teacher}, "little": {"parameters": 1_000}}
+    own = fact(gain_of(SAME, models=models), "capacity")
+    assert f"{teacher / 1000:.1f} times the student's parameters" in own.fact
+    assert bool(own.remedy) is bool(own.source) is wide
+    if wide:
+        assert "assistant" in (own.remedy or "")
+        assert own.change == "teachers.recipe.epochs=1"
+    assert not [f for f in gain_of(SAME, models={}).diagnosis if f.topic == "capacity"]
+
+
+def test_a_seed_far_from_the_others_is_named_with_its_weight() -> None:
+    values = [96.0, 96.1, 95.9, 96.05, 85.0]
+    own = fact(gain_of(values), "seed")
+    assert own.fact.startswith("seed 4 of Logit-KD (85.00 %) lies far from its others (mean 96.01")
+    assert "without it the gain would be +1.11 pp [" in own.fact
+    assert "in place of −1.09 pp [" in own.fact
+    assert own.reading == "what can be concluded hangs on this one seed"
+    assert "leave none out" in (own.remedy or "")
+
+
+def test_a_far_seed_that_changes_nothing_asks_for_nothing() -> None:
+    # Nothing is shown with it, and nothing without it.
+    own = fact(gain_of([94.8, 95.0, 95.1, 94.7, 93.0]), "seed")
+    assert own.fact.startswith("seed 4 of Logit-KD")
+    assert (own.reading, own.remedy, own.source) == (None, None, None)
+    own = fact(gain_of(SAME, baseline=[94.9, 95.1, 94.8, 95.0, 90.0]), "seed")
+    assert own.fact.startswith("seed 4 of plain training")
+    for values in (SAME, SAME[:3], [95.0] * 5):
+        assert not [f for f in gain_of(values).diagnosis if f.topic == "seed"]
+
+
+def test_at_most_three_most_evidence_first() -> None:
+    gain = gain_of(SAME)
+    facts = [Fact(topic=topic, fact="f", remedy="r") for topic in reversed(ORDER)]
+    facts.append(Fact(topic="seed", fact="without a remedy"))
+    named = causes(replace(gain, diagnosis=tuple(facts)))
+    assert [cause.topic for cause in named] == list(ORDER[:MOST])
+    assert all(cause.remedy for cause in causes(gain))
+
+
+@pytest.mark.parametrize(
+    ("method", "topic", "change"),
+    [
+        ({"ce": 1.0, "kl": 0.01}, "gradient share", "methods.logit.alpha=[0.5,0.75]"),
+        ({"ce": 1.0, "kl": 99.0}, "gradient share", "methods.logit.alpha=[0.5,0.25]"),
+    ],
+)
+def test_a_change_is_one_that_the_study_takes(
+    method: dict[str, float], topic: str, change: str
+) -> None:
+    history = [
+        {"epoch": e + 1, "val_acc": 0.9, "train_acc": 0.9, "term_grad_norm": method}
+        for e in range(20)
+    ]
+    given = {"history": history, "parameters": {"alpha": 0.5}, "epochs": 20}
+    own = gain_of(SAME, method=given)
+    assert fact(own, topic).change == change
+    # What was imported has no file that could be changed.
+    assert fact(gain_of(SAME, method=given, origin="import"), topic).change is None
+
+
+def test_few_seeds_are_written_out_and_many_are_not() -> None:
+    gain = gain_of([95.3, 94.6, 95.2, 94.8, 95.4])
+    own = fact(gain, "power")
+    assert gain.seeds_needed is not None
+    assert own.change == f"finals.seeds=[{','.join(map(str, range(gain.seeds_needed)))}]"
+    wild = gain_of([90.0, 99.0, 91.0, 98.0, 95.0])
+    assert fact(wild, "power").change is None
