@@ -42,7 +42,8 @@ def test_a_gain_is_the_same_in_every_view(visitor: Visitor, digits: Shown) -> No
     page = visitor.open(digits)
     analysis = page.evaluate("kdgap.study.analysis")
     assert len(analysis["gains"]) == 4
-    wrong, compared = [], 0
+    wrong: list[tuple[str, str, str]] = []
+    compared = 0
 
     def check(where: str, shown: str, *parts: str) -> None:
         nonlocal compared

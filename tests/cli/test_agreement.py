@@ -142,8 +142,11 @@ class Routes:
 
     def claims(self, claim: ClaimResult) -> Iterator[tuple[str, str]]:
         """Yield (route, what it shows) of a claim with its number and outcome."""
-        told = re.escape(claim.text)
-        yield "terminal", next(x for x in self.terminal.splitlines() if re.search(f"“{told}”", x))
+        claimed = re.escape(claim.text)
+        yield (
+            "terminal",
+            next(x for x in self.terminal.splitlines() if re.search(f"“{claimed}”", x)),
+        )
         yield (
             "tables.md",
             line(self.tables, claim.text) + claim.outcome * (claim.outcome in self.tables),

@@ -13,7 +13,7 @@ from kdgap.methods import METHODS
 
 def entry(method: str, **changes: Any) -> dict[str, Any]:
     """A gain of big → little as an analysis has it: inconclusive, unless it is changed."""
-    known = {
+    known: dict[str, Any] = {
         "teacher": "big",
         "student": "little",
         "method": method,

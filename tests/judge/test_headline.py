@@ -79,7 +79,7 @@ def test_without_claims_one_gain_is_told(values: list[float], begins: str, verdi
 
 
 def test_without_claims_several_gains_are_counted_and_the_largest_named() -> None:
-    def made(feature: list[float], logit: list[float]) -> Evidence:
+    def pair(feature: list[float], logit: list[float]) -> Evidence:
         return evidence(
             [
                 *runs_of(plain("small"), PLAIN),
@@ -88,11 +88,11 @@ def test_without_claims_several_gains_are_counted_and_the_largest_named() -> Non
             ]
         )
 
-    first = headline(analyse(made([94.0, 86.0, 91.0, 88.0, 92.0], BETTER)))
+    first = headline(analyse(pair([94.0, 86.0, 91.0, 88.0, 92.0], BETTER)))
     assert first.text.startswith("Of 2 gains over plain training, 1 is shown (1 not decided).")
     assert "Largest: Logit-KD, big → small, +2.00 pp [" in first.text
     assert first.verdict == "gain"
-    none = headline(analyse(made([94.0, 86.0, 91.0, 88.0, 92.0], [value - 4 for value in BETTER])))
+    none = headline(analyse(pair([94.0, 86.0, 91.0, 88.0, 92.0], [value - 4 for value in BETTER])))
     assert none.text == (
         "Of 2 gains over plain training, none is shown (1 of harm, 1 not decided)."
     )
