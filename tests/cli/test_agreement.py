@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from kdgap.cli import printing
 from kdgap.explorer.documents import arm_document, rank_document, study_document
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.snapshot import Snapshot, take
@@ -74,7 +75,7 @@ class Routes:
     """Every way to the numbers of one study, each as the text or the document that it shows."""
 
     def __init__(self, kdgap: Command, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("COLUMNS", "220")
+        monkeypatch.setattr(printing.out, "width", 220)
         given = ("--claims", "claims.yaml")
         done = kdgap("analyze", study, *given)
         assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kdgap.cli import printing
 from tests.cli.test_judging import Command, others_runs
 
 
@@ -17,7 +18,7 @@ def imported(kdgap: Command, tmp_path: Path) -> Path:
 def test_the_recommendation_comes_first_and_the_table_below(
     kdgap: Command, imported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(printing.out, "width", 120)
     done = kdgap("rank", imported)
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
@@ -32,7 +33,7 @@ def test_the_recommendation_comes_first_and_the_table_below(
 def test_it_fits_its_terminal(
     kdgap: Command, imported: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(printing.out, "width", columns)
     done = kdgap("rank", imported, "--pairs")
     table = [line for line in done.stdout.splitlines() if line[:1] in "┏┃┡│└"]
     assert all(len(line) <= columns for line in table)

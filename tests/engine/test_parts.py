@@ -67,5 +67,5 @@ def test_a_map_that_is_not_what_the_classifier_gets_is_refused_before_training()
 def test_a_network_that_cannot_be_trained_is_refused_before_training() -> None:
     lab = Lab()
     pair = ModelSpec(name="tests.models.user_networks:TwoHeads")
-    with pytest.raises(BadInputError, match=r"cannot be trained as it is .*a tuple"):
+    with pytest.raises(BadInputError, match=r"cannot be trained as it is .*type tuple"):
         part_sizes(lab.spec("none", model=pair), *DIGITS, lab.parts.train.labels)
