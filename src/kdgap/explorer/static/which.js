@@ -152,7 +152,7 @@ function rankingTable(study, ranking) {
     ranking.places,
     {
       name: `which-${ranking.key}`,
-      caption: `Minus the best of the others: holds for all at once (${confidence()}). Beats plain: share of the pairs of seeds. Cost: computation of a step beside plain training.`,
+      caption: `Everything trained of ${ranking.key}. Minus the best of the others: holds for all at once (${confidence()}). Beats plain: share of the pairs of seeds. Cost: computation of a step beside plain training.`,
     },
   );
 }
@@ -184,6 +184,6 @@ const pairTable = (ranking) =>
     ranking.pairs,
     {
       name: `which-${ranking.key}-pairs`,
-      caption: `Corrected over ${counted(ranking.pairs.length, "pair")}; a gain is of the first over the second`,
+      caption: `Every two trained of ${ranking.key}. Corrected over ${counted(ranking.pairs.length, "pair")}; a gain is of the first over the second`,
     },
   );
