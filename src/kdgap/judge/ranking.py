@@ -108,9 +108,10 @@ def rankings(context: Context) -> list[Ranking]:
 
 def _ranking(context: Context, plain: Arm, methods: Sequence[Arm], students: int) -> Ranking:
     evidence = context.evidence
-    means = {id(arm): context.level(arm).mean_pp or 0.0 for arm in (plain, *methods)}
+    own = [(context.level(arm), arm) for arm in (plain, *methods)]
     # Of equal means plain training stands first: it is the simplest.
-    arms = sorted((plain, *methods), key=lambda arm: -means[id(arm)])
+    own.sort(key=lambda pair: -(pair[0].mean_pp or 0.0))
+    levels, arms = [shown for shown, _ in own], [arm for _, arm in own]
     compared = {
         (i, j): compare(
             [weighted(arms[i], 1.0), weighted(arms[j], -1.0)], evidence, context.unpermuted
@@ -124,7 +125,7 @@ def _ranking(context: Context, plain: Arm, methods: Sequence[Arm], students: int
     beside = _beside(compared, len(arms), each)
     base = next(place for place, arm in enumerate(arms) if arm is plain)
     places = tuple(
-        _place(context, arms, number, base, compared, beside[number] if beside else None)
+        _place(context, arms, levels, number, base, compared, beside[number] if beside else None)
         for number in range(len(arms))
     )
     words, settled = _recommended(places, pairs, base, evidence)
@@ -156,6 +157,7 @@ def _beside(
 def _place(
     context: Context,
     arms: Sequence[Arm],
+    levels: Sequence[Level],
     number: int,
     base: int,
     compared: Mapping[tuple[int, int], Comparison],
@@ -163,7 +165,7 @@ def _place(
 ) -> Place:
     arm, evidence = arms[number], context.evidence
     confidence = evidence.statistics.confidence
-    own = context.level(arm)
+    own = levels[number]
     over = ends = share = share_ends = None
     if number != base:
         sign = 1 if number < base else -1
@@ -173,7 +175,7 @@ def _place(
             bounds = comparison.estimate.interval(confidence)
             ends = bounds if sign > 0 else (-bounds[1], -bounds[0])
         share, share_ends = _improves(context, arm, arms[base])
-    rest = max(context.level(o).mean_pp or 0.0 for at, o in enumerate(arms) if at != number)
+    rest = levels[0 if number else 1].mean_pp or 0.0  # the best of the others
     return Place(
         name=_name(arm, arms, evidence),
         teacher=arm.slot.teacher,
