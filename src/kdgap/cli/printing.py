@@ -7,7 +7,7 @@ has the rule: no failure to show anything stops or fails the work.
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
@@ -112,6 +112,25 @@ def print_table(
         _print_lists(named, cells)
     if caption:
         _aside(caption, "table.caption", wrap=True)
+
+
+def fitting(
+    layouts: Sequence[Sequence[str]],
+    titles: Mapping[str, str],
+    lines: Sequence[Mapping[str, str | None]],
+    columns: int,
+) -> tuple[list[str], list[list[str | None]]]:
+    """Return head and rows of the first layout that fits so many columns; else of the last."""
+    for kept in layouts:
+        head = [titles[key] for key in kept]
+        rows = [[line.get(key, "") for key in kept] for line in lines]
+        texts = [
+            [text for cell in column for text in (cell or "").split("\n")]
+            for column in zip(head, *rows, strict=True)
+        ]
+        if 1 + sum(3 + max(map(len, column)) for column in texts) <= columns:
+            break
+    return head, rows
 
 
 def _shown(text: str) -> str:

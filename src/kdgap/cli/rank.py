@@ -1,6 +1,6 @@
 """`kdgap rank`: which method for a student, how sure that is, and what would settle it."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -66,7 +66,7 @@ def rank(
 
 
 def _print_places(ranking: "Ranking") -> None:
-    from kdgap.cli.printing import print_table, width
+    from kdgap.cli.printing import fitting, print_table, width
     from kdgap.numbers import level
 
     sure = level(ranking.confidence)
@@ -79,15 +79,7 @@ def _print_places(ranking: "Ranking") -> None:
         "wins": "beats plain",
         "cost": "cost",
     }
-    lines = [_line(place) for place in ranking.places]
-    for kept in LAYOUTS:
-        rows = [[line[key] for key in kept] for line in lines]
-        head = [titles[key] for key in kept]
-        widest = [
-            max(len(cell or "–") for cell in column) for column in zip(head, *rows, strict=True)
-        ]
-        if 1 + sum(3 + cells for cells in widest) <= width():
-            break
+    head, rows = fitting(LAYOUTS, titles, [_line(place) for place in ranking.places], width())
     caption = (
         f"In pp of test accuracy. − best of the others: holds for all at once ({sure}); where it"
         " ends at 0, the method is shown not to be the best. Beats plain: share of the pairs of"
@@ -98,6 +90,7 @@ def _print_places(ranking: "Ranking") -> None:
 
 def _line(place: "Place") -> dict[str, str | None]:
     from kdgap.numbers import interval, spread
+    from kdgap.report.tables.cells import difference
 
     wins = None if place.improves is None else f"{100 * place.improves:.0f} %"
     if place.improves_ci95 is not None:
@@ -107,30 +100,23 @@ def _line(place: "Place") -> dict[str, str | None]:
         "name": place.name,
         "n": str(place.level.n),
         "accuracy": spread(place.level.mean_pp, place.level.std_pp),
-        "plain": _difference(place.over_plain_pp, place.over_plain_ci95_pp),
+        "plain": difference(place.over_plain_pp, place.over_plain_ci95_pp),
         "best": interval(place.over_best_ci95_pp),
         "wins": wins,
         "cost": None if place.cost is None else f"{place.cost:.1f} x",
     }
 
 
-def _difference(value: float | None, ends: Any) -> str | None:
-    from kdgap.numbers import interval, signed
-
-    if value is None:
-        return None
-    return f"{signed(value)} {interval(ends) if ends else '(no interval)'}"
-
-
 def _print_pairs(ranking: "Ranking") -> None:
     from kdgap.cli.printing import print_table
     from kdgap.numbers import p_value
+    from kdgap.report.tables.cells import difference
 
     names = [place.name for place in ranking.places]
     rows = [
         [
             f"{names[pair.first]} − {names[pair.second]}",
-            _difference(pair.difference_pp, pair.ci95_pp),
+            difference(pair.difference_pp, pair.ci95_pp),
             p_value(pair.p_holm),
             None if pair.improves is None else f"{100 * pair.improves:.0f} %",
             pair.verdict_text,

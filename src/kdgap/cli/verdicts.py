@@ -155,6 +155,7 @@ def _verdict(gain: "Gain | ReferenceGain", settings: "Settings") -> str:
 
 def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str | None]]]:
     """Return columns and lines: a pair with its baseline, and its methods below."""
+    from kdgap.cli.printing import fitting
     from kdgap.judge.entries import by_method
 
     settings, reference = analysis.settings, analysis.settings.reference
@@ -205,18 +206,7 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
         elif "pair" not in beside[0]:
             lines[-1] |= beside.pop(0)
         lines += beside
-    for kept in WITH_REFERENCE if reference else LAYOUTS:
-        head, rows = (
-            [titles[key] for key in kept],
-            [[line.get(k, "") for k in kept] for line in lines],
-        )
-        columns = [
-            [line for cell in column for line in (cell or "").split("\n")]
-            for column in zip(head, *rows, strict=True)
-        ]
-        if 1 + sum(3 + max(map(len, column)) for column in columns) <= width:
-            break
-    return head, rows
+    return fitting(WITH_REFERENCE if reference else LAYOUTS, titles, lines, width)
 
 
 def _over_cells(

@@ -1,18 +1,20 @@
 """Why a method shows no gain, most evidence first, and what to change: at most three causes.
 
-What the networks' sizes and single seeds have to do with it is found here; the other facts are
-those of `diagnosis.py`.
+What the networks' sizes, single seeds and the number of seeds have to do with it is found here; the
+other facts are those of `diagnosis.py`.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
 
+from kdgap.judge.analysis import Settings
 from kdgap.judge.entries import Fact, Gain
 from kdgap.judge.evidence import Arm, Evidence
-from kdgap.numbers import interval, signed
-from kdgap.spec.method_card import UNKNOWN
+from kdgap.numbers import interval, level, seeds, signed
 from kdgap.stats.contrast import mean_and_std, welch
+from kdgap.stats.power import contrast_power, paired_contrast_power
 
 MOST = 3
 """Causes that a reader is given; the others are in the table of all facts."""
@@ -25,6 +27,7 @@ LEAST = 4
 MOST_SEEDS = 50
 """Seeds that are written out as a change."""
 MIRZADEH = "Mirzadeh et al. 2020, Improved knowledge distillation via teacher assistant"
+COLAS = "Colas et al. 2018, How many random seeds?"
 IGLEWICZ = "Iglewicz and Hoaglin 1993, How to detect and handle outliers"
 ORDER = (
     *("seed", "fidelity", "gradient share", "soft targets", "schedule", "fit", "capacity"),
@@ -116,23 +119,16 @@ def seed_fact(
 def with_changes(facts: Sequence[Fact], arm: Arm, gain: Gain, evidence: Evidence) -> list[Fact]:
     """Return facts with what to change in the study's file, where a remedy is such a change."""
     if evidence.origin != "study":  # there is no file that could be changed
-        return list(facts)
+        return [replace(fact, change=None) for fact in facts]
     return [
-        replace(fact, change=_change(fact, arm, gain, evidence)) if fact.remedy else fact
+        replace(fact, change=fact.change or _change(fact, arm, gain)) if fact.remedy else fact
         for fact in facts
     ]
 
 
-def _change(fact: Fact, arm: Arm, gain: Gain, evidence: Evidence) -> str | None:
-    """Return `KEY=VALUE` for `--set`."""
+def _change(fact: Fact, arm: Arm, gain: Gain) -> str | None:
+    """Return `KEY=VALUE` for `--set`, where the topic alone says which."""
     epochs = arm.runs[0].epochs
-    card = evidence.methods.get(arm.slot.method, UNKNOWN)
-    if fact.topic == "gradient share" and card.mixed_by:
-        weak = "hardly pulls" in (fact.reading or "")
-        return _other(arm, card.mixed_by, lambda x: (x + 1) / 2 if weak else x / 2)
-    if fact.topic == "soft targets" and card.softened_by:
-        hard = "disguise" in (fact.reading or "")
-        return _other(arm, card.softened_by, lambda x: 2 * x if hard else x / 2)
     if fact.topic in ("schedule", "fit", "fidelity") and epochs:
         return f"recipe.epochs={2 * epochs}"
     if fact.topic == "power" and gain.seeds_needed and gain.seeds_needed <= MOST_SEEDS:
@@ -142,11 +138,40 @@ def _change(fact: Fact, arm: Arm, gain: Gain, evidence: Evidence) -> str | None:
     return None
 
 
-def _other(arm: Arm, name: str, changed: Callable[[float], float]) -> str | None:
-    value = arm.parameters.get(name)
+def other_value(arm: Arm, name: str | None, changed: Callable[[float], float]) -> str | None:
+    """Return a grid of a hyper-parameter's value and another, as `KEY=VALUE` for `--set`."""
+    value = arm.parameters.get(name or "")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return f"methods.{arm.slot.method}.{name}=[{value:g},{changed(value):g}]"
+
+
+def power_fact(arm: Arm, plain: Arm | None, gain: Gain, settings: Settings) -> Fact | None:
+    """Return how often these seeds find the smallest effect of interest."""
+    if plain is None or gain.n_smallest < 2:
+        return None
+    weights = settings.primary
+    arms = [list(side.by_seed(weights).values()) for side in (arm, plain)]
+    stds = [mean_and_std(values)[1] or 0.0 for values in arms]
+    if not any(stds):
+        return None
+    margin, n = settings.smallest_effect_pp, gain.n_smallest
+    alpha = settings.alpha / max(gain.family, 1)
+    if settings.test == "paired":
+        std = gain.se_pp * math.sqrt(n) if gain.se_pp else math.hypot(*stds)
+        power = paired_contrast_power(margin, std, n, alpha)
+    else:
+        power = contrast_power(margin, (1.0, -1.0), stds, n, alpha)
+    text = (
+        f"with {n} seeds and this spread ({stds[0]:.2f} and {stds[1]:.2f} pp), a true gain of"
+        f" {margin:g} pp would be found with {level(round(power, 3))} power after correction"
+    )
+    # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
+    if power < settings.power and gain.verdict == "inconclusive":
+        needed, reading = gain.seeds_needed, f"{gain.label} may help unseen"
+        remedy = f"{seeds(needed)} seeds a side" if needed else "a larger effect of interest"
+        return Fact(topic="power", fact=text, reading=reading, remedy=remedy, source=COLAS)
+    return Fact(topic="power", fact=text)
 
 
 def causes(gain: Gain) -> tuple[Fact, ...]:

@@ -8,15 +8,15 @@ import math
 from collections.abc import Callable, Iterable
 
 from kdgap.judge.analysis import Settings
+from kdgap.judge.causes import other_value, power_fact
 from kdgap.judge.entries import Fact, Gain
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.measures import Fidelity
-from kdgap.numbers import counted, level, seeds, signed
+from kdgap.numbers import counted, level, signed
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 from kdgap.stats.contrast import mean_and_std
-from kdgap.stats.power import contrast_power, paired_contrast_power
 
 WEAK_SHARE, STRONG_SHARE = 0.1, 0.95
 """Below the one, distillation hardly moves the student; above the other, the labels hardly do."""
@@ -31,7 +31,6 @@ CHO = "Cho and Hariharan 2019, On the efficacy of knowledge distillation"
 BEYER = "Beyer et al. 2021, Knowledge distillation: a good teacher is patient and consistent"
 STANTON = "Stanton et al. 2021, Does knowledge distillation really work?, sections 5 and 6"
 BOUTHILLIER = "Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks"
-COLAS = "Colas et al. 2018, How many random seeds?"
 WORDS = {"top1_agreement": "agreement", "kl_t1": "KL (T = 1)", "kl_t4": "KL (T = 4)"}
 _KINDS = {"top1_agreement": "agreement", "kl_t1": "KL", "kl_t4": "KL"}
 
@@ -51,7 +50,7 @@ def diagnose(
         _soft_targets(arm, runs, evidence),
         _length(runs),
         _tuning(arm, evidence),
-        _power(arm, plain, gain, settings),
+        power_fact(arm, plain, gain, settings),
     ]
     return tuple(fact for fact in facts if fact is not None)
 
@@ -62,8 +61,11 @@ def _fact(
     reading: str | None = None,
     remedy: str | None = None,
     source: str | None = None,
+    change: str | None = None,
 ) -> Fact:
-    return Fact(topic=topic, fact=fact, reading=reading, remedy=remedy, source=source)
+    return Fact(
+        topic=topic, fact=fact, reading=reading, remedy=remedy, source=source, change=change
+    )
 
 
 def _beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str | None:
@@ -133,7 +135,9 @@ def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     own = f"{f'{mixes}, or ' if mixes else ''}the weight of the method's own terms"
     lower = f"lower {mixes or own}, so that the labels can correct the teacher"
     remedy = f"raise {own}" if weak else lower
-    return _fact("gradient share", text, reading, remedy, f"{HINTON}, on balancing the two losses")
+    change = other_value(arm, mixes, lambda value: (value + 1) / 2 if weak else value / 2)
+    source = f"{HINTON}, on balancing the two losses"
+    return _fact("gradient share", text, reading, remedy, source, change)
 
 
 def _loss_parts(arm: Arm, runs: list[Run], evidence: Evidence) -> dict[str, float]:
@@ -264,7 +268,8 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     if lost is not None:
         return _fact("soft targets", f"{text}; {lost}", reading)
     remedy = f"a {'higher' if hard else 'lower'} temperature"
-    return _fact("soft targets", text, reading, remedy, HINTON)
+    change = other_value(arm, name, lambda value: 2 * value if hard else value / 2)
+    return _fact("soft targets", text, reading, remedy, HINTON, change)
 
 
 def _card(arm: Arm, evidence: Evidence) -> MethodCard:
@@ -321,30 +326,3 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
         remedy = "extend the grid beyond its edge"
         return _fact("tuning", f"{text}; {', '.join(edges)}", None, remedy, BOUTHILLIER)
     return _fact("tuning", text)
-
-
-def _power(arm: Arm, plain: Arm | None, gain: Gain, settings: Settings) -> Fact | None:
-    if plain is None or gain.n_smallest < 2:
-        return None
-    weights = settings.primary
-    arms = [list(side.by_seed(weights).values()) for side in (arm, plain)]
-    stds = [mean_and_std(values)[1] or 0.0 for values in arms]
-    if not any(stds):
-        return None
-    margin, n = settings.smallest_effect_pp, gain.n_smallest
-    alpha = settings.alpha / max(gain.family, 1)
-    if settings.test == "paired":
-        std = gain.se_pp * math.sqrt(n) if gain.se_pp else math.hypot(*stds)
-        power = paired_contrast_power(margin, std, n, alpha)
-    else:
-        power = contrast_power(margin, (1.0, -1.0), stds, n, alpha)
-    text = (
-        f"with {n} seeds and this spread ({stds[0]:.2f} and {stds[1]:.2f} pp), a true gain of"
-        f" {margin:g} pp would be found with {level(round(power, 3))} power after correction"
-    )
-    # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
-    if power < settings.power and gain.verdict == "inconclusive":
-        needed, reading = gain.seeds_needed, f"{gain.label} may help unseen"
-        remedy = f"{seeds(needed)} seeds a side" if needed else "a larger effect of interest"
-        return _fact("power", text, reading, remedy, COLAS)
-    return _fact("power", text)

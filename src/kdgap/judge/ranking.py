@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from kdgap.judge.analysis import Level
 from kdgap.judge.claims import weighted
@@ -125,7 +126,14 @@ def _ranking(context: Context, plain: Arm, methods: Sequence[Arm], students: int
     beside = _beside(compared, len(arms), each)
     base = next(place for place, arm in enumerate(arms) if arm is plain)
     places = tuple(
-        _place(context, arms, levels, number, base, compared, beside[number] if beside else None)
+        _place(
+            context,
+            arms,
+            levels,
+            number,
+            _over(pairs, number, base),
+            beside[number] if beside else None,
+        )
         for number in range(len(arms))
     )
     words, settled = _recommended(places, pairs, base, evidence)
@@ -154,43 +162,59 @@ def _beside(
     return beside_the_best(both, arms, confidence)
 
 
+class _Over(NamedTuple):
+    """A place minus plain training; nothing for plain training itself."""
+
+    value: float | None = None
+    ends: Interval | None = None
+    share: float | None = None
+    share_ends: Interval | None = None
+
+
 def _place(
     context: Context,
     arms: Sequence[Arm],
     levels: Sequence[Level],
     number: int,
-    base: int,
-    compared: Mapping[tuple[int, int], Comparison],
+    over: _Over,
     beside: Interval | None,
 ) -> Place:
-    arm, evidence = arms[number], context.evidence
-    confidence = evidence.statistics.confidence
-    own = levels[number]
-    over = ends = share = share_ends = None
-    if number != base:
-        sign = 1 if number < base else -1
-        comparison = compared[min(number, base), max(number, base)]
-        over = None if comparison.point is None else sign * comparison.point
-        if comparison.estimate is not None:
-            bounds = comparison.estimate.interval(confidence)
-            ends = bounds if sign > 0 else (-bounds[1], -bounds[0])
-        share, share_ends = _improves(context, arm, arms[base])
+    """Return a place; `over` is it minus plain training."""
+    arm, own = arms[number], levels[number]
     rest = levels[0 if number else 1].mean_pp or 0.0  # the best of the others
     return Place(
-        name=_name(arm, arms, evidence),
+        name=_name(arm, arms, context.evidence),
         teacher=arm.slot.teacher,
         method=arm.slot.method,
         parameters=arm.parameters,
         configuration=arm.configuration,
         level=own,
-        over_plain_pp=over,
-        over_plain_ci95_pp=ends,
+        over_plain_pp=over.value,
+        over_plain_ci95_pp=over.ends,
         over_best_pp=None if own.mean_pp is None else own.mean_pp - rest,
         over_best_ci95_pp=beside,
         may_be_best=beside is None or beside[1] > 0,
-        improves=share,
-        improves_ci95=share_ends,
-        cost=_cost(arm, evidence),
+        improves=over.share,
+        improves_ci95=over.share_ends,
+        cost=_cost(arm, context.evidence),
+    )
+
+
+def _over(pairs: Sequence[Pairwise], number: int, base: int) -> _Over:
+    """Return a place minus another, whichever of the two stands first in their pair."""
+    if number == base:
+        return _Over()
+    both = {number, base}
+    pair = next(pair for pair in pairs if {pair.first, pair.second} == both)
+    value, ends = pair.difference_pp, pair.ci95_pp
+    share, share_ends = pair.improves, pair.improves_ci95
+    if pair.first == number:
+        return _Over(value, ends, share, share_ends)
+    return _Over(
+        None if value is None else -value,
+        ends and (-ends[1], -ends[0]),
+        None if share is None else 1 - share,
+        share_ends and (1 - share_ends[1], 1 - share_ends[0]),
     )
 
 

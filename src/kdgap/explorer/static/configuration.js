@@ -182,12 +182,8 @@ const gainPicture = (study, gain) =>
     ? intervalChart(
         [
           {
+            ...gainLine(gain),
             label: overReference(study, gain).length ? "over plain training" : "gain",
-            method: gain.method,
-            value: gain.gain_pp,
-            low: gain.ci95_pp?.[0],
-            high: gain.ci95_pp?.[1],
-            verdict: gain.verdict,
           },
           ...referenceLines(study, gain),
         ],

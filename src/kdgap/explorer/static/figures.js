@@ -96,7 +96,8 @@ function intervalChart(entries, about) {
   if (printed) marks.push(numbersBeside(rows));
   const domain = [Math.min(least, -margin), Math.max(most, margin)];
   const scale = stretched(domain, margin, widthOf(about) - marginLeft - marginRight - 2 * EDGE);
-  const words = `${about.words ?? ""} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
+  const thin = rows.some((row) => row.all) ? " Thin lines hold for all gains at once." : "";
+  const words = `${about.words ?? ""}${thin} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
   return figure(
     {
       height: 70 + rows.length * (beside ? 26 : 40),
@@ -169,6 +170,22 @@ function seedWords(groups) {
 const leftOut = (seeds) =>
   `Not counted, as the run of a teacher is missing: ${seeds.length === 1 ? "seed" : "seeds"} ${seeds.join(", ")}`;
 
+/** Whether labels stand beside their lines, and not above. */
+const labelsBeside = (names) => wide() && Math.max(...names.map((name) => name.length)) < LONG;
+
+/** The frame of a figure with a line for each name, over test accuracies in percent. */
+const accuracyFrame = (names, values) => {
+  const beside = labelsBeside(names);
+  return {
+    marginLeft: beside ? Math.min(320, 16 + 6.6 * Math.max(...names.map((name) => name.length))) : 10,
+    marginRight: 16,
+    insetLeft: EDGE,
+    insetRight: EDGE,
+    x: { label: "test accuracy (%) →", grid: true, nice: true, ...levelled(values) },
+    y: { label: null, domain: names, axis: beside ? "left" : null },
+  };
+};
+
 /** Test accuracy of every seed, one line an arm, with each arm's mean. */
 function seedChart(entries, about) {
   const groups = distinct(entries).filter((group) => group.values.some((mean) => known(mean.value)));
@@ -180,8 +197,7 @@ function seedChart(entries, about) {
   );
   const names = groups.map((group) => group.label);
   const means = groups.map((group) => ({ arm: group.label, accuracy: group.mean, group }));
-  const longest = Math.max(...names.map((name) => name.length));
-  const beside = wide() && longest < LONG;
+  const beside = labelsBeside(names);
   const stroke = (row) => row.group.colour;
   const marks = [
     Plot.tickX(means, {
@@ -199,18 +215,11 @@ function seedChart(entries, about) {
   if (!beside) marks.push(labelsAbove(means, "arm", -15));
   return figure(
     {
+      ...accuracyFrame(
+        names,
+        rows.map((row) => row.accuracy),
+      ),
       height: 70 + names.length * (beside ? 34 : 46),
-      marginLeft: beside ? Math.min(320, 16 + 6.6 * longest) : 10,
-      marginRight: 16,
-      insetLeft: EDGE,
-      insetRight: EDGE,
-      x: {
-        label: "test accuracy (%) →",
-        grid: true,
-        nice: true,
-        ...levelled(rows.map((row) => row.accuracy)),
-      },
-      y: { label: null, domain: names, axis: beside ? "left" : null },
       marks,
     },
     {

@@ -156,9 +156,8 @@ const claimLine = (claim) => ({
 
 /** Every gain in one figure. */
 function glanceSection(study) {
-  const { gains, settings } = study.analysis;
+  const { gains } = study.analysis;
   if (!gains.length) return section("Gains", el("p", {}, "No method was compared with a baseline yet."));
-  const family = settings.gains_in_family;
   return section(
     "Every gain over plain training",
     el("p", { class: "measured" }, measuredWords(study)),
@@ -171,7 +170,7 @@ function glanceSection(study) {
       name: "gains-in-a-figure",
       title: "Every gain with its interval",
       columns: 2,
-      words: `Thick lines: ${confidence()} interval of each gain by itself${family > 1 ? `; thin: for all ${family} at once` : ""}.`,
+      words: `Lines: ${confidence()} interval of each gain by itself.`,
     }),
     gains.length > MOST_LINES ? note(`The first ${MOST_LINES} of ${gains.length}; the table has all.`) : null,
   );

@@ -94,10 +94,6 @@ function gainNotes(study, gain) {
 /** The lines of a figure beside the one of the gain over plain training. */
 const referenceLines = (study, gain) =>
   overReference(study, gain).map((entry) => ({
+    ...gainLine(entry),
     label: `over ${referenceOf(study).label}${entry.teacher === gain.teacher ? "" : `, ${pairName(entry)}`}`,
-    method: gain.method,
-    value: entry.gain_pp,
-    low: entry.ci95_pp?.[0],
-    high: entry.ci95_pp?.[1],
-    verdict: entry.verdict,
   }));

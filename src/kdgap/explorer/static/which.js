@@ -51,7 +51,7 @@ function rankingSection(study, ranking) {
   );
 }
 
-/** Means with their intervals on one scale; an open point may be no better than another. */
+/** Means with their intervals on one scale; an open point is shown not to be the best. */
 function rankingChart(ranking) {
   const rows = ranking.places.map((place) => ({
     name: place.name,
@@ -62,8 +62,8 @@ function rankingChart(ranking) {
     n: place.level.n,
     out: !place.may_be_best,
   }));
-  const longest = Math.max(...rows.map((row) => row.name.length));
-  const beside = wide() && longest < LONG;
+  const names = rows.map((row) => row.name);
+  const beside = labelsBeside(names);
   const plain = rows.find((row) => row.method === "none");
   const stroke = (row) => colourOf(row.method);
   const marks = [
@@ -83,18 +83,11 @@ function rankingChart(ranking) {
   if (!beside) marks.push(labelsAbove(rows, "name", -13));
   return figure(
     {
+      ...accuracyFrame(
+        names,
+        rows.flatMap((row) => [row.low ?? row.mean, row.high ?? row.mean]),
+      ),
       height: 70 + rows.length * (beside ? 26 : 40),
-      marginLeft: beside ? Math.min(320, 16 + 6.6 * longest) : 10,
-      marginRight: 16,
-      insetLeft: EDGE,
-      insetRight: EDGE,
-      x: {
-        label: "test accuracy (%) →",
-        grid: true,
-        nice: true,
-        ...levelled(rows.flatMap((row) => [row.low ?? row.mean, row.high ?? row.mean])),
-      },
-      y: { label: null, domain: rows.map((row) => row.name), axis: beside ? "left" : null },
       marks,
     },
     {
