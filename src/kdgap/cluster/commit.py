@@ -12,6 +12,7 @@ from kdgap.store.manifest import (
     HISTORY,
     LAST,
     MANIFEST,
+    PREDICTIONS_TEST,
     RESULTS,
     TEST,
     WEIGHTS,
@@ -20,6 +21,7 @@ from kdgap.store.manifest import (
 )
 from kdgap.store.mirror import INCOMING, Mirror
 from kdgap.store.record import ATTEMPTS, FAILURE, STATE, TIMING
+from kdgap.store.schema.gate import Manifest
 from kdgap.store.seal import sealed_bytes
 from kdgap.store.storage import Storage
 from kdgap.store.study import StudyDirectory
@@ -83,10 +85,18 @@ class Commits:
                 if file != MANIFEST
             )
             return True
+        self._remove_seen(run, executions)
         failed = [key for key, files in executions.items() if FAILURE in files]
         for execution in failed:
             self._failed(run, f"{INCOMING}/{run.id}/{execution}", executions[execution])
         return bool(failed)
+
+    def _remove_seen(self, run: PlannedRun, executions: dict[str, list[str]]) -> None:
+        """Remove test predictions that were left behind, of a run that has its own by now."""
+        left = [key for key, files in executions.items() if files == [PREDICTIONS_TEST]]
+        folder = self.directory.run(run.path)
+        if left and folder.is_done() and PREDICTIONS_TEST in read_manifest(folder.path).files:
+            self.storage.remove(f"{INCOMING}/{run.id}/{key}/{PREDICTIONS_TEST}" for key in left)
 
     def _finished(self, run: PlannedRun, source: str, files: list[str]) -> None:
         """Put a finished execution in its place, unless an equal one is there."""
@@ -133,21 +143,29 @@ class Commits:
 
         Args:
             run: a finished run.
-            answer: its new `results` and `test`, and when its images were looked at (`openings`).
+            answer: its new `results` and `test`, when its images were looked at (`openings`), and
+                where its `predictions` were left, if they are new.
         """
         directory = self.directory.run(run.path)
+        left = answer["predictions"]
+        predictions = {} if left is None else {PREDICTIONS_TEST: self.storage.read(left)}
         for opening in answer["openings"]:
             directory.log_opening(opening)
         before = read_manifest(directory.path)
-        directory.finish(answer["results"], answer["test"])
-        if self.mirror is None:
-            return
+        directory.finish(answer["results"], answer["test"], predictions)
+        if self.mirror is not None:
+            self._bring_opened(run, before, predictions)
+        if left is not None:
+            self.storage.remove([left])
+
+    def _bring_opened(self, run: PlannedRun, before: Manifest, new: Iterable[str]) -> None:
+        """Bring a record whose door was opened to where the study is kept."""
+        directory = self.directory.run(run.path)
         # As `finish` does it: what is cut off leaves a manifest that vouches for what is there.
         after = read_manifest(directory.path)
         replaced = {name: before.files[name] for name in (RESULTS, TEST) if name in before.files}
         between = {"files": after.files, "dropped": after.dropped, "before": replaced}
-        if TEST not in replaced:
-            self.bring(run, TEST)
+        self.bring(run, *new, *(() if TEST in replaced else (TEST,)))
         self.storage.write(f"{run.path}/{MANIFEST}", sealed_bytes(between))
         self.bring(run, RESULTS, TEST, MANIFEST, TIMING)
 

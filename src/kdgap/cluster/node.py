@@ -16,7 +16,7 @@ import psutil
 
 import kdgap
 from kdgap.cluster.job import BEGUN, OTHER_CODE, Job, planned_run
-from kdgap.cluster.upload import Uploader, bring_record, bring_state
+from kdgap.cluster.upload import Uploader, bring_record, bring_state, prefix_of
 from kdgap.engine.device import (
     environment,
     environment_digest,
@@ -33,6 +33,7 @@ from kdgap.running.stop import STOPPED
 from kdgap.running.teacher import TeacherWeights
 from kdgap.spec.study import StudySpec
 from kdgap.store.locks import wait_for_lock
+from kdgap.store.manifest import PREDICTIONS_TEST, read_manifest
 from kdgap.store.provenance import source_digest
 from kdgap.store.record import LOCK, RunDirectory
 from kdgap.store.remote import local_place
@@ -250,6 +251,7 @@ class _Work:
             beside = {"run_id": record.id, "states": recorded_states(other, record)}
         record = self._directory.record(planned.path, hash_weights=True)
         prepared = self._inputs.prepare(planned, teachers.get(key))
+        before = read_manifest(directory.path).files.keys()
         open_recorded(
             prepared,
             directory,
@@ -261,9 +263,14 @@ class _Work:
             pause=self._pause,
         )
         record = self._directory.record(planned.path)
+        left = None
+        if PREDICTIONS_TEST in read_manifest(directory.path).files.keys() - before:
+            left = f"{prefix_of(planned.id, self._job.id)}/{PREDICTIONS_TEST}"
+            self._storage.send(left, directory.path / PREDICTIONS_TEST)
         answer = {
             "results": record.results,
             "test": record.test,
+            "predictions": left,
             "openings": (directory.timing() or {}).get("test_openings", []),
         }
         if not _teaches(planned):

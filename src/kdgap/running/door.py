@@ -1,6 +1,7 @@
 """The test door: the only place that reads test images for a record."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -16,13 +17,29 @@ from kdgap.running.results import Prepared
 from kdgap.spec.identity import run_id
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import DataSpec
+from kdgap.store.predictions import predictions_bytes
 from kdgap.store.weights import weight_hash
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What came of opening a door.
+
+    Attributes:
+        record: what `test.json` holds.
+        predictions: what `predictions_test.safetensors` holds.
+    """
+
+    record: dict[str, Any]
+    predictions: bytes
+
 
 Answers = dict[tuple[str, DataSpec, str, Preprocessing], Tensor]
 """Logits on the test images by weight hash, data, precision and preprocessing."""
 
 
-def _loaded(prepared: Prepared, model: ModelSpec, state: State, source: str) -> Network:
+def loaded(prepared: Prepared, model: ModelSpec, state: State, source: str) -> Network:
+    """Return a run's network with some weights, ready to answer on its device."""
     data = prepared.dataset
     network = build_model(model, len(data.classes), data.channels, data.image_size, 0)
     load_state(network, state, source)
@@ -37,8 +54,8 @@ def open_door(
     baseline: Mapping[str, Any] | None = None,
     known: Answers | None = None,
     pause: Callable[[], None] = lambda: None,
-) -> dict[str, Any]:
-    """Return the test record of a finished run: what `test.json` holds.
+) -> Opened:
+    """Return the test record of a finished run, and what its networks answered.
 
     Args:
         prepared: the run with its data, and the teacher to compare with if it had one.
@@ -82,25 +99,55 @@ def open_door(
             **scores(teacher_logits, test.labels, dataset.classes),
         }
 
-    def measure(states: dict[str, State], model: ModelSpec) -> dict[str, Any]:
-        measured, preprocessing = {}, dataset.seen_by(model.input)
+    def measure(
+        states: dict[str, State], model: ModelSpec
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        measured, answered = dict[str, Any](), dict[str, Tensor]()
+        preprocessing = dataset.seen_by(model.input)
         for name, state in states.items():
             digest = weight_hash(state)
 
             def compute(state: State = state, name: str = name) -> Tensor:
-                network = _loaded(prepared, model, state, f"{name} weights")
+                network = loaded(prepared, model, state, f"{name} weights")
                 return predict(network, test, preprocessing, run.precision, prepared.device, pause)
 
-            logits = answers(digest, preprocessing, compute)
+            answered[name] = logits = answers(digest, preprocessing, compute)
             measured[name] = {
                 "weight_hash": digest,
                 **scores(logits, test.labels, dataset.classes),
                 **(fidelity(logits, teacher_logits) if teacher_logits is not None else {}),
             }
-        return measured
+        return measured, answered
 
-    record |= measure(states, deployed_model(run))
+    own, answered = measure(states, deployed_model(run))
+    record |= own
+    hashes = {name: str(own[name]["weight_hash"]) for name in own}
+    if teacher_logits is not None and run.teacher is not None:
+        hashes["teacher"] = record["teacher"]["weight_hash"]
+        if run.teacher.run is None:
+            answered["teacher"] = teacher_logits  # nothing else keeps what it answered
     if baseline is not None:
-        plain = measure(baseline["states"], run.model)
+        plain, _ = measure(baseline["states"], run.model)
         record["baseline"] = {"run_id": baseline["run_id"], **plain}
-    return record
+    kept = {name: logits.numpy() for name, logits in answered.items()}
+    predictions = predictions_bytes(run_id(run), test.labels.cpu().numpy(), kept, hashes)
+    return Opened(record, predictions)
+
+
+def validated(prepared: Prepared, states: dict[str, State]) -> bytes:
+    """Return what `predictions_val.safetensors` of a trained run holds.
+
+    Args:
+        prepared: the run with its data.
+        states: `best` and `last` weights.
+    """
+    run, val, logits = prepared.run, prepared.parts.val, dict[str, Tensor]()
+    hashes = {name: weight_hash(state) for name, state in states.items()}
+    model = deployed_model(run)
+    preprocessing = prepared.dataset.seen_by(model.input)
+    by_hash = {hashes[name]: state for name, state in states.items()}
+    for digest, state in by_hash.items():
+        network = loaded(prepared, model, state, "weights")
+        logits[digest] = predict(network, val, preprocessing, run.precision, prepared.device)
+    kept = {name: logits[digest].numpy() for name, digest in hashes.items()}
+    return predictions_bytes(run_id(run), val.labels.cpu().numpy(), kept, hashes)

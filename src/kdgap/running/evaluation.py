@@ -19,8 +19,18 @@ from kdgap.running.teacher import check_teacher, open_teacher
 from kdgap.spec.run import RunSpec
 from kdgap.store.card import Card, MeasuredAccuracy, opened
 from kdgap.store.locks import holder
+from kdgap.store.manifest import read_manifest
 from kdgap.store.notices import in_record, recorded
-from kdgap.store.record import BEST, LAST, LOCK, RUN, Record, RunDirectory, export_bytes
+from kdgap.store.record import (
+    BEST,
+    LAST,
+    LOCK,
+    PREDICTIONS_TEST,
+    RUN,
+    Record,
+    RunDirectory,
+    export_bytes,
+)
 from kdgap.store.study import study_of
 from kdgap.store.weights import read_weights, safetensors_bytes
 
@@ -123,12 +133,15 @@ def open_recorded(
     states = recorded_states(directory, record)
     if record.test is None or record.tested:  # else an opening was cut off, and is noted
         directory.log_opening({"when": _now(), "by": by})
-    test = open_door(prepared, role, states, baseline=baseline, known=known, pause=pause)
-    test |= {name: value for name, value in (record.test or {}).items() if name in _SEEN}
+    door = open_door(prepared, role, states, baseline=baseline, known=known, pause=pause)
+    seen = {name: value for name, value in (record.test or {}).items() if name in _SEEN}
+    test = door.record | seen
     hashes = {key: record.results[_HASH[key]] for key in _HASH}
     history = record.results["history"]  # as it was verified: the file may not be readable now
     results = results_of(prepared.run, history, hashes, test, recorded(record.run))
-    directory.finish(results, test)
+    # Also of a door opened before predictions were kept, if the same is seen again.
+    new = PREDICTIONS_TEST not in read_manifest(directory.path).files and test == door.record
+    directory.finish(results, test, {PREDICTIONS_TEST: door.predictions} if new else None)
 
 
 _HASH = {

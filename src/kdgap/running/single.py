@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from torch import get_num_threads
 
@@ -16,7 +15,7 @@ from kdgap.errors import BadInputError, StoreDamagedError
 from kdgap.models.build import check_model
 from kdgap.planning.fit import check_trainable
 from kdgap.planning.parts import part_sizes
-from kdgap.running.door import open_door
+from kdgap.running.door import Opened, open_door
 from kdgap.running.ranks import crowding
 from kdgap.running.results import Prepared, copied_images, remarks
 from kdgap.running.stop import Stopper
@@ -163,7 +162,7 @@ def _train(
         say(text)
     with Stopper() as pause:
 
-        def door(prepared: Prepared, states: dict[str, State]) -> dict[str, Any] | None:
+        def door(prepared: Prepared, states: dict[str, State]) -> Opened | None:
             return open_door(prepared, "single", states, pause=pause) if open_test else None
 
         train_attempts([attempt], pause=pause, open_test=door)

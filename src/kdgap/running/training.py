@@ -4,10 +4,7 @@ The one way in which anything is trained: `kdgap train` brings one run, a study 
 """
 
 import re
-import resource
 import socket
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,15 +20,17 @@ from kdgap.engine.ranks import RankError
 from kdgap.engine.student import Student
 from kdgap.engine.tracker import NoTracker, TensorBoard, Tracker
 from kdgap.errors import BadInputError, RunFailedError, StoppedError, one_line
+from kdgap.running.door import Opened, validated
 from kdgap.running.ranks import joined
 from kdgap.running.results import Prepared, make_card, notices_of, results_of, run_header
+from kdgap.running.stopwatch import Stopwatch
 from kdgap.spec.identity import run_id
 from kdgap.store.notices import ELSEWHERE, OTHER_DEVICES
-from kdgap.store.record import BEST, LAST, RunDirectory
+from kdgap.store.record import BEST, LAST, PREDICTIONS_TEST, PREDICTIONS_VAL, RunDirectory
 from kdgap.store.state import StateFiles
 from kdgap.store.weights import weight_hash, write_weights
 
-TestDoor = Callable[[Prepared, dict[str, Any]], dict[str, Any] | None]
+TestDoor = Callable[[Prepared, dict[str, Any]], Opened | None]
 
 
 class Attempt:
@@ -148,7 +147,12 @@ class Attempt:
         write_weights(path / BEST, member.best, card)
         card = make_card(self.prepared, last, "last", run.recipe.epochs, member.history)
         write_weights(path / LAST, last, card)
-        test = open_test(self.prepared, {"best": member.best, "last": last})
+        states = {"best": member.best, "last": last}
+        predictions = {PREDICTIONS_VAL: validated(self.prepared, states)}
+        opened = open_test(self.prepared, states)
+        if opened is not None:
+            predictions[PREDICTIONS_TEST] = opened.predictions
+        test = None if opened is None else opened.record
         teacher = self.prepared.card
         hashes = {
             "best": weight_hash(member.best),
@@ -164,7 +168,7 @@ class Attempt:
         # Before the manifest: a kill in between must not leave a finished run without its times.
         attempts = len(self.directory.attempts())
         self.directory.write_timing(self._clock.timing(attempts, opened=test is not None))
-        self.directory.finish(results, test)
+        self.directory.finish(results, test, predictions)
         self._states.clear()
         self.directory.note_attempt({"ended": "finished", "when": _now()})
         return results
@@ -234,7 +238,7 @@ def train_attempts(
     Args:
         attempts: at least one; one alone where several devices share it.
         pause: raises `StoppedError` when it is time to stop.
-        open_test: returns a finished run's test record, or None to leave the door closed.
+        open_test: returns what a finished run answers, or None to leave the door closed.
         ended: told of each attempt as soon as it is over.
 
     Raises:
@@ -302,46 +306,3 @@ class _History(NoTracker):
 
     def on_epoch(self, entry: Mapping[str, Any]) -> None:
         self._directory.append_history(entry)
-
-
-class Stopwatch(NoTracker):
-    """Times a run; what it knows goes to `timing.json`, outside every promise of equality."""
-
-    def __init__(self) -> None:
-        self._started = datetime.now(UTC)
-        self._begun = time.perf_counter()
-        self._first_step: float | None = None
-        self._epochs: list[float] = []
-        self._mark = self._begun
-
-    def on_start(self, run: Mapping[str, Any]) -> None:
-        """Set-up is over."""
-        self._mark = time.perf_counter()
-
-    def on_step(self, epoch: int, step: int, steps: int) -> None:
-        """Note when the first step was done."""
-        if self._first_step is None:
-            self._first_step = time.perf_counter() - self._begun
-
-    def on_epoch(self, entry: Mapping[str, Any]) -> None:
-        """Note how long the epoch took."""
-        now = time.perf_counter()
-        self._epochs.append(round(now - self._mark, 3))
-        self._mark = now
-
-    def timing(self, attempts: int, *, opened: bool = False) -> dict[str, Any]:
-        """Return what `timing.json` holds."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {
-            "started": self._started.isoformat(timespec="seconds"),
-            "finished": now,
-            "seconds": round(time.perf_counter() - self._begun, 3),
-            "seconds_to_first_step": self._first_step,
-            "seconds_per_epoch": self._epochs,
-            "attempts": attempts,
-            "host": socket.gethostname(),
-            # ru_maxrss counts bytes on macOS and KiB elsewhere.
-            "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,
-            "test_openings": [{"when": now, "by": "train"}] if opened else [],
-        }

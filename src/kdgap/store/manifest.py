@@ -1,6 +1,7 @@
 """The manifest of a run directory: the SHA-256 of every file that is promised, written last."""
 
 import hashlib
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,15 @@ RUN, HISTORY, RESULTS, TEST = "run.json", "history.jsonl", "results.json", "test
 BEST, LAST = "checkpoint_best.safetensors", "checkpoint_last.safetensors"
 MANIFEST = "manifest.json"
 ELSEWHERE = ".elsewhere"
-"""In a mirrored run's folder: which of its weights are kept at the study's URL alone."""
+"""In a mirrored run's folder: which of its large files are kept at the study's URL alone."""
+PREDICTIONS_VAL, PREDICTIONS_TEST = "predictions_val.safetensors", "predictions_test.safetensors"
 REQUIRED = (RUN, HISTORY, RESULTS, BEST, LAST)
-COMMITTED = (*REQUIRED, TEST)
 WEIGHTS = (BEST, LAST)
+PREDICTIONS = (PREDICTIONS_VAL, PREDICTIONS_TEST)
+"""Which runs of before do not have."""
+COMMITTED = (*REQUIRED, TEST, *PREDICTIONS)
+LARGE = (*WEIGHTS, *PREDICTIONS)
+"""Left where a study at a URL is kept, and hashed only if asked."""
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -56,9 +62,27 @@ def write_manifest(
         dropped: those of weights that were deleted.
         before: of files that are about to be replaced, what they still hold.
     """
+    files = {name: files[name] for name in COMMITTED if name in files}
     parts = {"files": files, "dropped": dropped, "before": before}
     kept = {key: value for key, value in parts.items() if value or key == "files"}
     write_sealed(folder / MANIFEST, kept)
+
+
+def about_to_replace(
+    folder: Path, names: Iterable[str]
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return `files` and `dropped` of the manifest, and what those of these names hold now.
+
+    Raises:
+        StoreDamagedError: one of them is not what the manifest vouches for.
+    """
+    old, before = read_manifest(folder), dict[str, str]()
+    for name in sorted(old.files.keys() & set(names)):
+        away = name in LARGE and not (folder / name).exists() and elsewhere(folder, name)
+        before[name] = old.files[name] if away else file_hash(folder / name)
+        if before[name] not in (old.files[name], old.before.get(name)):
+            raise StoreDamagedError(f"{folder / name}: changed after it was finished")
+    return dict(old.files), dict(old.dropped), before
 
 
 def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[str, bytes]:
@@ -67,7 +91,7 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
     Args:
         folder: the run directory.
         manifest: what vouches for its files.
-        hash_weights: also hash the weights; without it they only have to be there.
+        hash_weights: also hash the weights and predictions; else they only have to be there.
 
     Raises:
         StoreDamagedError: a file is missing, torn or was changed.
@@ -76,14 +100,14 @@ def verified(folder: Path, manifest: Manifest, *, hash_weights: bool) -> dict[st
     contents: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
         path = folder / name
-        if name in WEIGHTS and not path.exists() and (place := elsewhere(folder, name)):
-            if hash_weights:
+        if name in LARGE and not path.exists() and (place := elsewhere(folder, name)):
+            if hash_weights and name in WEIGHTS:
                 raise UnreadableError(f"{path}: is kept at {place}")
             continue
-        if name in WEIGHTS and not hash_weights and path.exists():
+        if name in LARGE and not hash_weights and path.exists():
             continue
         try:
-            if name in WEIGHTS:
+            if name in LARGE:
                 digest = file_hash(path)
             else:
                 contents[name] = read_bytes(path)

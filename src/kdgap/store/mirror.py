@@ -1,8 +1,8 @@
 """A study that is kept at a URL, as a study directory on this machine.
 
 Whatever reads a study reads the directory. What lies at the URL is listed once, and what changed
-since the last look is fetched; weights stay where they are until they are asked for. A manifest
-comes after what it vouches for, on the way here as on the way there.
+since the last look is fetched; weights and predictions stay where they are until they are asked
+for. A manifest comes after what it vouches for, on the way here as on the way there.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from kdgap.files import (
 )
 from kdgap.paths import cache_folder
 from kdgap.store.instead import PLAN, STUDY
-from kdgap.store.manifest import ELSEWHERE, MANIFEST, WEIGHTS
+from kdgap.store.manifest import ELSEWHERE, LARGE, MANIFEST, elsewhere
 from kdgap.store.storage import Storage, stamp
 from kdgap.store.study import SEEN
 from kdgap.store.url import Url
@@ -60,7 +60,7 @@ class Mirror:
                 self._known = _checked(kept.get("folders"))
 
     def pull(self) -> None:
-        """Bring the directory up to date with what the storage holds, weights apart.
+        """Bring the directory up to date with what the storage holds, large files apart.
 
         Raises:
             StorageError: the storage does not answer.
@@ -95,7 +95,7 @@ class Mirror:
         else:
             before = dict(self._known)
         changed = self._fetch(there)
-        self._note_weights(there, before)
+        self._note_large(there, before)
         gone = [
             (place, name)
             for place, files in before.items()
@@ -115,7 +115,7 @@ class Mirror:
             f"{place}/{name}" if place else name
             for place, files in there.items()
             for name, token in files.items()
-            if name not in WEIGHTS
+            if name not in LARGE
             if self._known.get(place, {}).get(name) != token
             or not _is_whole(self.path / place / name, token)
         ]
@@ -141,18 +141,23 @@ class Mirror:
             write_volatile(path, content)  # what a power failure cuts short is fetched again
         return True
 
-    def _note_weights(self, there: Folders, before: Folders) -> None:
-        """Say in each run's folder which weights lie at the URL alone."""
+    def _note_large(self, there: Folders, before: Folders) -> None:
+        """Say in each run's folder which large files lie at the URL alone."""
         for run in {**there, **before}:
-            names = sorted(name for name in there.get(run, ()) if name in WEIGHTS)
+            names = sorted(name for name in there.get(run, ()) if name in LARGE)
             path = self.path / run / ELSEWHERE
             if not names:
-                if any(name in WEIGHTS for name in before.get(run, ())):
+                if any(name in LARGE for name in before.get(run, ())):
                     remove(path)
                 continue
             known = self._known.setdefault(run, {})
             new = {name: there[run][name] for name in names}
-            if any(known.get(name) != token for name, token in new.items()) or not path.exists():
+            dropped = any(name in LARGE and name not in new for name in before.get(run, ()))
+            changed = [name for name, token in new.items() if known.get(name) != token]
+            for name in changed:
+                if name in known:
+                    remove(path.parent / name)  # it was fetched, and is another by now
+            if dropped or changed or not path.exists():
                 content = json_text({"at": f"{self.storage.where}/{run}", "files": names})
                 make_folder(path.parent)
                 write_volatile(path, content.encode())
@@ -195,6 +200,19 @@ def _checked(folders: object) -> Folders:
         for place, files in known.items()
         if isinstance(files, dict)
     }
+
+
+def brought(folder: Path, name: str) -> Path:
+    """Return where a run's large file is, which is fetched first where a URL alone has it.
+
+    Raises:
+        StorageError: the storage does not answer.
+    """
+    path = folder / name
+    if not path.exists() and (place := elsewhere(folder, name)):
+        with suppress(FileNotFoundError):
+            Url(place.rpartition("/")[0]).fetch(name, path)
+    return path
 
 
 def mirror_of(path: Path) -> Mirror | None:

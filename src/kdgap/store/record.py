@@ -9,7 +9,8 @@
 | `failure.json` | why a run failed, in place of results | seal |
 | `state-N.json`, `state-N.safetensors` | where a run in training goes on from (`state.py`) | seal |
 | `checkpoint_best.safetensors`, `checkpoint_last.safetensors` | weights with cards | manifest |
-| `manifest.json` | the SHA-256 of run, history, results, test, weights; written last | seal |
+| `predictions_val.safetensors`, `predictions_test.safetensors` | logits of each image | manifest |
+| `manifest.json` | the SHA-256 of all of the above that a finished run has; written last | seal |
 | `timing.json` | times, host, memory, looks at the test images | nothing |
 | `attempts.jsonl` | when and where training began and ended | nothing |
 | `tensorboard/` | the history once more, for TensorBoard | nothing |
@@ -53,6 +54,7 @@ from kdgap.store.manifest import (
     ELSEWHERE,
     REQUIRED,
     WEIGHTS,
+    about_to_replace,
     as_manifest,
     read_manifest,
     verified,
@@ -61,6 +63,8 @@ from kdgap.store.manifest import (
 from kdgap.store.manifest import HISTORY as HISTORY
 from kdgap.store.manifest import LAST as LAST
 from kdgap.store.manifest import MANIFEST as MANIFEST
+from kdgap.store.manifest import PREDICTIONS_TEST as PREDICTIONS_TEST
+from kdgap.store.manifest import PREDICTIONS_VAL as PREDICTIONS_VAL
 from kdgap.store.manifest import RESULTS as RESULTS
 from kdgap.store.manifest import RUN as RUN
 from kdgap.store.manifest import TEST as TEST
@@ -228,34 +232,31 @@ class RunDirectory(RunFiles):
         self.write_timing(timing)
         write_sealed(self.path / FAILURE, failure)
 
-    def finish(self, results: Mapping[str, object], test: Mapping[str, object] | None) -> None:
-        """Write the test record (if its door was opened) and the results, and commit the run.
+    def finish(
+        self,
+        results: Mapping[str, object],
+        test: Mapping[str, object] | None,
+        predictions: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Write results, the test record (if its door was opened), predictions; commit the run.
 
         Opening the door of a finished run changes its `results.json`, and a `test.json` of before.
         Until these are written, the manifest vouches for the old content as well, so a crash at any
         point leaves a valid run. What it says of other files stays: they may be damaged by now.
         """
-        new = {RESULTS: (json_text(results) + "\n").encode()}
+        new = {RESULTS: (json_text(results) + "\n").encode(), **(predictions or {})}
         if test is not None:
             new[TEST] = (json_text(test) + "\n").encode()
-        known: dict[str, str] = {}
-        before: dict[str, str] = {}
-        dropped: dict[str, str] = {}
         if self.is_done():
-            old = read_manifest(self.path)
-            known, dropped = dict(old.files), dict(old.dropped)
-            for name in known.keys() & new.keys():
-                before[name] = file_hash(self.path / name)
-                if before[name] not in (old.files[name], old.before.get(name)):
-                    raise StoreDamagedError(f"{self.path / name}: changed after it was finished")
+            files, dropped, before = about_to_replace(self.path, new)
         else:
+            dropped, before = {}, {}
             for name in self._written:
                 self._settle(name)
-            known = {n: file_hash(self.path / n) for n in REQUIRED if n != RESULTS}
-        known |= {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}
-        files = {name: known[name] for name in COMMITTED if name in known}
-        if TEST in new and TEST not in before:
-            write_atomic(self.path / TEST, new.pop(TEST))  # nothing vouches for it until below
+            files = {n: file_hash(self.path / n) for n in REQUIRED if n != RESULTS}
+        files |= {name: hashlib.sha256(content).hexdigest() for name, content in new.items()}
+        for name in sorted(new.keys() - before.keys() - {RESULTS}):
+            write_atomic(self.path / name, new.pop(name))  # nothing vouches for it until below
         if before:
             write_manifest(self.path, files, dropped, before)
         for name, content in new.items():

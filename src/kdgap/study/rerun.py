@@ -13,7 +13,8 @@ from kdgap.files import read_bytes
 from kdgap.leftovers import scratch_prefix
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.training import Attempt, train_attempts
-from kdgap.store.record import HISTORY, Record, RunDirectory
+from kdgap.store.manifest import read_manifest
+from kdgap.store.record import HISTORY, PREDICTIONS_VAL, Record, RunDirectory
 from kdgap.study.inputs import Inputs
 from kdgap.study.workspace import Workspace
 
@@ -62,10 +63,17 @@ def rerun(
         differs = [key for key in _HASHES if repeated.results[key] != record.results[key]]
         if read_bytes(again.path / HISTORY) != read_bytes(directory.path / HISTORY):
             differs.append("history")
+        if _predictions(again) != _predictions(directory) is not None:
+            differs.append("predictions")
         if _untested(repeated) != _untested(record):
             differs.append("results")
     same = environment(device) == record.run["environment"]
     return Rerun(planned.path, differs, same)
+
+
+def _predictions(directory: RunDirectory) -> str | None:
+    """Return the hash of the validation predictions; None of a run of before they were kept."""
+    return read_manifest(directory.path).files.get(PREDICTIONS_VAL)
 
 
 def _untested(record: Record) -> dict[str, Any]:
