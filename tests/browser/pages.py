@@ -25,6 +25,7 @@ NAVIGATION = {
     "overview": "Overview",
     "which": "Which method?",
     "configuration": "Configurations",
+    "predictions": "Predictions",
     "compare": "Compare",
     "runs": "Runs",
     "capacity": "Capacity",

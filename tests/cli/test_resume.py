@@ -24,7 +24,7 @@ from kdgap.errors import StoppedError
 from kdgap.files import append_line, read_json, write_atomic
 from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
-from kdgap.running.door import open_door
+from kdgap.running.door import Opened, open_door
 from kdgap.running.single import train_single
 from kdgap.running.stop import Stopper
 from kdgap.spec.flat import read_flat
@@ -224,7 +224,7 @@ def test_a_run_stopped_while_its_test_door_opens_is_not_trained_again(
     workdir: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(*args: Any, **options: Any) -> dict[str, Any]:
+    def interrupted(*args: Any, **options: Any) -> Opened:
         signal.raise_signal(signal.SIGTERM)
         return open_door(*args, **options)
 

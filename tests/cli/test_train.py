@@ -6,16 +6,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
 import pytest
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from kdgap.data import Request, load_dataset
 from kdgap.files import file_hash, parse_json, write_atomic
-from kdgap.store.record import RunDirectory
+from kdgap.running.thumbnails import thumbnails
+from kdgap.store.predictions import read_predictions
+from kdgap.store.record import PREDICTIONS_TEST, PREDICTIONS_VAL, RunDirectory
 from kdgap.store.weights import read_weights
 
 Command = Callable[..., "CompletedProcess[str]"]
@@ -32,6 +38,8 @@ FILES = {
     "manifest.json",
     "checkpoint_best.safetensors",
     "checkpoint_last.safetensors",
+    "predictions_val.safetensors",
+    "predictions_test.safetensors",
 }
 OUTSIDE = {"timing.json", "manifest.json", ".lock", "attempts.jsonl"}  # no promise of equality
 REFERENCE_KEYS = [
@@ -552,3 +560,41 @@ def test_the_installed_command_trains_evaluates_and_shows(config: Config, workdi
     assert json.loads(done.stdout) == _json(workdir / "run" / "results.json")
     assert _names(workdir / "run") == FILES
     assert "validation" in done.stderr
+
+
+def test_kept_predictions_are_the_recorded_accuracies(run: Callable[..., Path]) -> None:
+    folder = run()
+    test, results = _json(folder / "test.json"), _json(folder / "results.json")
+    history = {entry["epoch"]: entry["val_acc"] for entry in results["history"]}
+    seen = {"best": history[results["best_val_epoch"]], "last": results["last_val_acc"]}
+    for name, expected in (
+        (PREDICTIONS_TEST, {key: test[key]["accuracy"] for key in ("best", "last")}),
+        (PREDICTIONS_VAL, seen),
+    ):
+        kept = read_predictions(folder, name)
+        assert kept is not None
+        for weights, accuracy in expected.items():
+            assert (kept.answers(weights) == kept.labels).mean() == accuracy
+        assert kept.hashes["best"] == results["weight_hash_best"]
+
+
+def test_test_predictions_wait_for_the_door(run: Callable[..., Path], kdgap: Command) -> None:
+    folder = run("--no-test")
+    assert read_predictions(folder, PREDICTIONS_TEST) is None
+    assert kdgap("evaluate", folder).returncode == 0
+    kept = read_predictions(folder, PREDICTIONS_TEST)
+    assert kept is not None
+    assert len(kept.labels) == _json(folder / "test.json")["images"]
+
+
+def test_thumbnails_are_the_test_images_in_the_order_asked_for(run: Callable[..., Path]) -> None:
+    folder = run()
+    kept = read_predictions(folder, PREDICTIONS_TEST)
+    assert kept is not None
+    sheet = Image.open(BytesIO(thumbnails(folder, [7, 3, 7], tile=16, columns=2)))
+    assert sheet.size == (32, 32)
+    tiles = [sheet.crop((x, y, x + 16, y + 16)) for x, y in ((0, 0), (16, 0), (0, 16))]
+    assert tiles[0].tobytes() == tiles[2].tobytes() != tiles[1].tobytes()
+    dataset = load_dataset("digits", Request(Path()))
+    expected = dataset.test.pixels[7, 0].numpy().repeat(2, 0).repeat(2, 1)
+    assert (np.asarray(tiles[0])[:, :, 0] == expected).all()

@@ -35,6 +35,7 @@ from tests.judge.builders import (
     runs_of,
     tuning,
 )
+from tests.judge.kept_answers import study_of
 from tests.report.test_forms import HOSTILE
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "base"}
@@ -525,3 +526,15 @@ def test_the_published_runs_make_a_report(tmp_path: Path) -> None:
     detail = [page.text(n) for n, _ in page.all("h3") if "article" in page.elements[n][2]]
     assert [grid.removeprefix("Selection of ") for grid in grids] == detail[-8:]
     assert len(page.html) < 1_000_000
+
+
+def test_answers_are_shown_and_thumbnails_only_if_asked(tmp_path: Path) -> None:
+    study = study_of(tmp_path)
+    page = page_of(study)
+    assert "Image by image" in page.html
+    assert "owl taken for cat" in page.html
+    assert "data:image" not in page.html
+    drawn = Page(report_html(study, analyse(study), lambda *_: b"PNG"))
+    check(drawn)
+    assert drawn.html.count("data:image/png;base64,") == 1
+    assert "Image by image" not in page_of(pair_of(BASELINE, BETTER)).html

@@ -19,6 +19,8 @@ from kdgap.store.record import (
     LAST,
     LOCK,
     MANIFEST,
+    PREDICTIONS_TEST,
+    PREDICTIONS_VAL,
     RESULTS,
     RUN,
     TEST,
@@ -35,7 +37,8 @@ EPOCHS: list[dict[str, Any]] = [{"epoch": 1, "val_acc": 0.5}, {"epoch": 2, "val_
 RESULT: dict[str, Any] = {"best_val_acc": 0.625, "test_acc_best": 0.6}
 TESTED: dict[str, Any] = {"best": {"accuracy": 0.6}}
 BEGAN = {"began": "today", "from": [0, 0]}
-COMMITTED = (RUN, HISTORY, RESULTS, TEST, BEST, LAST)
+PREDICTED = {PREDICTIONS_VAL: b"of validation images", PREDICTIONS_TEST: b"of test images"}
+COMMITTED = (RUN, HISTORY, RESULTS, TEST, BEST, LAST, *PREDICTED)
 
 
 def _start(path: Path) -> RunDirectory:
@@ -51,7 +54,7 @@ def _start(path: Path) -> RunDirectory:
 @pytest.fixture
 def finished(tmp_path: Path) -> RunDirectory:
     directory = _start(tmp_path / "runs" / "one")
-    directory.finish(RESULT, TESTED)
+    directory.finish(RESULT, TESTED, PREDICTED)
     directory.write_timing({"seconds": 1.5})
     return directory
 

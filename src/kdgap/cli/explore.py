@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kdgap.cli.judging import Claims, Source, refuse_damaged
+from kdgap.cli.judging import Claims, Source, refuse_damaged, thumbnails_of
 
 if TYPE_CHECKING:
     from kdgap.judge.load import GivenClaims
@@ -32,9 +32,13 @@ def explore(
     export: Annotated[
         Path | None, typer.Option(help="Write the page as static files into this folder instead.")
     ] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="With --export: also the disputed test images, small.")
+    ] = False,
 ) -> None:
     """Look at a study in the browser: verdicts, every seed and curve, live while it runs."""
     from kdgap.cli.printing import say
+    from kdgap.errors import BadInputError
     from kdgap.judge.load import load_claims
 
     given = None if claims is None else load_claims(claims)
@@ -43,12 +47,14 @@ def explore(
         from kdgap.explorer.snapshot import take
 
         snapshot = take(source, given)
-        page = export_page(snapshot, export)
+        page = export_page(snapshot, export, thumbnails_of if images else None)
         for text in page.passed_over:
             say(f"note: {text}")
         say(f"Page: {export / 'index.html'} ({page.files} files)")
         refuse_damaged(snapshot.evidence)
         return
+    if images:
+        raise BadInputError("--images: is for --export; a page that is served shows them anyway")
     _refuse_public_address(host, token)
     _serve(source, given, host, port, token)
 
@@ -95,7 +101,7 @@ def _serve(
                 f"--host {host} --port {port}: {error.strerror}; --port 0 takes any that is free"
             ) from None
         used = listener.getsockname()[1]
-        app = application(watch, _names(host, used), token)
+        app = application(watch, _names(host, used), token, thumbnails_of)
         shown = f"[{host}]" if ":" in host else host
         query = f"?token={token}" if token else ""
         say(f"Explore: http://{shown}:{used}/{query}   (Ctrl-C ends it)")

@@ -11,6 +11,7 @@ from kdgap.advice import command
 
 if TYPE_CHECKING:
     from kdgap.judge.analysis import Analysis
+    from kdgap.judge.answers import Thumbnails
     from kdgap.judge.evidence import Evidence
     from kdgap.staging import Staging
 
@@ -243,8 +244,27 @@ def _stage_analysis(
     staging.write(folder / "analysis.json", (json_text(to_json(analysis)) + "\n").encode())
 
 
-def write_report(evidence: "Evidence", analysis: "Analysis", target: Path) -> None:
+def thumbnails_of(run: Path, indices: "Sequence[int]") -> bytes:
+    """Draw test images of a run; only then data is loaded, and torch."""
+    from kdgap.judge.answers import COLUMNS, TILE
+    from kdgap.running.thumbnails import thumbnails
+
+    return thumbnails(run, indices, tile=TILE, columns=COLUMNS)
+
+
+def write_report(
+    evidence: "Evidence",
+    analysis: "Analysis",
+    target: Path,
+    thumbnails: "Thumbnails | None" = None,
+) -> None:
     """Write the page, and the analysis with its tables in `analysis/` beside it, all or none.
+
+    Args:
+        evidence: the runs.
+        analysis: what `analyse` made of them.
+        target: the page.
+        thumbnails: draws test images, which then are part of the page.
 
     Raises:
         OSError: something cannot be written.
@@ -252,7 +272,7 @@ def write_report(evidence: "Evidence", analysis: "Analysis", target: Path) -> No
     from kdgap.report.page.document import report_html
     from kdgap.staging import Staging
 
-    page = report_html(evidence, analysis).encode()
+    page = report_html(evidence, analysis, thumbnails).encode()
     with Staging() as staging:
         staging.write(target, page)
         _stage_analysis(evidence, analysis, target.parent / "analysis", staging)
@@ -269,6 +289,9 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(help="Also write the figures here, as PNG, SVG and PDF.")
     ] = None,
+    images: Annotated[
+        bool, typer.Option("--images", help="Also show test images that students dispute, small.")
+    ] = False,
 ) -> None:
     """Write a report: one HTML file without any script, to read, print and send."""
     from kdgap.cli.printing import say
@@ -283,6 +306,6 @@ def report(
 
         paths = save_figures(all_figures(evidence, analysis), figures)
         say(f"Figures: {len(paths)} files in {figures}")
-    write_report(evidence, analysis, target)
+    write_report(evidence, analysis, target, thumbnails_of if images else None)
     say(f"Report: {target}")
     refuse_damaged(evidence)

@@ -7,6 +7,9 @@
 | `rank` | what was trained of each student, ranked |
 | `arm/N` | one arm: its curves over seeds, its seeds, its accuracy by class |
 | `compare/N` | one arm minus every other |
+| `answers/N` | what the students of one arm answered, image by image |
+| `images/N` | the test images that its students and their teachers dispute |
+| `agreement/N` | one run's answers beside every other run's |
 | `run/N` | one run: what was asked, every epoch, its files with their hashes |
 | `power` | what n seeds can show |
 | `live` | what the runners are doing right now |

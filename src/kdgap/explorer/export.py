@@ -10,6 +10,7 @@ from typing import Any
 
 from kdgap import disk
 from kdgap.errors import BadInputError, one_line
+from kdgap.explorer.answers import agreement_document, answers_document, images_document
 from kdgap.explorer.documents import arm_document, live_document
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.page import POLICY, STATIC, static_files
@@ -28,6 +29,7 @@ from kdgap.files import (
     write_atomic,
     write_new,
 )
+from kdgap.judge.answers import Thumbnails
 from kdgap.leftovers import remove_temporaries
 
 MARK = "kdgap-explorer.json"
@@ -57,7 +59,7 @@ class Exported:
     passed_over: list[str]
 
 
-def export_page(snapshot: Snapshot, folder: Path) -> Exported:
+def export_page(snapshot: Snapshot, folder: Path, thumbnails: Thumbnails | None = None) -> Exported:
     """Write the page with all of its data.
 
     An earlier page in the folder stays whole until the new one is: its files are in a part of their
@@ -67,6 +69,7 @@ def export_page(snapshot: Snapshot, folder: Path) -> Exported:
     Args:
         snapshot: what is shown.
         folder: new, empty, or an earlier export.
+        thumbnails: draws test images, which then are part of the page; None = the page has none.
 
     Raises:
         BadInputError: the folder holds something else.
@@ -88,7 +91,7 @@ def export_page(snapshot: Snapshot, folder: Path) -> Exported:
             raise BadInputError(f"{path}: is a symbolic link; give another --export")
     write_atomic(folder / MARK, as_json({"format": 1, "study": snapshot.evidence.name}))
     odd: list[str] = []
-    part, count = _write_part(snapshot, folder, odd)
+    part, count = _write_part(snapshot, folder, thumbnails, odd)
     try:
         write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
         write_atomic(folder / "index.html", _index(part).encode())
@@ -102,7 +105,9 @@ def export_page(snapshot: Snapshot, folder: Path) -> Exported:
     return Exported(count + 3, odd)
 
 
-def _write_part(snapshot: Snapshot, folder: Path, odd: list[str]) -> tuple[str, int]:
+def _write_part(
+    snapshot: Snapshot, folder: Path, thumbnails: Thumbnails | None, odd: list[str]
+) -> tuple[str, int]:
     """Write scripts and data into a new part; return its name, and how many files it has.
 
     What is passed over of the runs' files is added to `odd`.
@@ -110,7 +115,7 @@ def _write_part(snapshot: Snapshot, folder: Path, odd: list[str]) -> tuple[str, 
     staging = temporary_beside(folder / "part")
     try:
         count = 0
-        for name, content in _files(snapshot, odd):
+        for name, content in _files(snapshot, thumbnails, odd):
             make_folder((staging / name).parent)
             with disk.naming(folder / name):
                 write_new(staging / name, content, durable=False)
@@ -126,7 +131,9 @@ def _write_part(snapshot: Snapshot, folder: Path, odd: list[str]) -> tuple[str, 
     return part, count
 
 
-def _files(snapshot: Snapshot, odd: list[str]) -> Iterator[tuple[str, bytes]]:
+def _files(
+    snapshot: Snapshot, thumbnails: Thumbnails | None, odd: list[str]
+) -> Iterator[tuple[str, bytes]]:
     """Yield every file of a part: its name in there, and what it holds."""
     for name, path in static_files().items():
         if name != "index.html":
@@ -137,10 +144,15 @@ def _files(snapshot: Snapshot, odd: list[str]) -> Iterator[tuple[str, bytes]]:
     for number in range(len(snapshot.arms)):
         yield _script(f"arm/{number}", arm_document(snapshot, number))
         yield _script(f"compare/{number}", compare_document(snapshot, number))
+        if snapshot.arms[number].slot.role == "final":
+            yield _script(f"answers/{number}", answers_document(snapshot, number))
+            yield _script(f"images/{number}", images_document(snapshot, number, thumbnails))
     for number in range(len(snapshot.evidence.runs)):
         document = run_document(snapshot, number)
         odd += document.get("passed_over", ())
         yield _script(f"run/{number}", document)
+        if snapshot.evidence.runs[number].test:
+            yield _script(f"agreement/{number}", agreement_document(snapshot, number))
 
 
 def _script(name: str, document: Mapping[str, Any]) -> tuple[str, bytes]:

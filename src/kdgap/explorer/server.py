@@ -14,16 +14,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from kdgap.errors import KdgapError, one_line
+from kdgap.explorer.answers import agreement_document, answers_document, images_document
 from kdgap.explorer.documents import arm_document
 from kdgap.explorer.guard import Guard
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.page import POLICY, STATIC, static_files
 from kdgap.explorer.run_document import run_document
+from kdgap.explorer.snapshot import Snapshot
 from kdgap.explorer.watch import WHOLE, Watch, as_json
 from kdgap.files import read_bytes
+from kdgap.judge.answers import Thumbnails
 from kdgap.store.study import StudyDirectory
 
-NUMBERED = {"arm": arm_document, "compare": compare_document, "run": run_document}
+NUMBERED: dict[str, Callable[[Snapshot, int], dict[str, Any]]] = {
+    "arm": arm_document,
+    "compare": compare_document,
+    "answers": answers_document,
+    "agreement": agreement_document,
+    "run": run_document,
+}
 TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
@@ -37,21 +46,32 @@ INERT = {
 """A file of the study is handed over and never run: a record may hold anybody's text."""
 
 
-def application(watch: Watch, hosts: list[str], token: str | None = None) -> ASGIApp:
+def application(
+    watch: Watch,
+    hosts: list[str],
+    token: str | None = None,
+    thumbnails: Thumbnails | None = None,
+) -> ASGIApp:
     """Return the application.
 
     Args:
         watch: the study.
         hosts: names with ports that the server goes by.
         token: what a visitor has to know; None on a loopback address.
+        thumbnails: draws test images, where the data is at hand.
     """
+
+    def images(snapshot: Snapshot, number: int) -> dict[str, Any]:
+        return images_document(snapshot, number, thumbnails)
+
+    documents = {**NUMBERED, "images": images}
 
     def whole(request: Request) -> Response:
         name = request.path_params["name"]
         return _answer(lambda: watch.document(name)) if name in WHOLE else _missing()
 
     def numbered(request: Request) -> Response:
-        make, number = NUMBERED.get(request.path_params["kind"]), request.path_params["number"]
+        make, number = documents.get(request.path_params["kind"]), request.path_params["number"]
         if make is None or not re.fullmatch("[0-9]{1,9}", number):
             return _missing()
         return _answer(lambda: as_json(make(watch.look(), int(number))))

@@ -3,6 +3,7 @@
 Test images lie behind the door: a run whose door is closed has no answers here.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,9 @@ from kdgap.store.predictions import read_predictions
 from kdgap.store.storage import stamp
 
 Numbers = NDArray[Any]
+Thumbnails = Callable[[Path, Sequence[int]], bytes]
+"""Returns a PNG with test images of a run, `COLUMNS` in a row, in squares of `TILE` pixels."""
+TILE, COLUMNS = 48, 12
 _REMEMBERED = 2000
 """Networks whose answers stay in memory: two bytes an image."""
 

@@ -76,6 +76,9 @@ function compareLinks(study, arm, gain) {
   return [
     isComparable(arm) ? [link("Compare it with another", "compare", compareState(arm, other)), " · "] : null,
     link("Its runs", "runs", { teacher, student, method, role }),
+    role === "final" && study.origin === "study"
+      ? [" · ", link("What it predicts, image by image", "predictions", armState(arm))]
+      : null,
     gain ? [" · ", link("What more seeds would show", "power", { of: gainKey(study, gain) })] : null,
   ];
 }

@@ -19,6 +19,7 @@ kdgap.views.run = {
       runFacts(study, run, rows, placesOf(columns)),
       failureSection(study, run),
       historySection(run),
+      await runAgreementSection(study, run, rows, placesOf(columns)),
       repeatSection(run),
       originOfRun(study, run),
       logSection(run),

@@ -6,6 +6,7 @@ Figures are saved within `style()`, so that the reader's own matplotlib settings
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,9 +16,12 @@ from matplotlib.figure import Figure
 
 from kdgap.files import make_folder
 from kdgap.judge.analysis import Analysis
+from kdgap.judge.answers import NoAnswersError
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Evidence
+from kdgap.judge.image_by_image import image_by_image
 from kdgap.judge.ranking import rankings
+from kdgap.report.figures.answers import confusion_change, reliability_plot
 from kdgap.report.figures.arms import pairs, students, tunings
 from kdgap.report.figures.curves import NORMS, ablation_curves, convergence, gradient_norms
 from kdgap.report.figures.gains import capacity_plot, interval_plot
@@ -40,6 +44,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, Figure]]:
     """Yield (name, figure) of everything that these runs recorded; the name is safe for a file."""
+    context = Context(evidence)
     wanted: list[tuple[str, partial[Figure]]] = [
         ("gains", partial(interval_plot, analysis)),
         ("seeds", partial(seed_plot, evidence, analysis)),
@@ -48,7 +53,7 @@ def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, F
     ]
     wanted += [
         (f"which-{ranking.student}", partial(ranking_plot, ranking, analysis))
-        for ranking in rankings(Context(evidence))
+        for ranking in rankings(context)
     ]
     for student in students(analysis):
         wanted.append((f"convergence-{student}", partial(convergence, evidence, analysis, student)))
@@ -62,6 +67,7 @@ def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, F
     for tuning in tunings(analysis):
         name = f"selection-{tuning.teacher}-{tuning.student}-{tuning.method}"
         wanted.append((name, partial(selection_grid, tuning)))
+    wanted += _of_answers(context, analysis)
     for ablation in analysis.ablations:
         draw = partial(ablation_curves, evidence, analysis, ablation)
         wanted.append((f"ablation-{ablation.name}", draw))
@@ -71,6 +77,16 @@ def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, F
         except ValueError:  # nothing of it was recorded
             continue
         yield re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-."), figure
+
+
+def _of_answers(context: Context, analysis: Analysis) -> Iterator[tuple[str, partial[Figure]]]:
+    """Yield the figures of what networks answered, of gains whose runs keep it."""
+    for arm, gain in zip(context.finals, analysis.gains, strict=True):
+        with suppress(NoAnswersError):
+            pictured = image_by_image(arm, context.baseline(arm), context.evidence)
+            name = f"{gain.teacher}-{gain.student}-{gain.method}"
+            yield f"confusions-{name}", partial(confusion_change, gain, pictured)
+            yield f"reliability-{name}", partial(reliability_plot, gain, pictured, analysis)
 
 
 def save_figures(figures: Iterable[tuple[str, Figure]], folder: Path, dpi: int = DPI) -> list[Path]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from kdgap.files import read_text
 from kdgap.glossary import explained
 from kdgap.judge.analysis import Analysis, GainGlance, ReferenceGlance
+from kdgap.judge.answers import Thumbnails
 from kdgap.judge.causes import causes
 from kdgap.judge.context import Context
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
@@ -24,6 +25,7 @@ from kdgap.judge.ranking import rankings
 from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import gain_sentence, reference_sentence
 from kdgap.numbers import compact, counted, interval, level, p_value, seeds, signed, spread
+from kdgap.report.page.answers import disputed_images, pictured_gains
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
     anchors_of,
@@ -60,7 +62,9 @@ MOST_LISTED = 100
 """Blocks or lines of one kind: above it, a sentence says where the rest is."""
 
 
-def report_html(evidence: Evidence, analysis: Analysis) -> str:
+def report_html(
+    evidence: Evidence, analysis: Analysis, thumbnails: Thumbnails | None = None
+) -> str:
     """Return the report as one HTML document.
 
     It has no script, no link that leaves it, and a policy that forbids both. Whatever a name or a
@@ -69,18 +73,22 @@ def report_html(evidence: Evidence, analysis: Analysis) -> str:
     Args:
         evidence: the runs.
         analysis: what `analyse` made of them.
+        thumbnails: draws test images, which then are part of the page; None = it has none.
     """
-    page = _environment().get_template("report.html").render(_shown(evidence, analysis))
+    shown = _shown(evidence, analysis, thumbnails)
+    page = _environment().get_template("report.html").render(shown)
     page = explained(page)
     # A path of somebody's disk may hold half a character: it is shown escaped.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
+def _shown(evidence: Evidence, analysis: Analysis, thumbnails: Thumbnails | None) -> dict[str, Any]:
     """Return everything that the templates show."""
     anchors, by_id = anchors_of(evidence), {run.id: run for run in evidence.runs}
     hang = Hang(evidence, analysis, anchors, tips_of(evidence, anchors))
-    gains, ranked = analysis.gains, rankings(Context(evidence))
+    context = Context(evidence)
+    gains, ranked = analysis.gains, rankings(context)
+    pictured = pictured_gains(context, analysis)
     pairs: dict[str, list[tuple[int, Gain]]] = {}
     for number, gain in enumerate(gains, 1):
         pairs.setdefault(cells.pair(gain), []).append((number, gain))
@@ -109,8 +117,10 @@ def _shown(evidence: Evidence, analysis: Analysis) -> dict[str, Any]:
         "reference_pairs": reference_pairs,
         "reference_tally": Counter(entry.verdict for entry in analysis.reference_gains),
         "outcomes": Counter(claim.outcome for claim in analysis.contrasts),
-        "galleries": hang.galleries(ranked),
+        "galleries": hang.galleries(ranked, pictured),
         "ranked": ranked,
+        "pictured": pictured,
+        "disputed": disputed_images(context, pictured, thumbnails),
         "recorded": recorded(evidence),
         "links": partial(run_links, by_id=by_id, anchors=anchors),
         "anchors": anchors,
@@ -137,6 +147,7 @@ def _contents(shown: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("seeds", "Seeds behind every mean", galleries["seeds"].panels),
         ("curves", "Training", True),
         ("fidelity", "Fidelity", gains),
+        ("predictions", "Image by image", shown["pictured"]),
         ("capacity", "Capacity", galleries["capacity"].panels),
         ("power", "What these seeds could find", gains),
         ("selection", "Selection", analysis.selection),
@@ -171,6 +182,7 @@ def _environment() -> Environment:
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "configuration": settings_text,
         "counted": _counted,
+        "images": lambda count: signed(count, 1),
         "interval": interval,
         "largest_difference": _largest,
         "level": level,

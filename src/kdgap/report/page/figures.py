@@ -12,6 +12,7 @@ from kdgap.judge.analysis import Ablation, Analysis
 from kdgap.judge.evidence import Evidence, Tuning
 from kdgap.judge.ranking import Ranking
 from kdgap.numbers import interval, signed, spread
+from kdgap.report.figures.answers import confusion_change, reliability_plot
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
     NORMS,
@@ -27,6 +28,7 @@ from kdgap.report.figures.points import fidelity_plot, seed_plot
 from kdgap.report.figures.power import power_curve
 from kdgap.report.figures.ranking import ranking_plot
 from kdgap.report.figures.svg import inline_svg
+from kdgap.report.page.answers import PicturedGain
 from kdgap.report.page.runs import by_kind
 from kdgap.report.tables.cells import pair, pair_text
 
@@ -71,7 +73,9 @@ class Hang:
     tips: Mapping[str, str]
     _kept: dict[str, list[Shown]] = field(default_factory=dict)
 
-    def galleries(self, ranked: Sequence[Ranking]) -> dict[str, Gallery]:
+    def galleries(
+        self, ranked: Sequence[Ranking], pictured: Sequence[PicturedGain]
+    ) -> dict[str, Gallery]:
         """Return the figures of every section; a gallery is empty where nothing was recorded."""
         evidence, analysis = self.evidence, self.analysis
         named, paired, tuned = students(analysis), pairs(analysis), tunings(analysis)
@@ -97,6 +101,8 @@ class Hang:
             "curves": self._each("curves", named, most // 2, [self._convergence, self._tail]),
             "norms": self._each("norms", named, most // len(NORMS), map(self._norm, NORMS)),
             "fidelity": self._each("fidelity", paired, most, [self._fidelity]),
+            "confusions": self._each("confusions", pictured, most, [self._confusions]),
+            "reliability": self._each("reliability", pictured, most, [self._reliability]),
             "selection": self._each("selection", tuned, most, [self._grid]),
             "ablations": self._each("ablations", analysis.ablations, most, [self._ablation]),
         }
@@ -187,6 +193,14 @@ class Hang:
         name = f"Agreement and accuracy, {pair_text(*of)}"
         return name, "One point a run; the table below has means and intervals.", figure
 
+    def _confusions(self, entry: PicturedGain) -> tuple[str, str, Figure]:
+        name = f"Confusions, distilled minus plain, {entry.name}"
+        return name, _CONFUSIONS, confusion_change(entry.gain, entry.pictured)
+
+    def _reliability(self, entry: PicturedGain) -> tuple[str, str, Figure]:
+        figure = reliability_plot(entry.gain, entry.pictured, self.analysis)
+        return f"Reliability, {entry.name}", _RELIABILITY, figure
+
     def _grid(self, tuning: Tuning) -> tuple[str, str, Figure]:
         tried = "; ".join(
             f"{', '.join(f'{k} {v}' for k, v in candidate.parameters.items())}: "
@@ -201,6 +215,8 @@ class Hang:
 
 
 _CURVES = "Mean over runs with the band from the lowest to the highest run."
+_CONFUSIONS = "Images, mean over seeds; the table below has the confusions that changed most."
+_RELIABILITY = "Right answers by confidence; below the diagonal answers are surer than right."
 _RANKING = "Means with their intervals; the table below has the numbers."
 _POWER = "The seeds that each gain needs are in the table of gains."
 
