@@ -164,7 +164,7 @@ def test_keys_that_do_not_apply_are_named_with_their_place(
 
 def test_no_test_leaves_the_door_closed(run: Callable[..., Path]) -> None:
     folder = run("--no-test")
-    assert _names(folder) == FILES - {"test.json"}
+    assert _names(folder) == FILES - {"test.json", "predictions_test.safetensors"}
     results = _json(folder / "results.json")
     assert results["test_acc_best"] is None
     assert results["test_acc_final"] is None
