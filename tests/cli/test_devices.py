@@ -48,6 +48,7 @@ KEYS: dict[str, object] = {
 SAME = (
     *("results.json", "test.json", "history.jsonl"),
     *("checkpoint_best.safetensors", "checkpoint_last.safetensors"),
+    *("predictions_val.safetensors", "predictions_test.safetensors"),
 )
 
 

@@ -44,6 +44,8 @@ SAME = (
     "history.jsonl",
     "checkpoint_best.safetensors",
     "checkpoint_last.safetensors",
+    "predictions_val.safetensors",
+    "predictions_test.safetensors",
 )
 KEYS: dict[str, object] = {"save_seconds": 0, "threads": 1, "device": "cpu", "output_dir": "run"}
 

@@ -30,7 +30,10 @@ from tests.cluster.engines import LOSE_AFTER, Machines
 from tests.e2e.study import study_text
 from tests.study.test_worker import image_folder
 
-PROMISED = ("history.jsonl", "results.json", "test.json")
+PROMISED = (
+    *("history.jsonl", "results.json", "test.json"),
+    *("predictions_val.safetensors", "predictions_test.safetensors"),
+)
 WEIGHTS = ("checkpoint_best.safetensors", "checkpoint_last.safetensors")
 
 

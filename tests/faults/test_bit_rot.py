@@ -32,6 +32,7 @@ STUDY_FILES = ("plan.json", "selection.json", "study.yaml", "locked/data.json",
                "locked/teacher-*.json")  # fmt: skip
 RUN_FILES = ("run.json", "history.jsonl", "results.json", "test.json", "manifest.json")
 WEIGHTS = ("checkpoint_best.safetensors", "checkpoint_last.safetensors")
+PREDICTIONS = ("predictions_val.safetensors", "predictions_test.safetensors")
 EVERY = int(os.environ.get("KDGAP_FAULTS_EVERY", "7"))
 OUTSIDE = ("timing.json", "attempts.jsonl", ".lock")
 Damage = tuple[str, Callable[[Path], object]]
@@ -228,7 +229,10 @@ ROLES = ("teacher", "selection", "baseline", "final")
 
 
 def test_a_file_that_is_torn_lost_or_anothers_is_named(directory: StudyDirectory) -> None:
-    names = [*_of_the_study(directory), *_of_runs(directory, (*RUN_FILES, *WEIGHTS), ("final",))]
+    names = [
+        *_of_the_study(directory),
+        *_of_runs(directory, (*RUN_FILES, *WEIGHTS, *PREDICTIONS), ("final",)),
+    ]
     figures = _rot(directory, names, lambda path: _whole(path, _twins(directory, path)[:2]))
     figures.show("torn, lost or swapped")
     assert figures["detected"] > 10 * figures["harmless"]  # but for a newline at the end
@@ -246,7 +250,7 @@ def test_what_is_outside_every_promise_may_be_anything(directory: StudyDirectory
 def test_a_changed_byte_is_named(directory: StudyDirectory, part: str) -> None:
     names = _of_the_study(directory)
     if part == "run":
-        names = _of_runs(directory, (*RUN_FILES, *WEIGHTS), ("final",))
+        names = _of_runs(directory, (*RUN_FILES, *WEIGHTS, *PREDICTIONS), ("final",))
     figures = _rot(directory, names, lambda path: _bytes(path, 8 if part == "study" else 6))
     figures.show(f"bytes of a {part}")
 
@@ -259,7 +263,7 @@ def test_every_byte_of_a_study_is_guarded(directory: StudyDirectory) -> None:
 
 @pytest.mark.faults
 def test_bytes_of_runs_in_every_role_are_guarded(directory: StudyDirectory) -> None:
-    names = _of_runs(directory, (*RUN_FILES, *WEIGHTS), ROLES)
+    names = _of_runs(directory, (*RUN_FILES, *WEIGHTS, *PREDICTIONS), ROLES)
     figures = _rot(
         directory,
         names,
@@ -280,7 +284,7 @@ def _rot_of_a_run(directory: RunDirectory, most: int, title: str) -> None:
     """Damage a run's own files; its record is as before, or it is named."""
     before, figures = _read(directory), _Figures()
     assert before is not None
-    for path in (directory.path / name for name in (*RUN_FILES, *WEIGHTS)):
+    for path in (directory.path / name for name in (*RUN_FILES, *WEIGHTS, *PREDICTIONS)):
         content = path.read_bytes()
         for what, damage in [*_whole(path, []), *_bytes(path, most)]:
             damage(path)
