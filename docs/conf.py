@@ -20,6 +20,8 @@ html_theme = "furo"
 html_title = "kdgap"
 html_show_sphinx = False
 html_copy_source = False
+html_show_sourcelink = False
+html_use_index = False
 
 
 def _front(text: str) -> str:
