@@ -1,7 +1,7 @@
 """The site: `make site` builds it of the pages in docs/ and of README.md (ADR 31).
 
-The Markdown is written for a reader of the repository. Only two things are changed for the site: README.md
-becomes its front page, and links to Markdown outside docs/ become downloads.
+The Markdown is written for a reader of the repository. Only two things are changed for the site:
+README.md becomes its front page, and links to Markdown outside docs/ become downloads.
 """
 
 import re

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-EXAMPLE = re.compile(r"(?<=^```console\n)\$ kdgap show [^\n]*\n.*?(?=^```$)", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(
+    r"(?<=^```console\n)\$ kdgap show [^\n]*\n.*?(?=^```$)", re.DOTALL | re.MULTILINE
+)
 BINARIES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 WIDTH, HEIGHT, COLUMNS = 1440, 900, 80

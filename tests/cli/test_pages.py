@@ -1,4 +1,4 @@
-"""The pages are walked: each of their commands, in their order, on a small study and small files."""
+"""The pages are walked: each of their commands, in order, on a small study and small files."""
 
 import contextlib
 import io
