@@ -39,6 +39,8 @@ claims:
 """In place of the claims of the published study, whose arms the small import does not have."""
 ELSEWHERE = {"own-data.md": "tests/cli/test_own_data.py", "library.md": "tests/e2e/test_library.py"}
 """Pages that a test of their own walks."""
+LONG = {"explorer.md", "judging.md", "reproduce.md"}
+"""Pages with many figures, or with plans of large networks: `make test-slow` walks them."""
 
 
 def runnable(page: Path) -> list[Block]:
@@ -50,6 +52,10 @@ def runnable(page: Path) -> list[Block]:
 
 
 WALKED = [page for page in PAGES if runnable(page) and page.name not in ELSEWHERE]
+WALKS = [
+    pytest.param(page, id=page.name, marks=[pytest.mark.slow] if page.name in LONG else [])
+    for page in WALKED
+]
 
 
 def the_study() -> Path:
@@ -132,7 +138,7 @@ def _served(words: list[str]) -> "CompletedProcess[str]":
 
 
 @pytest.mark.usefixtures("one_process", "folder")
-@pytest.mark.parametrize("page", WALKED, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", WALKS)
 def test_every_command_of_a_page_works(page: Path, execute: Command) -> None:
     for block in runnable(page):
         if block.language == "python":
@@ -177,6 +183,7 @@ def test_answers_on_pages_are_those_of_the_commands(
 
 def test_a_page_that_is_walked_elsewhere_is_there() -> None:
     names = {page.name for page in PAGES}
+    assert {page.name for page in WALKED} >= LONG
     for page, test in ELSEWHERE.items():
         assert page in names
         assert page in (ROOT / test).read_text(encoding="utf-8")
