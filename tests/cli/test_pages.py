@@ -119,9 +119,14 @@ def execute(
 
 
 def _less(words: list[str]) -> list[str]:
+    """Return what makes a command small, but for keys that it sets itself."""
+    given = {word.partition("=")[0] for word in words}
     if words[:2] in (["plan", str(the_study())], ["run", str(the_study())]):
-        return LESS
-    return LESS_OF_A_RUN if words[0] == "train" else []
+        less = LESS
+    else:
+        less = LESS_OF_A_RUN if words[0] == "train" else []
+    kept = [setting for setting in less[1::2] if setting.partition("=")[0] not in given]
+    return [word for setting in kept for word in ("--set", setting)]
 
 
 def _served(words: list[str]) -> "CompletedProcess[str]":
