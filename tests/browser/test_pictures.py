@@ -13,12 +13,13 @@ from PIL import Image
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.browser
+TOOL = ROOT / "tools" / "make_pictures.py"
 
 
 @pytest.fixture(scope="module")
 def tool() -> ModuleType:
     """`tools/make_pictures.py`, which is a script."""
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "tools" / "make_pictures.py")
+    spec = importlib.util.spec_from_file_location("pictures", TOOL)
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -27,11 +28,9 @@ def tool() -> ModuleType:
 
 
 @pytest.mark.usefixtures("chromium")
-def test_the_pictures_are_made_of_a_study(
-    tool: ModuleType, digits_study: Path, tmp_path: Path
-) -> None:
+def test_the_pictures_are_made_of_a_study(digits_study: Path, tmp_path: Path) -> None:
     readme = (ROOT / "README.md").read_bytes()
-    command = [sys.executable, tool.__file__, digits_study, "--out", tmp_path]
+    command = [sys.executable, str(TOOL), str(digits_study), "--out", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
     assert (ROOT / "README.md").read_bytes() == readme
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -39,7 +38,7 @@ def test_the_pictures_are_made_of_a_study(
     }
     for name in ("overview.webp", "report.webp"):
         with Image.open(tmp_path / name) as picture:
-            assert picture.size == (tool.WIDTH, tool.HEIGHT)
+            assert picture.size == (1440, 900)
             colours = picture.convert("RGB").getcolors(1 << 24)
             assert colours is not None
             assert len(colours) > 100, "an empty page"
