@@ -4,12 +4,13 @@ BIN := .venv/bin
 READY := .venv/.ready
 EXTRAS := .venv/.extras
 CLUSTER := .venv/.cluster
+SITE := .venv/.site
 RUN := $(BIN)/kdgap
 JOBS ?= 2
 WORKERS ?= 2
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs clean
+.PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs site pictures clean
 
 help:
 	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
@@ -21,6 +22,8 @@ help:
 	@echo "make fuzz       every reader of foreign input, coverage-guided: ten minutes"
 	@echo "make bench      timings of this machine, side by side"
 	@echo "make docs       docs/: analysis.schema.json, glossary.md and methods.md from the code"
+	@echo "make site       docs/ and README.md as a site in build/site; a broken link fails"
+	@echo "make pictures   the pictures of README.md and docs/, from the demo's study; needs Chromium"
 	@echo "make format     put the sources in form"
 	@echo "make clean      remove the environment and caches; runs are kept"
 
@@ -46,7 +49,7 @@ demo: $(READY)
 	@echo "       $(RUN) plan configs/studies/reference.yaml"
 
 # Compiled once here, where PYTHONDONTWRITEBYTECODE would have each process of a test do it.
-test: lint types $(EXTRAS)
+test: lint types $(EXTRAS) $(SITE)
 	@$(BIN)/python -m compileall -q src
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
@@ -100,6 +103,19 @@ docs: $(READY)
 	  > docs/glossary.md
 	$(BIN)/python -c 'from kdgap.methods.page import as_markdown; print(as_markdown(), end="")' \
 	  > docs/methods.md
+
+$(SITE): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+site: $(SITE)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/site
+	@echo "Site: build/site/index.html"
+
+# Of what `make demo` leaves, or of another finished study: make pictures STUDY=runs/NAME
+STUDY ?= runs/digits
+pictures: demo
+	$(BIN)/python tools/make_pictures.py $(STUDY)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -167,8 +167,8 @@ def train(settings: str | Path | Mapping[str, Any] | None = None, **further: Any
     """Train one run, or go on with it, and return its record.
 
     Args:
-        settings: a flat YAML file, or a mapping with its keys. The README lists them (section
-            "A run"); `kdgap methods` lists those of the methods.
+        settings: a flat YAML file, or a mapping with its keys. `docs/run-files.md` lists them;
+            `kdgap methods` lists those of the methods.
         further: keys as arguments; they replace the same keys of `settings`.
 
     Raises:

@@ -35,7 +35,7 @@ LESS = {
 
 def commands() -> list[list[str]]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    lines = [line for language, block in blocks if not language for line in block.splitlines()]
+    lines = [line for language, block in blocks if language == "sh" for line in block.splitlines()]
     return [shlex.split(line)[1:] for line in lines if line.startswith("kdgap ")]
 
 

@@ -2,7 +2,7 @@
 
 For each command the N-th call fails, N = 1, 2, … to its last one, with each fault of
 `counting_disk.py`.
-Then: an exit code of the README's table and one line of error, nothing unsaid, and the same command
+Then: an exit code of docs/commands.md and one line of error, nothing unsaid, and the same command
 without faults ends in the bytes of a run that never failed, with nothing left over.
 
 `make faults` tries all calls, of `run` every `KDGAP_FAULTS_EVERY`-th, and prints the figures;

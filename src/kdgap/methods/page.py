@@ -26,7 +26,9 @@ _HEAD = """\
 
 Written by `make docs` from the classes in `src/kdgap/methods/`; a test compares. A run's loss is
 
-    scale(epoch) * (sum of weight * value over the method's terms) + ce_weight * CE
+```text
+scale(epoch) * (sum of weight * value over the method's terms) + ce_weight * CE
+```
 
 where CE is the cross-entropy with the labels, and scale is 1 but for warm-ups and early stopping.
 `logit` and `feature` weigh both sides by one number, a = `alpha` * scale(epoch) and 1 − a. All
@@ -46,9 +48,11 @@ method behind its name: `logit_temperature`, `crd_negatives`. Each has a weight,
 `crd_weight`, in place of an `alpha` or `ce_weight` of its own. A list of one, `[logit]`, has them
 as well. A study compares one method at several settings in the same way:
 
-    methods:
-      kd_crd: {method: [logit, crd], crd_weight: 0.8}
-      hot: {method: logit, temperature: 20}
+```yaml
+methods:
+  kd_crd: {method: [logit, crd], crd_weight: 0.8}
+  hot: {method: logit, temperature: 20}
+```
 """
 _MODIFIERS = """\
 A modifier changes how a method works. Each is a key beside the method's own, with a preset or
