@@ -24,14 +24,16 @@ __all__ = ["expect"]
 NAVIGATION = {
     "overview": "Overview",
     "which": "Which method?",
-    "configuration": "Configurations",
+    "matrix": "Configurations",
     "compare": "Compare",
+    "tuning": "Tuning",
     "runs": "Runs",
+    "scatter": "Scatter",
     "capacity": "Capacity",
     "live": "Live",
     "power": "Power",
 }
-VIEWS = (*NAVIGATION, "run", "claim")
+VIEWS = (*NAVIGATION, "configuration", "beside", "run", "claim")
 WIDE, NARROW = 1300, 360
 PATIENCE = 60_000
 """How long something may take, in ms: many times what it does, as on a machine full of others."""

@@ -25,7 +25,7 @@ kdgap.views.beside = {
         { class: "onward" },
         link("Choose others", "runs", { pick: keys.join(" ") }),
         " · ",
-        linkButton(),
+        copyButton(() => location.href, "Copy link"),
       ),
       el(
         "ol",

@@ -111,16 +111,18 @@ function gridChart(rows, varied, about) {
   );
 }
 
-const GRID_WORDS =
-  "Second line: behind the best (pp); ≈ is tied with it. The colour fades with the distance in standard errors, to none at 4. The chosen cell has a bold border.";
+/** How the cells of a grid are read. */
+const gridNote = () =>
+  note(
+    `Below each accuracy stands how far it is behind the best (pp); ≈: tied with it. Colour fades with that distance in standard errors, to none at ${FADED}. What was chosen has a bold border.`,
+  );
 
 /** One grid as a figure: cells of one or two hyper-parameters, lines of more; null where none varies. */
-function gridFigure(tuning, rows, name, title) {
+function gridFigure(study, tuning, rows, about) {
   const { varied } = hyperparametersOf(rows);
   if (!varied.length) return null;
-  if (varied.length < 3)
-    return gridChart(rows, varied, { name, title, words: GRID_WORDS, columns: Infinity });
-  return parallelChart(rows, varied, { name, title });
+  const all = { ...about, words: tieSentence(study, tuning) };
+  return varied.length < 3 ? gridChart(rows, varied, all) : parallelChart(rows, varied, all);
 }
 
 /** A table of what was tried; told: whether rows are of several pairs. */
@@ -165,7 +167,11 @@ kdgap.views.tuning = {
       return [el("h1", {}, "Tuning"), el("p", {}, "No hyper-parameter was chosen by selection, or not yet.")];
     const methods = [...new Set(all.map((tuning) => tuning.method))];
     const method = methods.includes(state.get("method")) ? state.get("method") : methods[0];
-    const own = all.filter((tuning) => tuning.method === method);
+    const place = (tuning) => study.arms.findIndex((arm) => samePair(arm, tuning)); // small students first
+    const own = d3.sort(
+      all.filter((tuning) => tuning.method === method),
+      place,
+    );
     const pairs = own.map(pairName);
     const pair = pairs.includes(state.get("pair")) ? state.get("pair") : "";
     const shown = own.filter((tuning) => !pair || pairName(tuning) === pair);
@@ -190,10 +196,11 @@ kdgap.views.tuning = {
           go("method"),
         ),
         choice("pair", "pair", [["", "every pair"], ...pairs.map((name) => [name, name])], pair, go("pair")),
-        el("div", { class: "choice" }, linkButton()),
+        linkButton(),
       ),
       section(
         "Grid by grid",
+        gridNote(),
         el(
           "div",
           { class: "charts" },
@@ -226,8 +233,8 @@ kdgap.views.tuning = {
 const MOST_GRIDS = 12;
 
 function gridPart(study, tuning) {
-  const rows = triedRows(study, tuning);
   const name = `grid-${study.analysis.selection.indexOf(tuning)}`;
-  const drawn = gridFigure(tuning, rows, name, `${pairName(tuning)}: ${choiceWords(epochOf(tuning))} (%)`);
-  return el("div", { "data-key": name }, drawn, note(tieSentence(study, tuning)));
+  const title = `${pairName(tuning)}: ${choiceWords(epochOf(tuning))} (%)`;
+  const drawn = gridFigure(study, tuning, triedRows(study, tuning), { name, title, columns: Infinity });
+  return drawn ?? note(`${title}: one configuration was tried.`);
 }

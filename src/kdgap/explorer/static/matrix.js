@@ -75,7 +75,7 @@ function matrixSection(study, state, atOnce) {
         atOnce ? "all" : "",
         (interval) => kdgap.change({ interval }),
       ),
-      el("div", { class: "choice" }, linkButton()),
+      linkButton(),
     ),
     tintLegend(settings.smallest_effect_pp),
     el(

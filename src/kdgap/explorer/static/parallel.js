@@ -94,7 +94,8 @@ function parallelChart(rows, varied, about, fits = () => true) {
     axes.map((axis) => ({ line, row, axis: axis.name, at: axis.place(row), strong: fits(row) })),
   );
   const ticks = axes.flatMap((axis) => axis.ticks.map(([at, text]) => ({ axis: axis.name, at, text })));
-  const colour = ({ row }) => (row.may_be_best ? "var(--more)" : "var(--less)");
+  const looks = { true: "var(--more)", false: "var(--less)", null: "var(--soft)" };
+  const colour = ({ row }) => looks[row.may_be_best];
   const lines = (strong) =>
     Plot.line(
       points.filter((point) => point.strong === strong),
@@ -132,6 +133,7 @@ function parallelChart(rows, varied, about, fits = () => true) {
     {
       ...about,
       words:
+        about.words ??
         "A line is a configuration. Teal may be the best of its grid, brown is behind by more than the noise of seeds, thick was chosen, grey is narrowed away.",
       legend: [
         { name: "may be the best of its grid", colour: "var(--more)" },

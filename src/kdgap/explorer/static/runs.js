@@ -25,7 +25,7 @@ kdgap.views.runs = {
         choice("group", "group by", GROUPS, chosen("group"), (group) =>
           kdgap.change({ group, open: null, page: null }),
         ),
-        el("div", { class: "choice" }, linkButton()),
+        linkButton(),
       ),
       table.chooser,
       el(

@@ -39,7 +39,7 @@ kdgap.views.scatter = {
       ),
       el(
         "div",
-        { class: "picker" },
+        { class: "picker compact" },
         choice(
           "of",
           "points are",
@@ -58,7 +58,7 @@ kdgap.views.scatter = {
         scaleChoice("yscale", y, entries, state),
         axisChoice("colour", "colour", [...kinds, ...quantities], colour),
         filters,
-        el("div", { class: "choice" }, linkButton()),
+        linkButton(),
       ),
       ...scatterParts(of, entries, { x, y, colour }, state),
     ];
@@ -236,8 +236,12 @@ function scatterParts(of, entries, { x, y, colour }, state) {
   ];
   return [
     el("p", { role: "status" }, told.filter(Boolean).join(" ")),
-    scatterChart(drawn, { x, y, colour }, state),
-    section("In numbers", scatterTable(of, there, { x, y, colour }, state)),
+    el(
+      "div",
+      { class: "beside" },
+      scatterChart(drawn, { x, y, colour }, state),
+      el("div", {}, scatterTable(of, there, { x, y, colour }, state)),
+    ),
   ];
 }
 
@@ -349,6 +353,7 @@ function scatterChart(entries, { x, y, colour }, state) {
       title: `${capital(y.title)} against ${lower(x.title)}`,
       words: "A press on a point opens it; the table leads to the same.",
       legend: look.legend,
+      columns: 2,
       rows: points.map(({ entry }) => scatterRow(entry, [x, y, colour])),
     },
   );

@@ -17,17 +17,12 @@ function gridSection(study, arm) {
   const seeds = `${tuning.seeds.length === 1 ? "seed" : "seeds"} ${tuning.seeds.slice(0, 10).join(", ")}`;
   return section(
     "The grid that it was chosen from",
-    note(
-      tieSentence(study, tuning),
-      " ",
-      link("All grids of the method", "tuning", { method: tuning.method }),
-    ),
-    gridFigure(
-      tuning,
-      rows,
-      "grid-cells",
-      `${capital(choiceWords(epochOf(tuning)))} (%), by hyper-parameters`,
-    ),
+    gridFigure(study, tuning, rows, {
+      name: "grid-cells",
+      title: `${capital(choiceWords(epochOf(tuning)))} (%), by hyper-parameters`,
+    }) ?? note(tieSentence(study, tuning)),
+    gridNote(),
+    el("p", { class: "onward" }, link("All grids of the method", "tuning", { method: tuning.method })),
     triedTable(rows, {
       name: "grid",
       sort: "-accuracy",
