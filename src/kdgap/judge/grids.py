@@ -75,9 +75,7 @@ def grid(tuning: Tuning, evidence: Evidence) -> Grid:
         level = 1 - 2 * (1 - confidence) / max(1, len(scored) - 1)
         high = Estimate(-behind, se, df).interval(level)[1]
         cells.append(Cell(behind_pp=behind, behind_se=behind / se, may_be_best=high > 0))
-    return Grid(
-        noise_pp=noise, df=df, source=source, confidence=confidence, cells=tuple(cells)
-    )
+    return Grid(noise_pp=noise, df=df, source=source, confidence=confidence, cells=tuple(cells))
 
 
 _Noise = tuple[float | None, int, Literal["selection", "final", "student"] | None]

@@ -93,12 +93,12 @@ function groupWords(rows, at, arm) {
     (own) => own.length,
     (row) => row[at.state],
   );
-  const told = states.length > 1 || states[0][0] !== "done";
+  const mixed = states.length > 1 || states[0][0] !== "done";
   return el(
     "span",
     { class: "measured" },
     counted(rows.length, "run"),
-    told ? `: ${states.map(([state, count]) => `${count} ${state}`).join(", ")}` : null,
+    mixed ? `: ${states.map(([state, count]) => `${count} ${state}`).join(", ")}` : null,
     arm && known(arm.mean) ? ` · test ${spread(arm.mean, arm.std)} % (n = ${arm.n})` : null,
     arm
       ? [

@@ -125,7 +125,7 @@ function gridFigure(study, tuning, rows, about) {
   return varied.length < 3 ? gridChart(rows, varied, all) : parallelChart(rows, varied, all);
 }
 
-/** A table of what was tried; told: whether rows are of several pairs. */
+/** A table of what was tried; several: whether rows are of several pairs. */
 function triedTable(rows, about, several = false) {
   const { names } = hyperparametersOf(rows);
   const epochs = [...new Set(rows.map((row) => epochOf(row.tuning)))];

@@ -16,7 +16,7 @@ kdgap.views.scatter = {
     const kinds = SCATTER_KINDS.filter(({ value }) => new Set(every.map(value)).size > 1);
     const axes = [...quantities, ...kinds];
     const pick = (key, options, first) =>
-      [state.get(key), ...first].map((name) => options.find((one) => one.key === name)).find(Boolean) ??
+      [state.get(key), ...first].map((name) => options.find((axis) => axis.key === name)).find(Boolean) ??
       options[0];
     const [x, y] = [pick("x", axes, FIRST_AXES[of][0]), pick("y", axes, FIRST_AXES[of][1])];
     const colour = pick("colour", [...kinds, ...quantities], ["method"]);
@@ -53,17 +53,25 @@ kdgap.views.scatter = {
           },
         ),
         axisChoice("x", "across", axes, x),
-        scaleChoice("xscale", x, entries, state),
         axisChoice("y", "up", axes, y),
-        scaleChoice("yscale", y, entries, state),
         axisChoice("colour", "colour", [...kinds, ...quantities], colour),
-        filters,
         linkButton(),
+      ),
+      scatterMore(
+        [scaleChoice("xscale", x, entries, state), scaleChoice("yscale", y, entries, state), filters],
+        [...SCATTER_FILTERS, "xscale", "yscale"].some((key) => state.get(key)),
       ),
       ...scatterParts(of, entries, { x, y, colour }, state),
     ];
   },
 };
+
+/** Scales and filters: folded away while none is chosen. */
+function scatterMore(choices, chosen) {
+  const part = disclosure("scales", "Scales and filters", el("div", { class: "picker compact" }, choices));
+  part.open = chosen;
+  return part;
+}
 
 const SCATTER_FILTERS = ["role", "student", "method"];
 /** What both axes are of at first: the first of these that there is. */
@@ -74,116 +82,6 @@ const FIRST_AXES = {
     ["gain", "mean"],
   ],
 };
-
-const kind = (key, title, value) => ({ key, title, value, kind: true });
-const SCATTER_KINDS = [
-  kind("method", "method", (entry) => methodName(entry.slot.method)),
-  kind("role", "role", (entry) => entry.slot.role),
-  kind("student", "student", (entry) => entry.slot.student),
-  kind("teacher", "teacher", (entry) => entry.slot.teacher ?? "none"),
-  kind("pair", "pair", (entry) => pairName(entry.slot)),
-  kind("state", "state", (entry) => entry.state[0]),
-];
-
-const quantity = (key, title, unit, value, digits = 2) => ({ key, title, unit, value, digits });
-
-/** Every run as a point. */
-async function runEntries(study) {
-  const { rows, columns } = await kdgap.get("runs");
-  const at = placesOf(columns);
-  const arms = armsOfRuns(study, rows);
-  return rows.map((row) => ({
-    ...{ row, at, arm: arms.get(row), slot: { ...slotOf(row, at), role: row[at.roles][0] } },
-    ...{ role: row[at.roles], student: [row[at.student]], method: [row[at.method]], state: [row[at.state]] },
-  }));
-}
-
-/** Every configuration as a point. */
-const armEntries = (study) =>
-  study.arms.map((arm) => ({
-    ...{ arm, slot: arm, gain: known(arm.gain) ? study.analysis?.gains[arm.gain] : null },
-    ...{ role: [arm.role], student: [arm.student], method: [arm.method], state: ["any"] },
-  }));
-
-const entryName = (entry) =>
-  entry.row ? describeRow(entry.row, entry.at) : `${armSettings(entry.arm)}, ${entry.arm.role}`;
-const entryPlace = (entry) =>
-  entry.row ? ["run", { id: entry.row[entry.at.id].slice(0, 16) }] : ["configuration", armState(entry.arm)];
-
-/** What networks cost, and hyper-parameters: the same of runs and of configurations. */
-function sharedQuantities(study) {
-  const model = (of, key) => (entry) => study.models[entry.slot[of]]?.[key] ?? null;
-  const names = [...new Set(study.arms.flatMap((arm) => Object.keys(arm.parameters)))];
-  const numbers = names.filter((name) => study.arms.some((arm) => typeof arm.parameters[name] === "number"));
-  const ratio = (entry) => {
-    const [own, teacher] = [model("student", "parameters")(entry), model("teacher", "parameters")(entry)];
-    return own && teacher ? teacher / own : null;
-  };
-  const setting = (name) => (entry) => {
-    const value = entry.arm?.parameters[name];
-    return typeof value === "number" ? value : null;
-  };
-  return [
-    ...numbers.map((name) => quantity(`set.${name}`, name, null, setting(name), 4)),
-    quantity("parameters", "student's parameters", null, model("student", "parameters"), 0),
-    quantity("flops", "student's FLOPs for one image", null, model("student", "flops"), 0),
-    quantity("ratio", "teacher's parameters over the student's", null, ratio),
-  ];
-}
-
-function runQuantities(study) {
-  const cell =
-    (name, scale) =>
-    ({ row, at }) =>
-      known(row[at[name]]) ? scale * row[at[name]] : null;
-  const share = (key, title, name) => quantity(key, `${title} (%)`, "percent", cell(name, 100));
-  const other = study.primary === "best" ? "last" : "best";
-  return [
-    share("test", `test accuracy, ${study.primary} weights`, `test_${study.primary}`),
-    share("test_other", `test accuracy, ${other} weights`, `test_${other}`),
-    quantity("validation", choiceTitle("best"), "percent", cell("validation", 100)),
-    share("agreement", "agreement with the teacher", "agreement"),
-    quantity("epochs", "epochs", null, cell("epochs", 1), 0),
-    quantity("seed", "seed", null, cell("seed", 1), 0),
-    ...sharedQuantities(study),
-  ];
-}
-
-function armQuantities(study) {
-  const gain = (value) => (entry) => (entry.gain ? (value(entry.gain) ?? null) : null);
-  const fidelity = (key, scale) =>
-    gain(({ fidelity }) => (known(fidelity?.[key]?.mean) ? scale * fidelity[key].mean : null));
-  return [
-    quantity("mean", "test accuracy (%)", "percent", ({ arm }) => arm.mean),
-    {
-      ...quantity(
-        "gain",
-        "gain (pp)",
-        "pp",
-        gain(({ gain_pp }) => gain_pp),
-      ),
-      bounds: gain(({ ci95_pp }) => ci95_pp),
-    },
-    quantity("std", "standard deviation over seeds (pp)", "pp", ({ arm }) => arm.std),
-    quantity("n", "seeds", null, ({ arm }) => arm.n, 0),
-    quantity(
-      "validation",
-      choosesOnTest() ? "on the test images (%)" : "validation (%)",
-      "percent",
-      ({ arm }) => (known(arm.validation) ? 100 * arm.validation : null),
-    ),
-    quantity(
-      "baseline",
-      "plain training (%)",
-      "percent",
-      gain(({ baseline_mean_pp }) => baseline_mean_pp),
-    ),
-    quantity("agreement", "agreement with the teacher (%)", "percent", fidelity("top1_agreement", 100)),
-    quantity("kl", "KL to the teacher, T = 4 (nats)", "nats", fidelity("kl_t4", 1), 4),
-    quantity("ece", "calibration error (%)", "percent", fidelity("ece", 100)),
-    ...sharedQuantities(study),
-  ];
-}
 
 function scatterFilter(name, entries, chosen) {
   const values = [...new Set(entries.flatMap((entry) => entry[name]))]
@@ -229,13 +127,13 @@ function scatterParts(of, entries, { x, y, colour }, state) {
   const step = Math.ceil(there.length / MOST_POINTS);
   const drawn = there.filter((_, index) => index % step === 0);
   const missing = entries.length - there.length;
-  const told = [
+  const words = [
     `${counted(there.length, of.slice(0, -1))}.`,
     missing ? `${counted(missing, "other")} without both numbers.` : null,
     step > 1 ? `Drawn is one in ${step}.` : null,
   ];
   return [
-    el("p", { role: "status" }, told.filter(Boolean).join(" ")),
+    el("p", { role: "status" }, words.filter(Boolean).join(" ")),
     el(
       "div",
       { class: "beside" },
@@ -250,6 +148,7 @@ const written = (axis, entry) => {
   if (empty(value)) return DASH;
   if (axis.kind) return value;
   if (axis.key === "gain") return signed(value);
+  if (axis.unit) return fixed(value, axis.digits);
   return Math.abs(value) >= 1e5 ? compact(value) : minus(String(Number(rounded(value, axis.digits))));
 };
 
@@ -275,7 +174,13 @@ function scatterLook(colour, entries) {
       opacity: (entry) => 0.12 + 0.88 * share(entry),
       symbol: () => "circle",
       legend: known(low)
-        ? [{ name: `${colour.title}: pale ${text(low)}, full ${text(high)}`, colour: "var(--more)" }]
+        ? [
+            {
+              name: `${colour.title}: pale ${text(low)}, full ${text(high)}`,
+              colour: "var(--more)",
+              symbol: "circle",
+            },
+          ]
         : [],
     };
   }
