@@ -2,12 +2,14 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from kdgap.judge.evidence import Evidence, Run, Tuning
 from kdgap.stats.contrast import Estimate
+
+Source = Literal["selection", "final", "student"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Grid:
 
     noise_pp: float | None
     df: int
-    source: Literal["selection", "final", "student"] | None
+    source: Source | None
     confidence: float
     cells: tuple[Cell, ...]
 
@@ -55,55 +57,54 @@ def grid(tuning: Tuning, evidence: Evidence) -> Grid:
     """
     runs = {run.id: run for run in evidence.runs}
     confidence = evidence.statistics.confidence
-    noise, df, source = _noise(tuning, evidence, runs)
-    scored = [c.score for c in tuning.candidates if c.score is not None]
-    best = max(scored, default=0.0)
-    seeds = [max(1, sum(id in runs for id in c.runs)) for c in tuning.candidates]
-    most = max(
-        (n for n, c in zip(seeds, tuning.candidates, strict=True) if c.score == best), default=1
-    )
+    source, noise, df = _noise(tuning, evidence, runs)
+    tried = tuning.candidates
+    scored = [candidate.score for candidate in tried if candidate.score is not None]
+    seeds = [max(1, sum(key in runs for key in candidate.runs)) for candidate in tried]
+    best = max(range(len(tried)), key=lambda place: tried[place].score or 0.0, default=0)
+    level = 1 - 2 * (1 - confidence) / max(1, len(scored) - 1)
     cells = []
-    for candidate, own in zip(tuning.candidates, seeds, strict=True):
+    for candidate, own in zip(tried, seeds, strict=True):
         if candidate.score is None:
             cells.append(Cell(behind_pp=None, behind_se=None, may_be_best=None))
             continue
-        behind = 100 * (best - candidate.score)
+        behind = 100 * ((tried[best].score or 0.0) - candidate.score)
         if noise is None:
             cells.append(Cell(behind_pp=behind, behind_se=None, may_be_best=None))
             continue
-        se = noise * math.sqrt(1 / own + 1 / most)
-        level = 1 - 2 * (1 - confidence) / max(1, len(scored) - 1)
+        se = noise * math.sqrt(1 / own + 1 / seeds[best])
         high = Estimate(-behind, se, df).interval(level)[1]
         cells.append(Cell(behind_pp=behind, behind_se=behind / se, may_be_best=high > 0))
     return Grid(noise_pp=noise, df=df, source=source, confidence=confidence, cells=tuple(cells))
 
 
-_Noise = tuple[float | None, int, Literal["selection", "final", "student"] | None]
-
-
-def _noise(tuning: Tuning, evidence: Evidence, runs: dict[str, Run]) -> _Noise:
-    """Return the pooled standard deviation over seeds (pp), its degrees of freedom, and of what."""
-    tried = [
-        (number, runs[id])
-        for number, candidate in enumerate(tuning.candidates)
-        for id in candidate.runs
-        if id in runs
-    ]
+def _noise(
+    tuning: Tuning, evidence: Evidence, runs: Mapping[str, Run]
+) -> tuple[Source | None, float | None, int]:
+    """Return of which runs the noise is, its standard deviation (pp), its degrees of freedom."""
     pair = tuning.teacher, tuning.student, tuning.method
-    final, student = [], []
+    groups: dict[Source, list[tuple[Hashable, Run]]] = {
+        "selection": [
+            (number, runs[key])
+            for number, candidate in enumerate(tuning.candidates)
+            for key in candidate.runs
+            if key in runs
+        ],
+        "final": [],
+        "student": [],
+    }
     for run in evidence.runs:
         for slot in run.slots:
             key = slot, run.configuration, run.teacher
             if slot.role == "final" and (slot.teacher, slot.student, slot.method) == pair:
-                final.append((key, run))
+                groups["final"].append((key, run))
             if slot.role in ("final", "baseline") and slot.student == tuning.student:
-                student.append((key, run))
-    last = tuning.metric == "last_val_acc"
-    for source, group in (("selection", tried), ("final", final), ("student", student)):
-        std, df = _pooled(group, last=last)
+                groups["student"].append((key, run))
+    for source, group in groups.items():
+        std, df = _pooled(group, last=tuning.metric == "last_val_acc")
         if std is not None:
-            return std, df, source  # type: ignore[return-value]
-    return None, 0, None
+            return source, std, df
+    return None, None, 0
 
 
 def _pooled(entries: Iterable[tuple[Hashable, Run]], *, last: bool) -> tuple[float | None, int]:
@@ -118,4 +119,9 @@ def _pooled(entries: Iterable[tuple[Hashable, Run]], *, last: bool) -> tuple[flo
         mean = math.fsum(values) / len(values)
         squares += math.fsum((value - mean) ** 2 for value in values)
         df += len(values) - 1
-    return (math.sqrt(squares / df), df) if squares > 0 else (None, 0)
+    std = math.sqrt(squares / df) if df else 0.0
+    return (std, df) if std > _NOTHING else (None, 0)
+
+
+_NOTHING = 1e-9
+"""A spread in percentage points that is none, but for how numbers are stored."""
