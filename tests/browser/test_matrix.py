@@ -60,7 +60,7 @@ def test_a_gain_leads_to_its_configuration_and_back_returns(
     page.keyboard.press("Enter")
     drawn(page, "configuration")
     expect(page.get_by_role("heading", level=1)).to_have_text("teacher → 2ch, Logit-KD")
-    expect(page.get_by_label("role")).to_have_value("final")
+    expect(page.locator("main select[data-key=role]")).to_have_value("final")
     page.go_back()
     drawn(page, "matrix")
 
@@ -68,7 +68,7 @@ def test_a_gain_leads_to_its_configuration_and_back_returns(
 def test_the_interval_of_all_at_once_is_in_the_address(visitor: Visitor, digits: Shown) -> None:
     page = visitor.open(digits, "matrix")
     single = [words for _, words in tints(page)]
-    page.get_by_label("interval").select_option("all")
+    page.locator("main select[data-key=interval]").select_option("all")
     expect(page.locator(".matrix tbody .tint").first).not_to_have_text(single[0])
     gains = page.evaluate("kdgap.study.analysis.gains")
     wide = [words for _, words in tints(page)]
@@ -101,8 +101,8 @@ def test_every_configuration_is_listed_and_opens(
     rows.last.get_by_role("link").click()
     drawn(page, "configuration")
     number = len(arms) - 1
-    expect(page.get_by_label("student", exact=True)).to_have_value(arms[number]["student"])
-    expect(page.get_by_label("role")).to_have_value(arms[number]["role"])
+    expect(page.locator("main select[data-key=student]")).to_have_value(arms[number]["student"])
+    expect(page.locator("main select[data-key=role]")).to_have_value(arms[number]["role"])
 
 
 def test_ties_of_a_grid_are_marked_in_its_cells(visitor: Visitor, digits: Shown) -> None:
@@ -155,7 +155,7 @@ def test_lines_over_hyper_parameters_are_narrowed_and_the_address_keeps_it(
     figure = page.locator("figure[data-key='parallel']")
     strong = figure.locator("path[stroke-width='1.6'], path[stroke-width='3.5']")
     expect(strong).to_have_count(4)  # two values of alpha for each of two students
-    page.get_by_label("alpha").select_option("0.9")
+    page.locator("main select[data-key='at.alpha']").select_option("0.9")
     expect(strong).to_have_count(2)
     assert "at.alpha=0.9" in page.url
     other = visitor.open(digits, page.url.partition("#")[2])

@@ -66,6 +66,7 @@ def test_columns_are_chosen_and_the_address_keeps_them(visitor: Visitor, shown: 
     assert {"0.5", "0.9", "0.3", "0.7"} <= alphas
     page.go_back()
     expect(page.locator("main thead th").filter(has_text="alpha")).to_have_count(0)
+    page.locator("summary").filter(has_text="Columns").click()
     page.get_by_role("button", name="As at first").click()
     expect(page.locator("main thead th").filter(has_text="epochs")).to_have_count(1)
 
@@ -80,7 +81,7 @@ def test_a_phone_shows_the_columns_that_were_asked_for(visitor: Visitor, digits:
 def test_grouped_runs_are_folded_counted_and_all_there(visitor: Visitor, shown: Shown) -> None:
     page = visitor.open(shown, "runs")
     every = page.locator("main tbody tr").count()
-    page.get_by_label("group by").select_option("configuration")
+    page.locator("main select[data-key=group]").select_option("configuration")
     groups = page.locator("main tbody tr.group")
     expect(groups.first).to_be_visible()
     expect(page.locator("main tbody tr:not(.group)")).to_have_count(0)
@@ -159,10 +160,10 @@ def test_losses_of_unlike_runs_are_said_to_be_unlike(visitor: Visitor, digits: S
         for method in ("none", "logit")
     }
     words = re.compile("not one quantity")
-    for chosen, told in ((of["none"][:2], 0), ([of["none"][0], of["logit"][0]], 1)):
+    for chosen, times in ((of["none"][:2], 0), ([of["none"][0], of["logit"][0]], 1)):
         page = visitor.open(digits, f"beside?runs={' '.join(chosen)}")
         caption = page.locator("figure[data-key='beside-loss_total'] figcaption")
-        expect(caption.filter(has_text=words)).to_have_count(told)
+        expect(caption.filter(has_text=words)).to_have_count(times)
 
 
 def test_no_more_runs_are_chosen_than_can_be_looked_at(visitor: Visitor, digits: Shown) -> None:
@@ -191,9 +192,9 @@ def test_any_column_stands_against_any_and_the_address_keeps_it(
     at = {name: place for place, name in enumerate(rows["columns"])}
     finals = [row for row in rows["rows"] if "final" in row[at["roles"]]]
     expect(page.locator("main p[role=status]")).to_contain_text(f"{len(finals)} runs")
-    page.get_by_label("across", exact=True).select_option("set.alpha")
-    page.get_by_label("up", exact=True).select_option("agreement")
-    page.get_by_label("colour", exact=True).select_option("student")
+    page.locator("main select[data-key=x]").select_option("set.alpha")
+    page.locator("main select[data-key=y]").select_option("agreement")
+    page.locator("main select[data-key=colour]").select_option("student")
     figure = page.get_by_role("figure")
     expect(figure).to_contain_text("against alpha")
     own = saved(page, figure.get_by_role("button", name="CSV"))
@@ -203,13 +204,13 @@ def test_any_column_stands_against_any_and_the_address_keeps_it(
     other = visitor.open(shown, page.url.partition("#")[2])
     assert other.locator("main").inner_text() == page.locator("main").inner_text()
     page.go_back()
-    expect(page.get_by_label("colour", exact=True)).to_have_value("method")
+    expect(page.locator("main select[data-key=colour]")).to_have_value("method")
 
 
 def test_every_pair_of_columns_is_drawn(visitor: Visitor, digits: Shown) -> None:
     for of in ("runs", "configurations"):
         page = visitor.open(digits, f"scatter?of={of}")
-        names = page.get_by_label("across", exact=True).locator("option").all()
+        names = page.locator("main select[data-key=x]").locator("option").all()
         keys = [str(option.get_attribute("value")) for option in names]
         assert len(keys) > 8
         for x, y in zip(keys, [*keys[1:], keys[0]], strict=True):
@@ -229,10 +230,10 @@ def test_a_press_on_a_point_opens_it(visitor: Visitor, digits: Shown) -> None:
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     drawn(page, "configuration")
-    expect(page.get_by_label("role")).to_have_value("final")
+    expect(page.locator("main select[data-key=role]")).to_have_value("final")
     page.go_back()
     drawn(page, "scatter")
-    expect(page.get_by_label("across", exact=True)).to_have_value("gain")
+    expect(page.locator("main select[data-key=x]")).to_have_value("gain")
 
 
 def test_of_many_points_some_are_drawn_and_it_says_so(visitor: Visitor, digits: Shown) -> None:

@@ -74,6 +74,13 @@ function parallelAxis(rows, name, value, text) {
 const parallelPoint = (row) =>
   `${pairName(row.tuning)}\n${settingsText(row.parameters)}\n${percent(row.score)} %, ${tieText(row)}`;
 
+/** Values beside their axis, on its left (-1) or right (1). */
+const tickTexts = (ticks, side) =>
+  Plot.text(ticks, {
+    ...{ x: "axis", y: "at", text: "text", dx: 6 * side, textAnchor: side < 0 ? "end" : "start" },
+    ...{ fill: "var(--ink)", stroke: "var(--paper)", strokeWidth: 4 },
+  });
+
 /** Lines over hyper-parameters and accuracy. rows: of `triedRows`; fits: which are strong. */
 function parallelChart(rows, varied, about, fits = () => true) {
   const scored = rows.filter((row) => known(row.score));
@@ -114,16 +121,21 @@ function parallelChart(rows, varied, about, fits = () => true) {
       marginRight: 60,
       marginTop: 26,
       marginBottom: 12,
-      x: { type: "point", domain: names, axis: "top", label: null, tickSize: 0 },
+      x: { type: "point", padding: 0.1, domain: names, axis: "top", label: null, tickSize: 0 },
       y: { domain: [0, 1], axis: null },
       marks: [
         Plot.ruleX(names, { stroke: "var(--soft)" }),
         lines(false),
         lines(true),
-        Plot.text(ticks, {
-          ...{ x: "axis", y: "at", text: "text", dx: -6, textAnchor: "end", fill: "var(--ink)" },
-          ...{ stroke: "var(--paper)", strokeWidth: 4 },
-        }),
+        // The values of the last axis stand to its right, where no line is.
+        tickTexts(
+          ticks.filter((tick) => tick.axis !== names.at(-1)),
+          -1,
+        ),
+        tickTexts(
+          ticks.filter((tick) => tick.axis === names.at(-1)),
+          1,
+        ),
         Plot.tip(
           points.filter((point) => point.strong),
           Plot.pointer({ x: "axis", y: "at", title: ({ row }) => parallelPoint(row) }),
