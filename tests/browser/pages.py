@@ -56,7 +56,11 @@ class Shown:
 
     def at(self, place: str) -> str:
         """Return the address of a view; a name alone shows what that view shows first."""
-        first = {"run": f"run?n={self.run}", "claim": "claim?n=0"}
+        first = {
+            "run": f"run?n={self.run}",
+            "claim": "claim?n=0",
+            "beside": f"beside?n={self.run}+{self.run + 1}",
+        }
         return f"{self.address}#{first.get(place, place)}"
 
     @property

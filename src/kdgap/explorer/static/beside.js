@@ -6,11 +6,15 @@ kdgap.views.beside = {
   async draw(study, state) {
     const { rows, columns } = await kdgap.get("runs");
     const at = placesOf(columns);
-    const keys = (state.get("runs") ?? "").split(" ").filter(Boolean).slice(0, MOST_BESIDE);
-    const numbers = keys.map((key) => rows.findIndex((row) => row[at.id].startsWith(key)));
-    const there = numbers.filter((number) => number >= 0);
+    const several = (key) => (state.get(key) ?? "").split(" ").filter(Boolean).slice(0, MOST_BESIDE);
+    const keys = several("runs");
+    const numbers = keys.length
+      ? keys.map((key) => rows.findIndex((row) => row[at.id].startsWith(key)))
+      : several("n").map(Number);
+    const there = numbers.filter((number) => rows[number]);
     const heading = el("h1", {}, "Runs side by side");
-    const others = link("Choose runs", "runs", { pick: keys.join(" ") });
+    const pick = there.map((number) => rows[number][at.id].slice(0, 16)).join(" ");
+    const others = link("Choose runs", "runs", { pick });
     if (there.length < 2)
       return [heading, el("p", {}, "Two runs or more are needed, each chosen by its box. ", others)];
     const runs = await Promise.all(there.map((number) => kdgap.get(`run/${number}`)));
@@ -23,7 +27,7 @@ kdgap.views.beside = {
       el(
         "p",
         { class: "onward" },
-        link("Choose others", "runs", { pick: keys.join(" ") }),
+        link("Choose others", "runs", { pick }),
         " · ",
         copyButton(() => location.href, "Copy link"),
       ),

@@ -121,7 +121,7 @@ function runTable(study, every, rows, at, state) {
   // What no run has, such as the settings of an import without any, takes no room.
   const filled = (column) => every.some((row) => ![null, undefined, ""].includes(column.value(row)));
   const arms = armsOfRuns(study, every);
-  const offered = [...runColumns(at), ...parameterColumns(study, arms)].filter(filled);
+  const offered = [...runColumns(at).filter(filled), ...parameterColumns(study, arms)];
   const wanted = state.get("columns")?.split(" ");
   const first = slim() ? "student" : "id";
   const columns = wanted

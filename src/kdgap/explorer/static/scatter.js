@@ -118,7 +118,7 @@ const scaleChoice = (key, axis, entries, state) =>
     : null;
 
 /** Points that are drawn: of more, evenly chosen ones. */
-const MOST_POINTS = 4000;
+const MOST_POINTS = 2000;
 
 function scatterParts(of, entries, { x, y, colour }, state) {
   const there = entries.filter((entry) => !empty(x.value(entry)) && !empty(y.value(entry)));
