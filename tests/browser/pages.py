@@ -24,15 +24,17 @@ __all__ = ["expect"]
 NAVIGATION = {
     "overview": "Overview",
     "which": "Which method?",
-    "configuration": "Configurations",
+    "matrix": "Configurations",
     "predictions": "Predictions",
     "compare": "Compare",
+    "tuning": "Tuning",
     "runs": "Runs",
+    "scatter": "Scatter",
     "capacity": "Capacity",
     "live": "Live",
     "power": "Power",
 }
-VIEWS = (*NAVIGATION, "run", "claim")
+VIEWS = (*NAVIGATION, "configuration", "beside", "run", "claim")
 WIDE, NARROW = 1300, 360
 PATIENCE = 60_000
 """How long something may take, in ms: many times what it does, as on a machine full of others."""
@@ -55,7 +57,11 @@ class Shown:
 
     def at(self, place: str) -> str:
         """Return the address of a view; a name alone shows what that view shows first."""
-        first = {"run": f"run?n={self.run}", "claim": "claim?n=0"}
+        first = {
+            "run": f"run?n={self.run}",
+            "claim": "claim?n=0",
+            "beside": f"beside?n={self.run}+{self.run + 1}",
+        }
         return f"{self.address}#{first.get(place, place)}"
 
     @property

@@ -68,6 +68,10 @@ def test_a_gain_is_the_same_in_every_view(visitor: Visitor, digits: Shown) -> No
         check("configuration", text(page, "main .sentence"), f"{value} pp {ends}", gain["verdict"])
         check("configuration", text(page, "main dl"), f"{value} pp {ends}", level)
         check("configuration", text(page, "main figure[data-key='gain'] text"), f"{value} {ends}")
+        half = (gain["ci95_pp"][1] - gain["ci95_pp"][0]) / 2
+        page = visitor.open(digits, "matrix")
+        shown = row(page, "^Gains over plain", pair(gain))
+        check("matrix", shown, f"{value} ± {half:.2f}", gain["verdict"])
         page = visitor.open(digits, "which")
         section = page.locator("main section").filter(has_text=f"For {gain['student']}")
         (line,) = (

@@ -190,3 +190,11 @@ def test_what_was_chosen_says_so() -> None:
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_the_study_says_which_images_chose(split: str) -> None:
     assert study_document(selected("best_val_acc", split))["chosen_on"] == split
+
+
+def test_grids_stand_in_the_order_of_the_selection() -> None:
+    document = study_document(selected("best_val_acc"))
+    (tuned,), (grid,) = document["analysis"]["selection"], document["grids"]
+    behind = [cell["behind_pp"] for cell in grid["cells"]]
+    scores = [candidate["score"] for candidate in tuned["candidates"]]
+    assert behind == pytest.approx([100 * (max(scores) - score) for score in scores])

@@ -23,7 +23,12 @@ from statistics import fmean
 from typing import Any
 
 from kdgap.advice import quoted
-from kdgap.explorer.judged import claim_entries, gain_entries, reference_entries
+from kdgap.explorer.judged import (
+    claim_entries,
+    gain_entries,
+    grid_entries,
+    reference_entries,
+)
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.glossary import TERMS
 from kdgap.judge.curves import over_runs
@@ -82,6 +87,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "claims": claim_entries(snapshot),
         "gains": gain_entries(snapshot),
         "reference_gains": reference_entries(snapshot),
+        "grids": grid_entries(snapshot),
         "glossary": TERMS,
         "models": evidence.models,
         "methods": {

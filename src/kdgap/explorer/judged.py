@@ -13,6 +13,7 @@ from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm
 from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
+from kdgap.judge.grids import grid
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.reasons import claim_words, reasons
 from kdgap.judge.words import gain_sentence, reference_sentence
@@ -100,6 +101,13 @@ def reference_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
         return []
     entries, settings = snapshot.analysis.reference_gains, snapshot.analysis.settings
     return [{"sentence": reference_sentence(entry, settings, named=False)} for entry in entries]
+
+
+def grid_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return each grid beside the noise of seeds, in the order of the analysis's `selection`."""
+    if snapshot.analysis is None:
+        return []
+    return [to_json(grid(tuning, snapshot.evidence)) for tuning in snapshot.analysis.selection]
 
 
 def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -30,9 +30,13 @@ function held(main) {
     elementsByName(main, FOCUSABLE).find(([, element]) => element === document.activeElement) ?? [];
   const cursor = document.activeElement?.selectionStart;
   const opened = elementsByName(main, "details").flatMap(([name, details]) => (details.open ? [name] : []));
+  const scrolled = elementsByName(main, ".scroll").filter(([, part]) => part.scrollTop || part.scrollLeft);
+  const places = scrolled.map(([name, part]) => [name, part.scrollTop, part.scrollLeft]);
   return () => {
     for (const [name, details] of elementsByName(main, "details"))
       if (opened.includes(name)) details.open = true;
+    const parts = new Map(elementsByName(main, ".scroll"));
+    for (const [name, top, left] of places) parts.get(name)?.scrollTo(left, top);
     const again = new Map(elementsByName(main, FOCUSABLE)).get(focused);
     again?.focus({ preventScroll: true });
     if (again && known(cursor) && again.setSelectionRange) again.setSelectionRange(cursor, cursor);
@@ -150,7 +154,7 @@ window.addEventListener("hashchange", () => {
   // A choice within a view keeps the reader's place; a link to another thing begins at its top.
   const other =
     now.view !== shown.view ||
-    kdgap.views[now.view].title === null ||
+    (kdgap.views[now.view].title === null && !kdgap.views[now.view].keeps) ||
     known(scroll) ||
     !document.activeElement?.closest("select, input");
   shown = now;

@@ -165,7 +165,7 @@ function legend(series) {
       const mark = () => ({
         d: d3.symbol(SYMBOLS[entry.symbol], 56)(),
         transform: "translate(13 6)",
-        fill: "var(--soft)",
+        fill: entry.colour ?? "var(--soft)",
       });
       const path = svgElement("path", entry.symbol ? mark() : line());
       return el("li", {}, svgElement("svg", picture, path), ` ${entry.name}`);

@@ -1,11 +1,13 @@
 "use strict";
 // One configuration: its gain, every seed, fidelity, curves, the grid that it was chosen from.
 kdgap.views.configuration = {
-  title: "Configurations",
+  title: null,
+  under: "matrix",
+  keeps: true,
   async draw(study, state) {
     if (!study.arms.length) return [el("h1", {}, "Configurations"), el("p", {}, "No run is planned yet.")];
     const arm = findArm(study, state);
-    if (!arm) return [el("h1", {}, "No such configuration"), el("p", {}, link("See all", "configuration"))];
+    if (!arm) return [el("h1", {}, "No such configuration"), el("p", {}, link("See all", "matrix"))];
     const gain = known(arm.gain) ? study.analysis?.gains[arm.gain] : null;
     const beside = [arm.baseline, ...arm.teachers].filter(known).slice(0, 3);
     const [own, ...others] = await Promise.all(
@@ -38,10 +40,7 @@ kdgap.views.configuration = {
       classSection(gain?.fidelity?.per_class_difference, own),
       gridSection(study, arm),
       gain?.diagnosis.length ? section("Everything the records show of it", diagnosisTable(gain)) : null,
-      mind(
-        "Mind",
-        gain ? gainNotes(study, gain) : [],
-      ),
+      mind("Mind", gain ? gainNotes(study, gain) : []),
     ];
   },
 };

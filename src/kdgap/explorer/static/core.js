@@ -186,6 +186,15 @@ const copyButton = (text, words = "Copy") => {
   return button(words, press, { "data-key": "copy" });
 };
 
+/** Copies the address: what was chosen is in it, and comes back from it. Stands beside choices. */
+const linkButton = () =>
+  el(
+    "div",
+    { class: "choice" },
+    el("span", {}, "this view"),
+    copyButton(() => location.href, "Copy link"),
+  );
+
 /** A choice with its label; key: names it in its view; `options` are [value, text] pairs, or {group, options}. */
 function choice(key, label, options, chosen, onchange) {
   const option = ([value, text]) => el("option", { value, selected: value === chosen }, text);

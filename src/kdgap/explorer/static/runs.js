@@ -14,6 +14,7 @@ kdgap.views.runs = {
       (row) => FILTERS.every((name) => fits(row, name)) && (!words.length || finds(words, row, at)),
     );
     const filtered = words.length || FILTERS.some(chosen);
+    const table = runTable(study, rows, kept, at, state);
     return [
       el("h1", {}, "Runs"),
       el(
@@ -21,7 +22,12 @@ kdgap.views.runs = {
         { class: "picker" },
         FILTERS.map((name) => filter(name, rows, at, chosen(name))),
         searchField(chosen("q")),
+        choice("group", "group by", GROUPS, chosen("group"), (group) =>
+          kdgap.change({ group, open: null, page: null }),
+        ),
+        linkButton(),
       ),
+      table.chooser,
       el(
         "p",
         { role: "status" },
@@ -30,7 +36,8 @@ kdgap.views.runs = {
           : `${kept.length.toLocaleString("en")} of ${counted(rows.length, "run")}`,
         filtered ? [" · ", link("show all", "runs")] : null,
       ),
-      runTable(study, rows, kept, at, state),
+      table.shown,
+      table.picked,
     ];
   },
 };
@@ -113,14 +120,39 @@ function searchField(text) {
 function runTable(study, every, rows, at, state) {
   // What no run has, such as the settings of an import without any, takes no room.
   const filled = (column) => every.some((row) => ![null, undefined, ""].includes(column.value(row)));
-  const columns = runColumns(at).map((column) => ({ ...column, raw: column.raw || !filled(column) }));
-  return table(columns, rows, {
-    name: "runs",
-    caption: `Runs of ${study.name}; accuracies in percent`,
-    sort: state.get("sort") ?? "",
-    page: Number(state.get("page") ?? 0),
-    onstate: kdgap.note,
+  const arms = armsOfRuns(study, every);
+  const offered = [...runColumns(at).filter(filled), ...parameterColumns(study, arms)];
+  const wanted = state.get("columns")?.split(" ");
+  const first = slim() ? "student" : "id";
+  const columns = wanted
+    ? offered.map((column) => asWanted(column, column.key === first || wanted.includes(column.key)))
+    : offered.filter((column) => !column.more);
+  const key = (row) => row[at.id].slice(0, 16);
+  const picks = (state.get("pick") ?? "").split(" ").filter(Boolean).slice(0, MOST_BESIDE);
+  const picked = el("p", { class: "picked", role: "status" });
+  const showPicked = (keys) => picked.replaceChildren(...pickedParts(keys));
+  showPicked(picks);
+  const chosen = selection({
+    ...{ chosen: picks, most: MOST_BESIDE, key, name: (row) => describeRow(row, at) },
+    changed: (keys) => {
+      kdgap.note({ pick: keys.join(" ") });
+      showPicked(keys);
+    },
   });
+  return {
+    picked,
+    chooser: columnChooser(offered, first, columns),
+    shown: table(columns, rows, {
+      name: "runs",
+      caption: `Runs of ${study.name}; accuracies in percent`,
+      sort: state.get("sort") ?? "",
+      page: Number(state.get("page") ?? 0),
+      onstate: kdgap.note,
+      tall: true,
+      group: groupOf(state, at, arms),
+      select: chosen,
+    }),
+  };
 }
 
 function runColumns(at) {

@@ -49,13 +49,16 @@ function scaled(column, row) {
  *           numeric, lesser (hidden on a phone), least (hidden below 900 px), raw (in the CSV alone),
  *           under (below the name of its row on a phone),
  *           unit (which the key ends in there), scale (to that unit)}; rows: anything.
- * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes).
+ * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes), tall (its head
+ * stays while its rows scroll), group ({of(row) → name, head(name, rows) → nodes, open: names}: rows are
+ * folded below the name of their group), select (what `selection` returned: rows are chosen by a box).
  */
 function table(columns, rows, options) {
   const below = slim() ? columns.filter((column) => column.under && !column.raw) : [];
   const visible = columns.filter((column) => !column.raw && !below.includes(column));
   const box = el("div", { class: "table", "data-key": options.name });
-  const begun = { sort: options.sort ?? "", page: options.page ?? 0 };
+  const { group, select } = options;
+  const begun = { sort: options.sort ?? "", page: options.page ?? 0, open: new Set(group?.open) };
   // How a table is sorted stays while its view is drawn again; the address may hold it instead.
   const state = (!options.onstate && kdgap.tables.get(options.name)) || begun;
   kdgap.tables.set(options.name, state);
@@ -77,6 +80,40 @@ function table(columns, rows, options) {
     const ranked = rows.map((row, index) => [column.value(row), index, row]);
     ranked.sort(([a, i], [b, j]) => ordered(a, b, sign) || i - j);
     return ranked.map(([, , row]) => row);
+  }
+
+  /** What is shown, a line each: a row, or the name of a group, whose rows follow where it is open. */
+  function lines() {
+    const rows = sorted().map((row) => ({ row }));
+    if (!group) return rows;
+    const groups = [...d3.group(rows, ({ row }) => group.of(row))].sort(([a], [b]) => ordered(a, b, 1));
+    return groups.flatMap(([name, own]) => [
+      { group: name, rows: own.map(({ row }) => row) },
+      ...(state.open.has(name) ? own : []),
+    ]);
+  }
+
+  function groupLine({ group: name, rows: own }) {
+    const open = state.open.has(name);
+    const press = () => {
+      if (open) state.open.delete(name);
+      else state.open.add(name);
+      notify({ open: [...state.open].join("~") || null });
+      draw(`.group [data-key="${CSS.escape(`group ${name}`)}"]`);
+    };
+    const more = { "data-key": `group ${name}`, "aria-expanded": String(open) };
+    const mark = el("span", { "aria-hidden": "true" }, open ? "▾ " : "▸ ");
+    return el(
+      "tr",
+      { class: "group" },
+      el(
+        "th",
+        { colspan: visible.length, scope: "rowgroup" },
+        button([mark, name || "none"], press, more),
+        " ",
+        group.head(name, own),
+      ),
+    );
   }
 
   function head(column) {
@@ -142,7 +179,7 @@ function table(columns, rows, options) {
     ]);
 
   function draw(focused = null) {
-    const all = sorted();
+    const all = lines();
     const last = Math.max(0, Math.ceil(all.length / PAGE_ROWS) - 1);
     state.page = Math.min(Math.max(0, state.page), last);
     const page = all.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
@@ -155,6 +192,7 @@ function table(columns, rows, options) {
         el(
           index ? "td" : "th",
           { class: classes(column), scope: index ? null : "row" },
+          index || !select ? null : select.box(row),
           shown(column, row),
           index ? null : under(row),
         ),
@@ -167,7 +205,7 @@ function table(columns, rows, options) {
       el(
         "tbody",
         {},
-        page.map((row) => el("tr", {}, cells(row))),
+        page.map((line) => (line.row ? el("tr", {}, cells(line.row)) : groupLine(line))),
       ),
     );
     const tools = el(
@@ -177,7 +215,7 @@ function table(columns, rows, options) {
       button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv"), { "data-key": "csv" }),
     );
     const region = {
-      class: "scroll",
+      class: options.tall ? "scroll tall" : "scroll",
       role: "region",
       tabindex: "0",
       "data-key": "scroll",
@@ -188,4 +226,30 @@ function table(columns, rows, options) {
   }
   draw();
   return box;
+}
+
+/**
+ * Rows that are chosen by a box each. chosen: keys; most: how many at once; key(row), name(row): of a row;
+ * changed(keys): called after each choice.
+ */
+function selection({ chosen, most, key, name, changed }) {
+  const keys = new Set(chosen.slice(0, most));
+  const press = (row) => (event) => {
+    if (!event.target.checked) keys.delete(key(row));
+    else if (keys.size < most) keys.add(key(row));
+    else {
+      event.target.checked = false;
+      kdgap.say(`No more than ${most} can be chosen`);
+    }
+    changed([...keys]);
+  };
+  const box = (row) => {
+    const field = el("input", {
+      ...{ type: "checkbox", "data-key": `choose ${key(row)}`, "aria-label": `Choose ${name(row)}` },
+      onchange: press(row),
+    });
+    field.checked = keys.has(key(row));
+    return field;
+  };
+  return { box };
 }

@@ -13,97 +13,21 @@ const choiceTitle = (epoch) => `${choosesOnTest() ? "on the test images" : "vali
 function gridSection(study, arm) {
   const tuning = study.analysis?.selection.find((tuned) => samePair(tuned, arm));
   if (!tuning) return null;
-  const tried = study.arms.filter((other) => other.role === "selection" && samePair(other, arm));
-  const rows = tuning.candidates.map((candidate) => {
-    const own = tried.find(
-      (other) => JSON.stringify(other.parameters) === JSON.stringify(candidate.parameters),
-    );
-    const won = JSON.stringify(candidate.parameters) === JSON.stringify(tuning.winner);
-    return { ...candidate, chosen: won || Boolean(own?.chosen), arm: own };
-  });
-  const values = (name) => new Set(rows.map((row) => row.parameters[name]));
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row.parameters)))];
-  const varied = names.filter((name) => values(name).size > 1);
+  const rows = triedRows(study, tuning);
   const seeds = `${tuning.seeds.length === 1 ? "seed" : "seeds"} ${tuning.seeds.slice(0, 10).join(", ")}`;
-  const epoch = tuning.metric === "last_val_acc" ? "last" : "best";
   return section(
     "The grid that it was chosen from",
-    varied.length === 2
-      ? gridChart(rows, varied, {
-          name: "grid-cells",
-          title: `${capital(choiceWords(epoch))} (%), by hyper-parameters`,
-          words: "The chosen cell has a bold border.",
-        })
-      : null,
-    table(
-      [
-        ...names.map((name) => num(name, name, (row) => row.parameters[name] ?? null)),
-        pct("accuracy", choiceTitle(epoch), (row) => row.score),
-        col("chosen", "chosen", (row) => (row.chosen ? "yes" : "")),
-        col("runs", "runs", (row) => row.runs?.length ?? 0, {
-          show: (row, count) =>
-            row.arm
-              ? link(counted(count, "run"), "configuration", armState(row.arm), {
-                  "aria-label": `runs with ${settingsText(row.parameters)}`,
-                })
-              : String(count),
-        }),
-      ],
-      rows,
-      {
-        name: "grid",
-        sort: "-accuracy",
-        caption: `Chosen on ${choosingImages()}, mean over ${seeds}`,
-      },
-    ),
-  );
-}
-
-/** Accuracy that chose, of a grid of two hyper-parameters, as cells. rows: {parameters, score, chosen}. */
-function gridChart(rows, [down, across], about) {
-  const cells = rows
-    .filter((row) => known(row.score))
-    .map((row) => ({
-      [down]: row.parameters[down],
-      [across]: row.parameters[across],
-      accuracy: 100 * row.score,
-      chosen: row.chosen,
-    }));
-  if (!cells.length) return null;
-  const [low, high] = d3.extent(cells, (cell) => cell.accuracy);
-  const strong = (cell) => (cell.accuracy - low) / (high - low || 1) > 0.5;
-  const count = (key) => new Set(cells.map((cell) => cell[key])).size;
-  return figure(
-    {
-      width: Math.min(90 + 84 * count(across), room()),
-      height: 70 + 44 * count(down),
-      marginLeft: 64,
-      x: { label: `${across} →`, type: "band" },
-      y: { label: down, type: "band" },
-      marks: [
-        Plot.cell(cells, {
-          x: across,
-          y: down,
-          inset: 1.5,
-          fill: "var(--method-1)",
-          fillOpacity: (cell) => 0.08 + 0.82 * ((cell.accuracy - low) / (high - low || 1)),
-          stroke: (cell) => (cell.chosen ? "var(--ink)" : "var(--line)"),
-          strokeWidth: (cell) => (cell.chosen ? 3 : 1),
-        }),
-        Plot.text(cells, {
-          x: across,
-          y: down,
-          text: (cell) => rounded(cell.accuracy, 2),
-          fontSize: 12,
-          fontWeight: (cell) => (cell.chosen ? 700 : 400),
-          fill: (cell) => (strong(cell) ? "var(--on-strong)" : "var(--ink)"),
-        }),
-      ],
-    },
-    {
-      ...about,
-      rows: cells.map(({ accuracy, ...cell }) => ({ ...cell, accuracy_percent: accuracy })),
-    },
+    gridFigure(study, tuning, rows, {
+      name: "grid-cells",
+      title: `${capital(choiceWords(epochOf(tuning)))} (%), by hyper-parameters`,
+    }) ?? note(tieSentence(study, tuning)),
+    gridNote(),
+    el("p", { class: "onward" }, link("All grids of the method", "tuning", { method: tuning.method })),
+    triedTable(rows, {
+      name: "grid",
+      sort: "-accuracy",
+      caption: `Chosen on ${choosingImages()}, mean over ${seeds}`,
+    }),
   );
 }
 
@@ -128,7 +52,9 @@ function causesSection(causes) {
         ),
       ),
     ),
-    note("Facts are of these runs; readings are not tested here, and remedies are advice from the literature."),
+    note(
+      "Facts are of these runs; readings are not tested here, and remedies are advice from the literature.",
+    ),
   );
 }
 

@@ -1,0 +1,189 @@
+"""Configurations at a glance, and grids beside the noise of seeds."""
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.browser.pages import NARROW, Shown, Visitor, check_width, drawn, expect, narrow
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.browser
+
+STEPS = (1, 2, 4, 8)
+
+
+def tints(page: "Page") -> list[tuple[str, str]]:
+    """The classes and words of the gains in the matrix."""
+    return [
+        (str(chip.get_attribute("class")), str(chip.text_content()))
+        for chip in page.locator(".matrix tbody .tint").all()
+    ]
+
+
+@pytest.mark.parametrize("margin", [None, 0.1, 0.7])
+def test_a_gain_is_coloured_by_its_size_and_filled_where_it_is_settled(
+    visitor: Visitor, digits: Shown, margin: float | None
+) -> None:
+    page = visitor.open(digits, "matrix")
+    if margin is not None:  # another smallest effect spreads the same gains over other colours
+        page.evaluate(
+            "(margin) => { kdgap.study.analysis.settings.smallest_effect_pp = margin;"
+            " return kdgap.draw(); }",
+            margin,
+        )
+    analysis = page.evaluate("kdgap.study.analysis")
+    unit = analysis["settings"]["smallest_effect_pp"]
+    by_words = {re.sub(r".* pp, ", "", words): classes for classes, words in tints(page)}
+    assert len(by_words) == len(analysis["gains"]) == 4
+    for gain in analysis["gains"]:
+        (classes,) = (
+            own.split()
+            for words, own in by_words.items()
+            if f"{gain['teacher']} → {gain['student']}, {gain['label']}" in words
+        )
+        step = sum(abs(gain["gain_pp"]) >= unit * multiple for multiple in STEPS)
+        sign = "more" if gain["gain_pp"] > 0 else "less"
+        assert ("level" if step == 0 else f"{sign}-{step}") in classes
+        alone = any(flag["code"] == "equivalence-uncorrected" for flag in gain["flags"])
+        assert ("open" in classes) == (gain["verdict"] == "inconclusive" or alone)
+
+
+def test_a_gain_leads_to_its_configuration_and_back_returns(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits, "matrix")
+    chip = page.locator(".matrix").get_by_role("link", name=re.compile("2ch, Logit-KD"))
+    chip.focus()
+    page.keyboard.press("Enter")
+    drawn(page, "configuration")
+    expect(page.get_by_role("heading", level=1)).to_have_text("teacher → 2ch, Logit-KD")
+    expect(page.locator("main select[data-key=role]")).to_have_value("final")
+    page.go_back()
+    drawn(page, "matrix")
+
+
+def test_the_interval_of_all_at_once_is_in_the_address(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "matrix")
+    single = [words for _, words in tints(page)]
+    page.locator("main select[data-key=interval]").select_option("all")
+    expect(page.locator(".matrix tbody .tint").first).not_to_have_text(single[0])
+    gains = page.evaluate("kdgap.study.analysis.gains")
+    wide = [words for _, words in tints(page)]
+    halves = [float(re.sub(r".*± ([\d.]+) .*", r"\1", words)) for words in wide]
+    low_high = [gain["ci95_simultaneous_pp"] for gain in gains]
+    assert sorted(halves) == pytest.approx(sorted((b - a) / 2 for a, b in low_high), abs=0.006)
+    other = visitor.open(digits, page.url.partition("#")[2])
+    assert [words for _, words in tints(other)] == wide
+    page.go_back()
+    expect(page.locator(".matrix tbody .tint").first).to_have_text(single[0])
+
+
+def test_a_phone_has_the_gains_below_one_another(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "matrix", width=NARROW)
+    table = page.locator(".matrix .scroll")
+    assert table.evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0
+    chips = page.locator(".matrix tbody .tint")
+    expect(chips).to_have_count(4)
+    expect(chips.first).to_contain_text("Logit-KD")
+
+
+@pytest.mark.parametrize("role", ["", "selection"])
+def test_every_configuration_is_listed_and_opens(
+    visitor: Visitor, digits: Shown, role: str
+) -> None:
+    page = visitor.open(digits, f"matrix?role={role}")
+    arms = [arm for arm in page.evaluate("kdgap.study.arms") if role in ("", arm["role"])]
+    rows = page.get_by_role("table", name=re.compile("^Configurations, small")).locator("tbody tr")
+    expect(rows).to_have_count(len(arms))
+    rows.last.get_by_role("link").click()
+    drawn(page, "configuration")
+    number = len(arms) - 1
+    expect(page.locator("main select[data-key=student]")).to_have_value(arms[number]["student"])
+    expect(page.locator("main select[data-key=role]")).to_have_value(arms[number]["role"])
+
+
+def test_ties_of_a_grid_are_marked_in_its_cells(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "tuning?method=logit")
+    selection, grids = page.evaluate("[kdgap.study.analysis.selection, kdgap.study.grids]")
+    assert len(selection) == len(grids) == 4
+    shown = 0
+    for place, (tuning, grid) in enumerate(zip(selection, grids, strict=True)):
+        if tuning["method"] != "logit":
+            continue
+        shown += 1
+        figure = page.locator(f"figure[data-key='grid-{place}']")
+        texts = figure.locator("svg.plot text").all_text_contents()
+        for candidate, cell in zip(tuning["candidates"], grid["cells"], strict=True):
+            mark = f"−{cell['behind_pp']:.2f}"
+            mark = f"≈ {mark}" if cell["may_be_best"] else mark
+            assert ("best" if cell["behind_pp"] == 0 else mark) in texts
+            assert f"{100 * candidate['score']:.2f}" in texts
+        expect(figure).to_contain_text(f"{grid['noise_pp']:.2f} pp")
+        # The strength of a colour is the distance in standard errors, and of none at four.
+        strengths = [
+            float(rect.get_attribute("fill-opacity") or 0)
+            for rect in figure.locator("svg.plot rect[fill-opacity]").all()
+        ]
+        wanted = [0.04 + 0.56 * max(0, 1 - cell["behind_se"] / 4) for cell in grid["cells"]]
+        assert sorted(strengths) == pytest.approx(sorted(wanted), abs=1e-6)
+    assert shown == 2
+
+
+def test_without_noise_no_tie_is_drawn(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "tuning?method=logit")
+    page.evaluate(
+        """() => {
+          for (const grid of kdgap.study.grids) {
+            grid.noise_pp = null;
+            for (const cell of grid.cells) { cell.behind_se = null; cell.may_be_best = null; }
+          }
+          return kdgap.draw();
+        }"""
+    )
+    figure = page.locator("figure[data-key^='grid-']").first
+    expect(figure).to_contain_text("No noise of seeds is known")
+    assert not any("≈" in text for text in figure.locator("text").all_text_contents())
+
+
+def test_lines_over_hyper_parameters_are_narrowed_and_the_address_keeps_it(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits, "tuning?method=logit")
+    figure = page.locator("figure[data-key='parallel']")
+    strong = figure.locator("path[stroke-width='1.6'], path[stroke-width='3.5']")
+    expect(strong).to_have_count(4)  # two values of alpha for each of two students
+    page.locator("main select[data-key='at.alpha']").select_option("0.9")
+    expect(strong).to_have_count(2)
+    assert "at.alpha=0.9" in page.url
+    other = visitor.open(digits, page.url.partition("#")[2])
+    again = other.locator("figure[data-key='parallel']")
+    expect(again.locator("path[stroke-width='1.6'], path[stroke-width='3.5']")).to_have_count(2)
+    page.go_back()
+    expect(strong).to_have_count(4)
+
+
+def test_three_hyper_parameters_are_drawn_as_lines(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "tuning")
+    count = page.evaluate(
+        """() => {
+          const [tuning] = kdgap.study.analysis.selection;
+          const cell = { behind_pp: 0, behind_se: 0, may_be_best: true };
+          const rows = [1, 2].flatMap((a) => [1, 2].flatMap((b) => [1, 2].map((c) => ({
+            ...cell, parameters: { a, b, c }, score: 0.9 + 0.01 * a, chosen: false, tuning,
+          }))));
+          const drawn = gridFigure(kdgap.study, tuning, rows, { name: "three", title: "Three" });
+          document.querySelector("main").append(drawn);
+          return drawn.querySelectorAll("path[stroke-width='1.6']").length;
+        }"""
+    )
+    assert count == 8
+    figure = page.locator("figure[data-key='three']")
+    for name in ("a", "b", "c", "accuracy (%)"):
+        expect(
+            figure.locator("text").filter(has_text=re.compile(f"^{re.escape(name)}$"))
+        ).to_have_count(1)
+    narrow(page, "tuning")
+    check_width(page)
