@@ -151,12 +151,15 @@ kdgap.say = (text) => {
   document.getElementById("announcement").textContent = text;
 };
 
-/** Hand a text over as a file. */
-function download(name, text, type) {
-  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+/** Hand a blob over as a file. */
+function save(name, blob) {
+  const url = URL.createObjectURL(blob);
   el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
+
+/** Hand a text over as a file. */
+const download = (name, text, type) => save(name, new Blob([text], { type: `${type};charset=utf-8` }));
 
 /** Copy a text; where the browser gives no clipboard, through a field that is gone at once. */
 async function copy(text) {
