@@ -81,7 +81,8 @@ function partsChart(study, claim, arms) {
   return intervalChart(lines, {
     name: `claim-${claim.name}`,
     title: gains.length ? "The gains in the claim, and the claim" : "The claim with its interval",
-    words: `Lines: ${confidence()} interval of each difference by itself.`,
+    columns: 2,
+    all: "of its kind",
   });
 }
 

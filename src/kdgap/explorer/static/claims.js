@@ -90,7 +90,7 @@ function claimsSection(study) {
       intervalChart([...lines.values()].slice(0, MOST_LINES), {
         name: "claims-in-a-figure",
         title: "Every claim with its interval",
-        words: `Lines: ${confidence()} interval of each difference by itself.`,
+        all: counted(study.analysis.settings.contrasts_in_family, "claim"),
       }),
     ),
   );

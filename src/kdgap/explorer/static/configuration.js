@@ -191,7 +191,7 @@ const gainPicture = (study, gain) =>
           name: "gain",
           title: "The gain with its interval",
           columns: 2,
-          words: `Line: ${confidence()} interval of this gain by itself.`,
+          all: "of its kind",
         },
       )
     : null;

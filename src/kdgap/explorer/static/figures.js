@@ -2,7 +2,7 @@
 // The figures that several views share: intervals, seeds, curves.
 
 const pointTitle = (row) =>
-  `${row.label}\n${signed(row.value)} pp ${interval(known(row.low) ? [row.low, row.high] : null)}\n${row.verdict ?? ""}`;
+  `${row.label}\n${signed(row.value)} pp ${interval(known(row.low) ? [row.low, row.high] : null)}${row.all ? `\nfor all at once ${interval(row.all)}` : ""}\n${row.verdict ?? ""}`;
 
 /** Letters of a label that has no room beside its line any more: it stands above. */
 const LONG = 46;
@@ -24,16 +24,21 @@ function labelsAbove(rows, key, dy) {
   });
 }
 
-/** The numbers of lines, at the right of the frame. */
-const numbersBeside = (rows) =>
+/** What is printed of a difference: its numbers, and its verdict with the seeds. */
+const numbersOf = (row) =>
+  [
+    `${signed(row.value)}${known(row.low) ? ` ${interval([row.low, row.high])}` : ""}`,
+    [row.verdict, row.n ? `n = ${row.n}` : null].filter(Boolean).join(" · "),
+  ].filter(Boolean);
+
+/** Words of lines, at the right of the frame; or below their labels, where there is no room. */
+const wordsBeside = (rows, y, text, beside) =>
   Plot.text(rows, {
-    y: "label",
-    text: (row) => `${signed(row.value)} ${known(row.low) ? interval([row.low, row.high]) : ""}`,
-    frameAnchor: "right",
-    dx: 8,
-    textAnchor: "start",
-    fontSize: 11.5,
-    fontVariant: "tabular-nums",
+    ...{ y, fontSize: 11.5, fontVariant: "tabular-nums", textAnchor: "start", lineHeight: 1.1 },
+    text: (row) => text(row).join(beside ? "\n" : " · "),
+    ...(beside
+      ? { frameAnchor: "right", dx: 8 }
+      : { frameAnchor: "left", dy: -14, stroke: "var(--paper)", fill: "currentColor", strokeWidth: 4 }),
   });
 
 /** Return entries with different labels: each has a line of its own. */
@@ -48,35 +53,38 @@ function distinct(entries) {
 
 /**
  * Differences with their intervals, one line each.
- * entries: {label, method, value, low, high, verdict}.
+ * entries: {label, method, value, low, high, all: the interval that holds for all at once, verdict, n}.
+ * about.all: what these are all of, such as "8 gains".
  */
 function intervalChart(entries, about) {
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
-  const rows = distinct(entries.filter((entry) => known(entry.value)));
+  const rows = distinct(entries.filter((entry) => known(entry.value))).map((row) => ({
+    ...row,
+    all: row.all && row.all[0] === row.low && row.all[1] === row.high ? null : row.all, // a family of one
+  }));
   if (!rows.length) return note("No difference could be computed.");
-  const longest = Math.max(...rows.map((row) => row.label.length));
-  const beside = wide() && longest < LONG;
+  const letters = (texts) => 6.6 * Math.max(...texts.map((text) => text.length));
+  const left = Math.min(320, 16 + letters(rows.map((row) => row.label)));
+  const right = 12 + letters(rows.flatMap(numbersOf));
+  // Names and numbers stand beside their lines where that leaves the lines room enough.
+  const width = widthOf(about);
+  const beside = width - left - right > 240 && left < 16 + 6.6 * LONG;
   const ends = rows.flatMap((row) => [row.low ?? row.value, row.high ?? row.value, ...(row.all ?? [])]);
   const [least, most] = d3.extent([0, ...ends]);
   const open = (row) => row.open ?? OPEN.includes(row.verdict);
   const colour = (row) => row.colour ?? colourOf(row.method);
+  const line = (x1, x2, strokeWidth, filter) =>
+    Plot.ruleY(rows.filter(filter), { x1, x2, y: "label", stroke: colour, strokeWidth });
   const marks = [
     Plot.rectX([0], { x1: -margin, x2: margin, fill: "var(--band)" }),
     Plot.ruleX([0], { stroke: "currentColor" }),
-    Plot.ruleY(
-      rows.filter((row) => row.all),
-      { x1: (row) => row.all[0], x2: (row) => row.all[1], y: "label", stroke: colour, strokeWidth: 1 },
+    line(
+      (row) => row.all[0],
+      (row) => row.all[1],
+      THIN,
+      (row) => row.all,
     ),
-    Plot.ruleY(
-      rows.filter((row) => known(row.low)),
-      {
-        x1: "low",
-        x2: "high",
-        y: "label",
-        stroke: colour,
-        strokeWidth: 2.5,
-      },
-    ),
+    line("low", "high", THICK, (row) => known(row.low)),
     Plot.dot(rows, {
       x: "value",
       y: "label",
@@ -88,19 +96,16 @@ function intervalChart(entries, about) {
       title: pointTitle,
     }),
   ];
-  if (!beside) marks.push(labelsAbove(rows, "label", -13));
-  const marginLeft = beside ? Math.min(320, 16 + 6.6 * longest) : 10;
-  // Numbers stand beside their lines where that leaves the lines room enough.
-  const printed = widthOf(about) - marginLeft > 400;
-  const marginRight = printed ? 154 : 16;
-  if (printed) marks.push(numbersBeside(rows));
+  if (!beside) marks.push(labelsAbove(rows, "label", -28));
+  marks.push(wordsBeside(rows, "label", numbersOf, beside));
+  const [marginLeft, marginRight] = beside ? [left, right] : [10, 16];
   const domain = [Math.min(least, -margin), Math.max(most, margin)];
-  const scale = stretched(domain, margin, widthOf(about) - marginLeft - marginRight - 2 * EDGE);
-  const thin = rows.some((row) => row.all) ? " Thin lines hold for all gains at once." : "";
-  const words = `${about.words ?? ""}${thin} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
+  const scale = stretched(domain, margin, width - marginLeft - marginRight - 2 * EDGE);
+  const words = `${about.words ?? ""}${scale.type ? " The axis is stretched around zero." : ""}`.trim();
   return figure(
     {
-      height: 70 + rows.length * (beside ? 26 : 40),
+      height: 70 + rows.length * (beside ? 34 : 56),
+      marginTop: beside ? undefined : 34,
       marginLeft,
       marginRight,
       insetLeft: EDGE,
@@ -114,9 +119,27 @@ function intervalChart(entries, about) {
       y: { label: null, domain: rows.map((row) => row.label), axis: beside ? "left" : null },
       marks,
     },
-    { ...about, words: words.trim(), rows: rows.map(differenceRow) },
+    { ...about, words, rows: rows.map(differenceRow), legend: intervalLegend(rows, open, margin, about.all) },
   );
 }
+
+/** Pixels of a line that holds by itself, and of one that holds for all lines at once. */
+const THICK = 2.5;
+const THIN = 1;
+
+/** What the lines and points of an `intervalChart` mean: what is in it alone. */
+const intervalLegend = (rows, open, margin, all) =>
+  [
+    rows.some((row) => known(row.low))
+      ? { name: `${confidence()} interval of each by itself`, width: THICK }
+      : null,
+    rows.some((row) => row.all)
+      ? { name: `${confidence()} interval for all${all ? ` ${all}` : ""} at once`, width: THIN }
+      : null,
+    rows.some((row) => !open(row)) ? { name: "settled", point: "full" } : null,
+    rows.some(open) ? { name: "not settled", point: "open" } : null,
+    { name: `smaller than ±${margin} pp, the smallest effect of interest`, band: true },
+  ].filter(Boolean);
 
 /** A difference in a CSV. */
 const differenceRow = (row) => ({
@@ -124,7 +147,10 @@ const differenceRow = (row) => ({
   value_pp: row.value,
   low_pp: row.low,
   high_pp: row.high,
+  low_all_pp: row.all?.[0],
+  high_all_pp: row.all?.[1],
   verdict: row.verdict,
+  n: row.n,
 });
 
 /** Return a scale that keeps small differences apart where others are many times as large. */
