@@ -44,7 +44,12 @@ function coloursOfArms(arms) {
   return taken;
 }
 
-const room = () => document.getElementById("main").clientWidth || 720;
+/** The room for what is shown: within the margins of the page. */
+const room = () => {
+  const main = document.getElementById("main");
+  const { paddingLeft, paddingRight } = getComputedStyle(main);
+  return main.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) || 720;
+};
 const GAP = 24;
 /** The room of one of several columns that are each at least 464 pixels wide; see `.charts`. */
 const columnRoom = (most = Infinity) => {
@@ -153,8 +158,6 @@ function legend(entries) {
   return el(
     "ul",
     { class: "legend" },
-    entries.map((entry) =>
-      el("li", {}, svgElement("svg", size, ...legendPicture(entry)), ` ${entry.name}`),
-    ),
+    entries.map((entry) => el("li", {}, svgElement("svg", size, ...legendPicture(entry)), ` ${entry.name}`)),
   );
 }

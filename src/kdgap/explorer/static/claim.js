@@ -24,29 +24,35 @@ kdgap.views.claim = {
       ),
       section(
         "Why",
-        el(
-          "ul",
-          { class: "reasons" },
-          reasons.map((text) => el("li", {}, text)),
+        sideBySide(
+          [
+            el(
+              "ul",
+              { class: "reasons" },
+              reasons.map((text) => el("li", {}, text)),
+            ),
+            claim.post_hoc
+              ? note("Post hoc: this claim, or how it is judged, was not locked before the first test.")
+              : null,
+          ],
+          partsChart(study, claim, arms),
         ),
-        claim.post_hoc
-          ? note("Post hoc: this claim, or how it is judged, was not locked before the first test.")
-          : null,
-        partsChart(study, claim, arms),
       ),
       section(
         "Every seed",
-        seedChart(
-          documents.map((arm, place) => seedGroup(arm, termName(claim, arms, place))),
-          {
-            name: `seeds-${claim.name}`,
-            title: "Test accuracy of every seed in the claim",
-          },
+        sideBySide(
+          seedChart(
+            documents.map((arm, place) => seedGroup(arm, termName(claim, arms, place))),
+            {
+              name: `seeds-${claim.name}`,
+              title: "Test accuracy of every seed in the claim",
+              columns: 2,
+            },
+          ),
+          [el("h3", {}, "What was tested"), whatWasTested(claim, words), termList(claim, arms, runs)],
         ),
       ),
-      section("What was tested", whatWasTested(claim, words), termList(claim, arms, runs)),
-      section("The numbers", claimFacts(study, claim, own)),
-      sensitivitySection(study, claim),
+      sideBySide(section("The numbers", claimFacts(study, claim, own)), sensitivitySection(study, claim)),
       mind(
         "Mind",
         claim.flags.map((flag) => flag.text),

@@ -113,6 +113,11 @@ const bullets = (texts, attributes = {}) =>
     attributes,
     texts.map((text) => el("li", {}, text)),
   );
+/** Parts beside one another where there is room, such as a figure and its words; no column for what is not there. */
+const sideBySide = (...parts) => {
+  const there = parts.filter(Boolean).map((part) => (Array.isArray(part) ? el("div", {}, part) : part));
+  return there.length > 1 ? el("div", { class: "beside" }, there) : (there[0] ?? null);
+};
 /** Something folded away; key: names it in its view, whatever its title says. */
 const disclosure = (key, title, ...children) =>
   el("details", { "data-key": key }, el("summary", {}, title), ...children);

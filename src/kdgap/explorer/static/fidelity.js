@@ -67,18 +67,20 @@ function classSection(differences, arm) {
   const some = rows.some((row) => row.apart);
   return section(
     "Accuracy by class",
-    some ? classChart(rows, "plain training", colourOfArm(arm)) : null,
-    table(
-      [
-        col("class", "class", (row) => row.name),
-        ...classColumns("accuracy", "accuracy (%)", (row) => row.accuracy),
-        ...(some ? classDifferenceColumns("against plain training (pp)") : []),
-      ],
-      rows,
-      {
-        name: "classes",
-        caption: `Mean over seeds with interval; intervals of ${rows.length} classes, not corrected`,
-      },
+    sideBySide(
+      some ? classChart(rows, "plain training", colourOfArm(arm)) : null,
+      table(
+        [
+          col("class", "class", (row) => row.name),
+          ...classColumns("accuracy", "accuracy (%)", (row) => row.accuracy),
+          ...(some ? classDifferenceColumns("against plain training (pp)") : []),
+        ],
+        rows,
+        {
+          name: "classes",
+          caption: `Mean over seeds with interval; intervals of ${rows.length} classes, not corrected`,
+        },
+      ),
     ),
   );
 }

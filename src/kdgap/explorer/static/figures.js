@@ -1,5 +1,5 @@
 "use strict";
-// The figures that several views share: intervals, seeds, curves.
+// The figures that several views share: intervals and seeds.
 
 const pointTitle = (row) =>
   `${row.label}\n${signed(row.value)} pp ${interval(known(row.low) ? [row.low, row.high] : null)}${row.all ? `\nfor all at once ${interval(row.all)}` : ""}\n${row.verdict ?? ""}`;
@@ -176,6 +176,8 @@ const seedGroup = (arm, label, colour) => ({
   label: label ?? armName(arm),
   colour: colour ?? colourOfArm(arm),
   mean: arm.mean,
+  std: arm.std,
+  n: arm.n,
   teachers: teachersOf(arm).length,
   left_out: arm.left_out,
   values: arm.means.map((mean) => ({ seed: mean.seed, value: mean[kdgap.study.primary] })),
@@ -190,7 +192,7 @@ function seedWords(groups) {
   const out = groups
     .filter((group) => group.left_out.length)
     .map((group) => ` ${leftOut(group.left_out)}, of ${group.label}.`);
-  return `One point a seed${several ? ", its mean over teachers" : ""}; the tick is the mean.${out.join("")}`;
+  return `One point a seed${several ? ", its mean over teachers" : ""}; the tick is the mean, printed with the standard deviation.${out.join("")}`;
 }
 
 const leftOut = (seeds) =>
@@ -200,11 +202,11 @@ const leftOut = (seeds) =>
 const labelsBeside = (names) => wide() && Math.max(...names.map((name) => name.length)) < LONG;
 
 /** The frame of a figure with a line for each name, over test accuracies in percent. */
-const accuracyFrame = (names, values) => {
+const accuracyFrame = (names, values, marginRight = 16) => {
   const beside = labelsBeside(names);
   return {
     marginLeft: beside ? Math.min(320, 16 + 6.6 * Math.max(...names.map((name) => name.length))) : 10,
-    marginRight: 16,
+    marginRight: beside ? marginRight : 16,
     insetLeft: EDGE,
     insetRight: EDGE,
     x: { label: "test accuracy (%) →", grid: true, nice: true, ...levelled(values) },
@@ -228,8 +230,8 @@ function seedChart(entries, about) {
   const marks = [
     Plot.tickX(means, {
       ...{ x: "accuracy", y: "arm", stroke, strokeWidth: 2.5 },
-      insetTop: beside ? 4 : 14,
-      insetBottom: beside ? 4 : 8,
+      insetTop: beside ? 4 : 24,
+      insetBottom: beside ? 4 : 12,
     }),
     Plot.dot(rows, {
       ...{ x: "accuracy", y: "arm", r: 4.5, stroke, strokeWidth: 1.5, fill: stroke, fillOpacity: 0.25 },
@@ -238,14 +240,19 @@ function seedChart(entries, about) {
         `${row.arm}\nseed ${row.seed}: ${rounded(row.accuracy, 2)} %${row.group.teachers > 1 ? `, mean over ${row.group.teachers} teachers` : ""}`,
     }),
   ];
-  if (!beside) marks.push(labelsAbove(means, "arm", -15));
+  if (!beside) marks.push(labelsAbove(means, "arm", -28));
+  const printed = ({ group }) => [`${spread(group.mean, group.std)} %`, `n = ${group.n}`];
+  const shown = means.filter((row) => known(row.accuracy));
+  marks.push(wordsBeside(shown, "arm", printed, beside));
   return figure(
     {
       ...accuracyFrame(
         names,
         rows.map((row) => row.accuracy),
+        104,
       ),
-      height: 70 + names.length * (beside ? 34 : 46),
+      height: 70 + names.length * (beside ? 34 : 60),
+      marginTop: beside ? undefined : 34,
       marks,
     },
     {
@@ -256,83 +263,9 @@ function seedChart(entries, about) {
   );
 }
 
-/** What a point of a curve says, in the unit of its axis. */
-const curvePoint = (inPercent) => (point) => {
-  const write = (value) => fixed(value, inPercent ? 2 : 4);
-  const band = point.low === point.high ? "" : ` (${point.of} ${write(point.low)} to ${write(point.high)})`;
-  return `${point.series}\nepoch ${point.epoch}: ${write(point.mean)}${inPercent ? " %" : ""}${band}`;
-};
-
-/**
- * Curves over epochs with their bands. series: {name, method or colour, dash, of: what the band is over,
- * curve: {epoch, mean, low, high}}; axis: {words, percent: whether values are shares, shown in percent}.
- */
-function curveChart(series, axis, about) {
-  const colour = (line) => line.colour ?? colourOf(line.method);
-  const scale = axis.percent ? 100 : 1;
-  const points = series.flatMap((line) =>
-    line.curve.epoch.map((epoch, index) => ({
-      series: line.name,
-      epoch,
-      mean: scale * line.curve.mean[index],
-      low: scale * line.curve.low[index],
-      high: scale * line.curve.high[index],
-      of: line.of ?? "seeds",
-    })),
-  );
-  if (!points.length) return note(`${about.title}: not recorded.`);
-  const look = new Map(series.map((line) => [line.name, colour(line)]));
-  const lines = series.map((line) =>
-    Plot.line(
-      points.filter((point) => point.series === line.name),
-      {
-        x: "epoch",
-        y: "mean",
-        stroke: colour(line),
-        strokeWidth: 2,
-        strokeDasharray: line.dash,
-      },
-    ),
-  );
-  const fill = (point) => look.get(point.series);
-  return figure(
-    {
-      height: 260,
-      marginTop: 24,
-      insetLeft: EDGE,
-      insetRight: EDGE,
-      x: {
-        label: "epoch →",
-        ticks: 6,
-        tickFormat: (epoch) => (Number.isInteger(epoch) ? String(epoch) : ""),
-      },
-      y: {
-        label: `↑ ${axis.words}${axis.percent ? " (%)" : ""}`,
-        grid: true,
-        nice: true,
-        ...levelled(points.flatMap((point) => [point.low, point.mean, point.high])),
-      },
-      marks: [
-        Plot.areaY(points, { x: "epoch", y1: "low", y2: "high", fill, fillOpacity: 0.16, z: "series" }),
-        ...lines,
-        ...(points.length < 30 ? [Plot.dot(points, { x: "epoch", y: "mean", r: 2, fill })] : []),
-        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(axis.percent) })),
-      ],
-    },
-    { ...about, rows: points.map((point) => curveRow(point, axis.percent)), legend: series },
-  );
-}
-
 /** Room around values that are all one, whose ticks would else be of nothing. */
 function levelled(values) {
   const [low, high] = d3.extent(values);
   const around = Math.abs(low) / 50 || 1;
   return low < high ? {} : { domain: [low - around, low + around] };
-}
-
-/** A point of a curve in a CSV; a curve of one run has no band. */
-function curveRow(point, inPercent) {
-  const unit = inPercent ? "_percent" : "";
-  const { series, epoch, mean, low, high } = point;
-  return { series, epoch, [`mean${unit}`]: mean, [`low${unit}`]: low, [`high${unit}`]: high };
 }
