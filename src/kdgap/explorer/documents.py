@@ -29,6 +29,7 @@ from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.headline import headline, trained
+from kdgap.judge.quoting import citation
 from kdgap.judge.ranking import rankings
 from kdgap.judge.recorded import UNTESTED, Scores
 from kdgap.notice import written
@@ -65,6 +66,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "title": evidence.title,
         "paper": evidence.paper,
         "headline": None if analysis is None else asdict(headline(analysis)),
+        "citation": None if analysis is None else citation(analysis),
         "trained": [] if analysis is None else trained(evidence, analysis),
         "primary": evidence.primary,
         "chosen_on": evidence.chosen_on,

@@ -21,6 +21,7 @@ kdgap.views.claim = {
         { class: "lead" },
         el("h1", {}, claim.text),
         el("p", { class: "sentence" }, badge(claim.outcome), " ", postHoc(claim), " ", capital(own.summary)),
+        el("p", { class: "tools" }, quoteButton(own)),
       ),
       section(
         "Why",

@@ -80,7 +80,7 @@ function claimsSection(study) {
         "ol",
         { class: "claims" },
         claims.map((claim, index) =>
-          el("li", {}, badge(claim.outcome), ` ${claim.text}: ${study.claims[index].summary}`),
+          el("li", { "data-key": claim.name }, badge(claim.outcome), ` ${claim.text}: ${study.claims[index].summary} `, quoteButton(study.claims[index])),
         ),
       ),
     ),

@@ -126,6 +126,7 @@ function differenceParts(study, a, b, comparison) {
       : `${comparison.n.join(" and ")} seeds`;
   const words = [
     el("p", { class: "sentence" }, sentence),
+    el("p", { class: "tools" }, quoteButton({ quote: comparisonQuote(a, b, comparison, verdictHere) })),
     note(
       `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${comparison.no_interval ? "" : tests}${seeds}.`,
     ),
@@ -137,6 +138,17 @@ function differenceParts(study, a, b, comparison) {
     columns: 2,
   });
   return sideBySide(words, figure);
+}
+
+/** A comparison as others quote it. */
+function comparisonQuote(a, b, comparison, verdict) {
+  const { settings } = kdgap.study.analysis;
+  const test = settings.test === "paired" ? "the paired t of equal seeds" : "Welch's t";
+  const found = comparison.ci95
+    ? `${signed(comparison.value)} pp ${interval(comparison.ci95)}; ${verdict}`
+    : `${signed(comparison.value)} pp, no interval: ${comparison.no_interval}`;
+  const by = comparison.ci95 ? `; ${confidence()} interval by ${test}` : "";
+  return `${armSettings(a)} minus ${armSettings(b)}: ${found}. (n = ${comparison.n.join(" and ")} seeds, ${kdgap.study.primary} weights${by}; post hoc: chosen by looking, and not corrected.)`;
 }
 
 /** Names, settings and accuracy of two arms beside one another; what differs is bold and says so. */

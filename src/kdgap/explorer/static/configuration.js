@@ -138,6 +138,7 @@ function gainFacts(study, gain, arm) {
     "div",
     {},
     el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
+    el("p", { class: "tools" }, quoteButton(study.gains[arm.gain])),
     referenceSentences(study, gain),
     gainPicture(study, gain),
     facts([

@@ -182,7 +182,7 @@ async function copy(text) {
 }
 
 /** A button that copies a text and says so on itself. */
-const copyButton = (text, words = "Copy") => {
+const copyButton = (text, words = "Copy", key = "copy") => {
   const press = async (event) => {
     const pressed = event.currentTarget;
     await copy(typeof text === "function" ? text() : text);
@@ -191,7 +191,7 @@ const copyButton = (text, words = "Copy") => {
       pressed.textContent = words;
     }, 1500);
   };
-  return button(words, press, { "data-key": "copy" });
+  return button(words, press, { "data-key": key });
 };
 
 /** A choice with its label; key: names it in its view; `options` are [value, text] pairs, or {group, options}. */

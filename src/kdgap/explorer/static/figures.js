@@ -230,8 +230,8 @@ function seedChart(entries, about) {
   const marks = [
     Plot.tickX(means, {
       ...{ x: "accuracy", y: "arm", stroke, strokeWidth: 2.5 },
-      insetTop: beside ? 4 : 24,
-      insetBottom: beside ? 4 : 12,
+      insetTop: beside ? 4 : 22,
+      insetBottom: beside ? 4 : 22,
     }),
     Plot.dot(rows, {
       ...{ x: "accuracy", y: "arm", r: 4.5, stroke, strokeWidth: 1.5, fill: stroke, fillOpacity: 0.25 },
