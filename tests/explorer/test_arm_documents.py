@@ -190,3 +190,28 @@ def test_what_was_chosen_says_so() -> None:
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_the_study_says_which_images_chose(split: str) -> None:
     assert study_document(selected("best_val_acc", split))["chosen_on"] == split
+
+
+def test_an_arm_has_its_curves_minus_those_of_its_plain_training() -> None:
+    def trained(slot: Slot, accuracies: list[float]) -> list[Run]:
+        return [
+            but(run, history=[{"epoch": 1, "val_acc": value, "loss_total": 1.0, "loss_ce": 0.5}])
+            for run, value in zip(runs_of(slot, [90.0] * 2), accuracies, strict=True)
+        ]
+
+    runs = [
+        *trained(plain("little"), [0.5, 0.6]),
+        *trained(final("big", "little", "logit"), [0.6, 0.8]),
+    ]
+    snapshot = snapshot_of(runs)
+    apart = arm_document(snapshot, only(snapshot, "final"))["over_plain"]
+    assert apart["val_acc"] == {
+        "epoch": [1.0],
+        "mean": [pytest.approx(0.15)],
+        "low": [pytest.approx(0.1)],
+        "high": [pytest.approx(0.2)],
+        "runs": 2,
+        "paired": True,
+    }
+    assert set(apart) == {"val_acc", "loss_ce"}  # a total loss is not one quantity of both
+    assert arm_document(snapshot, only(snapshot, "baseline"))["over_plain"] == {}

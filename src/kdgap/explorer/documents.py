@@ -221,8 +221,9 @@ def _row(run: Run, primary: str) -> list[Any]:
 def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     """Return one arm with its curves: mean, lowest and highest over runs, epoch by epoch.
 
-    `over_plain` has those that can be compared with plain training, minus it. `seeds` has every run. `means` has every seed that is counted, in percent: the mean over its
-    teachers, which the judgement rests on; seeds that lack a teacher's run are `left_out`.
+    `over_plain` has those that can be compared with plain training, minus it. `seeds` has every
+    run. `means` has every seed that is counted, in percent: the mean over its teachers, which the
+    judgement rests on; seeds that lack a teacher's run are `left_out`.
 
     Raises:
         IndexError: there is no such arm.

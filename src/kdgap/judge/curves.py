@@ -12,7 +12,7 @@ Values = NDArray[np.float64]
 Curve = tuple[Values, Values, Values, Values, int]
 """Epochs; mean, lowest and highest over runs; how many runs."""
 COMPARABLE = ("val_acc", "train_acc", "val_loss", "loss_ce")
-"""What is one quantity of every student. A total loss is not: a distilled student's has more terms."""
+"""What is one quantity of every student; a total loss is not, as methods add terms."""
 
 
 def over_runs(runs: Iterable[Run], key: str, part: str | None = None) -> Curve | None:

@@ -51,7 +51,9 @@ def _how(
     words = f"{n}; {level(settings.confidence)} interval by {_TESTS[settings.test]}"
     if numbers.family > 1:
         every = interval(numbers.ci95_simultaneous_pp)
-        words += f", for all {numbers.family} differences of its family at once {every} (Bonferroni)"
+        words += (
+            f", for all {numbers.family} differences of its family at once {every} (Bonferroni)"
+        )
     if corrected > 1:
         return f"({words}; p-values corrected for {_plural(corrected, kind)} (Holm).)"
     return f"({words}; the only {kind}, so p-values are not corrected.)"
