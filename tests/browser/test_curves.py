@@ -37,7 +37,7 @@ def test_the_last_third_is_seen_and_stays_in_the_address(visitor: Visitor, digit
     page = visitor.open(digits, PLACE)
     whole = {float(row["epoch"]) for row in rows(page, "curve-val_acc")}
     with redrawn(page, "configuration"):
-        page.get_by_label("training", exact=True).select_option("the last third")
+        page.locator("select[data-key=curves-part]").select_option("the last third")
     last = {float(row["epoch"]) for row in rows(page, "curve-val_acc")}
     assert last
     assert last == {epoch for epoch in whole if epoch > 2 * max(whole) / 3}
@@ -45,7 +45,7 @@ def test_the_last_third_is_seen_and_stays_in_the_address(visitor: Visitor, digit
     again = visitor.open(digits, page.url.split("#")[1])
     assert {float(row["epoch"]) for row in rows(again, "curve-val_acc")} == last
     with redrawn(again, "configuration"):
-        again.get_by_label("training", exact=True).select_option("all of it")
+        again.locator("select[data-key=curves-part]").select_option("all of it")
     assert "part=" not in again.url
 
 
@@ -70,7 +70,7 @@ def test_smoothing_is_off_until_it_is_chosen_and_said(visitor: Visitor, digits: 
     rough = [100 * value for value in document(page)["curves"]["val_acc"]["mean"]]
     name = rows(page, "curve-val_acc")[0]["series"]
     with redrawn(page, "configuration"):
-        page.get_by_label("smoothing").select_option("over 5 epochs")
+        page.locator("select[data-key=curves-smooth]").select_option("over 5 epochs")
     expect(figure).to_contain_text("Smoothed: each value is the mean of 5 epochs around it")
     smooth = [
         float(row["mean_percent"]) for row in rows(page, "curve-val_acc") if row["series"] == name
@@ -104,7 +104,7 @@ def test_norms_are_on_a_log_scale_or_not(visitor: Visitor, digits: Shown) -> Non
     norms = page.locator("figure[data-key='curve-grad_norm_max'] svg.plot")
     expect(norms).to_contain_text("log scale")
     with redrawn(page, "configuration"):
-        page.get_by_label("gradient norms").select_option("linear scale")
+        page.locator("select[data-key=curves-norms]").select_option("linear scale")
     expect(norms).not_to_contain_text("log scale")
     assert "norms=linear" in page.url
 
@@ -112,12 +112,12 @@ def test_norms_are_on_a_log_scale_or_not(visitor: Visitor, digits: Shown) -> Non
 def test_choices_stay_on_the_way_to_another_configuration(visitor: Visitor, digits: Shown) -> None:
     page = visitor.open(digits, f"{PLACE}&part=last&smooth=15")
     with redrawn(page, "configuration"):
-        page.get_by_label("method").select_option(index=0)
+        page.locator("select[data-key=method]").select_option("feature")
     assert "part=last" in page.url
     assert "smooth=15" in page.url
     page.go_back()
     drawn(page, "configuration")
-    expect(page.get_by_label("smoothing")).to_have_value("15")
+    expect(page.locator("select[data-key=curves-smooth]")).to_have_value("15")
 
 
 def test_curves_of_unlike_length_can_be_laid_over_one_another(
