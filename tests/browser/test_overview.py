@@ -177,7 +177,7 @@ def test_a_run_leads_to_its_teacher_and_says_what_was_changed(
     main = page.get_by_role("main")
     expect(main).to_contain_text("short, after the change: recipe.epochs becomes 5")
     titles = main.get_by_role("heading", level=2).all_inner_texts()
-    assert titles[:2] == ["Training", "Repeat it"]
+    assert titles[:2] == ["Repeat it", "Training"]
     # Losses and gradients have no method's colour.
     for name in (*(f"method-{place}" for place in range(8)), "teacher"):
         expect(main.locator(f"figure [stroke='var(--{name})']")).to_have_count(0)

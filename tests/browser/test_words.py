@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from kdgap.numbers import compact, duration, interval, memory, p_value, signed, spread
-from tests.browser.pages import Shown, Visitor
+from tests.browser.pages import Shown, Visitor, expect
 
 pytestmark = pytest.mark.browser
 
@@ -72,3 +72,23 @@ def test_sizes_and_times_are_written_as_python_writes_them(visitor: Visitor, emp
     edges = [59.94, 59.95, 59.99, 60, 89.5, 90.5, 3599.4, 3599.5, 172799, 172800, 1e8]
     seconds = [*edges, *(draw.uniform(0, 1) * 10 ** draw.randint(0, 7) for _ in range(300))]
     assert page.evaluate("(all) => all.map(duration)", seconds) == [duration(s) for s in seconds]
+
+
+def test_a_verdict_is_copied_with_what_to_cite(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "configuration?method=logit&role=final")
+    gain = page.evaluate(
+        "kdgap.study.analysis.gains[findArm(kdgap.study, kdgap.place().state).gain]"
+    )
+    citation = page.evaluate("kdgap.study.citation")
+    page.get_by_role("button", name="Copy sentence with citation").first.click()
+    expect(page.get_by_role("status").filter(has_text="opied")).to_have_count(1)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(gain["sentence"])
+    assert copied.endswith(citation)
+    assert f"n = {gain['n']} and {gain['n_baseline']} seeds" in copied
+    page = visitor.open(digits, "compare")
+    page.get_by_role("button", name="Copy sentence with citation").click()
+    expect(page.get_by_role("status").filter(has_text="opied")).to_have_count(1)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "post hoc" in copied
+    assert copied.endswith(citation)

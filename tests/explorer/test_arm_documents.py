@@ -198,3 +198,28 @@ def test_grids_stand_in_the_order_of_the_selection() -> None:
     behind = [cell["behind_pp"] for cell in grid["cells"]]
     scores = [candidate["score"] for candidate in tuned["candidates"]]
     assert behind == pytest.approx([100 * (max(scores) - score) for score in scores])
+
+
+def test_an_arm_has_its_curves_minus_those_of_its_plain_training() -> None:
+    def trained(slot: Slot, accuracies: list[float]) -> list[Run]:
+        return [
+            but(run, history=[{"epoch": 1, "val_acc": value, "loss_total": 1.0, "loss_ce": 0.5}])
+            for run, value in zip(runs_of(slot, [90.0] * 2), accuracies, strict=True)
+        ]
+
+    runs = [
+        *trained(plain("little"), [0.5, 0.6]),
+        *trained(final("big", "little", "logit"), [0.6, 0.8]),
+    ]
+    snapshot = snapshot_of(runs)
+    apart = arm_document(snapshot, only(snapshot, "final"))["over_plain"]
+    assert apart["val_acc"] == {
+        "epoch": [1.0],
+        "mean": [pytest.approx(0.15)],
+        "low": [pytest.approx(0.1)],
+        "high": [pytest.approx(0.2)],
+        "runs": 2,
+        "paired": True,
+    }
+    assert set(apart) == {"val_acc", "loss_ce"}  # a total loss is not one quantity of both
+    assert arm_document(snapshot, only(snapshot, "baseline"))["over_plain"] == {}

@@ -31,12 +31,13 @@ from kdgap.explorer.judged import (
 )
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.glossary import TERMS
-from kdgap.judge.curves import over_runs
+from kdgap.judge.curves import COMPARABLE, Curve, over_plain, over_runs
 from kdgap.judge.document import to_json
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import classes_of
 from kdgap.judge.flags import tuning_of
 from kdgap.judge.headline import headline, trained
+from kdgap.judge.quoting import citation
 from kdgap.judge.ranking import rankings
 from kdgap.judge.recorded import UNTESTED, Scores
 from kdgap.notice import written
@@ -73,6 +74,7 @@ def study_document(snapshot: Snapshot) -> dict[str, Any]:
         "title": evidence.title,
         "paper": evidence.paper,
         "headline": None if analysis is None else asdict(headline(analysis)),
+        "citation": None if analysis is None else citation(analysis),
         "trained": [] if analysis is None else trained(evidence, analysis),
         "primary": evidence.primary,
         "chosen_on": evidence.chosen_on,
@@ -228,8 +230,9 @@ def _row(run: Run, primary: str) -> list[Any]:
 def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     """Return one arm with its curves: mean, lowest and highest over runs, epoch by epoch.
 
-    `seeds` has every run. `means` has every seed that is counted, in percent: the mean over its
-    teachers, which the judgement rests on; seeds that lack a teacher's run are `left_out`.
+    `over_plain` has those that can be compared with plain training, minus it. `seeds` has every
+    run. `means` has every seed that is counted, in percent: the mean over its teachers, which the
+    judgement rests on; seeds that lack a teacher's run are `left_out`.
 
     Raises:
         IndexError: there is no such arm.
@@ -241,16 +244,35 @@ def arm_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     for key in CURVES:
         curve = over_runs(arm.runs, key)
         if curve is not None:
-            epochs, mean, low, high, runs = curve
-            parts = {"epoch": epochs, "mean": mean, "low": low, "high": high}
-            curves[key] = {name: part.tolist() for name, part in parts.items()} | {"runs": runs}
+            curves[key] = _drawn(curve)
     return {
         "version": snapshot.version,
         **_arm(snapshot, number, arm),
         "curves": curves,
+        "over_plain": _over_plain(snapshot, arm),
         "classes": to_json(classes_of(arm, snapshot.evidence)),
         "seeds": [_seed(snapshot, run) for run in arm.runs],
         **_means(arm, snapshot.evidence.primary),
+    }
+
+
+def _drawn(curve: Curve) -> dict[str, Any]:
+    """Return a curve in plain types; `runs` is how many it is the mean of: of runs, or of seeds."""
+    epochs, mean, low, high, runs = curve
+    parts = {"epoch": epochs, "mean": mean, "low": low, "high": high}
+    return {name: part.tolist() for name, part in parts.items()} | {"runs": runs}
+
+
+def _over_plain(snapshot: Snapshot, arm: Arm) -> dict[str, dict[str, Any]]:
+    """Return the curves of a student minus those of its plain training; empty of other arms."""
+    baseline = snapshot.context.baseline(arm) if arm.slot.role in ("final", "selection") else None
+    if baseline is None:
+        return {}
+    apart = {key: over_plain(arm.runs, baseline.runs, key) for key in COMPARABLE}
+    return {
+        key: _drawn(difference.curve) | {"paired": difference.paired}
+        for key, difference in apart.items()
+        if difference is not None
     }
 
 

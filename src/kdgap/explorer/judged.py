@@ -15,6 +15,7 @@ from kdgap.judge.family import judge
 from kdgap.judge.fidelity import class_differences
 from kdgap.judge.grids import grid
 from kdgap.judge.kinds import kind_of
+from kdgap.judge.quoting import claim_quote, gain_quote, reference_quote
 from kdgap.judge.reasons import claim_words, reasons
 from kdgap.judge.words import gain_sentence, reference_sentence
 
@@ -89,6 +90,7 @@ def gain_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
     return [
         {
             "sentence": gain_sentence(gain, settings, named=False),
+            "quote": gain_quote(gain, settings),
             "causes": [to_json(fact) for fact in causes(gain)],
         }
         for gain in gains
@@ -100,7 +102,13 @@ def reference_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
     if snapshot.analysis is None:
         return []
     entries, settings = snapshot.analysis.reference_gains, snapshot.analysis.settings
-    return [{"sentence": reference_sentence(entry, settings, named=False)} for entry in entries]
+    return [
+        {
+            "sentence": reference_sentence(entry, settings, named=False),
+            "quote": reference_quote(entry, settings),
+        }
+        for entry in entries
+    ]
 
 
 def grid_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
@@ -129,6 +137,7 @@ def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
                 "words": asdict(kind_of(claim.says).words(margin)),
                 "tests_difference": kind_of(claim.says).tests_difference,
                 "summary": claim_words(contrast, settings),
+                "quote": claim_quote(contrast, settings),
                 "reasons": reasons(contrast, settings, power),
             }
         )

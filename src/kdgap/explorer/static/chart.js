@@ -44,7 +44,12 @@ function coloursOfArms(arms) {
   return taken;
 }
 
-const room = () => document.getElementById("main").clientWidth || 720;
+/** The room for what is shown: within the margins of the page. */
+const room = () => {
+  const main = document.getElementById("main");
+  const { paddingLeft, paddingRight } = getComputedStyle(main);
+  return main.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight) || 720;
+};
 const GAP = 24;
 /** The room of one of several columns that are each at least 464 pixels wide; see `.charts`. */
 const columnRoom = (most = Infinity) => {
@@ -93,16 +98,6 @@ function figure(options, about) {
     part.removeAttribute("aria-label");
     part.removeAttribute("aria-description");
   }
-  const tools = [
-    button("SVG", () => download(`${about.name}.svg`, svgText(svg), "image/svg+xml"), { "data-key": "svg" }),
-  ];
-  if (about.rows?.length) {
-    tools.push(
-      button("CSV", () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv"), {
-        "data-key": "csv",
-      }),
-    );
-  }
   const caption = [el("strong", {}, about.title), about.words ? `. ${about.words}` : ""];
   return el(
     "figure",
@@ -110,19 +105,8 @@ function figure(options, about) {
     about.legend ? legend(about.legend) : null,
     drawn,
     el("figcaption", {}, caption),
-    el("p", { class: "tools" }, tools),
+    el("p", { class: "tools" }, figureTools(svg, about)),
   );
-}
-
-/** Return a figure's SVG with its colours written out, so that it looks the same elsewhere. */
-function svgText(svg) {
-  const copied = svg.cloneNode(true);
-  const style = getComputedStyle(svg);
-  copied.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-  copied.setAttribute("font-family", "system-ui, sans-serif");
-  copied.setAttribute("color", style.getPropertyValue("--ink").trim());
-  const text = new XMLSerializer().serializeToString(copied);
-  return text.replace(/var\((--[\w-]+)\)/g, (whole, name) => style.getPropertyValue(name).trim() || whole);
 }
 
 /** Return a field of a CSV: text that begins like a formula is made text for a spreadsheet too. */
@@ -149,26 +133,31 @@ function svgElement(tag, attributes, ...children) {
   return element;
 }
 
-/** What lines and symbols mean. series: {name, and method or colour, dash; or symbol, of `SYMBOLS`}. */
-function legend(series) {
+/**
+ * The picture of an entry of a legend, in 26 by 12 pixels. entry: method or colour, with dash and width for
+ * a line; symbol, of `SYMBOLS`; point: "full" or "open"; or band.
+ */
+function legendPicture(entry) {
+  const colour = entry.colour ?? (entry.method ? colourOf(entry.method) : "currentColor");
+  if (entry.symbol) {
+    const d = d3.symbol(SYMBOLS[entry.symbol], 56)();
+    return [svgElement("path", { d, transform: "translate(13 6)", fill: entry.colour ?? "var(--soft)" })];
+  }
+  if (entry.band) return [svgElement("rect", { width: 26, height: 12, fill: "var(--band)" })];
+  if (entry.point) {
+    const fill = entry.point === "open" ? "var(--paper)" : colour;
+    return [svgElement("circle", { cx: 13, cy: 6, r: 4.5, stroke: colour, "stroke-width": 2, fill })];
+  }
+  const dash = entry.dash ? { "stroke-dasharray": entry.dash } : {};
+  return [svgElement("path", { d: "M1 6 H25", stroke: colour, "stroke-width": entry.width ?? 3, ...dash })];
+}
+
+/** What lines and symbols mean. entries: as `legendPicture` has them, each with its name. */
+function legend(entries) {
+  const size = { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" };
   return el(
     "ul",
     { class: "legend" },
-    series.map((entry) => {
-      const picture = { width: 26, height: 12, viewBox: "0 0 26 12", "aria-hidden": "true" };
-      const line = () => ({
-        d: "M1 6 H25",
-        stroke: entry.colour ?? colourOf(entry.method),
-        "stroke-width": 3,
-        "stroke-dasharray": entry.dash ?? "",
-      });
-      const mark = () => ({
-        d: d3.symbol(SYMBOLS[entry.symbol], 56)(),
-        transform: "translate(13 6)",
-        fill: entry.colour ?? "var(--soft)",
-      });
-      const path = svgElement("path", entry.symbol ? mark() : line());
-      return el("li", {}, svgElement("svg", picture, path), ` ${entry.name}`);
-    }),
+    entries.map((entry) => el("li", {}, svgElement("svg", size, ...legendPicture(entry)), ` ${entry.name}`)),
   );
 }

@@ -21,32 +21,39 @@ kdgap.views.claim = {
         { class: "lead" },
         el("h1", {}, claim.text),
         el("p", { class: "sentence" }, badge(claim.outcome), " ", postHoc(claim), " ", capital(own.summary)),
+        el("p", { class: "tools" }, quoteButton(own)),
       ),
       section(
         "Why",
-        el(
-          "ul",
-          { class: "reasons" },
-          reasons.map((text) => el("li", {}, text)),
+        sideBySide(
+          [
+            el(
+              "ul",
+              { class: "reasons" },
+              reasons.map((text) => el("li", {}, text)),
+            ),
+            claim.post_hoc
+              ? note("Post hoc: this claim, or how it is judged, was not locked before the first test.")
+              : null,
+          ],
+          partsChart(study, claim, arms),
         ),
-        claim.post_hoc
-          ? note("Post hoc: this claim, or how it is judged, was not locked before the first test.")
-          : null,
-        partsChart(study, claim, arms),
       ),
       section(
         "Every seed",
-        seedChart(
-          documents.map((arm, place) => seedGroup(arm, termName(claim, arms, place))),
-          {
-            name: `seeds-${claim.name}`,
-            title: "Test accuracy of every seed in the claim",
-          },
+        sideBySide(
+          seedChart(
+            documents.map((arm, place) => seedGroup(arm, termName(claim, arms, place))),
+            {
+              name: `seeds-${claim.name}`,
+              title: "Test accuracy of every seed in the claim",
+              columns: 2,
+            },
+          ),
+          [el("h3", {}, "What was tested"), whatWasTested(claim, words), termList(claim, arms, runs)],
         ),
       ),
-      section("What was tested", whatWasTested(claim, words), termList(claim, arms, runs)),
-      section("The numbers", claimFacts(study, claim, own)),
-      sensitivitySection(study, claim),
+      sideBySide(section("The numbers", claimFacts(study, claim, own)), sensitivitySection(study, claim)),
       mind(
         "Mind",
         claim.flags.map((flag) => flag.text),
@@ -81,7 +88,8 @@ function partsChart(study, claim, arms) {
   return intervalChart(lines, {
     name: `claim-${claim.name}`,
     title: gains.length ? "The gains in the claim, and the claim" : "The claim with its interval",
-    words: `Lines: ${confidence()} interval of each difference by itself.`,
+    columns: 2,
+    all: "of its kind",
   });
 }
 

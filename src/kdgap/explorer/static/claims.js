@@ -80,7 +80,7 @@ function claimsSection(study) {
         "ol",
         { class: "claims" },
         claims.map((claim, index) =>
-          el("li", {}, badge(claim.outcome), ` ${claim.text}: ${study.claims[index].summary}`),
+          el("li", { "data-key": claim.name }, badge(claim.outcome), ` ${claim.text}: ${study.claims[index].summary} `, quoteButton(study.claims[index])),
         ),
       ),
     ),
@@ -90,7 +90,7 @@ function claimsSection(study) {
       intervalChart([...lines.values()].slice(0, MOST_LINES), {
         name: "claims-in-a-figure",
         title: "Every claim with its interval",
-        words: `Lines: ${confidence()} interval of each difference by itself.`,
+        all: counted(study.analysis.settings.contrasts_in_family, "claim"),
       }),
     ),
   );

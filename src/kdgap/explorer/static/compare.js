@@ -30,14 +30,16 @@ kdgap.views.compare = {
           ? differenceParts(study, a, b, comparison)
           : el("p", {}, whyNoDifference(a, b, comparison)),
       ),
-      a === b ? null : section("What differs", settingsBeside(study, first, second)),
-      section(
-        "Every seed",
-        seedChart(
-          both.map((arm, side) => seedGroup(arm, `${SIDES[side]}: ${armName(arm)}`, colours[side])),
-          { name: "compare-seed-points", title: "Test accuracy of every seed" },
+      sideBySide(
+        a === b ? null : section("What differs", settingsBeside(study, first, second)),
+        section(
+          "Every seed",
+          seedChart(
+            both.map((arm, side) => seedGroup(arm, `${SIDES[side]}: ${armName(arm)}`, colours[side])),
+            { name: "compare-seed-points", title: "Test accuracy of every seed", columns: 2 },
+          ),
+          seedsBeside(first, second, study.primary),
         ),
-        seedsBeside(first, second, study.primary),
       ),
       curveSection(both),
       classDifferences(first, second, comparison),
@@ -94,13 +96,15 @@ const APART = { gain: "higher", harm: "lower" };
 
 function differenceParts(study, a, b, comparison) {
   const { settings } = study.analysis;
+  const verdictHere = (a.baseline === b.number ? null : APART[comparison.verdict]) ?? comparison.verdict;
   const value = {
     label: "first − second",
     colour: coloursOfArms([a, b])[0],
     value: comparison.value,
     low: comparison.ci95?.[0],
     high: comparison.ci95?.[1],
-    verdict: comparison.verdict,
+    verdict: comparison.ci95 ? verdictHere : null,
+    n: comparison.n.join(", "),
   };
   const names = [
     link(armName(a), "configuration", armState(a)),
@@ -110,7 +114,7 @@ function differenceParts(study, a, b, comparison) {
   const sentence = comparison.no_interval
     ? [`${signed(comparison.value)} pp, no interval: ${comparison.no_interval}. `, "It is ", names, "."]
     : [
-        badge(comparison.verdict, a.baseline === b.number ? undefined : APART[comparison.verdict]),
+        badge(comparison.verdict, verdictHere),
         ` ${signed(comparison.value)} pp ${interval(comparison.ci95)}: `,
         names,
         ".",
@@ -120,17 +124,31 @@ function differenceParts(study, a, b, comparison) {
     settings.test === "paired"
       ? `${comparison.n[0]} seeds that both have`
       : `${comparison.n.join(" and ")} seeds`;
-  return [
+  const words = [
     el("p", { class: "sentence" }, sentence),
+    el("p", { class: "tools" }, quoteButton({ quote: comparisonQuote(a, b, comparison, verdictHere) })),
     note(
       `One comparison by itself, chosen by looking, and so post hoc and not corrected for the others that could have been chosen. ${comparison.no_interval ? "" : tests}${seeds}.`,
     ),
-    intervalChart([value], {
-      name: "difference",
-      title: comparison.ci95 ? "The difference with its interval" : "The difference",
-    }),
     comparison.flags.length ? bullets(comparison.flags, { class: "mind" }) : null,
   ];
+  const figure = intervalChart([value], {
+    name: "difference",
+    title: comparison.ci95 ? "The difference with its interval" : "The difference",
+    columns: 2,
+  });
+  return sideBySide(words, figure);
+}
+
+/** A comparison as others quote it. */
+function comparisonQuote(a, b, comparison, verdict) {
+  const { settings } = kdgap.study.analysis;
+  const test = settings.test === "paired" ? "the paired t of equal seeds" : "Welch's t";
+  const found = comparison.ci95
+    ? `${signed(comparison.value)} pp ${interval(comparison.ci95)}; ${verdict}`
+    : `${signed(comparison.value)} pp, no interval: ${comparison.no_interval}`;
+  const by = comparison.ci95 ? `; ${confidence()} interval by ${test}` : "";
+  return `${armSettings(a)} minus ${armSettings(b)}: ${found}. (n = ${comparison.n.join(" and ")} seeds, ${kdgap.study.primary} weights${by}; post hoc: chosen by looking, and not corrected.)`;
 }
 
 /** Names, settings and accuracy of two arms beside one another; what differs is bold and says so. */
@@ -218,15 +236,17 @@ function classDifferences(first, second, comparison) {
   if (!rows.length) return null;
   return section(
     "Accuracy by class",
-    classChart(rows, "the second's", coloursOfArms([first, second])[0]),
-    table(
-      [
-        col("class", "class", (row) => row.name),
-        ...SIDES.flatMap((side) => classColumns(side, `${side} (%)`, (row) => row[side])),
-        ...classDifferenceColumns("difference (pp)"),
-      ],
-      rows,
-      { name: "compare-classes", caption: "Means over seeds; intervals of each class by itself" },
+    sideBySide(
+      classChart(rows, "the second's", coloursOfArms([first, second])[0]),
+      table(
+        [
+          col("class", "class", (row) => row.name),
+          ...SIDES.flatMap((side) => classColumns(side, `${side} (%)`, (row) => row[side])),
+          ...classDifferenceColumns("difference (pp)"),
+        ],
+        rows,
+        { name: "compare-classes", caption: "Means over seeds; intervals of each class by itself" },
+      ),
     ),
   );
 }

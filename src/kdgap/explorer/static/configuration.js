@@ -19,26 +19,22 @@ kdgap.views.configuration = {
       el("h1", {}, armName(arm)),
       picker(study, arm),
       gain
-        ? el(
-            "div",
-            { class: "beside" },
-            gainFacts(study, gain, own),
-            causesSection(study.gains[arm.gain].causes),
-          )
+        ? sideBySide(gainFacts(study, gain, own), causesSection(study.gains[arm.gain].causes))
         : armFacts(study, arm),
       el("p", { class: "onward" }, compareLinks(study, arm, gain)),
       section(
         "Every seed",
-        seedChart(
-          shown.map((other, index) => seedGroup(other, armName(other), colours[index])),
-          { name: "seed-points", title: "Test accuracy of every seed" },
+        sideBySide(
+          seedChart(
+            shown.map((other, index) => seedGroup(other, armName(other), colours[index])),
+            { name: "seed-points", title: "Test accuracy of every seed", columns: 2 },
+          ),
+          seedTable(study, own),
         ),
-        seedTable(study, own),
       ),
       curveSection(shown),
-      gain ? fidelitySection(gain) : null,
+      sideBySide(gain ? fidelitySection(gain) : null, gridSection(study, arm)),
       classSection(gain?.fidelity?.per_class_difference, own),
-      gridSection(study, arm),
       gain?.diagnosis.length ? section("Everything the records show of it", diagnosisTable(gain)) : null,
       mind("Mind", gain ? gainNotes(study, gain) : []),
     ];
@@ -92,10 +88,10 @@ function picker(study, arm) {
       d3.sum(nearest, ([key, value]) =>
         (other[key] ?? "") === (value ?? "") ? (key in wanted ? 100 : 1) : 0,
       );
-    location.hash = kdgap.address(
-      "configuration",
-      armState(study.arms.reduce((a, b) => (score(b) > score(a) ? b : a))),
-    );
+    location.hash = kdgap.address("configuration", {
+      ...armState(study.arms.reduce((a, b) => (score(b) > score(a) ? b : a))),
+      ...curveState(),
+    });
   };
   const choose = (key, kept, text = (name) => name || "none") =>
     choice(
@@ -127,7 +123,10 @@ function picker(study, arm) {
           alike.map((other) => [String(other.number), settings(other)]),
           String(arm.number),
           (number) => {
-            location.hash = kdgap.address("configuration", armState(study.arms[Number(number)]));
+            location.hash = kdgap.address("configuration", {
+              ...armState(study.arms[Number(number)]),
+              ...curveState(),
+            });
           },
         )
       : null,
@@ -144,6 +143,7 @@ function gainFacts(study, gain, arm) {
     "div",
     {},
     el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
+    el("p", { class: "tools" }, quoteButton(study.gains[arm.gain])),
     referenceSentences(study, gain),
     gainPicture(study, gain),
     facts([
@@ -193,7 +193,7 @@ const gainPicture = (study, gain) =>
           name: "gain",
           title: "The gain with its interval",
           columns: 2,
-          words: `Line: ${confidence()} interval of this gain by itself.`,
+          all: "of its kind",
         },
       )
     : null;

@@ -113,6 +113,11 @@ const bullets = (texts, attributes = {}) =>
     attributes,
     texts.map((text) => el("li", {}, text)),
   );
+/** Parts beside one another where there is room, such as a figure and its words; no column for what is not there. */
+const sideBySide = (...parts) => {
+  const there = parts.filter(Boolean).map((part) => (Array.isArray(part) ? el("div", {}, part) : part));
+  return there.length > 1 ? el("div", { class: "beside" }, there) : (there[0] ?? null);
+};
 /** Something folded away; key: names it in its view, whatever its title says. */
 const disclosure = (key, title, ...children) =>
   el("details", { "data-key": key }, el("summary", {}, title), ...children);
@@ -151,12 +156,15 @@ kdgap.say = (text) => {
   document.getElementById("announcement").textContent = text;
 };
 
-/** Hand a text over as a file. */
-function download(name, text, type) {
-  const url = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
+/** Hand a blob over as a file. */
+function save(name, blob) {
+  const url = URL.createObjectURL(blob);
   el("a", { href: url, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
+
+/** Hand a text over as a file. */
+const download = (name, text, type) => save(name, new Blob([text], { type: `${type};charset=utf-8` }));
 
 /** Copy a text; where the browser gives no clipboard, through a field that is gone at once. */
 async function copy(text) {
@@ -174,7 +182,7 @@ async function copy(text) {
 }
 
 /** A button that copies a text and says so on itself. */
-const copyButton = (text, words = "Copy") => {
+const copyButton = (text, words = "Copy", key = "copy") => {
   const press = async (event) => {
     const pressed = event.currentTarget;
     await copy(typeof text === "function" ? text() : text);
@@ -183,7 +191,7 @@ const copyButton = (text, words = "Copy") => {
       pressed.textContent = words;
     }, 1500);
   };
-  return button(words, press, { "data-key": "copy" });
+  return button(words, press, { "data-key": key });
 };
 
 /** Copies the address: what was chosen is in it, and comes back from it. Stands beside choices. */

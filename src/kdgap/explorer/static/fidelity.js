@@ -67,18 +67,20 @@ function classSection(differences, arm) {
   const some = rows.some((row) => row.apart);
   return section(
     "Accuracy by class",
-    some ? classChart(rows, "plain training", colourOfArm(arm)) : null,
-    table(
-      [
-        col("class", "class", (row) => row.name),
-        ...classColumns("accuracy", "accuracy (%)", (row) => row.accuracy),
-        ...(some ? classDifferenceColumns("against plain training (pp)") : []),
-      ],
-      rows,
-      {
-        name: "classes",
-        caption: `Mean over seeds with interval; intervals of ${rows.length} classes, not corrected`,
-      },
+    sideBySide(
+      some ? classChart(rows, "plain training", colourOfArm(arm)) : null,
+      table(
+        [
+          col("class", "class", (row) => row.name),
+          ...classColumns("accuracy", "accuracy (%)", (row) => row.accuracy),
+          ...(some ? classDifferenceColumns("against plain training (pp)") : []),
+        ],
+        rows,
+        {
+          name: "classes",
+          caption: `Mean over seeds with interval; intervals of ${rows.length} classes, not corrected`,
+        },
+      ),
     ),
   );
 }
@@ -100,25 +102,25 @@ const classDifferenceColumns = (title) => [
   ...ends((row) => row.apart?.ci95, { of: "difference", scale: 100 }),
 ];
 
-/** Differences by class, with intervals that hold for all classes at once. */
+/** Differences by class; settled is what the interval that holds for all classes at once says. */
 function classChart(rows, other, colour) {
   const lines = rows
     .filter((row) => row.apart)
     .slice(0, 40)
     .map((row) => {
-      const [low, high] = hundred(row.apart.ci95_simultaneous) ?? [null, null];
+      const [low, high] = hundred(row.apart.ci95) ?? [null, null];
+      const all = hundred(row.apart.ci95_simultaneous);
+      const differs = all !== null && (all[0] > 0 || all[1] < 0);
       return {
-        label: row.name,
-        colour,
-        value: hundredfold(row.apart.difference),
-        low,
-        high,
-        verdict: low > 0 || high < 0 ? "differs" : "not established",
+        ...{ label: row.name, colour, value: hundredfold(row.apart.difference), low, high, all },
+        verdict: differs ? "differs" : "not shown to differ",
+        open: !differs,
       };
     });
   return intervalChart(lines, {
     name: "class-differences",
     title: `Accuracy by class, minus ${other}`,
-    words: `Lines hold for all ${rows.length} classes at once.`,
+    columns: 2,
+    all: `${rows.length} classes`,
   });
 }

@@ -1,8 +1,8 @@
 "use strict";
-// The figures that several views share: intervals, seeds, curves.
+// The figures that several views share: intervals and seeds.
 
 const pointTitle = (row) =>
-  `${row.label}\n${signed(row.value)} pp ${interval(known(row.low) ? [row.low, row.high] : null)}\n${row.verdict ?? ""}`;
+  `${row.label}\n${signed(row.value)} pp ${interval(known(row.low) ? [row.low, row.high] : null)}${row.all ? `\nfor all at once ${interval(row.all)}` : ""}\n${row.verdict ?? ""}`;
 
 /** Letters of a label that has no room beside its line any more: it stands above. */
 const LONG = 46;
@@ -24,16 +24,21 @@ function labelsAbove(rows, key, dy) {
   });
 }
 
-/** The numbers of lines, at the right of the frame. */
-const numbersBeside = (rows) =>
+/** What is printed of a difference: its numbers, and its verdict with the seeds. */
+const numbersOf = (row) =>
+  [
+    `${signed(row.value)}${known(row.low) ? ` ${interval([row.low, row.high])}` : ""}`,
+    [row.verdict, row.n ? `n = ${row.n}` : null].filter(Boolean).join(" · "),
+  ].filter(Boolean);
+
+/** Words of lines, at the right of the frame; or below their labels, where there is no room. */
+const wordsBeside = (rows, y, text, beside) =>
   Plot.text(rows, {
-    y: "label",
-    text: (row) => `${signed(row.value)} ${known(row.low) ? interval([row.low, row.high]) : ""}`,
-    frameAnchor: "right",
-    dx: 8,
-    textAnchor: "start",
-    fontSize: 11.5,
-    fontVariant: "tabular-nums",
+    ...{ y, fontSize: 11.5, fontVariant: "tabular-nums", textAnchor: "start", lineHeight: 1.1 },
+    text: (row) => text(row).join(beside ? "\n" : " · "),
+    ...(beside
+      ? { frameAnchor: "right", dx: 8 }
+      : { frameAnchor: "left", dy: -14, stroke: "var(--paper)", fill: "currentColor", strokeWidth: 4 }),
   });
 
 /** Return entries with different labels: each has a line of its own. */
@@ -48,35 +53,38 @@ function distinct(entries) {
 
 /**
  * Differences with their intervals, one line each.
- * entries: {label, method, value, low, high, verdict}.
+ * entries: {label, method, value, low, high, all: the interval that holds for all at once, verdict, n}.
+ * about.all: what these are all of, such as "8 gains".
  */
 function intervalChart(entries, about) {
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
-  const rows = distinct(entries.filter((entry) => known(entry.value)));
+  const rows = distinct(entries.filter((entry) => known(entry.value))).map((row) => ({
+    ...row,
+    all: row.all && row.all[0] === row.low && row.all[1] === row.high ? null : row.all, // a family of one
+  }));
   if (!rows.length) return note("No difference could be computed.");
-  const longest = Math.max(...rows.map((row) => row.label.length));
-  const beside = wide() && longest < LONG;
+  const letters = (texts) => 6.6 * Math.max(...texts.map((text) => text.length));
+  const left = Math.min(320, 16 + letters(rows.map((row) => row.label)));
+  const right = 12 + letters(rows.flatMap(numbersOf));
+  // Names and numbers stand beside their lines where that leaves the lines room enough.
+  const width = widthOf(about);
+  const beside = width - left - right > 240 && left < 16 + 6.6 * LONG;
   const ends = rows.flatMap((row) => [row.low ?? row.value, row.high ?? row.value, ...(row.all ?? [])]);
   const [least, most] = d3.extent([0, ...ends]);
   const open = (row) => row.open ?? OPEN.includes(row.verdict);
   const colour = (row) => row.colour ?? colourOf(row.method);
+  const line = (x1, x2, strokeWidth, filter) =>
+    Plot.ruleY(rows.filter(filter), { x1, x2, y: "label", stroke: colour, strokeWidth });
   const marks = [
     Plot.rectX([0], { x1: -margin, x2: margin, fill: "var(--band)" }),
     Plot.ruleX([0], { stroke: "currentColor" }),
-    Plot.ruleY(
-      rows.filter((row) => row.all),
-      { x1: (row) => row.all[0], x2: (row) => row.all[1], y: "label", stroke: colour, strokeWidth: 1 },
+    line(
+      (row) => row.all[0],
+      (row) => row.all[1],
+      THIN,
+      (row) => row.all,
     ),
-    Plot.ruleY(
-      rows.filter((row) => known(row.low)),
-      {
-        x1: "low",
-        x2: "high",
-        y: "label",
-        stroke: colour,
-        strokeWidth: 2.5,
-      },
-    ),
+    line("low", "high", THICK, (row) => known(row.low)),
     Plot.dot(rows, {
       x: "value",
       y: "label",
@@ -88,19 +96,16 @@ function intervalChart(entries, about) {
       title: pointTitle,
     }),
   ];
-  if (!beside) marks.push(labelsAbove(rows, "label", -13));
-  const marginLeft = beside ? Math.min(320, 16 + 6.6 * longest) : 10;
-  // Numbers stand beside their lines where that leaves the lines room enough.
-  const printed = widthOf(about) - marginLeft > 400;
-  const marginRight = printed ? 154 : 16;
-  if (printed) marks.push(numbersBeside(rows));
+  if (!beside) marks.push(labelsAbove(rows, "label", -28));
+  marks.push(wordsBeside(rows, "label", numbersOf, beside));
+  const [marginLeft, marginRight] = beside ? [left, right] : [10, 16];
   const domain = [Math.min(least, -margin), Math.max(most, margin)];
-  const scale = stretched(domain, margin, widthOf(about) - marginLeft - marginRight - 2 * EDGE);
-  const thin = rows.some((row) => row.all) ? " Thin lines hold for all gains at once." : "";
-  const words = `${about.words ?? ""}${thin} The band is smaller than ±${margin} pp, the smallest effect of interest; an open point is not settled.${scale.type ? " The axis is stretched around zero." : ""}`;
+  const scale = stretched(domain, margin, width - marginLeft - marginRight - 2 * EDGE);
+  const words = `${about.words ?? ""}${scale.type ? " The axis is stretched around zero." : ""}`.trim();
   return figure(
     {
-      height: 70 + rows.length * (beside ? 26 : 40),
+      height: 70 + rows.length * (beside ? 34 : 56),
+      marginTop: beside ? undefined : 34,
       marginLeft,
       marginRight,
       insetLeft: EDGE,
@@ -114,9 +119,27 @@ function intervalChart(entries, about) {
       y: { label: null, domain: rows.map((row) => row.label), axis: beside ? "left" : null },
       marks,
     },
-    { ...about, words: words.trim(), rows: rows.map(differenceRow) },
+    { ...about, words, rows: rows.map(differenceRow), legend: intervalLegend(rows, open, margin, about.all) },
   );
 }
+
+/** Pixels of a line that holds by itself, and of one that holds for all lines at once. */
+const THICK = 2.5;
+const THIN = 1;
+
+/** What the lines and points of an `intervalChart` mean: what is in it alone. */
+const intervalLegend = (rows, open, margin, all) =>
+  [
+    rows.some((row) => known(row.low))
+      ? { name: `${confidence()} interval of each by itself`, width: THICK }
+      : null,
+    rows.some((row) => row.all)
+      ? { name: `${confidence()} interval for all${all ? ` ${all}` : ""} at once`, width: THIN }
+      : null,
+    rows.some((row) => !open(row)) ? { name: "settled", point: "full" } : null,
+    rows.some(open) ? { name: "not settled", point: "open" } : null,
+    { name: `smaller than ±${margin} pp, the smallest effect of interest`, band: true },
+  ].filter(Boolean);
 
 /** A difference in a CSV. */
 const differenceRow = (row) => ({
@@ -124,7 +147,10 @@ const differenceRow = (row) => ({
   value_pp: row.value,
   low_pp: row.low,
   high_pp: row.high,
+  low_all_pp: row.all?.[0],
+  high_all_pp: row.all?.[1],
   verdict: row.verdict,
+  n: row.n,
 });
 
 /** Return a scale that keeps small differences apart where others are many times as large. */
@@ -150,6 +176,8 @@ const seedGroup = (arm, label, colour) => ({
   label: label ?? armName(arm),
   colour: colour ?? colourOfArm(arm),
   mean: arm.mean,
+  std: arm.std,
+  n: arm.n,
   teachers: teachersOf(arm).length,
   left_out: arm.left_out,
   values: arm.means.map((mean) => ({ seed: mean.seed, value: mean[kdgap.study.primary] })),
@@ -164,7 +192,7 @@ function seedWords(groups) {
   const out = groups
     .filter((group) => group.left_out.length)
     .map((group) => ` ${leftOut(group.left_out)}, of ${group.label}.`);
-  return `One point a seed${several ? ", its mean over teachers" : ""}; the tick is the mean.${out.join("")}`;
+  return `One point a seed${several ? ", its mean over teachers" : ""}; the tick is the mean, printed with the standard deviation.${out.join("")}`;
 }
 
 const leftOut = (seeds) =>
@@ -174,11 +202,11 @@ const leftOut = (seeds) =>
 const labelsBeside = (names) => wide() && Math.max(...names.map((name) => name.length)) < LONG;
 
 /** The frame of a figure with a line for each name, over test accuracies in percent. */
-const accuracyFrame = (names, values) => {
+const accuracyFrame = (names, values, marginRight = 16) => {
   const beside = labelsBeside(names);
   return {
     marginLeft: beside ? Math.min(320, 16 + 6.6 * Math.max(...names.map((name) => name.length))) : 10,
-    marginRight: 16,
+    marginRight: beside ? marginRight : 16,
     insetLeft: EDGE,
     insetRight: EDGE,
     x: { label: "test accuracy (%) →", grid: true, nice: true, ...levelled(values) },
@@ -202,8 +230,8 @@ function seedChart(entries, about) {
   const marks = [
     Plot.tickX(means, {
       ...{ x: "accuracy", y: "arm", stroke, strokeWidth: 2.5 },
-      insetTop: beside ? 4 : 14,
-      insetBottom: beside ? 4 : 8,
+      insetTop: beside ? 4 : 22,
+      insetBottom: beside ? 4 : 22,
     }),
     Plot.dot(rows, {
       ...{ x: "accuracy", y: "arm", r: 4.5, stroke, strokeWidth: 1.5, fill: stroke, fillOpacity: 0.25 },
@@ -212,14 +240,19 @@ function seedChart(entries, about) {
         `${row.arm}\nseed ${row.seed}: ${rounded(row.accuracy, 2)} %${row.group.teachers > 1 ? `, mean over ${row.group.teachers} teachers` : ""}`,
     }),
   ];
-  if (!beside) marks.push(labelsAbove(means, "arm", -15));
+  if (!beside) marks.push(labelsAbove(means, "arm", -28));
+  const printed = ({ group }) => [`${spread(group.mean, group.std)} %`, `n = ${group.n}`];
+  const shown = means.filter((row) => known(row.accuracy));
+  marks.push(wordsBeside(shown, "arm", printed, beside));
   return figure(
     {
       ...accuracyFrame(
         names,
         rows.map((row) => row.accuracy),
+        104,
       ),
-      height: 70 + names.length * (beside ? 34 : 46),
+      height: 70 + names.length * (beside ? 34 : 60),
+      marginTop: beside ? undefined : 34,
       marks,
     },
     {
@@ -230,83 +263,9 @@ function seedChart(entries, about) {
   );
 }
 
-/** What a point of a curve says, in the unit of its axis. */
-const curvePoint = (inPercent) => (point) => {
-  const write = (value) => fixed(value, inPercent ? 2 : 4);
-  const band = point.low === point.high ? "" : ` (${point.of} ${write(point.low)} to ${write(point.high)})`;
-  return `${point.series}\nepoch ${point.epoch}: ${write(point.mean)}${inPercent ? " %" : ""}${band}`;
-};
-
-/**
- * Curves over epochs with their bands. series: {name, method or colour, dash, of: what the band is over,
- * curve: {epoch, mean, low, high}}; axis: {words, percent: whether values are shares, shown in percent}.
- */
-function curveChart(series, axis, about) {
-  const colour = (line) => line.colour ?? colourOf(line.method);
-  const scale = axis.percent ? 100 : 1;
-  const points = series.flatMap((line) =>
-    line.curve.epoch.map((epoch, index) => ({
-      series: line.name,
-      epoch,
-      mean: scale * line.curve.mean[index],
-      low: scale * line.curve.low[index],
-      high: scale * line.curve.high[index],
-      of: line.of ?? "seeds",
-    })),
-  );
-  if (!points.length) return note(`${about.title}: not recorded.`);
-  const look = new Map(series.map((line) => [line.name, colour(line)]));
-  const lines = series.map((line) =>
-    Plot.line(
-      points.filter((point) => point.series === line.name),
-      {
-        x: "epoch",
-        y: "mean",
-        stroke: colour(line),
-        strokeWidth: 2,
-        strokeDasharray: line.dash,
-      },
-    ),
-  );
-  const fill = (point) => look.get(point.series);
-  return figure(
-    {
-      height: 260,
-      marginTop: 24,
-      insetLeft: EDGE,
-      insetRight: EDGE,
-      x: {
-        label: "epoch →",
-        ticks: 6,
-        tickFormat: (epoch) => (Number.isInteger(epoch) ? String(epoch) : ""),
-      },
-      y: {
-        label: `↑ ${axis.words}${axis.percent ? " (%)" : ""}`,
-        grid: true,
-        nice: true,
-        ...levelled(points.flatMap((point) => [point.low, point.mean, point.high])),
-      },
-      marks: [
-        Plot.areaY(points, { x: "epoch", y1: "low", y2: "high", fill, fillOpacity: 0.16, z: "series" }),
-        ...lines,
-        ...(points.length < 30 ? [Plot.dot(points, { x: "epoch", y: "mean", r: 2, fill })] : []),
-        Plot.tip(points, Plot.pointer({ x: "epoch", y: "mean", title: curvePoint(axis.percent) })),
-      ],
-    },
-    { ...about, rows: points.map((point) => curveRow(point, axis.percent)), legend: series },
-  );
-}
-
 /** Room around values that are all one, whose ticks would else be of nothing. */
 function levelled(values) {
   const [low, high] = d3.extent(values);
   const around = Math.abs(low) / 50 || 1;
   return low < high ? {} : { domain: [low - around, low + around] };
-}
-
-/** A point of a curve in a CSV; a curve of one run has no band. */
-function curveRow(point, inPercent) {
-  const unit = inPercent ? "_percent" : "";
-  const { series, epoch, mean, low, high } = point;
-  return { series, epoch, [`mean${unit}`]: mean, [`low${unit}`]: low, [`high${unit}`]: high };
 }

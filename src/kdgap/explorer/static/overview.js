@@ -151,7 +151,9 @@ const claimLine = (claim) => ({
   value: claim.estimate_pp,
   low: claim.ci95_pp?.[0],
   high: claim.ci95_pp?.[1],
+  all: claim.ci95_simultaneous_pp,
   verdict: claim.outcome,
+  n: sidesOf(claim),
 });
 
 /** Every gain in one figure. */
@@ -170,7 +172,7 @@ function glanceSection(study) {
       name: "gains-in-a-figure",
       title: "Every gain with its interval",
       columns: 2,
-      words: `Lines: ${confidence()} interval of each gain by itself.`,
+      all: counted(study.analysis.settings.gains_in_family, "gain"),
     }),
     gains.length > MOST_LINES ? note(`The first ${MOST_LINES} of ${gains.length}; the table has all.`) : null,
   );
@@ -186,9 +188,13 @@ const gainLine = (gain) => ({
   low: gain.ci95_pp?.[0],
   high: gain.ci95_pp?.[1],
   all: gain.ci95_simultaneous_pp,
-  verdict: gain.verdict,
+  verdict: verdictText(gain),
   open: isOpen(gain),
+  n: sidesOf(gain),
 });
+
+/** The seeds of both sides of a difference, as the report prints them. */
+const sidesOf = ({ n, n_baseline, n_reference }) => [n, n_baseline ?? n_reference].filter(known).join(", ");
 
 /** The arm that a gain is about, by its place among the gains. */
 const armOfGain = (study, index) => study.arms.find((arm) => arm.gain === index);

@@ -42,13 +42,10 @@ kdgap.views.power = {
       n === wanted ? null : note(`Shown for ${n} seeds a side, the nearest to ${state.get("n")}.`),
       chosen.guessed ? note("Too few seeds to see a spread: the study's guess stands in its place.") : null,
       left_out ? moreLeft(left_out) : null,
-      el(
-        "div",
-        { class: "charts" },
-        powerChart(study, named, chosen, n, seeds),
-        smallestChart(study, named, chosen, n, seeds),
+      sideBySide(
+        [powerChart(study, named, chosen, n, seeds), smallestChart(study, named, chosen, n, seeds)],
+        section(`With ${n} seeds a side`, powerTable(study, named, seeds.indexOf(n))),
       ),
-      section(`With ${n} seeds a side`, powerTable(study, named, seeds.indexOf(n))),
     ];
   },
 };
@@ -158,7 +155,7 @@ function seedsChart(entries, chosen, n, seeds, value, y, about) {
         ),
       ],
     },
-    { ...about, rows: rows.map(({ key, ...row }) => row), columns: Infinity },
+    { ...about, rows: rows.map(({ key, ...row }) => row), columns: 2 },
   );
 }
 

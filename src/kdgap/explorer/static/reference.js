@@ -57,15 +57,13 @@ function referenceColumns(study) {
 function referenceSentences(study, gain) {
   if (isReference(study, gain)) return note("This is the reference that the other methods are compared with.");
   const entries = study.analysis.reference_gains ?? [];
-  return overReference(study, gain).map((entry) =>
-    el(
-      "p",
-      { class: "sentence" },
-      gainBadge(entry),
-      " ",
-      study.reference_gains[entries.indexOf(entry)].sentence,
-    ),
-  );
+  return overReference(study, gain).map((entry) => {
+    const words = study.reference_gains[entries.indexOf(entry)];
+    return [
+      el("p", { class: "sentence" }, gainBadge(entry), " ", words.sentence),
+      el("p", { class: "tools" }, quoteButton(words)),
+    ];
+  });
 }
 
 const referenceFacts = (study, gain) =>

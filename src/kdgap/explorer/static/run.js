@@ -16,12 +16,14 @@ kdgap.views.run = {
     return [
       el("h1", {}, slot ? `${armName(slot)}, seed ${run.seed}` : `Run ${run.id.slice(0, 10)}`),
       siblings(study, run, rows, placesOf(columns)),
-      runFacts(study, run, rows, placesOf(columns)),
-      failureSection(study, run),
+      sideBySide(
+        runFacts(study, run, rows, placesOf(columns)),
+        failureSection(study, run) ?? (run.repeat ? repeatSection(run) : originOfRun(study, run)),
+      ),
       historySection(run),
       await runAgreementSection(study, run, rows, placesOf(columns)),
-      repeatSection(run),
-      originOfRun(study, run),
+      run.repeat && !run.failure ? null : repeatSection(run),
+      run.repeat || run.failure ? originOfRun(study, run) : null,
       logSection(run),
       filesSection(run),
     ];
@@ -41,7 +43,7 @@ function siblings(study, run, rows, at) {
         : link(
             String(seed),
             "run",
-            { id: rows[number][at.id].slice(0, 16) },
+            { id: rows[number][at.id].slice(0, 16), ...curveState() },
             { "aria-label": `seed ${seed}` },
           ),
     ];
@@ -203,17 +205,19 @@ function historySection(run) {
       ),
     ),
   ];
+  const look = curveState();
   const some = (series) => series.filter((each) => each.curve.mean.some((value) => value > 0));
   const chart = (series, axis, name, title) =>
-    some(series).length ? curveChart(some(series), axis, { name, title, columns: Infinity }) : null;
+    some(series).length ? curveChart(some(series), axis, { name, title, columns: Infinity }, look) : null;
   return section(
     "Training",
+    curvePicker(["part", "smooth", some(norms).length ? "norms" : null].filter(Boolean)),
     el(
       "div",
       { class: "charts" },
       chart(accuracy, { words: "accuracy", percent: true }, "accuracy", "Accuracy"),
       chart(losses, { words: "loss" }, "losses", "Loss and its terms"),
-      chart(norms, { words: "gradient norm" }, "norms", "Gradient norms before clipping"),
+      chart(norms, { words: "gradient norm", norm: true }, "norms", "Gradient norms before clipping"),
     ),
     disclosure("epochs", `Every epoch (${history.length})`, epochTable(run)),
   );

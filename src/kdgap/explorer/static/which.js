@@ -80,14 +80,21 @@ function rankingChart(ranking) {
         `${row.name}\n${fixed(row.mean)} %${known(row.low) ? ` [${fixed(row.low)}, ${fixed(row.high)}]` : ""}, n = ${row.n}`,
     }),
   ].filter(Boolean);
-  if (!beside) marks.push(labelsAbove(rows, "name", -13));
+  if (!beside) marks.push(labelsAbove(rows, "name", -28));
+  const printed = (row) => [
+    `${fixed(row.mean)}${known(row.low) ? ` [${fixed(row.low)}, ${fixed(row.high)}]` : ""} %`,
+    `${row.out ? "not the best" : "may be best"} · n = ${row.n}`,
+  ];
+  marks.push(wordsBeside(rows, "name", printed, beside));
   return figure(
     {
       ...accuracyFrame(
         names,
         rows.flatMap((row) => [row.low ?? row.mean, row.high ?? row.mean]),
+        160,
       ),
-      height: 70 + rows.length * (beside ? 26 : 40),
+      height: 70 + rows.length * (beside ? 34 : 56),
+      marginTop: beside ? undefined : 34,
       marks,
     },
     {

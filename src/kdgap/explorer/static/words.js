@@ -124,6 +124,9 @@ const verdictText = (gain) => (uncorrected(gain) ? `${gain.verdict}, uncorrected
 const isOpen = (gain) => OPEN.includes(gain.verdict) || uncorrected(gain);
 /** The same for a gain, which says so where an equivalence rests on one test alone. */
 const gainBadge = (gain) => badge(gain.verdict, verdictText(gain));
+/** Copies a verdict's sentence with its numbers, how they were found, and what to cite. */
+const quoteButton = (entry) =>
+  copyButton(`${entry.quote} ${kdgap.study.citation}`, "Copy sentence with citation", "quote");
 const postHoc = (claim) => (claim.post_hoc ? el("span", { class: "posthoc" }, "post hoc") : null);
 
 /** "4.2 s", "3 min 20 s", "2 h 05 min", "3.5 days". */
