@@ -11,18 +11,18 @@ if TYPE_CHECKING:
     from kdgap.spec.model import ModelSpec
 
 EXAMPLES = (
-    "Examples: kdgap convert checkpoints/teacher_r50.pth, then "
-    "kdgap evaluate checkpoints/teacher_r50.safetensors --write-card · "
-    "kdgap convert ckpt_epoch_240.pth --model resnet56 --shortcut B --trained-on train+val · "
+    "Examples: kdgap convert checkpoints/teacher_r50.pth\n"
+    "kdgap evaluate checkpoints/teacher_r50.safetensors --write-card\n"
+    "kdgap convert ckpt_epoch_240.pth --model resnet56 --shortcut B --trained-on train+val\n"
     "kdgap convert vit.safetensors --model timm:vit_tiny_patch16_224 --argument img_size=32"
-    " --argument patch_size=4 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 · "
+    " --argument patch_size=4 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5\n"
     "kdgap convert pets.pth --model resnet18 --data imagefolder --data-root pets --image-size 64"
     " --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
 )
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A .pth checkpoint or a bare .safetensors.")],
+    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pth checkpoint or a bare .safetensors.")],
     model: Annotated[
         str | None,
         typer.Option(

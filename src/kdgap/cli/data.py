@@ -9,16 +9,19 @@ if TYPE_CHECKING:
     from kdgap.data.dataset import Dataset, DatasetEntry
 
 EXAMPLES = (
-    "Examples: kdgap data digits --sheet digits.png · "
-    "kdgap data cifar10 --data-root data --download · "
-    "kdgap data imagefolder --data-root flowers --image-size 64 · "
+    "Examples: kdgap data digits --sheet digits.png\n"
+    "kdgap data cifar10 --data-root data --download\n"
+    "kdgap data imagefolder --data-root flowers --image-size 64\n"
     "kdgap data manifest --data-root photos/labels.csv --skip-broken"
 )
 
 
 def data(
     name: Annotated[
-        str, typer.Argument(help="digits, cifar10, cifar100, imagefolder, manifest or webdataset.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="digits, cifar10, cifar100, imagefolder, manifest or webdataset."
+        ),
     ] = "digits",
     data_root: Annotated[
         Path, typer.Option(help="Folder that holds the data, or a file: a manifest, or a tar.")

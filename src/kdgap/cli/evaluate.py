@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 EXAMPLES = (
-    "Examples: kdgap evaluate runs/digits/logit · "
-    "kdgap evaluate student.safetensors --teacher teacher.safetensors --split test · "
-    "kdgap evaluate converted.safetensors --write-card --data-root data · "
+    "Examples: kdgap evaluate runs/digits/logit\n"
+    "kdgap evaluate student.safetensors --teacher teacher.safetensors --split test\n"
+    "kdgap evaluate converted.safetensors --write-card --data-root data\n"
     "kdgap evaluate converted.safetensors --write-card --data imagefolder --data-root pets"
     " --image-size 64 --val-size 200"
 )

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kdgap.store.study import StudyDirectory
 
 EXAMPLES = (
-    "Examples: kdgap export runs/digits/logit --to onnx --out student.onnx · "
-    "kdgap export student.safetensors --to hub --licence apache-2.0 · "
+    "Examples: kdgap export runs/digits/logit --to onnx --out student.onnx\n"
+    "kdgap export student.safetensors --to hub --licence apache-2.0\n"
     "kdgap export runs/reference --to runs"
 )
 

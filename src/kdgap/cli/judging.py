@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from kdgap.staging import Staging
 
 IMPORT_EXAMPLES = (
-    "Examples: kdgap import runs.zip --out imported/published · kdgap import ../their-study/runs"
+    "Examples: kdgap import runs.zip --out imported/published\nkdgap import ../their-study/runs"
 )
 ANALYZE_EXAMPLES = (
-    "Examples: kdgap analyze runs/digits · kdgap analyze imported/published --claims"
+    "Examples: kdgap analyze runs/digits\nkdgap analyze imported/published --claims"
     " configs/claims/reference.yaml"
 )
 REPORT_EXAMPLES = (
-    "Examples: kdgap report runs/digits · kdgap report imported/published --claims"
+    "Examples: kdgap report runs/digits\nkdgap report imported/published --claims"
     " configs/claims/reference.yaml --figures figures"
 )
 SHOWN = 3  # findings of a kind; all of them are in import.json
@@ -67,7 +67,7 @@ def import_(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring in result files in the reference study's layout; name what is odd about them."""
+    """Import result files in the reference study's layout, and name what is odd about them."""
     from kdgap.cli.printing import print_json, say
     from kdgap.store.imports.bookkeeping import Choices
     from kdgap.store.imports.directory import ImportedDirectory

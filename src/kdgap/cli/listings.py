@@ -4,12 +4,15 @@ from typing import Annotated
 
 import typer
 
+METHODS_EXAMPLES = "Examples: kdgap methods\nkdgap methods dkd\nkdgap methods --json"
+PRESETS_EXAMPLES = "Examples: kdgap presets\nkdgap presets mdistiller/resnet56-resnet20"
+ENV_EXAMPLES = "Examples: kdgap env\nkdgap env --device cpu --json"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def methods(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One method in full.")
+        str | None, typer.Argument(metavar="NAME", help="One method in full.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -88,11 +91,11 @@ def env(
 
 def presets(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One preset in full.")
+        str | None, typer.Argument(metavar="NAME", help="One preset in full.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the published recipes that `preset` names, or show one with all its values."""
+    """List the published recipes, or show one with all its values."""
     from kdgap.cli.printing import answer, print_json, print_table
     from kdgap.spec.presets import PRESETS, preset
     from kdgap.text import settings_text

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
-    "Examples: kdgap plan configs/studies/reference.yaml · "
-    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2] · "
+    "Examples: kdgap plan configs/studies/reference.yaml\n"
+    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2]\n"
     "kdgap plan configs/studies/imagenet_r34_r18.yaml --device a100"
 )
 

@@ -15,6 +15,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from kdgap import terminal
 from kdgap.files import json_text
@@ -74,6 +75,14 @@ def answer(text: str, *, wrap: bool = False) -> None:
     """
     shown = _shown(visible(text, one_line=True))
     out.print(escape(shown), soft_wrap=not (wrap and out.is_terminal))
+
+
+def answer_styled(text: str, styles: Mapping[str, str]) -> None:
+    """Print lines of the answer; what a pattern matches has its style where styles are shown."""
+    styled = Text(_shown(visible(text)))
+    for pattern, style in styles.items():
+        styled.highlight_regex(pattern, style)
+    out.print(styled, soft_wrap=True, end="")
 
 
 def print_json(value: object) -> None:

@@ -9,7 +9,7 @@ from kdgap.cli.judging import Claims, Effect, Source, evidence_of, refuse_damage
 if TYPE_CHECKING:
     from kdgap.judge.ranking import Place, Ranking
 
-EXAMPLES = "Examples: kdgap rank runs/digits · kdgap rank imported/published --pairs"
+EXAMPLES = "Examples: kdgap rank runs/digits\nkdgap rank imported/published --pairs"
 LAYOUTS = (
     ("name", "n", "accuracy", "plain", "best", "wins", "cost"),
     ("name", "accuracy", "plain", "best", "wins"),

@@ -11,12 +11,12 @@ from kdgap.errors import BadInputError
 if TYPE_CHECKING:
     from kdgap.store.record import Record
 
-EXAMPLES = "Examples: kdgap show runs/digits · kdgap show runs/one runs/another"
+EXAMPLES = "Examples: kdgap show runs/digits\nkdgap show runs/one runs/another"
 
 
 def show(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="STUDY|RUN...", help="A study, or runs.")
+        list[Path], typer.Argument(metavar="STUDY|RUN", help="A study, or runs.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from kdgap.store.study import StudyDirectory
     from kdgap.study.workspace import Workspace
 
-STATUS_EXAMPLES = "Examples: kdgap status runs/digits · kdgap status configs/studies/digits.yaml"
+STATUS_EXAMPLES = "Examples: kdgap status runs/digits\nkdgap status configs/studies/digits.yaml"
 VERIFY_EXAMPLES = (
-    "Examples: kdgap verify runs/digits · kdgap verify runs/digits --rerun 3 · "
+    "Examples: kdgap verify runs/digits\nkdgap verify runs/digits --rerun 3\n"
     "kdgap verify runs/digits --run 0f3a9c21"
 )
-CLEAN_EXAMPLES = "Examples: kdgap clean runs/digits · kdgap clean runs/digits --yes"
+CLEAN_EXAMPLES = "Examples: kdgap clean runs/digits\nkdgap clean runs/digits --yes"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("done", "running", "interrupted", "new", "failed", "blocked", "damaged")
 
