@@ -1,6 +1,7 @@
 """All commands, in groups; groups and commands in the order in which people need them."""
 
 from collections.abc import Callable, Mapping, Sequence
+
 import typer
 
 from kdgap.cli import (

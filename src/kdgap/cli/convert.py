@@ -22,7 +22,9 @@ EXAMPLES = (
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .pth checkpoint or a bare .safetensors.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .pth checkpoint or a bare .safetensors.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(

@@ -11,9 +11,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def methods(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One method in full.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One method in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the distillation methods, or show one with its formula and hyper-parameters."""
@@ -90,9 +88,7 @@ def env(
 
 
 def presets(
-    name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One preset in full.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One preset in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the published recipes, or show one with all its values."""

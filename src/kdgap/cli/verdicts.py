@@ -17,15 +17,13 @@ LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "verdict"),
     ("pair", "accuracy", "gain", "verdict"),
     ("pair", "accuracy", "gain_below"),
-    ("pair", "gain_below"),
 )
-"""Columns of the table; the first that fit the terminal are shown."""
+"""Columns of the table; the first that fit the terminal are shown, the last at any width."""
 WITH_REFERENCE = (
     ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "over", "over_verdict", "needed"),
     ("pair", "n", "accuracy", "gain", "verdict", "over", "over_verdict"),
     ("pair", "n", "accuracy", "gain_below", "over_below"),
-    ("pair", "n", "gain_below", "over_below"),
-    ("pair", "gain_below", "over_below"),
+    ("pair", "accuracy", "gain_below", "over_below"),
 )
 """The same of a study that names a reference; last with each verdict below its number."""
 
@@ -45,7 +43,7 @@ def print_verdicts(
 
     settings = analysis.settings
     answer(headline(analysis).text, wrap=True)
-    answer(_measured(analysis, seconds))
+    answer(_measured(analysis, seconds), wrap=True)
     if analysis.gains:
         columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
@@ -57,9 +55,9 @@ def print_verdicts(
     if every:
         answer("Post hoc: all of these claims. None was locked before the first test.", wrap=True)
     if any(gain.verdict == "inconclusive" for gain in analysis.gains):
-        answer(_inconclusive(analysis))
+        answer(_inconclusive(analysis), wrap=True)
     if settings.reference is not None:
-        answer(_over_words(analysis, settings.reference))
+        answer(_over_words(analysis, settings.reference), wrap=True)
     for flag in analysis.flags:
         if flag not in shown:
             say(f"note: {flag.text}")
@@ -107,7 +105,8 @@ def _inconclusive(analysis: "Analysis") -> str:
     text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
     if needed:
         ends = dict.fromkeys([enough(needed[0]), enough(needed[-1])])
-        text += f" {' to '.join(ends)} seeds a side {phrase} with {level(settings.power)} power."
+        count = " to ".join(ends).capitalize()
+        text += f" {count} seeds a side {phrase} with {level(settings.power)} power."
     elif all(gain.gain_pp is not None for gain in seeds):
         text += f" No affordable number of seeds {phrase}."
     return text
