@@ -80,6 +80,7 @@ def convert(
 ) -> None:
     """Convert a checkpoint; its pickle is read as data, and nothing of it is executed."""
     from kdgap.cli.printing import answer, say
+    from kdgap.cli.progress import working
     from kdgap.running.conversion import convert_checkpoint
     from kdgap.running.trained_on import TrainedOn
     from kdgap.spec.model import InputSpec
@@ -94,7 +95,8 @@ def convert(
     names = None if classes is None else _names(classes)
     moments = (_numbers("--mean", mean), _numbers("--std", std))
     on = TrainedOn(data, data_root, image_size, names, *moments, images=trained_on)
-    converted = convert_checkpoint(source, spec, on, out, take, own_input)
+    with working(f"converting {source}"):
+        converted = convert_checkpoint(source, spec, on, out, take, own_input)
     for remark in converted.remarks:
         say(remark)
     answer(str(converted.path))

@@ -49,6 +49,7 @@ def data(
 ) -> None:
     """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
     from kdgap.cli.printing import print_json, print_table, say
+    from kdgap.cli.progress import working
     from kdgap.data import (
         DATASETS,
         Request,
@@ -65,7 +66,8 @@ def data(
     from kdgap.text import shown
 
     request = Request(data_root, image_size, download, test_share, split_seed, skip_broken)
-    dataset = load_dataset(name, request)
+    with working(f"reading {name}"):
+        dataset = load_dataset(name, request)
     counts = {
         part: images.labels.bincount(minlength=len(dataset.classes)).tolist()
         for part, images in (("train", dataset.train), ("test", dataset.test))

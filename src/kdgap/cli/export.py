@@ -101,6 +101,7 @@ def _network(
     licence: str | None,
 ) -> None:
     from kdgap.cli.printing import answer, say
+    from kdgap.cli.progress import working
     from kdgap.errors import BadInputError
     from kdgap.shipping.formats import FORMATS, check_format, check_target, kind_of
 
@@ -112,7 +113,8 @@ def _network(
         check_target(out, to)  # before torch is loaded
     from kdgap.shipping.exporting import export_model
 
-    written = export_model(source, to, out, images=images, data_root=data_root, licence=licence)
+    with working(f"exporting {source}"):
+        written = export_model(source, to, out, images=images, data_root=data_root, licence=licence)
     for path in written.files:
         answer(str(path))
     for remark in written.remarks:

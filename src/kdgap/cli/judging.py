@@ -69,6 +69,7 @@ def import_(
 ) -> None:
     """Import result files in the reference study's layout, and name what is odd about them."""
     from kdgap.cli.printing import print_json, say
+    from kdgap.cli.progress import working
     from kdgap.store.imports.bookkeeping import Choices
     from kdgap.store.imports.directory import ImportedDirectory
     from kdgap.store.imports.imported import import_runs
@@ -77,7 +78,8 @@ def import_(
     directory = ImportedDirectory(out or Path("imported") / name)
     directory.refuse_other()
     choices = Choices(tuple(ignore or ()), tuple(setting or ()), percent)
-    about, runs = import_runs(source, directory.path.resolve().name, choices)
+    with working(f"reading {source}"):
+        about, runs = import_runs(source, directory.path.resolve().name, choices)
     stale = directory.judged() if directory.differs(about) else []
     directory.write(about, runs)
     if stale:
@@ -162,12 +164,13 @@ def analyze(
 ) -> None:
     """Judge every gain and every claim; write analysis.json and tables."""
     from kdgap.cli.printing import print_json, say
+    from kdgap.cli.progress import working
     from kdgap.cli.verdicts import print_verdicts
     from kdgap.judge.document import to_json
     from kdgap.judge.judging import analyse
 
     evidence = evidence_of(source, claims, smallest_effect, reference)
-    with _naming(claims):
+    with _naming(claims), working(f"judging {source}"):
         analysis = analyse(evidence)
     folder = out or source / "analysis"
     write_analysis(evidence, analysis, folder)
@@ -272,17 +275,20 @@ def report(
 ) -> None:
     """Write a report: one HTML file without any script, to read, print and send."""
     from kdgap.cli.printing import say
+    from kdgap.cli.progress import working
     from kdgap.judge.judging import analyse
 
     evidence = evidence_of(source, claims, smallest_effect, reference)
-    with _naming(claims):
+    with _naming(claims), working(f"judging {source}"):
         analysis = analyse(evidence)
     target = out or source / "report.html"
     if figures is not None:  # before the page, so that bad input leaves nothing behind
         from kdgap.report.figures.files import all_figures, save_figures
 
-        paths = save_figures(all_figures(evidence, analysis), figures)
+        with working("drawing figures"):
+            paths = save_figures(all_figures(evidence, analysis), figures)
         say(f"Figures: {len(paths)} files in {figures}")
-    write_report(evidence, analysis, target)
+    with working("writing the report"):
+        write_report(evidence, analysis, target)
     say(f"Report: {target}")
     refuse_damaged(evidence)

@@ -103,8 +103,8 @@ def _print(
         shown = ids[0] + (f" … {ids[-1]}" if count > 1 else "")
         lines.append(dict(zip(COLUMNS, (role, name, str(count), str(done), shown), strict=True)))
     for slot, count in planned.open_slots.items():
-        row = (slot.role, slot.text, str(count), "0", "after selection")
-        lines.append(dict(zip(COLUMNS, row, strict=True)))
+        cells = (slot.role, slot.text, str(count), "0", "after selection")
+        lines.append(dict(zip(COLUMNS, cells, strict=True)))
     done = sum(state == "done" for state in states.values())
     others = [s for s in ("failed", "running", "interrupted", "damaged") if s in states.values()]
     rest = "".join(f", {list(states.values()).count(s)} {s}" for s in others)
@@ -114,8 +114,8 @@ def _print(
         f" {len(stale)} stale in {workspace.directory.path}"
     )
     titles = {name: name for name in COLUMNS}
-    head, cells = fitting((COLUMNS, COLUMNS[:-1]), titles, lines, width())
-    print_table("", head, cells, caption)
+    head, texts = fitting((COLUMNS, COLUMNS[:-1]), titles, lines, width())
+    print_table("", head, texts, caption)
 
 
 def _print_models(data: Mapping[str, Any]) -> None:

@@ -1,10 +1,11 @@
 """Progress on stderr: bars on a terminal; elsewhere a plain line now and then."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,12 +20,13 @@ from rich.text import Text
 
 from kdgap.cli.printing import err, markup, moves, say
 from kdgap.engine.tracker import NoTracker, Tracker
-from kdgap.numbers import duration
+from kdgap.numbers import duration, percent
+from kdgap.terminal import visible
 
 PLAIN_SECONDS = 10.0
 WIDE = 110
-NARROW = 80
-"""Columns from which a bar has all numbers, and from which it has a rate."""
+NARROW = 72
+"""Columns from which a bar has all numbers, and from which it has any, and a rate."""
 _Item = TypeVar("_Item")
 
 
@@ -62,25 +64,37 @@ class Left(ProgressColumn):
         return Text(f"{duration(seconds)} left" if seconds else "")
 
 
-def bar(*columns: ProgressColumn, kind: type[Progress] = Progress) -> Progress:
-    """Return a display that starts with a bar and its share, and leaves nothing behind."""
-    width = 24 if err.width >= WIDE else 12 if err.width >= NARROW else 6
-    return kind(
-        SpinnerColumn(),
-        BarColumn(bar_width=width),
-        TextColumn("{task.percentage:>3.0f} %", table_column=Column(no_wrap=True)),
-        *columns,
-        expand=True,
-        console=err,
-        transient=True,
-        redirect_stdout=False,  # what others print passes `kdgap.terminal`
-        redirect_stderr=False,
-    )
+class Bar(Progress):
+    """A bar and its share, then other columns; below them lines that say what is running.
+
+    It leaves nothing behind, however it ends.
+    """
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        self.below: list[str] = []
+        width = 24 if err.width >= WIDE else 12 if err.width >= NARROW else 6
+        super().__init__(
+            SpinnerColumn(),
+            BarColumn(bar_width=width),
+            TextColumn("{task.percentage:>3.0f} %", table_column=Column(no_wrap=True)),
+            *columns,
+            console=err,
+            transient=True,
+            redirect_stdout=False,  # what others print passes `kdgap.terminal`
+            redirect_stderr=False,
+        )
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bar and the lines below it."""
+        yield self.make_tasks_table(self.tasks)
+        for line in self.below:
+            shown = f"  {visible(line, one_line=True)}"
+            yield Text(shown, no_wrap=True, overflow="ellipsis", style="dim")
 
 
 def label_column() -> ProgressColumn:
-    """Return the column that says what is running; it gives way first where room is short."""
-    return TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True))
+    """Return the column that says what is done."""
+    return TextColumn("{task.description}", table_column=Column(no_wrap=True))
 
 
 def each(items: Collection[_Item], label: str, unit: str) -> Iterator[_Item]:
@@ -94,7 +108,7 @@ def each(items: Collection[_Item], label: str, unit: str) -> Iterator[_Item]:
     if not moves():
         yield from items
         return
-    with bar(label_column(), Rate(unit), Left()) as display:
+    with Bar(label_column(), Rate(unit), Left()) as display:
         yield from display.track(items, description=markup(label))
 
 
@@ -118,14 +132,12 @@ def working(label: str) -> Iterator[None]:
 
 
 def _summary(entry: Mapping[str, Any]) -> str:
-    return (
-        f"loss {entry['loss_total']:.4f}, train {entry['train_acc']:.2%},"
-        f" validation {entry['val_acc']:.2%}"
-    )
+    train, validation = percent(entry["train_acc"]), percent(entry["val_acc"])
+    return f"loss {entry['loss_total']:.4f}, train {train}, validation {validation}"
 
 
 def _short(entry: Mapping[str, Any]) -> str:
-    return f"loss {entry['loss_total']:.3f}, val {entry['val_acc']:.2%}"
+    return f"val {percent(entry['val_acc'])}"
 
 
 class Bars(NoTracker):
@@ -136,15 +148,14 @@ class Bars(NoTracker):
         self._summary = _summary if err.width >= WIDE else _short
         self._images = self._batch = 1
         numbers = [TextColumn("{task.fields[numbers]}", table_column=Column(no_wrap=True))]
-        self._progress = bar(
-            label_column(),
+        self._progress = Bar(
             TextColumn("epoch {task.fields[epoch]}", table_column=Column(no_wrap=True)),
-            *(numbers if err.width >= NARROW else []),
-            *([Rate("images")] if err.width >= WIDE else []),
+            *([*numbers, Rate("images")] if err.width >= NARROW else []),
             Left(),
         )
+        self._progress.below.append(label)
         self._task = self._progress.add_task(
-            markup(label), total=None, epoch=f"1/{epochs}", numbers="", start=False
+            "", total=None, epoch=f"1/{epochs}", numbers="", start=False
         )
 
     def on_start(self, run: Mapping[str, Any]) -> None:

@@ -2,40 +2,34 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import RenderableType
-from rich.progress import Progress, TextColumn
+from rich.progress import TextColumn
 from rich.table import Column
-from rich.text import Text
 
-from kdgap.cli.printing import markup, moves, say
-from kdgap.cli.progress import bar
+from kdgap.cli.printing import err, markup, moves, say
+from kdgap.cli.progress import NARROW, Bar
 from kdgap.errors import KdgapError
-from kdgap.numbers import duration
+from kdgap.numbers import duration, percent
 from kdgap.store.progress import (
     LEAST_SECONDS,
     PACE_SECONDS,
     Pace,
-    Row,
     Survey,
     live,
     survey,
     work_of,
 )
 from kdgap.store.study import StudyDirectory
-from kdgap.terminal import visible
 
 LOOK_SECONDS = 1.0
 PLAIN_SECONDS = 10.0
 MOST_RUNNERS = 4
 """Runners that have a line of their own."""
-_STAGES = {"baseline": "final"}
-"""What is trained in one stage with others has its name."""
 
 
 class RunRate:
@@ -63,27 +57,6 @@ class RunRate:
         return f"{minute:.1f} runs/min" if minute >= 1 else f"{60 * minute:.1f} runs/h"
 
 
-class _Display:
-    """One bar, and below it a line for each runner: what it trains."""
-
-    def __init__(self) -> None:
-        self.running: list[str] = []
-        display = self
-
-        class Lines(Progress):
-            def get_renderables(self) -> Iterable[RenderableType]:
-                yield self.make_tasks_table(self.tasks)
-                for line in display.running:
-                    yield Text(f"  {line}", no_wrap=True, overflow="ellipsis", style="dim")
-
-        self.progress = bar(
-            TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
-            TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
-            kind=Lines,
-        )
-        self.task = self.progress.add_task("starting", total=1.0, left="")
-
-
 class StudyProgress:
     """Looks at the study's directory about once a second; knows nothing of the workers."""
 
@@ -94,7 +67,13 @@ class StudyProgress:
         self._done: set[str] = set()
         self._pace = Pace()
         self._rate = RunRate()
-        self._display = _Display() if moves() else None
+        self._bar: Bar | None = None
+        if moves():
+            self._bar = Bar(
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[paced]}", table_column=Column(no_wrap=True)),
+            )
+            self._task = self._bar.add_task("starting", total=1.0, paced="")
 
     @property
     def seconds(self) -> float:
@@ -102,15 +81,15 @@ class StudyProgress:
         return time.monotonic() - self._begun
 
     def __enter__(self) -> Self:
-        if self._display is not None:
-            self._display.progress.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        if self._display is not None:
-            self._display.progress.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def say(self, text: str) -> None:
         """Print a remark, above the bar where there is one."""
@@ -135,20 +114,21 @@ class StudyProgress:
         seconds = self._pace.left(now, work)
         # Without their costs, runs are what is counted.
         uncosted = replace(seen, rows=[replace(row, flops=0.0) for row in seen.rows])
-        paced = [
-            self._rate.words(now, work_of(uncosted, runners).done),
-            f"{duration(seconds)} left" if seconds else "",
-        ]
+        pace = self._rate.words(now, work_of(uncosted, runners).done)
+        left = f"{duration(seconds)} left" if seconds else ""
         counts, running = _counts(seen), list(_running(seen, runners))
-        rest = ", ".join(words for words in paced if words)
-        if self._display is not None:
-            self._display.running = [visible(line, one_line=True) for line in running]
-            self._display.progress.update(
-                self._display.task, description=markup(counts), completed=work.share, left=rest
+        if self._bar is not None:
+            paced = (pace, left) if err.width >= NARROW else (left or pace,)
+            self._bar.below = running
+            self._bar.update(
+                self._task,
+                description=markup(counts),
+                completed=work.share,
+                paced=", ".join(filter(None, paced)),
             )
         elif now - self._printed >= PLAIN_SECONDS:
             self._printed = now
-            say(" · ".join(part for part in (counts, *running, rest) if part))
+            say(" · ".join(filter(None, (counts, *running, pace, left))))
 
 
 def _counts(seen: Survey) -> str:
@@ -166,15 +146,10 @@ def _running(seen: Survey, runners: Sequence[Mapping[str, Any]]) -> Iterator[str
             continue
         first, at = next(iter(runs.items()))
         best = max((run["val_acc"] for run in runs.values() if run.get("val_acc")), default=None)
-        reached = "" if best is None else f", validation {best:.1%}"
-        yield f"{_what(rows.get(first), len(runs))}: epoch {at['epoch']}/{at['epochs']}{reached}"
+        reached = "" if best is None else f", validation {percent(best)}"
+        row = rows.get(first)  # None: it was planned after we looked
+        stage, what = ("", "") if row is None else (f"{row.roles[0]}, ", row.slot)
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        yield f"{stage}epoch {at['epoch']}/{at['epochs']}{reached}: {what or first[:8]}{more}"
     if len(runners) > MOST_RUNNERS:
         yield f"and {len(runners) - MOST_RUNNERS} more"
-
-
-def _what(row: Row | None, runs: int) -> str:
-    if row is None:  # it was planned after we looked
-        return f"{runs} runs"
-    role = _STAGES.get(row.roles[0], row.roles[0])
-    more = f" and {runs - 1} more" if runs > 1 else f" seed {row.seed}"
-    return f"{role} {row.slot}{more}" if role not in row.slot else f"{row.slot}{more}"
