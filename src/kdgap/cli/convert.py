@@ -99,7 +99,7 @@ def convert(
         converted = convert_checkpoint(source, spec, on, out, take, own_input)
     for remark in converted.remarks:
         say(remark)
-    answer(str(converted.path))
+    answer(str(converted.path), wrap=False)
     say(f"next: {converted.measuring} measures its accuracy, which makes it usable")
 
 

@@ -116,6 +116,6 @@ def _network(
     with working(f"exporting {source}"):
         written = export_model(source, to, out, images=images, data_root=data_root, licence=licence)
     for path in written.files:
-        answer(str(path))
+        answer(str(path), wrap=False)
     for remark in written.remarks:
         say(remark)

@@ -49,10 +49,10 @@ def methods(
     cls = METHODS[name]
     head = f"{cls.name}: {cls.label}\n{cls.citation}\nreads {needs(cls)}\nbeside KD: {cost(name)}"
     for line in head.split("\n"):
-        answer(line, wrap=True)
+        answer(line)
     for paragraph in formula(cls).split("\n\n"):
         answer("")
-        answer(" ".join(paragraph.split()), wrap=True)
+        answer(" ".join(paragraph.split()))
     rows = [
         (field, entry["key"], str(entry["default"]), entry.get("description", ""), values(entry))
         for field, entry in hyperparameters(cls).items()
@@ -103,7 +103,7 @@ def presets(
     if name is not None:
         chosen = shown[name]
         answer(f"{name}: {chosen.teacher} to {chosen.student}")
-        answer(chosen.source, wrap=True)
+        answer(chosen.source)
         rows = [("recipe", settings_text(chosen.recipe))]
         rows += [(key, settings_text(own) or "as it is") for key, own in chosen.methods.items()]
         print_table("Values", ["of", "values"], rows)

@@ -208,11 +208,11 @@ def _show(spec: "ModelSpec", asked: tuple[int, int, int], *, as_json: bool) -> N
         )
         return
     answer(f"{spec.name}: {entry.family}" if spec.name in MODELS else spec.name)
-    answer(entry.citation, wrap=True)
+    answer(entry.citation)
     title = f"For {channels}x{size}x{size} images and {classes} classes"
     print_table(title, ["", "here"], [*_costs(known), *_anatomy(known), *_choices(spec, entry)])
     for warning in known.warnings:
-        answer(f"warning: {warning}", wrap=True)
+        answer(f"warning: {warning}")
 
 
 def _costs(known: "Described") -> list[tuple[str, str]]:

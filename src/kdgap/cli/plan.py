@@ -89,7 +89,7 @@ def _print(
     study = workspace.study
     for notice in by_severity(of_plan(data)):
         say(f"note: {notice.text}")
-    answer(f"{study.name}: {study.description}", wrap=True)
+    answer(f"{study.name}: {study.description}")
     rows: dict[tuple[str, str], list[Any]] = {}
     for run in planned.runs.values():
         chosen = run.slots[0].role == "selection"

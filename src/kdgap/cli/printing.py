@@ -70,13 +70,17 @@ def say(text: str) -> None:
     err.print(markup(text), soft_wrap=True)
 
 
-def answer(text: str, *, wrap: bool = False) -> None:
-    """Print one line of the answer; on a terminal it may be wrapped between words.
+def answer(text: str, *, wrap: bool = True) -> None:
+    """Print one line of the answer; on a terminal it is wrapped between words.
 
-    What a program reads stays one line, whatever it is asked.
+    What a program reads stays one line, whatever the width. So does, with `wrap` false, what begins
+    with a path: it is there to be copied.
     """
-    shown = _shown(visible(text, one_line=True))
-    out.print(escape(shown), soft_wrap=not (wrap and out.is_terminal))
+    shown = escape(_shown(visible(text, one_line=True)))
+    if wrap and out.is_terminal:
+        out.print(shown, overflow="ignore", crop=False)  # a longer word stays whole
+    else:
+        out.print(shown, soft_wrap=True)
 
 
 def answer_styled(text: str, styles: Mapping[str, str]) -> None:

@@ -60,7 +60,7 @@ def rank(
         refuse_damaged(evidence)
         return
     for ranking in ranked:
-        answer(f"{ranking.student}: {ranking.recommendation}", wrap=True)
+        answer(f"{ranking.student}: {ranking.recommendation}")
         _print_places(ranking)
         if pairs:
             _print_pairs(ranking)

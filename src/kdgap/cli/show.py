@@ -186,7 +186,7 @@ def print_records(records: "list[Record]") -> None:
         head, texts = fitting(layouts, {key: key for key in filled}, cells, width())
         print_table("", head, texts, _caption(rows))
     for row in rows:
-        answer(f"{row['run_id'][:12]}  {row['path']}")
+        answer(f"{row['run_id'][:12]}  {row['path']}", wrap=False)
 
 
 def _caption(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -295,7 +295,7 @@ def clean(
         _refuse_unreadable(removal.unreadable)
         return
     for path, why in doomed.items():
-        answer(f"{path}  {why}")
+        answer(f"{path}  {why}", wrap=False)
     if not yes:
         if not sys.stdin.isatty():
             raise BadInputError(f"{len(doomed)} directories would be removed; say --yes to do it")

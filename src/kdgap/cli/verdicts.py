@@ -42,8 +42,8 @@ def print_verdicts(
     from kdgap.judge.headline import headline
 
     settings = analysis.settings
-    answer(headline(analysis).text, wrap=True)
-    answer(_measured(analysis, seconds), wrap=True)
+    answer(headline(analysis).text)
+    answer(_measured(analysis, seconds))
     if analysis.gains:
         columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
@@ -51,13 +51,13 @@ def print_verdicts(
     every = len(late) == len(analysis.contrasts) > 1
     for contrast in analysis.contrasts:
         mark = " [post hoc]" if contrast.post_hoc and not every else ""
-        answer(f"Claim {contrast.sentence}{mark}", wrap=True)
+        answer(f"Claim {contrast.sentence}{mark}")
     if every:
-        answer("Post hoc: all of these claims. None was locked before the first test.", wrap=True)
+        answer("Post hoc: all of these claims. None was locked before the first test.")
     if any(gain.verdict == "inconclusive" for gain in analysis.gains):
-        answer(_inconclusive(analysis), wrap=True)
+        answer(_inconclusive(analysis))
     if settings.reference is not None:
-        answer(_over_words(analysis, settings.reference), wrap=True)
+        answer(_over_words(analysis, settings.reference))
     for flag in analysis.flags:
         if flag not in shown:
             say(f"note: {flag.text}")
