@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from rich import box
@@ -76,11 +77,14 @@ def answer(text: str, *, wrap: bool = True) -> None:
     What a program reads stays one line, whatever the width. So does, with `wrap` false, what begins
     with a path: it is there to be copied.
     """
-    shown = escape(_shown(visible(text, one_line=True)))
+    shown = _shown(visible(text, one_line=True))
     if wrap and out.is_terminal:
-        out.print(shown, overflow="ignore", crop=False)  # a longer word stays whole
-    else:
-        out.print(shown, soft_wrap=True)
+        indent = " " * (len(shown) - len(shown.lstrip(" ")))
+        # A word that is longer, such as a path, stays whole.
+        shown = fill(
+            shown, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    out.print(escape(shown), soft_wrap=True)
 
 
 def answer_styled(text: str, styles: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "verdict"),
     ("pair", "accuracy", "gain", "verdict"),
     ("pair", "accuracy", "gain_below"),
+    ("pair_below", "gain_below"),
 )
 """Columns of the table; the first that fit the terminal are shown, the last at any width."""
 WITH_REFERENCE = (
@@ -24,6 +25,7 @@ WITH_REFERENCE = (
     ("pair", "n", "accuracy", "gain", "verdict", "over", "over_verdict"),
     ("pair", "n", "accuracy", "gain_below", "over_below"),
     ("pair", "accuracy", "gain_below", "over_below"),
+    ("pair_below", "gain_below", "over_below"),
 )
 """The same of a study that names a reference; last with each verdict below its number."""
 
@@ -162,6 +164,7 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
     over = f"over {reference.label}" if reference else ""
     titles = {
         "pair": "",
+        "pair_below": "accuracy (%)",
         "n": "n",
         "accuracy": "accuracy (%)",
         "gain": gain_head,
@@ -182,12 +185,14 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
             pair = _pair(gain)
             plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp)
             lines.append({"pair": pair, "n": str(gain.n_baseline), "accuracy": plain})
+            lines[-1]["pair_below"] = f"{pair}\n  {plain}"
         others = entries.get((gain.slot, gain.configuration), []) if entries else []
         beside = [_over_cells(gain, entry, settings) for entry in others]
         unsettled = gain.verdict == "inconclusive" and gain.seeds_needed is not None
         lines.append(
             {
                 "pair": f"  {gain.label}",
+                "pair_below": f"  {gain.label}\n    {spread(gain.mean_pp, gain.std_pp)}",
                 "n": str(gain.n),
                 "accuracy": spread(gain.mean_pp, gain.std_pp),
                 "gain": _gain_words(gain),
@@ -217,7 +222,8 @@ def _over_cells(
     """
     words, verdict = _gain_words(entry), _verdict(entry, settings)
     cells = {"over": words, "over_verdict": verdict, "over_below": _below(words, verdict)}
-    return cells if entry.teacher == gain.teacher else {"pair": f"    in {_pair(entry)}", **cells}
+    place = f"    in {_pair(entry)}"
+    return cells if entry.teacher == gain.teacher else {"pair": place, "pair_below": place, **cells}
 
 
 def _below(words: str | None, verdict: str) -> str:
