@@ -20,8 +20,8 @@ from kdgap.store.progress import Row, Survey
 from kdgap.store.study import StudyDirectory
 
 Config = Callable[..., Path]
-RUN = {"data": {"train": 1000}, "spec": {"recipe": {"batch_size": 100}}}
-ENTRY = {"epoch": 1, "loss_total": 1.25, "train_acc": 0.5, "val_acc": 0.625}
+RUN: dict[str, Any] = {"data": {"train": 1000}, "spec": {"recipe": {"batch_size": 100}}}
+ENTRY: dict[str, Any] = {"epoch": 1, "loss_total": 1.25, "train_acc": 0.5, "val_acc": 0.625}
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def terminal(
     def of(columns: int) -> Callable[[object], list[str]]:
         monkeypatch.setattr(printing.err, "_width", columns)
         monkeypatch.setattr(printing.err, "_force_terminal", True)
+        monkeypatch.setattr(printing.err, "is_interactive", True)
         monkeypatch.setattr(printing.err, "_color_system", None)
         monkeypatch.setattr(printing.err, "no_color", True)
         for module in ("progress", "study_progress"):
