@@ -112,7 +112,7 @@ def test_no_line_of_a_study_is_longer_than_the_terminal(
         assert overlong(done.stdout, columns) == [], words
 
 
-def said(entry: dict[str, Any]) -> list[str]:
+def parts_of(entry: dict[str, Any]) -> list[str]:
     """What has to be printed of a gain."""
     return [
         spread(entry["mean_pp"], entry["std_pp"]),
@@ -138,7 +138,7 @@ def test_what_a_reader_came_for_is_there_at_every_width(
         texts[words] = "\n".join(lines_of(done.stdout))
     (gain,) = json.loads(kdgap("analyze", "im", "--json").stdout)["gains"]
     for words in IMPORT_WALK[1:3]:
-        assert [part for part in said(gain) if part not in texts[words]] == [], texts[words]
+        assert [part for part in parts_of(gain) if part not in texts[words]] == [], texts[words]
     (ranking,) = json.loads(kdgap("rank", "im", "--json").stdout)
     for place in ranking["places"]:
         parts = [spread(place["level"]["mean_pp"], place["level"]["std_pp"])]
@@ -162,7 +162,7 @@ def test_numbers_stay_whole_and_frames_go_before_cells_are_wrapped(
         shown[columns] = capsys.readouterr().out
         assert max(map(cell_len, shown[columns].splitlines())) <= columns
     assert "│ a rather long name │ +0.13 [−0.09, +0.34] │ some words │" in shown[58]
-    assert "a rather long name  +0.13 [−0.09, +0.34]  some words\n" in shown[57]
+    assert "a rather long name  +0.13 [−0.09, +0.34]  some words" in shown[57]
     assert re.search(r"│ +\+0.13 \[−0.09, \+0.34\] │ some +│\n", shown[42])
     assert re.search(r"  \+0.13 \[−0.09, \+0.34\]  some *\n", shown[40])
 

@@ -225,7 +225,7 @@ def test_every_run_is_listed_once_with_its_id_seed_and_state(
     for run in as_json()["runs"]:
         rows = [line for line in lines if run["id"][:12] in line]
         assert len(rows) == 1
-        cells = [cell.strip() for cell in re.split("[│┃]", rows[0]) if cell.strip()]
+        cells = [cell.strip() for cell in re.split(r"[│┃]|\s{2,}", rows[0]) if cell.strip()]
         assert cells[0] == run["id"][:12]
         assert cells[1] == ", ".join(run["roles"])
         assert cells[-2:] == [str(run["seed"]), "new"]
