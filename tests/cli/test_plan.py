@@ -102,7 +102,7 @@ def test_a_plan_shows_roles_counts_ids_and_what_is_open(
     assert done.stdout.startswith("small: A small study [of digits]\n")
     assert f"{RUNS + OPEN} runs in " in done.stdout
     assert "0 done, 0 stale in runs/small" in " ".join(done.stdout.split())
-    assert "open until selection" in done.stdout
+    assert "after selection" in done.stdout
     for role in ("teacher", "selection", "baseline", "final", "ablation"):
         first = next(run for run in data["runs"] if run["roles"][0] == role)
         row = next(line for line in done.stdout.splitlines() if role in line)
@@ -225,7 +225,7 @@ def test_every_run_is_listed_once_with_its_id_seed_and_state(
     for run in as_json()["runs"]:
         rows = [line for line in lines if run["id"][:12] in line]
         assert len(rows) == 1
-        cells = [cell.strip() for cell in re.split("[│┃]", rows[0]) if cell.strip()]
+        cells = [cell.strip() for cell in re.split(r"[│┃]|\s{2,}", rows[0]) if cell.strip()]
         assert cells[0] == run["id"][:12]
         assert cells[1] == ", ".join(run["roles"])
         assert cells[-2:] == [str(run["seed"]), "new"]

@@ -169,6 +169,7 @@ def test_odd_widths_show_the_whole_answer(columns: str) -> None:
 def test_bars_move_where_they_can(
     monkeypatch: pytest.MonkeyPatch, columns: int, term: str, kind: type
 ) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     monkeypatch.setattr(printing.err, "_force_terminal", True)
     monkeypatch.setattr(printing.err, "_width", None)
     monkeypatch.setattr(printing.err, "_environ", {"TERM": term, "COLUMNS": str(columns)})

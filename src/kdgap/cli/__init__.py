@@ -22,8 +22,6 @@ _WORDS = {2: "interrupted", 15: "told to stop"}
 """SIGINT and SIGTERM."""
 _ASKED = {128 + number for number in _WORDS}
 """Exit codes of what somebody asked for, which is no error."""
-BOXED_COLUMNS = 80
-"""What the boxes of help take at least."""
 LONGEST_ERROR = 2000
 """Characters; ten files with their folders are named in about half of it."""
 
@@ -96,13 +94,15 @@ def run(app: typer.Typer) -> NoReturn:
     """
     from kdgap import files, terminal
     from kdgap.cli.given import expand_paths
+    from kdgap.cli.help import give_pages
     from kdgap.errors import one_line
 
     expand_paths(app)
+    give_pages(app)
     before = files.changes()
     with terminal.guarded() as answers:
         try:
-            code, words = _outcome(_fitting(app))
+            code, words = _outcome(app)
         except (OSError, MemoryError, RecursionError, UnicodeError) as error:
             code, words = _broken(error, changed=files.changes() > before)
         if answers.failure is not None and not answers.reader_left and code == 0:
@@ -114,23 +114,6 @@ def run(app: typer.Typer) -> NoReturn:
         if words and not error_line.hand_over(words):
             terminal.tell(words if code in _ASKED else f"error: {words}")
     sys.exit(code)
-
-
-def _fitting(app: typer.Typer) -> typer.Typer:
-    """Return an application whose help is plain lines where boxes would cut words short."""
-    import shutil
-    from copy import copy
-
-    from kdgap.terminal import LEAST_COLUMNS
-
-    columns = shutil.get_terminal_size().columns
-    if columns >= BOXED_COLUMNS:
-        return app
-    app, info = copy(app), copy(app.info)
-    width = {"terminal_width": max(columns, LEAST_COLUMNS)}
-    info.context_settings = {**(info.context_settings or {}), **width}
-    app.info, app.rich_markup_mode = info, None
-    return app
 
 
 def _undelivered(failure: OSError) -> str:

@@ -1,4 +1,6 @@
-"""All commands, in the order in which a newcomer meets them."""
+"""All commands, in groups; groups and commands in the order in which people need them."""
+
+from collections.abc import Callable, Mapping, Sequence
 
 import typer
 
@@ -22,37 +24,53 @@ from kdgap.cli import (
     train,
 )
 
+COMMANDS: Mapping[str, Sequence[tuple[str, Callable[..., None], str]]] = {
+    "Study": (
+        ("distill", distill.distill, distill.EXAMPLES),
+        ("plan", plan.plan, plan.EXAMPLES),
+        ("run", study.run, study.EXAMPLES),
+        ("status", status.status, status.STATUS_EXAMPLES),
+        ("verify", status.verify, status.VERIFY_EXAMPLES),
+        ("clean", status.clean, status.CLEAN_EXAMPLES),
+    ),
+    "Judge results": (
+        ("import", judging.import_, judging.IMPORT_EXAMPLES),
+        ("show", show.show, show.EXAMPLES),
+        ("analyze", judging.analyze, judging.ANALYZE_EXAMPLES),
+        ("rank", rank.rank, rank.EXAMPLES),
+        ("report", judging.report, judging.REPORT_EXAMPLES),
+        ("explore", explore.explore, explore.EXAMPLES),
+    ),
+    "Single run": (
+        ("train", train.train, train.EXAMPLES),
+        ("evaluate", evaluate.evaluate, evaluate.EXAMPLES),
+        ("predict", predict.predict, predict.EXAMPLES),
+        ("export", export.export, export.EXAMPLES),
+    ),
+    "Data and models": (
+        ("data", data.data, data.EXAMPLES),
+        ("models", models.models, models.EXAMPLES),
+        ("convert", convert.convert, convert.EXAMPLES),
+    ),
+    "Reference": (
+        ("methods", listings.methods, listings.METHODS_EXAMPLES),
+        ("presets", listings.presets, listings.PRESETS_EXAMPLES),
+        ("env", listings.env, listings.ENV_EXAMPLES),
+        ("bench", bench.bench, bench.EXAMPLES),
+    ),
+}
+"""Group → name, function and examples of each command."""
+
 app = typer.Typer(
     name="kdgap",
-    help="Train teacher-student distillation runs, and say honestly what came of them.",
-    epilog="First steps: kdgap plan configs/studies/digits.yaml · kdgap run configs/studies/"
-    "digits.yaml · kdgap models",
+    help="Train students with and without a teacher, and say how sure the difference is.",
+    epilog="First steps: kdgap plan configs/studies/digits.yaml\n"
+    "kdgap run configs/studies/digits.yaml\nkdgap models",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-app.command("distill", epilog=distill.EXAMPLES)(distill.distill)
-app.command("plan", epilog=plan.EXAMPLES)(plan.plan)
-app.command("run", epilog=study.EXAMPLES)(study.run)
-app.command("status", epilog=status.STATUS_EXAMPLES)(status.status)
-app.command("verify", epilog=status.VERIFY_EXAMPLES)(status.verify)
-app.command("clean", epilog=status.CLEAN_EXAMPLES)(status.clean)
-app.command("analyze", epilog=judging.ANALYZE_EXAMPLES)(judging.analyze)
-app.command("rank", epilog=rank.EXAMPLES)(rank.rank)
-app.command("report", epilog=judging.REPORT_EXAMPLES)(judging.report)
-app.command("explore", epilog=explore.EXAMPLES)(explore.explore)
-app.command("import", epilog=judging.IMPORT_EXAMPLES)(judging.import_)
-app.command("export", epilog=export.EXAMPLES)(export.export)
+for group, commands in COMMANDS.items():
+    for name, function, examples in commands:
+        app.command(name, rich_help_panel=group, epilog=examples)(function)
 app.command("worker", hidden=True, epilog="Example: kdgap worker runs/digits")(study.worker)
-app.command("train", epilog=train.EXAMPLES)(train.train)
-app.command("show", epilog=show.EXAMPLES)(show.show)
-app.command("evaluate", epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command("predict", epilog=predict.EXAMPLES)(predict.predict)
-app.command("convert", epilog=convert.EXAMPLES)(convert.convert)
-app.command("data", epilog=data.EXAMPLES)(data.data)
-app.command("models", epilog=models.EXAMPLES)(models.models)
-app.command("methods", epilog="Example: kdgap methods --json")(listings.methods)
-app.command("presets", epilog="Example: kdgap presets --json")(listings.presets)
-app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
-app.command("env", epilog="Example: kdgap env --json")(listings.env)

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-EXAMPLES = "Examples: kdgap bench --quick · kdgap bench b c --rounds 5 --out speed.json"
+EXAMPLES = "Examples: kdgap bench --quick\nkdgap bench b c --rounds 5 --out speed.json"
 
 
 def bench(
     cases: Annotated[
-        list[str] | None, typer.Argument(help="Cases by letter, a to f; all of them by default.")
+        list[str] | None,
+        typer.Argument(metavar="CASE", help="Cases by letter, a to f; all of them by default."),
     ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds that are timed.", min=1, max=100)] = 3,
     quick: Annotated[
@@ -26,7 +27,7 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="Also write the JSON to this file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time the engine against the loop that public code shares, taking turns in one run.
+    """Time the engine against the training loop that public code shares, in turns.
 
     The reference loop is float32 with a PIL loader and asks the teacher anew for every student; its
     variant runs in bfloat16 and channels_last. Ratios are the result: absolute times drift.

@@ -11,18 +11,20 @@ if TYPE_CHECKING:
     from kdgap.spec.model import ModelSpec
 
 EXAMPLES = (
-    "Examples: kdgap convert checkpoints/teacher_r50.pth, then "
-    "kdgap evaluate checkpoints/teacher_r50.safetensors --write-card · "
-    "kdgap convert ckpt_epoch_240.pth --model resnet56 --shortcut B --trained-on train+val · "
+    "Examples: kdgap convert checkpoints/teacher_r50.pth\n"
+    "kdgap evaluate checkpoints/teacher_r50.safetensors --write-card\n"
+    "kdgap convert ckpt_epoch_240.pth --model resnet56 --shortcut B --trained-on train+val\n"
     "kdgap convert vit.safetensors --model timm:vit_tiny_patch16_224 --argument img_size=32"
-    " --argument patch_size=4 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 · "
+    " --argument patch_size=4 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5\n"
     "kdgap convert pets.pth --model resnet18 --data imagefolder --data-root pets --image-size 64"
     " --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
 )
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="A .pth checkpoint or a bare .safetensors.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .pth checkpoint or a bare .safetensors.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +80,7 @@ def convert(
 ) -> None:
     """Convert a checkpoint; its pickle is read as data, and nothing of it is executed."""
     from kdgap.cli.printing import answer, say
+    from kdgap.cli.progress import working
     from kdgap.running.conversion import convert_checkpoint
     from kdgap.running.trained_on import TrainedOn
     from kdgap.spec.model import InputSpec
@@ -92,10 +95,11 @@ def convert(
     names = None if classes is None else _names(classes)
     moments = (_numbers("--mean", mean), _numbers("--std", std))
     on = TrainedOn(data, data_root, image_size, names, *moments, images=trained_on)
-    converted = convert_checkpoint(source, spec, on, out, take, own_input)
+    with working(f"converting {source}"):
+        converted = convert_checkpoint(source, spec, on, out, take, own_input)
     for remark in converted.remarks:
         say(remark)
-    answer(str(converted.path))
+    answer(str(converted.path), wrap=False)
     say(f"next: {converted.measuring} measures its accuracy, which makes it usable")
 
 

@@ -9,16 +9,19 @@ if TYPE_CHECKING:
     from kdgap.data.dataset import Dataset, DatasetEntry
 
 EXAMPLES = (
-    "Examples: kdgap data digits --sheet digits.png · "
-    "kdgap data cifar10 --data-root data --download · "
-    "kdgap data imagefolder --data-root flowers --image-size 64 · "
+    "Examples: kdgap data digits --sheet digits.png\n"
+    "kdgap data cifar10 --data-root data --download\n"
+    "kdgap data imagefolder --data-root flowers --image-size 64\n"
     "kdgap data manifest --data-root photos/labels.csv --skip-broken"
 )
 
 
 def data(
     name: Annotated[
-        str, typer.Argument(help="digits, cifar10, cifar100, imagefolder, manifest or webdataset.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="digits, cifar10, cifar100, imagefolder, manifest or webdataset."
+        ),
     ] = "digits",
     data_root: Annotated[
         Path, typer.Option(help="Folder that holds the data, or a file: a manifest, or a tar.")
@@ -46,6 +49,7 @@ def data(
 ) -> None:
     """Show a data set: where it was found, fingerprint, class counts, a contact sheet."""
     from kdgap.cli.printing import print_json, print_table, say
+    from kdgap.cli.progress import working
     from kdgap.data import (
         DATASETS,
         Request,
@@ -62,7 +66,8 @@ def data(
     from kdgap.text import shown
 
     request = Request(data_root, image_size, download, test_share, split_seed, skip_broken)
-    dataset = load_dataset(name, request)
+    with working(f"reading {name}"):
+        dataset = load_dataset(name, request)
     counts = {
         part: images.labels.bincount(minlength=len(dataset.classes)).tolist()
         for part, images in (("train", dataset.train), ("test", dataset.test))

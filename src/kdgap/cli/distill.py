@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
-    "Examples: kdgap distill --teacher resnet18 --student resnet8 --data photos · "
+    "Examples: kdgap distill --teacher resnet18 --student resnet8 --data photos\n"
     "kdgap distill --teacher big.safetensors --student mobilenetv2_half --data photos"
     " --method dist --seeds 5 --to onnx"
 )

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 EXAMPLES = (
-    "Examples: kdgap evaluate runs/digits/logit · "
-    "kdgap evaluate student.safetensors --teacher teacher.safetensors --split test · "
-    "kdgap evaluate converted.safetensors --write-card --data-root data · "
+    "Examples: kdgap evaluate runs/digits/logit\n"
+    "kdgap evaluate student.safetensors --teacher teacher.safetensors --split test\n"
+    "kdgap evaluate converted.safetensors --write-card --data-root data\n"
     "kdgap evaluate converted.safetensors --write-card --data imagefolder --data-root pets"
     " --image-size 64 --val-size 200"
 )
@@ -68,6 +68,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run (opens its test door, once) or a weights file."""
     from kdgap.cli.printing import answer, print_json, say
+    from kdgap.cli.progress import working
     from kdgap.cli.show import print_records
     from kdgap.errors import BadInputError
     from kdgap.running.evaluation import evaluate_weights, finish_run, write_measured_card
@@ -81,7 +82,8 @@ def evaluate(
                 " --val-size, --split-seed, --test-share, --skip-broken and --write-card go with a"
                 " weights file"
             )
-        record = finish_run(target, data_root, device, say, teacher)
+        with working(f"evaluating {target}"):
+            record = finish_run(target, data_root, device, say, teacher)
         if as_json:
             print_json(record.test)
         else:
@@ -90,7 +92,8 @@ def evaluate(
     images = (data, image_size, val_size, split_seed, test_share, skip_broken)
     on = OnImages(data_root or Path("data"), *images)
     if write_card:
-        card = write_measured_card(target, on, device, say)
+        with working(f"evaluating {target}"):
+            card = write_measured_card(target, on, device, say)
         say(f"card written: {target}")
         if as_json:
             print_json(card.model_dump(mode="json"))

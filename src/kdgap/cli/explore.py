@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kdgap.judge.load import GivenClaims
 
 EXAMPLES = (
-    "Examples: kdgap explore runs/digits · kdgap explore imported/published --claims"
+    "Examples: kdgap explore runs/digits\nkdgap explore imported/published --claims"
     " configs/claims/reference.yaml --export page"
 )
 LOCAL = ("127.0.0.1", "localhost", "::1")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kdgap.store.study import StudyDirectory
 
 EXAMPLES = (
-    "Examples: kdgap export runs/digits/logit --to onnx --out student.onnx · "
-    "kdgap export student.safetensors --to hub --licence apache-2.0 · "
+    "Examples: kdgap export runs/digits/logit --to onnx --out student.onnx\n"
+    "kdgap export student.safetensors --to hub --licence apache-2.0\n"
     "kdgap export runs/reference --to runs"
 )
 
@@ -101,6 +101,7 @@ def _network(
     licence: str | None,
 ) -> None:
     from kdgap.cli.printing import answer, say
+    from kdgap.cli.progress import working
     from kdgap.errors import BadInputError
     from kdgap.shipping.formats import FORMATS, check_format, check_target, kind_of
 
@@ -112,8 +113,9 @@ def _network(
         check_target(out, to)  # before torch is loaded
     from kdgap.shipping.exporting import export_model
 
-    written = export_model(source, to, out, images=images, data_root=data_root, licence=licence)
+    with working(f"exporting {source}"):
+        written = export_model(source, to, out, images=images, data_root=data_root, licence=licence)
     for path in written.files:
-        answer(str(path))
+        answer(str(path), wrap=False)
     for remark in written.remarks:
         say(remark)

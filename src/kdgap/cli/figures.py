@@ -15,7 +15,7 @@ figures_app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @figures_app.command(
-    epilog="Examples: python tools/make_figures.py · python tools/make_figures.py --runs"
+    epilog="Examples: python tools/make_figures.py\npython tools/make_figures.py --runs"
     " runs/digits --out figures/digits"
 )
 def make_figures(

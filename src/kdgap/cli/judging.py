@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from kdgap.staging import Staging
 
 IMPORT_EXAMPLES = (
-    "Examples: kdgap import runs.zip --out imported/published · kdgap import ../their-study/runs"
+    "Examples: kdgap import runs.zip --out imported/published\nkdgap import ../their-study/runs"
 )
 ANALYZE_EXAMPLES = (
-    "Examples: kdgap analyze runs/digits · kdgap analyze imported/published --claims"
+    "Examples: kdgap analyze runs/digits\nkdgap analyze imported/published --claims"
     " configs/claims/reference.yaml"
 )
 REPORT_EXAMPLES = (
-    "Examples: kdgap report runs/digits · kdgap report imported/published --claims"
+    "Examples: kdgap report runs/digits\nkdgap report imported/published --claims"
     " configs/claims/reference.yaml --figures figures"
 )
 SHOWN = 3  # findings of a kind; all of them are in import.json
@@ -68,8 +68,9 @@ def import_(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring in result files in the reference study's layout; name what is odd about them."""
+    """Import result files in the reference study's layout, and name what is odd about them."""
     from kdgap.cli.printing import print_json, say
+    from kdgap.cli.progress import working
     from kdgap.store.imports.bookkeeping import Choices
     from kdgap.store.imports.directory import ImportedDirectory
     from kdgap.store.imports.imported import import_runs
@@ -78,7 +79,8 @@ def import_(
     directory = ImportedDirectory(out or Path("imported") / name)
     directory.refuse_other()
     choices = Choices(tuple(ignore or ()), tuple(setting or ()), percent)
-    about, runs = import_runs(source, directory.path.resolve().name, choices)
+    with working(f"reading {source}"):
+        about, runs = import_runs(source, directory.path.resolve().name, choices)
     stale = directory.judged() if directory.differs(about) else []
     directory.write(about, runs)
     if stale:
@@ -163,12 +165,13 @@ def analyze(
 ) -> None:
     """Judge every gain and every claim; write analysis.json and tables."""
     from kdgap.cli.printing import print_json, say
+    from kdgap.cli.progress import working
     from kdgap.cli.verdicts import print_verdicts
     from kdgap.judge.document import to_json
     from kdgap.judge.judging import analyse
 
     evidence = evidence_of(source, claims, smallest_effect, reference)
-    with _naming(claims):
+    with _naming(claims), working(f"judging {source}"):
         analysis = analyse(evidence)
     folder = out or source / "analysis"
     write_analysis(evidence, analysis, folder)
@@ -295,17 +298,20 @@ def report(
 ) -> None:
     """Write a report: one HTML file without any script, to read, print and send."""
     from kdgap.cli.printing import say
+    from kdgap.cli.progress import working
     from kdgap.judge.judging import analyse
 
     evidence = evidence_of(source, claims, smallest_effect, reference)
-    with _naming(claims):
+    with _naming(claims), working(f"judging {source}"):
         analysis = analyse(evidence)
     target = out or source / "report.html"
     if figures is not None:  # before the page, so that bad input leaves nothing behind
         from kdgap.report.figures.files import all_figures, save_figures
 
-        paths = save_figures(all_figures(evidence, analysis), figures)
+        with working("drawing figures"):
+            paths = save_figures(all_figures(evidence, analysis), figures)
         say(f"Figures: {len(paths)} files in {figures}")
-    write_report(evidence, analysis, target, thumbnails_of if images else None)
+    with working("writing the report"):
+        write_report(evidence, analysis, target, thumbnails_of if images else None)
     say(f"Report: {target}")
     refuse_damaged(evidence)

@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
+METHODS_EXAMPLES = "Examples: kdgap methods\nkdgap methods dkd\nkdgap methods --json"
+PRESETS_EXAMPLES = "Examples: kdgap presets\nkdgap presets mdistiller/resnet56-resnet20"
+ENV_EXAMPLES = "Examples: kdgap env\nkdgap env --device cpu --json"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def methods(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One method in full.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One method in full.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the distillation methods, or show one with its formula and hyper-parameters."""
@@ -48,10 +49,10 @@ def methods(
     cls = METHODS[name]
     head = f"{cls.name}: {cls.label}\n{cls.citation}\nreads {needs(cls)}\nbeside KD: {cost(name)}"
     for line in head.split("\n"):
-        answer(line, wrap=True)
+        answer(line)
     for paragraph in formula(cls).split("\n\n"):
         answer("")
-        answer(" ".join(paragraph.split()), wrap=True)
+        answer(" ".join(paragraph.split()))
     rows = [
         (field, entry["key"], str(entry["default"]), entry.get("description", ""), values(entry))
         for field, entry in hyperparameters(cls).items()
@@ -87,12 +88,10 @@ def env(
 
 
 def presets(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One preset in full.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One preset in full.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the published recipes that `preset` names, or show one with all its values."""
+    """List the published recipes, or show one with all its values."""
     from kdgap.cli.printing import answer, print_json, print_table
     from kdgap.spec.presets import PRESETS, preset
     from kdgap.text import settings_text
@@ -104,7 +103,7 @@ def presets(
     if name is not None:
         chosen = shown[name]
         answer(f"{name}: {chosen.teacher} to {chosen.student}")
-        answer(chosen.source, wrap=True)
+        answer(chosen.source)
         rows = [("recipe", settings_text(chosen.recipe))]
         rows += [(key, settings_text(own) or "as it is") for key, own in chosen.methods.items()]
         print_table("Values", ["of", "values"], rows)

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from kdgap.spec.model import ModelSpec
 
 EXAMPLES = (
-    "Examples: kdgap models · kdgap models vit · kdgap models resnet18 --set stem=imagenet"
-    " --image-size 64 · kdgap models timm:vit_tiny_patch16_224 --arguments"
+    "Examples: kdgap models\nkdgap models vit\nkdgap models resnet18 --set stem=imagenet"
+    " --image-size 64\nkdgap models timm:vit_tiny_patch16_224 --arguments"
     " '{img_size: 32, patch_size: 4}' --classes 100"
 )
 _USUAL = (10, 3, 32)
@@ -25,7 +25,7 @@ _FIELDS = ("stem", "width", "shortcut")
 def models(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A network to show in full, or a part of a name."),
+        typer.Argument(metavar="NAME", help="A network to show in full, or a part of a name."),
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -208,11 +208,11 @@ def _show(spec: "ModelSpec", asked: tuple[int, int, int], *, as_json: bool) -> N
         )
         return
     answer(f"{spec.name}: {entry.family}" if spec.name in MODELS else spec.name)
-    answer(entry.citation, wrap=True)
+    answer(entry.citation)
     title = f"For {channels}x{size}x{size} images and {classes} classes"
     print_table(title, ["", "here"], [*_costs(known), *_anatomy(known), *_choices(spec, entry)])
     for warning in known.warnings:
-        answer(f"warning: {warning}", wrap=True)
+        answer(f"warning: {warning}")
 
 
 def _costs(known: "Described") -> list[tuple[str, str]]:

@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
-    "Examples: kdgap plan configs/studies/reference.yaml · "
-    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2] · "
+    "Examples: kdgap plan configs/studies/reference.yaml\n"
+    "kdgap plan configs/studies/digits.yaml --runs --set finals.seeds=[0,1,2]\n"
     "kdgap plan configs/studies/imagenet_r34_r18.yaml --device a100"
 )
+
+COLUMNS = ("role", "what", "runs", "done", "ids")
+"""Of the table of runs; the ids where they fit, for `--runs` lists them."""
 
 
 def plan(
@@ -78,7 +81,7 @@ def _print(
     states: Mapping[str, str],
     stale: list[str],
 ) -> None:
-    from kdgap.cli.printing import answer, print_table, say
+    from kdgap.cli.printing import answer, fitting, print_table, say, width
     from kdgap.notice import by_severity
     from kdgap.spec.slot import slots_text
     from kdgap.store.notices import of_plan
@@ -95,12 +98,13 @@ def _print(
         row[0] += 1
         row[1] += states[run.id] == "done"
         row[2].append(run.id[:8])
-    lines: list[list[Any]] = []
+    lines: list[dict[str, str | None]] = []
     for (role, name), (count, done, ids) in rows.items():
         shown = ids[0] + (f" … {ids[-1]}" if count > 1 else "")
-        lines.append([role, name, str(count), str(done), shown])
+        lines.append(dict(zip(COLUMNS, (role, name, str(count), str(done), shown), strict=True)))
     for slot, count in planned.open_slots.items():
-        lines.append([slot.role, slot.text, str(count), "0", "open until selection has ended"])
+        cells = (slot.role, slot.text, str(count), "0", "after selection")
+        lines.append(dict(zip(COLUMNS, cells, strict=True)))
     done = sum(state == "done" for state in states.values())
     others = [s for s in ("failed", "running", "interrupted", "damaged") if s in states.values()]
     rest = "".join(f", {list(states.values()).count(s)} {s}" for s in others)
@@ -109,7 +113,9 @@ def _print(
         f"{total} runs in {data['cohorts']} cohorts, {done} done{rest},"
         f" {len(stale)} stale in {workspace.directory.path}"
     )
-    print_table("", ["role", "what", "runs", "done", "ids"], lines, caption)
+    titles = {name: name for name in COLUMNS}
+    head, texts = fitting((COLUMNS, COLUMNS[:-1]), titles, lines, width())
+    print_table("", head, texts, caption)
 
 
 def _print_models(data: Mapping[str, Any]) -> None:

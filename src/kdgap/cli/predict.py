@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 EXAMPLES = (
-    "Examples: kdgap predict student.onnx cat.jpg photographs · "
+    "Examples: kdgap predict student.onnx cat.jpg photographs\n"
     "kdgap predict runs/digits/logit digit.png --top 3 --json"
 )
 
@@ -20,13 +20,13 @@ def predict(
         ),
     ],
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGES...", help="Image files and folders of them.")
+        list[Path], typer.Argument(metavar="IMAGE", help="Image files and folders of them.")
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes of each image.")] = 5,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what images show: the most likely classes and their probabilities."""
+    """Classify images: the most likely classes and their probabilities."""
     from kdgap.cli.printing import print_json, print_table, say
     from kdgap.numbers import counted
     from kdgap.shipping.formats import kind_of

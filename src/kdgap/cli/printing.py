@@ -8,13 +8,16 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from kdgap import terminal
 from kdgap.files import json_text
@@ -49,7 +52,8 @@ err = _Console(stderr=True)
 def moves() -> bool:
     """Whether stderr is a terminal on which a bar can move."""
     wide = Console.size.fget(err).width >= LEAST_COLUMNS  # type: ignore[attr-defined]
-    return err.is_terminal and not err.is_dumb_terminal and wide
+    # FORCE_COLOR lets a log have colours; a bar in it would be a thousand lines.
+    return err.file.isatty() and not err.is_dumb_terminal and wide
 
 
 def width() -> int:
@@ -67,13 +71,28 @@ def say(text: str) -> None:
     err.print(markup(text), soft_wrap=True)
 
 
-def answer(text: str, *, wrap: bool = False) -> None:
-    """Print one line of the answer; on a terminal it may be wrapped between words.
+def answer(text: str, *, wrap: bool = True) -> None:
+    """Print one line of the answer; on a terminal it is wrapped between words.
 
-    What a program reads stays one line, whatever it is asked.
+    What a program reads stays one line, whatever the width. So does, with `wrap` false, what begins
+    with a path: it is there to be copied.
     """
     shown = _shown(visible(text, one_line=True))
-    out.print(escape(shown), soft_wrap=not (wrap and out.is_terminal))
+    if wrap and out.is_terminal:
+        indent = " " * (len(shown) - len(shown.lstrip(" ")))
+        # A word that is longer, such as a path, stays whole.
+        shown = fill(
+            shown, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        )
+    out.print(escape(shown), soft_wrap=True)
+
+
+def answer_styled(text: str, styles: Mapping[str, str]) -> None:
+    """Print lines of the answer; what a pattern matches has its style where styles are shown."""
+    styled = Text(_shown(visible(text)))
+    for pattern, style in styles.items():
+        styled.highlight_regex(pattern, style)
+    out.print(styled, soft_wrap=True, end="")
 
 
 def print_json(value: object) -> None:
@@ -90,8 +109,8 @@ def print_table(
     """Print a table; numbers are expected as text, a None is shown as a dash.
 
     Columns after the first are right-aligned where every cell starts with a digit or a sign. A cell
-    may have several lines. Where the columns would break words, the lines between them go; where
-    that is not enough, every row is a list of its own.
+    may have several lines. Where cells would have to be wrapped, the lines between columns go
+    first; where words or numbers would break all the same, every row is a list of its own.
     """
     if title:
         _aside(title, "table.title", wrap=out.is_terminal)
@@ -102,12 +121,16 @@ def print_table(
         for at in range(len(columns))
     ]
     texts = [[name, *(row[at] for row in cells)] for at, name in enumerate(named)]
-    boxed = len(columns) > 2 and _fitted(texts, out.width - 3 * len(columns) - 1)
-    if len(columns) <= 2 or boxed:
-        _print_columns(Table(), named, cells, numeric, boxed or None)
-    elif open_widths := _fitted(texts, out.width - 2 * (len(columns) - 1)):
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-        _print_columns(table, named, cells, numeric, open_widths)
+    if len(columns) <= 2:
+        _print_columns(Table(), named, cells, numeric, None)
+    elif fit := _fit(texts, width()):
+        framed, widths = fit
+        table = (
+            Table()
+            if framed
+            else Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        )
+        _print_columns(table, named, cells, numeric, widths)
     else:
         _print_lists(named, cells)
     if caption:
@@ -120,15 +143,18 @@ def fitting(
     lines: Sequence[Mapping[str, str | None]],
     columns: int,
 ) -> tuple[list[str], list[list[str | None]]]:
-    """Return head and rows of the first layout that fits so many columns; else of the last."""
+    """Return head and rows of the first layout of which so many columns wrap no cell.
+
+    Where none is so narrow it is the last one, which therefore has all that a reader came for.
+    """
     for kept in layouts:
         head = [titles[key] for key in kept]
         rows = [[line.get(key, "") for key in kept] for line in lines]
         texts = [
-            [text for cell in column for text in (cell or "").split("\n")]
+            ["–" if cell is None else cell for cell in column]
             for column in zip(head, *rows, strict=True)
         ]
-        if 1 + sum(3 + max(map(len, column)) for column in texts) <= columns:
+        if _fit(texts, columns, wrapped=False):
             break
     return head, rows
 
@@ -147,14 +173,35 @@ def _aside(text: str, style: str, *, wrap: bool) -> None:
     out.print(escape(shown), style=style, soft_wrap=not wrap)
 
 
-def _fitted(columns: list[list[str]], room: int) -> list[int] | None:
-    """Return a width for each column of texts so that no word breaks; None if that cannot be."""
+def _fit(
+    columns: list[list[str]], room: int, *, wrapped: bool = True
+) -> tuple[bool, list[int]] | None:
+    """Return whether columns of texts are framed, and a width for each; None if they do not fit.
+
+    No cell is wrapped if that can be avoided, be it by leaving out the frame; a heading may be.
+    """
+    framed, open_room = room - 3 * len(columns) - 1, room - 2 * (len(columns) - 1)
+    for whole in (True, False) if wrapped else (True,):
+        for frame, left in ((True, framed), (False, open_room)):
+            if widths := _fitted(columns, left, whole=whole):
+                return frame, widths
+    return None
+
+
+def _fitted(columns: list[list[str]], room: int, *, whole: bool) -> list[int] | None:
+    """Return a width for each column of texts so that no word breaks; None if that cannot be.
+
+    Args:
+        columns: the heading and the cells of each.
+        room: columns of the terminal for all of them together.
+        whole: whether the lines of a cell, too, stay as they are.
+    """
     wanted = [
         max(cell_len(line) for text in column for line in text.split("\n")) for column in columns
     ]
     widths = [
-        max(cell_len(word) for text in column for word in _WORD.findall(text) or [""])
-        for column in columns
+        max(_least(head), *(_least(text, whole=whole) for text in cells), 0)
+        for head, *cells in columns
     ]
     left = room - sum(widths)
     if left < 0:
@@ -163,6 +210,19 @@ def _fitted(columns: list[list[str]], room: int) -> list[int] | None:
         lacking = [want - width for want, width in zip(wanted, widths, strict=True)]
         widths[lacking.index(max(lacking))] += 1
     return widths
+
+
+def _least(text: str, *, whole: bool = False) -> int:
+    """Return how wide a text is at least; a line without a letter is a number, and stays whole."""
+    return max(
+        cell_len(part)
+        for line in text.split("\n")
+        for part in (
+            [line]
+            if whole or not any(sign.isalpha() for sign in line)
+            else _WORD.findall(line) or [""]
+        )
+    )
 
 
 def _print_columns(

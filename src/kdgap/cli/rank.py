@@ -9,14 +9,18 @@ from kdgap.cli.judging import Claims, Effect, Source, evidence_of, refuse_damage
 if TYPE_CHECKING:
     from kdgap.judge.ranking import Place, Ranking
 
-EXAMPLES = "Examples: kdgap rank runs/digits · kdgap rank imported/published --pairs"
+EXAMPLES = "Examples: kdgap rank runs/digits\nkdgap rank imported/published --pairs"
 LAYOUTS = (
     ("name", "n", "accuracy", "plain", "best", "wins", "cost"),
     ("name", "accuracy", "plain", "best", "wins"),
     ("name", "accuracy", "plain", "best"),
-    ("name", "plain", "best"),
 )
-"""Columns of the table; the first that fit the terminal are shown."""
+"""Columns of the table; the first that fit the terminal are shown, the last at any width."""
+PAIRS = (
+    ("pair", "difference", "holm", "wins", "verdict"),
+    ("below", "difference", "holm", "wins", "verdict"),
+)
+"""The same of every two compared; last with the second name below the first."""
 
 
 def rank(
@@ -56,7 +60,7 @@ def rank(
         refuse_damaged(evidence)
         return
     for ranking in ranked:
-        answer(f"{ranking.student}: {ranking.recommendation}", wrap=True)
+        answer(f"{ranking.student}: {ranking.recommendation}")
         _print_places(ranking)
         if pairs:
             _print_pairs(ranking)
@@ -82,9 +86,14 @@ def _print_places(ranking: "Ranking") -> None:
     head, rows = fitting(LAYOUTS, titles, [_line(place) for place in ranking.places], width())
     caption = (
         f"In pp of test accuracy. − best of the others: holds for all at once ({sure}); where it"
-        " ends at 0, the method is shown not to be the best. Beats plain: share of the pairs of"
-        " seeds. Cost: computation of a step beside plain training, the method's own loss left out."
+        " ends at 0, the method is shown not to be the best."
     )
+    if titles["wins"] in head:
+        caption += " Beats plain: share of the pairs of seeds."
+    if titles["cost"] in head:
+        caption += (
+            " Cost: computation of a step beside plain training, the method's own loss left out."
+        )
     print_table("", head, rows, caption)
 
 
@@ -108,21 +117,32 @@ def _line(place: "Place") -> dict[str, str | None]:
 
 
 def _print_pairs(ranking: "Ranking") -> None:
-    from kdgap.cli.printing import print_table
-    from kdgap.numbers import p_value
+    from kdgap.cli.printing import fitting, print_table, width
+    from kdgap.numbers import counted, p_value
     from kdgap.report.tables.cells import difference
 
     names = [place.name for place in ranking.places]
-    rows = [
-        [
-            f"{names[pair.first]} − {names[pair.second]}",
-            difference(pair.difference_pp, pair.ci95_pp),
-            p_value(pair.p_holm),
-            None if pair.improves is None else f"{100 * pair.improves:.0f} %",
-            pair.verdict_text,
-        ]
+    titles = {
+        "pair": "first − second",
+        "below": "first − second",
+        "difference": "difference (pp)",
+        "holm": "Holm p",
+        "wins": "first beats second",
+        "verdict": "verdict",
+    }
+    lines: list[dict[str, str | None]] = [
+        {
+            "pair": f"{names[pair.first]} − {names[pair.second]}",
+            "below": f"{names[pair.first]}\n− {names[pair.second]}",
+            "difference": difference(pair.difference_pp, pair.ci95_pp),
+            "holm": p_value(pair.p_holm),
+            "wins": None if pair.improves is None else f"{100 * pair.improves:.0f} %",
+            "verdict": pair.verdict_text.replace(", ", ",\n"),
+        }
         for pair in ranking.pairs
     ]
-    head = ["first − second", "difference (pp)", "Holm p", "first beats second", "verdict"]
-    caption = f"Corrected over {len(rows)} pairs. A gain is of the first over the second."
+    head, rows = fitting(PAIRS, titles, lines, width())
+    caption = (
+        f"Corrected over {counted(len(rows), 'pair')}. A gain is of the first over the second."
+    )
     print_table("", head, rows, caption)

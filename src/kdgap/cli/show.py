@@ -11,12 +11,24 @@ from kdgap.errors import BadInputError
 if TYPE_CHECKING:
     from kdgap.store.record import Record
 
-EXAMPLES = "Examples: kdgap show runs/digits · kdgap show runs/one runs/another"
+EXAMPLES = "Examples: kdgap show runs/digits\nkdgap show runs/one runs/another"
+
+LAYOUTS = (
+    ("run", "seed", "parameters", "test, best", "gain", "validation, best", "ECE", "agreement"),
+    ("run", "seed", "test, best", "gain", "validation, best", "agreement"),
+    ("run", "seed", "test, best", "gain", "validation, best"),
+    ("run", "seed", "test, best", "gain"),
+)
+"""Columns of a table of runs where not all of them fit; the last at any width."""
+
+MOST_SIDE_BY_SIDE = 3
+WIDE = 120
+"""Where a terminal is narrower, so many runs are columns, and all that is known of them rows."""
 
 
 def show(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="STUDY|RUN...", help="A study, or runs.")
+        list[Path], typer.Argument(metavar="STUDY|RUN", help="A study, or runs.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -134,7 +146,7 @@ def _what(row: Mapping[str, Any]) -> str:
 
 def print_records(records: "list[Record]") -> None:
     """Print the result table of some runs; a single run is shown with its columns as rows."""
-    from kdgap.cli.printing import answer, print_table, say, width
+    from kdgap.cli.printing import answer, fitting, print_table, say, width
     from kdgap.numbers import fixed, percent, points
 
     rows = [summary(record, records) for record in records]
@@ -164,15 +176,17 @@ def print_records(records: "list[Record]") -> None:
     if len(cells) == 1:
         shown = [(key, value) for key, value in cells[0].items() if value is not None]
         print_table("", ["", "result"], shown)
-    elif width() >= 120:
-        filled = [key for key in cells[0] if any(row[key] is not None for row in cells)]
-        print_table("", filled, [[row[key] for key in filled] for row in cells], _caption(rows))
-    else:
+    elif len(cells) <= MOST_SIDE_BY_SIDE and width() < WIDE:
         columns = ["", *(f"run {i + 1}" for i in range(len(cells)))]
         lines = [[key, *(row[key] for row in cells)] for key in cells[0]]
         print_table("", columns, [line for line in lines if any(line[1:])], _caption(rows))
+    else:
+        filled = [key for key in cells[0] if any(row[key] is not None for row in cells)]
+        layouts = [filled, *([key for key in kept if key in filled] for kept in LAYOUTS)]
+        head, texts = fitting(layouts, {key: key for key in filled}, cells, width())
+        print_table("", head, texts, _caption(rows))
     for row in rows:
-        answer(f"{row['run_id'][:12]}  {row['path']}")
+        answer(f"{row['run_id'][:12]}  {row['path']}", wrap=False)
 
 
 def _caption(rows: Sequence[Mapping[str, Any]]) -> str:

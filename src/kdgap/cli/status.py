@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from kdgap.store.study import StudyDirectory
     from kdgap.study.workspace import Workspace
 
-STATUS_EXAMPLES = "Examples: kdgap status runs/digits · kdgap status configs/studies/digits.yaml"
+STATUS_EXAMPLES = "Examples: kdgap status runs/digits\nkdgap status configs/studies/digits.yaml"
 VERIFY_EXAMPLES = (
-    "Examples: kdgap verify runs/digits · kdgap verify runs/digits --rerun 3 · "
+    "Examples: kdgap verify runs/digits\nkdgap verify runs/digits --rerun 3\n"
     "kdgap verify runs/digits --run 0f3a9c21"
 )
-CLEAN_EXAMPLES = "Examples: kdgap clean runs/digits · kdgap clean runs/digits --yes"
+CLEAN_EXAMPLES = "Examples: kdgap clean runs/digits\nkdgap clean runs/digits --yes"
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _COLUMNS = ("done", "running", "interrupted", "new", "failed", "blocked", "damaged")
 
@@ -179,6 +179,7 @@ def _hash_all(
 ) -> tuple[list[str], list[str], list[str]]:
     """Return the paths of the runs that are whole, what is wrong, and what nothing vouches for."""
     from kdgap.cli.printing import say
+    from kdgap.cli.progress import each
     from kdgap.errors import KdgapError
     from kdgap.store.audit import audit
     from kdgap.store.witness import Witness
@@ -186,7 +187,7 @@ def _hash_all(
     witnesses = {}
     ids = {planned["path"]: planned["id"] for planned in plan["runs"]}
     good, bad, notes = [], [], []
-    for path in directory.run_paths():
+    for path in each(directory.run_paths(), "checking files", "runs"):
         run = directory.run(path)
         notes += run.passed_over()
         status = directory.status(path, verify=False)
@@ -249,6 +250,7 @@ def _named(workspace: "Workspace", plan: "Plan", named: str) -> "PlannedRun":
 
 def _rerun(workspace: "Workspace", chosen: list["PlannedRun"], device: str) -> list[dict[str, Any]]:
     from kdgap.cli.printing import say
+    from kdgap.cli.progress import progress
     from kdgap.engine.device import pick_device
     from kdgap.running.stop import Stopper
     from kdgap.study.rerun import rerun
@@ -257,7 +259,8 @@ def _rerun(workspace: "Workspace", chosen: list["PlannedRun"], device: str) -> l
     with Stopper() as pause:
         for planned in chosen:
             say(f"training again: {planned.path}")
-            result = rerun(workspace, planned, pick_device(device), pause)
+            watcher = progress(planned.run.recipe.epochs, planned.path)
+            result = rerun(workspace, planned, pick_device(device), pause, [watcher])
             same = "equal, bit for bit" if not result.differs else f"{result.differs} differ"
             where = "" if result.same_environment else " (in another environment)"
             say(f"{planned.path}: {same}{where}")
@@ -292,7 +295,7 @@ def clean(
         _refuse_unreadable(removal.unreadable)
         return
     for path, why in doomed.items():
-        answer(f"{path}  {why}")
+        answer(f"{path}  {why}", wrap=False)
     if not yes:
         if not sys.stdin.isatty():
             raise BadInputError(f"{len(doomed)} directories would be removed; say --yes to do it")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from kdgap.study.workspace import Workspace
 
 EXAMPLES = (
-    "Examples: kdgap run configs/studies/digits.yaml --workers 2 · "
-    "kdgap run configs/studies/reference.yaml --only teachers --set data.root=data · "
+    "Examples: kdgap run configs/studies/digits.yaml --workers 2\n"
+    "kdgap run configs/studies/reference.yaml --only teachers --set data.root=data\n"
     "kdgap run runs/digits"
 )
 
@@ -106,7 +106,7 @@ def run(
         ),
     ] = False,
 ) -> None:
-    """Do what is missing of a study; interrupt it and start it again as you like."""
+    """Train and judge what is missing of a study; stop it and start it again as you like."""
     from kdgap.errors import BadInputError, nearest, one_line
     from kdgap.running.places import Places
     from kdgap.spec.study import STAGES

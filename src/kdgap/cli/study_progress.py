@@ -1,23 +1,60 @@
 """The progress of a whole study on stderr: one bar on a terminal, a plain line now and then."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import TextColumn
 from rich.table import Column
 
 from kdgap.cli.printing import err, markup, moves, say
+from kdgap.cli.progress import NARROW, Bar
 from kdgap.errors import KdgapError
-from kdgap.numbers import duration
-from kdgap.store.progress import Pace, Survey, live, survey, work_of
+from kdgap.numbers import duration, percent
+from kdgap.store.progress import (
+    LEAST_SECONDS,
+    PACE_SECONDS,
+    Pace,
+    Survey,
+    live,
+    survey,
+    work_of,
+)
 from kdgap.store.study import StudyDirectory
 
 LOOK_SECONDS = 1.0
 PLAIN_SECONDS = 10.0
-_STAGES = {"teacher": "teachers", "selection": "selection", "baseline": "finals"}
+MOST_RUNNERS = 4
+"""Runners that have a line of their own."""
+
+
+class RunRate:
+    """How many runs are trained in a minute, those in training counted by their share."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque(maxlen=4096)
+
+    def words(self, now: float, runs: float) -> str:
+        """Note how many runs are trained by now, and return the rate; nothing while unknown.
+
+        Args:
+            now: seconds of a clock that never goes back.
+            runs: how many are trained.
+        """
+        if self._seen and runs < self._seen[-1][1]:
+            self._seen.clear()
+        self._seen.append((now, runs))
+        while now - self._seen[0][0] > PACE_SECONDS:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        if now - since < LEAST_SECONDS or runs <= before:
+            return ""
+        minute = 60 * (runs - before) / (now - since)
+        return f"{minute:.1f} runs/min" if minute >= 1 else f"{60 * minute:.1f} runs/h"
 
 
 class StudyProgress:
@@ -29,20 +66,14 @@ class StudyProgress:
         self._looked = self._printed = -1e9
         self._done: set[str] = set()
         self._pace = Pace()
-        self._progress: Progress | None = None
+        self._rate = RunRate()
+        self._bar: Bar | None = None
         if moves():
-            self._progress = Progress(
-                SpinnerColumn(),
-                BarColumn(bar_width=20 if err.width >= 100 else 8),
-                TextColumn("{task.description}", table_column=Column(ratio=1, no_wrap=True)),
-                TextColumn("{task.fields[left]}", table_column=Column(no_wrap=True)),
-                expand=True,
-                console=err,
-                transient=True,
-                redirect_stdout=False,  # what others print passes `kdgap.terminal`
-                redirect_stderr=False,
+            self._bar = Bar(
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[paced]}", table_column=Column(no_wrap=True)),
             )
-            self._task = self._progress.add_task("starting", total=None, left="")
+            self._task = self._bar.add_task("starting", total=1.0, paced="")
 
     @property
     def seconds(self) -> float:
@@ -50,15 +81,15 @@ class StudyProgress:
         return time.monotonic() - self._begun
 
     def __enter__(self) -> Self:
-        if self._progress is not None:
-            self._progress.start()
+        if self._bar is not None:
+            self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
     def say(self, text: str) -> None:
         """Print a remark, above the bar where there is one."""
@@ -81,31 +112,44 @@ class StudyProgress:
         runners = live(self._directory.path)
         work = work_of(seen, runners)
         seconds = self._pace.left(now, work)
+        # Without their costs, runs are what is counted.
+        uncosted = replace(seen, rows=[replace(row, flops=0.0) for row in seen.rows])
+        pace = self._rate.words(now, work_of(uncosted, runners).done)
         left = f"{duration(seconds)} left" if seconds else ""
-        text = self._text(seen, runners)
-        if self._progress is not None:
-            self._progress.update(
-                self._task, description=markup(text), total=1.0, completed=work.share, left=left
+        counts, running = _counts(seen), list(_running(seen, runners))
+        if self._bar is not None:
+            paced = (pace, left) if err.width >= NARROW else (left or pace,)
+            self._bar.below = running
+            self._bar.update(
+                self._task,
+                description=markup(counts),
+                completed=work.share,
+                paced=", ".join(filter(None, paced)),
             )
         elif now - self._printed >= PLAIN_SECONDS:
             self._printed = now
-            say(f"{text}{', ' if left else ''}{left}")
+            say(" · ".join(filter(None, (counts, *running, pace, left))))
 
-    def _text(self, seen: Survey, runners: Sequence[Mapping[str, Any]]) -> str:
-        total = len(seen.rows) + seen.open_runs
-        failed = seen.count("failed")
-        parts = [f"{seen.count('done')} of {total} runs"]
-        if failed:
-            parts.append(f"{failed} failed")
-        roles = {row.id: row.roles[0] for row in seen.rows}
-        for runner in runners:
-            runs = runner.get("runs")
-            if not isinstance(runs, dict) or not runs:
-                parts.append(str(runner.get("phase", "")))
-                continue
-            first, at = next(iter(runs.items()))
-            stage = _STAGES.get(roles.get(first, ""), roles.get(first, "") + "s")
-            best = max((r["val_acc"] for r in runs.values() if r.get("val_acc")), default=None)
-            reached = "" if best is None else f" {best:.1%}"
-            parts.append(f"{stage}: {len(runs)} at epoch {at['epoch']}/{at['epochs']}{reached}")
-        return " · ".join(parts)
+
+def _counts(seen: Survey) -> str:
+    total, failed = len(seen.rows) + seen.open_runs, seen.count("failed")
+    return f"{seen.count('done')} of {total} runs" + (f", {failed} failed" if failed else "")
+
+
+def _running(seen: Survey, runners: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what each runner trains: stage, run, epoch and the best accuracy so far."""
+    rows = {row.id: row for row in seen.rows}
+    for runner in runners[:MOST_RUNNERS]:
+        runs = runner.get("runs")
+        if not isinstance(runs, dict) or not runs:
+            yield str(runner.get("phase", ""))
+            continue
+        first, at = next(iter(runs.items()))
+        best = max((run["val_acc"] for run in runs.values() if run.get("val_acc")), default=None)
+        reached = "" if best is None else f", validation {percent(best)}"
+        row = rows.get(first)  # None: it was planned after we looked
+        stage, what = ("", "") if row is None else (f"{row.roles[0]}, ", row.slot)
+        more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+        yield f"{stage}epoch {at['epoch']}/{at['epochs']}{reached}: {what or first[:8]}{more}"
+    if len(runners) > MOST_RUNNERS:
+        yield f"and {len(runners) - MOST_RUNNERS} more"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from kdgap import yamlio
 
 EXAMPLES = (
-    "Examples: kdgap train configs/digits_teacher.yaml · "
-    "kdgap train configs/r50_to_r18_logit.yaml --seed 1 --set alpha=0.7 --set precision=bf16 · "
+    "Examples: kdgap train configs/digits_teacher.yaml\n"
+    "kdgap train configs/r50_to_r18_logit.yaml --seed 1 --set alpha=0.7 --set precision=bf16\n"
     "kdgap train configs/digits_teacher.yaml --devices 2 --set threads=1"
 )
 

@@ -17,15 +17,15 @@ LAYOUTS = (
     ("pair", "n", "accuracy", "gain", "verdict"),
     ("pair", "accuracy", "gain", "verdict"),
     ("pair", "accuracy", "gain_below"),
-    ("pair", "gain_below"),
+    ("pair_below", "gain_below"),
 )
-"""Columns of the table; the first that fit the terminal are shown."""
+"""Columns of the table; the first that fit the terminal are shown, the last at any width."""
 WITH_REFERENCE = (
     ("pair", "n", "accuracy", "gain", "p", "holm", "verdict", "over", "over_verdict", "needed"),
     ("pair", "n", "accuracy", "gain", "verdict", "over", "over_verdict"),
     ("pair", "n", "accuracy", "gain_below", "over_below"),
-    ("pair", "n", "gain_below", "over_below"),
-    ("pair", "gain_below", "over_below"),
+    ("pair", "accuracy", "gain_below", "over_below"),
+    ("pair_below", "gain_below", "over_below"),
 )
 """The same of a study that names a reference; last with each verdict below its number."""
 
@@ -44,7 +44,7 @@ def print_verdicts(
     from kdgap.judge.headline import headline
 
     settings = analysis.settings
-    answer(headline(analysis).text, wrap=True)
+    answer(headline(analysis).text)
     answer(_measured(analysis, seconds))
     if analysis.gains:
         columns, rows = _table(analysis, width())
@@ -53,9 +53,9 @@ def print_verdicts(
     every = len(late) == len(analysis.contrasts) > 1
     for contrast in analysis.contrasts:
         mark = " [post hoc]" if contrast.post_hoc and not every else ""
-        answer(f"Claim {contrast.sentence}{mark}", wrap=True)
+        answer(f"Claim {contrast.sentence}{mark}")
     if every:
-        answer("Post hoc: all of these claims. None was locked before the first test.", wrap=True)
+        answer("Post hoc: all of these claims. None was locked before the first test.")
     if any(gain.verdict == "inconclusive" for gain in analysis.gains):
         answer(_inconclusive(analysis))
     if settings.reference is not None:
@@ -107,7 +107,8 @@ def _inconclusive(analysis: "Analysis") -> str:
     text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
     if needed:
         ends = dict.fromkeys([enough(needed[0]), enough(needed[-1])])
-        text += f" {' to '.join(ends)} seeds a side {phrase} with {level(settings.power)} power."
+        count = " to ".join(ends).capitalize()
+        text += f" {count} seeds a side {phrase} with {level(settings.power)} power."
     elif all(gain.gain_pp is not None for gain in seeds):
         text += f" No affordable number of seeds {phrase}."
     return text
@@ -163,6 +164,7 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
     over = f"over {reference.label}" if reference else ""
     titles = {
         "pair": "",
+        "pair_below": "accuracy (%)",
         "n": "n",
         "accuracy": "accuracy (%)",
         "gain": gain_head,
@@ -183,12 +185,14 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
             pair = _pair(gain)
             plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp)
             lines.append({"pair": pair, "n": str(gain.n_baseline), "accuracy": plain})
+            lines[-1]["pair_below"] = f"{pair}\n  {plain}"
         others = entries.get((gain.slot, gain.configuration), []) if entries else []
         beside = [_over_cells(gain, entry, settings) for entry in others]
         unsettled = gain.verdict == "inconclusive" and gain.seeds_needed is not None
         lines.append(
             {
                 "pair": f"  {gain.label}",
+                "pair_below": f"  {gain.label}\n    {spread(gain.mean_pp, gain.std_pp)}",
                 "n": str(gain.n),
                 "accuracy": spread(gain.mean_pp, gain.std_pp),
                 "gain": _gain_words(gain),
@@ -218,7 +222,8 @@ def _over_cells(
     """
     words, verdict = _gain_words(entry), _verdict(entry, settings)
     cells = {"over": words, "over_verdict": verdict, "over_below": _below(words, verdict)}
-    return cells if entry.teacher == gain.teacher else {"pair": f"    in {_pair(entry)}", **cells}
+    place = f"    in {_pair(entry)}"
+    return cells if entry.teacher == gain.teacher else {"pair": place, "pair_below": place, **cells}
 
 
 def _below(words: str | None, verdict: str) -> str:

@@ -1,7 +1,7 @@
 """Training finished runs again, to see whether the records are genuine."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from kdgap.engine.device import environment, make_deterministic
+from kdgap.engine.tracker import Tracker
 from kdgap.files import read_bytes
 from kdgap.leftovers import scratch_prefix
 from kdgap.planning.plan import PlannedRun
@@ -41,8 +42,11 @@ def rerun(
     planned: PlannedRun,
     device: torch.device,
     pause: Callable[[], None],
+    watchers: Sequence[Tracker] = (),
 ) -> Rerun:
     """Train a finished run again, alone, in a temporary directory, and compare.
+
+    `watchers` are told of its progress.
 
     Raises:
         RunFailedError: it could not be trained again.
@@ -55,7 +59,7 @@ def rerun(
     weights = None if planned.run.teacher is None else inputs.teacher(planned)
     with tempfile.TemporaryDirectory(prefix=scratch_prefix("rerun")) as folder:
         again = RunDirectory(Path(folder) / "run")
-        attempt = Attempt(inputs.prepare(planned, weights), again)
+        attempt = Attempt(inputs.prepare(planned, weights), again, watchers)
         train_attempts([attempt], pause=pause, open_test=lambda *_: None)
         if attempt.member.failure is not None:
             raise attempt.member.failure
