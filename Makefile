@@ -12,7 +12,7 @@ CHROMIUM := chromium chromium-browser google-chrome
 .PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs clean
 
 help:
-	@echo "make demo       set up, then train and judge a study on the digits: under 3 minutes"
+	@echo "make demo       set up, then train and judge a study on the digits: 3 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"

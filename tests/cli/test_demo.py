@@ -1,4 +1,4 @@
-"""What `make demo` runs is registered before it is trained, and it decides what it asks."""
+"""What `make demo` runs is registered before it is trained; the slow test asks whether it decides."""
 
 import json
 import re
