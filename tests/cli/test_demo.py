@@ -1,4 +1,4 @@
-"""What `make demo` runs is registered before it is trained; the slow test asks whether it decides."""
+"""What `make demo` runs is registered before it is trained; a slow test asks what it decides."""
 
 import json
 import re
