@@ -13,7 +13,7 @@ CHROMIUM := chromium chromium-browser google-chrome
 .PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs site pictures clean
 
 help:
-	@echo "make demo       set up and run a complete capacity-gap study on the digits: 3 minutes"
+	@echo "make demo       set up, then train and judge a study on the digits: 3 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
@@ -42,11 +42,12 @@ $(EXTRAS): $(READY)
 	@touch $@
 
 demo: $(READY)
-	@$(RUN) run configs/studies/digits.yaml --workers $(WORKERS)
+	@$(RUN) run configs/studies/demo.yaml --workers $(WORKERS)
 	@echo
-	@echo "Next:  $(RUN) show runs/digits                 # the verdicts again; --json for machines"
-	@echo "       $(RUN) verify runs/digits --rerun 3     # three runs trained again, compared bit for bit"
-	@echo "       $(RUN) plan configs/studies/reference.yaml"
+	@echo "Next:"
+	@echo "  $(RUN) explore runs/demo            # the study as a page"
+	@echo "  $(RUN) verify runs/demo --rerun 3   # three runs again, bit for bit"
+	@echo "  $(RUN) run configs/studies/digits.yaml   # with tuning; more training"
 
 # Compiled once here, where PYTHONDONTWRITEBYTECODE would have each process of a test do it.
 test: lint types $(EXTRAS) $(SITE)

@@ -79,7 +79,7 @@ def test_a_study_that_is_not_there_is_named_with_what_to_do(
     (tmp_path / "notebooks").mkdir()
     with pytest.raises(CellExecutionError) as stopped:
         executed(tmp_path / "notebooks")
-    missing = re.escape(str(tmp_path / "runs" / "digits"))
+    missing = re.escape(str(tmp_path / "runs" / "demo"))
     assert re.search(f"{missing} is not there: run `make demo`", str(stopped.value))
 
 
