@@ -1,0 +1,151 @@
+"""How long the rest of a study takes: on this machine as it was timed, or as was published."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from kdgap.data import Shape
+from kdgap.engine.device import free_memory
+from kdgap.numbers import counted
+from kdgap.planning.cost import costs_of, members_that_fit, staged_cohorts, total_flops
+from kdgap.planning.plan import Plan, PlannedRun
+from kdgap.planning.rates import published_rate
+from kdgap.planning.schedule import schedule
+from kdgap.planning.tasks import START, Machine, cohort_tasks
+from kdgap.planning.timing import Origin, Timings
+from kdgap.study.probe import LONG_SECONDS, SHORT_SECONDS, Probe, kinds
+
+SCHEDULED_RUNS = 2000
+"""Of more runs than these, workers are taken to be equally busy, which they nearly are then."""
+_SOURCES: Mapping[Origin, str] = {
+    "runs": "earlier runs on this machine",
+    "probe": "a few steps timed on this machine",
+    "neighbours": "similar steps timed on this machine",
+    "assumed": "assumed speeds, for nothing was timed here",
+}
+Expected = dict[str, Any]
+"""What a forecast says of time: `seconds_low`, `seconds`, `seconds_high`, `seconds_alone`, `flops`,
+and in words `time_source`."""
+
+
+def published_time(full: Plan, shape: Shape, done: Collection[str], machine: str) -> Expected:
+    """Return the time on a machine that is not at hand, whose range nobody knows.
+
+    Raises:
+        BadInputError: no speed of it was published for the study's precision.
+    """
+    costs = costs_of(full.runs.values(), shape)
+    groups = _left(full, done)
+    rate, source = published_rate(machine, next(iter(full.runs.values())).run.precision)
+    flops = total_flops(groups, costs)
+    alone = total_flops([[planned] for group in groups for planned in group], costs)
+    return {
+        "flops": flops,
+        "time_source": f"a speed {source} ({rate / 1e9:.3g} GFLOP/s)",
+        "seconds": flops / rate,
+        "seconds_alone": alone / rate,
+    }
+
+
+def expected_time(
+    plan: Plan,
+    full: Plan,
+    shape: Shape,
+    done: Collection[str],
+    machine: Machine,
+    *,
+    measure: bool | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Expected:
+    """Return the time on this machine, from what was timed here before and is timed now.
+
+    Args:
+        plan: what is planned.
+        full: the same without open slots.
+        shape: of the images.
+        done: ids of finished runs.
+        machine: where the rest trains.
+        measure: time all kinds of steps now, which takes about a minute; None = those that were
+            never timed, for a few seconds; False = none.
+        say: told that something is timed now.
+    """
+    groups = _left(full, done)
+    counts = {_key(group): cohort_tasks(group, shape) for group in groups}
+    tasks = {START, *(task for counted_tasks in counts.values() for task in counted_tasks)}
+    timings = Timings(machine, tasks, fresh=bool(measure))
+    wanted = tasks if measure else set(timings.missing()) - {START}
+    seconds = LONG_SECONDS if measure else SHORT_SECONDS
+    if measure is not False and seconds > 0 and (chosen := kinds(groups, shape, wanted)):
+        what = counted(len(chosen), "kind")
+        say(f"timing a few steps of {what} of run on this machine: about {seconds:g} s")
+        Probe(shape, machine, seconds).time(chosen)
+        timings = Timings(machine, tasks, fresh=bool(measure))
+    total, shares = timings.of(sum(counts.values(), Counter()))
+    busy = _busy(plan, full, shape, done, machine, timings, total.mid)
+    wall = total.times(busy)
+    alone = busy * sum(_alone(planned, shape, timings) for g in groups for planned in g)
+    if groups:  # the command itself and its workers, which start side by side
+        start, origin = timings.seconds(START)
+        wall += start.times(2)
+        alone += 2 * start.mid
+        shares[origin] += 2 * start.mid
+    return {
+        "flops": total_flops(groups, costs_of(full.runs.values(), shape)),
+        "time_source": _source(shares),
+        "seconds_low": wall.low,
+        "seconds": wall.mid,
+        "seconds_high": wall.high,
+        "seconds_alone": alone,
+    }
+
+
+def _left(full: Plan, done: Collection[str]) -> list[list[PlannedRun]]:
+    """Return the cohorts of a plan without the runs that are finished."""
+    left = [[p for p in group if p.id not in done] for group in staged_cohorts(full)]
+    return [group for group in left if group]
+
+
+def _key(group: Sequence[PlannedRun]) -> tuple[str, ...]:
+    return tuple(planned.id for planned in group)
+
+
+def _alone(planned: PlannedRun, shape: Shape, timings: Timings) -> float:
+    return timings.of(cohort_tasks([planned], shape))[0].mid
+
+
+def _busy(
+    plan: Plan,
+    full: Plan,
+    shape: Shape,
+    done: Collection[str],
+    machine: Machine,
+    timings: Timings,
+    total: float,
+) -> float:
+    """Return the time of all workers together as a share of the time of one that does it all."""
+    workers = machine.workers
+    if workers == 1 or total == 0:
+        return 1.0
+    if len(full.runs) > SCHEDULED_RUNS:
+        return 1.0 / workers
+    costs = costs_of(full.runs.values(), shape)
+    memory = free_memory(machine.device) // workers
+
+    def fitting(group: Sequence[PlannedRun]) -> int:
+        return members_that_fit(group, costs, memory)
+
+    def seconds(group: Sequence[PlannedRun]) -> float:
+        return timings.of(cohort_tasks(group, shape))[0].mid
+
+    turns = schedule(plan, full, done, workers, seconds, fitting)
+    return max((turn.end for turn in turns), default=0.0) / total
+
+
+def _source(shares: Mapping[Origin, float]) -> str:
+    """Say where an estimate comes from; what gives less than a hundredth of it is left out."""
+    total = sum(shares.values())
+    named = {origin: s for origin, s in shares.items() if total and s / total >= 0.01}
+    if len(named) == 1:
+        return _SOURCES[next(iter(named))]
+    ordered = sorted(named, key=lambda origin: -named[origin])
+    return ", ".join(f"{_SOURCES[origin]} ({named[origin] / total:.0%})" for origin in ordered)
