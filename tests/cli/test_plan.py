@@ -316,3 +316,43 @@ def test_a_study_is_planned_for_a_machine_and_images_that_are_not_here(
     done = kdgap("plan", study, "--device", "a100", "--set", "precision=fp32")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no published speed for fp32" in done.stderr
+
+
+# Time
+
+
+def test_the_time_has_a_range_and_says_where_it_comes_from(kdgap: Command, study: Path) -> None:
+    done = kdgap("plan", study)
+    words = " ".join(done.stdout.split())
+    between = r"Time left: about [\d.]+ .*, between [\d.]+ .* and [\d.]+ .*, on cpu with 1 worker"
+    assert re.search(between, words)
+    assert "It comes from assumed speeds, for nothing was timed here." in words
+    assert "timing" not in done.stderr
+
+
+def test_more_workers_take_less_time_and_a_budget_is_held_against_what_is_shown(
+    as_json: Callable[..., Any],
+) -> None:
+    one, two = (as_json("--workers", workers)["forecast"] for workers in (1, 2))
+    assert two["seconds"] < one["seconds"]
+    assert two["workers"] == 2
+    hours = (one["seconds"] + two["seconds"]) / 2 / 3600
+    for workers, codes in ((1, ["over-budget-hours"]), (2, [])):
+        ahead = as_json("--workers", workers, "--set", f"budgets.hours={hours}")["forecast"]
+        assert [notice["code"] for notice in ahead["notices"]] == codes
+
+
+def test_a_plan_times_what_it_does_not_know_once(
+    kdgap: Command, study: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgap.study.duration.SHORT_SECONDS", 1.0)
+    silent = kdgap("plan", study, "--no-measure")
+    assert (silent.stderr, list(Path(os.environ["KDGAP_CACHE"]).rglob("*"))) == ("", [])
+    first, second = kdgap("plan", study), kdgap("plan", study)
+    assert "timing a few steps of 4 kinds of run on this machine" in first.stderr
+    assert "timed on this machine" in first.stdout
+    assert second.stderr == ""
+    assert second.stdout == first.stdout
+    assert list(workdir.iterdir()) == []
+    kept = {path.parent.name for path in Path(os.environ["KDGAP_CACHE"]).rglob("*.json")}
+    assert kept == {"measured"}

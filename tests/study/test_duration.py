@@ -78,7 +78,8 @@ def test_timings_are_kept_by_size_newest_last_and_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"flops_per_second": 1e9, "seconds": 3.0}, {"128/0": -1.0}, {"128/0": 0.0}, {"x/0": 1.0}]
+    "values",
+    [{"flops_per_second": 1e9, "seconds": 3.0}, {"128/0": -1.0}, {"128/0": 0.0}, {"x/0": 1.0}],
 )
 def test_what_is_no_timing_is_as_if_nothing_was_timed(values: dict[str, float]) -> None:
     from kdgap.store.measured import keep_measured
@@ -138,7 +139,7 @@ def test_a_run_takes_its_steps_validations_and_one_record() -> None:
     assert tasks.own() == {
         tasks.step(128): 5 * 7,
         tasks.step(104): 5,
-        tasks.epoch: 5,
+        tasks.epoch: 4,
         tasks.validation: 5,
         tasks.record: 1,
     }
@@ -320,8 +321,7 @@ def test_the_clock_books_each_part_where_it_belongs(monkeypatch: pytest.MonkeyPa
     assert times[first.record] == pytest.approx((1.5 + 1 + 7 + 1.5 + 1 + 8) / 2)
     done = cohort_tasks(group, SHAPE)
     total = sum(times[task] * n for task, n in done.items() if task.part != "test")
-    # Nothing is lost; the first step of each member is a warm-up and no part of `epoch`.
-    assert total == pytest.approx(ticks.now + 2)
+    assert total == pytest.approx(ticks.now)  # nothing is lost, nothing counted twice
 
 
 def test_a_run_that_failed_tells_no_time_of_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     assert 0 < ahead["seconds_low"] < ahead["seconds"] < ahead["seconds_high"]
     assert torch.equal(torch.get_rng_state(), drawn)
     assert torch.are_deterministic_algorithms_enabled() == deterministic
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((tmp_path / "scratch").glob("kdgap*")) == []
     assert not (tmp_path / "study").exists()
     again = expected(workspace, say=said.append)  # from the cache
     assert len(said) == 1
@@ -387,7 +387,6 @@ def test_a_study_that_was_trained_tells_the_time_of_the_next(workspace: Any) -> 
     took = time.perf_counter() - begun
     ahead = expected(workspace)
     assert ahead["time_source"] == "earlier runs on this machine"
-    # The worker of this test is no process of its own: its start is that of all tests.
     plan, _ = workspace.plan()
     counts: Counter[Task] = Counter()
     for group in staged_cohorts(plan):

@@ -182,11 +182,11 @@ def _time_lines(ahead: Mapping[str, Any]) -> list[str]:
     if seconds == 0:
         return ["Time left: none, every run is done."]
     hours = f" ({seconds / 3600:,.0f} hours)" if seconds >= 86400 else ""
-    between = "" if low is None else f", between {duration(low)} and {duration(high)}"
+    between = "" if low is None else f", between {duration(low)} and {duration(high)},"
     where = f"on {ahead['device']} with {counted(ahead['workers'], 'worker')}"
     alone = f"{duration(ahead['seconds_alone'])} if each run had its own teacher pass"
     return [
-        f"Time left: about {duration(seconds)}{hours}{between}, {where} ({alone}).",
+        f"Time left: about {duration(seconds)}{hours}{between} {where} ({alone}).",
         f"  It comes from {ahead['time_source']}.",
     ]
 

@@ -181,15 +181,16 @@ class RunTasks:
         counts: Counter[Task] = Counter({self.record: 1})
         counts[self.step(self.full)] += self.epochs * (self.steps - 1)
         counts[self.step(self.last)] += self.epochs
-        counts[self.epoch] += self.epochs
+        if self.steps > 2:  # or no other step tells how much of the first one is a step's
+            counts[self.epoch] += self.epochs - 1  # the first epoch's is part of its set-up
         counts[self.validation] += self.epochs
-        return counts
+        return +counts
 
     def shared(self) -> Counter[Task]:
         """Return how often each task is done that a cohort does once."""
         counts = Counter({self.batch(self.full): self.epochs * (self.steps - 1)})
         counts[self.batch(self.last)] += self.epochs
-        return counts
+        return +counts
 
 
 def run_tasks(

@@ -28,8 +28,10 @@ Expected = dict[str, Any]
 and in words `time_source`."""
 
 
-def published_time(full: Plan, shape: Shape, done: Collection[str], machine: str) -> Expected:
-    """Return the time on a machine that is not at hand, whose range nobody knows.
+def published_time(
+    full: Plan, shape: Shape, done: Collection[str], machine: str, workers: int = 1
+) -> Expected:
+    """Return the time on machines that are not at hand, one a worker; nobody knows its range.
 
     Raises:
         BadInputError: no speed of it was published for the study's precision.
@@ -42,8 +44,8 @@ def published_time(full: Plan, shape: Shape, done: Collection[str], machine: str
     return {
         "flops": flops,
         "time_source": f"a speed {source} ({rate / 1e9:.3g} GFLOP/s)",
-        "seconds": flops / rate,
-        "seconds_alone": alone / rate,
+        "seconds": flops / rate / workers,
+        "seconds_alone": alone / rate / workers,
     }
 
 

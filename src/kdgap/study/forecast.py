@@ -71,7 +71,7 @@ def forecast(
     full = stand_in(workspace, plan)
     costs = costs_of(full.runs.values(), shape)
     if isinstance(device, str):
-        time = published_time(full, shape, done, device)
+        time = published_time(full, shape, done, device, workers)
     else:
         threads = workspace.directory.locked("threads") or study.threads
         machine = Machine(device, threads or torch.get_num_threads(), workers)

@@ -31,8 +31,8 @@ from kdgap.store.record import RunDirectory
 from kdgap.study.clock import LEAST, Clock, process_age
 
 SHORT_SECONDS, LONG_SECONDS = 8.0, 60.0
-"""What a probe may take about: one that a plan makes by itself, and one that is asked for; at 0 there
-is none."""
+"""What a probe may take about: one that a plan makes by itself (none at 0), and one that is asked
+for."""
 EPOCHS = 4
 """Of each run of a probe: one that warms up, and three whose median counts."""
 MEMBERS = 8
