@@ -218,6 +218,11 @@ def cohort_tasks(group: Sequence[PlannedRun], shape: Shape) -> Counter[Task]:
     return counts
 
 
+def likeness(group: Sequence[PlannedRun]) -> tuple[tuple[str, bool], ...]:
+    """Return what cohorts of the same tasks share, such as those of several seeds."""
+    return tuple((p.configuration, bool(set(p.roles) & set(DOORS))) for p in group)
+
+
 def assumed_weights(groups: Iterable[Sequence[PlannedRun]], shape: Shape) -> dict[str, float]:
     """Return run → the seconds that are assumed of it on one CPU thread.
 
@@ -225,12 +230,16 @@ def assumed_weights(groups: Iterable[Sequence[PlannedRun]], shape: Shape) -> dic
     shared among its members alike.
     """
     machine = Machine(torch.device("cpu"), 1)
+    known: dict[tuple[tuple[str, bool], ...], list[float]] = {}
     weights: dict[str, float] = {}
+
+    def seconds(counts: Counter[Task]) -> float:
+        return sum(assumed(machine, task) * count for task, count in counts.items())
+
     for group in groups:
-        members = run_tasks(group, shape)
-        for planned in group:
-            tasks = members[planned.id]
-            shared = sum(assumed(machine, t) * n for t, n in tasks.shared().items()) / len(group)
-            own = sum(assumed(machine, t) * n for t, n in tasks.own().items())
-            weights[planned.id] = own + shared
+        if (key := likeness(group)) not in known:
+            members = run_tasks(group, shape)
+            shared = seconds(members[group[0].id].shared()) / len(group)
+            known[key] = [shared + seconds(members[p.id].own()) for p in group]
+        weights |= zip((p.id for p in group), known[key], strict=True)
     return weights

@@ -11,7 +11,7 @@ from kdgap.planning.cost import costs_of, members_that_fit, staged_cohorts, tota
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.planning.rates import published_rate
 from kdgap.planning.schedule import schedule
-from kdgap.planning.tasks import START, Machine, cohort_tasks
+from kdgap.planning.tasks import START, Machine, Task, cohort_tasks, likeness
 from kdgap.planning.timing import Origin, Timings
 from kdgap.study.probe import LONG_SECONDS, SHORT_SECONDS, Probe, kinds
 
@@ -72,20 +72,31 @@ def expected_time(
         say: told that something is timed now.
     """
     groups = _left(full, done)
-    counts = {_key(group): cohort_tasks(group, shape) for group in groups}
-    tasks = {START, *(task for counted_tasks in counts.values() for task in counted_tasks)}
+    alike: dict[tuple[tuple[str, bool], ...], list[Sequence[PlannedRun]]] = {}
+    for group in groups:
+        alike.setdefault(likeness(group), []).append(group)
+    counts: Counter[Task] = Counter()
+    for same in alike.values():
+        for task, count in cohort_tasks(same[0], shape).items():
+            counts[task] += count * len(same)
+    tasks = {START, *counts}
     timings = Timings(machine, tasks, fresh=bool(measure))
     wanted = tasks if measure else set(timings.missing()) - {START}
     seconds = LONG_SECONDS if measure else SHORT_SECONDS
-    if measure is not False and seconds > 0 and (chosen := kinds(groups, shape, wanted)):
+    if (
+        measure is not False
+        and seconds > 0
+        and (chosen := kinds([same[0] for same in alike.values()], shape, wanted))
+    ):
         what = counted(len(chosen), "kind")
         say(f"timing a few steps of {what} of run on this machine: about {seconds:g} s")
         Probe(shape, machine, seconds).time(chosen)
         timings = Timings(machine, tasks, fresh=bool(measure))
-    total, shares = timings.of(sum(counts.values(), Counter()))
-    busy = _busy(plan, full, shape, done, machine, timings, total.mid)
+    total, shares = timings.of(counts)
+    seconds_of = _Seconds(shape, timings)
+    busy = _busy(plan, full, shape, done, machine, seconds_of, total.mid)
     wall = total.times(busy)
-    alone = busy * sum(_alone(planned, shape, timings) for g in groups for planned in g)
+    alone = busy * sum(seconds_of([planned]) for group in groups for planned in group)
     if groups:  # the command itself and its workers, which start side by side
         start, origin = timings.seconds(START)
         wall += start.times(2)
@@ -107,12 +118,17 @@ def _left(full: Plan, done: Collection[str]) -> list[list[PlannedRun]]:
     return [group for group in left if group]
 
 
-def _key(group: Sequence[PlannedRun]) -> tuple[str, ...]:
-    return tuple(planned.id for planned in group)
+class _Seconds:
+    """The seconds of cohorts, each kind looked up once."""
 
+    def __init__(self, shape: Shape, timings: Timings) -> None:
+        self._shape, self._timings = shape, timings
+        self._known: dict[tuple[tuple[str, bool], ...], float] = {}
 
-def _alone(planned: PlannedRun, shape: Shape, timings: Timings) -> float:
-    return timings.of(cohort_tasks([planned], shape))[0].mid
+    def __call__(self, group: Sequence[PlannedRun]) -> float:
+        if (key := likeness(group)) not in self._known:
+            self._known[key] = self._timings.of(cohort_tasks(group, self._shape))[0].mid
+        return self._known[key]
 
 
 def _busy(
@@ -121,7 +137,7 @@ def _busy(
     shape: Shape,
     done: Collection[str],
     machine: Machine,
-    timings: Timings,
+    seconds: Callable[[Sequence[PlannedRun]], float],
     total: float,
 ) -> float:
     """Return the time of all workers together as a share of the time of one that does it all."""
@@ -135,9 +151,6 @@ def _busy(
 
     def fitting(group: Sequence[PlannedRun]) -> int:
         return members_that_fit(group, costs, memory)
-
-    def seconds(group: Sequence[PlannedRun]) -> float:
-        return timings.of(cohort_tasks(group, shape))[0].mid
 
     turns = schedule(plan, full, done, workers, seconds, fitting)
     return max((turn.end for turn in turns), default=0.0) / total

@@ -42,14 +42,14 @@ LEAST_BATCH = 8
 
 @dataclass(frozen=True)
 class Kind:
-    """A run that stands for all that take the same steps, and one that has its cohort's teacher."""
+    """A run that stands for all of the same tasks, and one that has its cohort's teacher."""
 
     planned: PlannedRun
     host: PlannedRun | None
 
 
 def kinds(groups: Sequence[Sequence[PlannedRun]], shape: Shape, wanted: set[Task]) -> list[Kind]:
-    """Return a run for each kind of step that has to be timed, plain training first.
+    """Return runs in which every task comes up that has to be timed, plain training first.
 
     Runs that several devices share are not among them: one process alone cannot time them.
 
@@ -58,16 +58,18 @@ def kinds(groups: Sequence[Sequence[PlannedRun]], shape: Shape, wanted: set[Task
         shape: of its images.
         wanted: tasks that are to be timed.
     """
-    chosen: dict[tuple[str, str], Kind] = {}
+    chosen: list[Kind] = []
+    left = set(wanted)
     for group in groups:
         host = next((planned for planned in group if planned.run.teacher is not None), None)
         tasks = run_tasks(group, shape)
         for planned in group:
             own = tasks[planned.id]
-            if planned.run.devices == 1 and wanted & {*own.own(), *own.shared()}:
-                key = own.step(own.full).what, own.batch(own.full).what
-                chosen.setdefault(key, Kind(planned, host))
-    return sorted(chosen.values(), key=lambda kind: kind.planned.run.teacher is not None)
+            due = left & {*own.own(), *own.shared()}
+            if planned.run.devices == 1 and due:
+                chosen.append(Kind(planned, host))
+                left -= due
+    return sorted(chosen, key=lambda kind: kind.planned.run.teacher is not None)
 
 
 class Probe:
