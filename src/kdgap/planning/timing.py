@@ -60,11 +60,10 @@ class Timings:
         """Return what a task takes, and where the number comes from."""
         if task not in self._known:
             self._known[task] = self._timed(task)
-        known = self._known[task] or self._placed(task)
-        if known is None:
-            seconds = assumed(self._machine, task)
-            known = Span(seconds, seconds, seconds).wider(BEYOND["assumed"]), "assumed"
-        return known
+        if (known := self._known[task] or self._placed(task)) is not None:
+            return known
+        seconds = assumed(self._machine, task)
+        return Span(seconds, seconds, seconds).wider(BEYOND["assumed"]), "assumed"
 
     def of(self, counts: Mapping[Task, int]) -> tuple[Span, dict[Origin, float]]:
         """Return what tasks take together, and the seconds of it by where they come from."""

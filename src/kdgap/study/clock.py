@@ -91,7 +91,7 @@ class Clock:
         medians = {task: kept[len(kept) // 2] for task, kept in later.items() if kept}
         return medians | self._records()
 
-    def _records(self) -> Mapping[Task, float]:
+    def _records(self) -> dict[Task, float]:
         """Return the mean time of the set-up and records of runs, where several share the task."""
         times: dict[Task, list[float]] = {}
         for identifier in self._over:
