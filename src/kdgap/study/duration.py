@@ -11,7 +11,15 @@ from kdgap.planning.cost import costs_of, members_that_fit, staged_cohorts, tota
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.planning.rates import published_rate
 from kdgap.planning.schedule import schedule
-from kdgap.planning.tasks import START, Machine, Task, cohort_tasks, likeness
+from kdgap.planning.tasks import (
+    ASSUMED_STEP,
+    START,
+    Machine,
+    Task,
+    assumed_rate,
+    cohort_tasks,
+    likeness,
+)
 from kdgap.planning.timing import Origin, Timings
 from kdgap.study.probe import LONG_SECONDS, SHORT_SECONDS, Probe, kinds
 
@@ -21,7 +29,7 @@ _SOURCES: Mapping[Origin, str] = {
     "runs": "earlier runs on this machine",
     "probe": "a few steps timed on this machine",
     "neighbours": "similar steps timed on this machine",
-    "assumed": "assumed speeds, for nothing was timed here",
+    "assumed": "assumed speeds, {rate:g} GFLOP/s a worker and {step:g} ms a step",
 }
 Expected = dict[str, Any]
 """What a forecast says of time: `seconds_low`, `seconds`, `seconds_high`, `seconds_alone`, `flops`,
@@ -104,7 +112,7 @@ def expected_time(
         shares[origin] += 2 * start.mid
     return {
         "flops": total_flops(groups, costs_of(full.runs.values(), shape)),
-        "time_source": _source(shares),
+        "time_source": _source(shares, machine),
         "seconds_low": wall.low,
         "seconds": wall.mid,
         "seconds_high": wall.high,
@@ -156,11 +164,13 @@ def _busy(
     return max((turn.end for turn in turns), default=0.0) / total
 
 
-def _source(shares: Mapping[Origin, float]) -> str:
+def _source(shares: Mapping[Origin, float], machine: Machine) -> str:
     """Say where an estimate comes from; what gives less than a hundredth of it is left out."""
     total = sum(shares.values())
     named = {origin: s for origin, s in shares.items() if total and s / total >= 0.01}
+    about = {"rate": assumed_rate(machine) / 1e9, "step": 1e3 * ASSUMED_STEP}
+    words = {origin: _SOURCES[origin].format(**about) for origin in named}
     if len(named) == 1:
-        return _SOURCES[next(iter(named))]
+        return next(iter(words.values()))
     ordered = sorted(named, key=lambda origin: -named[origin])
-    return ", ".join(f"{_SOURCES[origin]} ({named[origin] / total:.0%})" for origin in ordered)
+    return ", ".join(f"{words[origin]} ({named[origin] / total:.0%})" for origin in ordered)
