@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -332,6 +333,18 @@ def test_a_run_that_failed_tells_no_time_of_its_records(monkeypatch: pytest.Monk
     assert clock.means() == {}
 
 
+def test_an_old_process_tells_nothing_of_how_long_a_start_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    created = psutil.Process().create_time()
+    ages = []
+    for age in (3.0, 2 * clocks.OLD_SECONDS):
+        now = created + age
+        monkeypatch.setattr(clocks, "time", SimpleNamespace(time=lambda now=now: now))
+        ages.append(clocks.process_age())
+    assert ages == [pytest.approx(3.0), None]
+
+
 # Timed for real
 
 
@@ -363,6 +376,7 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     assert "assumed" in expected(workspace, say=said.append)["time_source"]
     assert said == []
     monkeypatch.setattr(duration, "SHORT_SECONDS", 60.0)  # is never broken off
+    monkeypatch.setattr("kdgap.study.probe.process_age", lambda: 1.0)  # that of all tests
     drawn, deterministic = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
     ahead = expected(workspace, say=said.append)
     assert len(said) == 1
@@ -380,7 +394,10 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     assert two < one
 
 
-def test_a_study_that_was_trained_tells_the_time_of_the_next(workspace: Any) -> None:
+def test_a_study_that_was_trained_tells_the_time_of_the_next(
+    workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgap.study.trainer.process_age", lambda: 1.0)  # that of all tests
     directory = start_study(workspace, lambda _: None)
     begun = time.perf_counter()
     Worker(workspace, "cpu").work()

@@ -28,9 +28,10 @@ OLD_SECONDS = 600.0
 """A process that is older than this has done other things before."""
 
 
-def process_age() -> float:
-    """Return the seconds since this process was started; at most `OLD_SECONDS`."""
-    return min(OLD_SECONDS, max(LEAST, time.time() - psutil.Process().create_time()))
+def process_age() -> float | None:
+    """Return the seconds since this process was started; None where it is older than a start."""
+    age = time.time() - psutil.Process().create_time()
+    return max(LEAST, age) if age < OLD_SECONDS else None
 
 
 class Clock:

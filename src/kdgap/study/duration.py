@@ -89,7 +89,7 @@ def expected_time(
             counts[task] += count * len(same)
     tasks = {START, *counts}
     timings = Timings(machine, tasks, fresh=bool(measure))
-    wanted = tasks if measure else set(timings.missing()) - {START}
+    wanted = tasks if measure else set(timings.missing())
     seconds = LONG_SECONDS if measure else SHORT_SECONDS
     if (
         measure is not False

@@ -159,7 +159,8 @@ class Probe:
         if self._started:
             clock.share()
         else:  # what a worker loads and sets up before its first step is loaded and set up now
-            keep_time(START.stem(self._machine, "probe"), 1, process_age())
+            if (age := process_age()) is not None:
+                keep_time(START.stem(self._machine, "probe"), 1, age)
             self._started, self._end = True, time.perf_counter() + 4 * self._seconds
         self._begun = time.perf_counter()
         clock.begin()

@@ -106,7 +106,8 @@ class Trainer:
         resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
         machine = Machine(self._inputs.device, torch.get_num_threads(), self._workers)
         if not self._started:  # which takes longer than the set-up of later cohorts
-            keep_time(START.stem(machine, "runs"), 1, process_age())
+            if (age := process_age()) is not None:
+                keep_time(START.stem(machine, "runs"), 1, age)
             self._started = True
         else:
             clock.share()
