@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -50,8 +50,8 @@ finals: {seeds: [0, 1]}
 """
 
 
-def planned(text: str = STUDY, **overrides: object) -> Plan:
-    return plan_study(*read_study(yamlio.parse(text, "s.yaml"), overrides), {})
+def planned(text: str = STUDY, overrides: Mapping[str, object] | None = None) -> Plan:
+    return plan_study(*read_study(yamlio.parse(text, "s.yaml"), overrides or {}), {})
 
 
 def all_tasks(plan: Plan) -> Counter[Task]:
@@ -157,8 +157,10 @@ def test_a_cohort_asks_its_teacher_once_whoever_is_in_it() -> None:
 
 
 def test_seeds_and_weights_of_terms_take_the_same_time() -> None:
-    assert set(all_tasks(planned())) == set(all_tasks(planned(**{"finals.seeds": [5]})))
-    assert set(all_tasks(planned())) == set(all_tasks(planned(**{"methods.logit.alpha": 0.9})))
+    assert set(all_tasks(planned())) == set(all_tasks(planned(overrides={"finals.seeds": [5]})))
+    assert set(all_tasks(planned())) == set(
+        all_tasks(planned(overrides={"methods.logit.alpha": 0.9}))
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,7 +173,7 @@ def test_seeds_and_weights_of_terms_take_the_same_time() -> None:
     ],
 )
 def test_what_changes_the_time_is_another_task(change: dict[str, object]) -> None:
-    group, other = (group_of(plan) for plan in (planned(), planned(**change)))
+    group, other = (group_of(plan) for plan in (planned(), planned(overrides=change)))
     assert set(cohort_tasks(group, SHAPE)) != set(cohort_tasks(other, SHAPE))
 
 
@@ -220,7 +222,8 @@ def test_what_was_not_timed_is_placed_between_what_was() -> None:
     keep_time(large.stem(CPU, "probe"), 10, 2.0)
     timings = Timings(CPU, [small, large, between, other])
     span, origin = timings.seconds(between)
-    assert (span.mid, origin) == (pytest.approx(1.5), "neighbours")
+    assert origin == "neighbours"
+    assert span.mid == pytest.approx(1.5)
     assert span.high / span.mid > BEYOND["neighbours"]
     assert timings.seconds(other)[1] == "assumed"
 
@@ -272,7 +275,7 @@ def test_finals_wait_for_selection() -> None:
 
 
 def test_two_workers_take_less_time_than_one_and_no_less_than_half() -> None:
-    plan = planned(**{"finals.seeds": [0, 1, 2, 3]})
+    plan = planned(overrides={"finals.seeds": [0, 1, 2, 3]})
     ends = [
         max(t.end for t in schedule(plan, plan, set(), workers, lambda group: float(len(group))))
         for workers in (1, 2)

@@ -107,11 +107,12 @@ class Probe:
         val = min(3 * batch, self._shape.train)
         shape = replace(self._shape, train=images + val, test=2, per_class=())
         group = [_short(kind.planned, batch, val) for kind in chunk]
-        host = chunk[0].host
-        clock = Clock(group, shape, self._pause, host and _short(host, batch, val).run)
+        host = None if chunk[0].host is None else chunk[0].host.run
+        taught = None if chunk[0].host is None else _short(chunk[0].host, batch, val).run
+        clock = Clock(group, shape, self._pause, taught)
         try:
             with tempfile.TemporaryDirectory(prefix=scratch_prefix("probe")) as folder:
-                self._train(group, host and host.run, shape, clock, Path(folder))
+                self._train(group, host, shape, clock, Path(folder))
         finally:
             for task, median in clock.medians().items():
                 keep_time(task.stem(self._machine, "probe"), task.images, max(median, LEAST))
