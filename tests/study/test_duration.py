@@ -111,6 +111,13 @@ def test_what_costs_the_same_at_two_sizes_costs_it_at_any() -> None:
     assert at({32: [0.006], 128: [0.005]}, 1024).mid == pytest.approx(0.005)  # noise is no gain
 
 
+def test_one_size_says_less_of_smaller_ones_and_its_range_says_so() -> None:
+    span = at({100: [2.0]}, 10)
+    assert (span.low, span.high) == (pytest.approx(0.2), 2.0)  # all images, or all overhead
+    assert span.low < span.mid < span.high
+    assert at({100: [2.0]}, 1000).mid == pytest.approx(20.0)
+
+
 @given(
     st.dictionaries(
         st.integers(1, 1000), st.lists(st.floats(1e-6, 10), min_size=1, max_size=4), min_size=1

@@ -104,7 +104,7 @@ def at(timed: Timed, size: int) -> Span:
     """Return the seconds at a size, from those at others: on a line through the two nearest.
 
     The line starts at or above zero and never falls. What was timed at one size only is taken in
-    proportion, which is too much for larger sizes and too little for smaller ones.
+    proportion for larger ones, which is too much, and half of it is for smaller ones.
 
     Args:
         timed: size → seconds, at least one of at least one.
@@ -114,7 +114,11 @@ def at(timed: Timed, size: int) -> Span:
         return _span(timed[size])
     if len(timed) == 1:
         ((other, seconds),) = timed.items()
-        return _span(seconds).times(size / other if other else 1.0).wider(OTHER_SIZE)
+        span, share = _span(seconds), size / other if other else 1.0
+        if share >= 1:
+            return span.times(share).wider(OTHER_SIZE)
+        # Anything between as long as the other, if that was overhead, and in proportion.
+        return Span(span.low * share, span.mid * (1 + share) / 2, span.high)
     near, far = sorted(sorted(timed, key=lambda other: abs(other - size))[:2])
     first, second = _span(timed[near]), _span(timed[far])
 
