@@ -333,10 +333,10 @@ def test_the_time_has_a_range_and_says_where_it_comes_from(kdgap: Command, study
 def test_more_workers_take_less_time_and_a_budget_is_held_against_what_is_shown(
     as_json: Callable[..., Any],
 ) -> None:
-    one, two = (as_json("--workers", workers)["forecast"] for workers in (1, 2))
-    assert two["seconds"] < one["seconds"]
+    alone, two = (as_json("--workers", workers)["forecast"] for workers in (1, 2))
+    assert two["seconds"] < alone["seconds"]
     assert two["workers"] == 2
-    hours = (one["seconds"] + two["seconds"]) / 2 / 3600
+    hours = (alone["seconds"] + two["seconds"]) / 2 / 3600
     for workers, codes in ((1, ["over-budget-hours"]), (2, [])):
         ahead = as_json("--workers", workers, "--set", f"budgets.hours={hours}")["forecast"]
         assert [notice["code"] for notice in ahead["notices"]] == codes

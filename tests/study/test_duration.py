@@ -383,14 +383,14 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)
     (tmp_path / "scratch").mkdir()
-    said: list[str] = []
-    assert "assumed" in expected(workspace, say=said.append)["time_source"]
-    assert said == []
+    remarks: list[str] = []
+    assert "assumed" in expected(workspace, say=remarks.append)["time_source"]
+    assert remarks == []
     monkeypatch.setattr(duration, "SHORT_SECONDS", 60.0)  # is never broken off
     monkeypatch.setattr("kdgap.study.probe.process_age", lambda: 1.0)  # that of all tests
     drawn, deterministic = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
-    ahead = expected(workspace, say=said.append)
-    assert len(said) == 1
+    ahead = expected(workspace, say=remarks.append)
+    assert len(remarks) == 1
     assert "a few steps timed on this machine" in ahead["time_source"]
     assert "assumed" not in ahead["time_source"]
     assert 0 < ahead["seconds_low"] < ahead["seconds"] < ahead["seconds_high"]
@@ -398,11 +398,11 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     assert torch.are_deterministic_algorithms_enabled() == deterministic
     assert list((tmp_path / "scratch").glob("kdgap*")) == []
     assert not (tmp_path / "study").exists()
-    again = expected(workspace, say=said.append)  # from the cache
-    assert len(said) == 1
+    again = expected(workspace, say=remarks.append)  # from the cache
+    assert len(remarks) == 1
     assert again["seconds"] == pytest.approx(ahead["seconds"])
-    one, two = (expected(workspace, workers=workers)["seconds"] for workers in (1, 2))
-    assert two < one
+    alone, two = (expected(workspace, workers=workers)["seconds"] for workers in (1, 2))
+    assert two < alone
 
 
 def test_a_study_that_was_trained_tells_the_time_of_the_next(

@@ -69,8 +69,10 @@ def plan(
     stale = workspace.directory.run_paths(besides=_paths(planned))
     machine = device if device in MACHINES else pick_device(device)
     done = set(_done(states))
-    told = (lambda _: None) if as_json else say
-    ahead = forecast(workspace, planned, machine, done, workers=workers, measure=measure, say=told)
+    remark = (lambda _: None) if as_json else say
+    ahead = forecast(
+        workspace, planned, machine, done, workers=workers, measure=measure, say=remark
+    )
     if as_json:
         print_json(data | {"states": states, "stale": stale, "forecast": ahead})
         return
