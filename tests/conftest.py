@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from kdgap.study import duration
+
 settings.register_profile("kdgap", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("kdgap")
 
@@ -24,6 +26,12 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """Keep the user's cache out of the tests, and terminals at one width."""
     monkeypatch.setenv("KDGAP_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans time no steps unless a test asks for it: every test's cache is empty."""
+    monkeypatch.setattr(duration, "SHORT_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,7 +75,7 @@ def test_a_plan_writes_nothing(
     kdgap: Command, study: Path, workdir: Path, words: tuple[str, ...]
 ) -> None:
     before = study.read_bytes()
-    assert kdgap("plan", study, *words).returncode == 0
+    assert kdgap("plan", study, "--no-measure", *words).returncode == 0
     assert list(workdir.iterdir()) == []
     assert [path.name for path in study.parent.iterdir() if path != workdir] == [study.name]
     assert study.read_bytes() == before
@@ -113,8 +113,9 @@ def test_a_plan_shows_the_cost_and_where_the_estimate_comes_from(
     kdgap: Command, study: Path
 ) -> None:
     text = " ".join(kdgap("plan", study, "--device", "cpu").stdout.split())
-    assert re.search(r"Time left: about \S.* on cpu \(\S.* if each run had its own teacher", text)
-    assert "speed assumed 40 GFLOP/s a thread" in text
+    time = r"Time left: about \S.* on cpu with 1 worker \(\S.* if each run had its own teacher"
+    assert re.search(time, text)
+    assert "It comes from assumed speeds, 40 GFLOP/s a worker and 5 ms a step." in text
     assert re.search(r"Disk: about [0-9.e-]+ GiB", text)
     assert "75,002" in text  # parameters of a ResNet-8 for one channel and ten classes
 
@@ -196,7 +197,9 @@ def test_json_has_the_plan_the_states_and_the_forecast(as_json: Callable[..., An
     assert data["counts"]["final"] == 6
     assert not data["selection_complete"]
     ahead = data["forecast"]
-    assert 0 < ahead["seconds"] < ahead["seconds_alone"]
+    assert 0 < ahead["seconds_low"] < ahead["seconds"] < ahead["seconds_high"]
+    assert ahead["seconds"] < ahead["seconds_alone"]
+    assert "assumed" in ahead["time_source"]
     assert ahead["disk_bytes"] > 0
     assert ahead["floors"]["family"] == 2
     assert ahead["floors"]["mde_pp"] < ahead["floors"]["mde_corrected_pp"]
@@ -314,3 +317,43 @@ def test_a_study_is_planned_for_a_machine_and_images_that_are_not_here(
     done = kdgap("plan", study, "--device", "a100", "--set", "precision=fp32")
     assert (done.returncode, done.stdout) == (2, "")
     assert "no published speed for fp32" in done.stderr
+
+
+# Time
+
+
+def test_the_time_has_a_range_and_says_where_it_comes_from(kdgap: Command, study: Path) -> None:
+    done = kdgap("plan", study)
+    words = " ".join(done.stdout.split())
+    between = r"Time left: about [\d.]+ .*, between [\d.]+ .* and [\d.]+ .*, on cpu with 1 worker"
+    assert re.search(between, words)
+    assert "timing" not in done.stderr
+
+
+def test_more_workers_take_less_time_and_a_budget_is_held_against_what_is_shown(
+    as_json: Callable[..., Any],
+) -> None:
+    alone, two = (as_json("--workers", workers)["forecast"] for workers in (1, 2))
+    assert two["seconds"] < alone["seconds"]
+    assert two["workers"] == 2
+    hours = (alone["seconds"] + two["seconds"]) / 2 / 3600
+    for workers, codes in ((1, ["over-budget-hours"]), (2, [])):
+        ahead = as_json("--workers", workers, "--set", f"budgets.hours={hours}")["forecast"]
+        assert [notice["code"] for notice in ahead["notices"]] == codes
+
+
+def test_a_plan_times_what_it_does_not_know_once(
+    kdgap: Command, study: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgap.study.duration.SHORT_SECONDS", 60.0)  # is never broken off
+    silent = kdgap("plan", study, "--no-measure")
+    assert "timing" not in silent.stderr
+    assert list(Path(os.environ["KDGAP_CACHE"]).rglob("*")) == []
+    first, second = kdgap("plan", study), kdgap("plan", study)
+    assert "timing a few steps of 4 kinds of run on this machine" in first.stderr
+    assert "timed on this machine" in first.stdout
+    assert "timing" not in second.stderr
+    assert second.stdout == first.stdout
+    assert list(workdir.iterdir()) == []
+    kept = {path.parent.name for path in Path(os.environ["KDGAP_CACHE"]).rglob("*.json")}
+    assert kept == {"measured"}

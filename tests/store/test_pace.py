@@ -55,6 +55,18 @@ def test_the_share_counts_flops_of_runs_epochs_and_steps() -> None:
     assert work.active
 
 
+def test_the_share_counts_assumed_seconds_where_the_plan_has_them() -> None:
+    """A teacher of 100 times the FLOPs takes 3 times as long: it is no 99 % of the study."""
+    rows = [
+        Row("0", "run0", ["teacher"], "slot", 0, "done", "", 1e12, 1.0, seconds=3.0),
+        Row("1", "run1", ["final"], "slot", 0, "new", "", 1e10, 0.0, seconds=1.0),
+    ]
+    work = work_of(Survey(rows, [], 1, 1e10, open_seconds=2.0), [])
+    assert (work.done, work.left, work.unit) == (3.0, 3.0, "seconds")
+    before = [Row(**{**vars(row), "seconds": 0.0}) for row in rows]
+    assert work_of(Survey(before, [], 1, 1e10), []).unit == "FLOPs"  # a plan of before
+
+
 def test_open_runs_are_left() -> None:
     assert work_of(seen(DONE, open_runs=3, open_flops=300.0), []).share == 0.25
     assert work_of(seen(DONE, flops=0.0, open_runs=3), []).share == 0.25

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,11 +24,9 @@ from kdgap.planning.cost import (
     costs_of,
     disk_bytes,
     images,
-    known_rate,
     members_that_fit,
     run_cost,
     staged_cohorts,
-    store_rate,
     total_flops,
 )
 from kdgap.planning.parts import evenest
@@ -997,17 +994,6 @@ def test_keeping_the_weights_of_selection_runs_takes_their_room_on_disk() -> Non
     costs = costs_of(plain.runs.values(), SHAPE)
     more = sum(2 * 4 * costs[r.id].parameters for r in plain.of_role("selection"))
     assert disk_bytes(kept, costs) - disk_bytes(plain, costs) == more
-
-
-def test_a_measured_speed_is_remembered_for_its_machine_threads_and_data() -> None:
-    run, device = run_with(), torch.device("cpu")
-    assumed, source = known_rate(device, 2, run)
-    assert "assumed" in source
-    assert known_rate(device, 4, run)[0] == pytest.approx(2 * assumed)
-    store_rate(device, 2, run, 6e9, 3.0)
-    assert known_rate(device, 2, run) == (2e9, "measured on this machine")
-    assert known_rate(device, 4, run)[0] == pytest.approx(2 * assumed)
-    assert known_rate(device, 2, run_with(name="cifar10"))[0] == assumed
 
 
 # --- choosing winners

@@ -166,13 +166,14 @@ def _planned(workspace: "Workspace", device: str) -> float | None:
         for run in plan.runs.values()
         if workspace.directory.status(run.path, verify=False).state == "done"
     }
-    ahead = forecast(workspace, plan, pick_device(device), done)
+    ahead = forecast(workspace, plan, pick_device(device), done, say=say)
     left = f"{len(plan.runs) - len(done)} of {len(plan.runs)} runs"
     if ahead["seconds"] is None:
         say(f"{left}; time and disk are known once the images were read for the first time")
     else:
         say(
-            f"about {duration(ahead['seconds'])} on {ahead['device']} and"
+            f"about {duration(ahead['seconds'])} (between {duration(ahead['seconds_low'])} and"
+            f" {duration(ahead['seconds_high'])}) on {ahead['device']} and"
             f" {gib(ahead['disk_bytes'])} of disk: {left} in {workspace.directory.path}"
         )
     seconds: float | None = ahead["seconds"]

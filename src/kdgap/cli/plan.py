@@ -1,4 +1,8 @@
-"""`kdgap plan`: what a study would do, cost and be able to show; nothing is trained or written."""
+"""`kdgap plan`: what a study would do, cost and be able to show.
+
+Nothing of the study is trained or written. What its steps take is timed where that is not known, on
+images of noise, and kept in the cache.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,10 +36,22 @@ def plan(
     device: Annotated[
         str, typer.Option(help="The device to estimate for: one of this machine, or a100.")
     ] = "auto",
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Estimate for so many processes, as of kdgap run.")
+    ] = 1,
+    measure: Annotated[
+        bool | None,
+        typer.Option(
+            "--measure/--no-measure",
+            help="Time all kinds of steps on this machine now, about a minute; or none. Otherwise"
+            " those that were never timed here, a few seconds.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a study's runs, cohorts, cost, and what its seeds can and cannot show."""
-    from kdgap.cli.printing import print_json
+    from kdgap.cli.printing import print_json, say
 
     overrides = refuse_early(study, assignments)
     from kdgap.engine.device import pick_device
@@ -55,7 +71,11 @@ def plan(
     }
     stale = workspace.directory.run_paths(besides=_paths(planned))
     machine = device if device in MACHINES else pick_device(device)
-    ahead = forecast(workspace, planned, machine, set(_done(states)))
+    done = set(_done(states))
+    remark = (lambda _: None) if as_json else say
+    ahead = forecast(
+        workspace, planned, machine, done, workers=workers, measure=measure, say=remark
+    )
     if as_json:
         print_json(data | {"states": states, "stale": stale, "forecast": ahead})
         return
@@ -146,22 +166,13 @@ def _network(model: Mapping[str, Any]) -> str:
 
 def _print_forecast(ahead: Mapping[str, Any]) -> None:
     from kdgap.cli.printing import answer, say
-    from kdgap.numbers import duration, gib
+    from kdgap.numbers import gib
 
     if ahead["seconds"] is None:
         answer("Time and disk: known once the data was loaded for the first time.")
     else:
-        alone = (
-            ""
-            if ahead["seconds_alone"] is None
-            else (f" ({duration(ahead['seconds_alone'])} if each run had its own teacher pass)")
-        )
-        days = ahead["seconds"] >= 86400
-        hours = f" ({ahead['seconds'] / 3600:,.0f} hours)" if days else ""
-        answer(
-            f"Time left: about {duration(ahead['seconds'])}{hours} on {ahead['device']}{alone};"
-            f" speed {ahead['rate_source']} ({ahead['flops_per_second'] / 1e9:.3g} GFLOP/s)."
-        )
+        for line in _time_lines(ahead):
+            answer(line)
         decoded = ""
         if ahead["data_bytes"] is not None:
             decoded = f"; {gib(ahead['data_bytes'])} of decoded images in the cache"
@@ -170,6 +181,22 @@ def _print_forecast(ahead: Mapping[str, Any]) -> None:
         say(f"note: {notice['text']}")
     for line in ahead["floors_text"]:
         answer(line)
+
+
+def _time_lines(ahead: Mapping[str, Any]) -> list[str]:
+    from kdgap.numbers import counted, duration
+
+    seconds, low, high = (ahead[key] for key in ("seconds", "seconds_low", "seconds_high"))
+    if seconds == 0:
+        return ["Time left: none, every run is done."]
+    hours = f" ({seconds / 3600:,.0f} hours)" if seconds >= 86400 else ""
+    between = "" if low is None else f", between {duration(low)} and {duration(high)},"
+    where = f"on {ahead['device']} with {counted(ahead['workers'], 'worker')}"
+    alone = f"{duration(ahead['seconds_alone'])} if each run had its own teacher pass"
+    return [
+        f"Time left: about {duration(seconds)}{hours}{between} {where} ({alone}).",
+        f"  It comes from {ahead['time_source']}.",
+    ]
 
 
 def _print_runs(planned: "Plan", states: Mapping[str, str]) -> None:

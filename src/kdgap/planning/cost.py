@@ -1,13 +1,9 @@
-"""What a study costs, from arithmetic and stored measurements: nothing is timed here."""
+"""What a study costs in FLOPs and bytes, from arithmetic: nothing is timed here."""
 
-import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
-
-import torch
 
 from kdgap.data import Shape
 from kdgap.methods import METHODS
@@ -20,12 +16,7 @@ from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.spec.model import ModelSpec
 from kdgap.spec.run import RunSpec
 from kdgap.spec.study import STAGES
-from kdgap.store.measured import keep_measured, measured_folder, read_measured
 
-# Training throughput assumed where nothing was measured, in FLOP/s: one CPU thread on small
-# convolutions, and a mid-range accelerator. Stated wherever an estimate rests on it.
-ASSUMED_CPU_THREAD = 40e9
-ASSUMED_ACCELERATOR = 10e12
 BYTES = 4
 
 
@@ -58,17 +49,23 @@ def images(run: RunSpec, shape: Shape) -> tuple[int, int]:
 
 
 @cache
-def loss_flops(name: str) -> float:
-    """Return the FLOPs that a method's loss takes as long as, for one image.
+def loss_share(name: str) -> float:
+    """Return how much longer a method's step takes than one of KD, of which this is a share.
 
     Measured on small networks, where it counts; nothing where a method was not measured.
     """
     members, known = members_of(name), measured()
+    more = (known[member.name]["time"] - member.views for member in members if member.name in known)
+    return sum(max(0.0, share) for share in more)
+
+
+@cache
+def loss_flops(name: str) -> float:
+    """Return the FLOPs that a method's loss takes as long as, for one image of 32 x 32."""
     student, teacher = (
         model_cost(ModelSpec(name=model), 10, 3, (32, 32))[1] for model in (STUDENT, TEACHER)
     )
-    more = (known[member.name]["time"] - member.views for member in members if member.name in known)
-    return (3 * student + teacher) * sum(max(0.0, share) for share in more)
+    return (3 * student + teacher) * loss_share(name)
 
 
 def run_cost(run: RunSpec, shape: Shape) -> Cost:
@@ -170,6 +167,14 @@ def members_that_fit(runs: Sequence[PlannedRun], costs: dict[str, Cost], free_by
     return max(1, len(runs))
 
 
+def worker_share(group: Sequence[PlannedRun], groups: int, workers: int) -> int:
+    """Return how many runs of a cohort one worker takes, where there are several cohorts or not.
+
+    None takes everything while others would have nothing to do.
+    """
+    return -(-len(group) * min(groups, workers) // workers)
+
+
 def total_flops(groups: list[list[PlannedRun]], costs: dict[str, Cost]) -> float:
     """Return the FLOPs of cohorts, each with one teacher pass."""
     return sum(
@@ -177,37 +182,6 @@ def total_flops(groups: list[list[PlannedRun]], costs: dict[str, Cost]) -> float
         + max(costs[run.id].teacher_flops for run in group)
         for group in groups
     )
-
-
-def _rate_key(device: torch.device, threads: int, run: RunSpec) -> str:
-    # Images of one kind only: tiny ones leave a machine idle that large ones fill.
-    words = [platform.node(), device.type, threads, run.precision, run.data.name]
-    if run.devices > 1:
-        words.append(f"{run.devices}-devices")
-    return "-".join(map(str, words)).replace("/", "_")
-
-
-def _rate_file(key: str) -> Path:
-    return measured_folder() / f"speed-{key}.json"
-
-
-def store_rate(
-    device: torch.device, threads: int, run: RunSpec, flops: float, seconds: float
-) -> None:
-    """Remember how fast this machine trained, for the next plan."""
-    path = _rate_file(_rate_key(device, threads, run))
-    keep_measured(path, {"flops_per_second": flops / seconds, "seconds": seconds})
-
-
-def known_rate(device: torch.device, threads: int | None, run: RunSpec) -> tuple[float, str]:
-    """Return training FLOP/s of this machine, and where the number comes from."""
-    count = threads or torch.get_num_threads()
-    stored = read_measured(_rate_file(_rate_key(device, count, run)))
-    if stored is not None:
-        return stored["flops_per_second"], "measured on this machine"
-    if device.type == "cpu":
-        return ASSUMED_CPU_THREAD * count, f"assumed {ASSUMED_CPU_THREAD / 1e9:g} GFLOP/s a thread"
-    return ASSUMED_ACCELERATOR, f"assumed {ASSUMED_ACCELERATOR / 1e12:g} TFLOP/s"
 
 
 def pixel_bytes(shape: Shape) -> int:

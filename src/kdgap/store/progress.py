@@ -34,7 +34,7 @@ class Row:
 
     `state` and `unreadable` are those of `RunStatus`; `blocked` where the teacher failed. `trained`
     is the share of the epochs that its history holds, in [0, 1]; 0 where nobody is going to go on
-    from them.
+    from them. `seconds` are what the plan assumes of it; 0 where it says nothing.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Row:
     flops: float
     trained: float
     unreadable: bool = False
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Survey:
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    open_seconds: float = 0.0
 
     def count(self, state: str) -> int:
         """Return how many runs are in a state."""
@@ -128,6 +130,7 @@ def survey(
                 flops=planned.get("flops") or 0.0,
                 trained=_trained(directory, planned["path"], state),
                 unreadable=status.unreadable,
+                seconds=planned.get("seconds") or 0.0,
             )
         )
     stale = directory.run_paths(besides={planned["path"] for planned in plan["runs"]})
@@ -135,7 +138,13 @@ def survey(
     if verify:
         faults, more = audit(directory, plan, witnesses)
         notes = [*more, *notes, *_live_files(directory.path)[1]]
-    return Survey(rows, stale, plan["open_runs"], plan["open_flops"], faults, notes, plan)
+    return Survey(
+        rows, stale, plan["open_runs"], plan["open_flops"], faults, notes, plan, _open_seconds(plan)
+    )
+
+
+def _open_seconds(plan: Mapping[str, Any]) -> float:
+    return float(plan.get("open_seconds") or 0.0)
 
 
 def standing(state: str, remark: str, teacher: str) -> tuple[str, str]:
@@ -229,13 +238,14 @@ class Work:
     Attributes:
         done: what is trained, runs in training included.
         left: what is not, runs that are still open included.
-        unit: what both are counted in; runs where a cost is not known yet.
+        unit: what both are counted in: seconds as the plan assumes them, which include what a
+            step takes that has no size; FLOPs in plans of before; runs where neither is known yet.
         active: whether some runner is at work.
     """
 
     done: float
     left: float
-    unit: Literal["FLOPs", "runs"]
+    unit: Literal["seconds", "FLOPs", "runs"]
     active: bool
 
     @property
@@ -252,18 +262,23 @@ def work_of(seen: Survey, runners: Sequence[Mapping[str, Any]]) -> Work:
         seen: every run.
         runners: what `live` returned, which knows the steps within an epoch.
     """
-    known = all(row.flops > 0 for row in seen.rows)
+    unit: Literal["seconds", "FLOPs", "runs"] = "runs"
+    if all(row.seconds > 0 for row in seen.rows):
+        unit = "seconds"
+    elif all(row.flops > 0 for row in seen.rows):
+        unit = "FLOPs"
+    open_work = {"seconds": seen.open_seconds, "FLOPs": seen.open_flops, "runs": seen.open_runs}
     parts = _parts(runners)
-    done, left = 0.0, seen.open_flops if known else float(seen.open_runs)
+    done, left = 0.0, float(open_work[unit])
     for row in seen.rows:
         if row.state in ("failed", "damaged", "blocked"):
             continue
-        cost = row.flops if known else 1.0
+        cost = {"seconds": row.seconds, "FLOPs": row.flops, "runs": 1.0}[unit]
         part = max(row.trained, parts.get(row.id, 0.0))
         done += cost * part
         left += cost * (1 - part)
     active = bool(runners) or bool(seen.count("running"))
-    return Work(done, left, "FLOPs" if known else "runs", active)
+    return Work(done, left, unit, active)
 
 
 def _parts(runners: Sequence[Mapping[str, Any]]) -> dict[str, float]:

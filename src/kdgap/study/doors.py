@@ -1,12 +1,17 @@
 """When the test doors of a study's runs open: selection is over, and the protocol is locked."""
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from kdgap.errors import BadInputError, KdgapError, StoreDamagedError
 from kdgap.planning.plan import Plan, PlannedRun
+from kdgap.planning.tasks import Machine, run_tasks
 from kdgap.running.evaluation import open_recorded, recorded_states
 from kdgap.running.teacher import TeacherWeights
+from kdgap.store.measured import keep_time
 from kdgap.store.study import DOORS
 from kdgap.study.inputs import Inputs
 from kdgap.study.live import Live
@@ -27,6 +32,7 @@ class Doors:
         teacher: opens the teacher of a run of a plan; None if its record is damaged.
         damaged: told of a record that turned out to be damaged.
         pause: raises `StoppedError` when it is time to stop.
+        workers: how many work at once on this machine, this one included.
     """
 
     def __init__(
@@ -37,7 +43,9 @@ class Doors:
         teacher: Callable[[Plan, PlannedRun], TeacherWeights | None],
         damaged: Callable[[PlannedRun, KdgapError], None],
         pause: Callable[[], None],
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
         self._workspace, self._inputs, self._live = workspace, inputs, live
         self._teacher, self._damaged, self._pause = teacher, damaged, pause
         self._directory, self._inventory = workspace.directory, workspace.inventory
@@ -99,6 +107,7 @@ class Doors:
                 fact = self._workspace.preregistration(plan)
                 self._directory.lock_fact("preregistration", fact)
             self._live.write({"phase": "testing", "runs": [planned.id]})
+            begun = time.perf_counter()
             open_recorded(
                 self._inputs.prepare(planned, weights.get(key)),
                 self._directory.run(planned.path),
@@ -109,11 +118,18 @@ class Doors:
                 known=known,
                 pause=self._pause,
             )
+            self._keep_time(planned, time.perf_counter() - begun)
         except StoreDamagedError as error:
             self._damaged(planned, error)
             return False
         self._inventory.look_at(planned, mine=True)
         return True
+
+    def _keep_time(self, planned: PlannedRun, seconds: float) -> None:
+        """Keep how long a test took: the times of studies that are still to come rest on it."""
+        task = run_tasks([planned], self._inputs.dataset(planned).shape)[planned.id].test
+        machine = Machine(self._inputs.device, torch.get_num_threads(), self._workers)
+        keep_time(task.stem(machine, "runs"), task.images, seconds)
 
     def _beside(self, baseline: PlannedRun) -> dict[str, Any] | None:
         """Return the id and weights of a finished baseline; None if it is damaged: noted then."""

@@ -1,5 +1,6 @@
 """What a study will cost and what its seeds can show, before anything is trained."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,13 +11,10 @@ from kdgap.numbers import gib, seeds
 from kdgap.planning.cost import (
     costs_of,
     disk_bytes,
-    known_rate,
     pixel_bytes,
-    staged_cohorts,
-    total_flops,
 )
 from kdgap.planning.plan import Plan
-from kdgap.planning.rates import published_rate
+from kdgap.planning.tasks import Machine
 from kdgap.stats.power import (
     minimum_detectable_effect,
     minimum_detectable_paired_effect,
@@ -25,19 +23,33 @@ from kdgap.stats.power import (
     smallest_permutation_p,
     smallest_sign_flip_p,
 )
+from kdgap.study.duration import expected_time, published_time
 from kdgap.study.workspace import Workspace, stand_in
 
 
 def forecast(
-    workspace: Workspace, plan: Plan, device: torch.device | str, done: set[str]
+    workspace: Workspace,
+    plan: Plan,
+    device: torch.device | str,
+    done: set[str],
+    *,
+    workers: int = 1,
+    measure: bool | None = None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Return estimates of time and disk, the statistical floors, and warnings about budgets.
+
+    `seconds` is what the rest of the study is expected to take, between `seconds_low` and
+    `seconds_high`; `time_source` says where that comes from. They are None while the images are
+    not known, and the range also where a speed was published without one.
 
     Args:
         workspace: the study.
         plan: its plan.
         device: where it would run; a name is that of a machine with a published speed.
         done: ids of finished runs, which cost nothing any more.
+        workers: how many will train at once.
+        measure, say: see `expected_time`.
 
     Raises:
         BadInputError: no speed of that machine was published for the study's precision.
@@ -46,6 +58,8 @@ def forecast(
     estimates: dict[str, Any] = {
         "device": str(device),
         "seconds": None,
+        "seconds_low": None,
+        "seconds_high": None,
         "seconds_alone": None,
         "disk_bytes": None,
         "data_bytes": None,
@@ -56,21 +70,15 @@ def forecast(
         return estimates
     full = stand_in(workspace, plan)
     costs = costs_of(full.runs.values(), shape)
-    left = [[p for p in group if p.id not in done] for group in staged_cohorts(full)]
-    groups = [group for group in left if group]
-    threads = workspace.directory.locked("threads") or study.threads
-    any_run = next(iter(full.runs.values())).run
     if isinstance(device, str):
-        rate, source = published_rate(device, any_run.precision)
+        time = published_time(full, shape, done, device, workers)
     else:
-        rate, source = known_rate(device, threads, any_run)
-    alone = [[planned] for group in groups for planned in group]
+        threads = workspace.directory.locked("threads") or study.threads
+        machine = Machine(device, threads or torch.get_num_threads(), workers)
+        time = expected_time(plan, full, shape, done, machine, measure=measure, say=say)
     estimates |= {
-        "flops": total_flops(groups, costs),
-        "flops_per_second": rate,
-        "rate_source": source,
-        "seconds": total_flops(groups, costs) / rate,
-        "seconds_alone": total_flops(alone, costs) / rate,
+        **time,
+        "workers": workers,
         "disk_bytes": disk_bytes(full, costs),
         "data_bytes": pixel_bytes(shape) if DATASETS[study.data.name].resized else None,
     }

@@ -1,6 +1,5 @@
 """Training a cohort of a study's runs into their directories, whose locks the caller holds."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -8,11 +7,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from kdgap.errors import BadInputError, TeacherError, one_line
-from kdgap.planning.cost import costs_of, store_rate, total_flops
 from kdgap.planning.plan import PlannedRun
+from kdgap.planning.tasks import START, Machine
 from kdgap.running.results import copied_images
 from kdgap.running.training import Attempt, by_nature, note_failure, train_attempts
+from kdgap.store.measured import keep_time
 from kdgap.store.study import StudyDirectory
+from kdgap.study.clock import LEAST, Clock, process_age
 from kdgap.study.inputs import Inputs
 from kdgap.study.live import Live
 
@@ -50,6 +51,7 @@ class Trainer:
         live: where this process says what it is doing.
         pause: raises `StoppedError` when it is time to stop.
         say: takes one-line remarks for the user.
+        workers: how many train at once on this machine, itself included.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Trainer:
         live: Live,
         pause: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
+        workers: int = 1,
     ) -> None:
+        self._workers, self._started = workers, False
         self._directory, self._inputs, self._live = directory, inputs, live
         self._pause, self._say = pause, say
         self._reported: set[Notice] = set()
@@ -80,11 +84,11 @@ class Trainer:
         Raises:
             StoppedError: after every run was saved.
         """
-        begun = time.monotonic()
+        clock = Clock(group, self._inputs.dataset(group[0]).shape, self._pause)
         held: dict[int, PlannedRun] = {}
         attempts: list[Attempt] = []
         for planned in group:
-            attempt = self._attempt(planned, weights, attempts)
+            attempt = self._attempt(planned, weights, attempts, clock)
             if attempt is None:
                 ended(planned)
             else:
@@ -100,20 +104,33 @@ class Trainer:
         if not attempts:
             return
         resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
-        train_attempts(attempts, pause=self._pause, open_test=lambda *_: None, ended=over)
+        machine = Machine(self._inputs.device, torch.get_num_threads(), self._workers)
+        if not self._started:  # which takes longer than the set-up of later cohorts
+            if (age := process_age()) is not None:
+                keep_time(START.stem(machine, "runs"), 1, age)
+            self._started = True
+        else:
+            clock.share()
+        clock.begin()
+        train_attempts(attempts, pause=clock.pause, open_test=lambda *_: None, ended=over)
         failed = any(attempt.member.failure for attempt in attempts)
-        if not (resumed or failed or group[0].run.smoke):
-            self._keep_rate(group, time.monotonic() - begun)
+        if not (resumed or failed or len(attempts) < len(group)):
+            for task, seconds in clock.means().items():
+                keep_time(task.stem(machine, "runs"), task.images, max(seconds, LEAST))
 
     def _attempt(
-        self, planned: PlannedRun, weights: "TeacherWeights | None", beside: Sequence[Attempt]
+        self,
+        planned: PlannedRun,
+        weights: "TeacherWeights | None",
+        beside: Sequence[Attempt],
+        clock: Clock,
     ) -> Attempt | None:
         """Return a run ready to train; None where it cannot be, which is noted as its failure.
 
         The teacher in memory is that of the first of those `beside` it.
         """
         directory = self._directory.run(planned.path)
-        watcher = self._live.watch(planned.id, planned.run.recipe.epochs)
+        live = self._live.watch(planned.id, planned.run.recipe.epochs)
         try:
             prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
             for notice in set(copied_images(prepared.parts)) - self._reported:
@@ -121,7 +138,7 @@ class Trainer:
                 self._say(f"note: {notice.text}")
             if beside and beside[0].prepared.teacher and planned.run.teacher:
                 prepared = replace(prepared, teacher=beside[0].prepared.teacher)
-            return Attempt(prepared, directory, [watcher], self._say)
+            return Attempt(prepared, directory, [live, clock.watch(planned.id)], self._say)
         except TeacherError:
             raise  # it would teach nobody
         except (BadInputError, RuntimeError, MemoryError) as error:
@@ -131,10 +148,3 @@ class Trainer:
             note_failure(directory, reason, repeats=asked or by_nature(reason))
             self._say(f"failed: {planned.path}: {one_line(error)}")
             return None
-
-    def _keep_rate(self, group: Sequence[PlannedRun], seconds: float) -> None:
-        """Keep how fast this machine trained a cohort: estimates rest on it."""
-        shape = self._inputs.dataset(group[0]).shape
-        costs = costs_of(group, shape)
-        flops = total_flops([list(group)], costs)
-        store_rate(self._inputs.device, torch.get_num_threads(), group[0].run, flops, seconds)

@@ -19,7 +19,7 @@ from kdgap.errors import (
     RunFailedError,
     StoreDamagedError,
 )
-from kdgap.planning.cost import costs_of, members_that_fit
+from kdgap.planning.cost import costs_of, members_that_fit, worker_share
 from kdgap.planning.plan import Plan, PlannedRun
 from kdgap.running.ranks import check_devices
 from kdgap.spec.study import STAGES
@@ -79,9 +79,9 @@ class Worker:
         self._kept = KeptPlan(workspace, pause)
         self._waiting: list[str] = []
         self._live = Live(self._directory.path)
-        self._trainer = Trainer(self._directory, self._inputs, self._live, pause, say)
+        self._trainer = Trainer(self._directory, self._inputs, self._live, pause, say, share)
         self._doors = Doors(
-            workspace, self._inputs, self._live, self._teacher, self._damaged, pause
+            workspace, self._inputs, self._live, self._teacher, self._damaged, pause, share
         )
 
     def work(self) -> None:
@@ -161,7 +161,7 @@ class Worker:
         ready = [p for p in plan.runs.values() if self._inventory.is_ready(p)]
         for groups in self._inventory.groups(ready, self._only):
             for group in groups:
-                share = -(-len(group) * min(len(groups), self._share) // self._share)
+                share = worker_share(group, len(groups), self._share)
                 size = min(share, self._fitting(group))
                 with ExitStack() as locks:
                     taken = self._take(group, size, locks)

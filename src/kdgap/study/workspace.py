@@ -21,6 +21,7 @@ from kdgap.planning.cost import Cost, costs_of, staged_cohorts
 from kdgap.planning.notices import post_hoc, protocol_notices
 from kdgap.planning.plan import Parameters, Plan, SlotKey, count_runs
 from kdgap.planning.planner import plan_study
+from kdgap.planning.tasks import assumed_weights
 from kdgap.running.places import Origin, Places, moved
 from kdgap.spec.complaints import Where
 from kdgap.spec.slot import PLAIN
@@ -295,9 +296,7 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
     shape = workspace.shape()
     full = stand_in(workspace, plan) if plan.open_slots else plan
     costs = {} if shape is None else costs_of(full.runs.values(), shape)
-    open_flops = sum(
-        cost.train_flops for identifier, cost in costs.items() if identifier not in plan.runs
-    )
+    weights = {} if shape is None else assumed_weights(staged_cohorts(full), shape)
     return {
         "study": (workspace.recorded or workspace.study).model_dump(mode="json"),
         "begun": workspace.begun,
@@ -315,12 +314,14 @@ def plan_data(workspace: Workspace, plan: Plan, selected: Selected) -> dict[str,
                 "slots": [slot.written() for slot in planned.slots],
                 "parameters": dict(planned.run.method.parameters),
                 "flops": costs[planned.id].train_flops if costs else None,
+                "seconds": weights.get(planned.id),
             }
             for planned in plan.runs.values()
         ],
         "open": [{**slot.written(), "runs": count} for slot, count in plan.open_slots.items()],
         "open_runs": len(full.runs) - len(plan.runs),
-        "open_flops": open_flops,
+        "open_flops": sum(c.train_flops for key, c in costs.items() if key not in plan.runs),
+        "open_seconds": sum(s for key, s in weights.items() if key not in plan.runs),
         "methods": {
             PLAIN: METHODS[PLAIN].about().written(),
             **{

@@ -24,6 +24,7 @@ class RunEntry(TypedDict):
     slots: Annotated[list[SlotEntry], Field(min_length=1)]
     parameters: NotRequired[dict[str, Any]]
     flops: NotRequired[Amount | None]
+    seconds: NotRequired[Amount | None]  # assumed, to say how much of the study it is
 
 
 class Winner(Loose):
@@ -44,6 +45,7 @@ class PlanFile(Loose):
     runs: list[RunEntry]
     open_runs: Count
     open_flops: Amount
+    open_seconds: Amount = 0.0
     notices: list[NoticeEntry]
     warnings: list[str] = Field(default_factory=list)  # of plans before notices, as are marks
     marks: list[str] = Field(default_factory=list)
