@@ -13,7 +13,7 @@ CHROMIUM := chromium chromium-browser google-chrome
 .PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs site pictures clean
 
 help:
-	@echo "make demo       set up, then train and judge a study on the digits: 3 minutes"
+	@echo "make demo       set up, then train and judge a study on the digits: 2 minutes"
 	@echo "make test       set up, lint, types, tests"
 	@echo "make test-slow  longer evidence"
 	@echo "make test-browser  every view of the explorer in Chromium, which it installs if it can"
@@ -114,7 +114,7 @@ site: $(SITE)
 	@echo "Site: build/site/index.html"
 
 # Of what `make demo` leaves, or of another finished study: make pictures STUDY=runs/NAME
-STUDY ?= runs/digits
+STUDY ?= runs/demo
 pictures: demo
 	$(BIN)/python tools/make_pictures.py $(STUDY)
 

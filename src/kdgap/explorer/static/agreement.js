@@ -1,7 +1,7 @@
 "use strict";
 // Who answers alike: networks of a configuration, single runs, and all seeds together.
 function ensembleSection(answers) {
-  const rows = sidesOf(answers).map((side) => ({ name: SIDE_NAMES[side], ...answers[side] }));
+  const rows = sidesWithAnswers(answers).map((side) => ({ name: SIDE_NAMES[side], ...answers[side] }));
   return section(
     "All seeds together",
     table(

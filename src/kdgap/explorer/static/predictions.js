@@ -200,14 +200,14 @@ function changeChart(matrix, classes) {
   );
 }
 
-const sidesOf = (answers) => Object.keys(SIDE_NAMES).filter((side) => answers[side]);
+const sidesWithAnswers = (answers) => Object.keys(SIDE_NAMES).filter((side) => answers[side]);
 
 /** The colour of a side beside an arm: teachers', plain training's, and the arm's own. */
 const sideColour = (side, arm) =>
   side === "teacher" ? TEACHERS : side === "plain" ? colourOf("none") : colourOf(arm.method);
 
 function reliabilitySection(study, answers, arm) {
-  const sides = sidesOf(answers);
+  const sides = sidesWithAnswers(answers);
   const points = sides.flatMap((side) => {
     const { counts, confidence: sure, accuracy } = answers[side].reliability;
     return counts.map((count, bin) => ({ side, bin, count, sure: sure[bin], right: accuracy[bin] })).filter((point) => point.count);
