@@ -248,6 +248,24 @@ def test_a_winner_at_the_edge_of_its_grid() -> None:
     assert "Bouthillier" in facts({})["tuning"].source
 
 
+@pytest.mark.parametrize(
+    ("values", "winner", "change"),
+    [
+        ((0.3, 0.5, 0.7), 0.7, "[0.3,0.5,0.7,0.85]"),
+        ((0.3, 0.5, 0.7), 0.3, "[0.15,0.3,0.5,0.7]"),
+        ((1.0, 2.0, 4.0), 4.0, "[1,2,4,8]"),
+        ((0.0, 0.5, 1.0), 1.0, None),
+        ((0.0, 0.5, 1.0), 0.0, None),
+    ],
+)
+def test_a_grid_is_extended_beyond_its_edge(
+    values: tuple[float, ...], winner: float, change: str | None
+) -> None:
+    grid = tuning({"alpha": winner}, dict.fromkeys(values, 0.94) | {winner: 0.95})
+    fact = facts({"parameters": {"alpha": winner}}, tunings=(grid,))["tuning"]
+    assert fact.change == (change and f"methods.logit.alpha={change}")
+
+
 def test_two_values_and_texts_have_no_edge() -> None:
     two = tuning({"alpha": 0.7}, {0.3: 0.94, 0.7: 0.95})
     assert facts({"parameters": {"alpha": 0.7}}, tunings=(two,))["tuning"].remedy is None

@@ -314,7 +314,7 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
         return _fact("tuning", "one configuration, not tuned", None, remedy, BOUTHILLIER)
     count, seeds = len(tuning.candidates), len(tuning.seeds)
     text = f"tuned over {counted(count, 'configuration')} on {counted(seeds, 'selection seed')}"
-    edges = []
+    edges, changes = [], []
     for name, value in arm.parameters.items():
         tried = {c.parameters.get(name) for c in tuning.candidates}
         values = sorted(v for v in tried if isinstance(v, int | float))
@@ -322,7 +322,22 @@ def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
         if len(values) == len(tried) > 2 and value in (values[0], values[-1]):
             end = "largest" if value == values[-1] else "smallest"
             edges.append(f"{name} {value:g} is the {end} tried")
+            changes += _extended(f"methods.{arm.slot.method}.{name}", values, end)
     if edges:
-        remedy = "extend the grid beyond its edge"
-        return _fact("tuning", f"{text}; {', '.join(edges)}", None, remedy, BOUTHILLIER)
+        remedy, change = "extend the grid beyond its edge", next(iter(changes), None)
+        return _fact("tuning", f"{text}; {', '.join(edges)}", None, remedy, BOUTHILLIER, change)
     return _fact("tuning", text)
+
+
+def _extended(key: str, values: list[float], end: str) -> list[str]:
+    """Return a grid with one more value beyond its edge, as `KEY=VALUE` for `--set`; or nothing.
+
+    Values up to 1 are taken for shares, which have nothing beyond 1.
+    """
+    if end == "smallest":
+        values = [values[0] / 2, *values]
+    else:
+        values = [*values, (values[-1] + 1) / 2 if values[-1] <= 1 else 2 * values[-1]]
+    if len(set(values)) < len(values):  # at 0 or 1
+        return []
+    return [f"{key}=[{','.join(f'{value:g}' for value in values)}]"]
