@@ -203,10 +203,12 @@ def test_test_images_are_read_where_the_architecture_says() -> None:
         for name, path in modules().items()
         if re.search(r"(?<!len\()\b(?:\w+\.)*parts\.test\b", path.read_text())
     }
-    assert readers == {"kdgap.running.door", "kdgap.running.evaluation"}
+    readers_named = ("door", "evaluation", "thumbnails")
+    assert readers == {f"kdgap.running.{name}" for name in readers_named}
     page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text()
     assert "`door` (the only reader of test images for a record)" in page
     assert "`evaluation` (also a weights file on test images" in page
+    assert "`thumbnails` (a few test images of a tested run as one picture)" in page
 
 
 def test_listings_and_judgements_start_without_torch() -> None:

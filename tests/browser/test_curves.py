@@ -27,10 +27,10 @@ def rows(page: "Page", key: str) -> list[dict[str, str]]:
 
 def document(page: "Page") -> dict[str, Any]:
     """The arm that is shown."""
-    found: dict[str, Any] = page.evaluate(
+    arm: dict[str, Any] = page.evaluate(
         "(async () => kdgap.get(`arm/${findArm(kdgap.study, kdgap.place().state).number}`))()"
     )
-    return found
+    return arm
 
 
 def test_the_last_third_is_seen_and_stays_in_the_address(visitor: Visitor, digits: Shown) -> None:

@@ -72,8 +72,8 @@ def test_a_table_is_laid_out_as_it_is_written(
         with terminal.guarded():
             printing.print_table("title → x", ["±", "what … ever", "word"], TABLE, "caption ≤ 1")
     lines = (tmp_path / "o").read_text(encoding).splitlines()
-    table = [line for line in lines if line[:1] in "+|┏┃┡│└"]
-    assert len(table) > 5
+    table = lines[1:-1]  # between the title and the caption, with a frame or without
+    assert len(table) > 4
     assert len({cell_len(line) for line in table}) == 1
     assert max(map(cell_len, table)) <= columns
 

@@ -510,7 +510,7 @@ def test_a_disk_full_at_any_write_of_a_run_is_a_failure_that_can_be_run_again(
                 workdir / "calm" / name
             ).read_bytes()
     # The first write is before training, so it is bad input; later the run has failed.
-    assert codes == [2, 3, 3, 3, 3, 3, 3]
+    assert codes == [2, 3, 3, 3, 3, 3, 3, 3, 3]
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])

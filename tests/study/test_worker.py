@@ -24,6 +24,7 @@ from kdgap.judge.study_evidence import study_evidence
 from kdgap.notice import shorts
 from kdgap.planning.cost import staged_cohorts
 from kdgap.planning.fit import check_trainable
+from kdgap.running.door import validated
 from kdgap.running.evaluation import open_recorded
 from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec.identity import run_id
@@ -755,7 +756,14 @@ def test_each_network_answers_the_test_images_once(
         asked.append(network)
         return predict(network, *args, **options)
 
+    def of_validation_images(*args: Any) -> bytes:
+        before = len(asked)
+        content = validated(*args)
+        del asked[before:]
+        return content
+
     monkeypatch.setattr("kdgap.running.door.predict", counted)
+    monkeypatch.setattr("kdgap.running.training.validated", of_validation_images)
     directory = worked()
     tested = [run for run in runs(directory) if run["roles"] != ["selection"]]
     hashes = set()

@@ -64,14 +64,13 @@ def application(
     def images(snapshot: Snapshot, number: int) -> dict[str, Any]:
         return images_document(snapshot, number, thumbnails)
 
-    documents = {**NUMBERED, "images": images}
-
     def whole(request: Request) -> Response:
         name = request.path_params["name"]
         return _answer(lambda: watch.document(name)) if name in WHOLE else _missing()
 
     def numbered(request: Request) -> Response:
-        make, number = documents.get(request.path_params["kind"]), request.path_params["number"]
+        kind, number = request.path_params["kind"], request.path_params["number"]
+        make = images if kind == "images" else NUMBERED.get(kind)
         if make is None or not re.fullmatch("[0-9]{1,9}", number):
             return _missing()
         return _answer(lambda: as_json(make(watch.look(), int(number))))
