@@ -98,11 +98,16 @@ def test_the_address_of_filtered_and_sorted_runs_shows_them_again(
 
 
 @LIVE_OR_COPY
-@pytest.mark.parametrize("view", ["configuration", "compare", "power"])
-def test_the_address_of_a_choice_shows_it_again(visitor: Visitor, shown: Shown, view: str) -> None:
+@pytest.mark.parametrize(
+    ("view", "key"), [("configuration", "method"), ("compare", "second"), ("power", None)]
+)
+def test_the_address_of_a_choice_shows_it_again(
+    visitor: Visitor, shown: Shown, view: str, key: str | None
+) -> None:
     page = visitor.open(shown, view)
     before = page.locator("main").inner_text()
-    field = page.get_by_role("main").get_by_role("combobox").last
+    fields = page.get_by_role("main").get_by_role("combobox")
+    field = fields.last if key is None else page.locator(f'main select[data-key="{key}"]')
     options = field.locator("option").all()
     chosen = field.input_value()
     values = [option.get_attribute("value") or "" for option in options]
