@@ -158,7 +158,7 @@ def exported(digits_study: Path, tmp_path_factory: pytest.TempPathFactory) -> "S
     from tests.browser.pages import Shown
 
     folder = tmp_path_factory.mktemp("exported")
-    studies.kdgap(folder, "explore", digits_study, "--export", "page")
+    studies.kdgap(folder, "explore", digits_study, "--export", "page", "--images")
     return Shown("exported", (folder / "page" / "index.html").as_uri(), run=3)
 
 

@@ -61,8 +61,10 @@ def images_document(
     answers = answers_document(snapshot, number)
     document: dict[str, Any] = {"version": snapshot.version, "arm": number}
     indices = [image["index"] for image in answers.get("disputed", ())]
-    if thumbnails is None or not indices:
+    if not indices:
         return document | {"reason": "there are no images to show"}
+    if thumbnails is None:
+        return document | {"reason": "this page was exported without --images"}
     run = snapshot.arms[number].runs[0]
     try:
         picture = thumbnails(Path(snapshot.evidence.path) / run.paths[0], indices)
