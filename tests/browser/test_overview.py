@@ -181,7 +181,7 @@ def test_a_run_leads_to_its_teacher_and_says_what_was_changed(
     # Losses and gradients have no method's colour.
     for name in (*(f"method-{place}" for place in range(8)), "teacher"):
         expect(main.locator(f"figure [stroke='var(--{name})']")).to_have_count(0)
-    main.get_by_role("link", name="teacher, plain training, seed 0").click()
+    main.get_by_role("link", name="teacher, plain training, seed 0").first.click()
     expect(main.get_by_role("heading", level=1)).to_contain_text("(teacher), seed 0")
 
 
