@@ -12,7 +12,7 @@ from kdgap.judge.answers import NoAnswersError, network_of, teacher_of
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.image_by_image import BINS, MOST_CLASSES, agreeing, image_by_image
-from kdgap.store.manifest import PREDICTIONS_TEST
+from kdgap.store.manifest import PREDICTIONS_TEST, REQUIRED, write_manifest
 from tests.judge.builders import evidence, final, runs_of
 from tests.judge.kept_answers import LABELS, keep, logits_of, study_of, with_answers
 
@@ -194,3 +194,14 @@ def test_many_classes_have_pairs_and_no_matrix(
     pictured = shown(study_of(tmp_path))
     assert pictured.matrix is None
     assert len(pictured.pairs) == 4
+
+
+def test_a_teacher_of_before_leaves_its_side_empty(tmp_path: Path) -> None:
+    known = study_of(tmp_path)
+    (teacher,) = (r for r in known.runs if r.has_role("teacher"))
+    folder = tmp_path / teacher.paths[0]
+    write_manifest(folder, dict.fromkeys(REQUIRED, "0" * 64), {})
+    pictured = shown(known)
+    assert (pictured.teacher, pictured.outcomes, pictured.disputed) == (None, None, ())
+    with pytest.raises(NoAnswersError, match="before runs kept"):
+        network_of(teacher, known)

@@ -8,7 +8,7 @@ from kdgap.errors import KdgapError, one_line
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.answers import COLUMNS, TILE, NoAnswersError, Thumbnails
 from kdgap.judge.document import to_json
-from kdgap.judge.image_by_image import agreeing, image_by_image
+from kdgap.judge.image_by_image import agreeing, disputed_images, image_by_image
 
 
 def answers_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
@@ -58,17 +58,22 @@ def images_document(
     Raises:
         IndexError: there is no such arm.
     """
-    answers = answers_document(snapshot, number)
+    if number < 0:
+        raise IndexError(number)
+    arm, context = snapshot.arms[number], snapshot.context
     document: dict[str, Any] = {"version": snapshot.version, "arm": number}
-    indices = [image["index"] for image in answers.get("disputed", ())]
-    if not indices:
-        return document | {"reason": "there are no images to show"}
     if thumbnails is None:
         return document | {"reason": "this page was exported without --images"}
-    run = snapshot.arms[number].runs[0]
+    if arm.slot.role != "final":
+        return document | {"reason": "they are shown for distilled students"}
+    run = arm.runs[0]
     try:
+        disputed = disputed_images(arm, context.baseline(arm), snapshot.evidence)
+        indices = [image.index for image in disputed]
+        if not indices:
+            return document | {"reason": "students and teacher answer every image alike"}
         picture = thumbnails(Path(snapshot.evidence.path) / run.paths[0], indices)
-    except (KdgapError, OSError) as error:
+    except (NoAnswersError, KdgapError, OSError) as error:
         return document | {"reason": one_line(error)}
     encoded = base64.b64encode(picture).decode()
     return document | {

@@ -3,7 +3,7 @@
 Test images lie behind the door: a run whose door is closed has no answers here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ Thumbnails = Callable[[Path, Sequence[int]], bytes]
 """Returns a PNG with test images of a run, `COLUMNS` in a row, in squares of `TILE` pixels."""
 TILE, COLUMNS = 48, 12
 _REMEMBERED = 2000
-"""Networks whose answers stay in memory: two bytes an image."""
+"""Runs whose answers stay in memory: two bytes an image and network."""
 
 
 class NoAnswersError(Exception):
@@ -46,11 +46,11 @@ class Network:
 
     def labels(self) -> Numbers:
         """Return the right class of each image, `[N]`."""
-        return _remembered(self.folder, self.name, stamp(self.folder / MANIFEST))[0]
+        return _remembered(self.folder, stamp(self.folder / MANIFEST)).labels
 
     def answers(self) -> Numbers:
         """Return the top-1 class of each image, `[N]`."""
-        return _remembered(self.folder, self.name, stamp(self.folder / MANIFEST))[1]
+        return _remembered(self.folder, stamp(self.folder / MANIFEST)).answers[self.name]
 
     def probabilities(self) -> Numbers:
         """Return the softmax of each image, `[N, C]`, read from the disk."""
@@ -60,12 +60,22 @@ class Network:
         return kept.probabilities(self.name)
 
 
+@dataclass(frozen=True)
+class _Answered:
+    """A run's test predictions without their logits; `answers` and `hashes` by name."""
+
+    labels: Numbers
+    answers: Mapping[str, Numbers]
+    hashes: Mapping[str, str]
+
+
 @lru_cache(_REMEMBERED)
-def _remembered(folder: Path, name: str, _: str) -> tuple[Numbers, Numbers]:
+def _remembered(folder: Path, _: str) -> _Answered:
     kept = read_predictions(folder, PREDICTIONS_TEST)
     if kept is None:
-        raise NoAnswersError(f"{folder}: its predictions are gone")
-    return kept.labels.astype(np.uint16), kept.answers(name).astype(np.uint16)
+        return _Answered(np.zeros(0, np.uint16), {}, {})
+    answers = {name: kept.answers(name).astype(np.uint16) for name in kept.logits}
+    return _Answered(kept.labels.astype(np.uint16), answers, kept.hashes)
 
 
 def network_of(run: Run, evidence: Evidence) -> Network:
@@ -76,7 +86,7 @@ def network_of(run: Run, evidence: Evidence) -> Network:
     """
     folder, hashes = _kept(run, evidence)
     if evidence.primary not in hashes:
-        raise NoAnswersError("its predictions are of other weights")
+        raise NoAnswersError("it was tested before runs kept their predictions")
     return Network(run.id, folder, evidence.primary)
 
 
@@ -94,12 +104,12 @@ def teacher_of(run: Run, evidence: Evidence) -> Network:
         return Network(hashes["teacher"], folder, "teacher")
     theirs, known = _kept(taught_by, evidence)
     for name in ("best", "last"):
-        if known[name] == hashes["teacher"]:
+        if known.get(name) == hashes["teacher"]:
             return Network(taught_by.id, theirs, name)
-    raise NoAnswersError("the teacher's run keeps the answers of other weights")
+    raise NoAnswersError("the teacher's run keeps no answers, or those of other weights")
 
 
-def _kept(run: Run, evidence: Evidence) -> tuple[Path, dict[str, str]]:
+def _kept(run: Run, evidence: Evidence) -> tuple[Path, Mapping[str, str]]:
     """Return where a run is, and the weight hashes of whose answers it keeps or knows."""
     if evidence.origin != "study" or not run.paths:
         raise NoAnswersError("result files of others hold no predictions")
@@ -107,12 +117,6 @@ def _kept(run: Run, evidence: Evidence) -> tuple[Path, dict[str, str]]:
         raise NoAnswersError(f"the run is {run.state}")
     folder = Path(evidence.path) / run.paths[0]
     try:
-        return folder, dict(_hashes(folder, stamp(folder / MANIFEST)))
+        return folder, _remembered(folder, stamp(folder / MANIFEST)).hashes
     except KdgapError as error:
         raise NoAnswersError(one_line(error)) from None
-
-
-@lru_cache(_REMEMBERED)
-def _hashes(folder: Path, _: str) -> tuple[tuple[str, str], ...]:
-    kept = read_predictions(folder, PREDICTIONS_TEST)
-    return () if kept is None else tuple(kept.hashes.items())

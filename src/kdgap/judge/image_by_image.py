@@ -49,9 +49,7 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
     Raises:
         NoAnswersError: nothing keeps what the arm's students answered; the text says why.
     """
-    trios = [_trio(run, plain, evidence) for run in _counted(arm, evidence)]
-    if not trios:
-        raise NoAnswersError("no run of it has been tested")
+    trios = _trios(arm, plain, evidence)
     sides = {
         "teacher": list(dict.fromkeys(trio.teacher for trio in trios if trio.teacher)),
         "plain": list(dict.fromkeys(trio.plain for trio in trios if trio.plain)),
@@ -86,6 +84,12 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
     )
 
 
+def disputed_images(arm: Arm, plain: Arm | None, evidence: Evidence) -> tuple[DisputedImage, ...]:
+    """Return the `disputed` images of `image_by_image` alone, for which no logits are read."""
+    trios = _trios(arm, plain, evidence)
+    return _disputed(trios, trios[0].distilled.labels())
+
+
 @dataclass(frozen=True)
 class _Trio:
     """One seed: its distilled student, the teacher, and the plain student."""
@@ -93,6 +97,13 @@ class _Trio:
     distilled: Network
     teacher: Network | None
     plain: Network | None
+
+
+def _trios(arm: Arm, plain: Arm | None, evidence: Evidence) -> list[_Trio]:
+    trios = [_trio(run, plain, evidence) for run in _counted(arm, evidence)]
+    if not trios:
+        raise NoAnswersError("no run of it has been tested")
+    return trios
 
 
 def _trio(run: Run, plain: Arm | None, evidence: Evidence) -> _Trio:

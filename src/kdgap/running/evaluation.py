@@ -12,7 +12,7 @@ from kdgap.engine.student import State
 from kdgap.errors import BadInputError, StoreDamagedError, TeacherError
 from kdgap.running.door import Answers, open_door
 from kdgap.running.measuring import OnImages, setting
-from kdgap.running.places import Origin
+from kdgap.running.places import origin_of
 from kdgap.running.results import Prepared, copied_images, results_of
 from kdgap.running.single import prepare
 from kdgap.running.teacher import check_teacher, open_teacher
@@ -80,10 +80,7 @@ def _open_closed_door(
 ) -> Record:
     path = directory.path
     run = RunSpec.model_validate(record.run["spec"])
-    began: dict[str, Any] = next(
-        (line for line in reversed(directory.attempts()) if "began" in line), {}
-    )
-    origin = Origin(path, run.place.output_dir, began.get("in"))
+    origin = origin_of(directory, run.place.output_dir)
     root = origin.find(run.place.data_root) if data_root is None else str(data_root)
     run = run.model_copy(
         update={"place": run.place.model_copy(update={"device": device, "data_root": root})}

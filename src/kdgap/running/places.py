@@ -15,6 +15,7 @@ from typing import Any
 from kdgap.errors import BadInputError, nearest, one_line
 from kdgap.paths import is_url, user_path
 from kdgap.spec.study import StudySpec
+from kdgap.store.record import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,18 @@ class Places:
             if asked.teachers.weights[name] != file:
                 overrides[f"teachers.weights.{name}"] = file
         return overrides
+
+
+def origin_of(directory: RunDirectory, output_dir: str) -> "Origin":
+    """Return where a run's paths are looked for: where it is, and where it was begun.
+
+    Args:
+        directory: the run's.
+        output_dir: what it was called when it was begun.
+    """
+    attempts = reversed(directory.attempts())
+    began: dict[str, Any] = next((line for line in attempts if "began" in line), {})
+    return Origin(directory.path, output_dir, began.get("in"))
 
 
 def moved(study: StudySpec, root: str, weights: Mapping[str, str]) -> StudySpec:

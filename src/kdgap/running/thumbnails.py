@@ -4,14 +4,13 @@ import io
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, ImageOps
 
 from kdgap.data import Images, Request, load_dataset, split_dataset
 from kdgap.errors import BadInputError
-from kdgap.running.places import Origin
+from kdgap.running.places import origin_of
 from kdgap.spec.run import DataSpec
 from kdgap.store.record import RunDirectory
 from kdgap.store.remote import local_place
@@ -57,10 +56,7 @@ def _images(folder: Path) -> Images:
     directory = RunDirectory(folder)
     record = directory.read(hash_weights=False)
     place = record.spec.place
-    began: dict[str, Any] = next(
-        (line for line in reversed(directory.attempts()) if "began" in line), {}
-    )
-    root = Origin(folder, place.output_dir, began.get("in")).find(place.data_root)
+    root = origin_of(directory, place.output_dir).find(place.data_root)
     return _loaded(record.spec.data, root, record.run["data"]["fingerprint"])
 
 
