@@ -1,6 +1,8 @@
 """How much of a study is trained, and how long the rest takes, are said honestly or not at all."""
 
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,17 +11,10 @@ from hypothesis import strategies as st
 
 from kdgap.files import write_json
 from kdgap.spec.identity import run_id
-from kdgap.store.progress import (
-    LEAST_SECONDS,
-    PACE_SECONDS,
-    Pace,
-    Row,
-    Survey,
-    Work,
-    survey,
-    work_of,
-)
+from kdgap.store.pace import LEAST_SECONDS, PACE_SECONDS, TIMED_RUNS, Pace, Work, work_of
+from kdgap.store.progress import Row, Survey, survey
 from kdgap.store.record import FAILURE, RUN
+from kdgap.store.run_files import TIMING, RunFiles
 from kdgap.store.study import PLAN, StudyDirectory
 from tests.store import small
 
@@ -138,69 +133,80 @@ def test_a_survey_reads_how_much_of_a_run_is_trained(tmp_path: Any) -> None:
 # The time left
 
 
-def at(done: float, *, total: float = 100.0, active: bool = True, runs: bool = False) -> Work:
-    return Work(done, total - done, "runs" if runs else "FLOPs", active)
+def left_at(
+    pace: Pace,
+    now: float,
+    done: float,
+    *,
+    total: float = 100.0,
+    active: bool = True,
+    runs: bool = False,
+) -> float | None:
+    """What is left to do when one run of cost 100 is trained so far, and the rest is not open."""
+    rows = seen(("running" if active else "new", done / 100), flops=0.0 if runs else 100.0).rows
+    survey = Survey(rows, [], 0, total - 100.0)
+    return pace.left(now, survey, work_of(survey, []))
 
 
 def test_who_has_just_arrived_does_not_know() -> None:
     pace = Pace()
-    assert pace.left(1000.0, at(98.0)) is None
-    assert pace.left(1000.0 + LEAST_SECONDS / 2, at(98.5)) is None
+    assert left_at(pace, 1000.0, 98.0) is None
+    assert left_at(pace, 1000.0 + LEAST_SECONDS / 2, 98.5) is None
 
 
 def test_the_pace_is_what_was_seen_and_not_what_was_done_before() -> None:
     pace = Pace()
-    pace.left(0.0, at(98.0))
-    assert pace.left(10.0, at(99.0)) == pytest.approx(10.0)
-    assert pace.left(20.0, at(100.0)) == 0.0
+    left_at(pace, 0.0, 98.0)
+    assert left_at(pace, 10.0, 99.0) == pytest.approx(10.0)
+    assert left_at(pace, 20.0, 100.0) == 0.0
 
 
 def test_nothing_is_known_while_nothing_moves() -> None:
     pace = Pace()
-    assert [pace.left(float(now), at(10.0)) for now in range(0, 1000, 10)] == [None] * 100
+    assert [left_at(pace, float(now), 10.0) for now in range(0, 1000, 10)] == [None] * 100
 
 
 def test_a_study_that_is_done_has_no_time_left_whoever_looks() -> None:
-    assert Pace().left(0.0, at(100.0, active=False)) == 0.0
+    assert left_at(Pace(), 0.0, 100.0, active=False) == 0.0
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        pytest.param(at(5.0), id="a run began again"),
-        pytest.param(at(20.0, active=False), id="everybody stopped"),
-        pytest.param(at(20.0, runs=True), id="another unit"),
+        pytest.param({"done": 5.0}, id="a run began again"),
+        pytest.param({"done": 20.0, "active": False}, id="everybody stopped"),
+        pytest.param({"done": 20.0, "runs": True}, id="another unit"),
     ],
 )
-def test_the_pace_begins_anew_after_what_is_no_pace(broken: Work) -> None:
+def test_the_pace_begins_anew_after_what_is_no_pace(broken: dict[str, Any]) -> None:
     pace = Pace()
-    pace.left(0.0, at(10.0))
-    assert pace.left(10.0, at(20.0)) == pytest.approx(80.0)
-    assert pace.left(11.0, broken) is None
-    assert pace.left(5000.0, at(30.0)) is None
-    assert pace.left(5010.0, at(31.0)) == pytest.approx(690.0)
+    left_at(pace, 0.0, 10.0)
+    assert left_at(pace, 10.0, 20.0) == pytest.approx(80.0)
+    assert left_at(pace, 11.0, **broken) is None
+    assert left_at(pace, 5000.0, 30.0) is None
+    assert left_at(pace, 5010.0, 31.0) == pytest.approx(690.0)
 
 
 def test_a_run_that_began_again_is_no_slower_for_it() -> None:
     pace = Pace()
-    pace.left(0.0, at(10.0))
-    pace.left(10.0, at(5.0))
-    assert pace.left(20.0, at(15.0)) == pytest.approx(85.0)
+    left_at(pace, 0.0, 10.0)
+    left_at(pace, 10.0, 5.0)
+    assert left_at(pace, 20.0, 15.0) == pytest.approx(85.0)
 
 
 def test_an_earlier_stage_is_forgotten() -> None:
     pace = Pace()
     for now in range(0, 600, 10):
-        pace.left(float(now), at(now / 10, total=1000.0))
+        left_at(pace, float(now), now / 10, total=1000.0)
     for now in range(600, 600 + 2 * int(PACE_SECONDS), 10):
-        seconds = pace.left(float(now), at(60 + (now - 600) / 100, total=1000.0))
+        seconds = left_at(pace, float(now), 60 + (now - 600) / 100, total=1000.0)
     assert seconds == pytest.approx((1000 - 60 - 11.9) * 100, rel=0.01)
 
 
 def test_winners_that_are_chosen_change_what_is_left_and_not_the_pace() -> None:
     pace = Pace()
-    pace.left(0.0, at(10.0))
-    assert pace.left(10.0, at(20.0, total=220.0)) == pytest.approx(200.0)
+    left_at(pace, 0.0, 10.0)
+    assert left_at(pace, 10.0, 20.0, total=220.0) == pytest.approx(200.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 700), st.floats(0, 100), st.booleans()), max_size=30))
@@ -208,13 +214,98 @@ def test_the_time_left_is_never_negative(steps: list[tuple[float, float, bool]])
     pace, now = Pace(), 0.0
     for seconds, done, active in steps:
         now += seconds
-        left = pace.left(now, at(done, active=active))
+        left = left_at(pace, now, done, active=active)
         assert left is None or left >= 0
 
 
 def test_a_steady_study_is_foretold_exactly() -> None:
     pace = Pace()
-    forecasts = [pace.left(float(now), at(now / 10)) for now in range(0, 1001, 10)]
+    forecasts = [left_at(pace, float(now), now / 10) for now in range(0, 1001, 10)]
     known = [left for left in forecasts if left is not None]
     assert known == pytest.approx([1000.0 - now for now in range(10, 1001, 10)])
     assert all(a > b for a, b in pairwise(known))
+
+
+def keep_timing(row: Row, **timing: object) -> None:
+    Path(row.path).mkdir()
+    write_json(Path(row.path) / TIMING, {"attempts": 1, "together": 1, **timing})
+
+
+class Timed:
+    """A study of a teacher and students of two configurations, as far as a display knows it."""
+
+    def __init__(self, folder: Path, seeds: int = 4) -> None:
+        self._folder = folder
+        self.rows = [self._row("teacher", 0, "t", 4.0)]
+        for kind in ("plain", "distilled"):
+            self.rows += [self._row(kind, seed, kind, 1.0) for seed in range(seeds)]
+
+    def _row(self, name: str, seed: int, configuration: str, seconds: float) -> Row:
+        path = str(self._folder / f"{name}{seed}")
+        of = (f"{name}{seed}", path, ["final"], name, seed, "new", "", 1.0, 0.0)
+        return Row(*of, seconds=seconds, configuration=configuration)
+
+    def done(self, kind: str, **timing: object) -> None:
+        for number, row in enumerate(self.rows):
+            if row.slot == kind:
+                self.rows[number] = replace(row, state="done", trained=1.0)
+                keep_timing(row, **timing)
+
+    def left(self, pace: Pace, now: float, open_seconds: float = 0.0) -> float | None:
+        survey = Survey(self.rows, [], 1, 1.0, open_seconds=open_seconds)
+        return pace.left(now, survey, replace(work_of(survey, []), active=True))
+
+
+def test_runs_weigh_what_runs_like_them_took(tmp_path: Path) -> None:
+    """The plan takes a teacher for four students. It took as long as one, and says so."""
+    study, pace = Timed(tmp_path), Pace()
+    study.left(pace, 0.0)
+    study.done("teacher", seconds=10.0)
+    study.done("plain", seconds=40.0, together=4)
+    # 10 for the teacher and 10 for each of four, in the 50 seconds of one worker; the others are
+    # assumed to be as long as the plain ones, and each was ten times as long or 2.5 times.
+    ratio = (10.0 / 4.0 + 10.0) / 2
+    assert study.left(pace, 50.0) == pytest.approx(4 * ratio)
+    assert study.left(pace, 50.0, open_seconds=3.0) == pytest.approx(7 * ratio)
+    study.rows[5:6] = [replace(study.rows[5], state="done", trained=1.0)]
+    keep_timing(study.rows[5], seconds=30.0)
+    assert study.left(pace, 80.0) == pytest.approx(90.0)  # now it is known of them, too
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        {},
+        {"seconds": None},
+        {"seconds": 10.0, "attempts": 2},
+        {"seconds": 10.0, "attempts": None},
+        {"seconds": 10.0, "together": None},
+        {"seconds": 10.0, "together": 0},
+        {"seconds": "10"},
+        {"seconds": -1.0},
+    ],
+)
+def test_a_timing_that_says_nothing_of_a_run_leaves_what_the_plan_assumes(
+    timing: dict[str, object], tmp_path: Path
+) -> None:
+    study, pace = Timed(tmp_path), Pace()
+    study.left(pace, 0.0)
+    study.done("teacher", **timing)
+    assert study.left(pace, 50.0) == pytest.approx(8 * 50.0 / 4.0)
+
+
+def test_few_runs_are_asked_how_long_they_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, pace, asked = Timed(tmp_path, seeds=3 * TIMED_RUNS), Pace(), list[Path]()
+    read = RunFiles.timing
+
+    def noted(run: RunFiles) -> dict[str, Any] | None:
+        asked.append(run.path)
+        return read(run)
+
+    monkeypatch.setattr(RunFiles, "timing", noted)
+    study.done("plain", seconds=10.0)
+    for now in range(3):
+        study.left(pace, float(now))
+    assert len(asked) == len(set(asked)) == TIMED_RUNS

@@ -15,15 +15,8 @@ from kdgap.cli.printing import err, markup, moves, say
 from kdgap.cli.progress import NARROW, Bar
 from kdgap.errors import KdgapError
 from kdgap.numbers import duration, percent
-from kdgap.store.progress import (
-    LEAST_SECONDS,
-    PACE_SECONDS,
-    Pace,
-    Survey,
-    live,
-    survey,
-    work_of,
-)
+from kdgap.store.pace import LEAST_SECONDS, PACE_SECONDS, Pace, work_of
+from kdgap.store.progress import Survey, live, survey
 from kdgap.store.study import StudyDirectory
 
 LOOK_SECONDS = 1.0
@@ -111,7 +104,7 @@ class StudyProgress:
         self._done |= {row.id for row in seen.rows if row.state == "done"}
         runners = live(self._directory.path)
         work = work_of(seen, runners)
-        seconds = self._pace.left(now, work)
+        seconds = self._pace.left(now, seen, work)
         # Without their costs, runs are what is counted.
         uncosted = replace(seen, rows=[replace(row, flops=0.0) for row in seen.rows])
         pace = self._rate.words(now, work_of(uncosted, runners).done)

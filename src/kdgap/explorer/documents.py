@@ -45,7 +45,8 @@ from kdgap.spec.method_card import UNKNOWN
 from kdgap.spec.slot import Slot
 from kdgap.spec.study import NO_DESCRIPTION
 from kdgap.stats.contrast import mean_and_std
-from kdgap.store.progress import Pace, live, survey, work_of
+from kdgap.store.pace import Pace, work_of
+from kdgap.store.progress import live, survey
 from kdgap.store.study import StudyDirectory
 from kdgap.text import settings_text
 
@@ -328,9 +329,10 @@ def live_document(snapshot: Snapshot, pace: Pace | None = None) -> dict[str, Any
         return document
     runners = live(snapshot.path)
     done = [run.id for run in snapshot.evidence.runs if run.state == "done"]
-    work = work_of(survey(StudyDirectory(snapshot.path), done, verify=False), runners)
+    seen = survey(StudyDirectory(snapshot.path), done, verify=False)
+    work = work_of(seen, runners)
     document["share"] = work.share
-    document["left"] = None if pace is None else pace.left(time.monotonic(), work)
+    document["left"] = None if pace is None else pace.left(time.monotonic(), seen, work)
     document["runners"] = [_runner(snapshot, about) for about in runners]
     return document
 

@@ -14,7 +14,7 @@ from kdgap.judge.load import GivenClaims
 from kdgap.store.imports.directory import RUNS
 from kdgap.store.instead import IMPORT
 from kdgap.store.mirror import mirror_of
-from kdgap.store.progress import Pace
+from kdgap.store.pace import Pace
 from kdgap.store.record import FAILURE, LOCK, MANIFEST, RUN
 from kdgap.store.storage import stamp
 from kdgap.store.study import PLAN, SELECTION, StudyDirectory

@@ -36,8 +36,8 @@ class Stopwatch(NoTracker):
         self._epochs.append(round(now - self._mark, 3))
         self._mark = now
 
-    def timing(self, attempts: int, *, opened: bool = False) -> dict[str, Any]:
-        """Return what `timing.json` holds."""
+    def timing(self, attempts: int, together: int, *, opened: bool = False) -> dict[str, Any]:
+        """Return what `timing.json` holds; `together` is how many runs were trained at once."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
@@ -47,6 +47,7 @@ class Stopwatch(NoTracker):
             "seconds_to_first_step": self._first_step,
             "seconds_per_epoch": self._epochs,
             "attempts": attempts,
+            "together": together,
             "host": socket.gethostname(),
             # ru_maxrss counts bytes on macOS and KiB elsewhere.
             "peak_memory_bytes": peak if sys.platform == "darwin" else peak * 1024,

@@ -52,7 +52,7 @@ class Attempt:
     ) -> None:
         self.prepared, self.directory = prepared, directory
         run = prepared.run
-        self._clock = Stopwatch()
+        self._clock, self.together = Stopwatch(), 1
         self._states = StateFiles(directory.path, run_id(run))
         everyone: list[Tracker] = [_History(directory), self._clock, *watchers]
         tensorboard = TensorBoard(directory.path / "tensorboard")
@@ -167,7 +167,9 @@ class Attempt:
         results = results_of(run, member.history, hashes, test, notices)
         # Before the manifest: a kill in between must not leave a finished run without its times.
         attempts = len(self.directory.attempts())
-        self.directory.write_timing(self._clock.timing(attempts, opened=test is not None))
+        self.directory.write_timing(
+            self._clock.timing(attempts, self.together, opened=test is not None)
+        )
         self.directory.finish(results, test, predictions)
         self._states.clear()
         self.directory.note_attempt({"ended": "finished", "when": _now()})
@@ -183,7 +185,7 @@ class Attempt:
         with suppress(OSError):  # a full disk must not hide why the run failed
             self.directory.note_attempt({"ended": "failed", "when": _now(), **failure})
             attempts = len(self.directory.attempts())
-            self.directory.fail(failure, self._clock.timing(attempts))
+            self.directory.fail(failure, self._clock.timing(attempts, self.together))
 
     def stopped(self) -> None:
         """Note that the attempt was stopped politely, and take the displays away."""
@@ -249,6 +251,8 @@ def train_attempts(
     by_member = {id(attempt.member): attempt for attempt in attempts}
     assert len(attempts) == 1 or {attempt.prepared.run.ranks for attempt in attempts} == {1}
     left = list(attempts)
+    for attempt in attempts:
+        attempt.together = len(attempts)
 
     def end(member: Member) -> None:
         attempt = by_member[id(member)]

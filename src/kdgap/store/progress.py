@@ -1,12 +1,12 @@
 """How far a study is: read from `plan.json`, the run directories and the runners' live files."""
 
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kdgap import bulk
 from kdgap.errors import KdgapError, UnreadableError
@@ -22,10 +22,6 @@ from kdgap.store.witness import Witness
 SILENT_SECONDS = 60.0
 """A live file that is older than this is left from a runner that was killed. One that is so far in
 the future is of a clock that nobody can tell the age by."""
-PACE_SECONDS = 600.0
-"""How far back the pace of a study is looked at: stages differ in theirs."""
-LEAST_SECONDS = 5.0
-"""What is seen in less time is no pace."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,8 @@ class Row:
 
     `state` and `unreadable` are those of `RunStatus`; `blocked` where the teacher failed. `trained`
     is the share of the epochs that its history holds, in [0, 1]; 0 where nobody is going to go on
-    from them. `seconds` are what the plan assumes of it; 0 where it says nothing.
+    from them. `seconds` are what the plan assumes of it; 0 where it says nothing. `configuration`
+    is what it shares with the runs of other seeds.
     """
 
     id: str
@@ -48,6 +45,7 @@ class Row:
     trained: float
     unreadable: bool = False
     seconds: float = 0.0
+    configuration: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,7 @@ def survey(
                 trained=_trained(directory, planned["path"], state),
                 unreadable=status.unreadable,
                 seconds=planned.get("seconds") or 0.0,
+                configuration=planned["cell"],
             )
         )
     stale = directory.run_paths(besides={planned["path"] for planned in plan["runs"]})
@@ -227,106 +226,3 @@ def _live_files(study: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
         elif age < SILENT_SECONDS:
             reports.append(about)
     return reports, odd
-
-
-@dataclass(frozen=True)
-class Work:
-    """How much of a study is trained.
-
-    Runs that failed, are damaged or are blocked count nowhere: as things are, nobody trains them.
-
-    Attributes:
-        done: what is trained, runs in training included.
-        left: what is not, runs that are still open included.
-        unit: what both are counted in: seconds as the plan assumes them, which include what a
-            step takes that has no size; FLOPs in plans of before; runs where neither is known yet.
-        active: whether some runner is at work.
-    """
-
-    done: float
-    left: float
-    unit: Literal["seconds", "FLOPs", "runs"]
-    active: bool
-
-    @property
-    def share(self) -> float:
-        """The share that is trained, in [0, 1]; 1 where there is nothing to train."""
-        total = self.done + self.left
-        return self.done / total if total else 1.0
-
-
-def work_of(seen: Survey, runners: Sequence[Mapping[str, Any]]) -> Work:
-    """Add up what is trained and what is left.
-
-    Args:
-        seen: every run.
-        runners: what `live` returned, which knows the steps within an epoch.
-    """
-    unit: Literal["seconds", "FLOPs", "runs"] = "runs"
-    if all(row.seconds > 0 for row in seen.rows):
-        unit = "seconds"
-    elif all(row.flops > 0 for row in seen.rows):
-        unit = "FLOPs"
-    open_work = {"seconds": seen.open_seconds, "FLOPs": seen.open_flops, "runs": seen.open_runs}
-    parts = _parts(runners)
-    done, left = 0.0, float(open_work[unit])
-    for row in seen.rows:
-        if row.state in ("failed", "damaged", "blocked"):
-            continue
-        cost = {"seconds": row.seconds, "FLOPs": row.flops, "runs": 1.0}[unit]
-        part = max(row.trained, parts.get(row.id, 0.0))
-        done += cost * part
-        left += cost * (1 - part)
-    active = bool(runners) or bool(seen.count("running"))
-    return Work(done, left, unit, active)
-
-
-def _parts(runners: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the share of each run's steps that is done, as whoever spoke last says."""
-    parts: dict[str, float] = {}
-    for runner in sorted(runners, key=lambda runner: float(runner["when"])):
-        runs = runner.get("runs")
-        for identifier, at in runs.items() if isinstance(runs, dict) else ():
-            with suppress(KeyError, TypeError, ZeroDivisionError):
-                steps = (at["epoch"] - 1) * at["steps"] + at["step"]
-                parts[identifier] = min(steps / (at["epochs"] * at["steps"]), 1.0)
-    return parts
-
-
-class Pace:
-    """Says how long the rest of a study takes, at the pace that one reader saw lately.
-
-    Records alone do not tell: each run of a cohort records the time of them all, and nothing
-    records how many runners there were. So a reader who has just arrived does not know.
-    """
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, Work]] = deque(maxlen=4096)
-
-    def left(self, now: float, work: Work) -> float | None:
-        """Note what is done by now, and return the seconds left; None while that is unknown.
-
-        Args:
-            now: seconds of a clock that never goes back.
-            work: how much is done.
-        """
-        if self._seen and self._broken(work):
-            self._seen.clear()
-        if work.active:
-            self._seen.append((now, work))
-        while self._seen and now - self._seen[0][0] > PACE_SECONDS:
-            self._seen.popleft()
-        if work.left <= 0:
-            return 0.0
-        if not self._seen:
-            return None
-        since, before = self._seen[0]
-        seconds, gained = now - since, work.done - before.done
-        if seconds < LEAST_SECONDS or gained <= 0:
-            return None
-        return work.left * seconds / gained
-
-    def _broken(self, work: Work) -> bool:
-        """Whether what was seen is no pace of this: a pause, a restart, or another unit."""
-        last = self._seen[-1][1]
-        return not work.active or work.unit != last.unit or work.done < last.done

@@ -39,6 +39,8 @@ class Timing(Loose):
     """`timing.json`."""
 
     seconds: Amount | None = None
+    attempts: Count | None = None
+    together: Count | None = None
     finished: str | None = None
     test_openings: list[dict[str, Any]] = Field(default_factory=list)
 
