@@ -19,7 +19,8 @@ DOCUMENTS = {
     "kdgap.store.state": {"Snapshot.facts"},
     "kdgap.store.seal": {"read_sealed"},
     "kdgap.store.imports.directory": {"ImportedDirectory.read"},
-    "kdgap.store.progress": {"Survey.plan", "live", "work_of"},
+    "kdgap.store.pace": {"work_of"},
+    "kdgap.store.progress": {"Survey.plan", "live"},
     # What takes such a file as it is read, and says what is wrong with it or makes a class of it.
     "kdgap.store.audit": {"audit", "plan_faults", "selection_faults"},
     "kdgap.store.witness": {"recorded_facts"},

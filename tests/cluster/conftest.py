@@ -20,6 +20,8 @@ def bucket() -> Iterator[str]:
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         # An earlier module's client is kept under the same name, and knows a server that is gone.
         fsspec.get_filesystem_class("s3").clear_instance_cache()
-        fsspec.filesystem("s3").mkdir("studies")
+        bucket = fsspec.filesystem("s3")
+        bucket.mkdir("studies")
         yield "s3://studies"
+        bucket.rm("studies", recursive=True)  # servers of one process share what they keep
     server.stop()

@@ -266,6 +266,25 @@ def test_a_grid_is_extended_beyond_its_edge(
     assert fact.change == (change and f"methods.logit.alpha={change}")
 
 
+@pytest.mark.parametrize(
+    ("parameters", "change"),
+    [
+        ({"alpha": 0.5, "temperature": 4.0}, "alpha=[0.25,0.5,0.75]"),
+        ({"alpha": 1.0}, "alpha=[0.5,1]"),
+        ({"alpha": 0.0, "temperature": 4}, "temperature=[2,4,8]"),
+        ({"weight": 100.0, "ce_weight": 1.0}, "weight=[50,100,200]"),
+        ({"alpha": True, "norm": "c"}, None),
+        ({}, None),
+    ],
+)
+def test_what_was_not_tuned_comes_with_a_small_grid(
+    parameters: dict[str, Any], change: str | None
+) -> None:
+    fact = facts({"parameters": parameters})["tuning"]
+    assert fact.remedy == "a small grid on validation images"
+    assert fact.change == (change and f"methods.logit.{change}")
+
+
 def test_two_values_and_texts_have_no_edge() -> None:
     two = tuning({"alpha": 0.7}, {0.3: 0.94, 0.7: 0.95})
     assert facts({"parameters": {"alpha": 0.7}}, tunings=(two,))["tuning"].remedy is None

@@ -330,8 +330,7 @@ def live_document(snapshot: Snapshot, pace: Pace | None = None) -> dict[str, Any
     runners = live(snapshot.path)
     done = [run.id for run in snapshot.evidence.runs if run.state == "done"]
     seen = survey(StudyDirectory(snapshot.path), done, verify=False)
-    work = work_of(seen, runners)
-    document["share"] = work.share
+    document["share"] = (work := work_of(seen, runners)).share
     document["left"] = None if pace is None else pace.left(time.monotonic(), seen, work)
     document["runners"] = [_runner(snapshot, about) for about in runners]
     return document

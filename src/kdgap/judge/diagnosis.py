@@ -12,10 +12,9 @@ from kdgap.judge.causes import other_value, power_fact
 from kdgap.judge.entries import Fact, Gain
 from kdgap.judge.evidence import Arm, Evidence, Run
 from kdgap.judge.fidelity import TOWARDS, closeness
-from kdgap.judge.flags import tuning_of
+from kdgap.judge.grids_tried import called, card_of, lost_beyond, tuning_fact
 from kdgap.judge.measures import Fidelity
-from kdgap.numbers import counted, level, signed
-from kdgap.spec.method_card import UNKNOWN, MethodCard
+from kdgap.numbers import level, signed
 from kdgap.stats.contrast import mean_and_std
 
 WEAK_SHARE, STRONG_SHARE = 0.1, 0.95
@@ -30,7 +29,6 @@ HINTON = "Hinton et al. 2015, Distilling the knowledge in a neural network, sect
 CHO = "Cho and Hariharan 2019, On the efficacy of knowledge distillation"
 BEYER = "Beyer et al. 2021, Knowledge distillation: a good teacher is patient and consistent"
 STANTON = "Stanton et al. 2021, Does knowledge distillation really work?, sections 5 and 6"
-BOUTHILLIER = "Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks"
 WORDS = {"top1_agreement": "agreement", "kl_t1": "KL (T = 1)", "kl_t4": "KL (T = 4)"}
 _KINDS = {"top1_agreement": "agreement", "kl_t1": "KL", "kl_t4": "KL"}
 
@@ -49,7 +47,7 @@ def diagnose(
         _following(gain, settings),
         _soft_targets(arm, runs, evidence),
         _length(runs),
-        _tuning(arm, evidence),
+        tuning_fact(arm, evidence),
         power_fact(arm, plain, gain, settings),
     ]
     return tuple(fact for fact in facts if fact is not None)
@@ -65,35 +63,6 @@ def _fact(
 ) -> Fact:
     return Fact(
         topic=topic, fact=fact, reading=reading, remedy=remedy, source=source, change=change
-    )
-
-
-def _beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str | None:
-    """Return how larger (or smaller) values of a hyper-parameter lost in selection; None if not.
-
-    Nobody should be told to raise what was raised already, to no avail.
-    """
-    tuning, own = tuning_of(arm, evidence), arm.parameters.get(name)
-    if tuning is None or not isinstance(own, int | float):
-        return None
-    tried, scores, chosen = set[float](), list[float](), None
-    for candidate in tuning.candidates:
-        value, score = candidate.parameters.get(name), candidate.score
-        if candidate.parameters == arm.parameters:
-            chosen = score
-        elif isinstance(value, int | float) and (value > own if larger else value < own):
-            tried.add(value)
-            scores += [] if score is None else [score]
-    if not tried or chosen is None or max(scores, default=0.0) >= chosen:
-        return None
-    words = f"{'larger' if larger else 'smaller'} {name}s were tried"
-    listed = ", ".join(f"{value:g}" for value in sorted(tried))
-    if not scores:
-        return f"{words}, and no run of them has a score ({listed})"
-    images = "validation" if tuning.split == "val" else tuning.split
-    return (
-        f"{words} and scored lower on {images} images ({listed}: {100 * max(scores):.2f} % at best,"
-        f" against {100 * chosen:.2f} %)"
     )
 
 
@@ -128,8 +97,8 @@ def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
         return _fact("gradient share", text)
     weak = share < WEAK_SHARE
     reading = "distillation hardly pulls" if weak else "the labels hardly count"
-    mixes = _called(arm, evidence, _card(arm, evidence).mixed_by)
-    lost = _beyond(arm, evidence, mixes, larger=weak) if mixes else None
+    mixes = called(arm, evidence, card_of(arm, evidence).mixed_by)
+    lost = lost_beyond(arm, evidence, mixes, larger=weak) if mixes else None
     if lost is not None:
         return _fact("gradient share", f"{text}; {lost}", reading)
     own = f"{f'{mixes}, or ' if mixes else ''}the weight of the method's own terms"
@@ -141,7 +110,7 @@ def _gradients(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
 
 
 def _loss_parts(arm: Arm, runs: list[Run], evidence: Evidence) -> dict[str, float]:
-    mixes = _called(arm, evidence, _card(arm, evidence).mixed_by)
+    mixes = called(arm, evidence, card_of(arm, evidence).mixed_by)
     alpha = runs[0].parameters.get(mixes) if mixes else None
     if not isinstance(alpha, int | float):
         return {}
@@ -245,7 +214,7 @@ def _beside_the_plain(fidelity: Fidelity) -> list[str]:
 def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     entropy, name = (
         _at_end(runs, "teacher_entropy"),
-        _called(arm, evidence, _card(arm, evidence).softened_by),
+        called(arm, evidence, card_of(arm, evidence).softened_by),
     )
     if entropy is None:
         if name is None:
@@ -264,22 +233,12 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
         return _fact("soft targets", text)
     hard = share < HARD_TARGET_ENTROPY
     reading = "they are labels in disguise" if hard else "they hardly tell the classes apart"
-    lost = _beyond(arm, evidence, name, larger=hard) if name else None
+    lost = lost_beyond(arm, evidence, name, larger=hard) if name else None
     if lost is not None:
         return _fact("soft targets", f"{text}; {lost}", reading)
     remedy = f"a {'higher' if hard else 'lower'} temperature"
     change = other_value(arm, name, lambda value: 2 * value if hard else value / 2)
     return _fact("soft targets", text, reading, remedy, HINTON, change)
-
-
-def _card(arm: Arm, evidence: Evidence) -> MethodCard:
-    return evidence.methods.get(arm.slot.method, UNKNOWN)
-
-
-def _called(arm: Arm, evidence: Evidence, field: str | None) -> str | None:
-    """Return a hyper-parameter by the name that an arm's runs call it."""
-    flat = (_card(arm, evidence).flat or {}).get(field or "", field)
-    return flat if field not in arm.parameters and flat in arm.parameters else field
 
 
 def _length(runs: list[Run]) -> Fact | None:
@@ -305,39 +264,3 @@ def _length(runs: list[Run]) -> Fact | None:
             BEYER,
         )
     return _fact("schedule", text)
-
-
-def _tuning(arm: Arm, evidence: Evidence) -> Fact | None:
-    tuning = tuning_of(arm, evidence)
-    if tuning is None:
-        remedy = "a small grid on validation images"
-        return _fact("tuning", "one configuration, not tuned", None, remedy, BOUTHILLIER)
-    count, seeds = len(tuning.candidates), len(tuning.seeds)
-    text = f"tuned over {counted(count, 'configuration')} on {counted(seeds, 'selection seed')}"
-    edges, changes = [], []
-    for name, value in arm.parameters.items():
-        tried = {c.parameters.get(name) for c in tuning.candidates}
-        values = sorted(v for v in tried if isinstance(v, int | float))
-        # Of two values each is at an edge, which says nothing.
-        if len(values) == len(tried) > 2 and value in (values[0], values[-1]):
-            end = "largest" if value == values[-1] else "smallest"
-            edges.append(f"{name} {value:g} is the {end} tried")
-            changes += _extended(f"methods.{arm.slot.method}.{name}", values, end)
-    if edges:
-        remedy, change = "extend the grid beyond its edge", next(iter(changes), None)
-        return _fact("tuning", f"{text}; {', '.join(edges)}", None, remedy, BOUTHILLIER, change)
-    return _fact("tuning", text)
-
-
-def _extended(key: str, values: list[float], end: str) -> list[str]:
-    """Return a grid with one more value beyond its edge, as `KEY=VALUE` for `--set`; or nothing.
-
-    Values up to 1 are taken for shares, which have nothing beyond 1.
-    """
-    if end == "smallest":
-        values = [values[0] / 2, *values]
-    else:
-        values = [*values, (values[-1] + 1) / 2 if values[-1] <= 1 else 2 * values[-1]]
-    if len(set(values)) < len(values):  # at 0 or 1
-        return []
-    return [f"{key}=[{','.join(f'{value:g}' for value in values)}]"]
