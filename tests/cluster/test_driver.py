@@ -7,19 +7,24 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.bucket import Bucket, start_bucket
+from kdgap.cluster.aside import ASIDE, aside
 from kdgap.cluster.commit import Commits
 from kdgap.cluster.driver import Driver
 from kdgap.cluster.job import Job, planned_run
 from kdgap.cluster.node import perform
+from kdgap.engine.student import State
 from kdgap.errors import KdgapError, StoreDamagedError
+from kdgap.running.evaluation import recorded_states
 from kdgap.spec.study import STAGES
 from kdgap.store.mirror import Mirror
+from kdgap.store.record import Record, RunDirectory
 from kdgap.store.seal import read_sealed, without_checksum, write_sealed
 from kdgap.store.storage import Folder, Storage
 from kdgap.store.study import StudyDirectory
@@ -152,6 +157,43 @@ def test_answers_that_are_lost_double_nothing(
 
     directory, _ = drive(tmp_path, Machines(tmp_path / "nodes", monkeypatch, fate=fate))
     assert hashes(directory) == alone
+
+
+def test_jobs_on_one_machine_do_not_touch_each_others_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one compares with a baseline, another tests that baseline."""
+    machines = Machines(tmp_path / "nodes", monkeypatch, count=1)
+    short = study_text(recipe={"epochs": 1, "batch_size": 64}, selection=None, threads=1)
+    drive(tmp_path, machines, study=short.replace("[0.3, 0.7]", "0.3"))
+    tests = [job for job in machines.jobs if job.kind == "test"]
+    finals = next(job for job in tests if any(door["baseline"] for door in job.doors.values()))
+    wanted = {planned_run(door["baseline"]).id for door in finals.doors.values()}
+    baselines = next(job for job in tests if job.doors.keys() >= wanted)
+    nested: list[dict[str, Any]] = []
+
+    def read_late(directory: RunDirectory, record: Record) -> dict[str, State]:
+        nested.append(perform(baselines, lambda _: False))
+        return recorded_states(directory, record)
+
+    monkeypatch.setattr("kdgap.cluster.node.recorded_states", read_late)
+    answers = [perform(finals, lambda _: False), *nested]
+    assert len(nested) == len(finals.runs)
+    assert [answer.get("error") for answer in answers] == [None] * len(answers)
+    assert [answer["damaged"] for answer in answers] == [{}] * len(answers)
+    assert answers[0]["opened"].keys() == finals.doors.keys()
+
+
+def test_a_directory_to_test_in_goes_with_its_job_however_that_ends(tmp_path: Path) -> None:
+    with aside(tmp_path) as first, aside(tmp_path) as second:
+        assert first.path != second.path
+        assert [study.path.is_dir() for study in (first, second)] == [True, True]
+    left = tmp_path / ASIDE / "123-of-a-job-that-was-killed"
+    (left / "runs").mkdir(parents=True)
+    with suppress(KdgapError), aside(tmp_path) as own:
+        assert not left.exists()
+        raise KdgapError("it fails")
+    assert not own.path.exists()
 
 
 def test_each_machine_fetches_the_data_once_and_the_teacher_that_is_given(

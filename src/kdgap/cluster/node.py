@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 import kdgap
+from kdgap.cluster.aside import aside
 from kdgap.cluster.job import BEGUN, OTHER_CODE, Job, planned_run
 from kdgap.cluster.upload import Uploader, bring_record, bring_state, prefix_of
 from kdgap.engine.device import (
@@ -25,7 +26,7 @@ from kdgap.engine.device import (
     pick_device,
 )
 from kdgap.errors import BadInputError, KdgapError, StoppedError, StoreDamagedError
-from kdgap.files import entries, make_folder, remove_tree
+from kdgap.files import entries, make_folder, remove_at_once, remove_tree
 from kdgap.paths import cache_folder
 from kdgap.planning.plan import PlannedRun
 from kdgap.running.evaluation import open_recorded, recorded_states
@@ -35,7 +36,7 @@ from kdgap.spec.study import StudySpec
 from kdgap.store.locks import wait_for_lock
 from kdgap.store.manifest import PREDICTIONS_TEST, read_manifest
 from kdgap.store.provenance import source_digest
-from kdgap.store.record import LOCK, RunDirectory
+from kdgap.store.record import LOCK, Record, RunDirectory
 from kdgap.store.remote import local_place
 from kdgap.store.storage import Folder, Storage
 from kdgap.store.study import StudyDirectory
@@ -172,7 +173,7 @@ class _Work:
                 uploader.close()
             for planned in mine:
                 if uploader.done.get(planned.id) and not _teaches(planned):
-                    remove_tree(self._directory.path / planned.path)
+                    remove_at_once(self._directory.path / planned.path)
         return {"runs": uploader.done}
 
     def _train_runs(self, mine: list[PlannedRun], uploader: Uploader) -> None:
@@ -205,35 +206,35 @@ class _Work:
 
     def _teacher(self, student: PlannedRun) -> TeacherWeights:
         assert student.run.teacher is not None
-        if student.teacher is not None:
-            folder = Path(student.run.teacher.weights).parent.as_posix()
-            self._bring(folder)
-        return self._inputs.teacher(student)
-
-    def _bring(self, path: str) -> RunDirectory:
+        if student.teacher is None:
+            return self._inputs.teacher(student)
+        path = Path(student.run.teacher.weights).parent.as_posix()
         directory = self._directory.run(path)
         make_folder(directory.path)
-        # Others on this machine may want the same teacher at this moment.
+        # Other jobs on this machine may want the same teacher at this moment, as it is now there.
         with wait_for_lock(directory.path / LOCK, self._pause):
             bring_record(self._storage, directory, path)
-        return directory
+            return self._inputs.teacher(student)
 
     def _test(self) -> dict[str, Any]:
         opened: dict[str, Any] = {}
         damaged: dict[str, str] = {}
         known: Any = {}
         teachers: dict[str, TeacherWeights] = {}
-        for planned in self._runs:
-            self._live.write({"phase": "testing", "runs": [planned.id]})
-            door = self._job.doors[planned.id]
-            try:
-                opened[planned.id] = self._open(planned, door, teachers, known)
-            except StoreDamagedError as error:
-                damaged[planned.id] = str(error)
+        # Another job may test a run here that is the baseline of these.
+        with aside(self._directory.path) as study:
+            for planned in self._runs:
+                self._live.write({"phase": "testing", "runs": [planned.id]})
+                door = self._job.doors[planned.id]
+                try:
+                    opened[planned.id] = self._open(study, planned, door, teachers, known)
+                except StoreDamagedError as error:
+                    damaged[planned.id] = str(error)
         return {"opened": opened, "damaged": damaged}
 
     def _open(
         self,
+        study: StudyDirectory,
         planned: PlannedRun,
         door: Mapping[str, Any],
         teachers: dict[str, TeacherWeights],
@@ -243,13 +244,12 @@ class _Work:
         key = str(teacher and (teacher.run or teacher.weight_hash))
         if teacher is not None and key not in teachers:
             teachers[key] = self._teacher(planned)
-        directory, beside = self._bring(planned.path), None
+        record, beside = self._brought(study, planned.path), None
+        directory = study.run(planned.path)
         if door.get("baseline"):
-            baseline = planned_run(door["baseline"])
-            other = self._bring(baseline.path)
-            record = self._directory.record(baseline.path, hash_weights=True)
-            beside = {"run_id": record.id, "states": recorded_states(other, record)}
-        record = self._directory.record(planned.path, hash_weights=True)
+            path = planned_run(door["baseline"]).path
+            other = self._brought(study, path)
+            beside = {"run_id": other.id, "states": recorded_states(study.run(path), other)}
         prepared = self._inputs.prepare(planned, teachers.get(key))
         before = read_manifest(directory.path).files.keys()
         open_recorded(
@@ -262,7 +262,7 @@ class _Work:
             known=known,
             pause=self._pause,
         )
-        record = self._directory.record(planned.path)
+        record = study.record(planned.path)
         left = None
         if PREDICTIONS_TEST in read_manifest(directory.path).files.keys() - before:
             left = f"{prefix_of(planned.id, self._job.id)}/{PREDICTIONS_TEST}"
@@ -273,9 +273,14 @@ class _Work:
             "predictions": left,
             "openings": (directory.timing() or {}).get("test_openings", []),
         }
-        if not _teaches(planned):
-            remove_tree(directory.path)
+        remove_tree(directory.path)
         return answer
+
+    def _brought(self, study: StudyDirectory, path: str) -> Record:
+        directory = study.run(path)
+        make_folder(directory.path)
+        bring_record(self._storage, directory, path)
+        return study.record(path, hash_weights=True)
 
 
 _kept: dict[Path, Loaded] = {}
