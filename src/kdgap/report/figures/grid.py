@@ -114,8 +114,8 @@ def _heat_map(
 ) -> Figure:
     rows, columns = (_in_order(tuning, name) for name in (down, across))
     width = 0.75 + 0.62 * max(len(columns), 3) + 0.1
-    height = 0.4 * max(len(rows), 2) + 0.75 + _FOOT
-    figure, axes = panel(width, height, (0.75, 0.1, 0.45 + _FOOT, 0.3))
+    height = 0.4 * max(len(rows), 2) + 0.7 + _FOOT
+    figure, axes = panel(width, height, (0.75, 0.1, 0.4 + _FOOT, 0.3))
     for (row, column), (candidate, cell) in cells.items():
         x, y = columns.index(column), rows.index(row)
         _draw_cell(axes, x, y, candidate.score, cell, chosen=candidate.parameters == tuning.winner)

@@ -245,7 +245,8 @@ def _grid_caption(grids: Sequence[Grid]) -> str:
             " noise of seeds does not exclude that it is the best.",
             "Noise is the standard deviation of the accuracy that chose over the seeds of one"
             " configuration: of the selection runs, or where each has one seed, of the final runs"
-            " of the pair and method, or else of all final and plain runs of the student.",
+            " of the pair and method, or else of all final and plain runs of the student."
+            " The grey band beside points is as wide.",
             f"Colour fades with the distance to the best in standard errors, to none at {FADED:g}.",
             f"In {several} of {counted(len(known), 'grid')}, several may be the best.",
         ]
