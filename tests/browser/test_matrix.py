@@ -1,11 +1,20 @@
 """Configurations at a glance, and grids beside the noise of seeds."""
 
+import json
 import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kdgap.judge.grids import Grid
+from kdgap.judge.words import grid_sentence
+from kdgap.numbers import signed
+from tests.browser import studies
+from tests.browser.conftest import Serve
 from tests.browser.pages import NARROW, Shown, Visitor, check_width, drawn, expect, narrow
+from tests.browser.test_saving import PICTURE, SVG, pdf_text, saved
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -13,6 +22,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 STEPS = (1, 2, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def against_logit(
+    digits_study: Path, serve: Serve, tmp_path_factory: pytest.TempPathFactory
+) -> Shown:
+    """The digits, judged with Logit-KD as a reference."""
+    file = tmp_path_factory.mktemp("claims") / "claims.yaml"
+    statistics = studies.DIGITS["statistics"] | {"reference": "logit"}
+    file.write_text(json.dumps({"claims": studies.DIGITS["claims"], "statistics": statistics}))
+    return Shown("against-logit", serve(digits_study, "--claims", file), run=3)
 
 
 def tints(page: "Page") -> list[tuple[str, str]]:
@@ -90,6 +110,84 @@ def test_a_phone_has_the_gains_below_one_another(visitor: Visitor, digits: Shown
     expect(chips.first).to_contain_text("Logit-KD")
 
 
+def test_the_matrix_shows_gains_over_the_reference(
+    visitor: Visitor, against_logit: Shown, digits: Shown
+) -> None:
+    page = visitor.open(against_logit, "matrix")
+    expect(page.locator(".matrix tbody .tint")).to_have_count(4)
+    page.locator("main select[data-key=over]").select_option("reference")
+    table = page.get_by_role("table", name=re.compile(r"^Gains over Logit-KD \(pp\)"))
+    expect(table).to_be_visible()
+    entries = page.evaluate("kdgap.study.analysis.reference_gains")
+    assert {entry["method"] for entry in entries} == {"feature"}
+    unit = page.evaluate("kdgap.study.analysis.settings.smallest_effect_pp")
+    shown = tints(page)
+    for entry in entries:
+        (chip,) = ((look.split(), words) for look, words in shown if entry["student"] in words)
+        half = (entry["ci95_pp"][1] - entry["ci95_pp"][0]) / 2
+        assert f"{signed(entry['gain_pp'])} ± {half:.2f}" in chip[1]
+        step = sum(abs(entry["gain_pp"]) >= unit * multiple for multiple in STEPS)
+        sign = "more" if entry["gain_pp"] > 0 else "less"
+        assert ("level" if step == 0 else f"{sign}-{step}") in chip[0]
+        alone = any(flag["code"] == "equivalence-uncorrected" for flag in entry["flags"])
+        assert ("open" in chip[0]) == (entry["verdict"] == "inconclusive" or alone)
+        row = table.get_by_role("row").filter(has_text=f"→ {entry['student']}")
+        level = f"{entry['reference_mean_pp']:.2f} ± {entry['reference_std_pp']:.2f}"
+        reference = row.get_by_role("link", name=re.compile(f"^{re.escape(level)}, Logit-KD of"))
+        assert "method=logit" in str(reference.get_attribute("href"))
+    assert len(shown) == len(entries) == 2
+    again = visitor.open(against_logit, page.url.partition("#")[2])
+    assert tints(again) == shown
+    page.go_back()
+    expect(page.locator(".matrix tbody .tint")).to_have_count(4)
+    # Without a reference there is nothing to choose, whatever an address says.
+    page = visitor.open(digits, "matrix?over=reference")
+    expect(page.get_by_role("table", name=re.compile("^Gains over plain"))).to_be_visible()
+    expect(page.locator("main select[data-key=over]")).to_have_count(0)
+
+
+@pytest.mark.parametrize("place", ["matrix", "matrix?over=reference&interval=all"])
+def test_the_matrix_is_saved_with_all_that_it_says(
+    visitor: Visitor, against_logit: Shown, place: str
+) -> None:
+    page = visitor.open(against_logit, place)
+    analysis = page.evaluate("kdgap.study.analysis")
+    over = "reference" in place
+    gains = analysis["reference_gains" if over else "gains"]
+    name, label = ("matrix-over-reference", "Logit-KD") if over else ("matrix", "plain training")
+    expected = [f"Gains over {label} (pp)", page.evaluate("originWords()"), "not settled"]
+    expected += ["hold for all" if over else "of each gain by itself"]
+    for gain in gains:
+        low, high = gain["ci95_simultaneous_pp" if over else "ci95_pp"]
+        expected.append(f"{signed(gain['gain_pp'])} ± {(high - low) / 2:.2f}")
+        expected.append(f"n = {gain['n']}, {gain['n_reference' if over else 'n_baseline']}")
+        expected += [gain["verdict"], gain["student"]]
+    # The table's second order is the picture's, too.
+    page.locator(".matrix thead [data-key=pair]").click()
+    page.locator(".matrix thead [data-key=pair]").click()
+    svg = ET.fromstring(saved(page, name, "svg", ".table"))
+    texts = ["".join(text.itertext()) for text in svg.iter(f"{SVG}text")]
+    assert [part for part in expected if part not in " ".join(texts)] == []
+    pairs = page.locator(".matrix tbody th").all_inner_texts()
+    assert pairs == sorted(pairs, reverse=True)
+    assert [text for text in texts if text in pairs] == pairs
+    # As many colours as the scale has steps, for the legend, and those of the gains are among them.
+    root = page.evaluate(
+        "['--more', '--less'].map((name) =>"
+        " getComputedStyle(document.documentElement).getPropertyValue(name).trim())"
+    )
+    strengths = [
+        float(rect.attrib["fill-opacity"])
+        for rect in svg.iter(f"{SVG}rect")
+        if rect.attrib["fill"] in root and "fill-opacity" in rect.attrib
+    ]
+    assert {0.22, 0.34, 0.47, 0.6} <= set(strengths)
+    pdf = saved(page, name, "pdf", ".table")
+    assert not PICTURE.search(pdf)
+    assert [part for part in expected if part not in pdf_text(pdf)] == []
+    assert saved(page, name, "png", ".table").startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("role", ["", "selection"])
 def test_every_configuration_is_listed_and_opens(
     visitor: Visitor, digits: Shown, role: str
@@ -122,6 +220,7 @@ def test_ties_of_a_grid_are_marked_in_its_cells(visitor: Visitor, digits: Shown)
             assert ("best" if cell["behind_pp"] == 0 else mark) in texts
             assert f"{100 * candidate['score']:.2f}" in texts
         expect(figure).to_contain_text(f"{grid['noise_pp']:.2f} pp")
+        expect(figure).to_contain_text(grid["sentence"])
         # The strength of a colour is the distance in standard errors, and of none at four.
         strengths = [
             float(rect.get_attribute("fill-opacity") or 0)
@@ -134,14 +233,16 @@ def test_ties_of_a_grid_are_marked_in_its_cells(visitor: Visitor, digits: Shown)
 
 def test_without_noise_no_tie_is_drawn(visitor: Visitor, digits: Shown) -> None:
     page = visitor.open(digits, "tuning?method=logit")
+    unknown = Grid(noise_pp=None, df=0, source=None, confidence=0.95, cells=())
     page.evaluate(
-        """() => {
+        """(sentence) => {
           for (const grid of kdgap.study.grids) {
-            grid.noise_pp = null;
+            grid.sentence = sentence;
             for (const cell of grid.cells) { cell.behind_se = null; cell.may_be_best = null; }
           }
           return kdgap.draw();
-        }"""
+        }""",
+        grid_sentence(unknown),
     )
     figure = page.locator("figure[data-key^='grid-']").first
     expect(figure).to_contain_text("No noise of seeds is known")

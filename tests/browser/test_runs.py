@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.pages import NARROW, Shown, Visitor, expect, redrawn
+from tests.browser.pages import NARROW, WIDE, Shown, Visitor, expect, redrawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -65,6 +65,33 @@ def test_a_phone_shows_whose_run_it_is_and_its_accuracy(visitor: Visitor, digits
     assert table.evaluate(sideways) <= 0
     table.get_by_role("rowheader").first.get_by_role("link").click()
     page.locator("main[data-ready='run']").wait_for()
+
+
+@pytest.mark.parametrize(("view", "shown_first"), [("runs", "tbody tr"), ("scatter", "svg.plot")])
+def test_a_phone_folds_its_filters_and_counts_them(
+    visitor: Visitor, digits: Shown, view: str, shown_first: str
+) -> None:
+    page = visitor.open(digits, f"{view}?role=final", width=NARROW)
+    title = page.locator("main summary").filter(has_text="filters")
+    field = page.locator("main select[data-key=student]")
+    expect(title).to_contain_text("(1 filter active)")
+    expect(field).to_be_hidden()
+    expect(page.locator(f"main {shown_first}").first).to_be_in_viewport()
+    title.focus()
+    page.keyboard.press("Enter")
+    expect(field).to_be_visible()
+    field.focus()
+    page.keyboard.press("ArrowDown")
+    expect(title).to_contain_text("(2 filters active)")
+    expect(field).to_be_focused()  # what was opened stays open
+    assert "student=2ch" in page.url
+    # A link opens closed, and says the same; nothing is folded where there is room.
+    again = visitor.open(digits, page.url.partition("#")[2], width=NARROW)
+    expect(again.locator("main select[data-key=student]")).to_be_hidden()
+    expect(again.locator("main summary").filter(has_text="(2 filters active)")).to_be_visible()
+    with redrawn(again, view):
+        again.set_viewport_size({"width": WIDE, "height": 900})
+    expect(again.locator("main select[data-key=student]")).to_be_visible()
 
 
 def test_why_runs_failed_is_on_the_screen(visitor: Visitor, failing: Shown, digits: Shown) -> None:

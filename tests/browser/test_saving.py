@@ -21,9 +21,9 @@ PICTURE = re.compile(rb"/Subtype\s*/Image\b")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def saved(page: "Page", figure: str, kind: str) -> bytes:
-    """What a button below a figure hands over."""
-    button = page.locator(f"figure[data-key='{figure}'] button[data-key='{kind}']")
+def saved(page: "Page", figure: str, kind: str, what: str = "figure") -> bytes:
+    """What a button below a figure, or below a table that has a picture, hands over."""
+    button = page.locator(f"{what}[data-key='{figure}'] button[data-key='{kind}']")
     with page.expect_download() as waiting:
         button.click()
     page.wait_for_timeout(120)  # Chromium drops whatever is more than ten downloads a second

@@ -9,6 +9,7 @@ from scipy.stats import t
 
 from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning
 from kdgap.judge.grids import Grid, grid
+from kdgap.judge.words import grid_sentence
 from kdgap.spec.slot import Slot
 from tests.judge.builders import evidence, final, plain, runs_of
 
@@ -123,3 +124,29 @@ def test_the_noise_is_of_the_accuracy_that_chose() -> None:
 @pytest.mark.parametrize("alone", [{0.5: [95.0, 96.0]}, {0.5: [95.0, 96.0], 0.9: [95.0, None]}])
 def test_the_only_one_that_has_a_score_is_the_best(alone: dict[float, list[float | None]]) -> None:
     assert measured(alone).cells[0].may_be_best is True
+
+
+def test_a_grid_is_said_in_a_sentence_with_its_ties_and_its_noise() -> None:
+    shown = measured({0.1: [90.0, 92.0], 0.5: [95.0, 96.0], 0.9: [95.5, 96.5]})
+    assert (shown.tied, shown.scored) == (2, 3)
+    assert grid_sentence(shown) == (
+        "2 of 3 may be the best: they are tied within the noise of seeds (for all at once, 95 %)."
+        " A seed's noise is 1.00 pp, the standard deviation over the selection seeds"
+        " (3 degrees of freedom)."
+    )
+    clear = measured({0.1: [60.0, 62.0], 0.5: [95.0, 96.0]})
+    assert grid_sentence(clear).startswith("One is ahead of all others (for all at once, 95 %).")
+    plains = runs_of(plain("little"), [90.0, 92.0])
+    by_student = grid_sentence(measured({0.1: [90.0], 0.9: [95.0]}, *plains))
+    assert "over the seeds of all final and plain runs of the student" in by_student
+    assert "(1 degree of freedom)" in by_student
+
+
+def test_a_grid_without_a_noise_or_of_one_score_says_so() -> None:
+    bare = measured({0.1: [90.0], 0.9: [95.0]})
+    assert (bare.tied, bare.scored) == (None, 2)
+    assert grid_sentence(bare).startswith("No noise of seeds is known: no configuration has two")
+    alone = measured({0.5: [95.0, 96.0], 0.9: [95.0, None]})
+    assert grid_sentence(alone).startswith("One alone has a score (")
+    plains = runs_of(plain("little"), [90.0, 92.0])
+    assert grid_sentence(measured({0.5: [None]}, *plains)).startswith("None has a score (")

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from kdgap.judge.curves import over_runs
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.evidence import Evidence, Run, Tuning
+from kdgap.judge.grids import grid
 from kdgap.judge.recorded import History
 from kdgap.methods import METHODS
 from kdgap.report.figures.curves import ablation_curves, gradient_norms
@@ -330,16 +331,20 @@ def test_power_is_that_of_the_spread_observed() -> None:
 
 def test_a_grid_is_a_heat_map_for_two_and_ranked_otherwise() -> None:
     ranked, square = analyse(whole()).selection
-    shown = texts(selection_grid(ranked))
+
+    def shown_of(tuning: Tuning) -> Figure:
+        return selection_grid(tuning, grid(tuning, whole()))
+
+    shown = texts(shown_of(ranked))
     assert "95.00 chosen" in shown
     assert "failed" in shown
-    heat = selection_grid(square)
+    heat = shown_of(square)
     assert "90.50" in texts(heat)
     assert heat.axes[0].get_xlabel() == "beta"
     third = {**square.candidates[0].parameters, "gamma": 1}
     first = replace(square.candidates[0], parameters=third)
     wide = replace(square, candidates=(first, *square.candidates))
-    assert selection_grid(wide).axes[0].get_xlabel() == "validation accuracy (%)"
+    assert shown_of(wide).axes[0].get_xlabel() == "validation accuracy (%)"
 
 
 def test_a_method_looks_the_same_whatever_is_beside_it() -> None:

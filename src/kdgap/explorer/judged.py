@@ -17,7 +17,7 @@ from kdgap.judge.grids import grid
 from kdgap.judge.kinds import kind_of
 from kdgap.judge.quoting import claim_quote, gain_quote, reference_quote
 from kdgap.judge.reasons import claim_words, reasons
-from kdgap.judge.words import gain_sentence, reference_sentence
+from kdgap.judge.words import gain_sentence, grid_sentence, reference_sentence
 
 _ELSEWHERE = ("one-seed", "no-variance", "spread-guessed")
 """Flags that say why there is no interval, or speak of seeds needed, which are not shown here."""
@@ -115,7 +115,8 @@ def grid_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
     """Return each grid beside the noise of seeds, in the order of the analysis's `selection`."""
     if snapshot.analysis is None:
         return []
-    return [to_json(grid(tuning, snapshot.evidence)) for tuning in snapshot.analysis.selection]
+    grids = [grid(tuning, snapshot.evidence) for tuning in snapshot.analysis.selection]
+    return [to_json(measured) | {"sentence": grid_sentence(measured)} for measured in grids]
 
 
 def claim_entries(snapshot: Snapshot) -> list[dict[str, Any]]:

@@ -11,6 +11,9 @@ from kdgap.stats.contrast import Estimate
 
 Source = Literal["selection", "final", "student"]
 
+FADED = 4.0
+"""Standard errors behind the best at which a cell has no colour left, in all pictures of grids."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -46,6 +49,16 @@ class Grid:
     source: Source | None
     confidence: float
     cells: tuple[Cell, ...]
+
+    @property
+    def scored(self) -> int:
+        """How many configurations have a score."""
+        return sum(cell.behind_pp is not None for cell in self.cells)
+
+    @property
+    def tied(self) -> int | None:
+        """How many of these may be the best, the best one included; None without a noise."""
+        return None if self.noise_pp is None else sum(cell.may_be_best or 0 for cell in self.cells)
 
 
 def grid(tuning: Tuning, evidence: Evidence) -> Grid:

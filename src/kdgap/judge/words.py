@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.entries import Gain, Numbers, ReferenceGain
+from kdgap.judge.grids import Grid, Source
 from kdgap.numbers import MOST_SEEDS, counted, interval, level, p_value, seeds, signed
 
 FAR = 5
@@ -195,3 +196,34 @@ def own_seeds_words(contrast: ClaimResult, settings: Settings, goal: Goal) -> st
     if needed <= have:
         return f"the {have} seeds a side would {goal.has_shown} {power}"
     return f"{_more(needed, have)} would {goal.shows} {power}"
+
+
+def grid_sentence(grid: Grid) -> str:
+    """Return how many configurations of a grid may be the best, and by which noise of seeds."""
+    if grid.noise_pp is None:
+        return (
+            "No noise of seeds is known: no configuration has two seeds with unlike results,"
+            " so no difference can be called one."
+        )
+    if grid.scored < 2:
+        which = "One alone has a score" if grid.scored else "None has a score"
+    elif grid.tied == 1:
+        which = "One is ahead of all others"
+    else:
+        which = (
+            f"{grid.tied} of {grid.scored} may be the best: they are tied within the noise of seeds"
+        )
+    freedom = f"{grid.df} degree{'' if grid.df == 1 else 's'} of freedom"
+    of = NOISE_OF[grid.source] if grid.source else "its seeds"
+    return (
+        f"{which} (for all at once, {level(grid.confidence)}). A seed's noise is"
+        f" {grid.noise_pp:.2f} pp, the standard deviation over {of} ({freedom})."
+    )
+
+
+NOISE_OF: dict[Source, str] = {
+    "selection": "the selection seeds",
+    "final": "the seeds of its final runs, as selection has one seed",
+    "student": "the seeds of all final and plain runs of the student, as selection has one seed",
+}
+"""Of which runs the noise of a grid is."""

@@ -105,7 +105,11 @@ function figure(options, about) {
     about.legend ? legend(about.legend) : null,
     drawn,
     el("figcaption", {}, caption),
-    el("p", { class: "tools" }, figureTools(svg, about)),
+    el(
+      "p",
+      { class: "tools" },
+      figureTools(() => wholeFigure(svg, about), about),
+    ),
   );
 }
 
@@ -135,7 +139,7 @@ function svgElement(tag, attributes, ...children) {
 
 /**
  * The picture of an entry of a legend, in 26 by 12 pixels. entry: method or colour, with dash and width for
- * a line; symbol, of `SYMBOLS`; point: "full" or "open"; or band.
+ * a line; symbol, of `SYMBOLS`; point: "full" or "open"; tint, of `tintLook`; or band.
  */
 function legendPicture(entry) {
   const colour = entry.colour ?? (entry.method ? colourOf(entry.method) : "currentColor");
@@ -143,6 +147,7 @@ function legendPicture(entry) {
     const d = d3.symbol(SYMBOLS[entry.symbol], 56)();
     return [svgElement("path", { d, transform: "translate(13 6)", fill: entry.colour ?? "var(--soft)" })];
   }
+  if (entry.tint) return tintPicture(entry.tint, 26, 12);
   if (entry.band) return [svgElement("rect", { width: 26, height: 12, fill: "var(--band)" })];
   if (entry.point) {
     const fill = entry.point === "open" ? "var(--paper)" : colour;

@@ -121,6 +121,9 @@ const sideBySide = (...parts) => {
 /** Something folded away; key: names it in its view, whatever its title says. */
 const disclosure = (key, title, ...children) =>
   el("details", { "data-key": key }, el("summary", {}, title), ...children);
+/** The same for choices: its title says how many filters are active, also while it is closed. */
+const foldedChoices = (key, title, active, ...children) =>
+  disclosure(key, active ? `${title} (${counted(active, "filter")} active)` : title, ...children);
 const button = (text, onclick, more = {}) => el("button", { type: "button", onclick, ...more }, text);
 
 /** A list of what and how much. */

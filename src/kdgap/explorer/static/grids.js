@@ -1,7 +1,7 @@
 "use strict";
 // What selection tried, measured by the noise of seeds: which of it may be the best after all.
 
-/** Standard errors behind the best at which a cell has no colour left. */
+/** Standard errors behind the best at which a cell has no colour left; as in the report. */
 const FADED = 4;
 
 /** Every configuration that a tuning tried, with how far it is behind the best and its arm. */
@@ -29,32 +29,8 @@ function hyperparametersOf(rows) {
   return { names, varied };
 }
 
-const NOISE_SOURCES = {
-  selection: "the selection seeds",
-  final: "the seeds of its final runs, as selection has one seed",
-  student: "the seeds of all final and plain runs of the student, as selection has one seed",
-};
-
 /** How many configurations of a grid may be the best, and by which noise. */
-function tieSentence(study, tuning) {
-  const {
-    noise_pp,
-    df,
-    source,
-    cells,
-    confidence: level,
-  } = study.grids[study.analysis.selection.indexOf(tuning)];
-  const scored = cells.filter((cell) => known(cell.behind_pp));
-  if (!known(noise_pp))
-    return "No noise of seeds is known: no configuration has two seeds, so no difference can be called one.";
-  const ties = scored.filter((cell) => cell.may_be_best).length;
-  const share = `${Number((100 * level).toPrecision(6))} %`;
-  const which =
-    ties === 1
-      ? "One is ahead of all others"
-      : `${ties} of ${scored.length} may be the best: they are tied within the noise of seeds`;
-  return `${which} (for all at once, ${share}). A seed's noise is ${rounded(noise_pp, 2)} pp, the standard deviation over ${NOISE_SOURCES[source]} (${df} degrees of freedom).`;
-}
+const tieSentence = (study, tuning) => study.grids[study.analysis.selection.indexOf(tuning)].sentence;
 
 /** The mark of a configuration in a grid. */
 const tieText = (row) => {
@@ -114,7 +90,7 @@ function gridChart(rows, varied, about) {
 /** How the cells of a grid are read. */
 const gridNote = () =>
   note(
-    `Below each accuracy stands how far it is behind the best (pp); ≈: tied with it. Colour fades with that distance in standard errors, to none at ${FADED}. What was chosen has a bold border.`,
+    `Below each accuracy stands how far it is behind the best (pp); ≈: tied with it. Colour fades with that distance in standard errors, to none at ${FADED}; where no noise is known, all cells are coloured alike. What was chosen has a bold border.`,
   );
 
 /** One grid as a figure: cells of one or two hyper-parameters, lines of more; null where none varies. */

@@ -13,36 +13,56 @@ kdgap.views.matrix = {
   },
 };
 
-/** Multiples of the smallest effect of interest at which a colour begins. */
-const STEPS = [1, 2, 4, 8];
-
-/** A number's step on the scale of colours: 0 within the smallest effect, else ±1 to ±4. */
-function tintOf(value) {
-  const margin = kdgap.study.analysis.settings.smallest_effect_pp;
-  return Math.sign(value) * d3.bisectRight(STEPS, Math.abs(value) / margin);
-}
-
-/** The class of a step: `more-2`, `less-1`, `level`. */
-const tintClass = (step) => (step === 0 ? "level" : `${step > 0 ? "more" : "less"}-${Math.abs(step)}`);
-
 /** Half of an interval that is as wide to both sides, as text; nothing without one. */
 const halfWidth = (pair) => (pair ? ` ± ${rounded((pair[1] - pair[0]) / 2, 2)}` : "");
 
+/**
+ * What the matrix shows: gains over plain training, or over the reference that the study names.
+ * label: what they are over; family: how many are judged together; arm(entry), other(entry): its arms;
+ * level(entry): mean and spread of the other one.
+ */
+function comparedWith(study, state) {
+  const { gains, reference_gains: entries = [], settings } = study.analysis;
+  const key = (slot, configuration) => JSON.stringify([slot, configuration]);
+  const places = new Map(gains.map((gain, index) => [key(gain.slot, gain.configuration), index]));
+  const armBy = (slot, configuration) => armOfGain(study, places.get(key(slot, configuration)));
+  const arm = (entry) => armBy(entry.slot, entry.configuration);
+  if (state.get("over") !== "reference" || !entries.length)
+    return {
+      ...{ name: "matrix", suffix: "gain", label: "plain training", entries: gains, arm },
+      other: (gain) => study.arms[arm(gain)?.baseline ?? NaN],
+      level: (gain) => [gain.baseline_mean_pp, gain.baseline_std_pp],
+      chosen: "",
+    };
+  return {
+    ...{ name: "matrix-over-reference", suffix: "over_reference", label: settings.reference.label },
+    ...{ entries, arm },
+    other: (entry) => armBy(entry.reference_slot, entry.reference_configuration),
+    level: (entry) => [entry.reference_mean_pp, entry.reference_std_pp],
+    chosen: "reference",
+  };
+}
+
 function matrixSection(study, state, atOnce) {
-  const { gains, settings } = study.analysis;
+  const { settings, reference_gains: references = [] } = study.analysis;
   const narrow = slim();
+  const compared = comparedWith(study, state);
+  const { entries, label, suffix } = compared;
   const bounds = (gain) => (atOnce ? gain.ci95_simultaneous_pp : gain.ci95_pp);
-  const places = new Map(gains.map((gain, index) => [gain, index]));
-  const methods = [...new Set(gains.map((gain) => gain.method))];
-  const rows = [...d3.group(gains, pairName)].map(([name, own]) => ({ name, own }));
+  const methods = [...new Set(entries.map((gain) => gain.method))];
+  const rows = [...d3.group(entries, pairName)].map(([name, own]) => ({ name, own }));
   const of = (row, method) => row.own.filter((gain) => gain.method === method);
-  const chips = (row, method) =>
-    of(row, method).map((gain) => gainChip(study, gain, places.get(gain), bounds(gain), narrow));
+  const chips = (row, method) => {
+    const own = of(row, method);
+    return own.map((gain) =>
+      gainChip(gain, compared, bounds(gain), { named: narrow, several: own.length > 1 }),
+    );
+  };
   const only = (row, method) => (of(row, method).length === 1 ? of(row, method)[0] : null);
   const method = (name) =>
     [
       num(
-        `${name}_gain_pp`,
+        `${name}_${suffix}_pp`,
         methodName(name),
         (row) => d3.max(of(row, name), (gain) => gain.gain_pp) ?? null,
         {
@@ -56,21 +76,39 @@ function matrixSection(study, state, atOnce) {
   const all = col("gains", "gains", (row) => row.own.length, {
     show: (row) => methods.flatMap((name) => chips(row, name)),
   });
-  const plain = num("plain_percent", "plain training (%)", (row) => row.own[0].baseline_mean_pp, {
-    show: (row) => plainLink(study, row.own[0], places),
+  const level = num("other_percent", `${label} (%)`, (row) => compared.level(row.own[0])[0], {
+    show: (row) => levelLink(row.own[0], compared),
     lesser: true,
   });
+  const caption = `Gains over ${label} (pp) ± half of the ${confidence()} interval; the mark is the verdict`;
+  const about = {
+    name: compared.name,
+    title: `Gains over ${label} (pp) ± half of the ${confidence()} interval`,
+    words: `${atOnce ? `Intervals that hold for all ${entries.length} gains at once` : "The interval of each gain by itself"}; n: seeds of the method, and of ${label}. Smallest effect of interest: ${settings.smallest_effect_pp} pp.`,
+  };
   return section(
     "Every gain, by pair and method",
     el(
       "div",
       { class: "picker" },
+      references.length
+        ? choice(
+            "over",
+            "gains over",
+            [
+              ["", "plain training"],
+              ["reference", referenceOf(study).label],
+            ],
+            compared.chosen,
+            (over) => kdgap.change({ over, sort: null }),
+          )
+        : null,
       choice(
         "interval",
         "interval",
         [
           ["", "of each gain by itself"],
-          ["all", `holding for all ${gains.length} at once`],
+          ["all", `holding for all ${entries.length} at once`],
         ],
         atOnce ? "all" : "",
         (interval) => kdgap.change({ interval }),
@@ -82,65 +120,70 @@ function matrixSection(study, state, atOnce) {
       "div",
       { class: "matrix" },
       table(
-        [col("pair", "pair", (row) => row.name), plain, ...(narrow ? [all] : []), ...methods.flatMap(method)],
+        [col("pair", "pair", (row) => row.name), level, ...(narrow ? [all] : []), ...methods.flatMap(method)],
         rows,
         {
-          name: "matrix",
-          caption: `Gains over plain training (pp) ± half of the ${confidence()} interval; the mark is the verdict`,
+          name: compared.name,
+          caption,
           sort: state.get("sort") ?? "",
           onstate: kdgap.note,
+          tools: (sorted) =>
+            figureTools(
+              () =>
+                wholeFigure(matrixPicture(sorted(), methods, compared, bounds), {
+                  ...about,
+                  legend: tintEntries(settings.smallest_effect_pp),
+                }),
+              about,
+            ),
         },
       ),
     ),
+    references.length ? familiesNote(study) : null,
+    compared.chosen ? unmatchedNotes(study) : null,
   );
 }
 
-/** Plain training of a pair's student, which leads to it. */
-function plainLink(study, gain, places) {
-  const text = spread(gain.baseline_mean_pp, gain.baseline_std_pp);
-  const arm = study.arms[armOfGain(study, places.get(gain))?.baseline ?? NaN];
+/** Where a method has no gain over the reference, and why. */
+const unmatchedNotes = (study) =>
+  study.analysis.flags
+    .filter((flag) => ["several-references", "no-reference"].includes(flag.code))
+    .map((flag) => note(`${capital(flag.text)}.`));
+
+/** The accuracy that the gains of a pair are over, which leads to its configuration. */
+function levelLink(gain, compared) {
+  const text = spread(...compared.level(gain));
+  const arm = compared.other(gain);
   if (!arm) return text;
   return link(text, "configuration", armState(arm), {
-    "aria-label": `${text}, plain training of ${gain.student}`,
+    "aria-label": `${text}, ${compared.label} of ${arm.teacher ? pairName(arm) : gain.student}`,
   });
 }
 
+/** What a gain's chip begins with: its verdict as a mark, its number, and half of its interval. */
+const chipWords = (gain, bounds) => [
+  `${MARKS[gain.verdict] ?? "·"} `,
+  `${signed(gain.gain_pp)}${halfWidth(bounds)}`,
+];
+
 /** A gain as a coloured link to its configuration: filled where it is settled, else with an edge alone. */
-function gainChip(study, gain, index, bounds, named) {
-  const arm = armOfGain(study, index);
-  const several = ofOneSlot(study, gain) > 1;
-  const tint = known(gain.gain_pp) ? tintClass(tintOf(gain.gain_pp)) : "level";
+function gainChip(gain, compared, bounds, { named, several }) {
+  const arm = compared.arm(gain);
+  const [mark, number] = chipWords(gain, bounds);
+  const over = compared.chosen ? ` over ${compared.label}` : "";
   const words = [
-    el("span", { "aria-hidden": "true" }, `${MARKS[gain.verdict] ?? "·"} `),
-    el("strong", {}, `${signed(gain.gain_pp)}${halfWidth(bounds)}`),
+    el("span", { "aria-hidden": "true" }, mark),
+    el("strong", {}, number),
     el(
       "span",
       { class: "hidden" },
-      ` pp, ${verdictText(gain)}, ${pairName(gain)}, ${methodName(gain.method)}`,
+      ` pp, ${verdictText(gain)}, ${pairName(gain)}, ${methodName(gain.method)}${over}`,
     ),
     named ? el("small", { class: "under" }, methodName(gain.method)) : null,
     several ? el("small", { class: "under" }, settingsText(gain.parameters)) : null,
   ];
-  const look = { class: `tint ${tint}${isOpen(gain) ? " open" : ""}` };
+  const look = { class: `tint ${tintClass(stepOf(gain))}${isOpen(gain) ? " open" : ""}` };
   return arm ? link(words, "configuration", armState(arm), look) : el("span", look, words);
-}
-
-/** What the colours mean, in the unit of the gains. */
-function tintLegend(margin) {
-  const number = (value) => minus(String(Number(value.toPrecision(3))));
-  const signs = (sign) =>
-    STEPS.map((step, index) => ({
-      step: sign * (index + 1),
-      text: `${sign > 0 ? "from +" : "from "}${number(sign * step * margin)}`,
-    }));
-  const levels = [...signs(-1).reverse(), { step: 0, text: `within ±${number(margin)}` }, ...signs(1)];
-  return el(
-    "ul",
-    { class: "legend", "aria-label": "Colours" },
-    levels.map(({ step, text }) => el("li", {}, el("span", { class: `tint ${tintClass(step)}` }, text))),
-    el("li", {}, el("span", { class: "tint more-2 open" }, "edge alone: not settled")),
-    el("li", {}, "pp; the smallest effect of interest is in the middle"),
-  );
 }
 
 /** Everything that has runs, also what no gain is about. */

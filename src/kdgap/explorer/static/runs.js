@@ -13,20 +13,22 @@ kdgap.views.runs = {
     const kept = rows.filter(
       (row) => FILTERS.every((name) => fits(row, name)) && (!words.length || finds(words, row, at)),
     );
-    const filtered = words.length || FILTERS.some(chosen);
+    const active = FILTERS.filter(chosen).length;
     const table = runTable(study, rows, kept, at, state);
+    const filters = FILTERS.map((name) => filter(name, rows, at, chosen(name)));
+    const search = searchField(chosen("q"));
+    const others = [
+      choice("group", "group by", GROUPS, chosen("group"), (group) =>
+        kdgap.change({ group, open: null, page: null }),
+      ),
+      linkButton(),
+    ];
+    const picker = (...choices) => el("div", { class: "picker" }, choices);
     return [
       el("h1", {}, "Runs"),
-      el(
-        "div",
-        { class: "picker" },
-        FILTERS.map((name) => filter(name, rows, at, chosen(name))),
-        searchField(chosen("q")),
-        choice("group", "group by", GROUPS, chosen("group"), (group) =>
-          kdgap.change({ group, open: null, page: null }),
-        ),
-        linkButton(),
-      ),
+      // A phone shows runs first: of the choices only the one that finds anything.
+      slim() ? picker(search) : picker(filters, search, others),
+      slim() ? foldedChoices("filters", "Filters and groups", active, picker(filters, others)) : null,
       table.chooser,
       el(
         "p",
@@ -34,7 +36,7 @@ kdgap.views.runs = {
         kept.length === rows.length
           ? counted(rows.length, "run")
           : `${kept.length.toLocaleString("en")} of ${counted(rows.length, "run")}`,
-        filtered ? [" · ", link("show all", "runs")] : null,
+        words.length || active ? [" · ", link("show all", "runs")] : null,
       ),
       table.shown,
       table.picked,

@@ -5,30 +5,39 @@ const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "D
 const AROUND = 14;
 const FINE = 3;
 
-/** The buttons below a figure that save it. */
-const figureTools = (svg, about) => {
+/** The buttons below a figure that save it. whole(): it as `wholeFigure` returns it. */
+const figureTools = (whole, about) => {
   const tool = (words, press) =>
     button(words, () => press().catch((error) => kdgap.say(`${words}: ${error.message}`)), {
       "data-key": words.toLowerCase(),
     });
   return [
-    tool("SVG", async () => download(`${about.name}.svg`, svgText(wholeFigure(svg, about)), "image/svg+xml")),
-    tool("PNG", async () => save(`${about.name}.png`, await png(wholeFigure(svg, about)))),
-    tool("PDF", async () => save(`${about.name}.pdf`, await pdf(wholeFigure(svg, about), about))),
+    tool("SVG", async () => download(`${about.name}.svg`, svgText(whole()), "image/svg+xml")),
+    tool("PNG", async () => save(`${about.name}.png`, await png(whole()))),
+    tool("PDF", async () => save(`${about.name}.pdf`, await pdf(whole(), about))),
     about.rows?.length
       ? tool("CSV", async () => download(`${about.name}.csv`, csvOf(about.rows), "text/csv"))
       : null,
   ];
 };
 
-/** Return the lines that a text takes in so many pixels. */
-function textLines(text, width, size, weight = 400) {
+/** What measures texts of a size and weight. */
+function measurer(size, weight) {
   const context = document.createElement("canvas").getContext("2d");
   context.font = `${weight} ${size}px ${FONT}`;
+  return (text) => context.measureText(text).width;
+}
+
+/** Return the pixels that a text takes in one line. */
+const textWidth = (text, size, weight = 400) => measurer(size, weight)(text);
+
+/** Return the lines that a text takes in so many pixels. */
+function textLines(text, width, size, weight = 400) {
+  const measure = measurer(size, weight);
   const lines = [""];
   for (const word of text.split(/\s+/).flatMap((part) => part.match(/.{1,60}/gu) ?? [])) {
     const longer = lines.at(-1) ? `${lines.at(-1)} ${word}` : word;
-    if (!lines.at(-1) || context.measureText(longer).width <= width) lines[lines.length - 1] = longer;
+    if (!lines.at(-1) || measure(longer) <= width) lines[lines.length - 1] = longer;
     else lines.push(word);
   }
   return lines;
@@ -92,7 +101,7 @@ function wholeFigure(svg, about) {
     svgElement("rect", { width, height, fill: "var(--paper)" }),
     ...parts,
   );
-  return withColours(whole, getComputedStyle(svg));
+  return withColours(whole, getComputedStyle(document.documentElement));
 }
 
 /** Write the page's colours into every attribute: another program knows nothing of them. */

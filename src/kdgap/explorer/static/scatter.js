@@ -29,7 +29,29 @@ kdgap.views.scatter = {
         chosen?.key,
         go(key),
       );
-    const filters = SCATTER_FILTERS.map((name) => scatterFilter(name, every, state.get(name) ?? ""));
+    const axisChoices = [
+      choice(
+        "of",
+        "points are",
+        [
+          ["runs", "runs"],
+          ["configurations", "configurations"],
+        ],
+        of,
+        (of) => {
+          location.hash = kdgap.address("scatter", { of });
+        },
+      ),
+      axisChoice("x", "across", axes, x),
+      axisChoice("y", "up", axes, y),
+      axisChoice("colour", "colour", [...kinds, ...quantities], colour),
+      linkButton(),
+    ];
+    const more = [
+      scaleChoice("xscale", x, entries, state),
+      scaleChoice("yscale", y, entries, state),
+      SCATTER_FILTERS.map((name) => scatterFilter(name, every, state.get(name) ?? "")),
+    ];
     return [
       heading,
       el(
@@ -37,40 +59,20 @@ kdgap.views.scatter = {
         {},
         "To look for what goes together. What is found by looking is no result: a claim that was declared before is.",
       ),
-      el(
-        "div",
-        { class: "picker compact" },
-        choice(
-          "of",
-          "points are",
-          [
-            ["runs", "runs"],
-            ["configurations", "configurations"],
-          ],
-          of,
-          (of) => {
-            location.hash = kdgap.address("scatter", { of });
-          },
-        ),
-        axisChoice("x", "across", axes, x),
-        axisChoice("y", "up", axes, y),
-        axisChoice("colour", "colour", [...kinds, ...quantities], colour),
-        linkButton(),
-      ),
-      scatterMore(
-        [scaleChoice("xscale", x, entries, state), scaleChoice("yscale", y, entries, state), filters],
-        [...SCATTER_FILTERS, "xscale", "yscale"].some((key) => state.get(key)),
-      ),
+      ...scatterChoices(axisChoices, more, state),
       ...scatterParts(of, entries, { x, y, colour }, state),
     ];
   },
 };
 
-/** Scales and filters: folded away while none is chosen. */
-function scatterMore(choices, chosen) {
-  const part = disclosure("scales", "Scales and filters", el("div", { class: "picker compact" }, choices));
-  part.open = chosen;
-  return part;
+/** Scales and filters are folded away while none is chosen; on a phone, all choices are. */
+function scatterChoices(axes, more, state) {
+  const active = SCATTER_FILTERS.filter((name) => state.get(name)).length;
+  const picker = (choices) => el("div", { class: "picker compact" }, choices);
+  if (slim()) return [foldedChoices("choices", "Axes, scales and filters", active, picker([axes, more]))];
+  const part = foldedChoices("scales", "Scales and filters", active, picker(more));
+  part.open = active > 0 || ["xscale", "yscale"].some((key) => state.get(key));
+  return [picker(axes), part];
 }
 
 const SCATTER_FILTERS = ["role", "student", "method"];

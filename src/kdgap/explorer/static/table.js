@@ -51,7 +51,8 @@ function scaled(column, row) {
  *           unit (which the key ends in there), scale (to that unit)}; rows: anything.
  * options: name (of the file), caption, sort ("key" or "-key"), page, onstate(changes), tall (its head
  * stays while its rows scroll), group ({of(row) → name, head(name, rows) → nodes, open: names}: rows are
- * folded below the name of their group), select (what `selection` returned: rows are chosen by a box).
+ * folded below the name of their group), select (what `selection` returned: rows are chosen by a box),
+ * tools(sorted) → more buttons below it; sorted(): its rows in the order in which they are shown.
  */
 function table(columns, rows, options) {
   const below = slim() ? columns.filter((column) => column.under && !column.raw) : [];
@@ -213,6 +214,7 @@ function table(columns, rows, options) {
       { class: "tools" },
       copyButton(markdown, "Copy as Markdown"),
       button("CSV", () => download(`${options.name}.csv`, csv(), "text/csv"), { "data-key": "csv" }),
+      options.tools?.(sorted),
     );
     const region = {
       class: options.tall ? "scroll tall" : "scroll",

@@ -19,6 +19,7 @@ from kdgap.judge.analysis import Analysis
 from kdgap.judge.answers import NoAnswersError
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Evidence
+from kdgap.judge.grids import grid
 from kdgap.judge.image_by_image import image_by_image
 from kdgap.judge.ranking import rankings
 from kdgap.report.figures.answers import confusion_change, reliability_plot
@@ -66,7 +67,7 @@ def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, F
         wanted.append((f"fidelity-{teacher}-{student}", draw))
     for tuning in tunings(analysis):
         name = f"selection-{tuning.teacher}-{tuning.student}-{tuning.method}"
-        wanted.append((name, partial(selection_grid, tuning)))
+        wanted.append((name, partial(selection_grid, tuning, grid(tuning, evidence))))
     wanted += _of_answers(context, analysis)
     for ablation in analysis.ablations:
         draw = partial(ablation_curves, evidence, analysis, ablation)

@@ -1,5 +1,6 @@
-"""Selection grids: validation scores of what was tried, and what was chosen."""
+"""Selection grids: scores of what was tried beside the noise of seeds, and what was chosen."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -8,8 +9,10 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from kdgap.judge.evidence import Candidate, Tuning
+from kdgap.judge.grids import FADED, Cell, Grid, Source
 from kdgap.report.figures.style import (
     BAND,
+    FAINT,
     INK,
     WIDTH,
     padded,
@@ -22,8 +25,22 @@ from kdgap.report.tables.cells import pair
 from kdgap.text import settings_text
 
 MOST_RANKED = 24
-# A scale of its own: the colours of methods mean methods everywhere.
-_LIGHT, _DARK = (0.94, 0.96, 0.94), (0.10, 0.34, 0.28)
+# A scale of its own, the explorer's: the colours of methods mean methods everywhere. Dark words can
+# be read on its full end, too.
+_PALE, _FULL = (0.96, 0.976, 0.976), (0.40, 0.64, 0.62)
+_UNMEASURED = 0.5
+"""How strong the colour of every cell is where no noise is known."""
+_STEM = "#c8c8c8"
+_FOOT = 0.32
+"""Inches of the two lines below a figure."""
+_NOISE_OF: dict[Source, str] = {
+    "selection": "selection seeds",
+    "final": "final seeds",
+    "student": "student's seeds",
+}
+
+Tried = tuple[Candidate, Cell]
+"""A configuration and where it stands beside the best."""
 
 
 def grid_title(tuning: Tuning) -> str:
@@ -32,15 +49,28 @@ def grid_title(tuning: Tuning) -> str:
 
 
 @styled
-def selection_grid(tuning: Tuning) -> Figure:
+def selection_grid(tuning: Tuning, measured: Grid) -> Figure:
     """Return the validation score of each configuration of an entry of `analysis.selection`.
 
-    A heat map where two hyper-parameters were varied, points from best to worst otherwise.
+    A heat map where two hyper-parameters were varied, points from best to worst otherwise. Colours
+    fade with the distance to the best in standard errors; what is tied with the best has a `≈`.
+
+    Args:
+        tuning: the entry.
+        measured: the same by the noise of seeds; see `kdgap.judge.grids`.
     """
     varied = varied_parameters(tuning)
-    if len(varied) == 2 and len(_cells(tuning, varied)) == len(tuning.candidates):
-        return _heat_map(tuning, *varied)
-    return _ranked(tuning, varied)
+    tried = list(zip(tuning.candidates, measured.cells, strict=True))
+    cells = {
+        tuple(str(candidate.parameters.get(name)) for name in varied): (candidate, cell)
+        for candidate, cell in tried
+    }
+    if len(varied) == 2 and len(cells) == len(tried):
+        figure = _heat_map(tuning, cells, *varied)
+    else:
+        figure = _ranked(tuning, tried, varied, measured)
+    _foot(figure, measured)
+    return figure
 
 
 def varied_parameters(tuning: Tuning) -> list[str]:
@@ -53,33 +83,42 @@ def varied_parameters(tuning: Tuning) -> list[str]:
     ]
 
 
-def _cells(tuning: Tuning, varied: list[str]) -> dict[tuple[str, ...], Candidate]:
-    return {
-        tuple(str(candidate.parameters.get(name)) for name in varied): candidate
-        for candidate in tuning.candidates
-    }
+def _strength(cell: Cell) -> float:
+    """Return how strong a cell's colour is, in [0, 1]: the best one's is whole."""
+    return _UNMEASURED if cell.behind_se is None else max(0.0, 1 - cell.behind_se / FADED)
 
 
-def _shade(score: float | None, low: float, high: float) -> tuple[float, float, float]:
-    if score is None:
-        return (1.0, 1.0, 1.0)
-    share = 0.5 if high == low else (score - low) / (high - low)
-    red, green, blue = (a + (b - a) * share for a, b in zip(_LIGHT, _DARK, strict=True))
-    return red, green, blue
+def _mark(cell: Cell) -> str:
+    """Return how far a configuration is behind the best, with a sign where it is tied with it."""
+    if cell.behind_pp is None:
+        return "failed"
+    if cell.behind_pp == 0:
+        return "best"
+    return f"{'≈ ' if cell.may_be_best else ''}−{cell.behind_pp:.2f}"
 
 
-def _heat_map(tuning: Tuning, down: str, across: str) -> Figure:
-    cells = _cells(tuning, [down, across])
+def _foot(figure: Figure, measured: Grid) -> None:
+    """Say below a figure how many may be the best, and what noise that is measured by."""
+    if measured.noise_pp is None or measured.source is None:
+        lines = "noise of seeds unknown:\nno tie can be told"
+    else:
+        lines = (
+            f"{measured.tied} of {measured.scored} may be the best (≈: tied)\n"
+            f"noise {measured.noise_pp:.2f} pp ({_NOISE_OF[measured.source]}, {measured.df} df)"
+        )
+    figure.text(0.02, 0.04 / figure.get_figheight(), lines, fontsize=7.5, color=FAINT, va="bottom")
+
+
+def _heat_map(
+    tuning: Tuning, cells: Mapping[tuple[str, ...], Tried], down: str, across: str
+) -> Figure:
     rows, columns = (_in_order(tuning, name) for name in (down, across))
     width = 0.75 + 0.62 * max(len(columns), 3) + 0.1
-    height = 0.3 * max(len(rows), 2) + 0.75
-    figure, axes = panel(width, height, (0.75, 0.1, 0.45, 0.3))
-    scores = [candidate.score for candidate in tuning.candidates if candidate.score is not None]
-    low, high = (min(scores), max(scores)) if scores else (0.0, 1.0)
-    for (row, column), candidate in cells.items():
+    height = 0.4 * max(len(rows), 2) + 0.7 + _FOOT
+    figure, axes = panel(width, height, (0.75, 0.1, 0.4 + _FOOT, 0.3))
+    for (row, column), (candidate, cell) in cells.items():
         x, y = columns.index(column), rows.index(row)
-        chosen = candidate.parameters == tuning.winner
-        _cell(axes, x, y, candidate.score, _shade(candidate.score, low, high), chosen=chosen)
+        _draw_cell(axes, x, y, candidate.score, cell, chosen=candidate.parameters == tuning.winner)
     axes.set_xlim(-0.52, len(columns) - 0.48)
     axes.set_ylim(len(rows) - 0.48, -0.52)
     axes.set_xticks(range(len(columns)), labels=[shorten(_plain(c), 9) for c in columns])
@@ -105,49 +144,56 @@ def _plain(value: str) -> str:
     return value.removesuffix(".0")
 
 
-def _cell(
-    axes: Axes, x: int, y: int, score: float | None, shade: tuple[float, ...], *, chosen: bool
+def _draw_cell(
+    axes: Axes, x: int, y: int, score: float | None, cell: Cell, *, chosen: bool
 ) -> None:
+    if score is None:
+        shade = (1.0, 1.0, 1.0)
+    else:
+        strength = _strength(cell)
+        red, green, blue = (a + (b - a) * strength for a, b in zip(_PALE, _FULL, strict=True))
+        shade = red, green, blue
     box = Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=shade, edgecolor=BAND, lw=0.5)
     axes.add_patch(box)
     if chosen:
         frame = Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, fill=False, edgecolor=INK, lw=2.2)
         axes.add_patch(frame)
-    dark = sum(shade) < 1.9
-    axes.text(
-        x,
-        y,
-        "failed" if score is None else f"{100 * score:.2f}",
-        ha="center",
-        va="center",
-        fontsize=8,
-        color="white" if dark else INK,
-        fontweight="bold" if chosen else "normal",
-    )
+    middle: Any = {"ha": "center", "va": "center", "color": INK}
+    if score is None:
+        axes.text(x, y, _mark(cell), fontsize=8, **middle)
+        return
+    weight = "bold" if chosen else "normal"
+    axes.text(x, y - 0.18, f"{100 * score:.2f}", fontsize=8, fontweight=weight, **middle)
+    axes.text(x, y + 0.2, _mark(cell), fontsize=7.5, **middle)
 
 
-def _ranked(tuning: Tuning, varied: list[str]) -> Figure:
+def _ranked(tuning: Tuning, tried: Sequence[Tried], varied: list[str], measured: Grid) -> Figure:
     """Return one point a configuration, the best first; bars would need an axis from zero."""
-    tried = sorted(tuning.candidates, key=lambda candidate: -(candidate.score or -1.0))[
-        :MOST_RANKED
-    ]
-    scores = [100 * candidate.score for candidate in tried if candidate.score is not None]
-    figure, axes = panel(WIDTH, 0.26 * len(tried) + 0.8, (1.3, 0.95, 0.42, 0.3))
-    low, high = padded(scores or [0.0, 1.0], 0.15)
+    tried = sorted(tried, key=lambda entry: -(entry[0].score or -1.0))[:MOST_RANKED]
+    scores = [100 * candidate.score for candidate, _ in tried if candidate.score is not None]
+    height, edges = 0.34 * len(tried) + 0.8 + _FOOT, (1.3, 0.95, 0.42 + _FOOT, 0.3)
+    figure, axes = panel(WIDTH, height, edges)
+    ends = scores or [0.0, 1.0]
+    if measured.noise_pp is not None and scores:
+        # So that small differences look small: the band has the width of the noise.
+        axes.axvspan(scores[0] - measured.noise_pp, scores[0], color=BAND, lw=0, zorder=-1)
+        ends = [*scores, scores[0] - 2 * measured.noise_pp]
+    low, high = padded(ends, 0.15)
     names = []
-    for y, candidate in enumerate(tried):
+    for y, (candidate, cell) in enumerate(tried):
         chosen, score = candidate.parameters == tuning.winner, candidate.score
         shown = {name: candidate.parameters.get(name) for name in varied or candidate.parameters}
         names.append(shorten(settings_text(shown), 22))
+        beside: Any = {"textcoords": "offset points", "va": "center"}
         if score is None:
-            axes.annotate("failed", (low, y), (4, 0), textcoords="offset points", va="center",
-                          fontsize=8)  # fmt: skip
+            axes.annotate(_mark(cell), (low, y), (4, 0), fontsize=8, **beside)
             continue
-        axes.plot([low, 100 * score], [y, y], color=BAND, lw=2, zorder=0)
+        axes.plot([low, 100 * score], [y, y], color=_STEM, lw=1.5, zorder=0)
         axes.plot([100 * score], [y], marker="o", ms=6, color=INK, mfc=INK if chosen else "white")
         text = f"{100 * score:.2f}" + (" chosen" if chosen else "")
-        axes.annotate(text, (100 * score, y), (7, 0), textcoords="offset points", va="center",
-                      fontsize=8, fontweight="bold" if chosen else "normal")  # fmt: skip
+        weight = "bold" if chosen else "normal"
+        axes.annotate(text, (100 * score, y), (7, 5), fontsize=8, fontweight=weight, **beside)
+        axes.annotate(_mark(cell), (100 * score, y), (7, -5), fontsize=7.5, **beside)
     axes.set_xlim(low, high)
     axes.set_ylim(len(tried) - 0.4, -0.6)
     axes.set_yticks(range(len(tried)), labels=names)

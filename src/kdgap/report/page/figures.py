@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from kdgap.judge.analysis import Ablation, Analysis
 from kdgap.judge.evidence import Evidence, Tuning
+from kdgap.judge.grids import FADED, Grid, grid
 from kdgap.judge.ranking import Ranking
-from kdgap.numbers import interval, signed, spread
+from kdgap.judge.words import grid_sentence
+from kdgap.numbers import counted, interval, signed, spread
 from kdgap.report.figures.answers import confusion_change, reliability_plot
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
@@ -46,10 +48,12 @@ class Gallery:
     Attributes:
         panels: figures as SVG.
         left_out: what is not shown, in a sentence; empty where everything is.
+        caption: how they are read, where that depends on what they show.
     """
 
     panels: list[Markup] = field(default_factory=list)
     left_out: str = ""
+    caption: str = ""
 
     @property
     def linked(self) -> bool:
@@ -103,7 +107,7 @@ class Hang:
             "fidelity": self._each("fidelity", paired, most, [self._fidelity]),
             "confusions": self._each("confusions", pictured, most, [self._confusions]),
             "reliability": self._each("reliability", pictured, most, [self._reliability]),
-            "selection": self._each("selection", tuned, most, [self._grid]),
+            "selection": self._grids(tuned, most),
             "ablations": self._each("ablations", analysis.ablations, most, [self._ablation]),
         }
 
@@ -201,13 +205,22 @@ class Hang:
         figure = reliability_plot(entry.gain, entry.pictured, self.analysis)
         return f"Reliability, {entry.name}", _RELIABILITY, figure
 
-    def _grid(self, tuning: Tuning) -> tuple[str, str, Figure]:
+    def _grids(self, tuned: Sequence[Tuning], most: int) -> Gallery:
+        """Return every grid beside the noise of seeds, and how they are read."""
+        measured = [(tuning, grid(tuning, self.evidence)) for tuning in tuned]
+        gallery = self._each("selection", measured, most, [self._grid])
+        gallery.caption = _grid_caption([own for _, own in measured])
+        return gallery
+
+    def _grid(self, measured: tuple[Tuning, Grid]) -> tuple[str, str, Figure]:
+        tuning, own = measured
         tried = "; ".join(
             f"{', '.join(f'{k} {v}' for k, v in candidate.parameters.items())}: "
             + ("failed" if candidate.score is None else f"{100 * candidate.score:.2f} %")
             for candidate in tuning.candidates[:12]
         )
-        return f"Selection of {grid_title(tuning)}", f"{tried}.", selection_grid(tuning)
+        words = f"{tried}. {grid_sentence(own)}"
+        return f"Selection of {grid_title(tuning)}", words, selection_grid(tuning, own)
 
     def _ablation(self, ablation: Ablation) -> tuple[str, str, Figure]:
         figure = ablation_curves(self.evidence, self.analysis, ablation)
@@ -219,6 +232,32 @@ _CONFUSIONS = "Images, mean over seeds; the table below has the confusions that 
 _RELIABILITY = "Right answers by confidence; below the diagonal answers are surer than right."
 _RANKING = "Means with their intervals; the table below has the numbers."
 _POWER = "The seeds that each gain needs are in the table of gains."
+
+
+def _grid_caption(grids: Sequence[Grid]) -> str:
+    """Return how grids are read: what noise is, and in how many of them a choice is one."""
+    known = [own.tied for own in grids if own.tied is not None]
+    sentences = ["Validation accuracy in % of every configuration that was tried."]
+    if known:
+        several = sum(tied > 1 for tied in known)
+        sentences += [
+            "Below it, how far it is behind the best, in percentage points; ≈: tied with it, as the"
+            " noise of seeds does not exclude that it is the best.",
+            "Noise is the standard deviation of the accuracy that chose over the seeds of one"
+            " configuration: of the selection runs, or where each has one seed, of the final runs"
+            " of the pair and method, or else of all final and plain runs of the student."
+            " The grey band beside points is as wide.",
+            f"Colour fades with the distance to the best in standard errors, to none at {FADED:g}.",
+            f"In {several} of {counted(len(known), 'grid')}, several may be the best.",
+        ]
+    unknown = len(grids) - len(known)
+    if unknown:
+        of = f"Of {counted(unknown, 'grid')} no" if known else "No"
+        sentences.append(
+            f"{of} noise of seeds is known, as no configuration has two seeds with unlike results:"
+            " all its cells have one colour, and no difference is called one."
+        )
+    return " ".join(sentences)
 
 
 def _gain_words(analysis: Analysis) -> str:
