@@ -23,6 +23,7 @@ from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
 from kdgap.running.single import train_single
 from kdgap.spec.flat import read_flat
+from tests.report.sketches import sketch
 
 Command = Callable[..., "CompletedProcess[str]"]
 
@@ -203,3 +204,9 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0, ""
 
     monkeypatch.setattr("kdgap.study.supervise.Supervisor", Supervisor)
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are written as lists of what they show: for tests of what becomes of their files."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketch)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
+pytestmark = pytest.mark.usefixtures("sketched")
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
 
 
