@@ -193,8 +193,11 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `kdgap run` do its worker's command in this process."""
 
     class Supervisor:
-        def __init__(self, study: Path, _: Any, places: list[str], *__: Any) -> None:
-            self._words = ["worker", str(study), "--device", "cpu", *places]
+        def __init__(
+            self, study: Path, _: Any, places: list[str], stages: list[str], *__: Any
+        ) -> None:
+            only = [word for stage in stages for word in ("--only", stage)]
+            self._words = ["worker", str(study), "--device", "cpu", *places, *only]
 
         def run(self) -> tuple[int, str]:
             try:

@@ -129,11 +129,11 @@ class Lab:
 
 
 @cache
-def lab_of(images: int = 200) -> Lab:
+def lab_of(images: int) -> Lab:
     """The laboratory that tests share; only to be read."""
     return Lab(images)
 
 
 @pytest.fixture(scope="session")
 def lab() -> Lab:
-    return lab_of()
+    return lab_of(200)
