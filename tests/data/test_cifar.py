@@ -66,6 +66,7 @@ def test_the_binary_files_may_be_given_directly(name: str, tmp_path: Path) -> No
     check(load(folder, name), name)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_the_published_normalisation_is_used(tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar10")
     dataset = load(tmp_path)
@@ -124,6 +125,7 @@ def test_a_damaged_download_is_fetched_again_when_asked_for(
     assert "no network" in refusal(tmp_path, download=True)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_nothing_is_downloaded_if_the_data_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def other_size(height: int, width: int) -> bytes:
     return png(np.zeros((height, width, 3), np.uint8))
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
@@ -180,12 +183,14 @@ def test_a_broken_image_is_refused_by_file_and_row(
     assert expected in message
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_an_unreadable_image_is_described_without_a_memory_address(tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar10", shards=1)
     write_shard(tmp_path / SHARD, [b"no image"], [0])
     assert "0x" not in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize("label", [10, -1])
 def test_a_label_out_of_range_is_refused(label: int, tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar10", shards=1)
@@ -195,6 +200,7 @@ def test_a_label_out_of_range_is_refused(label: int, tmp_path: Path) -> None:
     assert message.endswith("but there are 10 classes")
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     "labels",
     [[None], [0.5], ["0"], [[0]], []],
@@ -210,6 +216,7 @@ def test_labels_that_are_no_whole_numbers_are_refused_by_file(
     assert str(shard) in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize("column", ["img", "label"])
 def test_a_missing_column_is_named(column: str, tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar10", shards=1)
@@ -218,6 +225,7 @@ def test_a_missing_column_is_named(column: str, tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{shard}: has no column {column!r}"
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_an_image_column_that_holds_no_encoded_images_is_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar10", shards=1)
     table = pq.read_table(tmp_path / SHARD)
@@ -226,6 +234,7 @@ def test_an_image_column_that_holds_no_encoded_images_is_refused(tmp_path: Path)
     assert refusal(tmp_path).startswith(f"{tmp_path / SHARD}: ")
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize("names", [None, CLASSES["cifar10"][:9], CLASSES["cifar100"]])
 def test_missing_or_too_few_class_names_are_refused(
     names: tuple[str, ...] | None, tmp_path: Path
@@ -236,12 +245,14 @@ def test_missing_or_too_few_class_names_are_refused(
     assert refusal(tmp_path).startswith(expected)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar10", shards=1)
     write_shard(tmp_path / SHARD, GOOD, [0] * len(GOOD), names=["cat"] * 10)
     assert refusal(tmp_path) == "cifar10: two classes have one name"
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_one_data_set_is_not_taken_for_the_other(tmp_path: Path) -> None:
     write_parquet(tmp_path, "cifar100", shards=1)
     assert refusal(tmp_path).endswith("is this cifar10?")

@@ -70,6 +70,7 @@ def cache_file() -> Path:
     return path
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_a_second_load_decodes_nothing_and_is_equal(tmp_path: Path, decoded: list[str]) -> None:
     write_parquet(tmp_path, "cifar10")
     first = load(tmp_path)
@@ -80,6 +81,7 @@ def test_a_second_load_decodes_nothing_and_is_equal(tmp_path: Path, decoded: lis
     assert replace(first, train=second.train, test=second.test) == second
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_the_cache_follows_the_content_of_the_files_not_their_place(
     tmp_path: Path, decoded: list[str]
 ) -> None:
@@ -103,6 +105,7 @@ def rewritten(path: Path, tensor: str, **about: str) -> None:
     save_file(tensors, path, metadata)
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     "corrupt",
     [
