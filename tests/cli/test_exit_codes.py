@@ -92,14 +92,14 @@ def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ready(request: pytest.FixtureRequest, _prepared: Path, workdir: Path) -> Path:
     """A folder with an import, a study that has not begun, one that is done, runs, and weights."""
     if not _prepared.exists():
-        shutil.copytree(request.getfixturevalue("_made"), _prepared)
+        shutil.copytree(request.getfixturevalue("_set_up"), _prepared)
     else:
         shutil.copytree(_prepared, workdir, dirs_exist_ok=True)
     return workdir
 
 
 @pytest.fixture
-def _made(
+def _set_up(
     kdgap: Command, foreign: Path, finished: Path, workdir: Path, digits_teacher: Path
 ) -> Path:
     assert kdgap("import", foreign, "--out", "im").returncode == 0
