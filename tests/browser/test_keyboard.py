@@ -89,6 +89,7 @@ def test_nothing_holds_the_keyboard(visitor: Visitor, digits: Shown, view: str) 
     page = visitor.open(digits, view)
     stops = page.locator("a, button, input, select, summary, [tabindex='0']").count()
     page.evaluate(
+        "window.places = [];"
         "document.addEventListener('focusin', ({ target }) => window.places.push(target.id))"
     )
     for key in ("Tab", "Shift+Tab"):
