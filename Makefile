@@ -10,7 +10,7 @@ JOBS ?= 2
 WORKERS ?= 2
 CHROMIUM := chromium chromium-browser google-chrome
 
-.PHONY: help setup demo test lint types format test-slow test-cluster test-browser faults fuzz bench docs site pictures clean
+.PHONY: help setup demo test suite lint types format test-slow test-cluster test-browser faults fuzz bench docs site pictures clean
 
 help:
 	@echo "make demo       set up, then train and judge a study on the digits: 2 minutes"
@@ -49,8 +49,12 @@ demo: $(READY)
 	@echo "  $(RUN) verify runs/demo --rerun 3   # three runs again, bit for bit"
 	@echo "  $(RUN) run configs/studies/digits.yaml   # with tuning; more training"
 
+# Types are checked on one core, so beside the tests.
+test: lint $(EXTRAS) $(SITE)
+	@$(MAKE) --no-print-directory --jobs=2 types suite
+
 # Compiled once here, where PYTHONDONTWRITEBYTECODE would have each process of a test do it.
-test: lint types $(EXTRAS) $(SITE)
+suite: $(EXTRAS) $(SITE)
 	@$(BIN)/python -m compileall -q src
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 

@@ -1,7 +1,10 @@
 """Fixtures shared by all tests. Every test runs offline, on the CPU, with its own cache folder."""
 
+import gc
+import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -21,11 +24,41 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_collection_finish() -> None:
+    """Leave thousands of tests and libraries out of Python's search for cycles, which goes on."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Paths of new folders; pytest's own numbers are found by listing all earlier folders."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _isolated(_caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the user's cache out of the tests, and terminals at one width."""
-    monkeypatch.setenv("KDGAP_CACHE", str(tmp_path_factory.mktemp("cache")))
+    cache = next(_caches)
+    cache.mkdir()
+    monkeypatch.setenv("KDGAP_CACHE", str(cache))
     monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _disk_is_not_waited_for() -> Iterator[None]:
+    """What this process writes need not survive a loss of power, for which a disk takes long.
+
+    Tests that are about it put a `sync` of their own in place; child processes wait as users' do.
+    """
+
+    def reached(handle: int) -> None:
+        os.fstat(handle)  # one that is closed fails as it would
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", reached)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -36,9 +69,12 @@ def _nothing_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
-    """Tests run in parallel processes: one thread each, which also fixes the last bits."""
+    """Tests run in parallel processes: one thread each, which also fixes the last bits.
+
+    Threads of their child processes would wait for each other in loops that take a whole core.
+    """
     torch.set_num_threads(1)
-    return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import ROOT
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page, expect
 else:  # who has no Playwright skips the tests that import this
@@ -184,10 +182,12 @@ def check_width(page: "Page") -> None:
 
 
 def shoot(page: "Page", *words: object) -> None:
-    """Keep a picture of the whole page."""
-    folder = Path(os.environ.get("KDGAP_SCREENSHOTS") or ROOT / "build" / "screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"{'-'.join(map(str, words))}.png", full_page=True)
+    """Wait until the page is painted, and keep a picture of all of it where that is asked for."""
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    if place := os.environ.get("KDGAP_SCREENSHOTS"):
+        folder = Path(place)
+        folder.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=folder / f"{'-'.join(map(str, words))}.png", full_page=True)
 
 
 def focused(page: "Page") -> str:

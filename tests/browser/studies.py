@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,8 @@ def environment(folder: Path) -> dict[str, str]:
     return os.environ | {"KDGAP_CACHE": str(folder / "cache"), "COLUMNS": "120"}
 
 
-def start(folder: Path, *words: object) -> "subprocess.Popen[str]":
-    """Start `kdgap WORDS` in a folder; what it says comes over its stderr."""
+def start(folder: Path, *words: object, politely: bool = False) -> "subprocess.Popen[str]":
+    """Start `kdgap WORDS` in a folder, politely behind all others; it speaks over its stderr."""
     return subprocess.Popen(
         [sys.executable, "-m", "kdgap", *map(str, words)],
         cwd=folder,
@@ -99,6 +100,7 @@ def start(folder: Path, *words: object) -> "subprocess.Popen[str]":
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(os.nice, 19) if politely else None,
     )
 
 

@@ -88,13 +88,20 @@ def test_words_can_be_typed_without_losing_the_field(visitor: Visitor, digits: S
 def test_nothing_holds_the_keyboard(visitor: Visitor, digits: Shown, view: str) -> None:
     page = visitor.open(digits, view)
     stops = page.locator("a, button, input, select, summary, [tabindex='0']").count()
+    page.evaluate(
+        "window.places = [];"
+        "document.addEventListener('focusin', ({ target }) => window.places.push(target.id))"
+    )
     for key in ("Tab", "Shift+Tab"):
         page.locator("#skip").focus()
+        page.evaluate("window.places = []")
         places: list[str] = []
-        while len(places) < stops + 20:
+        for pressed in range(stops + 20):
             page.keyboard.press(key)
-            places.append(focused(page))
-            if places[-1] == "button skip":
-                break
-        assert places[-1] == "button skip", f"{key} never comes round: {places[-3:]}"
-        assert len(places) > len(NAVIGATION)
+            # Looked at now and then only: each look takes as long as a press.
+            if pressed % 10 == 9 or pressed == stops + 19:
+                places = page.evaluate("window.places")
+                if "skip" in places:
+                    break
+        assert "skip" in places, f"{key} never comes round: {places[-3:]}"
+        assert places.index("skip") >= len(NAVIGATION)

@@ -25,7 +25,7 @@ from tests.browser.pages import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 pytestmark = pytest.mark.browser
 PROGRESS = "document.querySelector('main progress').value"
@@ -38,8 +38,11 @@ CELLS = (
 
 @contextmanager
 def run(folder: Path) -> Iterator[None]:
-    """Run the study of a folder meanwhile, as its user would, who then stops it."""
-    runner = studies.start(folder, "run", "study")
+    """Run the study of a folder meanwhile, as its user would, who then stops it.
+
+    It takes what browsers leave of the processor.
+    """
+    runner = studies.start(folder, "run", "study", politely=True)
     try:
         yield
     finally:
@@ -114,12 +117,13 @@ def running(tmp_path_factory: pytest.TempPathFactory, serve: Serve) -> Iterator[
         yield Shown("running", serve(source))
 
 
-@pytest.fixture
-def training(visitor: Visitor, running: Shown) -> Shown:
+@pytest.fixture(scope="module")
+def training(chromium: "Browser", running: Shown) -> Shown:
     """The same, once its students have begun."""
-    page = visitor.open(running, "live")
-    wait_for_students(page)
+    visitor = Visitor(chromium)
+    wait_for_students(visitor.open(running, "live"))
     visitor.close()
+    assert not visitor.heard.wrong
     return running
 
 

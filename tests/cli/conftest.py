@@ -23,6 +23,7 @@ from kdgap.methods import hyperparameter_names
 from kdgap.running.config import resolve
 from kdgap.running.single import train_single
 from kdgap.spec.flat import read_flat
+from tests.report.sketches import sketch
 
 Command = Callable[..., "CompletedProcess[str]"]
 
@@ -192,8 +193,11 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `kdgap run` do its worker's command in this process."""
 
     class Supervisor:
-        def __init__(self, study: Path, _: Any, places: list[str], *__: Any) -> None:
-            self._words = ["worker", str(study), "--device", "cpu", *places]
+        def __init__(
+            self, study: Path, _: Any, places: list[str], stages: list[str], *__: Any
+        ) -> None:
+            only = [word for stage in stages for word in ("--only", stage)]
+            self._words = ["worker", str(study), "--device", "cpu", *places, *only]
 
         def run(self) -> tuple[int, str]:
             try:
@@ -203,3 +207,9 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
             return 0, ""
 
     monkeypatch.setattr("kdgap.study.supervise.Supervisor", Supervisor)
+
+
+@pytest.fixture
+def sketched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are written as lists of what they show: for tests of what becomes of their files."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketch)

@@ -78,7 +78,7 @@ def another(study: StudyDirectory) -> None:
     path.write_text(path.read_text().replace('"name": "small"', '"name": "large"', 1))
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "sketched")
 @pytest.mark.parametrize(
     ("damage", "word"),
     [
@@ -99,7 +99,7 @@ def test_a_plan_is_written_anew_from_the_study_s_own_file(
     assert kdgap("verify", study.path).returncode == 0
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "sketched")
 def test_a_study_s_file_that_is_gone_is_asked_for(study: StudyDirectory, kdgap: Command) -> None:
     (study.path / "study.yaml").unlink()
     follow(kdgap, 4, "status", study.path)
@@ -124,7 +124,7 @@ def unlocked(study: StudyDirectory) -> None:
     (study.path / "locked" / "data.json").unlink()
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "sketched")
 @pytest.mark.parametrize("damage", [unchosen, unlocked])
 def test_what_a_study_makes_again_is_made(
     study: StudyDirectory, kdgap: Command, damage: Callable[[StudyDirectory], None]
@@ -134,7 +134,7 @@ def test_what_a_study_makes_again_is_made(
     assert kdgap("verify", study.path).returncode == 0
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "sketched")
 def test_damaged_runs_are_cleaned_and_trained_again(study: StudyDirectory, kdgap: Command) -> None:
     run = study.path / next(r["path"] for r in study.plan()["runs"] if r["roles"] == ["final"])
     (run / MANIFEST).unlink()

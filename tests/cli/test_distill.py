@@ -38,6 +38,7 @@ def photos(workdir: Path) -> Path:
 SMALL = ("--epochs", "2", "--seeds", "2", "--set", "models.student.width=0.25")
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) -> None:
     words = ("distill", "--teacher", "resnet8", "--student", "resnet8", "--data", str(photos))
     done = kdgap(*words, *SMALL, "--out", "st", "--to", "onnx")
@@ -79,6 +80,7 @@ def test_a_folder_becomes_a_verdict_and_a_model(kdgap: Command, photos: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_process")
 def test_a_given_teacher_is_not_trained_and_its_file_is_named(kdgap: Command, photos: Path) -> None:
     words = ("distill", "--teacher", "resnet8", "--student", "resnet8", "--data", str(photos))
     assert kdgap(*words, *SMALL, "--out", "a", "--to", "none").returncode == 0

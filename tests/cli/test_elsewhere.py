@@ -164,7 +164,7 @@ def test_a_teacher_is_told_to_train_and_to_evaluate(
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "sketched")
 def test_a_study_finds_or_is_told_where_things_are(
     kdgap: Command, home: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

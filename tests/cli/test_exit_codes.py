@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
+pytestmark = pytest.mark.usefixtures("sketched")
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EDQUOT)
 
 
@@ -81,11 +82,26 @@ def finished(_finished: Path, workdir: Path) -> Path:
     return shutil.copytree(_finished, workdir / "done")
 
 
+@pytest.fixture(scope="module")
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what `ready` has is kept: made by the first test that needs it, and then copied."""
+    return tmp_path_factory.mktemp("prepared") / "work"
+
+
 @pytest.fixture
-def ready(
+def ready(request: pytest.FixtureRequest, _prepared: Path, workdir: Path) -> Path:
+    """A folder with an import, a study that has not begun, one that is done, runs, and weights."""
+    if not _prepared.exists():
+        shutil.copytree(request.getfixturevalue("_set_up"), _prepared)
+    else:
+        shutil.copytree(_prepared, workdir, dirs_exist_ok=True)
+    return workdir
+
+
+@pytest.fixture
+def _set_up(
     kdgap: Command, foreign: Path, finished: Path, workdir: Path, digits_teacher: Path
 ) -> Path:
-    """A folder with an import, a study that has not begun, one that is done, runs, and weights."""
     assert kdgap("import", foreign, "--out", "im").returncode == 0
     (workdir / "study.yaml").write_text(json.dumps(STUDY))
     start_study(open_study(workdir / "study.yaml", {}, workdir / "st"), lambda _: None)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from subprocess import CompletedProcess
 
 Command = Callable[..., "CompletedProcess[str]"]
+pytestmark = pytest.mark.usefixtures("sketched")
 
 HOSTILE = "a\x1b]0;owned\x07\x1b[31m\x9b2J\u202eb\u2066\u200bc\u2028d\x7f\re"
 LINE = f"{HOSTILE}\nerror: nothing"

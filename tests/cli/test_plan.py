@@ -181,10 +181,11 @@ def test_warnings_go_to_stderr_one_to_a_line(
     assert warning not in done.stdout
 
 
-def test_a_study_that_chooses_on_the_test_images_says_so(kdgap: Command) -> None:
-    done = kdgap("plan", STUDIES / "reference_v1.yaml")
+def test_a_study_that_chooses_on_the_test_images_says_so(kdgap: Command, study: Path) -> None:
+    declared = ("data.val_size=0", "selection.split=test", "selection.allow_test=true")
+    done = kdgap("plan", study, *(part for word in declared for part in ("--set", word)))
     assert "chosen on the test images (declared)" in done.stderr
-    assert "chosen on the test images" not in kdgap("plan", STUDIES / "reference.yaml").stderr
+    assert "chosen on the test images" not in kdgap("plan", study).stderr
 
 
 def test_json_has_the_plan_the_states_and_the_forecast(as_json: Callable[..., Any]) -> None:

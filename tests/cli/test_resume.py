@@ -565,7 +565,7 @@ def test_a_run_whose_lock_is_held_is_left_alone(
 
 # As real processes
 
-LONG = 40  # epochs: many times the longest wait for a signal, on a fast machine too
+LONG = 20  # epochs: several times the longest wait for a signal, on a fast machine too
 
 
 @pytest.fixture

@@ -327,6 +327,7 @@ def test_clean_tidies_what_nobody_owns_and_asks_before_it_removes_a_run(
     assert (study.path / paths(study, "final")[1]).exists()
 
 
+@pytest.mark.usefixtures("sketched")
 def test_run_tidies_before_it_trains_and_after(
     study: StudyDirectory, kdgap: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +375,7 @@ def test_an_export_that_fails_leaves_the_earlier_one(
     assert {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.usefixtures("sketched")
 @pytest.mark.parametrize("words", [("report",), ("report", "--figures", "figures"), ("analyze",)])
 def test_a_report_that_fails_leaves_the_earlier_one(
     study: StudyDirectory, kdgap: Command, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
@@ -596,7 +598,7 @@ def test_a_worker_that_met_damage_ends_with_4_and_names_it(
     assert kdgap("clean", "runs/small", "--yes").stdout.startswith(f"{path}  damaged")
 
 
-@pytest.mark.usefixtures("study")
+@pytest.mark.usefixtures("study", "sketched")
 def test_damage_that_a_worker_met_is_the_end_of_a_run_after_all_is_shown(
     kdgap: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -608,6 +610,7 @@ def test_damage_that_a_worker_met_is_the_end_of_a_run_after_all_is_shown(
     assert "Report: runs/small/report.html" in done.stderr
 
 
+@pytest.mark.usefixtures("one_process")
 def test_students_without_their_teacher_are_not_done_in_silence(
     kdgap: Command, study: StudyDirectory, workdir: Path
 ) -> None:

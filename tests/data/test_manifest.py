@@ -246,6 +246,7 @@ def hub(root: Path, name: str, labels: list[int], seeds: list[int], names: list[
 NAMES = ["ant", "bee"]
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize("folder", ["", "data/"])
 def test_the_shards_of_the_hub_are_read_as_a_whole(folder: str, tmp_path: Path) -> None:
     hub(tmp_path, f"{folder}train-00000-of-00002.parquet", [1, 0], [1, 2], NAMES)
@@ -257,6 +258,7 @@ def test_the_shards_of_the_hub_are_read_as_a_whole(folder: str, tmp_path: Path) 
     assert "number 00000 is missing" in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_files_of_any_other_name_are_taken_together(tmp_path: Path) -> None:
     hub(tmp_path, "0000.parquet", [1, 0, 1], [1, 2, 3], NAMES)
     hub(tmp_path, "0001.parquet", [0, 1, 0], [4, 5, 6], NAMES)
@@ -264,6 +266,7 @@ def test_files_of_any_other_name_are_taken_together(tmp_path: Path) -> None:
     assert (dataset.classes, len(dataset.train), len(dataset.test)) == (("ant", "bee"), 4, 2)
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize("label", [2, -1])
 def test_a_label_out_of_range_is_named(label: int, tmp_path: Path) -> None:
     hub(tmp_path, "all.parquet", [1, label], [1, 2], NAMES)
@@ -271,24 +274,28 @@ def test_a_label_out_of_range_is_named(label: int, tmp_path: Path) -> None:
     assert words in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_files_that_name_other_classes_are_refused(tmp_path: Path) -> None:
     hub(tmp_path, "train.parquet", [1, 0], [1, 2], NAMES)
     hub(tmp_path, "test.parquet", [1, 0], [3, 4], ["bee", "ant"])
     assert "names other classes than another of its files" in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_a_class_of_the_schema_without_an_image_is_named(tmp_path: Path) -> None:
     for number, part in enumerate(("train", "test")):
         hub(tmp_path, f"{part}.parquet", [1, 0], [number, number + 2], [*NAMES, "wasp"])
     assert "class 'wasp' has no training image" in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_a_file_that_does_not_say_its_part_beside_others_is_named(tmp_path: Path) -> None:
     hub(tmp_path, "train.parquet", [1, 0], [1, 2], NAMES)
     hub(tmp_path, "other.parquet", [1, 0], [3, 4], NAMES)
     assert "'other.parquet' does not say its part" in refusal(tmp_path)
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -314,6 +321,7 @@ def test_what_is_no_parquet_file_is_named(tmp_path: Path) -> None:
     assert refusal(tmp_path).startswith(f"{tmp_path / 'manifest.parquet'}: not a parquet file")
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_a_broken_image_in_a_row_is_named_or_skipped(tmp_path: Path) -> None:
     table = pa.table({"image": [png(1), b"no", png(3), None], "label": ["a", "a", "b", "a"]})
     pq.write_table(table, tmp_path / "train.parquet")

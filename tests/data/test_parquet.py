@@ -72,6 +72,7 @@ def refusal(path: Path) -> str:
 # --- pixels
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -90,6 +91,7 @@ def test_pixels_follow_the_table(content: bytes, expected: tuple[int, ...], tmp_
     assert (pixels == np.array(expected).reshape(1, 3, 1, 1)).all()
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_a_photo_is_turned(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 6  # stored on its left side
@@ -99,6 +101,7 @@ def test_a_photo_is_turned(tmp_path: Path) -> None:
     assert decode(path)[0, 0].tolist() == [[255] * 4] * 2 + [[0] * 4] * 2
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -123,6 +126,7 @@ def test_what_the_table_refuses_is_named_by_file_and_row(
     assert expected in message
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_an_image_of_another_size_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +139,7 @@ def test_an_image_of_another_size_is_refused_before_it_is_decoded(
 # --- files
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize("twice", ["img", "label"])
 def test_a_column_that_is_there_twice_is_refused(twice: str, tmp_path: Path) -> None:
     arrays = {"img": images(PLAIN), "label": pa.array([0])}
@@ -143,6 +148,7 @@ def test_a_column_that_is_there_twice_is_refused(twice: str, tmp_path: Path) -> 
     assert f"has more than one column {twice!r}" in refusal(tmp_path / "twice.parquet")
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     "column",
     [
@@ -160,6 +166,7 @@ def test_a_column_without_encoded_images_is_refused(column: pa.Array, tmp_path: 
     refusal(shard(tmp_path, {"img": column, "label": pa.array([0])}))
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     "label",
     [
@@ -174,6 +181,7 @@ def test_labels_of_another_kind_are_refused(label: pa.Array, tmp_path: Path) -> 
     assert "'label'" in refusal(shard(tmp_path, {"img": images(PLAIN), "label": label}))
 
 
+@pytest.mark.usefixtures("columns_here")
 def test_a_path_that_is_no_text_is_not_looked_at(tmp_path: Path) -> None:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.binary())])
     column = pa.array([{"bytes": PLAIN, "path": b"\xff\xfe"}], kind)
@@ -322,6 +330,7 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None
     assert "not a regular file" in refusal(tmp_path / "train.parquet")
 
 
+@pytest.mark.usefixtures("columns_here")
 @pytest.mark.parametrize(
     "names",
     [["\ud800", "b"], ["a\0b", "c"], 7, None],

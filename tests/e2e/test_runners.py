@@ -27,7 +27,7 @@ from tests.e2e.study import (
 # begun finds it in the middle, not between two runs, where there is no state to save.
 LONG: dict[str, Any] = {
     "data": {"name": "digits"},
-    "recipe": {"epochs": 6, "batch_size": 64},
+    "recipe": {"epochs": 2, "batch_size": 64},
     "teachers": {"recipe": {"epochs": 25}},
     "methods": {"logit": {"alpha": [0.3, 0.7], "temperature": 4.0}},
     "finals": {"seeds": [0]},

@@ -29,8 +29,34 @@ def directory(tmp_path: Path) -> StudyDirectory:
 
 @pytest.fixture
 def client(directory: StudyDirectory) -> TestClient:
+    return visiting(directory)
+
+
+def visiting(directory: StudyDirectory) -> TestClient:
     app = application(Watch(directory.path), [HOST])
     return TestClient(app, base_url=f"http://{HOST}", follow_redirects=False)
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> StudyDirectory:
+    """One study for all tests that only read, with a secret beside it to which a link leads."""
+    folder = tmp_path_factory.mktemp("untouched")
+    directory = study(folder / "study", BASELINE, METHOD)
+    (folder / "secret").write_text("secret")
+    (directory.path / "linked.json").symlink_to(folder / "secret")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def reader(untouched: StudyDirectory) -> TestClient:
+    """Who only asks."""
+    return visiting(untouched)
+
+
+@pytest.fixture(scope="module")
+def asked_often(untouched: StudyDirectory) -> ASGIApp:
+    """The page itself, for requests that a client would tidy up."""
+    return application(Watch(untouched.path), [HOST])
 
 
 def test_the_page_and_its_documents(client: TestClient, directory: StudyDirectory) -> None:
@@ -93,10 +119,10 @@ def test_no_answer_may_run_or_fetch_anything_of_others(client: TestClient) -> No
     ],
 )
 def test_what_is_foreign_is_forbidden_on_every_method(
-    client: TestClient, method: str, headers: dict[str, str]
+    reader: TestClient, method: str, headers: dict[str, str]
 ) -> None:
     for path in ("/", "/data/study.json", "/static/app.js", "/nothing"):
-        assert client.request(method, path, headers=headers).status_code == 403
+        assert reader.request(method, path, headers=headers).status_code == 403
 
 
 FOREIGN = (
@@ -114,8 +140,8 @@ FOREIGN = (
 )
 
 
-def test_what_may_be_the_name_of_another_is_forbidden(directory: StudyDirectory) -> None:
-    app = application(Watch(directory.path), [HOST])
+def test_what_may_be_the_name_of_another_is_forbidden(asked_often: ASGIApp) -> None:
+    app = asked_often
     assert [host for host in FOREIGN if raw(app, "/", host)[0] != 403] == []
     assert [host for host in FOREIGN if raw(app, "/", HOST, f"http://{host}")[0] != 403] == []
 
@@ -151,23 +177,21 @@ def test_another_name_counts_as_it_was_given(directory: StudyDirectory) -> None:
 
 
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], [HOST, "evil.example"]])
-def test_a_request_names_one_host(directory: StudyDirectory, hosts: list[str]) -> None:
-    app = application(Watch(directory.path), [HOST])
-    assert asked_as(app, "/", [(b"host", host.encode()) for host in hosts])[0] == 403
+def test_a_request_names_one_host(asked_often: ASGIApp, hosts: list[str]) -> None:
+    assert asked_as(asked_often, "/", [(b"host", host.encode()) for host in hosts])[0] == 403
 
 
-def test_what_is_no_origin_of_a_page_of_ours_is_foreign(directory: StudyDirectory) -> None:
-    app = application(Watch(directory.path), [HOST])
+def test_what_is_no_origin_of_a_page_of_ours_is_foreign(asked_often: ASGIApp) -> None:
     odd = (
         *("", "null", "file://", "http://", "//localhost", "localhost", "ftp://localhost"),
         *("http://localhost/", "http://localhost?x", "http://localhost\\@evil.example", "http://["),
     )
-    assert [origin for origin in odd if raw(app, "/", "localhost", origin)[0] != 403] == []
+    assert [origin for origin in odd if raw(asked_often, "/", "localhost", origin)[0] != 403] == []
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-def test_only_reading_is_offered(client: TestClient, method: str) -> None:
-    answer = client.request(method, "/data/study.json")
+def test_only_reading_is_offered(reader: TestClient, method: str) -> None:
+    answer = reader.request(method, "/data/study.json")
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
 
@@ -235,15 +259,15 @@ def asked_as(app: ASGIApp, path: str, headers: list[tuple[bytes, bytes]]) -> tup
 
 
 @pytest.mark.parametrize("asked", TRAVERSAL)
-def test_only_files_of_the_study_are_served(directory: StudyDirectory, asked: str) -> None:
-    (directory.path.parent / "secret").write_text("secret")
-    (directory.path / "linked.json").symlink_to(directory.path.parent / "secret")
-    app = application(Watch(directory.path), [HOST])
+def test_only_files_of_the_study_are_served(
+    untouched: StudyDirectory, asked_often: ASGIApp, asked: str
+) -> None:
     for folder in ("files", "static", "data"):
-        assert raw(app, f"/{folder}/{asked}") == (404, b"404: there is no such page\n")
-    assert study_file(directory.path, unquote(asked)) is None
-    place = directory.plan()["runs"][0]["path"]
-    assert raw(app, f"/files/{place}/results.json")[0] == 200
+        answer = raw(asked_often, f"/{folder}/{asked}")
+        assert answer == (404, b"404: there is no such page\n")
+    assert study_file(untouched.path, unquote(asked)) is None
+    place = untouched.plan()["runs"][0]["path"]
+    assert raw(asked_often, f"/files/{place}/results.json")[0] == 200
 
 
 def test_a_record_is_handed_over_and_never_run(
@@ -262,8 +286,8 @@ def test_a_record_is_handed_over_and_never_run(
     ["/files/plan.json", "/files/study.yaml", f"/data/run/{'9' * 5000}.json", "/data/run/0.5.json",
      "/data/nothing/0.json", "/data/run/٣.json"],
 )  # fmt: skip
-def test_what_only_looks_like_a_page_is_not_found(client: TestClient, asked: str) -> None:
-    assert client.get(asked).status_code == 404
+def test_what_only_looks_like_a_page_is_not_found(reader: TestClient, asked: str) -> None:
+    assert reader.get(asked).status_code == 404
 
 
 def test_a_name_that_no_file_can_have_is_not_found(
@@ -273,8 +297,8 @@ def test_a_name_that_no_file_can_have_is_not_found(
     assert client.get(f"/files/{place}/{'x' * 300}").status_code == 404
 
 
-def test_an_origin_that_is_none_is_foreign(client: TestClient) -> None:
-    assert client.get("/", headers={"origin": "http://["}).status_code == 403
+def test_an_origin_that_is_none_is_foreign(reader: TestClient) -> None:
+    assert reader.get("/", headers={"origin": "http://["}).status_code == 403
 
 
 @pytest.mark.parametrize("content", ["folder", '{"epoch": 1, "val_acc": 1e999}', "[1]", "\0"])
@@ -330,8 +354,8 @@ def test_a_live_file_of_anything_ends_no_server(
 
 
 @pytest.mark.parametrize("part", ["run/999", "run/-1", "arm/999", "compare/999", "arm/x", "x"])
-def test_what_is_not_there_is_not_found(client: TestClient, part: str) -> None:
-    assert client.get(f"/data/{part}.json").status_code == 404
+def test_what_is_not_there_is_not_found(reader: TestClient, part: str) -> None:
+    assert reader.get(f"/data/{part}.json").status_code == 404
 
 
 def test_text_of_names_cannot_end_a_script(directory: StudyDirectory) -> None:

@@ -63,9 +63,18 @@ def _study(folder: Path, _: Server) -> None:
     (folder / "study.yaml").write_text(STUDY)
 
 
+_KEPT: dict[Server, Path] = {}
+"""Where each server's finished study is: trained once, for a study can be moved."""
+
+
 def _finished(folder: Path, server: Server) -> None:
+    if server in _KEPT:
+        shutil.copytree(_KEPT[server], folder, dirs_exist_ok=True)
+        return
     _study(folder, server)
     _run(folder, server, "run", "study.yaml")
+    _KEPT[server] = folder.with_name("kept")
+    shutil.copytree(folder, _KEPT[server])
 
 
 def _judged(folder: Path, server: Server) -> None:

@@ -15,6 +15,7 @@ from kdgap.store.study import StudyDirectory
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import study_text
+from tests.report.sketches import sketch
 
 Command = Callable[..., tuple[int, str]]
 SMALL: dict[str, Any] = {
@@ -46,7 +47,8 @@ def directory(pristine: StudyDirectory, tmp_path: Path) -> StudyDirectory:
 
 @pytest.fixture
 def kdgap(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Runs `kdgap WORDS` in this process; returns exit code and stderr."""
+    """Runs `kdgap WORDS` in this process, figures sketched; returns exit code and stderr."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketch)
 
     def execute(*words: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["kdgap", *map(str, words)])

@@ -6,7 +6,6 @@ as JSON on stdin, answers each with one line on stdout.
 """
 
 import importlib
-import io
 import json
 import os
 import pkgutil
@@ -17,12 +16,10 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 import kdgap
@@ -34,6 +31,7 @@ from kdgap.report.page.document import _environment
 from kdgap.running.results import _provenance
 from kdgap.spec.model import ModelSpec
 from tests.faults.counting_disk import CountingDisk
+from tests.report.sketches import sketch
 
 SECONDS = 1200
 """Many times what any trial takes: longer is a hang."""
@@ -71,29 +69,6 @@ class Fork(subprocess.Popen[Any]):
         for handle, other in ((reads, writes), (out_writes, out_reads), (err_writes, err_reads)):
             if handle != -1 and other != -1:
                 os.close(handle)
-
-
-def _sketch(figure: Figure, stream: Any, **asked: Any) -> None:
-    """Save what a figure shows as a list, where matplotlib would take 50 to 500 ms to draw it.
-
-    No call to the disk is made by drawing, so that a list serves: other figures are other bytes.
-    """
-    lines = [str(asked), *map(_artist_text, figure.texts)]
-    for axes in figure.axes:
-        lines.append(f"{axes.get_xlim()} {axes.get_ylim()} {axes.get_xlabel()} {axes.get_ylabel()}")
-        lines += map(_artist_text, [*axes.lines, *axes.collections, *axes.patches, *axes.texts])
-    text = "\n".join(map(escape, lines))
-    text = f'<svg><g id="figure_1"><text>{text}</text></g></svg>'
-    stream.write(text if isinstance(stream, io.StringIO) else text.encode())
-
-
-def _artist_text(artist: Artist) -> str:
-    """Return where an artist is, what it says, and where it leads."""
-    texts = [type(artist).__name__, str(artist.get_url())]
-    for name in ("get_text", "get_position", "get_xydata", "get_offsets", "get_bbox", "get_urls"):
-        with suppress(AttributeError, TypeError):
-            texts.append(repr(getattr(artist, name)()))
-    return " ".join(texts)
 
 
 def _streams() -> None:
@@ -162,7 +137,7 @@ def main() -> None:
     for module in pkgutil.walk_packages(kdgap.__path__, "kdgap."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    Figure.savefig = _sketch  # type: ignore[assignment, method-assign]
+    Figure.savefig = sketch  # type: ignore[assignment, method-assign]
     pages = _environment()
     for name in pages.list_templates():
         if name.endswith(".html"):

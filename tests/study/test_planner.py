@@ -1,6 +1,5 @@
 """A study becomes runs as pure data: which runs, ids, configurations and cohorts."""
 
-import hashlib
 import os
 import sys
 import time
@@ -41,11 +40,10 @@ from kdgap.store.card import Card, MeasuredAccuracy
 from kdgap.store.study import StudyDirectory
 from kdgap.store.weights import copy_state, weight_hash, write_weights
 from kdgap.study.selection import Selector
-from kdgap.study.workspace import Workspace, stand_in
+from kdgap.study.workspace import Workspace
 
 Overrides = Mapping[str, object]
 
-STUDIES = Path(__file__).resolve().parents[2] / "configs" / "studies"
 SHAPE = Shape(10, 1, (8, 8), 1297, 500)
 
 # Two teachers on two seeds, both students under both methods; only Logit-KD has a choice.
@@ -1148,63 +1146,6 @@ def test_a_reader_is_warned_of_what_weakens_the_numbers(
     for warning, expected in zip(warnings, words, strict=True):
         assert expected in warning
     assert list(tmp_path.iterdir()) == []
-
-
-# --- the studies of the repository
-
-
-def study_file(name: str, tmp_path: Path) -> tuple[Workspace, Plan]:
-    study, where = read_study(yamlio.load(STUDIES / f"{name}.yaml"), {})
-    workspace = Workspace(study, where, StudyDirectory(tmp_path / "s"))
-    return workspace, workspace.plan()[0]
-
-
-def test_the_reference_study_is_the_published_second_protocol(tmp_path: Path) -> None:
-    workspace, bare = study_file("reference", tmp_path)
-    counts = {"teacher": 9, "selection": 48, "baseline": 10, "final": 40, "ablation": 24}
-    assert count_runs(workspace.study) == counts
-    planned_counts = {role: len(bare.of_role(role)) for role in counts}
-    assert planned_counts == counts | {"final": 0, "ablation": 2 * (3 + 3 + 1)}
-    assert Counter(s.role for s in bare.open_slots) == {"final": 8, "ablation": 2}
-    assert sum(bare.open_slots.values()) == 40 + 10
-    full = stand_in(workspace, bare)
-    assert {role: len(full.of_role(role)) for role in counts} == counts
-    assert len(full.runs) == 9 + 48 + 10 + 40 + (5 + 3 + 3 + 1)  # each base arm is there already
-    assert {r.run.data.val_size for r in full.runs.values()} == {5000}
-    warnings = [notice.text for notice in workspace.notices(bare)]
-    assert not any("test images" in w or "among the final" in w for w in warnings)
-
-
-def test_the_first_protocol_is_flagged_for_what_it_is(tmp_path: Path) -> None:
-    workspace, plan = study_file("reference_v1", tmp_path)
-    assert {(r.run.data.choose_on, r.run.data.val_size) for r in plan.runs.values()} == {
-        ("test", 0)
-    }
-    warnings = " ".join(notice.text for notice in workspace.notices(plan))
-    for words in ("chosen on the test images", "among the final seeds", "unequal tuning budgets"):
-        assert words in warnings
-
-
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_study_of_the_repository_can_be_planned(path: Path, tmp_path: Path) -> None:
-    workspace, plan = study_file(path.stem, tmp_path)
-    shape = workspace.shape()
-    if shape is None:  # the user's own images, which are not here
-        assert workspace.study.data.name == "imagefolder"
-        shape = Shape(3, 3, (64, 64), 800, 200)
-    full = stand_in(workspace, plan)
-    assert full.open_slots == {}
-    assert all(cost.train_flops > 0 for cost in costs_of(full.runs.values(), shape).values())
-
-
-@pytest.mark.parametrize(
-    ("file", "digest"),
-    [("digits.yaml", "074b4bdf777c9d9d"), ("cifar10_micro.yaml", "a696d470487d6d19")],
-)
-def test_the_ids_of_the_studies_on_small_networks_never_move(file: str, digest: str) -> None:
-    study, where = read_study(yamlio.load(STUDIES / file), {})
-    ids = "".join(plan_study(study, where).runs)
-    assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
 
 
 @pytest.mark.parametrize(

@@ -232,7 +232,7 @@ def test_what_cannot_begin_for_what_was_asked_is_attempted_once(
 ) -> None:
     begun: list[object] = []
 
-    def refused(_: object, planned: Any, weights: object) -> None:
+    def refused(_: object, planned: Any, *weights: object) -> None:
         begun.append(planned)
         raise error
 

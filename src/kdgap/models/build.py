@@ -1,18 +1,15 @@
 """Networks from specifications: checked, initialised at an address, and counted."""
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from kdgap.errors import BadInputError, TeacherError, nearest, one_line
 from kdgap.models.entry import MODELS, ModelEntry
+from kdgap.models.multiplied import Multiplied
 from kdgap.models.output import Network
 from kdgap.models.reused import ReusedClassifier
 from kdgap.models.taps import Taps
@@ -263,75 +260,35 @@ def count_cost(
     """Count what `model_cost` returns on a network without memory, for images as it gets them."""
     check_model(spec, image_size)
     with torch.no_grad():
-        network, device = unallocated(spec, classes, channels, image_size)
+        network, device = askable(spec, classes, channels, image_size)
         parameters = sum(p.numel() for p in network.parameters())
-        ours = MODELS[spec.name].anatomy is None
-        if ours and parameters * math.prod(image_size) < _SOON_DONE:
-            with Unfilled():
-                filled = _built(spec, classes, channels, image_size).eval()
-            with _Multiplied() as ran:
-                filled(torch.empty(1, channels, *image_size))
+        image = torch.zeros(1, channels, *image_size, device=device)
+        if MODELS[spec.name].anatomy is None and device == "cpu":
+            with Multiplied() as ran:
+                network(image)
             if ran.complete:
                 return parameters, ran.flops
         from torch.utils.flop_counter import FlopCounterMode  # with a compiler
 
         with FlopCounterMode(display=False) as counter:
-            network.eval()(torch.empty(1, channels, *image_size, device=device))
+            network(image)
     return parameters, int(counter.get_total_flops())
 
 
-_OTHER_PRODUCTS = frozenset(
-    [
-        "matmul",
-        "__matmul__",
-        "__rmatmul__",
-        "mm",
-        "mv",
-        "bmm",
-        "addmm",
-        "addbmm",
-        "baddbmm",
-        "dot",
-        "vdot",
-        "inner",
-        "outer",
-        "einsum",
-        "tensordot",
-        "bilinear",
-        "scaled_dot_product_attention",
-        "multi_head_attention_forward",
-        "convolution",
-        "conv1d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "conv_tbc",
-    ]
-)
+def askable(
+    spec: ModelSpec, classes: int, channels: int, image_size: tuple[int, int]
+) -> tuple[Network, str]:
+    """Build a network to be asked for shapes and counts; say on which device it answers.
 
-
-class _Multiplied(TorchFunctionMode):
-    """Counts convolutions and linear layers as torch's counter does, without its compiler.
-
-    Attributes:
-        flops: what was counted.
-        complete: whether there was nothing else that torch's counter may count, such as attention.
+    One of ours has memory, though no numbers in it, where that is sooner done: see `_SOON_DONE`.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flops, self.complete = 0, True
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        answer = func(*args, **(kwargs or {}))
-        if func in (torch.conv2d, F.linear):
-            self.flops += 2 * answer.numel() * args[1][0].numel()
-        elif getattr(func, "__name__", "") in _OTHER_PRODUCTS:
-            self.complete = False
-        return answer
+    network, device = unallocated(spec, classes, channels, image_size)
+    parameters = sum(p.numel() for p in network.parameters())
+    ours = MODELS[spec.name].anatomy is None
+    if ours and parameters * math.prod(image_size) < _SOON_DONE:
+        with Unfilled():
+            network, device = _built(spec, classes, channels, image_size), "cpu"
+    return network.eval(), device
 
 
 def unallocated(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from kdgap.errors import BadInputError, one_line
-from kdgap.models.build import count_cost, refuse_own_code, unallocated
+from kdgap.models.build import askable, count_cost, refuse_own_code
 from kdgap.models.entry import MODELS, anatomy
 from kdgap.models.taps import KINDS, Taps
 from kdgap.spec.model import ModelSpec
@@ -46,7 +46,7 @@ def described(
     """
     try:
         parameters, flops = count_cost(spec, classes, channels, image_size)
-        network, device = unallocated(spec, classes, channels, image_size)
+        network, device = askable(spec, classes, channels, image_size)
         can = anatomy(spec)
         kinds = set(KINDS) - set(can.lacks) - {"connected", "norms", "before_relu"}
         taps = Taps(
@@ -55,7 +55,7 @@ def described(
             embedding="embedding" in kinds,
         )
         with torch.no_grad():
-            answer = network.eval()(torch.zeros(1, channels, *image_size, device=device), taps)
+            answer = network(torch.zeros(1, channels, *image_size, device=device), taps)
     except BadInputError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  (code that is not ours)

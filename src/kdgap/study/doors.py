@@ -20,6 +20,7 @@ from kdgap.study.workspace import Workspace
 
 if TYPE_CHECKING:
     from kdgap.running.door import Answers
+    from kdgap.running.results import Prepared
 
 
 class Doors:
@@ -49,6 +50,7 @@ class Doors:
         self._workspace, self._inputs, self._live = workspace, inputs, live
         self._teacher, self._damaged, self._pause = teacher, damaged, pause
         self._directory, self._inventory = workspace.directory, workspace.inventory
+        self._prepared: Prepared | None = None  # the run that was tested last
 
     def open(self, plan: Plan, selected: Selected) -> bool:
         """Test the finished runs that were not tested, once selection is over.
@@ -66,6 +68,7 @@ class Doors:
         opened = False
         weights: dict[str, TeacherWeights] = {}
         known: Answers = {}
+        self._prepared = None
         for planned, baseline in self._inventory.closed_doors(plan, DOORS):
             role = next(role for role in DOORS if role in planned.roles)
             if baseline is not None and not self._inventory.is_settled(baseline):
@@ -77,6 +80,7 @@ class Doors:
                 self._inventory.look_at(planned, mine=True)  # others may have been here since
                 if self._inventory.is_closed(planned, baseline):
                     opened |= self._test(plan, planned, role, baseline, weights, known)
+        self._prepared = None
         return opened
 
     def _test(
@@ -108,8 +112,9 @@ class Doors:
                 self._directory.lock_fact("preregistration", fact)
             self._live.write({"phase": "testing", "runs": [planned.id]})
             begun = time.perf_counter()
+            self._prepared = self._inputs.prepare(planned, weights.get(key), self._prepared)
             open_recorded(
-                self._inputs.prepare(planned, weights.get(key)),
+                self._prepared,
                 self._directory.run(planned.path),
                 record,
                 role,

@@ -158,8 +158,19 @@ class Inputs:
                 )
         return weights
 
-    def prepare(self, planned: PlannedRun, weights: TeacherWeights | None) -> Prepared:
+    def prepare(
+        self,
+        planned: PlannedRun,
+        weights: TeacherWeights | None,
+        beside: Prepared | None = None,
+    ) -> Prepared:
         """Return everything that a run needs in memory, checked.
+
+        Args:
+            planned: the run.
+            weights: its teacher's.
+            beside: a run that was prepared before; one teacher answers both if these very weights
+                teach it, too.
 
         Raises:
             BadInputError: the run does not fit the data.
@@ -170,10 +181,11 @@ class Inputs:
         check_model(run.model, dataset.image_size)
         check_trainable(run, len(parts.train))
         self._check_parts(run, dataset)
-        teacher, card = None, None
-        if weights is not None:
+        teacher, card = None, None if weights is None else weights.card
+        if beside is not None and beside.card is card and beside.dataset is dataset:
+            teacher = beside.teacher if beside.run.precision == run.precision else None
+        if weights is not None and teacher is None:
             check_teacher(weights, dataset, self.device, pause=self._pause)
-            card = weights.card
             teacher = Teacher(
                 weights.network,
                 run,

@@ -1,7 +1,6 @@
 """Training a cohort of a study's runs into their directories, whose locks the caller holds."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -127,17 +126,18 @@ class Trainer:
     ) -> Attempt | None:
         """Return a run ready to train; None where it cannot be, which is noted as its failure.
 
-        The teacher in memory is that of the first of those `beside` it.
+        It shares the teacher in memory with those `beside` it.
         """
         directory = self._directory.run(planned.path)
         live = self._live.watch(planned.id, planned.run.recipe.epochs)
         try:
-            prepared = self._inputs.prepare(planned, weights if planned.run.teacher else None)
+            taught = next((other.prepared for other in beside if other.prepared.teacher), None)
+            prepared = self._inputs.prepare(
+                planned, weights if planned.run.teacher else None, taught
+            )
             for notice in set(copied_images(prepared.parts)) - self._reported:
                 self._reported.add(notice)
                 self._say(f"note: {notice.text}")
-            if beside and beside[0].prepared.teacher and planned.run.teacher:
-                prepared = replace(prepared, teacher=beside[0].prepared.teacher)
             return Attempt(prepared, directory, [live, clock.watch(planned.id)], self._say)
         except TeacherError:
             raise  # it would teach nobody
