@@ -100,7 +100,7 @@ def start(folder: Path, *words: object, politely: bool = False) -> "subprocess.P
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=partial(os.nice, 19) if politely else None,
+        preexec_fn=partial(os.nice, 5) if politely else None,
     )
 
 
