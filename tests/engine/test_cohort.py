@@ -91,10 +91,15 @@ def trained_three_ways(lab: Lab, runs: list[RunSpec], folder: Path, chances: int
     return alone
 
 
+OTHERS = [("bf16", 0.125), ("fp32", 1.0), ("bf16", 1.0)]
+
+
 @pytest.mark.parametrize(
     ("precision", "width", "every"),
     # Contiguous and channels-last; a whole grid of 13 runs, and every third of them.
-    [("fp32", 0.125, 1), ("bf16", 0.125, 3), ("fp32", 1.0, 3), ("bf16", 1.0, 3)],
+    [("fp32", 0.125, 1)]
+    + [(*kind, 3) for kind in OTHERS]
+    + [pytest.param(*kind, 1, marks=pytest.mark.slow) for kind in OTHERS],
 )
 def test_alone_and_in_a_cohort_the_bits_are_the_same(
     lab: Lab, precision: str, width: float, every: int
