@@ -101,7 +101,8 @@ function wholeFigure(svg, about) {
     svgElement("rect", { width, height, fill: "var(--paper)" }),
     ...parts,
   );
-  return withColours(whole, getComputedStyle(document.documentElement));
+  // A picture that is made for a file alone is nowhere on the page, and has no style of its own.
+  return withColours(whole, getComputedStyle(svg.isConnected ? svg : document.documentElement));
 }
 
 /** Write the page's colours into every attribute: another program knows nothing of them. */
