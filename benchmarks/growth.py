@@ -129,7 +129,10 @@ def command(*words: str) -> tuple[float, int]:
 
 
 def finish_all(file: Path, out: Path) -> int:
-    """Write a record for every planned run, as training leaves it but for the size of weights and predictions."""
+    """Write a record for every planned run, as training leaves it.
+
+    Weights and predictions alone are a few bytes.
+    """
     from kdgap.study.workspace import open_study, start_study
 
     done: set[str] = set()
