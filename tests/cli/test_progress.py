@@ -88,11 +88,22 @@ def test_the_rate_of_images_is_what_was_trained_in_a_second() -> None:
 
 def small_study(done: int, runs: int = 60) -> Survey:
     rows = [
-        Row(f"{n:08d}", f"run{n}", ["selection"], "r34 → r18 logit", n, state, "", 1e9, share)
+        Row(
+            f"{n:08d}",
+            f"run{n}",
+            ["selection"],
+            "r34 → r18 logit",
+            n,
+            state,
+            "",
+            1e9,
+            share,
+            seconds=3.0,
+        )
         for n in range(runs)
         for state, share in [("done", 1.0) if n < done else ("running", 0.0)]
     ]
-    return Survey(rows, [], 4, 4e9)
+    return Survey(rows, [], 4, 4e9, open_seconds=12.0)
 
 
 def runners() -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Why no gain was shown: three causes at most, most evidence first, each with what to change."""
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,11 @@ import pytest
 
 from kdgap.judge.causes import MOST, ORDER, causes
 from kdgap.judge.entries import Fact, Gain
-from tests.judge.builders import analyse, evidence, final, plain, runs_of
+from kdgap.spec.slot import Slot
+from kdgap.spec.study_file import read_study
+from kdgap.yamlio import Document
+from tests.e2e.study import study_text
+from tests.judge.builders import analyse, evidence, final, plain, runs_of, tuning
 
 BASELINE = [94.9, 95.1, 94.8, 95.0, 94.7]
 SAME = [94.8, 95.0, 95.1, 94.7, 94.9]
@@ -34,8 +39,30 @@ def test_a_far_larger_teacher_is_a_cause(teacher: int, wide: bool) -> None:
     assert bool(own.remedy) is bool(own.source) is wide
     if wide:
         assert "assistant" in (own.remedy or "")
-        assert own.change == "teachers.recipe.epochs=1"
     assert not [f for f in gain_of(SAME, models={}).diagnosis if f.topic == "capacity"]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "change"),
+    [(240, "teachers.recipe.epochs=120"), (9, "teachers.recipe.epochs=4"), (1, None)],
+)
+def test_a_teacher_is_stopped_before_its_own_end(epochs: int, change: str | None) -> None:
+    """Not before the end of its students, who train for 3 epochs."""
+    models = {"big": {"parameters": 9_000}, "little": {"parameters": 1_000}}
+    (teacher,) = runs_of(Slot("teacher", None, "big", "none"), [96.0], epochs=epochs)
+    runs = [*runs_of(plain("little"), BASELINE), teacher]
+    runs += runs_of(final("big", "little", "logit"), SAME, teacher=teacher.id)
+    (gain,) = analyse(evidence(runs, models=models)).gains
+    assert fact(gain, "capacity").change == change
+    # One that is given as a file was trained elsewhere.
+    assert fact(gain_of(SAME, models=models), "capacity").change is None
+
+
+def test_a_teacher_with_little_to_teach_is_not_made_worse() -> None:
+    test = {"best": {"accuracy": 0.949, "top1_agreement": 0.9}}
+    own = fact(gain_of(SAME, method={"teacher_accuracy": 0.95, "test": test}), "teacher")
+    assert own.remedy is not None
+    assert own.change is None
 
 
 def test_a_seed_far_from_the_others_is_named_with_its_weight() -> None:
@@ -73,18 +100,30 @@ def test_at_most_three_most_evidence_first() -> None:
     [
         ({"ce": 1.0, "kl": 0.01}, "gradient share", "methods.logit.alpha=[0.5,0.75]"),
         ({"ce": 1.0, "kl": 99.0}, "gradient share", "methods.logit.alpha=[0.5,0.25]"),
+        ({"ce": 1.0, "kl": 1.0}, "tuning", "methods.logit.alpha=[0.25,0.5,0.75]"),
     ],
 )
 def test_a_change_is_one_that_the_study_takes(
     method: dict[str, float], topic: str, change: str
 ) -> None:
+    """One that selects nothing so far needs seeds for it."""
     history = [
         {"epoch": e + 1, "val_acc": 0.9, "train_acc": 0.9, "term_grad_norm": method}
         for e in range(20)
     ]
     given = {"history": history, "parameters": {"alpha": 0.5}, "epochs": 20}
-    own = gain_of(SAME, method=given)
-    assert fact(own, topic).change == change
+    own = fact(gain_of(SAME, method=given), topic).change
+    assert own == f"{change} --set selection.seeds=[1000]"
+    given_by_hand = dict(text.split("=", 1) for text in own.split(" --set "))
+    changes = {key: json.loads(value) for key, value in given_by_hand.items()}
+    file = json.loads(study_text(selection=None, methods={"logit": {"alpha": 0.5}}))
+    study, _ = read_study(Document(file, "study.yaml"), changes)
+    assert study.selection is not None
+    assert study.methods["logit"]["alpha"] == json.loads(given_by_hand["methods.logit.alpha"])
+    tuned = tuning({"alpha": 0.5}, {0.5: 0.95})
+    if topic != "tuning":
+        assert fact(gain_of(SAME, method=given, tunings=(tuned,)), topic).change == change
+    assert fact(gain_of(SAME, method=given, chosen_on="test"), topic).change is None
     # What was imported has no file that could be changed.
     assert fact(gain_of(SAME, method=given, origin="import"), topic).change is None
 
@@ -94,5 +133,12 @@ def test_few_seeds_are_written_out_and_many_are_not() -> None:
     own = fact(gain, "power")
     assert gain.seeds_needed is not None
     assert own.change == f"finals.seeds=[{','.join(map(str, range(gain.seeds_needed)))}]"
+    needed, selected = gain.seeds_needed, 20
+    runs = runs_of(plain("little"), BASELINE, first_seed=10)
+    runs += runs_of(final("big", "little", "logit"), [95.3, 94.6, 95.2, 94.8, 95.4], first_seed=10)
+    tuned = replace(tuning({"alpha": 0.5}, {0.5: 0.95}), seeds=(selected,))
+    (own_gain,) = analyse(evidence(runs, tunings=(tuned,))).gains
+    seeds = [seed for seed in range(10, 11 + needed) if seed != selected]
+    assert fact(own_gain, "power").change == f"finals.seeds=[{','.join(map(str, seeds))}]"
     wild = gain_of([90.0, 99.0, 91.0, 98.0, 95.0])
     assert fact(wild, "power").change is None

@@ -282,7 +282,7 @@ def test_what_was_not_tuned_comes_with_a_small_grid(
 ) -> None:
     fact = facts({"parameters": parameters})["tuning"]
     assert fact.remedy == "a small grid on validation images"
-    assert fact.change == (change and f"methods.logit.{change}")
+    assert fact.change == (change and f"methods.logit.{change} --set selection.seeds=[1000]")
 
 
 def test_two_values_and_texts_have_no_edge() -> None:

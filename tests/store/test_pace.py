@@ -272,6 +272,32 @@ def test_runs_weigh_what_runs_like_them_took(tmp_path: Path) -> None:
     assert study.left(pace, 80.0) == pytest.approx(90.0)  # now it is known of them, too
 
 
+def test_what_no_run_like_it_has_ended_is_foretold_by_its_own_pace(tmp_path: Path) -> None:
+    """The teacher took what was assumed of it; its students take three times that."""
+    study, pace = Timed(tmp_path), Pace()
+    for now in range(5):
+        study.rows[0] = replace(study.rows[0], trained=now / 4, state="running")
+        study.left(pace, float(now))
+    study.done("teacher", seconds=4.0)
+    for now in range(5, 17):
+        for number in range(1, 5):
+            trained = (now - 5) / 12
+            study.rows[number] = replace(study.rows[number], trained=trained, state="running")
+        left = study.left(pace, float(now))
+    assert left == pytest.approx(1.0 + 12.0)
+
+
+def test_a_configuration_that_left_the_plan_is_forgotten(tmp_path: Path) -> None:
+    study, pace = Timed(tmp_path), Pace()
+    study.left(pace, 0.0)
+    study.done("plain", seconds=10.0)
+    assert study.left(pace, 50.0) is not None
+    study.rows = [row for row in study.rows if row.slot != "plain"]
+    study.left(pace, 60.0)
+    study.done("teacher", seconds=8.0)
+    assert study.left(pace, 70.0) == pytest.approx(4 * 2.0 * 70.0 / 8.0)
+
+
 @pytest.mark.parametrize(
     "timing",
     [

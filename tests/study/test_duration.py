@@ -344,6 +344,28 @@ def test_a_run_that_failed_tells_no_time_of_its_records(monkeypatch: pytest.Monk
     assert clock.means() == {}
 
 
+def test_a_run_that_failed_at_its_second_step_ends_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticks = Ticks(monkeypatch)
+    group = [p for p in group_of(planned()) if p.run.method.name == "logit"][:1]
+    group += [p for p in group_of(planned()) if p.run.method.name == "feature"][:1]
+    clock = Clock(group, SHAPE, lambda: None)
+    failing, other = (clock.watch(p.id) for p in group)
+    clock.begin()
+    for step in range(1, 9):
+        ticks.after(0.5, clock.pause)
+        if step == 1:
+            ticks.after(2.0, failing.on_step, 1, step, 8)
+            ticks.after(0.0, clock.pause)
+        ticks.after(4.0, other.on_step, 1, step, 8)
+    failing.on_finish(None)
+    ticks.after(20.0, other.on_epoch, {})
+    first, second = (run_tasks(group, SHAPE)[p.id] for p in group)
+    assert clock.means()[second.step(128)] == pytest.approx(4.0)
+    assert first.step(128) not in clock.means()
+
+
 def test_an_old_process_tells_nothing_of_how_long_a_start_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -105,9 +104,7 @@ class StudyProgress:
         runners = live(self._directory.path)
         work = work_of(seen, runners)
         seconds = self._pace.left(now, seen, work)
-        # Without their costs, runs are what is counted.
-        uncosted = replace(seen, rows=[replace(row, flops=0.0) for row in seen.rows])
-        pace = self._rate.words(now, work_of(uncosted, runners).done)
+        pace = self._rate.words(now, sum(work.parts.values()))
         left = f"{duration(seconds)} left" if seconds else ""
         counts, running = _counts(seen), list(_running(seen, runners))
         if self._bar is not None:

@@ -7,6 +7,7 @@ other facts are those of `diagnosis.py`.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count, islice
 from statistics import median
 
 from kdgap.judge.analysis import Settings
@@ -121,21 +122,46 @@ def with_changes(facts: Sequence[Fact], arm: Arm, gain: Gain, evidence: Evidence
     if evidence.origin != "study":  # there is no file that could be changed
         return [replace(fact, change=None) for fact in facts]
     return [
-        replace(fact, change=fact.change or _change(fact, arm, gain)) if fact.remedy else fact
+        replace(fact, change=_change(fact, arm, gain, evidence)) if fact.remedy else fact
         for fact in facts
     ]
 
 
-def _change(fact: Fact, arm: Arm, gain: Gain) -> str | None:
-    """Return `KEY=VALUE` for `--set`, where the topic alone says which."""
+def _change(fact: Fact, arm: Arm, gain: Gain, evidence: Evidence) -> str | None:
+    """Return what a remedy changes in the study's file, as `KEY=VALUE` for `--set`."""
+    if fact.change:
+        return _with_selection(fact.change, evidence)
     epochs = arm.runs[0].epochs
     if fact.topic in ("schedule", "fit", "fidelity") and epochs:
         return f"recipe.epochs={2 * epochs}"
     if fact.topic == "power" and gain.seeds_needed and gain.seeds_needed <= MOST_SEEDS:
-        return f"finals.seeds=[{','.join(map(str, range(gain.seeds_needed)))}]"
-    if fact.topic in ("capacity", "teacher") and epochs and epochs > 1:
-        return f"teachers.recipe.epochs={epochs // 2}"
+        return _more_seeds(arm, gain.seeds_needed, evidence)
+    if fact.topic == "capacity":  # nobody stops a teacher that was not trained here
+        trained = {run.id: run.epochs for run in evidence.runs}
+        taught = trained.get(arm.runs[0].teacher or "")
+        return f"teachers.recipe.epochs={taught // 2}" if taught and taught > 1 else None
     return None
+
+
+def _with_selection(change: str, evidence: Evidence) -> str | None:
+    """Return a change with the seeds that select, where the study has none for a grid."""
+    if evidence.tunings:
+        return change
+    if evidence.chosen_on == "test":  # and no images to choose on
+        return None
+    tested = {run.seed for run in evidence.runs}
+    free = next(seed for seed in count(1000) if seed not in tested)
+    return f"{change} --set selection.seeds=[{free}]"
+
+
+def _more_seeds(arm: Arm, needed: int, evidence: Evidence) -> str | None:
+    """Return as many final seeds as are needed: those that there are, and the next ones."""
+    seeds = sorted({run.seed for run in arm.runs})
+    if needed <= len(seeds):
+        return None
+    taken = {*seeds, *(seed for tuning in evidence.tunings for seed in tuning.seeds)}
+    free = (seed for seed in count(seeds[0]) if seed not in taken)
+    return f"finals.seeds=[{','.join(map(str, [*seeds, *islice(free, needed - len(seeds))]))}]"
 
 
 def other_value(arm: Arm, name: str | None, changed: Callable[[float], float]) -> str | None:

@@ -92,7 +92,8 @@ class Fact:
     """What the records show of a method that gained nothing, what it may mean, and the remedy.
 
     Attributes:
-        change: what to put in the study's file for that, as `KEY=VALUE` of `--set`.
+        change: what to put in the study's file for that, as `KEY=VALUE` of `--set`; where it takes
+            two, with ` --set ` between them.
     """
 
     later: ClassVar[Mapping[str, object]] = {"change": None}

@@ -124,7 +124,8 @@ class Pace:
         """
         for row in seen.rows:
             self._places.setdefault(row.id, len(self._places))
-        costs, open_cost = self._costs(seen, work.unit)
+        took = self._timed(seen) if work.unit == "seconds" else {}
+        costs, open_cost = self._costs(seen, work.unit, took)
         parts = np.zeros(len(self._places), dtype=np.float32)
         for identifier, part in work.parts.items():
             parts[self._places[identifier]] = part
@@ -137,7 +138,7 @@ class Pace:
             self._moments.popleft()
         if work.left <= 0:
             return 0.0
-        since, before = self._moments[0]
+        since, before = self._start(seen, work, took) or (now, parts)
         seconds, gained = now - since, _gained(costs, before, parts)
         if not work.active or seconds < LEAST_SECONDS or gained <= 0:
             return None
@@ -145,22 +146,40 @@ class Pace:
         left = open_cost + float(costs[counted] @ (1 - parts[counted]))
         return left * seconds / gained
 
+    def _start(
+        self, seen: Survey, work: Work, took: Mapping[str, float]
+    ) -> tuple[float, Parts] | None:
+        """Return the moment from which on the pace is looked at; None where none was noted yet.
+
+        What trains now may have been assumed worse than what trained before. So while no run like
+        it has ended, the pace is its own, since some run ended last.
+        """
+        training = (row for row in seen.rows if 0 < work.parts.get(row.id, 0.0) < 1)
+        if work.unit != "seconds" or all(row.configuration in took for row in training):
+            return self._moments[0]
+        done = np.count_nonzero(self._last[1] == 1) if self._last else 0
+        alike = (moment for moment in self._moments if np.count_nonzero(moment[1] == 1) == done)
+        return next(alike, None)
+
     def _broken(self, work: Work, costs: NDArray[np.float64], parts: Parts) -> bool:
         """Whether what was seen is no pace of this: a pause, a restart, or another unit."""
         assert self._last is not None
         unit, before = self._last
         return not work.active or work.unit != unit or _gained(costs, before, parts) < 0
 
-    def _costs(self, seen: Survey, unit: Unit) -> tuple[NDArray[np.float64], float]:
+    def _costs(
+        self, seen: Survey, unit: Unit, took: Mapping[str, float]
+    ) -> tuple[NDArray[np.float64], float]:
         """Return what each run costs, and what those do that are not planned yet."""
         costs = np.zeros(len(self._places))
         places = [self._places[row.id] for row in seen.rows]
         costs[places] = [_cost(row, unit) for row in seen.rows]
         if unit != "seconds":
             return costs, _open(seen, unit)
-        took = self._timed(seen)
         assumed = {row.configuration: row.seconds for row in seen.rows}
-        ratio = median([took[key] / assumed[key] for key in took]) if took else 1.0
+        # A plan may have changed since: what is in it no more tells how well it assumed.
+        ratios = [took[key] / assumed[key] for key in took.keys() & assumed.keys()]
+        ratio = median(ratios) if ratios else 1.0
         costs[places] = [took.get(row.configuration, row.seconds * ratio) for row in seen.rows]
         return costs, _open(seen, unit) * ratio
 

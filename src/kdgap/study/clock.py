@@ -121,7 +121,9 @@ class Clock:
         self._sums.clear()
         for opened, own, epoch in self._openings:
             of = self._tasks[opened]
-            more = max(0.0, own - self._epochs[of.step(of.full)][-1])
+            if (steps := self._epochs.get(of.step(of.full))) is None:
+                continue  # it failed before its second step
+            more = max(0.0, own - steps[-1])
             if epoch == 1:  # which warms up
                 self._once[opened] += more
             else:
