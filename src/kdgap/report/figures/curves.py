@@ -175,7 +175,9 @@ def _axes(words: str, unit: str, shown: Sequence[Shown]) -> tuple[Figure, Axes]:
     room = legend_height(len(handles), columns) + 0.42
     figure, axes = panel(WIDTH, 2.05 + room, (0.66, 0.14, room, 0.26))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(unit)
+    label = axes.set_ylabel(unit)
+    if len(unit) > 24:  # longer than its axis
+        label.set_fontsize(8)
     axes.grid(color=BAND, lw=0.6)
     title(axes, shorten(words, 50), 0.06)
     legend(axes, handles, columns)
