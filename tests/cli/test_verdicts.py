@@ -33,6 +33,7 @@ def entry(method: str, **changes: Any) -> dict[str, Any]:
         "p_holm": 0.7,
         "verdict": "inconclusive",
         "seeds_needed": 21,
+        "n_smallest": 5,
         "flags": [],
     }
     known |= changes
@@ -280,6 +281,16 @@ def test_on_a_terminal_of_60_columns_the_reference_breaks_no_number(printed: Pri
         assert whole in text
 
 
+def test_equivalences_before_correction_alone_are_counted_apart(printed: Printed) -> None:
+    alone = [{"code": "equivalence-uncorrected", "text": "alone"}]
+    same = [entry("feature", verdict="equivalent", flags=flags) for flags in (alone, alone, [])]
+    document = analysis(LOGIT, reference_gains=[*same, entry("dkd")])
+    document["settings"] |= {"reference": REFERENCE}
+    out, _ = printed(document)
+    words = "Over Logit-KD: 3 equivalent (2 of them before correction only), 1 inconclusive."
+    assert words in out
+
+
 def test_where_nothing_is_compared_with_the_reference_it_is_said(printed: Printed) -> None:
     document = analysis(LOGIT)
     document["settings"] |= {"reference": {**REFERENCE, "gains_in_family": 0}}
@@ -353,14 +364,26 @@ def test_what_is_so_of_many_gains_fills_no_screen(
             "Inconclusive: 2 of 3 gains. 14 seeds a side would find 0.2 pp with 80 % power.",
         ),
         ((21, 9), "Inconclusive: 2 of 3 gains. 9 to 21 seeds a side would find 0.2 pp with 80 %"),
+        # Five seeds a side are there.
+        (
+            (21, 5, 3),
+            "Inconclusive: 3 of 4 gains. 21 seeds a side would find 0.2 pp with 80 % power. The"
+            " seeds of 2 of them find 0.2 pp with 80 % power, and did not here.",
+        ),
+        (
+            (5,),
+            "Inconclusive: 1 of 2 gains. The seeds of 1 of them find 0.2 pp with 80 % power, and"
+            " did not here.",
+        ),
+        ((None,), "Inconclusive: 1 of 2 gains. No affordable number of seeds would find 0.2 pp."),
         ((), None),
     ],
 )
 def test_the_seeds_that_are_needed_are_of_what_is_inconclusive(
-    printed: Printed, needed: tuple[int, ...], words: str | None
+    printed: Printed, needed: tuple[int | None, ...], words: str | None
 ) -> None:
     open_gains = [entry(f"m{number}", seeds_needed=n) for number, n in enumerate(needed)]
-    out, _ = printed(analysis(LOGIT, *open_gains))
+    out, _ = printed(analysis(LOGIT, *open_gains), 200)
     lines = [line for line in out if line.startswith("Inconclusive")]
     assert [line[: len(words)] for line in lines] == [words] if words else not lines
 

@@ -5,6 +5,7 @@ import torch
 
 from kdgap.data import Dataset, Images, split_dataset
 from kdgap.errors import BadInputError
+from kdgap.spec.run import DataSpec
 
 TRAIN, TEST = 50, 30
 
@@ -86,6 +87,16 @@ def test_a_limit_keeps_the_first_images_of_each_part(dataset: Dataset) -> None:
     assert parts.train.labels.tolist() == whole.train.labels.tolist()[:7]
     assert parts.val.labels.tolist() == whole.val.labels.tolist()[:7]
     assert parts.test.labels.tolist() == permutation(TEST, 1234)[:7]
+
+
+@pytest.mark.parametrize("val_size", [1, 10, TRAIN - 2])
+@pytest.mark.parametrize("limit", [None, 2, 7, 1000])
+def test_what_a_run_trains_on_is_as_many_as_its_data_say(
+    val_size: int, limit: int | None, dataset: Dataset
+) -> None:
+    parts = split_dataset(dataset, val_size, 1234, limit)
+    asked = DataSpec(name="numbers", val_size=val_size, limit=limit)
+    assert asked.train_images(TRAIN) == len(parts.train)
 
 
 def test_a_limit_above_the_size_of_a_part_keeps_all_of_it(dataset: Dataset) -> None:

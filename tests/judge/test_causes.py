@@ -8,6 +8,7 @@ import pytest
 
 from kdgap.judge.causes import MOST, ORDER, causes
 from kdgap.judge.entries import Fact, Gain
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
 from kdgap.spec.study_file import read_study
 from kdgap.yamlio import Document
@@ -84,6 +85,22 @@ def test_a_far_seed_that_changes_nothing_asks_for_nothing() -> None:
     assert own.fact.startswith("seed 4 of plain training")
     for values in (SAME, SAME[:3], [95.0] * 5):
         assert not [f for f in gain_of(values).diagnosis if f.topic == "seed"]
+
+
+def test_a_study_that_compares_by_seed_leaves_the_seed_out_on_both_sides() -> None:
+    paired = Statistics(test="paired")
+    base, own = [94.0, 96.0, 95.0, 97.0, 93.0], [94.5, 96.4, 95.6, 97.5, 85.0]
+    far = fact(gain_of(own, baseline=base, statistics=paired), "seed")
+    assert far.fact.startswith("seed 4 of Logit-KD (85.00 %) lies far from its others (mean 96.00")
+    # By hand: differences of 0.5, 0.4, 0.6 and 0.5, whose mean has a standard error of 0.0408.
+    assert "without it the gain would be +0.50 pp [+0.37, +0.63] by itself" in far.fact
+    assert far.reading == "what can be concluded hangs on this one seed"
+    # A seed that one side lacks is in no pair, so the gain does not hang on it.
+    near = [94.1, 95.8, 95.2, 96.9, 93.1]
+    lost = gain_of([*near, 60.0], baseline=[*base, None], statistics=paired)
+    assert lost.n == 5
+    assert lost.diagnosis
+    assert not [f for f in lost.diagnosis if f.topic == "seed"]
 
 
 def test_at_most_three_most_evidence_first() -> None:

@@ -230,8 +230,12 @@ def test_soft_targets_that_were_not_recorded_are_said_to_be() -> None:
 def test_a_schedule_that_ended_early() -> None:
     rising = [{"epoch": e, "val_acc": 0.5 + e / 100, "train_acc": 0.8} for e in range(1, 21)]
     fact = facts({"history": rising})["schedule"]
-    assert "still rising" in fact.reading
+    assert fact.reading == "validation accuracy was still rising"
     assert "still rising" not in fact.fact
+    tested = facts({"history": rising}, chosen_on="test")
+    assert tested["schedule"].reading == "accuracy on the test images was still rising"
+    assert "training accuracy on the test images changed by" in tested["schedule"].fact
+    assert tested["fit"].fact.endswith("of the test images")
     fitted = [{**entry, "train_acc": 0.999} for entry in rising]
     assert facts({"history": fitted})["schedule"].remedy is None
 

@@ -298,3 +298,10 @@ def test_a_flag_says_what_and_how_much(study: Evidence, place: str, words: str) 
     analysis = analyse(study)
     holders = {STUDY: [analysis], GAIN: analysis.gains}[place]
     assert any(words in flag.text for holder in holders for flag in holder.flags)
+
+
+@pytest.mark.parametrize(("split", "images"), [("val", "validation"), ("test", "the test images")])
+def test_what_chose_is_called_by_its_images(split: str, images: str) -> None:
+    for rival, words in ((0.95, "2 configurations tied on"), (0.96, "were not the best on")):
+        (gain,) = analyse(grid({0.5: 0.95, 0.7: rival}, split=split)).gains
+        assert [flag for flag in gain.flags if f"{words} {images}" in flag.text]

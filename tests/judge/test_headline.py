@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.headline import headline, trained
 from kdgap.judge.judging import analyse, with_claims
 from kdgap.spec.claims import ClaimsFile
-from tests.judge.builders import claim, evidence, final, pair_of, plain, runs_of
+from tests.judge.builders import Values, claim, evidence, final, pair_of, plain, runs_of
 
 PLAIN = [90.0, 90.2, 89.8, 90.1, 89.9]
 BETTER = [92.0, 92.2, 91.8, 92.1, 91.9]
@@ -99,6 +100,61 @@ def test_without_claims_several_gains_are_counted_and_the_largest_named() -> Non
     assert none.verdict == "harm"
 
 
+def gains(**methods: Values) -> Analysis:
+    """Methods of a student, of which `PLAIN` is equivalent to plain training by itself alone."""
+    runs = runs_of(plain("small"), PLAIN)
+    for method, values in methods.items():
+        runs += runs_of(final("big", "small", method), values)
+    return analyse(evidence(runs))
+
+
+def test_an_equivalence_before_correction_alone_settles_nothing() -> None:
+    both = gains(logit=PLAIN, feature=PLAIN)
+    assert [(gain.verdict, gain.uncorrected) for gain in both.gains] == [("equivalent", True)] * 2
+    first = headline(both)
+    assert first.verdict == "inconclusive"
+    assert first.text == (
+        "Of 2 gains over plain training, none is shown"
+        " (2 equivalent, 2 of them before correction only)."
+    )
+    # One gain that can be judged is told by itself; the other is still corrected for.
+    (alone, _) = (known := gains(logit=PLAIN, feature=[None] * 5)).gains
+    assert (alone.verdict, alone.uncorrected) == ("equivalent", True)
+    first = headline(known)
+    assert first.verdict == "inconclusive"
+    assert "by less than 0.2 pp (uncorrected). " in first.text
+
+
+def test_what_is_equivalent_after_correction_is_told_from_what_is_not() -> None:
+    near = [90.0, 90.02, 89.98, 90.01, 89.99]
+    runs = [
+        *runs_of(plain("small"), PLAIN),
+        *runs_of(final("big", "small", "logit"), PLAIN),
+        *runs_of(final("big", "small", "feature"), [94.0, 86.0, 91.0, 88.0, 92.0]),
+        *runs_of(plain("tiny"), near),
+        *runs_of(final("big", "tiny", "logit"), near),
+    ]
+    first = headline(analyse(evidence(runs)))
+    assert first.verdict == "equivalent"
+    assert first.text == (
+        "Of 3 gains over plain training, none is shown"
+        " (1 not decided, 2 equivalent, 1 of them before correction only)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("locked", "begins"),
+    [((), "Shown: "), ((0, 1), "Shown: "), ((0,), "Shown: "), ((1,), "Shown, post hoc: ")],
+)
+def test_a_main_claim_is_said_to_be_post_hoc_where_others_are_not(
+    locked: tuple[int, ...], begins: str
+) -> None:
+    both = (claim("first", [TERM]), claim("second", [{**TERM, "weight": -1.0}]))
+    registered = tuple(both[number].model_dump(mode="json") for number in locked)
+    study = replace(of(BETTER), claims=both, locked_claims=registered)
+    assert headline(analyse(study)).text.startswith(f"{begins}Claim first. ")
+
+
 def test_what_was_trained_is_told_as_far_as_it_is_known() -> None:
     runs = replace(
         pair_of(PLAIN, BETTER),
@@ -108,9 +164,10 @@ def test_what_was_trained_is_told_as_far_as_it_is_known() -> None:
             "data": {"name": "imagefolder", "root": "../pictures/birds"},
             "data_fingerprint": {"shape": {"classes": 7, "train": 1437}},
         },
+        train_images=1000,
     )
     facts = dict(trained(runs, analyse(runs)))
-    assert facts["data"] == "birds, 7 classes, 1,437 training images, 360 test images"
+    assert facts["data"] == "birds, 7 classes, 1,000 training images, 360 test images"
     assert facts["teachers (parameters)"] == "big (resnet20, 272 k)"
     assert facts["students (parameters)"] == "little"
     assert (facts["methods"], facts["seeds"]) == ("Logit-KD", "5 a method")

@@ -1,12 +1,11 @@
 """Which method for a student: places in order, what may be best, and the recommendation."""
 
-import re
-
 import pytest
 
 from kdgap.judge.context import Context
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.ranking import Ranking, rankings
+from kdgap.numbers import seeds
 from kdgap.spec.claims import Statistics
 from tests.judge.builders import Values, evidence, final, pair_of, plain, runs_of
 
@@ -76,8 +75,40 @@ def test_what_to_use_says_how_sure_it_is(changes: dict[str, Values], begins: str
     ranking = ranked(of(PLAIN, **changes))
     assert ranking.recommendation.startswith(begins)
     if not ranking.settled:
-        settle = r"(It would take (\d+|over 1,000) seeds of each|No affordable number of seeds)"
-        assert re.search(settle, ranking.recommendation)
+        needed = seeds(max(seeds_to_settle(ranking)))
+        assert ranking.recommendation.endswith(
+            f" It would take {needed} seeds of each to tell 0.2 pp apart."
+        )
+
+
+def seeds_to_settle(ranking: Ranking) -> list[int]:
+    """The seeds that each pair of candidates needs; those that are not the best do not count."""
+    best = [number for number, place in enumerate(ranking.places) if place.may_be_best]
+    pairs = [pair for pair in ranking.pairs if {pair.first, pair.second} <= set(best)]
+    assert len(pairs) == len(best) * (len(best) - 1) / 2
+    return [pair.seeds_needed for pair in pairs if pair.seeds_needed is not None]
+
+
+TIGHT = [90.00, 90.05, 89.95, 90.02, 89.98]
+
+
+@pytest.mark.parametrize(("method", "have"), [(5, 5), (4, 4)])
+def test_seeds_that_are_there_are_not_asked_for(method: int, have: int) -> None:
+    ranking = ranked(of(TIGHT, logit=[value + 0.01 for value in TIGHT[:method]]))
+    (needed,) = seeds_to_settle(ranking)
+    assert needed <= have
+    assert ranking.recommendation.endswith(
+        f" It takes {needed} seeds of each to tell 0.2 pp apart with 80 % power; there are {have},"
+        " and they did not."
+    )
+
+
+def test_more_seeds_than_anybody_trains_are_not_asked_for() -> None:
+    ranking = ranked(of([10.0, 90.0, 50.0, 20.0], logit=[80.0, 15.0, 60.0, 30.0]))
+    assert seeds_to_settle(ranking) == []
+    assert ranking.recommendation.endswith(
+        " No affordable number of seeds would tell 0.2 pp apart."
+    )
 
 
 def test_one_seed_recommends_nothing() -> None:
@@ -120,6 +151,23 @@ def test_a_study_that_compares_by_seed_is_ranked_by_seed() -> None:
     assert not ranked(of(base, logit=method)).settled
     paired = Statistics(test="paired")
     assert ranked(of(base, logit=method, statistics=paired)).settled
+
+
+def test_a_pair_that_lacks_a_seed_is_ranked_by_the_seeds_that_both_have() -> None:
+    """The number that is printed is of the seeds that its interval is of."""
+    base = [90.0, 90.2, 89.8, 90.1, 80.0]
+    method = [90.6, 90.7, 90.4, 90.8, None]
+    ranking = ranked(of(base, logit=method, statistics=Statistics(test="paired")))
+    own, plainly = ranking.places
+    assert own.level.mean_pp == pytest.approx(90.625)
+    assert plainly.level.mean_pp == pytest.approx(88.02)
+    assert own.over_plain_pp == own.over_best_pp == pytest.approx(0.6)
+    assert plainly.over_best_pp == pytest.approx(-0.6)
+    for place in ranking.places:
+        assert place.over_best_pp is not None
+        assert place.over_best_ci95_pp is not None
+        assert place.over_best_ci95_pp[0] <= place.over_best_pp <= place.over_best_ci95_pp[1]
+    assert ranking.pairs[0].n_smallest == 4
 
 
 def test_more_students_take_more_to_be_shown_the_best() -> None:

@@ -76,7 +76,7 @@ def study(
     }
     directory = StudyDirectory(tmp_path)
     directory.write(PLAN, plan)
-    shape = {"train": 9, "test": 100, "classes": 2, "channels": 1, "image_size": [8, 8]}
+    shape = {"train": 1437, "test": 100, "classes": 2, "channels": 1, "image_size": [8, 8]}
     fact = {"name": "digits", "fingerprint": small.FINGERPRINT, "shape": shape}
     for name, locked in (("format", 1), ("threads", 1), ("data", fact)):
         directory.lock_fact(name, locked)
@@ -100,6 +100,7 @@ def test_a_study_is_judged_by_its_own_declarations(tmp_path: Path) -> None:
     assert [c.name for c in analysis.contrasts] == ["gains"]
     assert "a warning" in [flag.text for flag in analysis.flags]
     assert load(tmp_path).images == 100
+    assert load(tmp_path).train_images == 1337  # 100 are validation images
 
 
 def test_the_primary_weights_are_the_studys_choice(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from kdgap.judge.load import load
 from kdgap.judge.recorded import Scores
 from kdgap.notice import FileNotice, Notice
 from kdgap.report.page.document import report_html
+from kdgap.report.tables.measured import runs as runs_table
 from kdgap.spec.claims_file import read_claims
 from kdgap.spec.method_card import read_cards
 from kdgap.spec.slot import Slot
@@ -246,6 +247,22 @@ def test_a_whole_report_is_a_document_with_every_section() -> None:
     ]
     linked = [attrs["href"][1:] for n, attrs in page.all("a") if "nav" in page.elements[n][2]]
     assert linked == sections
+
+
+def test_a_study_that_chose_on_the_test_images_calls_no_accuracy_validation() -> None:
+    grids = tuple(replace(grid, split="test") for grid in whole().tunings)
+    study = whole(chosen_on="test", tunings=grids)
+    page = page_of(study)
+    texts = {attrs["id"]: page.text(n).lower() for n, attrs in page.all("section")}
+    del texts["reading"]  # which has the glossary
+    assert [place for place, text in texts.items() if "validation" in text] == []
+    words, others = page.html.lower(), whole_page().html.lower()
+    # Curves and their ends, what was tried, both sides of the ablation, and every run.
+    assert words.count("accuracy on the test images") == others.count("validation accuracy") == 10
+    assert "on the test images, best" in words
+    table = runs_table(study)
+    assert table.columns[6] == "On the test images"
+    assert "validation" not in table.caption
 
 
 def test_the_answer_comes_first_and_flags_directly_under_it() -> None:

@@ -171,19 +171,22 @@ def print_records(records: "list[Record]") -> None:
         }
         for row in rows
     ]
+    titles = {key: key for key in cells[0]}
+    if all(record.run["spec"]["data"].get("choose_on") == "test" for record in records):
+        titles["validation, best"] = "on the test images, best"
     for flag in sorted({flag for row in rows for flag in row["flags"]}):
         say(f"note: {flag}")
     if len(cells) == 1:
-        shown = [(key, value) for key, value in cells[0].items() if value is not None]
+        shown = [(titles[key], value) for key, value in cells[0].items() if value is not None]
         print_table("", ["", "result"], shown)
     elif len(cells) <= MOST_SIDE_BY_SIDE and width() < WIDE:
         columns = ["", *(f"run {i + 1}" for i in range(len(cells)))]
-        lines = [[key, *(row[key] for row in cells)] for key in cells[0]]
+        lines = [[titles[key], *(row[key] for row in cells)] for key in cells[0]]
         print_table("", columns, [line for line in lines if any(line[1:])], _caption(rows))
     else:
         filled = [key for key in cells[0] if any(row[key] is not None for row in cells)]
         layouts = [filled, *([key for key in kept if key in filled] for kept in LAYOUTS)]
-        head, texts = fitting(layouts, {key: key for key in filled}, cells, width())
+        head, texts = fitting(layouts, titles, cells, width())
         print_table("", head, texts, _caption(rows))
     for row in rows:
         answer(f"{row['run_id'][:12]}  {row['path']}", wrap=False)

@@ -103,23 +103,36 @@ def _inconclusive(analysis: "Analysis") -> str:
     settings = analysis.settings
     seeds = [gain for gain in analysis.gains if gain.verdict == "inconclusive"]
     phrase = f"would find {settings.smallest_effect_pp:g} pp"
-    needed = sorted({gain.seeds_needed for gain in seeds if gain.seeds_needed})
+    known = [(gain.seeds_needed, gain.n_smallest) for gain in seeds if gain.seeds_needed]
+    needed = sorted({count for count, have in known if count > have})
+    powerful = sum(count <= have for count, have in known)
     text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
     if needed:
         ends = dict.fromkeys([enough(needed[0]), enough(needed[-1])])
         count = " to ".join(ends).capitalize()
         text += f" {count} seeds a side {phrase} with {level(settings.power)} power."
-    elif all(gain.gain_pp is not None for gain in seeds):
+    if powerful:
+        text += (
+            f" The seeds of {powerful} of them find {settings.smallest_effect_pp:g} pp with"
+            f" {level(settings.power)} power, and did not here."
+        )
+    elif not needed and all(gain.gain_pp is not None for gain in seeds):
         text += f" No affordable number of seeds {phrase}."
     return text
 
 
 def _over_words(analysis: "Analysis", reference: "Reference") -> str:
     """Return how many methods are better than the reference, worse, equivalent, and undecided."""
+    from kdgap.judge.words import uncorrected_words
+
     verdicts = Counter(entry.verdict for entry in analysis.reference_gains)
     if not verdicts:
         return f"Over {reference.label}: no method could be compared with it."
-    counts = [f"{count} {verdict}" for verdict, count in verdicts.most_common()]
+    alone = uncorrected_words(analysis.reference_gains)
+    counts = [
+        f"{count} {verdict}" + (f" ({alone})" if alone and verdict == "equivalent" else "")
+        for verdict, count in verdicts.most_common()
+    ]
     return f"Over {reference.label}: {', '.join(counts)}."
 
 

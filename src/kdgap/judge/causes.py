@@ -14,7 +14,7 @@ from kdgap.judge.analysis import Settings
 from kdgap.judge.entries import Fact, Gain
 from kdgap.judge.evidence import Arm, Evidence
 from kdgap.numbers import interval, level, seeds, signed
-from kdgap.stats.contrast import mean_and_std, welch
+from kdgap.stats.contrast import mean_and_std, paired, welch
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
 MOST = 3
@@ -70,10 +70,11 @@ def seed_fact(
     """Return the seed that lies farthest from the others of its arm, and what it does to the gain.
 
     Args:
-        values: accuracy in percent by seed, of the method and of plain training.
+        values: accuracy in percent by seed, of the method and of plain training: of the seeds that
+            the gain counts.
         names: what the two are called.
         gain: what they make.
-        evidence: for the level.
+        evidence: for the level and the test.
     """
     far: list[tuple[float, int, int]] = []
     for side, arm in enumerate(values):
@@ -88,10 +89,12 @@ def seed_fact(
         return None
     score, side, seed = max(far)
     arm, confidence = values[side], evidence.statistics.confidence
+    by_seed = evidence.statistics.test == "paired"  # half of a pair is none
     rest = [
-        [v for at, v in each.items() if (n, at) != (side, seed)] for n, each in enumerate(values)
+        [v for at, v in each.items() if at != seed or not (by_seed or n == side)]
+        for n, each in enumerate(values)
     ]
-    without = welch(rest, [1.0, -1.0])
+    without = (paired if by_seed else welch)(rest, [1.0, -1.0])
     text = (
         f"seed {seed} of {names[side]} ({arm[seed]:.2f} %) lies far from its others (mean"
         f" {mean_and_std(rest[side])[0]:.2f} %; modified z-score {score:.1f})"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from kdgap.judge.analysis import Settings
 from kdgap.judge.causes import other_value, power_fact
 from kdgap.judge.entries import Fact, Gain
-from kdgap.judge.evidence import Arm, Evidence, Run
+from kdgap.judge.evidence import Arm, Evidence, Run, choice_words, choosing_images
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.grids_tried import called, card_of, lost_beyond, tuning_fact
 from kdgap.judge.measures import Fidelity
@@ -43,10 +43,10 @@ def diagnose(
     facts = [
         _gradients(arm, runs, evidence),
         _teacher(gain),
-        _fitting(runs),
+        _fitting(runs, evidence.chosen_on),
         _following(gain, settings),
         _soft_targets(arm, runs, evidence),
-        _length(runs),
+        _length(runs, evidence.chosen_on),
         tuning_fact(arm, evidence),
         power_fact(arm, plain, gain, settings),
     ]
@@ -136,14 +136,14 @@ def _teacher(gain: Gain) -> Fact | None:
     return _fact("teacher", text)
 
 
-def _fitting(runs: list[Run]) -> Fact | None:
+def _fitting(runs: list[Run], chosen_on: str) -> Fact | None:
     trained = _at_end(runs, "train_acc")
     validated = _mean_of(runs, lambda run: run.validation.last)
     if trained is None or validated is None:
         return None
     text = (
         f"at the end {100 * trained:.2f} % of the training images are right and"
-        f" {100 * validated:.2f} % of the validation images"
+        f" {100 * validated:.2f} % of the {choosing_images(chosen_on)} images"
     )
     if trained > FITTED:
         return _fact(
@@ -241,7 +241,7 @@ def _soft_targets(arm: Arm, runs: list[Run], evidence: Evidence) -> Fact | None:
     return _fact("soft targets", text, reading, remedy, HINTON, change)
 
 
-def _length(runs: list[Run]) -> Fact | None:
+def _length(runs: list[Run], chosen_on: str) -> Fact | None:
     gains = []
     for run in runs:
         scores = run.history.values("val_acc")
@@ -252,14 +252,14 @@ def _length(runs: list[Run]) -> Fact | None:
     if not gains:
         return None
     rise = mean_and_std(gains)[0]
-    text = f"in the last tenth of training validation accuracy changed by {signed(rise)} pp"
+    text = f"in the last tenth of training {choice_words(chosen_on)} changed by {signed(rise)} pp"
     trained = _at_end(runs, "train_acc")
     # Cosine annealing lifts the last epochs of any run: it needs room on the training images, too.
     if rise > STILL_RISING_PP and trained is not None and trained < FITTED:
         return _fact(
             "schedule",
             f"{text}, and at the end {100 * trained:.1f} % of the training images are right",
-            "validation accuracy was still rising",
+            f"{choice_words(chosen_on)} was still rising",
             "more epochs, for the baseline as well",
             BEYER,
         )

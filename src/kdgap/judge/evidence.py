@@ -179,6 +179,16 @@ def label_of(method: str, methods: Mapping[str, MethodCard]) -> str:
     return str(methods.get(method, UNKNOWN).label or method)
 
 
+def choosing_images(split: str) -> str:
+    """Return which images chose, by `chosen_on` or `split`, as the word before "images"."""
+    return "test" if split == "test" else "validation"
+
+
+def choice_words(split: str) -> str:
+    """Return what the accuracy is called that chose epochs and hyper-parameters, as `val_acc`."""
+    return "accuracy on the test images" if split == "test" else "validation accuracy"
+
+
 @dataclass(frozen=True)
 class Evidence:
     """Everything known of a study or of an import.
@@ -204,6 +214,7 @@ class Evidence:
         changes: what each ablation changes, in words.
         chosen_on: the images that chose epochs and hyper-parameters.
         images: test images, for intervals of a single accuracy; None if unknown.
+        train_images: what a run trains on, without validation images; None if unknown.
     """
 
     name: str
@@ -226,6 +237,7 @@ class Evidence:
     changes: dict[str, str] = field(default_factory=dict)
     chosen_on: Literal["val", "test"] = "val"
     images: int | None = None
+    train_images: int | None = None
     open_runs: int = 0
     title: str | None = None
     paper: str | None = None

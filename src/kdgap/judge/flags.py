@@ -52,6 +52,7 @@ _SPLITS = 2
 
 def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Notice]:
     flags = []
+    on = "the test images" if tuning.split == "test" else "validation"
     scores = [c.score for c in tuning.candidates if c.score is not None]
     own = [c.score for c in tuning.candidates if c.parameters == arm.parameters]
     if scores and not own:
@@ -60,14 +61,12 @@ def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Notice]:
         flags.append(
             Notice(
                 "not-the-winner",
-                f"its hyper-parameters were not the best on validation ({100 * own[0]:.2f} %"
+                f"its hyper-parameters were not the best on {on} ({100 * own[0]:.2f} %"
                 f" against {100 * max(scores):.2f} %)",
             )
         )
     elif scores and own[0] is not None and scores.count(max(scores)) > 1:
-        flags.append(
-            Notice("tied", f"{scores.count(max(scores))} configurations tied on validation")
-        )
+        flags.append(Notice("tied", f"{scores.count(max(scores))} configurations tied on {on}"))
     if len(tuning.seeds) == 1:
         flags.append(Notice("one-selection-seed", f"tuned on a single seed ({tuning.seeds[0]})"))
     if tuning.split == "test":

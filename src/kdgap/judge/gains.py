@@ -8,7 +8,7 @@ from kdgap.judge.claims import Weighted
 from kdgap.judge.comparison import View, compare
 from kdgap.judge.context import Context
 from kdgap.judge.diagnosis import diagnose
-from kdgap.judge.entries import Fact, Gain, PairedGain, SeveralTeachers
+from kdgap.judge.entries import Gain, PairedGain, SeveralTeachers
 from kdgap.judge.evidence import Arm, ids
 from kdgap.judge.family import Judged, judge, with_flags
 from kdgap.judge.fidelity import fidelity_of
@@ -65,17 +65,15 @@ def _entry(context: Context, arm: Arm, judged: Judged) -> Gain:
     )
     if gain.verdict == "gain":
         return gain
+    by_seed = [
+        dict(zip(*side, strict=True)) for side in zip(gain.seeds, (values, control), strict=True)
+    ]
+    seed = seed_fact(by_seed, (gain.label, "plain training"), gain, evidence)
     facts = [
         *diagnose(arm, plain, evidence, gain, context.settings),
-        *filter(None, (capacity_fact(gain, evidence), _seed(context, (arm, plain), gain))),
+        *filter(None, (capacity_fact(gain, evidence), seed)),
     ]
     return replace(gain, diagnosis=tuple(with_changes(facts, arm, gain, evidence)))
-
-
-def _seed(context: Context, sides: Sequence[Arm | None], gain: Gain) -> Fact | None:
-    weights = context.primary.weights
-    values = [{} if arm is None else arm.by_seed(weights) for arm in sides]
-    return seed_fact(values, (gain.label, "plain training"), gain, context.evidence)
 
 
 def counted_values(

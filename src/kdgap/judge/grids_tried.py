@@ -1,7 +1,7 @@
 """Was a method tuned far enough, and what grid would be next?"""
 
 from kdgap.judge.entries import Fact
-from kdgap.judge.evidence import Arm, Evidence
+from kdgap.judge.evidence import Arm, Evidence, choosing_images
 from kdgap.judge.flags import tuning_of
 from kdgap.numbers import counted
 from kdgap.spec.method_card import UNKNOWN, MethodCard
@@ -64,9 +64,9 @@ def lost_beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str
     listed = ", ".join(f"{value:g}" for value in sorted(tried))
     if not scores:
         return f"{words}, and no run of them has a score ({listed})"
-    images = "validation" if tuning.split == "val" else tuning.split
     return (
-        f"{words} and scored lower on {images} images ({listed}: {100 * max(scores):.2f} % at best,"
+        f"{words} and scored lower on {choosing_images(tuning.split)} images ({listed}:"
+        f" {100 * max(scores):.2f} % at best,"
         f" against {100 * chosen:.2f} %)"
     )
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from kdgap.judge.analysis import Analysis, ClaimResult, Outcome
 from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Evidence
-from kdgap.judge.words import lack_words
+from kdgap.judge.words import lack_words, uncorrected_words
 from kdgap.numbers import compact, counted, interval, level, signed
 from kdgap.stats.verdict import Verdict
 
@@ -42,7 +42,9 @@ def headline(analysis: Analysis) -> Headline:
         return Headline(_claim_text(claim, analysis), claim.outcome, claim.name)
     gains = [gain for gain in analysis.gains if gain.gain_pp is not None]
     if len(gains) == 1:
-        return Headline(_gain_text(gains[0], analysis), gains[0].verdict)
+        (gain,) = gains
+        text = _gain_text(gain, analysis)
+        return Headline(text, "inconclusive" if gain.open else gain.verdict)
     return _of_gains(gains)
 
 
@@ -54,7 +56,9 @@ def main_claim(analysis: Analysis) -> ClaimResult | None:
 
 
 def _claim_text(claim: ClaimResult, analysis: Analysis) -> str:
-    text = f"{SHOWN[claim.outcome]}: {claim.text.rstrip('.')}"
+    # Where it is so of every claim, that is said once, beside them.
+    late = claim.post_hoc and not all(other.post_hoc for other in analysis.contrasts)
+    text = f"{SHOWN[claim.outcome]}{', post hoc' if late else ''}: {claim.text.rstrip('.')}"
     if claim.estimate_pp is None:
         return f"{text}. It cannot be judged: {lack_words(claim)}."
     return f"{text}. {_number(claim.estimate_pp, claim.ci95_pp, analysis)}."
@@ -91,15 +95,17 @@ def _of_gains(gains: list[Gain]) -> Headline:
     text += f"{counts['gain'] or 'none'} {'are' if counts['gain'] > 1 else 'is'} shown"
     others: dict[Verdict, str] = {
         "harm": "of harm",
-        "equivalent": "equivalent",
         "inconclusive": "not decided",
+        "equivalent": "equivalent",
     }
     rest = [f"{counts[kind]} {words}" for kind, words in others.items() if counts[kind]]
+    if alone := uncorrected_words(gains):
+        rest.append(alone)
     text += f" ({', '.join(rest)})." if rest else "."
     shown = [gain for gain in gains if gain.verdict == "gain"]
     if not shown:
-        decided = next((kind for kind in DECIDED if counts[kind]), None)
-        return Headline(text, decided or "inconclusive")
+        settled = {gain.verdict for gain in gains if not gain.open}
+        return Headline(text, next((kind for kind in DECIDED if kind in settled), "inconclusive"))
     best = max(shown, key=lambda gain: gain.gain_pp or 0.0)
     pair = f"{best.teacher} → {best.student}" if best.teacher else best.student
     ends = f" {interval(best.ci95_pp)}" if best.ci95_pp else ""
@@ -132,7 +138,9 @@ def _data(evidence: Evidence) -> str:
     shape = locked.get("shape") if isinstance(locked, dict) else None
     parts = [name]
     if isinstance(shape, dict):
-        parts += [f"{shape['classes']} classes", f"{shape['train']:,} training images"]
+        parts.append(f"{shape['classes']} classes")
+    if evidence.train_images:
+        parts.append(f"{evidence.train_images:,} training images")
     if evidence.images:
         parts.append(f"{evidence.images:,} test images")
     return ", ".join(filter(None, parts))

@@ -14,6 +14,7 @@ from kdgap.judge.family import Judged, judge
 from kdgap.judge.measures import Interval
 from kdgap.notice import Notice
 from kdgap.numbers import interval, level, seeds, signed
+from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import PLAIN
 from kdgap.stats.contrast import Estimate
 from kdgap.stats.ranking import beside_the_best, improvement, improvement_interval
@@ -33,7 +34,8 @@ class Place:
         teacher, method, parameters: what it is; no teacher for plain training.
         level: its accuracy over seeds.
         over_plain_pp, over_plain_ci95_pp: minus plain training, by itself.
-        over_best_pp: its mean minus the best of the others'.
+        over_best_pp: the least of its differences from the others: its mean minus the best of
+            theirs, of a paired test over the seeds that the two share.
         over_best_ci95_pp: the same, an interval that holds for all places of all students at once.
         may_be_best: whether that does not exclude that it is the best.
         improves: in how many pairs of seeds it beats plain training, in [0, 1]; with its interval.
@@ -70,6 +72,7 @@ class Pairwise:
     ci95_pp: Interval | None
     p: float | None
     p_holm: float | None
+    n_smallest: int
     verdict: Verdict
     verdict_text: str
     seeds_needed: int | None
@@ -127,12 +130,7 @@ def _ranking(context: Context, plain: Arm, methods: Sequence[Arm], students: int
     base = next(place for place, arm in enumerate(arms) if arm is plain)
     places = tuple(
         _place(
-            context,
-            arms,
-            levels,
-            number,
-            _over(pairs, number, base),
-            beside[number] if beside else None,
+            context, arms, levels[number], number, base, pairs, beside[number] if beside else None
         )
         for number in range(len(arms))
     )
@@ -163,7 +161,7 @@ def _beside(
 
 
 class _Over(NamedTuple):
-    """A place minus plain training; nothing for plain training itself."""
+    """A place minus another; nothing minus itself."""
 
     value: float | None = None
     ends: Interval | None = None
@@ -174,14 +172,21 @@ class _Over(NamedTuple):
 def _place(
     context: Context,
     arms: Sequence[Arm],
-    levels: Sequence[Level],
+    own: Level,
     number: int,
-    over: _Over,
+    base: int,
+    pairs: Sequence[Pairwise],
     beside: Interval | None,
 ) -> Place:
-    """Return a place; `over` is it minus plain training."""
-    arm, own = arms[number], levels[number]
-    rest = levels[0 if number else 1].mean_pp or 0.0  # the best of the others
+    """Return a place; `base` is that of plain training."""
+    arm = arms[number]
+    overs = {
+        pair.first + pair.second - number: _over(pair, number)
+        for pair in pairs
+        if number in (pair.first, pair.second)
+    }
+    over = overs.get(base, _Over())
+    values = [other.value for other in overs.values() if other.value is not None]
     return Place(
         name=_name(arm, arms, context.evidence),
         teacher=arm.slot.teacher,
@@ -191,7 +196,7 @@ def _place(
         level=own,
         over_plain_pp=over.value,
         over_plain_ci95_pp=over.ends,
-        over_best_pp=None if own.mean_pp is None else own.mean_pp - rest,
+        over_best_pp=min(values) if len(values) == len(overs) else None,
         over_best_ci95_pp=beside,
         may_be_best=beside is None or beside[1] > 0,
         improves=over.share,
@@ -200,12 +205,8 @@ def _place(
     )
 
 
-def _over(pairs: Sequence[Pairwise], number: int, base: int) -> _Over:
-    """Return a place minus another, whichever of the two stands first in their pair."""
-    if number == base:
-        return _Over()
-    both = {number, base}
-    pair = next(pair for pair in pairs if {pair.first, pair.second} == both)
+def _over(pair: Pairwise, number: int) -> _Over:
+    """Return a place minus the other of its pair, whichever of the two stands first."""
     value, ends = pair.difference_pp, pair.ci95_pp
     share, share_ends = pair.improves, pair.improves_ci95
     if pair.first == number:
@@ -239,6 +240,7 @@ def _pairwise(context: Context, i: int, j: int, arms: Sequence[Arm], judged: Jud
         ci95_pp=numbers.ci95_pp,
         p=numbers.p,
         p_holm=numbers.p_holm,
+        n_smallest=numbers.n_smallest,
         verdict=numbers.verdict,
         verdict_text=numbers.verdict_text,
         seeds_needed=numbers.seeds_needed,
@@ -290,11 +292,7 @@ def _recommended(
         rest = "each method" if winner is plain else "all others"
         words = f"Use {winner.name}: shown to be better than {rest} ({sure})"
         return f"{words}{_gained(winner)}.", True
-    needed = _settle(pairs, [at for at, place in enumerate(places) if place.may_be_best])
-    margin = f"{evidence.statistics.smallest_effect_pp:g} pp"
-    settle = f" It would take {seeds(needed)} seeds of each to tell {margin} apart."
-    if needed is None:
-        settle = f" No affordable number of seeds would tell {margin} apart."
+    settle = _settle(places, pairs, evidence.statistics)
     if plain.may_be_best:
         if best is plain:
             return (
@@ -328,11 +326,16 @@ def _gained(place: Place) -> str:
     return words + (f", {place.cost:.1f} times its computation" if place.cost else "")
 
 
-def _settle(pairs: Sequence[Pairwise], candidates: Sequence[int]) -> int | None:
-    """Return seeds of each that tell every two candidates apart, after correction."""
-    needed = [
-        pair.seeds_needed
-        for pair in pairs
-        if pair.first in candidates and pair.second in candidates
-    ]
-    return None if None in needed else max(filter(None, needed), default=None)
+def _settle(places: Sequence[Place], pairs: Sequence[Pairwise], statistics: Statistics) -> str:
+    """Return how many seeds of each tell every two candidates apart, after correction."""
+    between = [p for p in pairs if places[p.first].may_be_best and places[p.second].may_be_best]
+    counts = [pair.seeds_needed for pair in between if pair.seeds_needed is not None]
+    margin = f"{statistics.smallest_effect_pp:g} pp"
+    if len(counts) < len(between):
+        return f" No affordable number of seeds would tell {margin} apart."
+    needed, have = max(counts), min(pair.n_smallest for pair in between)
+    apart = f"{seeds(needed)} seeds of each to tell {margin} apart"
+    if needed > have:
+        return f" It would take {apart}."
+    power = level(statistics.power)
+    return f" It takes {apart} with {power} power; there are {have}, and they did not."

@@ -20,6 +20,7 @@ from kdgap.judge.recorded import History, Scores, Validation
 from kdgap.notice import Notice, codes
 from kdgap.spec.claims import Claim, Statistics
 from kdgap.spec.method_card import MethodCard, read_cards
+from kdgap.spec.run import DataSpec
 from kdgap.spec.slot import Slot
 from kdgap.store.audit import plan_faults, selection_faults
 from kdgap.store.notices import of_plan, of_runs, recorded
@@ -85,6 +86,7 @@ def _evidence(directory: StudyDirectory, plan: Mapping[str, Any]) -> Evidence:
         },
         chosen_on=(study["selection"] or {}).get("split", "val"),
         images=records.images,
+        train_images=_train_images(directory, records),
         open_runs=plan["open_runs"],
         title=study.get("title"),
         paper=study.get("paper"),
@@ -127,6 +129,7 @@ class _Records:
         self._directory = directory
         self.witnesses: dict[str, Witness] = {}
         self.images: int | None = None
+        self.data: Mapping[str, Any] | None = None
         self.code: dict[str, Any] | None = None
 
     def read(self, planned: Mapping[str, Any]) -> Record:
@@ -142,6 +145,8 @@ class _Records:
         self.code = self.code or record.run.get("provenance")
         if self.images is None and record.test is not None:
             self.images = record.test["images"]
+        if self.data is None and planned["roles"] != ["ablation"]:  # which may change it
+            self.data = record.run["spec"]["data"]
         return record
 
 
@@ -184,6 +189,13 @@ def _run(directory: StudyDirectory, planned: Mapping[str, Any], records: _Record
         )
     except (KdgapError, KeyError, TypeError, AttributeError) as error:
         return Run(**known, state="damaged", remark=str(error))
+
+
+def _train_images(directory: StudyDirectory, records: _Records) -> int | None:
+    shape = (directory.locked("data") or {}).get("shape")
+    if shape is None or records.data is None:
+        return None
+    return DataSpec.model_validate(records.data).train_images(shape["train"])
 
 
 def _scores(test: Mapping[str, Any]) -> dict[str, Scores]:

@@ -1,5 +1,6 @@
 """Verdicts in plain English, one sentence a judgement."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kdgap.judge.analysis import ClaimResult, Settings
@@ -96,6 +97,12 @@ def _sentence(
 def elsewhere(numbers: Numbers) -> str:
     """Return under which other way of looking the verdict is another."""
     return "".join(f"; {f.text}" for f in numbers.flags if f.code == "sensitive")
+
+
+def uncorrected_words(entries: Iterable[Numbers]) -> str:
+    """Return how many equivalences rest on their own test alone; empty where none does."""
+    count = sum(entry.uncorrected for entry in entries)
+    return f"{count} of them before correction only" if count else ""
 
 
 def value_words(numbers: Numbers, value: float) -> str:

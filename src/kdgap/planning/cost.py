@@ -43,9 +43,8 @@ class Cost:
 
 def images(run: RunSpec, shape: Shape) -> tuple[int, int]:
     """Return how many training and validation images a run sees an epoch."""
-    train, val = shape.train - run.data.val_size, run.data.val_size or shape.test
-    limit = run.data.limit
-    return (train, val) if limit is None else (min(train, limit), min(val, limit))
+    val = run.data.val_size or shape.test
+    return run.data.train_images(shape.train), min(val, run.data.limit or val)
 
 
 @cache

@@ -96,6 +96,10 @@ class DataSpec(Strict):
             raise ValueError("must be at least 1")
         return val_size
 
+    def train_images(self, count: int) -> int:
+        """Return how many of so many training images a run trains on, as `split_dataset` does."""
+        return min(count - self.val_size, self.limit or count)
+
 
 def numerics_of(model: ModelSpec | None) -> int:
     """Return the version of the arithmetic that a run of a network has: a part of its id."""

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from kdgap.judge.analysis import Ablation, Analysis
 from kdgap.judge.curves import Curve, Values, over_runs
-from kdgap.judge.evidence import Evidence
+from kdgap.judge.evidence import Evidence, choice_words
 from kdgap.report.figures.arms import Drawn, ablation_sides, drawn_arms
 from kdgap.report.figures.style import (
     BAND,
@@ -38,8 +38,7 @@ NORMS = {
     "term_grad_norm": "gradient norm of each loss term",
 }
 """What histories record of gradients, before clipping; the last is by loss term."""
-_ABLATION_PARTS = {
-    "val_acc": "validation accuracy (%)",
+_ABLATION_NORMS = {
     "grad_norm_max": "largest gradient norm",
     "proj_grad_norm_max": "projections' largest norm",
 }
@@ -69,7 +68,7 @@ def convergence(
     if not shown:
         raise ValueError("no history has validation accuracies")
     words = f"{student}, last {100 * TAIL:.0f} % of training" if tail else student
-    figure, axes = _axes(words, "validation accuracy (%)", shown)
+    figure, axes = _axes(words, f"{choice_words(evidence.chosen_on)} (%)", shown)
     _percent(axes, shown, max(curve[0][-1] for _, curve in shown) * (1 - TAIL) if tail else 0.0)
     return figure
 
@@ -117,7 +116,8 @@ def ablation_curves(evidence: Evidence, analysis: Analysis, ablation: Ablation) 
         ValueError: neither side has a history of any of it.
     """
     sides = ablation_sides(evidence, analysis, ablation)
-    parts = {key: curves for key in _ABLATION_PARTS if (curves := recorded_curves(sides, key))}
+    names = {"val_acc": f"{choice_words(evidence.chosen_on)} (%)", **_ABLATION_NORMS}
+    parts = {key: curves for key in names if (curves := recorded_curves(sides, key))}
     if not parts:
         raise ValueError("no history of the ablation's runs was recorded")
     handles = [_handle(arm, len(arm.runs), 46) for arm in sides]
@@ -126,7 +126,7 @@ def ablation_curves(evidence: Evidence, analysis: Analysis, ablation: Ablation) 
     for axes, (key, curves) in zip(all_axes, parts.items(), strict=True):
         (_percent if key == "val_acc" else _logarithmic)(axes, curves)
         axes.grid(color=BAND, lw=0.6)
-        title(axes, _ABLATION_PARTS[key], 0.05, weight="normal")
+        title(axes, names[key], 0.05, weight="normal")
         words = _unlike(sides, curves)
         axes.text(1, 1.05, words, transform=axes.transAxes, ha="right", color=FAINT, fontsize=8)
     all_axes[-1].set_xlabel("epoch")
@@ -175,7 +175,9 @@ def _axes(words: str, unit: str, shown: Sequence[Shown]) -> tuple[Figure, Axes]:
     room = legend_height(len(handles), columns) + 0.42
     figure, axes = panel(WIDTH, 2.05 + room, (0.66, 0.14, room, 0.26))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(unit)
+    label = axes.set_ylabel(unit)
+    if len(unit) > 24:  # longer than its axis
+        label.set_fontsize(8)
     axes.grid(color=BAND, lw=0.6)
     title(axes, shorten(words, 50), 0.06)
     legend(axes, handles, columns)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from kdgap.judge.evidence import Candidate, Tuning
+from kdgap.judge.evidence import Candidate, Tuning, choice_words
 from kdgap.judge.grids import FADED, Cell, Grid, Source
 from kdgap.report.figures.style import (
     BAND,
@@ -50,7 +50,7 @@ def grid_title(tuning: Tuning) -> str:
 
 @styled
 def selection_grid(tuning: Tuning, measured: Grid) -> Figure:
-    """Return the validation score of each configuration of an entry of `analysis.selection`.
+    """Return the score of each configuration of an entry of `analysis.selection`.
 
     A heat map where two hyper-parameters were varied, points from best to worst otherwise. Colours
     fade with the distance to the best in standard errors; what is tied with the best has a `≈`.
@@ -199,6 +199,6 @@ def _ranked(tuning: Tuning, tried: Sequence[Tried], varied: list[str], measured:
     axes.set_yticks(range(len(tried)), labels=names)
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(3))
-    axes.set_xlabel("validation accuracy (%)")
+    axes.set_xlabel(f"{choice_words(tuning.split)} (%)")
     title(axes, shorten(grid_title(tuning), 44), 0.06)
     return figure

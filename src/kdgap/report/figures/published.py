@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.curves import Curve, over_runs
 from kdgap.judge.entries import Gain
-from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.evidence import Evidence, Run, choice_words
 from kdgap.numbers import level
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, value_of
 from kdgap.report.figures.curves import TAIL
@@ -180,7 +180,7 @@ def convergence_figure(evidence: Evidence, analysis: Analysis) -> Figure:
         above.set_title(shorten(student, 40), loc="left", fontweight="bold")
         below.set_xlabel(f"epoch; lower panel: the last {100 * TAIL:g} %")
         for axes in (above, below) if number == 0 else ():
-            axes.set_ylabel("validation accuracy (%)")
+            axes.set_ylabel(f"{choice_words(evidence.chosen_on)} (%)")
         handles = [
             Line2D([], [], color=arm.look.colour, ls=arm.dash,
                    label=shorten(f"{arm.label}, n = {curve[-1]}", 44))

@@ -16,7 +16,7 @@ from kdgap.judge.answers import Thumbnails
 from kdgap.judge.causes import causes
 from kdgap.judge.context import Context
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
-from kdgap.judge.evidence import Evidence
+from kdgap.judge.evidence import Evidence, choice_words
 from kdgap.judge.fidelity import MEASURES, accuracy_interval
 from kdgap.judge.headline import headline, trained
 from kdgap.judge.kinds import kind_of
@@ -102,6 +102,7 @@ def _shown(evidence: Evidence, analysis: Analysis, thumbnails: Thumbnails | None
         "study": analysis.study,
         "settings": analysis.settings,
         "headline": headline(analysis),
+        "choosing": choice_words(evidence.chosen_on),
         "trained": trained(evidence, analysis),
         "gains": gains,
         "pairs": pairs,

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from kdgap.judge.analysis import Ablation, Analysis
-from kdgap.judge.evidence import Evidence, Tuning
+from kdgap.judge.evidence import Evidence, Tuning, choice_words
 from kdgap.judge.grids import FADED, Grid, grid
 from kdgap.judge.ranking import Ranking
 from kdgap.judge.words import grid_sentence
@@ -172,12 +172,16 @@ class Hang:
 
     def _convergence(self, student: str) -> tuple[str, str, Figure]:
         figure = convergence(self.evidence, self.analysis, student, curves=self._curves(student))
-        return f"Validation accuracy by epoch, {student}", _CURVES, figure
+        return f"{self._choice} by epoch, {student}", _CURVES, figure
 
     def _tail(self, student: str) -> tuple[str, str, Figure]:
         curves = self._curves(student)
         figure = convergence(self.evidence, self.analysis, student, tail=True, curves=curves)
-        return f"Validation accuracy at the end of training, {student}", _CURVES, figure
+        return f"{self._choice} at the end of training, {student}", _CURVES, figure
+
+    @property
+    def _choice(self) -> str:
+        return choice_words(self.evidence.chosen_on).capitalize()
 
     def _curves(self, student: str) -> list[Shown]:
         """Return a student's curves; they are drawn twice, and computed once."""
@@ -209,7 +213,7 @@ class Hang:
         """Return every grid beside the noise of seeds, and how they are read."""
         measured = [(tuning, grid(tuning, self.evidence)) for tuning in tuned]
         gallery = self._each("selection", measured, most, [self._grid])
-        gallery.caption = _grid_caption([own for _, own in measured])
+        gallery.caption = _grid_caption([own for _, own in measured], self._choice)
         return gallery
 
     def _grid(self, measured: tuple[Tuning, Grid]) -> tuple[str, str, Figure]:
@@ -234,10 +238,10 @@ _RANKING = "Means with their intervals; the table below has the numbers."
 _POWER = "The seeds that each gain needs are in the table of gains."
 
 
-def _grid_caption(grids: Sequence[Grid]) -> str:
-    """Return how grids are read: what noise is, and in how many of them a choice is one."""
+def _grid_caption(grids: Sequence[Grid], scores: str) -> str:
+    """Return how grids are read: what scores and noise are, in how many of them a choice is one."""
     known = [own.tied for own in grids if own.tied is not None]
-    sentences = ["Validation accuracy in % of every configuration that was tried."]
+    sentences = [f"{scores} in % of every configuration that was tried."]
     if known:
         several = sum(tied > 1 for tied in known)
         sentences += [

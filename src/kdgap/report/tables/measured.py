@@ -5,7 +5,7 @@ from typing import Any
 
 from kdgap.judge.analysis import Analysis, Level
 from kdgap.judge.entries import Gain
-from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning
+from kdgap.judge.evidence import Candidate, Evidence, Run, Tuning, choosing_images
 from kdgap.judge.fidelity import MEASURES
 from kdgap.judge.measures import (
     Difference,
@@ -193,11 +193,13 @@ def runs(evidence: Evidence) -> Table:
 
     Accuracies, agreement and calibration error are shares of one here, KL is in nats.
     """
-    names = ["Role", "Pair", "Method", "Settings", "Seed", "Epochs", "Validation", "Test, best"]
+    chosen = "On the test images" if evidence.chosen_on == "test" else "Validation"
+    names = ["Role", "Pair", "Method", "Settings", "Seed", "Epochs", chosen, "Test, best"]
     names += ["Test, last", "State"]
     caption = (
-        "Accuracy in %: of the best epoch on validation images, and on test images of the best and"
-        " of the last weights; a dash: not measured. A run that is not done is in no mean."
+        f"Accuracy in %: of the best epoch on {choosing_images(evidence.chosen_on)} images, and on"
+        " test images of the best and of the last weights; a dash: not measured. A run that is not"
+        " done is in no mean."
     )
     lines = (_run_line(run, evidence) for run in evidence.runs)
     return cells.table("runs", "Runs", names, lines, caption)
