@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 SECTIONS = """(answers) => {
+  kdgap.study.analysis = { settings: { confidence: 0.95 } };  // the study that is open has none
   document.querySelector("main").replaceChildren(
     el("p", { class: "sentence" }, answersSentence(answers)),
     ensembleSection(answers),
