@@ -274,8 +274,9 @@ def test_plain_students_are_those_of_their_mean_accuracy(tmp_path: Path) -> None
     pictured = shown(known)
     assert (len(pictured.plain.runs), pictured.left_out) == (2, "")
     assert pictured.plain.accuracy == pytest.approx(4 / 6)
-    # Only the one of seed 1 has a distilled student's teacher: both are right about 0, 2 and 4.
-    assert pictured.plain_outcomes.both_right == pytest.approx(3 / 6)
+    # Each is compared with the teacher, also the one whose distilled student failed.
+    assert pictured.plain_outcomes.both_right == pytest.approx((4 + 3) / 12)
+    assert pictured.disputed[0].plain_share == 1
     forget(tmp_path, next(run for run in known.runs if run.has_role("baseline")))
     pictured = shown(known)
     assert pictured.left_out.startswith("Shown are 1 of 2 plain students;")

@@ -5,7 +5,7 @@ All of it is of test images, and describes; the verdicts rest on accuracy over s
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +52,8 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
     Raises:
         NoAnswersError: nothing keeps what the arm's students answered; the text says why.
     """
-    trios, sides = _answered(arm, plain, evidence)
-    labels = trios[0].distilled.labels()
+    students, sides = _answered(arm, plain, evidence)
+    labels = students[0].distilled.labels()
     confidence = evidence.statistics.confidence
     measured = {name: _side(side, labels, confidence) for name, side in sides.items() if side}
     counted = arm.counted(evidence.primary)
@@ -72,9 +72,9 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
         else Matrices(_rows(counts["plain"]), _rows(counts["distilled"]) or ()),
         pairs=_pairs(counts["plain"], counts["distilled"]),
         class_differences=None if plain is None else class_differences(arm, plain, evidence),
-        outcomes=_outcomes([(trio.distilled, trio.teacher) for trio in trios], labels),
-        plain_outcomes=_outcomes([(trio.plain, trio.teacher) for trio in trios], labels),
-        disputed=_disputed(trios, labels),
+        outcomes=_outcomes([(own.distilled, own.teacher) for own in students], labels),
+        plain_outcomes=_outcomes(product(sides["plain"], sides["teacher"]), labels),
+        disputed=_disputed(students, sides, labels),
         agreement=_agreement(sides, evidence),
         left_out=_left_out(arm, plain, evidence, sides),
     )
@@ -82,8 +82,8 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
 
 def disputed_images(arm: Arm, plain: Arm | None, evidence: Evidence) -> tuple[DisputedImage, ...]:
     """Return the `disputed` images of `image_by_image` alone, for which no logits are read."""
-    trios, _ = _answered(arm, plain, evidence)
-    return _disputed(trios, trios[0].distilled.labels())
+    students, sides = _answered(arm, plain, evidence)
+    return _disputed(students, sides, students[0].distilled.labels())
 
 
 def pictured_run(arm: Arm, evidence: Evidence) -> Path:
@@ -92,46 +92,44 @@ def pictured_run(arm: Arm, evidence: Evidence) -> Path:
     Raises:
         NoAnswersError: as `image_by_image`.
     """
-    trios, _ = _answered(arm, None, evidence)
-    return trios[0].distilled.folder
+    students, _ = _answered(arm, None, evidence)
+    return students[0].distilled.folder
 
 
 @dataclass(frozen=True)
-class _Trio:
-    """One seed: its distilled student, the teacher, and the plain student."""
+class _Taught:
+    """A distilled student and its teacher."""
 
     distilled: Network
     teacher: Network | None
-    plain: Network | None
 
 
 def _answered(
     arm: Arm, plain: Arm | None, evidence: Evidence
-) -> tuple[list[_Trio], dict[str, list[Network]]]:
-    """Return the seeds of which the distilled student is kept, and each network by its side."""
+) -> tuple[list[_Taught], dict[str, list[Network]]]:
+    """Return the distilled students that are kept, each with its teacher, and every side."""
     runs = [] if plain is None else plain.counted(evidence.primary)
-    beside = {run.seed: _if_kept(network_of, run, evidence) for run in runs}
-    trios, reasons = list[_Trio](), list[NoAnswersError]()
+    students, reasons = list[_Taught](), list[NoAnswersError]()
     for run in arm.counted(evidence.primary):
         try:
             student = network_of(run, evidence)
         except NoAnswersError as error:
             reasons.append(error)
             continue
-        trios.append(_Trio(student, _if_kept(teacher_of, run, evidence), beside.get(run.seed)))
-    if not trios:
+        students.append(_Taught(student, _if_kept(teacher_of, run, evidence)))
+    if not students:
         raise reasons[0] if reasons else NoAnswersError("no run of it has been tested")
     sides = {
-        "teacher": _each_once(trio.teacher for trio in trios),
-        "plain": _each_once(beside.values()),
-        "distilled": [trio.distilled for trio in trios],
+        "teacher": _each_once(own.teacher for own in students),
+        "plain": _each_once(_if_kept(network_of, run, evidence) for run in runs),
+        "distilled": [own.distilled for own in students],
     }
-    labels = trios[0].distilled.labels()
+    labels = students[0].distilled.labels()
     if any(
         not np.array_equal(network.labels(), labels) for side in sides.values() for network in side
     ):
         raise NoAnswersError("its runs were tested on different images")
-    return trios, sides
+    return students, sides
 
 
 def _each_once(networks: Iterable[Network | None]) -> list[Network]:
@@ -259,17 +257,19 @@ def _outcomes(
     return Outcomes(*(float(value) for value in np.mean(rows, 0)))
 
 
-def _disputed(trios: Sequence[_Trio], labels: Numbers) -> tuple[DisputedImage, ...]:
+def _disputed(
+    students: Sequence[_Taught], sides: Mapping[str, Sequence[Network]], labels: Numbers
+) -> tuple[DisputedImage, ...]:
     """Return the images on which most students disagree with their teacher."""
-    taught = [(trio, trio.teacher) for trio in trios if trio.teacher is not None]
+    taught = [(own, own.teacher) for own in students if own.teacher is not None]
     if not taught:
         return ()
-    apart = _disagreeing([(trio.distilled, teacher) for trio, teacher in taught])
-    beside = [(trio.plain, teacher) for trio, teacher in taught if trio.plain is not None]
+    apart = _disagreeing([(own.distilled, teacher) for own, teacher in taught])
+    beside = list(product(sides["plain"], sides["teacher"]))
     plain_apart = _disagreeing(beside) if beside else None
     order = [int(i) for i in np.argsort(-apart, kind="stable")[:MOST_IMAGES] if apart[i] > 0]
     teachers = _most_often([teacher for _, teacher in taught], order)
-    students = _most_often([trio.distilled for trio, _ in taught], order)
+    distilled = _most_often([own.distilled for own, _ in taught], order)
     plains = _most_often([student for student, _ in beside], order) if beside else None
     return tuple(
         DisputedImage(
@@ -277,7 +277,7 @@ def _disputed(trios: Sequence[_Trio], labels: Numbers) -> tuple[DisputedImage, .
             label=int(labels[index]),
             teacher=teachers[place],
             plain=None if plains is None else plains[place],
-            distilled=students[place],
+            distilled=distilled[place],
             share=float(apart[index]),
             plain_share=None if plain_apart is None else float(plain_apart[index]),
         )
