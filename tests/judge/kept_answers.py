@@ -57,6 +57,51 @@ def with_answers(
     return but(run, test={"best": scores, "last": scores})
 
 
+def forget(root: Path, run: Run) -> None:
+    """Let a run look as if it was tested before runs kept their predictions."""
+    make_folder(root / run.paths[0])
+    write_manifest(root / run.paths[0], dict.fromkeys(REQUIRED, "0" * 64), {})
+
+
+def failed(known: Evidence, role: str, seed: int) -> Evidence:
+    """Return a study in which the run of a role and seed failed."""
+    runs = [
+        but(run, state="failed", test={}, epochs=None)
+        if run.has_role(role) and run.seed == seed
+        else run
+        for run in known.runs
+    ]
+    return replace(known, runs=tuple(runs))
+
+
+def given_a_teacher(root: Path, distilled: Sequence[Sequence[int]] = DISTILLED) -> Evidence:
+    """A study of one pair, whose teacher was given as a file: each student keeps its answers."""
+    known = study_of(root, distilled)
+    finals = [run for run in known.runs if run.has_role("final")]
+    taught = [
+        with_answers(root, replace(run, teacher=None), answers, teacher=TEACHER)
+        for run, answers in zip(finals, distilled, strict=True)
+    ]
+    plains = [run for run in known.runs if run.has_role("baseline")]
+    return replace(known, runs=(*plains, *taught))
+
+
+def of_two_teachers(root: Path) -> Evidence:
+    """A study of one pair with teachers of seeds 0 and 1, each with a student of seeds 0 and 1."""
+    slot = Slot("teacher", None, "big", "none")
+    runs = []
+    for seed, answers in enumerate((TEACHER, DISTILLED[1])):
+        (teacher,) = runs_of(slot, [90.0], first_seed=seed, id=f"big {seed}")
+        runs.append(with_answers(root, teacher, answers))
+        for student in runs_of(final("big", "little", "logit"), [50.0] * 2):
+            path = f"{student.paths[0]} of {seed}"
+            named = replace(
+                student, id=f"{student.id} of {seed}", teacher=teacher.id, paths=(path,)
+            )
+            runs.append(with_answers(root, named, answers, teacher=f"big {seed} best"))
+    return evidence(runs, path=str(root))
+
+
 def study_of(
     root: Path,
     distilled: Sequence[Sequence[int]] = DISTILLED,

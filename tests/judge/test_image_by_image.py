@@ -10,11 +10,30 @@ import pytest
 
 from kdgap.judge.answers import NoAnswersError, network_of, teacher_of
 from kdgap.judge.context import Context
-from kdgap.judge.evidence import Evidence
-from kdgap.judge.image_by_image import BINS, MOST_CLASSES, agreeing, image_by_image
-from kdgap.store.manifest import PREDICTIONS_TEST, REQUIRED, write_manifest
+from kdgap.judge.evidence import Evidence, Run
+from kdgap.judge.image_by_image import (
+    BINS,
+    MOST_CLASSES,
+    agreeing,
+    disputed_images,
+    image_by_image,
+    pictured_run,
+)
+from kdgap.spec.slot import Slot
+from kdgap.store.manifest import PREDICTIONS_TEST
 from tests.judge.builders import evidence, final, runs_of
-from tests.judge.kept_answers import LABELS, keep, logits_of, study_of, with_answers
+from tests.judge.kept_answers import (
+    DISTILLED,
+    LABELS,
+    failed,
+    forget,
+    given_a_teacher,
+    keep,
+    logits_of,
+    of_two_teachers,
+    study_of,
+    with_answers,
+)
 
 
 def shown(known: Evidence) -> Any:
@@ -130,6 +149,22 @@ def test_a_teacher_given_as_a_file_is_kept_by_its_students(tmp_path: Path) -> No
     assert network.answers().tolist() == [2] * 6
 
 
+def test_a_teacher_given_as_a_file_is_one_network_of_all_its_students(tmp_path: Path) -> None:
+    pictured = shown(given_a_teacher(tmp_path))
+    teacher = pictured.teacher
+    assert (teacher.runs, teacher.ensemble) == (("given teacher",), None)
+    assert sum(teacher.reliability.counts) == 6
+    agreement = pictured.agreement
+    assert list(zip(agreement.sides, agreement.seeds, strict=True)) == [
+        ("teacher", ""),
+        ("plain", "0"),
+        ("plain", "1"),
+        ("distilled", "0"),
+        ("distilled", "1"),
+    ]
+    assert pictured.left_out == ""
+
+
 def test_the_teacher_is_the_weights_that_taught(tmp_path: Path) -> None:
     known = study_of(tmp_path)
     run = next(r for r in known.runs if r.has_role("final"))
@@ -184,6 +219,9 @@ def test_runs_of_other_images_are_not_mixed(tmp_path: Path) -> None:
     with_answers(tmp_path, run, LABELS[::-1], LABELS[::-1])
     with pytest.raises(NoAnswersError, match="different images"):
         shown(known)
+    (arm,) = Context(known).finals
+    with pytest.raises(NoAnswersError, match="different images"):
+        disputed_images(arm, None, known)
 
 
 def test_many_classes_have_pairs_and_no_matrix(
@@ -199,9 +237,81 @@ def test_many_classes_have_pairs_and_no_matrix(
 def test_a_teacher_of_before_leaves_its_side_empty(tmp_path: Path) -> None:
     known = study_of(tmp_path)
     (teacher,) = (r for r in known.runs if r.has_role("teacher"))
-    folder = tmp_path / teacher.paths[0]
-    write_manifest(folder, dict.fromkeys(REQUIRED, "0" * 64), {})
+    forget(tmp_path, teacher)
     pictured = shown(known)
+    assert pictured.left_out.startswith("Shown are 0 of 1 teachers;")
     assert (pictured.teacher, pictured.outcomes, pictured.disputed) == (None, None, ())
     with pytest.raises(NoAnswersError, match="before runs kept"):
         network_of(teacher, known)
+
+
+def finals_of(known: Evidence) -> list[Run]:
+    return [run for run in known.runs if run.has_role("final")]
+
+
+def test_an_arm_of_which_some_runs_kept_nothing_shows_the_others(tmp_path: Path) -> None:
+    answers = (LABELS, *DISTILLED, LABELS)
+    known = study_of(tmp_path, distilled=answers, beside=[LABELS] * 4)
+    first, _, third, last = finals_of(known)
+    forget(tmp_path, first)
+    (tmp_path / third.paths[0] / PREDICTIONS_TEST).write_bytes(b"changed")
+    pictured = shown(known)
+    assert pictured.distilled.runs == tuple(run.id for run in finals_of(known)[1::2])
+    assert pictured.distilled.accuracy == pytest.approx((5 / 6 + 1) / 2)
+    assert len(pictured.plain.runs) == 4
+    assert pictured.left_out.startswith("Shown are 2 of 4 distilled students;")
+    (arm,) = Context(known).finals
+    assert pictured_run(arm, known) == tmp_path / finals_of(known)[1].paths[0]
+    assert shown(study_of(tmp_path / "whole")).left_out == ""
+    forget(tmp_path, finals_of(known)[1])
+    forget(tmp_path, last)
+    with pytest.raises(NoAnswersError, match="before runs kept"):
+        shown(known)
+
+
+def test_plain_students_are_those_of_their_mean_accuracy(tmp_path: Path) -> None:
+    known = failed(study_of(tmp_path), "final", 0)
+    pictured = shown(known)
+    assert (len(pictured.plain.runs), pictured.left_out) == (2, "")
+    assert pictured.plain.accuracy == pytest.approx(4 / 6)
+    # Each is compared with the teacher, also the one whose distilled student failed.
+    assert pictured.plain_outcomes.both_right == pytest.approx((4 + 3) / 12)
+    assert pictured.disputed[0].plain_share == 1
+    forget(tmp_path, next(run for run in known.runs if run.has_role("baseline")))
+    pictured = shown(known)
+    assert pictured.left_out.startswith("Shown are 1 of 2 plain students;")
+
+
+def test_the_run_whose_images_are_pictured_is_one_that_is_shown(tmp_path: Path) -> None:
+    known = failed(study_of(tmp_path), "final", 0)
+    (arm,) = Context(known).finals
+    assert pictured_run(arm, known) == tmp_path / finals_of(known)[1].paths[0]
+
+
+def test_who_agrees_is_named_by_its_seed(tmp_path: Path) -> None:
+    known = failed(study_of(tmp_path), "baseline", 0)
+    agreement = shown(known).agreement
+    assert agreement.sides == ("teacher", "plain", "distilled", "distilled")
+    assert agreement.seeds == ("0", "1", "0", "1")
+
+
+def test_students_of_several_teachers_are_named_by_both_seeds(tmp_path: Path) -> None:
+    agreement = shown(of_two_teachers(tmp_path)).agreement
+    assert agreement.sides == ("teacher",) * 2 + ("distilled",) * 4
+    assert agreement.seeds == ("0", "1", "0/0", "0/1", "1/0", "1/1")
+
+
+def test_only_runs_that_keep_answers_count_towards_the_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgap.judge.image_by_image.MOST_OTHERS", 2)
+    known = study_of(tmp_path)
+    run, other = finals_of(known)
+    slot = Slot("selection", "big", "little", "logit", "alpha 0.5")
+    tried = [replace(r, test={}) for r in runs_of(slot, [50.0] * 3)]
+    before = runs_of(Slot("ablation", "big", "little", "logit"), [50.0] * 3)
+    for old in before:
+        forget(tmp_path, old)
+    known = replace(known, runs=(*tried, *before, run, other, *known.runs[:-2]))
+    plains = [r.id for r in known.runs if r.has_role("baseline")]
+    assert [name for name, _ in agreeing(run, known)] == [other.id, plains[0]]

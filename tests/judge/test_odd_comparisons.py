@@ -161,3 +161,12 @@ def test_a_run_that_is_not_done_bends_no_mean_curve() -> None:
     epochs, mean, *_, count = curve
     assert (epochs.tolist(), count) == ([1, 2, 3], 2)
     assert mean == pytest.approx([np.mean(METHOD[1:3]) / 100] * 3)
+
+
+def test_a_failed_run_does_not_hide_how_long_the_others_were_trained() -> None:
+    runs = [
+        but(run, epochs=run.epochs if run.state == "done" else None)
+        for run in [*runs_of(plain("little"), [None, *BASELINE]), *runs_of(FINAL, METHOD)]
+    ]
+    (baseline,) = analyse(evidence(runs)).baselines
+    assert (baseline.n, baseline.epochs) == (5, 3)

@@ -1,6 +1,7 @@
 """The report is a document: whole, inert, in order, the same twice, honest about what it lacks."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
@@ -36,7 +37,7 @@ from tests.judge.builders import (
     runs_of,
     tuning,
 )
-from tests.judge.kept_answers import study_of
+from tests.judge.kept_answers import failed, forget, study_of
 from tests.report.test_forms import HOSTILE
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col", "base"}
@@ -555,3 +556,27 @@ def test_answers_are_shown_and_thumbnails_only_if_asked(tmp_path: Path) -> None:
     check(drawn)
     assert drawn.html.count("data:image/png;base64,") == 1
     assert "Image by image" not in page_of(pair_of(BASELINE, BETTER)).html
+
+
+def test_thumbnails_are_of_a_run_that_is_done(tmp_path: Path) -> None:
+    study = failed(study_of(tmp_path), "final", 0)
+    asked: list[Path] = []
+
+    def drawn(run: Path, _: Sequence[int]) -> bytes:
+        asked.append(run)
+        return b"PNG"
+
+    report_html(study, analyse(study), drawn)
+    assert asked == [tmp_path / study.runs[-1].paths[0]]
+
+
+def test_what_keeps_no_predictions_is_counted(tmp_path: Path) -> None:
+    study = study_of(tmp_path)
+    other = runs_of(final("big", "little", "feature"), [50.0, 51.0])
+    for run in (*other, study.runs[-1]):
+        forget(tmp_path, run)
+    page = page_of(replace(study, runs=(*study.runs, *other)))
+    shown = page.text(page.by_id("predictions"))
+    assert "Shown are 1 of 2 gains" in shown
+    assert "Shown are 1 of 2 distilled students;" in shown
+    assert "Shown are" not in page_of(study_of(tmp_path / "whole")).html

@@ -1,14 +1,19 @@
 """What networks answered, image by image, as documents: pictures of it, and thumbnails if asked."""
 
 import base64
-from pathlib import Path
 from typing import Any
 
 from kdgap.errors import KdgapError, one_line
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.answers import COLUMNS, TILE, NoAnswersError, Thumbnails
 from kdgap.judge.document import to_json
-from kdgap.judge.image_by_image import agreeing, disputed_images, image_by_image
+from kdgap.judge.image_by_image import (
+    MOST_OTHERS,
+    agreeing,
+    disputed_images,
+    image_by_image,
+    pictured_run,
+)
 
 
 def answers_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
@@ -27,9 +32,7 @@ def answers_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
         pictured = image_by_image(arm, context.baseline(arm), snapshot.evidence)
     except NoAnswersError as error:
         return document | {"reason": str(error)}
-    agreement = pictured.agreement
     shown: dict[str, Any] = to_json(pictured)
-    shown["agreement"]["runs"] = [snapshot.numbers.get(run) for run in agreement.runs]
     return document | shown
 
 
@@ -47,7 +50,7 @@ def agreement_document(snapshot: Snapshot, number: int) -> dict[str, Any]:
     except NoAnswersError as error:
         return document | {"reason": str(error)}
     others = [{"run": snapshot.numbers[run], "share": round(share, 6)} for run, share in shares]
-    return document | {"others": others}
+    return document | {"others": others, "most": MOST_OTHERS}
 
 
 def images_document(
@@ -66,13 +69,12 @@ def images_document(
         return document | {"reason": "this page was exported without --images"}
     if arm.slot.role != "final":
         return document | {"reason": "they are shown for distilled students"}
-    run = arm.runs[0]
     try:
         disputed = disputed_images(arm, context.baseline(arm), snapshot.evidence)
         indices = [image.index for image in disputed]
         if not indices:
             return document | {"reason": "students and teacher answer every image alike"}
-        picture = thumbnails(Path(snapshot.evidence.path) / run.paths[0], indices)
+        picture = thumbnails(pictured_run(arm, snapshot.evidence), indices)
     except (NoAnswersError, KdgapError, OSError) as error:
         return document | {"reason": one_line(error)}
     encoded = base64.b64encode(picture).decode()

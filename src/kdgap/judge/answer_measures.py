@@ -109,12 +109,13 @@ class Agreement:
 
     Attributes:
         sides: `teacher`, `plain` or `distilled`, for each network.
-        runs: their ids.
+        seeds: of each; of a student with one of several teachers `seed/teacher's seed`; empty for a
+            teacher that was given as a file.
         shares: symmetric, in [0, 1].
     """
 
     sides: tuple[str, ...]
-    runs: tuple[str, ...]
+    seeds: tuple[str, ...]
     shares: tuple[tuple[float, ...], ...]
 
 
@@ -133,6 +134,8 @@ class ImageByImage:
         plain_outcomes: of the plain students with the same teachers.
         disputed: images on which most disagree with their teacher, the most disputed first.
         agreement: who is compared, and the shares of equal answers, in [0, 1].
+        left_out: how many of the networks in the mean accuracies are shown, in a sentence; empty
+            where all are.
     """
 
     images: int
@@ -147,3 +150,4 @@ class ImageByImage:
     plain_outcomes: Outcomes | None
     disputed: tuple[DisputedImage, ...]
     agreement: Agreement
+    left_out: str

@@ -110,7 +110,7 @@ class Context:
             ci95_pp=interval,
             mean_best_pp=means["best"],
             mean_last_pp=means["last"],
-            epochs=arm.runs[0].epochs,
+            epochs=arm.epochs,
             seeds=tuple(values),
             missing=tuple(arm.missing(self.primary.weights)),
             runs=ids(arm),

@@ -88,6 +88,11 @@ class Arm:
         """Its method's hyper-parameters."""
         return self.runs[0].parameters
 
+    @property
+    def epochs(self) -> int | None:
+        """How long its runs were trained, by the first that says so: one that failed does not."""
+        return next((run.epochs for run in self.runs if run.epochs is not None), None)
+
     def by_seed(self, weights: str, without: Iterable[int] = ()) -> dict[int, float]:
         """Return test accuracy in percent by seed, as the mean over its teachers.
 
@@ -109,6 +114,11 @@ class Arm:
             for seed, values in sorted(accuracies.items())
             if len(values) == len(teachers)
         }
+
+    def counted(self, weights: str) -> list[Run]:
+        """Return the runs that are in `by_seed`: the mean accuracy is of no others."""
+        seeds = self.by_seed(weights)
+        return [run for run in self.runs if run.seed in seeds and run.accuracy(weights) is not None]
 
     def table(self, weights: str) -> dict[str, dict[int, float]]:
         """Return test accuracy in percent by teacher and seed; empty with fewer than two."""

@@ -37,13 +37,14 @@ def fidelity_of(arm: Arm, plain: Arm | None, evidence: Evidence, weights: str) -
     of the plainly trained student against the same teacher, `difference` the arm minus it.
     """
     confidence = evidence.statistics.confidence
-    runs = _counted(arm, weights)
+    runs = arm.counted(weights)
     own = _by_seed((run.seed, run.test.get(weights, UNTESTED).measures) for run in runs)
     if not own:
         return None
     beside = _by_seed((run.seed, run.baseline_test.get(weights, UNTESTED).measures) for run in runs)
     teachers = [run.teacher_accuracy for run in runs if run.teacher_accuracy is not None]
-    classes, plain_classes = _by_class(runs, weights), _by_class(_counted(plain, weights), weights)
+    plain_runs = [] if plain is None else plain.counted(weights)
+    classes, plain_classes = _by_class(runs, weights), _by_class(plain_runs, weights)
 
     return Fidelity(
         **_measured(own, confidence),
@@ -58,7 +59,7 @@ def fidelity_of(arm: Arm, plain: Arm | None, evidence: Evidence, weights: str) -
 
 def classes_of(arm: Arm, evidence: Evidence) -> dict[str, Measure]:
     """Return each class's accuracy over seeds, in [0, 1]."""
-    values = _by_class(_counted(arm, evidence.primary), evidence.primary)
+    values = _by_class(arm.counted(evidence.primary), evidence.primary)
     return _shares(values, evidence.statistics.confidence)
 
 
@@ -66,16 +67,8 @@ def class_differences(
     arm: Arm, other: Arm, evidence: Evidence
 ) -> dict[str, ClassDifference] | None:
     """Return an arm's accuracy by class minus another's, each with its intervals; None without."""
-    sides = [_by_class(_counted(side, evidence.primary), evidence.primary) for side in (arm, other)]
+    sides = [_by_class(side.counted(evidence.primary), evidence.primary) for side in (arm, other)]
     return _class_differences(sides[0], sides[1], evidence.statistics.confidence)
-
-
-def _counted(arm: Arm | None, weights: str) -> list[Run]:
-    """Return the runs that are in the means of accuracy: no other counts here."""
-    if arm is None:
-        return []
-    seeds = arm.by_seed(weights)
-    return [run for run in arm.runs if run.seed in seeds and run.accuracy(weights) is not None]
 
 
 def _by_class(runs: Iterable[Run], weights: str) -> Values:

@@ -5,6 +5,8 @@ All of it is of test images, and describes; the verdicts rest on accuracy over s
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
+from pathlib import Path
 
 import numpy as np
 
@@ -31,7 +33,7 @@ MOST_CLASSES = 24
 MOST_PAIRS = 12
 MOST_IMAGES = 48
 MOST_RUNS = 12
-"""Of one side, in the table of who agrees with whom."""
+"""Of one side, in the matrix and the means of who agrees with whom: the first."""
 MOST_OTHERS = 200
 """Runs that one run is compared with."""
 
@@ -39,7 +41,8 @@ MOST_OTHERS = 200
 def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByImage:
     """Return what an arm's students answered, image by image.
 
-    Runs whose predictions were not kept are left out of a side; a side without any is None.
+    Runs whose predictions were not kept are left out of a side, and counted in `left_out`; a side
+    without any is None.
 
     Args:
         arm: of the distilled students.
@@ -49,20 +52,12 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
     Raises:
         NoAnswersError: nothing keeps what the arm's students answered; the text says why.
     """
-    trios = _trios(arm, plain, evidence)
-    sides = {
-        "teacher": list(dict.fromkeys(trio.teacher for trio in trios if trio.teacher)),
-        "plain": list(dict.fromkeys(trio.plain for trio in trios if trio.plain)),
-        "distilled": [trio.distilled for trio in trios],
-    }
-    labels = trios[0].distilled.labels()
-    if any(
-        not np.array_equal(network.labels(), labels) for side in sides.values() for network in side
-    ):
-        raise NoAnswersError("its runs were tested on different images")
+    students, sides = _answered(arm, plain, evidence)
+    labels = students[0].distilled.labels()
     confidence = evidence.statistics.confidence
     measured = {name: _side(side, labels, confidence) for name, side in sides.items() if side}
-    classes = tuple(_classes(arm, evidence))
+    counted = arm.counted(evidence.primary)
+    classes = tuple(counted[0].test[evidence.primary].by_class)  # a record has them in their order
     counts = {
         name: _confusion(sides[name], labels, len(classes)) for name in ("plain", "distilled")
     }
@@ -77,63 +72,98 @@ def image_by_image(arm: Arm, plain: Arm | None, evidence: Evidence) -> ImageByIm
         else Matrices(_rows(counts["plain"]), _rows(counts["distilled"]) or ()),
         pairs=_pairs(counts["plain"], counts["distilled"]),
         class_differences=None if plain is None else class_differences(arm, plain, evidence),
-        outcomes=_outcomes([(trio.distilled, trio.teacher) for trio in trios], labels),
-        plain_outcomes=_outcomes([(trio.plain, trio.teacher) for trio in trios], labels),
-        disputed=_disputed(trios, labels),
-        agreement=_agreement(sides),
+        outcomes=_outcomes([(own.distilled, own.teacher) for own in students], labels),
+        plain_outcomes=_outcomes(product(sides["plain"], sides["teacher"]), labels),
+        disputed=_disputed(students, sides, labels),
+        agreement=_agreement(sides, evidence),
+        left_out=_left_out(arm, plain, evidence, sides),
     )
 
 
 def disputed_images(arm: Arm, plain: Arm | None, evidence: Evidence) -> tuple[DisputedImage, ...]:
     """Return the `disputed` images of `image_by_image` alone, for which no logits are read."""
-    trios = _trios(arm, plain, evidence)
-    return _disputed(trios, trios[0].distilled.labels())
+    students, sides = _answered(arm, plain, evidence)
+    return _disputed(students, sides, students[0].distilled.labels())
+
+
+def pictured_run(arm: Arm, evidence: Evidence) -> Path:
+    """Return the folder of the first run that is shown: its test images are those of all.
+
+    Raises:
+        NoAnswersError: as `image_by_image`.
+    """
+    students, _ = _answered(arm, None, evidence)
+    return students[0].distilled.folder
 
 
 @dataclass(frozen=True)
-class _Trio:
-    """One seed: its distilled student, the teacher, and the plain student."""
+class _Taught:
+    """A distilled student and its teacher."""
 
     distilled: Network
     teacher: Network | None
-    plain: Network | None
 
 
-def _trios(arm: Arm, plain: Arm | None, evidence: Evidence) -> list[_Trio]:
-    trios = [_trio(run, plain, evidence) for run in _counted(arm, evidence)]
-    if not trios:
-        raise NoAnswersError("no run of it has been tested")
-    return trios
+def _answered(
+    arm: Arm, plain: Arm | None, evidence: Evidence
+) -> tuple[list[_Taught], dict[str, list[Network]]]:
+    """Return the distilled students that are kept, each with its teacher, and every side."""
+    runs = [] if plain is None else plain.counted(evidence.primary)
+    students, reasons = list[_Taught](), list[NoAnswersError]()
+    for run in arm.counted(evidence.primary):
+        try:
+            student = network_of(run, evidence)
+        except NoAnswersError as error:
+            reasons.append(error)
+            continue
+        students.append(_Taught(student, _if_kept(teacher_of, run, evidence)))
+    if not students:
+        raise reasons[0] if reasons else NoAnswersError("no run of it has been tested")
+    sides = {
+        "teacher": _each_once(own.teacher for own in students),
+        "plain": _each_once(_if_kept(network_of, run, evidence) for run in runs),
+        "distilled": [own.distilled for own in students],
+    }
+    labels = students[0].distilled.labels()
+    if any(
+        not np.array_equal(network.labels(), labels) for side in sides.values() for network in side
+    ):
+        raise NoAnswersError("its runs were tested on different images")
+    return students, sides
 
 
-def _trio(run: Run, plain: Arm | None, evidence: Evidence) -> _Trio:
-    beside = next((other for other in _counted(plain, evidence) if other.seed == run.seed), None)
-    return _Trio(
-        network_of(run, evidence),
-        _if_kept(lambda: teacher_of(run, evidence)),
-        None if beside is None else _if_kept(lambda: network_of(beside, evidence)),
-    )
+def _each_once(networks: Iterable[Network | None]) -> list[Network]:
+    """Return each network once: every student keeps the answers of a teacher given as a file."""
+    return list({(own.run, own.name): own for own in networks if own is not None}.values())
 
 
-def _if_kept(find: Callable[[], Network]) -> Network | None:
+def _if_kept(
+    find: Callable[[Run, Evidence], Network], run: Run, evidence: Evidence
+) -> Network | None:
     try:
-        return find()
+        return find(run, evidence)
     except NoAnswersError:
         return None
 
 
-def _counted(arm: Arm | None, evidence: Evidence) -> list[Run]:
-    """Return the runs that are in the mean accuracy of an arm."""
-    if arm is None:
-        return []
-    seeds = arm.by_seed(evidence.primary)
-    return [r for r in arm.runs if r.seed in seeds and r.accuracy(evidence.primary) is not None]
-
-
-def _classes(arm: Arm, evidence: Evidence) -> list[str]:
-    """Return the names of the classes, in their order: a record has its accuracies so."""
-    run = _counted(arm, evidence)[0]
-    return list(run.test[evidence.primary].by_class)
+def _left_out(
+    arm: Arm, plain: Arm | None, evidence: Evidence, sides: Mapping[str, Sequence[Network]]
+) -> str:
+    """Return in a sentence how many networks of the mean accuracies are shown; empty if all are."""
+    taught = arm.counted(evidence.primary)
+    counts = {
+        "distilled": ("distilled students", len(taught)),
+        "plain": ("plain students", 0 if plain is None else len(plain.counted(evidence.primary))),
+        "teacher": ("teachers", len({run.teacher for run in taught}) if arm.slot.teacher else 0),
+    }
+    fewer = [
+        f"{len(sides[side])} of {count} {what}"
+        for side, (what, count) in counts.items()
+        if len(sides[side]) < count
+    ]
+    if not fewer:
+        return ""
+    return f"Shown are {', '.join(fewer)}; of the others no predictions can be read."
 
 
 def _side(networks: Sequence[Network], labels: Numbers, confidence: float) -> Side:
@@ -227,17 +257,19 @@ def _outcomes(
     return Outcomes(*(float(value) for value in np.mean(rows, 0)))
 
 
-def _disputed(trios: Sequence[_Trio], labels: Numbers) -> tuple[DisputedImage, ...]:
+def _disputed(
+    students: Sequence[_Taught], sides: Mapping[str, Sequence[Network]], labels: Numbers
+) -> tuple[DisputedImage, ...]:
     """Return the images on which most students disagree with their teacher."""
-    taught = [(trio, trio.teacher) for trio in trios if trio.teacher is not None]
+    taught = [(own, own.teacher) for own in students if own.teacher is not None]
     if not taught:
         return ()
-    apart = _disagreeing([(trio.distilled, teacher) for trio, teacher in taught])
-    beside = [(trio.plain, teacher) for trio, teacher in taught if trio.plain is not None]
+    apart = _disagreeing([(own.distilled, teacher) for own, teacher in taught])
+    beside = list(product(sides["plain"], sides["teacher"]))
     plain_apart = _disagreeing(beside) if beside else None
     order = [int(i) for i in np.argsort(-apart, kind="stable")[:MOST_IMAGES] if apart[i] > 0]
     teachers = _most_often([teacher for _, teacher in taught], order)
-    students = _most_often([trio.distilled for trio, _ in taught], order)
+    distilled = _most_often([own.distilled for own, _ in taught], order)
     plains = _most_often([student for student, _ in beside], order) if beside else None
     return tuple(
         DisputedImage(
@@ -245,7 +277,7 @@ def _disputed(trios: Sequence[_Trio], labels: Numbers) -> tuple[DisputedImage, .
             label=int(labels[index]),
             teacher=teachers[place],
             plain=None if plains is None else plains[place],
-            distilled=students[place],
+            distilled=distilled[place],
             share=float(apart[index]),
             plain_share=None if plain_apart is None else float(plain_apart[index]),
         )
@@ -266,12 +298,22 @@ def _most_often(networks: Sequence[Network], images: Sequence[int]) -> list[int]
     return [int(np.bincount(column).argmax()) for column in answers.T]
 
 
-def _agreement(sides: Mapping[str, Sequence[Network]]) -> Agreement:
+def _agreement(sides: Mapping[str, Sequence[Network]], evidence: Evidence) -> Agreement:
     shown = [(name, network) for name, side in sides.items() for network in side[:MOST_RUNS]]
     answers = [network.answers() for _, network in shown]
+    runs = {run.id: run for run in evidence.runs}
+    several = len({runs[network.run].teacher for network in sides["distilled"]}) > 1
+
+    def seed(network: Network) -> str:
+        run = runs.get(network.run)
+        if run is None:  # a teacher that was given as a file
+            return ""
+        teacher = runs.get(run.teacher or "") if several else None
+        return str(run.seed) if teacher is None else f"{run.seed}/{teacher.seed}"
+
     return Agreement(
         sides=tuple(name for name, _ in shown),
-        runs=tuple(network.run for _, network in shown),
+        seeds=tuple(seed(network) for _, network in shown),
         shares=tuple(tuple(float((own == other).mean()) for other in answers) for own in answers),
     )
 
@@ -287,11 +329,13 @@ def agreeing(run: Run, evidence: Evidence) -> list[tuple[str, float]]:
     own = network_of(run, evidence)
     labels, answers = own.labels(), own.answers()
     student = {slot.student for slot in run.slots}
-    others = [other for other in evidence.runs if other.id != run.id and other.state == "done"]
-    others.sort(key=lambda other: student.isdisjoint(slot.student for slot in other.slots))
-    shares: list[tuple[str, float]] = []
-    for other in others[:MOST_OTHERS]:
-        network = _if_kept(lambda other=other: network_of(other, evidence))  # type: ignore[misc]
-        if network is not None and np.array_equal(network.labels(), labels):
-            shares.append((other.id, float((network.answers() == answers).mean())))
+    primary = evidence.primary
+    tested = [r for r in evidence.runs if r.id != run.id and r.accuracy(primary) is not None]
+    tested.sort(key=lambda other: student.isdisjoint(slot.student for slot in other.slots))
+    kept = (_if_kept(network_of, other, evidence) for other in tested)
+    alike = (other for other in kept if other and np.array_equal(other.labels(), labels))
+    shares = [
+        (other.run, float((other.answers() == answers).mean()))
+        for other in islice(alike, MOST_OTHERS)
+    ]
     return sorted(shares, key=lambda entry: -entry[1])

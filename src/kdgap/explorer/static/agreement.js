@@ -27,8 +27,12 @@ function ensembleSection(answers) {
 }
 
 /** Who agrees with whom: mean shares of equal answers between sides, and every two networks. */
-function agreementSection({ sides, runs, shares }) {
+function agreementSection({ agreement: { sides, seeds, shares }, ...answers }) {
   const present = Object.keys(SIDE_NAMES).filter((side) => sides.includes(side));
+  const counts = d3.rollup(sides, (same) => same.length, (side) => side);
+  const cut = present.some((side) => answers[side].runs.length > counts.get(side));
+  const first = cut ? `, the first ${d3.max(counts.values())} of each kind` : "";
+  const several = seeds.some((seed) => seed.includes("/"));
   const between = (first, second) => {
     const values = [];
     for (const [a, own] of sides.entries())
@@ -42,11 +46,8 @@ function agreementSection({ sides, runs, shares }) {
       share: between(first, second),
     })),
   );
-  const seeds = runs.map((run, place) => {
-    const before = sides.slice(0, place).filter((side) => side === sides[place]).length;
-    return `${SIDE_NAMES[sides[place]]} ${before + 1}`;
-  });
-  const cells = entriesOf(shares, seeds);
+  const names = seeds.map((seed, place) => `${SIDE_NAMES[sides[place]]} ${seed}`.trim());
+  const cells = entriesOf(shares, names);
   const least = d3.min(cells, (cell) => cell.value);
   return section(
     "Who agrees with whom",
@@ -62,10 +63,10 @@ function agreementSection({ sides, runs, shares }) {
           title: `${cell.down} and ${cell.across}\n${percent(cell.value)} % of the images answered alike`,
         })),
         {
-          ...{ names: seeds, x: null, y: null },
+          ...{ names, x: null, y: null },
           name: "agreement",
           title: "Test images answered alike, in percent",
-          words: "Every two networks, right or wrong.",
+          words: `Every two networks${first}, right or wrong. Numbers are seeds${several ? ", of student/teacher" : ""}.`,
           rows: cells.map(({ down, across, value }) => ({ first: down, second: across, alike: value })),
         },
       ),
@@ -75,7 +76,12 @@ function agreementSection({ sides, runs, shares }) {
           pct("alike", "answered alike (%)", (row) => row.share),
         ],
         pairs.filter((pair) => known(pair.share)),
-        { name: "agreement-means", caption: "Mean share of test images that two networks answer alike" },
+        {
+          name: "agreement-means",
+          caption:
+            `Mean share of test images answered alike, over every two networks${first}` +
+            (several ? "; a student beside every teacher, not its own alone" : ""),
+        },
       ),
     ),
   );
@@ -84,7 +90,7 @@ function agreementSection({ sides, runs, shares }) {
 /** How a run's answers compare with every other run's; for the view of one run. */
 async function runAgreementSection(study, run, rows, at) {
   if (study.origin !== "study" || !run.test.best) return null;
-  const { others } = await kdgap.get(`agreement/${run.number}`);
+  const { others, most } = await kdgap.get(`agreement/${run.number}`);
   if (!others?.length) return null;
   return section(
     "Who answers alike",
@@ -96,7 +102,12 @@ async function runAgreementSection(study, run, rows, at) {
         pct("alike", "answered alike (%)", (other) => other.share),
       ],
       others,
-      { name: "run-agreement", caption: "Test images that this run and another answer alike, right or wrong" },
+      {
+        name: "run-agreement",
+        caption:
+          "Test images that this run and another answer alike, right or wrong" +
+          (others.length < most ? "" : `; the first ${most} runs, those of its student before others`),
+      },
     ),
   );
 }

@@ -40,7 +40,7 @@ kdgap.views.predictions = {
       sideBySide(reliabilitySection(study, answers, arm), teacherSection(answers)),
       await imagesSection(answers, arm),
       ensembleSection(answers),
-      agreementSection(answers.agreement),
+      agreementSection(answers),
     ];
   },
 };
@@ -48,7 +48,7 @@ kdgap.views.predictions = {
 const SIDE_NAMES = { teacher: "teacher", plain: "plain training", distilled: "distilled" };
 
 /** What changed, in one sentence: means over seeds of counted images. */
-function answersSentence({ images, classes, pairs, outcomes, plain_outcomes: beside }) {
+function answersSentence({ images, classes, pairs, outcomes, plain_outcomes: beside, left_out: shown }) {
   const many = (count) => rounded(count, 1);
   const parts = [`${images.toLocaleString("en")} test images.`];
   const most = pairs.find((pair) => known(pair.plain));
@@ -63,6 +63,7 @@ function answersSentence({ images, classes, pairs, outcomes, plain_outcomes: bes
       `Distilled students answer ${agree(outcomes)} % of the images as their teacher does, plain ones ${agree(beside)} %.`,
     );
   }
+  if (shown) parts.push(`${shown} Accuracy by class is of all.`);
   return parts.join(" ");
 }
 
@@ -305,14 +306,15 @@ async function imagesSection(answers, arm) {
     const box = { viewBox: `${left} ${top} ${drawn.tile} ${drawn.tile}`, width: 72, height: 72, "aria-hidden": "true" };
     return el("li", {}, svgElement("svg", box, picture), el("span", {}, word(image)));
   };
+  const listed = drawn.picture ? disputed : disputed.slice(0, 12);
   return section(
     "Images on which students and teacher disagree",
     drawn.picture
-      ? el("ul", { class: "thumbnails" }, disputed.map(tile))
+      ? el("ul", { class: "thumbnails" }, listed.map(tile))
       : [
-          bullets(disputed.slice(0, 12).map((image) => [`image ${image.index}: `, word(image)])),
+          bullets(listed.map((image) => [`image ${image.index}: `, word(image)])),
           note(`Pictures of them are not here: ${drawn.reason}.`),
         ],
-    note("In bold the right class, then what most networks of a side answer; most disputed first."),
+    note(`${counted(listed.length, "image")}, the most disputed first. In bold the right class, then what most networks of a side answer.`),
   );
 }

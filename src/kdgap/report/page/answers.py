@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
@@ -13,7 +12,7 @@ from kdgap.judge.answer_measures import DisputedImage, ImageByImage
 from kdgap.judge.answers import COLUMNS, TILE, NoAnswersError, Thumbnails
 from kdgap.judge.context import Context
 from kdgap.judge.entries import Gain
-from kdgap.judge.image_by_image import image_by_image
+from kdgap.judge.image_by_image import image_by_image, pictured_run
 from kdgap.report.tables.cells import pair
 
 MOST_GAINS = 12
@@ -78,8 +77,7 @@ def disputed_images(
         images = entry.pictured.disputed[:MOST_IMAGES]
         if not images:
             continue
-        run = context.finals[entry.number - 1].runs[0]
-        folder = Path(context.evidence.path) / run.paths[0]
+        folder = pictured_run(context.finals[entry.number - 1], context.evidence)
         try:
             picture = thumbnails(folder, [image.index for image in images])
         except (KdgapError, OSError) as error:

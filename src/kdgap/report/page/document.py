@@ -25,7 +25,7 @@ from kdgap.judge.ranking import rankings
 from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import gain_sentence, reference_sentence
 from kdgap.numbers import compact, counted, interval, level, p_value, seeds, signed, spread
-from kdgap.report.page.answers import disputed_images, pictured_gains
+from kdgap.report.page.answers import MOST_GAINS, disputed_images, pictured_gains
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
     anchors_of,
@@ -197,6 +197,7 @@ def _environment() -> Environment:
         "FINDINGS": FINDINGS,
         "MARKS": MARKS,
         "MOST_CLASSES": MOST_CLASSES,
+        "MOST_GAINS": MOST_GAINS,
         "MOST_LISTED": MOST_LISTED,
         "accuracy_interval": accuracy_interval,
         "causes": causes,
