@@ -134,7 +134,7 @@ def _change(fact: Fact, arm: Arm, gain: Gain, evidence: Evidence) -> str | None:
     """Return what a remedy changes in the study's file, as `KEY=VALUE` for `--set`."""
     if fact.change:
         return _with_selection(fact.change, evidence)
-    epochs = arm.runs[0].epochs
+    epochs = arm.epochs
     if fact.topic in ("schedule", "fit", "fidelity") and epochs:
         return f"recipe.epochs={2 * epochs}"
     if fact.topic == "power" and gain.seeds_needed and gain.seeds_needed <= MOST_SEEDS:
