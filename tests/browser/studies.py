@@ -13,6 +13,8 @@ from tests.store.foreign_files import FIDELITY, PLAIN, history, write
 
 PUBLISHED = SHARED_DATA / "reference_runs" / "runs.zip"
 CLAIMS = ROOT / "configs" / "claims" / "reference.yaml"
+LONG_SECONDS = 3600
+"""Many times what anything here takes."""
 PAIR = {"teacher": "big", "student": "little"}
 DIGITS: dict[str, Any] = {
     "name": "digits",
@@ -109,7 +111,7 @@ def kdgap(folder: Path, *words: object, code: int = 0) -> None:
     process = start(folder, *words)
     with process:
         try:
-            _, stderr = process.communicate(timeout=300)
+            _, stderr = process.communicate(timeout=LONG_SECONDS)
         finally:
             process.kill()
     assert process.returncode == code, stderr
@@ -120,7 +122,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
     with process:
         try:
             process.terminate()
-            return process.communicate(timeout=300)[1]
+            return process.communicate(timeout=LONG_SECONDS)[1]
         finally:
             process.kill()
 
