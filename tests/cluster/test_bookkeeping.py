@@ -14,7 +14,7 @@ from kdgap.cluster.commit import Commits
 from kdgap.errors import BadInputError
 from kdgap.explorer import watch as watching
 from kdgap.explorer.watch import Watch
-from kdgap.store.manifest import ELSEWHERE, WEIGHTS
+from kdgap.store.manifest import ELSEWHERE, LARGE
 from kdgap.store.mirror import Mirror, mirror_of, pulled, shared_facts
 from kdgap.store.progress import survey
 from kdgap.store.storage import StorageError
@@ -26,8 +26,10 @@ from kdgap.study.workspace import open_study
 
 NAME = "studies/study"
 URL = f"bucket://{NAME}"
-OF_A_RUN = 7
-"""Files of a tested run in a made study, two of them weights."""
+OF_A_RUN = 11
+"""Files of a tested run in a made study, as training leaves them."""
+SMALL = OF_A_RUN - len(LARGE)
+"""Those of them that are fetched: neither weights nor predictions."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def kept(path: Path) -> dict[str, bytes]:
 def small(study: Path) -> dict[str, bytes]:
     """What of a study is fetched."""
     files = kept(study).items()
-    return {name: content for name, content in files if name.rpartition("/")[2] not in WEIGHTS}
+    return {name: content for name, content in files if name.rpartition("/")[2] not in LARGE}
 
 
 @pytest.mark.parametrize("runs", [5, 25])
@@ -76,7 +78,7 @@ def test_a_study_is_listed_twice_and_each_small_file_is_fetched_once(
     Bucket.fill(NAME, studies[runs])
     directory = StudyDirectory(pulled(URL))
     expected = small(studies[runs])
-    assert len(expected) <= (OF_A_RUN - 2) * runs + 8
+    assert len(expected) <= SMALL * runs + 8
     assert asked() == {"list": 2, "get": len(expected)}
     assert kept(directory.path) == expected
     assert survey(directory).count("done") == runs
@@ -99,7 +101,7 @@ def test_what_changed_is_fetched_and_what_is_gone_is_removed(studies: dict[int, 
     path = pulled(URL)
     first, second = (run["path"] for run in StudyDirectory(path).plan()["runs"][:2])
     Bucket.keep(f"{NAME}/{first}/timing.json", b"{}")
-    for name in WEIGHTS:
+    for name in LARGE:
         del Bucket.objects[f"{NAME}/{second}/{name}"]
     assert (path / second / ELSEWHERE).exists()
     asked()
@@ -174,7 +176,7 @@ def test_what_a_commit_asks_does_not_grow_with_the_study(
     assert counts[0] == {
         "list": 3,  # what came, what is there, what is there now
         "head": OF_A_RUN,
-        "get": 1 + 2 * OF_A_RUN + (OF_A_RUN - 2),
+        "get": 1 + 2 * OF_A_RUN + SMALL,
         "copy": OF_A_RUN,
         "delete": OF_A_RUN,
     }
@@ -243,7 +245,7 @@ def test_a_page_of_a_study_at_a_url_shows_what_came_since(
     for name, content in late.items():
         Bucket.keep(name, content)
     assert [run.state for run in watch.look().evidence.runs].count("done") == 5
-    assert asked() == {"list": 2, "get": OF_A_RUN - 2}
+    assert asked() == {"list": 2, "get": SMALL}
     Bucket.failing = 1
     monkeypatch.setattr("kdgap.store.url.time.sleep", lambda _: None)
     assert len(watch.look().evidence.runs) == 5, "away: what was shown stays"
