@@ -17,7 +17,7 @@ from kdgap import disk
 from kdgap.disk import Disk
 from kdgap.errors import BadInputError
 from kdgap.explorer.export import export_page
-from kdgap.explorer.page import STATIC, static_files
+from kdgap.explorer.page import page_files
 from kdgap.explorer.snapshot import take
 from tests.judge.test_study_evidence import BASELINE, METHOD, study
 
@@ -146,12 +146,12 @@ class Broken(Disk):
 def test_an_export_that_fails_leaves_the_old_page_whole(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill: bool, new: bool
 ) -> None:
-    some = dict(list(static_files().items())[:3])
-    files = [*(f"static/{name}" for name in some), "data/study.js", "data/run/0.js"]
+    of_page = {"static/page.js", "static/explorer.css", "static/icon.svg"}
+    files = [*sorted(of_page), "data/study.js", "data/run/0.js"]
     monkeypatch.setattr("kdgap.explorer.export._files", lambda *_: ((n, n.encode()) for n in files))
     snapshot, page = take(path), tmp_path / "page"
-    index = (STATIC / "index.html").read_text()
-    monkeypatch.setattr("kdgap.explorer.export.read_text", lambda p: only_known(p, index, some))
+    index = only_known(page_files()["index.html"].decode(), of_page)
+    monkeypatch.setattr("kdgap.explorer.export.page_files", lambda: {"index.html": index.encode()})
     export_page(snapshot, page)
     after = shown(page)
     for at in count(1):
@@ -178,13 +178,11 @@ def test_an_export_that_fails_leaves_the_old_page_whole(
     assert at > 20
 
 
-def only_known(path: Path, index: str, some: dict[str, Path]) -> str:
-    """The page's index with no other scripts than those that are there; other files as they are."""
-    if path != STATIC / "index.html":
-        return path.read_text()
+def only_known(index: str, names: set[str]) -> str:
+    """The page's index with no other files than those that are there."""
     lines = index.split("\n")
     return "\n".join(
         line
         for line in lines
-        if '="static/' not in line or any(f'="static/{name}"' in line for name in some)
+        if '="static/' not in line or any(f'="{name}"' in line for name in names)
     )

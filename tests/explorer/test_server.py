@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Scope
 
-from kdgap.explorer.page import STATIC
+from kdgap.explorer.page import STATIC, page_files
 from kdgap.explorer.server import NUMBERED, application, study_file
 from kdgap.explorer.watch import Watch
 from kdgap.store.study import StudyDirectory
@@ -72,12 +72,26 @@ def test_the_page_and_its_documents(client: TestClient, directory: StudyDirector
 
 def test_every_script_and_style_of_the_page_is_served(client: TestClient) -> None:
     page = client.get("/").text
-    names = [path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file()]
-    for name in names:
-        assert client.get(f"/static/{name}").status_code == 200
     asked = [part.partition('"')[0] for part in page.split('="static/')[1:]]
-    assert len(asked) > 10
-    assert set(asked) <= set(names)
+    assert len(asked) == len(set(asked)) > 3
+    served = b"".join(client.get(f"/static/{name}").content for name in asked)
+    for path in STATIC.rglob("*"):
+        if path.is_file() and path.name != "index.html":
+            assert (
+                path.read_bytes() in served
+                or client.get(f"/static/{path.relative_to(STATIC).as_posix()}").content
+                == path.read_bytes()
+            )
+
+
+def test_scripts_are_joined_in_the_order_in_which_the_index_names_them() -> None:
+    named = re.findall(r'src="static/(\w+\.js)"', (STATIC / "index.html").read_text())
+    assert sorted(named) == sorted(path.name for path in STATIC.glob("*.js"))
+    script = page_files()["static/page.js"]
+    places = [script.index((STATIC / name).read_bytes()) for name in named]
+    assert places == sorted(places)
+    page = page_files()["index.html"].decode()
+    assert page.index("vendor/") < page.index("static/page.js") < page.index("</head>")
 
 
 def test_no_two_scripts_of_the_page_declare_one_name() -> None:
@@ -94,7 +108,7 @@ def test_no_two_scripts_of_the_page_declare_one_name() -> None:
 
 
 def test_no_answer_may_run_or_fetch_anything_of_others(client: TestClient) -> None:
-    for path in ("/", "/data/study.json", "/nothing", "/static/app.js"):
+    for path in ("/", "/data/study.json", "/nothing", "/static/page.js"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy
@@ -121,7 +135,7 @@ def test_no_answer_may_run_or_fetch_anything_of_others(client: TestClient) -> No
 def test_what_is_foreign_is_forbidden_on_every_method(
     reader: TestClient, method: str, headers: dict[str, str]
 ) -> None:
-    for path in ("/", "/data/study.json", "/static/app.js", "/nothing"):
+    for path in ("/", "/data/study.json", "/static/page.js", "/nothing"):
         assert reader.request(method, path, headers=headers).status_code == 403
 
 

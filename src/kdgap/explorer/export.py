@@ -13,7 +13,7 @@ from kdgap.errors import BadInputError, one_line
 from kdgap.explorer.answers import agreement_document, answers_document, images_document
 from kdgap.explorer.documents import arm_document, live_document
 from kdgap.explorer.judged import compare_document
-from kdgap.explorer.page import POLICY, STATIC, static_files
+from kdgap.explorer.page import INDEX, POLICY, page_files
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.explorer.watch import WHOLE, as_json
@@ -22,7 +22,6 @@ from kdgap.files import (
     make_folder,
     names_in,
     note_change,
-    read_bytes,
     read_text,
     remove_tree,
     temporary_beside,
@@ -83,7 +82,7 @@ def export_page(snapshot: Snapshot, folder: Path, thumbnails: Thumbnails | None 
     strangers = [name for name in names if not name.startswith(TEMPORARY_PREFIX)]
     if strangers and MARK not in names:
         raise BadInputError(f"{folder}: not empty and no exported page; give another --export")
-    shown = read_text(folder / "index.html") if "index.html" in names else ""
+    shown = read_text(folder / INDEX) if INDEX in names else ""
     old = ("data", "static") if '="static/' in shown else ()
     before = [folder / name for name in names if _PART.fullmatch(name) or name in old]
     for path in before:
@@ -94,7 +93,7 @@ def export_page(snapshot: Snapshot, folder: Path, thumbnails: Thumbnails | None 
     part, count = _write_part(snapshot, folder, thumbnails, odd)
     try:
         write_atomic(folder / "README.md", _readme(snapshot).encode("utf-8", "backslashreplace"))
-        write_atomic(folder / "index.html", _index(part).encode())
+        write_atomic(folder / INDEX, _index(part).encode())
     except BaseException:
         with suppress(OSError):
             remove_tree(folder / part)
@@ -135,9 +134,9 @@ def _files(
     snapshot: Snapshot, thumbnails: Thumbnails | None, odd: list[str]
 ) -> Iterator[tuple[str, bytes]]:
     """Yield every file of a part: its name in there, and what it holds."""
-    for name, path in static_files().items():
-        if name != "index.html":
-            yield f"static/{name}", read_bytes(path)
+    for name, content in page_files().items():
+        if name != INDEX:
+            yield name, content
     for name, make in WHOLE.items():
         yield _script(name, make(snapshot))
     yield _script("live", live_document(snapshot))
@@ -165,7 +164,7 @@ def _index(part: str) -> str:
     policy = POLICY.replace("; frame-ancestors 'none'", "")  # not heeded in a meta element
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     head += f'<meta name="kdgap-data" content="{part}/data">\n'
-    page = read_text(STATIC / "index.html").replace('="static/', f'="{part}/static/')
+    page = page_files()[INDEX].decode().replace('="static/', f'="{part}/static/')
     return page.replace('<meta charset="utf-8">\n', f'<meta charset="utf-8">\n{head}', 1)
 
 

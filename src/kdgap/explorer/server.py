@@ -18,11 +18,10 @@ from kdgap.explorer.answers import agreement_document, answers_document, images_
 from kdgap.explorer.documents import arm_document
 from kdgap.explorer.guard import Guard
 from kdgap.explorer.judged import compare_document
-from kdgap.explorer.page import POLICY, STATIC, static_files
+from kdgap.explorer.page import INDEX, POLICY, page_files
 from kdgap.explorer.run_document import run_document
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.explorer.watch import WHOLE, Watch, as_json
-from kdgap.files import read_bytes
 from kdgap.judge.answers import Thumbnails
 from kdgap.store.study import StudyDirectory
 
@@ -60,6 +59,14 @@ def application(
         token: what a visitor has to know; None on a loopback address.
         thumbnails: draws test images, where the data is at hand.
     """
+    files = page_files()
+
+    def page(request: Request) -> Response:
+        name = request.url.path.lstrip("/") or INDEX
+        if name not in files:
+            return _missing()
+        kind = TYPES.get(Path(name).suffix, "text/plain")
+        return Response(files[name], media_type=f"{kind}; charset=utf-8")
 
     def images(snapshot: Snapshot, number: int) -> dict[str, Any]:
         return images_document(snapshot, number, thumbnails)
@@ -85,8 +92,8 @@ def application(
         return FileResponse(path, media_type="application/octet-stream", headers=INERT)
 
     routes = [
-        Route("/", _page),
-        Route("/static/{name:path}", _static),
+        Route("/", page),
+        Route("/static/{name:path}", page),
         Route("/data/{kind}/{number}.json", numbered),
         Route("/data/live.json", live),
         Route("/data/{name}.json", whole),
@@ -142,18 +149,3 @@ def _answer(make: Callable[[], bytes]) -> Response:
 
 def _missing() -> Response:
     return PlainTextResponse("404: there is no such page\n", 404)
-
-
-def _page(_: Request) -> Response:
-    return Response(read_bytes(STATIC / "index.html"), media_type="text/html; charset=utf-8")
-
-
-def _static(request: Request) -> Response:
-    name = request.path_params["name"]
-    known = static_files()
-    if name not in known:
-        return _missing()
-    return Response(
-        read_bytes(known[name]),
-        media_type=f"{TYPES.get(known[name].suffix, 'text/plain')}; charset=utf-8",
-    )
