@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import typer
 
+from kdgap import __version__
 from kdgap.cli.app import COMMANDS, app
 from kdgap.cli.help import MOST_COLUMNS
 
@@ -27,6 +28,11 @@ def test_every_command_is_in_one_group() -> None:
     assert list(COMMANDS) == [
         "Study", "Judge results", "Single run", "Data and models", "Reference"
     ]  # fmt: skip
+
+
+def test_the_version_is_one_line(kdgap: Command) -> None:
+    ended = kdgap("--version")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"kdgap {__version__}\n", "")
 
 
 @pytest.mark.parametrize("columns", [60, 80, 160])

@@ -1,9 +1,11 @@
 """All commands, in groups; groups and commands in the order in which people need them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import typer
 
+from kdgap import __version__
 from kdgap.cli import (
     bench,
     convert,
@@ -17,6 +19,7 @@ from kdgap.cli import (
     models,
     plan,
     predict,
+    printing,
     rank,
     show,
     status,
@@ -61,6 +64,13 @@ COMMANDS: Mapping[str, Sequence[tuple[str, Callable[..., None], str]]] = {
 }
 """Group → name, function and examples of each command."""
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        printing.answer(f"kdgap {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="kdgap",
     help="Train students with and without a teacher, and say how sure the difference is.",
@@ -70,6 +80,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _whole(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="The version, and no more."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
 for group, commands in COMMANDS.items():
     for name, function, examples in commands:
         app.command(name, rich_help_panel=group, epilog=examples)(function)
