@@ -173,3 +173,8 @@ def test_what_was_trained_is_told_as_far_as_it_is_known() -> None:
     assert (facts["methods"], facts["seeds"]) == ("Logit-KD", "5 a method")
     bare = dict(trained(pair_of(PLAIN, BETTER), analyse(pair_of(PLAIN, BETTER))))
     assert "data" not in bare
+    given = ClaimsFile(claims=[claim("first", [TERM])], data="CIFAR-10")
+    named = with_claims(pair_of(PLAIN, BETTER), given)
+    assert dict(trained(named, analyse(named)))["data"] == "CIFAR-10 (said by the claims' file)"
+    recorded = with_claims(runs, given)
+    assert dict(trained(recorded, analyse(recorded)))["data"] == facts["data"]

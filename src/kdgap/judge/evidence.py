@@ -208,6 +208,7 @@ class Evidence:
         origin: `study` or `import`.
         description: one line.
         title, paper, main_claim: as in `StudySpec`.
+        data: what a file of claims says of the data; the records' own word goes before it.
         runs: every run, each once.
         models: name → architecture, parameters, FLOPs, citation.
         methods: name → what the method declares (`Method.about`), as it was written down.
@@ -251,6 +252,7 @@ class Evidence:
     open_runs: int = 0
     title: str | None = None
     paper: str | None = None
+    data: str | None = None
     main_claim: str | None = None
 
     def arms(self, roles: Collection[str] = SHOWN) -> list[Arm]:

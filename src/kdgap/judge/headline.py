@@ -129,13 +129,15 @@ def trained(evidence: Evidence, analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _data(evidence: Evidence) -> str:
-    """Return the data set with its images; nothing of an import, whose files do not say it."""
+    """Return the data set with its images; of an import, what the file of claims says of them."""
     about = evidence.provenance.get("data")
     name = str(about.get("name", "")) if isinstance(about, dict) else ""
     if name and name in ("imagefolder", "manifest", "webdataset") and isinstance(about, dict):
         name = PurePath(str(about.get("root", name))).name or name
     locked = evidence.provenance.get("data_fingerprint")
     shape = locked.get("shape") if isinstance(locked, dict) else None
+    if not name and evidence.data:
+        return f"{evidence.data} (said by the claims' file)"
     parts = [name]
     if isinstance(shape, dict):
         parts.append(f"{shape['classes']} classes")

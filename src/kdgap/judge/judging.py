@@ -55,6 +55,7 @@ def with_claims(
         main_claim=given.main_claim,
         title=given.title or evidence.title,
         paper=given.paper or evidence.paper,
+        data=given.data or evidence.data,
     )
     if origin is not None:
         evidence = replace(evidence, provenance={**evidence.provenance, "claims": origin})

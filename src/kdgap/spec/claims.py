@@ -99,6 +99,7 @@ class ClaimsFile(Strict):
         description: one line.
         title: what the runs are called on pages, such as a paper's title.
         paper: where they were published: authors and year, an identifier or an address.
+        data: what they were trained and tested on, in words, for runs whose files do not say it.
         main_claim: the name of the claim that stands first on every page; else the first one.
         claims: what is claimed.
         statistics: how it is judged; left out = the study's own, or the defaults for an import.
@@ -108,6 +109,7 @@ class ClaimsFile(Strict):
     description: Text = "claims"
     title: Text | None = None
     paper: Text | None = None
+    data: Text | None = None
     main_claim: Name | None = None
     claims: list[Claim] = Field(min_length=1, max_length=1000)
     statistics: Statistics | None = None
