@@ -43,6 +43,19 @@ def tints(page: "Page") -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.parametrize(("width", "together"), [(2560, True), (1300, False), (NARROW, False)])
+def test_matrix_and_list_stand_side_by_side_on_a_wide_screen(
+    visitor: Visitor, digits: Shown, width: int, together: bool
+) -> None:
+    page = visitor.open(digits, "matrix")
+    page.set_viewport_size({"width": width, "height": 900})
+    drawn(page, "matrix")
+    boxes = [part.bounding_box() for part in page.locator(".roomy > section").all()]
+    matrix, configurations = (box for box in boxes if box)
+    assert (matrix["y"] == configurations["y"]) == together
+    check_width(page)
+
+
 @pytest.mark.parametrize("margin", [None, 0.1, 0.7])
 def test_a_gain_is_coloured_by_its_size_and_filled_where_it_is_settled(
     visitor: Visitor, digits: Shown, margin: float | None

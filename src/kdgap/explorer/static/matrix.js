@@ -5,10 +5,10 @@ kdgap.views.matrix = {
   async draw(study, state) {
     if (!study.arms.length) return [el("h1", {}, "Configurations"), el("p", {}, "No run is planned yet.")];
     const atOnce = state.get("interval") === "all";
+    const matrix = study.analysis?.gains.length ? [matrixSection(study, state, atOnce)] : [];
     return [
       el("h1", {}, "Configurations"),
-      study.analysis?.gains.length ? matrixSection(study, state, atOnce) : null,
-      armsSection(study, state),
+      el("div", { class: "beside roomy" }, ...matrix, armsSection(study, state)),
     ];
   },
 };
