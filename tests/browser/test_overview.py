@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.pages import NARROW, Shown, Visitor, drawn, expect, focused, redrawn
+from tests.browser.pages import NARROW, Shown, Visitor, drawn, expect, focused, narrow, redrawn
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -43,6 +43,41 @@ def test_it_says_what_was_measured_before_any_verdict(visitor: Visitor, digits: 
     expect(measured).to_contain_text("2 methods · smallest effect of interest 2")
     lead.get_by_role("button", name=re.compile(r"^\d things? to know before believing")).click()
     assert focused(page).startswith("h2 Before believing it")
+
+
+def test_the_headline_shows_the_interval_of_its_claim(visitor: Visitor, digits: Shown) -> None:
+    page = visitor.open(digits, "overview")
+    claim = page.evaluate(
+        "kdgap.study.analysis.contrasts.find(({name}) => name === kdgap.study.headline.claim)"
+    )
+    picture = page.locator(".headline svg")
+    line, point = picture.locator("line").nth(1), picture.locator("circle")
+    places = [line.get_attribute("x1"), point.get_attribute("cx"), line.get_attribute("x2")]
+    low, value, high = (float(place or "nan") for place in places)
+    assert 0 < low < value < high < 320
+    zero = float(picture.locator("line").first.get_attribute("x1") or "nan")
+    assert [low < zero, high < zero] == [end < 0 for end in claim["ci95_pp"]]
+    settled = claim["outcome"] != "not established"
+    assert point.get_attribute("fill") == ("var(--ink)" if settled else "var(--paper)")
+
+
+def test_a_phone_shows_the_answer_and_the_view_that_is_open(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits, "overview")
+    narrow(page, "overview")
+    navigation = page.get_by_role("navigation").bounding_box()
+    headline = page.locator(".headline svg").bounding_box()
+    assert navigation and navigation["height"] < 60, "one line of links"
+    assert headline and headline["y"] + headline["height"] < 740, "on the first screen"
+    expect(page.locator(".lead dl")).to_be_hidden()
+    page.get_by_text("What was trained").click()
+    expect(page.locator(".lead dl")).to_be_visible()
+    page.evaluate("location.hash = 'power'")
+    drawn(page, "power")
+    current = page.get_by_role("navigation").locator("[aria-current=page]")
+    expect(current).to_have_text("Power")
+    expect(current).to_be_in_viewport(ratio=0.9)
 
 
 def test_a_term_is_explained_where_it_is_first_met(visitor: Visitor, digits: Shown) -> None:

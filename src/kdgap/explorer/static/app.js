@@ -9,17 +9,21 @@ let failed = false;
 function navigation(view) {
   const under = kdgap.views[view].under ?? view;
   const entries = Object.entries(kdgap.views).filter(([, { title }]) => title);
-  document
-    .getElementById("views")
-    .replaceChildren(
-      ...entries.map(([name, { title }]) =>
-        el(
-          "li",
-          {},
-          link(title, name, {}, { "aria-current": name === view ? "page" : name === under ? "true" : null }),
-        ),
+  const list = document.getElementById("views");
+  list.replaceChildren(
+    ...entries.map(([name, { title }]) =>
+      el(
+        "li",
+        {},
+        link(title, name, {}, { "aria-current": name === view ? "page" : name === under ? "true" : null }),
       ),
-    );
+    ),
+  );
+  // On a phone the list is one line that scrolls; what is shown is in sight when it changes.
+  const current = list.querySelector("[aria-current]");
+  if (current && list.dataset.view !== view)
+    list.scrollLeft = current.offsetLeft - list.offsetLeft - (list.clientWidth - current.offsetWidth) / 2;
+  list.dataset.view = view;
 }
 
 const FOCUSABLE = "a, button, select, input, summary, [tabindex]";

@@ -1,11 +1,11 @@
 "use strict";
 // Every claim at a glance: what it says, its interval, what became of it.
-/** A difference with its interval, as small as a word; ends: of all that stand below each other. */
-function smallInterval(row, [least, most]) {
+/** A difference with its interval, as small as a word; ends: of all that stand below each other; width: px. */
+function smallInterval(row, [least, most], width = 120) {
   if (!known(row.low)) return null;
-  const stretch = stretched([least, most], kdgap.study.analysis.settings.smallest_effect_pp, 116);
+  const stretch = stretched([least, most], kdgap.study.analysis.settings.smallest_effect_pp, width - 4);
   const scale = stretch.type ? d3.scaleSymlog().constant(stretch.constant) : d3.scaleLinear();
-  const place = scale.domain([least, most]).range([2, 118]);
+  const place = scale.domain([least, most]).range([2, width - 2]);
   const line = (x1, x2, width, colour) =>
     svgElement("line", { x1, x2, y1: 8, y2: 8, "stroke-width": width, stroke: colour });
   const margin = kdgap.study.analysis.settings.smallest_effect_pp;
@@ -13,7 +13,7 @@ function smallInterval(row, [least, most]) {
   const [low, high] = [place(Math.max(least, -margin)), place(Math.min(most, margin))];
   return svgElement(
     "svg",
-    { width: 120, height: 16, viewBox: "0 0 120 16", class: "small", "aria-hidden": "true" },
+    { width, height: 16, viewBox: `0 0 ${width} 16`, class: "small", "aria-hidden": "true" },
     svgElement("rect", { x: low, y: 0, width: Math.max(0, high - low), height: 16, fill: "var(--band)" }),
     svgElement("line", { x1: place(0), x2: place(0), y1: 0, y2: 16, stroke: "var(--soft)" }),
     line(place(row.low), place(row.high), 2.5, "var(--ink)"),
@@ -36,17 +36,16 @@ function claimsSection(study) {
   const { settings } = study.analysis;
   const lines = new Map(claims.map((claim) => [claim, claimLine(claim)]));
   const drawn = [...lines.values()].filter((line) => known(line.low));
-  const span = [Math.min(0, ...drawn.map((line) => line.low)), Math.max(0, ...drawn.map((line) => line.high))];
+  const span = [
+    Math.min(0, ...drawn.map((line) => line.low)),
+    Math.max(0, ...drawn.map((line) => line.high)),
+  ];
   const late = claims.filter((claim) => claim.post_hoc).length;
   const all = late === claims.length;
   const main = study.headline.claim;
   return section(
     "Claims",
-    tally(
-      claims,
-      (claim) => claim.outcome,
-      ["established", "contradicted", "not established"],
-    ),
+    tally(claims, (claim) => claim.outcome, ["established", "contradicted", "not established"]),
     all ? el("p", {}, postHoc(claims[0]), " All of them: none was locked before the first test.") : null,
     table(
       [
@@ -80,7 +79,13 @@ function claimsSection(study) {
         "ol",
         { class: "claims" },
         claims.map((claim, index) =>
-          el("li", { "data-key": claim.name }, badge(claim.outcome), ` ${claim.text}: ${study.claims[index].summary} `, quoteButton(study.claims[index])),
+          el(
+            "li",
+            { "data-key": claim.name },
+            badge(claim.outcome),
+            ` ${claim.text}: ${study.claims[index].summary} `,
+            quoteButton(study.claims[index]),
+          ),
         ),
       ),
     ),

@@ -68,7 +68,7 @@ function intervalChart(entries, about) {
   const right = 12 + letters(rows.flatMap(numbersOf));
   // Names and numbers stand beside their lines where that leaves the lines room enough.
   const width = widthOf(about);
-  const beside = width - left - right > 240 && left < 16 + 6.6 * LONG;
+  const beside = width - left - right > 200 && left < 16 + 6.6 * LONG;
   const ends = rows.flatMap((row) => [row.low ?? row.value, row.high ?? row.value, ...(row.all ?? [])]);
   const [least, most] = d3.extent([0, ...ends]);
   const open = (row) => row.open ?? OPEN.includes(row.verdict);

@@ -36,17 +36,14 @@ function heading(study) {
           "div",
           { class: "beside" },
           headlinePart(study),
-          el("div", { class: "trained" }, facts(study.trained)),
+          slim()
+            ? disclosure("trained", "What was trained", facts(study.trained))
+            : el("div", { class: "trained" }, facts(study.trained)),
         )
       : null,
     el("ul", { class: "states" }, states.length ? states : el("li", {}, "no runs"), warnings),
     done < total
-      ? el(
-          "p",
-          {},
-          `${done} of ${counted(total, "run")} done. `,
-          link(capital(undoneWords(study)), "live"),
-        )
+      ? el("p", {}, `${done} of ${counted(total, "run")} done. `, link(capital(undoneWords(study)), "live"))
       : null,
     study.marks.length ? el("p", { class: "marks" }, `Mind: ${study.marks.join("; ")}.`) : null,
   );
@@ -55,13 +52,25 @@ function heading(study) {
 /** The answer in one sentence, with a way to what stands behind it. */
 function headlinePart(study) {
   const { text, verdict, claim } = study.headline;
+  const main = study.analysis?.contrasts.find(({ name }) => name === claim);
+  const line = main && claimLine(main);
   return el(
     "p",
     { class: `headline ${verdict.replaceAll(" ", "-")}` },
     el("span", { "aria-hidden": "true" }, `${MARKS[verdict]} `),
     text.replace(/ (%|pp)/g, "\u00a0$1"),
-    claim ? [" ", link("Why", "claim", { name: claim }, { "aria-label": "Why the main claim ends so" })] : null,
+    claim
+      ? [" ", link("Why", "claim", { name: claim }, { "aria-label": "Why the main claim ends so" })]
+      : null,
+    line ? smallInterval(line, aroundBoth(line, study.analysis.settings.smallest_effect_pp), 320) : null,
   );
+}
+
+/** The ends of a scale that shows an interval and the smallest effect of interest, with room at both. */
+function aroundBoth({ low, high }, margin) {
+  const [least, most] = [Math.min(low, -margin), Math.max(high, margin)];
+  const rim = (most - least) / 20;
+  return [least - rim, most + rim];
 }
 
 /** What was measured, over how much, and what counts as an effect: before any verdict. */
@@ -163,11 +172,7 @@ function glanceSection(study) {
   return section(
     "Every gain over plain training",
     el("p", { class: "measured" }, measuredWords(study)),
-    tally(
-      gains,
-      (gain) => gain.verdict,
-      ["gain", "harm", "equivalent", "inconclusive"],
-    ),
+    tally(gains, (gain) => gain.verdict, ["gain", "harm", "equivalent", "inconclusive"]),
     intervalChart(gains.slice(0, MOST_LINES).map(gainLine), {
       name: "gains-in-a-figure",
       title: "Every gain with its interval",
