@@ -68,8 +68,10 @@ def test_a_phone_shows_the_answer_and_the_view_that_is_open(
     narrow(page, "overview")
     navigation = page.get_by_role("navigation").bounding_box()
     headline = page.locator(".headline svg").bounding_box()
-    assert navigation and navigation["height"] < 60, "one line of links"
-    assert headline and headline["y"] + headline["height"] < 740, "on the first screen"
+    assert navigation is not None
+    assert headline is not None
+    assert navigation["height"] < 60, "one line of links"
+    assert headline["y"] + headline["height"] < 740, "on the first screen"
     expect(page.locator(".lead dl")).to_be_hidden()
     page.get_by_text("What was trained").click()
     expect(page.locator(".lead dl")).to_be_visible()
