@@ -87,6 +87,11 @@ class Heard:
             if not asked.url.startswith((*self.roots, "data:", "blob:")):
                 self.wrong.append(f"request to {asked.url}")
 
+        def failed(asked: Any) -> None:
+            # A page that is left, or read again, takes back what it had asked for.
+            if asked.failure != "net::ERR_ABORTED":
+                self.wrong.append(f"failed: {asked.url}")
+
         def page(opened: "Page") -> None:
             opened.on("websocket", lambda socket: self.wrong.append(f"socket to {socket.url}"))
 
@@ -97,7 +102,7 @@ class Heard:
         context.on("console", console)
         context.on("weberror", lambda error: self.wrong.append(f"error: {error.error}"))
         context.on("request", request)
-        context.on("requestfailed", lambda asked: self.wrong.append(f"failed: {asked.url}"))
+        context.on("requestfailed", failed)
         context.on("dialog", dialog)
         context.on("page", page)
 

@@ -209,3 +209,27 @@ def test_every_download_of_a_view_has_content(visitor: Visitor, shown: Shown, vi
         assert "var(" not in text  # another program knows nothing of this page's colours
         assert "undefined" not in text
         assert "NaN" not in text
+
+
+def test_a_table_that_is_sorted_while_the_page_is_read_again_stays_sorted(
+    visitor: Visitor, digits: Shown
+) -> None:
+    page = visitor.open(digits, "runs")
+    head = page.locator("main thead th").filter(has_text="seed")
+    page.evaluate("document.querySelector('main h1').dataset.old = 'yes'")
+    page.evaluate(
+        """() => {
+          const { get } = kdgap;
+          kdgap.get = async (name) => {
+            kdgap.get = get;
+            await new Promise((done) => { window.release = done; });
+            return get(name);
+          };
+          kdgap.draw({ keep: true });
+        }"""
+    )
+    head.get_by_role("button").click()
+    expect(head).to_have_attribute("aria-sort", "ascending")
+    page.evaluate("window.release()")
+    page.wait_for_function("() => !document.querySelector('main h1').dataset.old")
+    assert head.get_attribute("aria-sort") == "ascending"

@@ -102,6 +102,7 @@ async function partsOf(view, state) {
  */
 kdgap.draw = async ({ focus = false, keep = false, scroll = 0 } = {}) => {
   const mine = ++drawing;
+  const asked = location.hash;
   const { view, state } = kdgap.place();
   const main = document.getElementById("main");
   navigation(view);
@@ -112,9 +113,10 @@ kdgap.draw = async ({ focus = false, keep = false, scroll = 0 } = {}) => {
   const source = parts && (await sourceOf(kdgap.read));
   clearTimeout(busy);
   if (mine !== drawing) return;
-  if (!parts) {
-    kdgap.documents.clear();
-    setTimeout(() => kdgap.draw({ focus, keep, scroll }), 100);
+  // Also where a reader sorted or turned a page meanwhile, which the address notes.
+  if (!parts || asked !== location.hash) {
+    if (!parts) kdgap.documents.clear();
+    setTimeout(() => mine === drawing && kdgap.draw({ focus, keep, scroll }), 100);
     return;
   }
   main.removeAttribute("aria-busy");
