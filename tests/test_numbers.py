@@ -1,10 +1,12 @@
 """Numbers have one form each: units change where rounding makes them, and no zero has a minus."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdgap.numbers import compact, duration, gib, memory, points, signed
+from kdgap.numbers import compact, decimals, duration, gib, memory, percent, points, signed, spread
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,16 @@ from kdgap.numbers import compact, duration, gib, memory, points, signed
 )
 def test_a_count_has_three_digits_and_a_unit(count: float, text: str) -> None:
     assert compact(count) == text
+
+
+@pytest.mark.parametrize("half", [79.675, 33.075, 31.375, 9.725, 0.005, 94.345])
+def test_a_number_half_way_is_one_whatever_arithmetic_left_behind(half: float) -> None:
+    ways = [half, math.nextafter(half, 0), math.nextafter(half, 100), 100 * (half / 100)]
+    ways += [math.fsum([half] * 7) / 7, sum([half] * 7) / 7, half * (1 + 3e-15)]
+    assert len({decimals(value) for value in ways}) == 1
+    assert len({signed(-value) for value in ways}) == 1
+    assert len({spread(value, value) for value in ways}) == 1
+    assert len({percent(value / 100) for value in ways}) == 1
 
 
 @given(st.integers(1000, 10**14))

@@ -7,9 +7,18 @@ DASH = "–"
 """What stands where there is no number."""
 
 
+def decimals(value: float, digits: int = 2) -> str:
+    """Return a number with so many decimals, half to even as `format` has it.
+
+    What arithmetic left behind the twelfth significant digit is dropped first: a mean of shares and
+    a mean of percents are one number, also where it lies half-way between two decimals.
+    """
+    return f"{float(f'{value:.12g}'):.{digits}f}"
+
+
 def signed(value: float, digits: int = 2) -> str:
     """Return a number with its sign, a real minus, and no negative zero."""
-    text = f"{value:+.{digits}f}"
+    text = f"{float(decimals(value, digits)):+.{digits}f}"
     if float(text) == 0:
         text = f"{0:+.{digits}f}"
     return text.replace("-", "−")
@@ -24,14 +33,14 @@ def p_value(p: float | None) -> str:
     """Return a p-value with two significant digits."""
     if p is None:
         return DASH
-    return "< 0.0001" if p < 0.0001 else f"{p:.3f}" if p >= 0.001 else f"{p:.4f}"
+    return "< 0.0001" if p < 0.0001 else decimals(p, 3 if p >= 0.001 else 4)
 
 
 def spread(mean: float | None, std: float | None) -> str:
     """Return `mean ± std`."""
     if mean is None:
         return DASH
-    return f"{mean:.2f}" + ("" if std is None else f" ± {std:.2f}")
+    return decimals(mean) + ("" if std is None else f" ± {decimals(std)}")
 
 
 def counted(count: int, what: str) -> str:
@@ -57,7 +66,7 @@ def level(confidence: float) -> str:
 
 def percent(share: float | None) -> str | None:
     """Return a share of one as a percentage with two decimals."""
-    return None if share is None else f"{share * 100:.2f} %"
+    return None if share is None else f"{decimals(share * 100)} %"
 
 
 def points(difference: float | None) -> str | None:
@@ -67,7 +76,7 @@ def points(difference: float | None) -> str | None:
 
 def fixed(value: float | None, digits: int = 4) -> str | None:
     """Return a number with a fixed number of decimals."""
-    return None if value is None else f"{value:.{digits}f}"
+    return None if value is None else decimals(value, digits)
 
 
 def compact(count: float) -> str:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from kdgap.numbers import compact, duration, interval, memory, p_value, signed, spread
+from kdgap.numbers import compact, decimals, duration, interval, memory, p_value, signed, spread
 from tests.browser.pages import Shown, Visitor, expect
 
 pytestmark = pytest.mark.browser
@@ -15,6 +15,7 @@ def values() -> list[float]:
     """Ties, what is nearly one, what rounds to zero, and numbers of every size."""
     ties = [n / 2**k for k in range(1, 6) for n in range(-41, 42)]
     near = [0.005, 0.015, 1.005, 2.675, -1.255, 0.045, 94.345, 0.1 + 0.2, -0.004, -1e-9]
+    near += [way for half in (79.675, 33.075, -9.725) for way in (half, half + 4e-14, half - 4e-14)]
     draw = random.Random(0)
     sizes = [draw.uniform(-1, 1) * 10 ** draw.randint(-6, 6) for _ in range(200)]
     wholes = [float(n) for n in (0, 1, -1, 100, 999_999, 123_456_789)]
@@ -31,7 +32,7 @@ def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Show
         texts = page.evaluate(
             "([all, d]) => all.map((value) => rounded(value, d))", [given, digits]
         )
-        assert texts == [f"{value:.{digits}f}" for value in given]
+        assert texts == [decimals(value, digits) for value in given]
     texts = page.evaluate("(all) => all.map((value) => signed(value))", given)
     assert texts == [signed(value) for value in given]
     pairs = list(pairwise(given))
@@ -42,7 +43,7 @@ def test_numbers_are_rounded_as_python_rounds_them(visitor: Visitor, empty: Show
     shares = [abs(value) % 1 for value in given]
     assert page.evaluate("(all) => all.map(pValue)", shares) == [p_value(p) for p in shares]
     texts = page.evaluate("(all) => all.map(percent)", shares)
-    assert texts == [f"{100 * share:.2f}" for share in shares]
+    assert texts == [decimals(100 * share) for share in shares]
 
 
 @pytest.mark.parametrize(

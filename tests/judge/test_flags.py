@@ -189,6 +189,7 @@ CASES: list[Case] = [
     ("one-seed", GAIN, pair(METHOD[:1]), pair(METHOD[:2])),
     ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.0, 95.0, 96.0, 94.5, 95.5])),
     ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.99, 95.0, 95.01])),
+    ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.0, 95.0, 96.0], [95.0, 95.1, 95.0])),
     ("few-seeds", GAIN, pair([94.0, 95.0, 96.0]), pair([94.0, 95.0, 96.0], statistics=PAIRED)),
     ("no-variance", GAIN, pair([95.3] * 5, [95.0] * 5), pair([95.3] * 5)),
     ("unpaired-seeds", GAIN, pair(METHOD[:4], statistics=PAIRED), pair(METHOD[:4])),

@@ -13,7 +13,7 @@ from statistics import median
 from kdgap.judge.analysis import Settings
 from kdgap.judge.entries import Fact, Gain
 from kdgap.judge.evidence import Arm, Evidence
-from kdgap.numbers import interval, level, seeds, signed
+from kdgap.numbers import decimals, interval, level, seeds, signed
 from kdgap.stats.contrast import mean_and_std, paired, welch
 from kdgap.stats.power import contrast_power, paired_contrast_power
 
@@ -96,8 +96,8 @@ def seed_fact(
     ]
     without = (paired if by_seed else welch)(rest, [1.0, -1.0])
     text = (
-        f"seed {seed} of {names[side]} ({arm[seed]:.2f} %) lies far from its others (mean"
-        f" {mean_and_std(rest[side])[0]:.2f} %; modified z-score {score:.1f})"
+        f"seed {seed} of {names[side]} ({decimals(arm[seed])} %) lies far from its others (mean"
+        f" {decimals(mean_and_std(rest[side])[0])} %; modified z-score {score:.1f})"
     )
     if without is None:
         return Fact(topic="seed", fact=text)
@@ -192,8 +192,9 @@ def power_fact(arm: Arm, plain: Arm | None, gain: Gain, settings: Settings) -> F
     else:
         power = contrast_power(margin, (1.0, -1.0), stds, n, alpha)
     text = (
-        f"with {n} seeds and this spread ({stds[0]:.2f} and {stds[1]:.2f} pp), a true gain of"
-        f" {margin:g} pp would be found with {level(round(power, 3))} power after correction"
+        f"with {n} seeds and this spread ({decimals(stds[0])} and {decimals(stds[1])} pp),"
+        f" a true gain of {margin:g} pp would be found with {level(round(power, 3))} power after"
+        " correction"
     )
     # What was shown to be equivalent, or a harm, does not help unseen, whatever the power.
     if power < settings.power and gain.verdict == "inconclusive":

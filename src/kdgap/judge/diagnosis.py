@@ -14,7 +14,7 @@ from kdgap.judge.evidence import Arm, Evidence, Run, choice_words, choosing_imag
 from kdgap.judge.fidelity import TOWARDS, closeness
 from kdgap.judge.grids_tried import called, card_of, lost_beyond, tuning_fact
 from kdgap.judge.measures import Fidelity
-from kdgap.numbers import level, signed
+from kdgap.numbers import decimals, level, signed
 from kdgap.stats.contrast import mean_and_std
 
 WEAK_SHARE, STRONG_SHARE = 0.1, 0.95
@@ -127,8 +127,8 @@ def _teacher(gain: Gain) -> Fact | None:
         return None
     ahead = 100 * accuracy - gain.baseline_mean_pp
     text = (
-        f"the teacher's test accuracy is {100 * accuracy:.2f} %, {signed(ahead)} pp against the"
-        " plainly trained student"
+        f"the teacher's test accuracy is {decimals(100 * accuracy)} %, {signed(ahead)} pp against"
+        " the plainly trained student"
     )
     if ahead < LITTLE_TO_TEACH_PP:
         remedy = "a smaller student, or a harder task; a better teacher alone often does not help"
@@ -142,8 +142,8 @@ def _fitting(runs: list[Run], chosen_on: str) -> Fact | None:
     if trained is None or validated is None:
         return None
     text = (
-        f"at the end {100 * trained:.2f} % of the training images are right and"
-        f" {100 * validated:.2f} % of the {choosing_images(chosen_on)} images"
+        f"at the end {decimals(100 * trained)} % of the training images are right and"
+        f" {decimals(100 * validated)} % of the {choosing_images(chosen_on)} images"
     )
     if trained > FITTED:
         return _fact(

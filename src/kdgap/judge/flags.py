@@ -8,7 +8,7 @@ from kdgap.judge.claims import baselines_of
 from kdgap.judge.entries import SeveralTeachers
 from kdgap.judge.evidence import Arm, Evidence, Run, Tuning
 from kdgap.notice import Notice, by_severity, codes
-from kdgap.numbers import counted, interval, signed
+from kdgap.numbers import counted, decimals, interval, signed
 from kdgap.store.imports.findings import FINDINGS, count_findings
 
 
@@ -61,8 +61,8 @@ def _tuning_flags(arm: Arm, tuning: Tuning) -> list[Notice]:
         flags.append(
             Notice(
                 "not-the-winner",
-                f"its hyper-parameters were not the best on {on} ({100 * own[0]:.2f} %"
-                f" against {100 * max(scores):.2f} %)",
+                f"its hyper-parameters were not the best on {on} ({decimals(100 * own[0])} %"
+                f" against {decimals(100 * max(scores))} %)",
             )
         )
     elif scores and own[0] is not None and scores.count(max(scores)) > 1:

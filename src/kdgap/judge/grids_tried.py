@@ -3,7 +3,7 @@
 from kdgap.judge.entries import Fact
 from kdgap.judge.evidence import Arm, Evidence, choosing_images
 from kdgap.judge.flags import tuning_of
-from kdgap.numbers import counted
+from kdgap.numbers import counted, decimals
 from kdgap.spec.method_card import UNKNOWN, MethodCard
 
 BOUTHILLIER = "Bouthillier et al. 2021, Accounting for variance in machine learning benchmarks"
@@ -66,8 +66,8 @@ def lost_beyond(arm: Arm, evidence: Evidence, name: str, *, larger: bool) -> str
         return f"{words}, and no run of them has a score ({listed})"
     return (
         f"{words} and scored lower on {choosing_images(tuning.split)} images ({listed}:"
-        f" {100 * max(scores):.2f} % at best,"
-        f" against {100 * chosen:.2f} %)"
+        f" {decimals(100 * max(scores))} % at best,"
+        f" against {decimals(100 * chosen)} %)"
     )
 
 

@@ -296,7 +296,7 @@ def _recommended(
     if plain.may_be_best:
         if best is plain:
             return (
-                "Use plain training: it has the highest mean, and no method is shown to be"
+                "Use plain training: no method has a higher mean, and none is shown to be"
                 f" better.{settle}",
                 False,
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.entries import Gain, Numbers, ReferenceGain
 from kdgap.judge.grids import Grid, Source
-from kdgap.numbers import MOST_SEEDS, counted, interval, level, p_value, seeds, signed
+from kdgap.numbers import MOST_SEEDS, counted, decimals, interval, level, p_value, seeds, signed
 
 FAR = 5
 """Smallest effects of interest above which a difference is another question than finding one."""
@@ -224,7 +224,7 @@ def grid_sentence(grid: Grid) -> str:
     of = NOISE_OF[grid.source] if grid.source else "its seeds"
     return (
         f"{which} (for all at once, {level(grid.confidence)}). A seed's noise is"
-        f" {grid.noise_pp:.2f} pp, the standard deviation over {of} ({freedom})."
+        f" {decimals(grid.noise_pp)} pp, the standard deviation over {of} ({freedom})."
     )
 
 

@@ -13,9 +13,14 @@ function ensembleSection(answers) {
           show: (row, value) => (known(value) ? percent(value) + percents(row.ensemble_ci95) : DASH),
         }),
         ...ends((row) => row.ensemble_ci95, { of: "ensemble", unit: "percent", scale: 100 }),
-        num("more", "more (pp)", (row) => (known(row.ensemble) ? hundredfold(row.ensemble - row.accuracy) : null), {
-          show: (row, value) => signed(value),
-        }),
+        num(
+          "more",
+          "more (pp)",
+          (row) => (known(row.ensemble) ? hundredfold(row.ensemble - row.accuracy) : null),
+          {
+            show: (row, value) => signed(value),
+          },
+        ),
       ],
       rows,
       {
@@ -29,7 +34,11 @@ function ensembleSection(answers) {
 /** Who agrees with whom: mean shares of equal answers between sides, and every two networks. */
 function agreementSection({ agreement: { sides, seeds, shares }, ...answers }) {
   const present = Object.keys(SIDE_NAMES).filter((side) => sides.includes(side));
-  const counts = d3.rollup(sides, (same) => same.length, (side) => side);
+  const counts = d3.rollup(
+    sides,
+    (same) => same.length,
+    (side) => side,
+  );
   const cut = present.some((side) => answers[side].runs.length > counts.get(side));
   const first = cut ? `, the first ${d3.max(counts.values())} of each kind` : "";
   const several = seeds.some((seed) => seed.includes("/"));
@@ -42,7 +51,8 @@ function agreementSection({ agreement: { sides, seeds, shares }, ...answers }) {
   };
   const pairs = present.flatMap((first, place) =>
     present.slice(place).map((second) => ({
-      name: first === second ? `two of ${SIDE_NAMES[first]}` : `${SIDE_NAMES[first]} and ${SIDE_NAMES[second]}`,
+      name:
+        first === second ? `two of ${SIDE_NAMES[first]}` : `${SIDE_NAMES[first]} and ${SIDE_NAMES[second]}`,
       share: between(first, second),
     })),
   );
@@ -71,10 +81,7 @@ function agreementSection({ agreement: { sides, seeds, shares }, ...answers }) {
         },
       ),
       table(
-        [
-          col("pair", "networks", (row) => row.name),
-          pct("alike", "answered alike (%)", (row) => row.share),
-        ],
+        [col("pair", "networks", (row) => row.name), pct("alike", "answered alike (%)", (row) => row.share)],
         pairs.filter((pair) => known(pair.share)),
         {
           name: "agreement-means",

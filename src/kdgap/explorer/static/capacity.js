@@ -89,7 +89,8 @@ function spreadOut(places, gap) {
 function capacityScale(values, type) {
   const [low, high] = d3.extent(values);
   const alone = type === "log" ? [low / 2, high * 2] : [low - 1, high + 1];
-  const pixels = widthOf({ columns: Infinity }) - MARGINS.marginLeft - MARGINS.marginRight - 2 * MARGINS.inset;
+  const pixels =
+    widthOf({ columns: Infinity }) - MARGINS.marginLeft - MARGINS.marginRight - 2 * MARGINS.inset;
   const scale = type === "log" ? d3.scaleLog() : d3.scaleLinear();
   return scale.domain(low < high ? [low, high] : alone).range([0, pixels]);
 }
@@ -217,5 +218,9 @@ const capacityTable = (study, rows) =>
       }),
     ],
     rows,
-    { name: "capacity", caption: "Gains by capacity of the student and gap to the teacher" },
+    {
+      name: "capacity",
+      caption:
+        "Gains by capacity of the student and gap: the teacher that taught minus the plainly trained students",
+    },
   );

@@ -107,7 +107,9 @@ function matrixChart(cells, { names, x, y, digits = 0, ...about }) {
 
 /** Every entry of a matrix, with the names of its row and column. */
 const entriesOf = (matrix, names) =>
-  matrix.flatMap((row, down) => row.map((value, across) => ({ down: names[down], across: names[across], value, right: down === across })));
+  matrix.flatMap((row, down) =>
+    row.map((value, across) => ({ down: names[down], across: names[across], value, right: down === across })),
+  );
 
 function confusionSection({ matrix, classes, pairs, plain }) {
   const figures = matrix
@@ -195,7 +197,11 @@ function changeChart(matrix, classes) {
       name: "confusion-change",
       title: "Distilled minus plain",
       words: "Images, mean over seeds. Blue is better: more right answers, fewer confusions.",
-      rows: cells.map(({ down, across, change }) => ({ right_class: down, answer: across, change_images: change })),
+      rows: cells.map(({ down, across, change }) => ({
+        right_class: down,
+        answer: across,
+        change_images: change,
+      })),
     },
   );
 }
@@ -210,7 +216,9 @@ function reliabilitySection(study, answers, arm) {
   const sides = sidesWithAnswers(answers);
   const points = sides.flatMap((side) => {
     const { counts, confidence: sure, accuracy } = answers[side].reliability;
-    return counts.map((count, bin) => ({ side, bin, count, sure: sure[bin], right: accuracy[bin] })).filter((point) => point.count);
+    return counts
+      .map((count, bin) => ({ side, bin, count, sure: sure[bin], right: accuracy[bin] }))
+      .filter((point) => point.count);
   });
   const most = d3.max(points, (point) => point.count);
   const stroke = (point) => sideColour(point.side, arm);
@@ -220,7 +228,13 @@ function reliabilitySection(study, answers, arm) {
       x: { label: "confidence (%) →", domain: [0, 100], grid: true },
       y: { label: "↑ right answers (%)", domain: [0, 100], grid: true },
       marks: [
-        Plot.line([[0, 0], [100, 100]], { stroke: "var(--soft)", strokeDasharray: "4 3" }),
+        Plot.line(
+          [
+            [0, 0],
+            [100, 100],
+          ],
+          { stroke: "var(--soft)", strokeDasharray: "4 3" },
+        ),
         Plot.line(points, {
           ...{ x: (point) => 100 * point.sure, y: (point) => 100 * point.right, z: "side" },
           stroke,
@@ -243,7 +257,8 @@ function reliabilitySection(study, answers, arm) {
       name: "reliability",
       columns: 2,
       title: "Reliability: confidence against right answers",
-      words: "Below the dashed line answers are surer than they are right. Points: bins of equal width, larger with more answers; all seeds together.",
+      words:
+        "Below the dashed line answers are surer than they are right. Points: bins of equal width, larger with more answers; all seeds together.",
       legend: sides.map((side) => ({ name: SIDE_NAMES[side], colour: sideColour(side, arm) })),
       rows: points.map((point) => ({
         ...{ networks: point.side, bin: point.bin + 1, answers: point.count },
@@ -277,12 +292,20 @@ function teacherSection({ outcomes, plain_outcomes: beside }) {
         col("outcome", "outcome", (row) => row.name),
         pct("distilled", "distilled (% of images)", (row) => row.distilled),
         pct("plain", "plain (% of images)", (row) => row.plain),
-        num("change", "change (pp)", (row) => (known(row.plain) ? hundredfold(row.distilled - row.plain) : null), {
-          show: (row, value) => signed(value),
-        }),
+        num(
+          "change",
+          "change (pp)",
+          (row) => (known(row.plain) ? hundredfold(row.distilled - row.plain) : null),
+          {
+            show: (row, value) => signed(value),
+          },
+        ),
       ],
       rows,
-      { name: "outcomes", caption: "How students and their teacher answer the same test images, mean over seeds" },
+      {
+        name: "outcomes",
+        caption: "How students and their teacher answer the same test images, mean over seeds",
+      },
     ),
   );
 }
@@ -299,11 +322,19 @@ async function imagesSection(answers, arm) {
     ` (${percent(image.share).replace(/\.00$/, "")} % disagree)`,
   ];
   const tile = (image, place) => {
-    const [left, top] = [(place % drawn.columns) * drawn.tile, Math.floor(place / drawn.columns) * drawn.tile];
+    const [left, top] = [
+      (place % drawn.columns) * drawn.tile,
+      Math.floor(place / drawn.columns) * drawn.tile,
+    ];
     const rows = Math.ceil(disputed.length / drawn.columns);
     const size = { width: drawn.columns * drawn.tile, height: rows * drawn.tile };
     const picture = svgElement("image", { href: drawn.picture, ...size });
-    const box = { viewBox: `${left} ${top} ${drawn.tile} ${drawn.tile}`, width: 72, height: 72, "aria-hidden": "true" };
+    const box = {
+      viewBox: `${left} ${top} ${drawn.tile} ${drawn.tile}`,
+      width: 72,
+      height: 72,
+      "aria-hidden": "true",
+    };
     return el("li", {}, svgElement("svg", box, picture), el("span", {}, word(image)));
   };
   const listed = drawn.picture ? disputed : disputed.slice(0, 12);
@@ -315,6 +346,8 @@ async function imagesSection(answers, arm) {
           bullets(listed.map((image) => [`image ${image.index}: `, word(image)])),
           note(`Pictures of them are not here: ${drawn.reason}.`),
         ],
-    note(`${counted(listed.length, "image")}, the most disputed first. In bold the right class, then what most networks of a side answer.`),
+    note(
+      `${counted(listed.length, "image")}, the most disputed first. In bold the right class, then what most networks of a side answer.`,
+    ),
   );
 }

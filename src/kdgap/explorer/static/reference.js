@@ -55,7 +55,8 @@ function referenceColumns(study) {
 
 /** What is said of a method over the reference, or that it is the reference. */
 function referenceSentences(study, gain) {
-  if (isReference(study, gain)) return note("This is the reference that the other methods are compared with.");
+  if (isReference(study, gain))
+    return note("This is the reference that the other methods are compared with.");
   const entries = study.analysis.reference_gains ?? [];
   return overReference(study, gain).map((entry) => {
     const words = study.reference_gains[entries.indexOf(entry)];
@@ -83,10 +84,7 @@ function gainNotes(study, gain) {
       return !known;
     });
   const label = referenceOf(study)?.label;
-  return [
-    ...gain.flags.map((flag) => flag.text),
-    ...over.map((flag) => `over ${label}: ${flag.text}`),
-  ];
+  return [...gain.flags.map((flag) => flag.text), ...over.map((flag) => `over ${label}: ${flag.text}`)];
 }
 
 /** The lines of a figure beside the one of the gain over plain training. */

@@ -34,8 +34,21 @@ function gridSection(study, arm) {
 /** At most three causes, most evidence first, each with what to change. */
 function causesSection(causes) {
   if (!causes.length) return null;
+  const { command } = kdgap.study;
+  const run = (sets) => `kdgap run ${command}/study.yaml --out ${command}-changed ${sets}`;
+  const quoted = (text) =>
+    text
+      .split(" --set ")
+      .map((set) => `--set '${set}'`)
+      .join(" ");
   const change = (text) =>
-    el("span", { class: "command" }, el("code", {}, `--set ${text}`), " ", copyButton(`--set ${text}`));
+    el(
+      "span",
+      { class: "command" },
+      el("code", {}, `--set ${text}`),
+      " ",
+      copyButton(run(quoted(text)), "Copy command"),
+    );
   return section(
     "Why, and what next",
     el(
@@ -54,6 +67,9 @@ function causesSection(causes) {
     ),
     note(
       "Facts are of these runs; readings are not tested here, and remedies are advice from the literature.",
+      causes.some((cause) => cause.change)
+        ? [" A change is tried in a study of its own: ", el("code", {}, run("--set …")), "."]
+        : null,
     ),
   );
 }

@@ -152,7 +152,7 @@ function rankingTable(study, ranking) {
     ranking.places,
     {
       name: `which-${ranking.key}`,
-      caption: `Everything trained of ${ranking.key}. Minus the best of the others: holds for all at once (${confidence()}). Beats plain: share of the pairs of seeds. Cost: computation of a step beside plain training.`,
+      caption: `Everything trained of ${ranking.key}. Minus the best of the others: holds for all at once (${confidence()}). Beats plain: share of the pairs of seeds. Cost: computation of a step beside plain training, what the method's own loss takes left out.`,
     },
   );
 }

@@ -18,8 +18,10 @@ const minus = (text) => text.replace("-", "−");
  * A number with so many digits after its point, rounded as Python's format() does, so that sentences
  * and tables agree. Both look at the double's own value; a tie goes to the even digit, where toFixed
  * takes it away from zero. value × 10^d is a whole number and a half just where value × 2^(d + 1) is odd.
+ * What arithmetic left behind the twelfth significant digit is dropped first, as `numbers.decimals` does.
  */
-function rounded(value, digits) {
+function rounded(exact, digits) {
+  const value = Number(exact.toPrecision(12));
   const text = value.toFixed(digits);
   const tie = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
   if (!tie || Number(text.at(-1)) % 2 === 0) return text;

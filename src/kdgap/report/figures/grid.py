@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kdgap.judge.evidence import Candidate, Tuning, choice_words
 from kdgap.judge.grids import FADED, Cell, Grid, Source
+from kdgap.numbers import decimals
 from kdgap.report.figures.style import (
     BAND,
     FAINT,
@@ -94,7 +95,7 @@ def _mark(cell: Cell) -> str:
         return "failed"
     if cell.behind_pp == 0:
         return "best"
-    return f"{'≈ ' if cell.may_be_best else ''}−{cell.behind_pp:.2f}"
+    return f"{'≈ ' if cell.may_be_best else ''}−{decimals(cell.behind_pp)}"
 
 
 def _foot(figure: Figure, measured: Grid) -> None:
@@ -104,7 +105,8 @@ def _foot(figure: Figure, measured: Grid) -> None:
     else:
         lines = (
             f"{measured.tied} of {measured.scored} may be the best (≈: tied)\n"
-            f"noise {measured.noise_pp:.2f} pp ({_NOISE_OF[measured.source]}, {measured.df} df)"
+            f"noise {decimals(measured.noise_pp)} pp"
+            f" ({_NOISE_OF[measured.source]}, {measured.df} df)"
         )
     figure.text(0.02, 0.04 / figure.get_figheight(), lines, fontsize=7.5, color=FAINT, va="bottom")
 
@@ -163,7 +165,7 @@ def _draw_cell(
         axes.text(x, y, _mark(cell), fontsize=8, **middle)
         return
     weight = "bold" if chosen else "normal"
-    axes.text(x, y - 0.18, f"{100 * score:.2f}", fontsize=8, fontweight=weight, **middle)
+    axes.text(x, y - 0.18, decimals(100 * score), fontsize=8, fontweight=weight, **middle)
     axes.text(x, y + 0.2, _mark(cell), fontsize=7.5, **middle)
 
 
@@ -190,7 +192,7 @@ def _ranked(tuning: Tuning, tried: Sequence[Tried], varied: list[str], measured:
             continue
         axes.plot([low, 100 * score], [y, y], color=_STEM, lw=1.5, zorder=0)
         axes.plot([100 * score], [y], marker="o", ms=6, color=INK, mfc=INK if chosen else "white")
-        text = f"{100 * score:.2f}" + (" chosen" if chosen else "")
+        text = decimals(100 * score) + (" chosen" if chosen else "")
         weight = "bold" if chosen else "normal"
         axes.annotate(text, (100 * score, y), (7, 5), fontsize=8, fontweight=weight, **beside)
         axes.annotate(_mark(cell), (100 * score, y), (7, -5), fontsize=7.5, **beside)

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.recorded import UNTESTED, Scores
+from kdgap.numbers import decimals
 from kdgap.report.figures.arms import Drawn, drawn_arms, students
 from kdgap.report.figures.style import (
     BAND,
@@ -83,7 +84,7 @@ def _strip(axes: Axes, y: float, arm: Drawn, weights: str, anchors: Mapping[str,
         axes.plot(arm.interval, [y - 0.2, y - 0.2], color=INK, lw=1.4, zorder=3)
     if arm.mean is not None:
         axes.plot([arm.mean] * 2, [y - 0.32, y - 0.08], color=INK, lw=2, zorder=3)
-    mean = "" if arm.mean is None else f"mean {arm.mean:.2f}, "
+    mean = "" if arm.mean is None else f"mean {decimals(arm.mean)}, "
     side_text(axes, 0, y + 0.36, shorten(arm.label, 30), "left")
     side_text(axes, 1, y + 0.36, f"{mean}n = {arm.n}", "right")
 

@@ -5,7 +5,7 @@ from matplotlib.lines import Line2D
 
 from kdgap.judge.analysis import Analysis
 from kdgap.judge.ranking import Ranking
-from kdgap.numbers import level
+from kdgap.numbers import decimals, level
 from kdgap.report.figures.style import (
     FAINT,
     INK,
@@ -55,7 +55,7 @@ def ranking_plot(ranking: Ranking, analysis: Analysis) -> Figure:
         face = own.colour if place.may_be_best else "white"
         axes.plot([mean], [-row], marker=own.marker, ms=6, mfc=face, mec=own.colour, ls="none")
         side_text(axes, 0, -row + 0.36, shorten(place.name, 34), "left")
-        side_text(axes, 1, -row + 0.36, f"{mean:.2f}, n = {place.level.n}", "right")
+        side_text(axes, 1, -row + 0.36, f"{decimals(mean)}, n = {place.level.n}", "right")
     axes.set_ylim(0.3 - len(places), 0.7)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

@@ -24,7 +24,17 @@ from kdgap.judge.measures import Interval, Measures
 from kdgap.judge.ranking import rankings
 from kdgap.judge.reasons import contrast_sentence
 from kdgap.judge.words import gain_sentence, reference_sentence
-from kdgap.numbers import compact, counted, interval, level, p_value, seeds, signed, spread
+from kdgap.numbers import (
+    compact,
+    counted,
+    decimals,
+    interval,
+    level,
+    p_value,
+    seeds,
+    signed,
+    spread,
+)
 from kdgap.report.page.answers import MOST_GAINS, disputed_images, pictured_gains
 from kdgap.report.page.figures import Hang, recorded
 from kdgap.report.page.runs import (
@@ -188,7 +198,7 @@ def _environment() -> Environment:
         "largest_difference": _largest,
         "level": level,
         "p": p_value,
-        "percent": lambda share: "–" if share is None else f"{100 * share:.2f}",
+        "percent": lambda share: "–" if share is None else decimals(100 * share),
         "signed": lambda value: "–" if value is None else signed(value),
         "size": lambda count: "–" if count is None else compact(count),
     }

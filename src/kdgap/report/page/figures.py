@@ -13,7 +13,7 @@ from kdgap.judge.evidence import Evidence, Tuning, choice_words
 from kdgap.judge.grids import FADED, Grid, grid
 from kdgap.judge.ranking import Ranking
 from kdgap.judge.words import grid_sentence
-from kdgap.numbers import counted, interval, signed, spread
+from kdgap.numbers import counted, decimals, interval, signed, spread
 from kdgap.report.figures.answers import confusion_change, reliability_plot
 from kdgap.report.figures.arms import Drawn, drawn_arms, pairs, students, tunings
 from kdgap.report.figures.curves import (
@@ -220,7 +220,7 @@ class Hang:
         tuning, own = measured
         tried = "; ".join(
             f"{', '.join(f'{k} {v}' for k, v in candidate.parameters.items())}: "
-            + ("failed" if candidate.score is None else f"{100 * candidate.score:.2f} %")
+            + ("failed" if candidate.score is None else f"{decimals(100 * candidate.score)} %")
             for candidate in tuning.candidates[:12]
         )
         words = f"{tried}. {grid_sentence(own)}"

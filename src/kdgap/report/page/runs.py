@@ -14,6 +14,7 @@ from kdgap.judge.analysis import Analysis
 from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.recorded import UNTESTED
 from kdgap.notice import FileNotice, Notice
+from kdgap.numbers import decimals
 from kdgap.spec.slot import PLAIN, Slot, of_first_role
 from kdgap.store.imports.findings import count_findings
 from kdgap.text import settings_text
@@ -41,7 +42,7 @@ def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
         value = run.accuracy(evidence.primary)
         if value is not None:
             what = _words(run.slots, evidence) + ", " if run.slots else ""
-            tips[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {100 * value:.2f} %"
+            tips[f"#{anchors[run.id]}"] = f"{what}seed {run.seed}: {decimals(100 * value)} %"
     return tips
 
 
@@ -182,7 +183,7 @@ def _row(run: Run, weights: str, anchors: Mapping[str, str], *, show: bool) -> s
 
 
 def _percent(share: Any) -> str:
-    return f"{100 * share:.2f}" if isinstance(share, int | float) else "–"
+    return decimals(100 * share) if isinstance(share, int | float) else "–"
 
 
 def undone(evidence: Evidence, analysis: Analysis) -> list[dict[str, Any]]:

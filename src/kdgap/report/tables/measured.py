@@ -15,7 +15,7 @@ from kdgap.judge.measures import (
     Measures,
 )
 from kdgap.judge.recorded import UNTESTED
-from kdgap.numbers import level, signed
+from kdgap.numbers import decimals, level, signed
 from kdgap.report.tables import cells
 from kdgap.report.tables.cells import Line
 from kdgap.report.tables.forms import Table, Value
@@ -36,7 +36,7 @@ def levels(analysis: Analysis) -> Table:
             row.name,
             str(row.n),
             cells.level_text(row.mean_pp, row.std_pp),
-            f"[{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else None,
+            f"[{decimals(bounds[0])}, {decimals(bounds[1])}]" if bounds else None,
             _two_digits(others),
             None if row.epochs is None else str(row.epochs),
             missing or None,
@@ -66,7 +66,7 @@ def levels(analysis: Analysis) -> Table:
 
 
 def _two_digits(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"
+    return None if value is None else decimals(value)
 
 
 def fidelity(analysis: Analysis) -> Table:
