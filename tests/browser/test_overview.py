@@ -75,6 +75,11 @@ def test_a_phone_shows_the_answer_and_the_view_that_is_open(
     expect(page.locator(".lead dl")).to_be_hidden()
     page.get_by_text("What was trained").click()
     expect(page.locator(".lead dl")).to_be_visible()
+    page.evaluate("location.hash = 'configuration'")
+    drawn(page, "configuration")
+    why = page.get_by_role("heading", name="Why, and what next").bounding_box()
+    assert why is not None
+    assert why["y"] + why["height"] < 740, "on the first screen"
     page.evaluate("location.hash = 'power'")
     drawn(page, "power")
     current = page.get_by_role("navigation").locator("[aria-current=page]")

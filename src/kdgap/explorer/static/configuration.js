@@ -18,9 +18,7 @@ kdgap.views.configuration = {
     return [
       el("h1", {}, armName(arm)),
       picker(study, arm),
-      gain
-        ? sideBySide(gainFacts(study, gain, own), causesSection(study.gains[arm.gain].causes))
-        : armFacts(study, arm),
+      ...(gain ? gainParts(study, gain, own) : [armFacts(study, arm)]),
       el("p", { class: "onward" }, compareLinks(study, arm, gain)),
       section(
         "Every seed",
@@ -133,17 +131,27 @@ function picker(study, arm) {
   );
 }
 
+/** The verdict, why it is so and what to do next, and its numbers; a phone has no column for the second. */
+function gainParts(study, gain, arm) {
+  const why = causesSection(study.gains[arm.gain].causes);
+  const [first, rest] = [gainSentence(study, gain, arm), gainFacts(study, gain, arm)];
+  return slim()
+    ? [...first, why, ...rest].flat(Infinity).filter(Boolean)
+    : [sideBySide([...first, ...rest], why)];
+}
+
+const gainSentence = (study, gain, arm) => [
+  el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
+  el("p", { class: "tools" }, quoteButton(study.gains[arm.gain])),
+];
+
 function gainFacts(study, gain, arm) {
   const { settings } = study.analysis;
   const { fidelity, paired } = gain;
   const accuracy = spread(gain.mean_pp, gain.std_pp);
   const plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp);
   const tuned = gain.tried === 1 ? "not tuned" : `the choice out of ${gain.tried}`;
-  return el(
-    "div",
-    {},
-    el("p", { class: "sentence" }, gainBadge(gain), " ", study.gains[arm.gain].sentence),
-    el("p", { class: "tools" }, quoteButton(study.gains[arm.gain])),
+  return [
     referenceSentences(study, gain),
     gainPicture(study, gain),
     facts([
@@ -168,7 +176,7 @@ function gainFacts(study, gain, arm) {
         ? ["seed by seed", `${signed(paired.gain_pp)} pp ${interval(paired.ci95_pp)}, p ${pValue(paired.p)}`]
         : null,
     ]),
-  );
+  ];
 }
 
 const teacherWords = (arm) => {
