@@ -16,6 +16,7 @@ from kdgap.cli.reference import collect_app
 from kdgap.store.record import BEST, RunDirectory
 from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.study import StudyDirectory
+from kdgap.study.supervise import Supervisor
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import study_text
@@ -100,6 +101,29 @@ def test_status_names_a_damaged_record_and_counts_the_others(
     assert f"{victim}/results.json" in done.stderr
     states = [run["state"] for run in json.loads(done.stdout)["runs"]]
     assert (states.count("damaged"), states.count("done")) == (1, 11)
+
+
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `kdgap run` work itself, in the place of its workers."""
+
+    def work(supervisor: Supervisor) -> tuple[int, str]:
+        Worker(open_study(supervisor._study), "cpu").work()
+        return 0, ""
+
+    monkeypatch.setattr(Supervisor, "run", work)
+    monkeypatch.setattr("kdgap.cli.judging.write_report", lambda *_: None)  # which takes long
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_run_says_how_many_runs_were_trained_in_its_time(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    for path in paths(study, "final")[:2]:
+        shutil.rmtree(study.path / path)
+    for words in ("2 of them now, in ", "none of them now · "):
+        done = " ".join(kdgap("run", "runs/small").stdout.split())
+        assert f"small: 12 runs, {words}" in done
 
 
 def test_status_says_when_the_file_was_edited_since(
