@@ -485,7 +485,8 @@ def test_a_start_is_over_before_a_worker_waits_for_the_teacher_of_another(
     worker(directory.path, device="cpu", only=["teachers"])
     assert waits
     assert all(directory.run(planned.path).is_done() for planned in teachers)
-    assert read_times(STARTS) == {1: [pytest.approx(3.0)]}
+    ((size, (seconds,)),) = read_times(STARTS).items()
+    assert (size, seconds) == (1, pytest.approx(3.0))
 
 
 def test_a_worker_in_a_process_that_does_other_things_tells_nothing_of_a_start(
@@ -508,7 +509,8 @@ def test_what_was_kept_of_starts_that_waited_is_not_read() -> None:
 def test_every_cohort_s_set_up_is_booked_on_its_runs(
     workspace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared, begun = [], []
+    shared: list[Clock] = []
+    begun: list[Clock] = []
     for name, kept in (("share", shared), ("begin", begun)):
         true = getattr(Clock, name)
         note = lambda clock, true=true, kept=kept: (kept.append(clock), true(clock))  # noqa: E731

@@ -214,7 +214,7 @@ def run_study(
 def _judge(
     directory: "StudyDirectory",
     seconds: float,
-    before: Collection[str],
+    before: set[str],
     *,
     shown: Collection["Notice"],
     as_json: bool,
