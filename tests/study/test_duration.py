@@ -486,7 +486,8 @@ def test_a_start_is_over_before_a_worker_waits_for_the_teacher_of_another(
     assert waits
     assert all(directory.run(planned.path).is_done() for planned in teachers)
     ((size, (seconds,)),) = read_times(STARTS).items()
-    assert (size, seconds) == (1, pytest.approx(3.0))
+    assert size == 1
+    assert seconds == pytest.approx(3.0)
 
 
 def test_a_worker_in_a_process_that_does_other_things_tells_nothing_of_a_start(
