@@ -26,7 +26,7 @@ SCRATCH_PREFIX = "kdgap-"
 _TEMPORARY = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(?:([0-9a-f]+)-([0-9]+)-)?[0-9a-f]{{16}}")
 _SCRATCH = re.compile(rf"{SCRATCH_PREFIX}[a-z]+-([0-9a-f]+)-([0-9]+)-[a-z0-9_]{{8}}")
 _OLD_SCRATCH = re.compile(rf"{SCRATCH_PREFIX}(?:rerun|bench)-()()[a-z0-9_]{{8}}")
-_LIVE = re.compile(r"(.+)-([0-9]+)\.(?:json|new)")
+_LIVE = re.compile(r"(.+)-([0-9]+)\.(?:json|left|new)")
 
 
 def remove_temporaries(folder: Path) -> int:
@@ -36,7 +36,7 @@ def remove_temporaries(folder: Path) -> int:
 
 
 def remove_live(folder: Path) -> int:
-    """Remove what runners said that have ended.
+    """Remove what runners and displays said that have ended.
 
     `HOST-PID.json` and `.new` are an older version's: a host's name alone says nothing of where.
     """

@@ -17,7 +17,8 @@ from rich.cells import cell_len
 from kdgap.cli import printing, study_progress
 from kdgap.cli.progress import Bars, PlainLines, each, working
 from kdgap.cli.study_progress import RunRate, StudyProgress
-from kdgap.store.progress import Row, Survey
+from kdgap.numbers import duration
+from kdgap.store.progress import Row, Survey, keep_left, kept_left
 from kdgap.store.study import StudyDirectory
 
 Config = Callable[..., Path]
@@ -152,6 +153,25 @@ def test_a_log_gets_the_same_in_one_line_now_and_then(
         "12 of 64 runs · selection, epoch 3/30, validation 91.00 %: r34 → r18 logit and 3 more"
         " · loading data · 4.3 runs/min\n"
     )
+
+
+def test_others_see_the_time_left_that_a_display_shows_as_long_as_it_does(
+    studied: StudyProgress, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = studied._directory.path
+    with studied:
+        studied._show(1000.0)
+        assert kept_left(folder) is None  # one look tells no pace
+        monkeypatch.setattr(study_progress, "survey", lambda *_, **__: small_study(40))
+        studied._show(1030.0)
+        left = kept_left(folder)
+        assert left is not None
+        assert f" · {duration(left)} left\n" in capsys.readouterr().err
+        monkeypatch.setattr(study_progress, "survey", lambda *_, **__: small_study(12))
+        studied._show(1060.0)  # runs were begun anew
+        assert kept_left(folder) is None
+        keep_left(folder, 5.0)
+    assert kept_left(folder) is None
 
 
 def test_a_rate_of_runs_is_known_or_not_said() -> None:

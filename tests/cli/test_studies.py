@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,12 @@ import pytest
 
 from kdgap import disk
 from kdgap.cli.reference import collect_app
+from kdgap.store.progress import keep_left, kept_left
 from kdgap.store.record import BEST, RunDirectory
 from kdgap.store.seal import read_sealed, write_sealed
 from kdgap.store.study import StudyDirectory
+from kdgap.study.live import Live
+from kdgap.study.supervise import Supervisor
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import study_text
@@ -100,6 +104,73 @@ def test_status_names_a_damaged_record_and_counts_the_others(
     assert f"{victim}/results.json" in done.stderr
     states = [run["state"] for run in json.loads(done.stdout)["runs"]]
     assert (states.count("damaged"), states.count("done")) == (1, 11)
+
+
+def test_status_says_the_time_left_that_run_shows(study: StudyDirectory, kdgap: Command) -> None:
+    def words() -> tuple[str, float | None]:
+        done = kdgap("status", "runs/small")
+        assert done.returncode == 0, done.stderr
+        left: float | None = json.loads(kdgap("status", "runs/small", "--json").stdout)["left"]
+        return done.stdout, left
+
+    keep_left(study.path, 80.4)
+    shown, left = words()
+    assert " left" not in shown  # nobody works on it any more
+    assert left is None
+    runner = Live(study.path)
+    runner.write({"phase": "loading data"})
+    shown, left = words()
+    assert left == 80.4
+    assert shown.endswith("loading data\nabout 1 min 20 s left\n")
+    keep_left(study.path, None)
+    shown, left = words()
+    assert " left" not in shown
+    assert left is None
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"when": 1e999, "seconds": 1}', '{"seconds": -1}'])
+def test_a_time_left_that_nobody_wrote_is_passed_over_and_named(
+    study: StudyDirectory, kdgap: Command, text: str
+) -> None:
+    Live(study.path).write({"phase": "loading data"})
+    (study.path / "live" / "a-1.left").write_text(text)
+    done = kdgap("status", "runs/small")
+    assert done.returncode == 0
+    assert " left" not in done.stdout
+    assert "a-1.left" in done.stderr
+    assert "passed over" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("age", [-120.0, 120.0])
+def test_a_time_left_of_another_time_is_not_shown(study: StudyDirectory, age: float) -> None:
+    keep_left(study.path, 5.0)
+    assert kept_left(study.path) == 5.0
+    (file,) = (study.path / "live").glob("*.left")
+    file.write_text(json.dumps({"when": time.time() - age, "seconds": 5.0}))
+    assert kept_left(study.path) is None
+
+
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `kdgap run` work itself, in the place of its workers."""
+
+    def work(supervisor: Supervisor) -> tuple[int, str]:
+        Worker(open_study(supervisor._study), "cpu").work()
+        return 0, ""
+
+    monkeypatch.setattr(Supervisor, "run", work)
+    monkeypatch.setattr("kdgap.cli.judging.write_report", lambda *_: None)  # which takes long
+
+
+@pytest.mark.usefixtures("_in_this_process")
+def test_run_says_how_many_runs_were_trained_in_its_time(
+    study: StudyDirectory, kdgap: Command
+) -> None:
+    for path in paths(study, "final")[:2]:
+        shutil.rmtree(study.path / path)
+    for words in ("2 of them now, in ", "none of them now · "):
+        done = " ".join(kdgap("run", "runs/small").stdout.split())
+        assert f"small: 12 runs, {words}" in done
 
 
 def test_status_says_when_the_file_was_edited_since(

@@ -216,6 +216,23 @@ def test_a_small_analysis_is_printed_line_by_line_as_it_is_here(
     assert err == REMARKS.strip().splitlines()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "now", "words"),
+    [
+        (61, None, "14 of 15 runs in 1 min 01 s"),
+        (61, 14, "14 of 15 runs in 1 min 01 s"),
+        (61, 9, "14 of 15 runs, 9 of them now, in 1 min 01 s"),
+        (61, 0, "14 of 15 runs, none of them now"),
+        (None, None, "14 of 15 runs"),
+    ],
+)
+def test_the_time_is_that_of_the_runs_that_were_trained_in_it(
+    printed: Printed, seconds: float | None, now: int | None, words: str
+) -> None:
+    out, _ = printed(analysis(LOGIT), seconds=seconds, now=now)
+    assert out[1].startswith(f"made: {words} · test accuracy")
+
+
 REFERENCE = {"method": "logit", "label": "Logit-KD", "gains_in_family": 3}
 CONTROL = {"teacher": None, "student": "little", "slot": "little label_smoothing"}
 WITH_REFERENCE = """

@@ -61,9 +61,10 @@ def leave_temporaries(directory: StudyDirectory, ended: int) -> int:
 
 
 def leave_live(directory: StudyDirectory, ended: int) -> int:
-    for ending in ("json", "new"):
+    endings = ("json", "left", "new")
+    for ending in endings:
         (directory.path / "live" / f"{machine()}-{ended}.{ending}").write_text("{")
-    return 2
+    return len(endings)
 
 
 def leave_loose_tensors(directory: StudyDirectory, ended: int) -> int:

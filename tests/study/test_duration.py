@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdgap import yamlio
+from kdgap.cli.study import worker
 from kdgap.data import Shape
 from kdgap.planning.cost import staged_cohorts
 from kdgap.planning.plan import Plan, PlannedRun
@@ -27,7 +28,9 @@ from kdgap.store.measured import KEPT_SIZES, KEPT_TIMES, keep_time, measured_fol
 from kdgap.study import clock as clocks
 from kdgap.study import duration
 from kdgap.study.clock import Clock
+from kdgap.study.doors import Doors
 from kdgap.study.duration import expected_time
+from kdgap.study.inputs import Inputs
 from kdgap.study.worker import Worker
 from kdgap.study.workspace import open_study, start_study
 from tests.e2e.study import study_text
@@ -409,9 +412,8 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     assert "assumed" in expected(workspace, say=remarks.append)["time_source"]
     assert remarks == []
     monkeypatch.setattr(duration, "SHORT_SECONDS", 60.0)  # is never broken off
-    monkeypatch.setattr("kdgap.study.probe.process_age", lambda: 1.0)  # that of all tests
     drawn, deterministic = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
-    ahead = expected(workspace, say=remarks.append)
+    ahead = expected(workspace, say=remarks.append, started=1.0)
     assert len(remarks) == 1
     assert "a few steps timed on this machine" in ahead["time_source"]
     assert "assumed" not in ahead["time_source"]
@@ -427,13 +429,10 @@ def test_a_probe_times_what_was_never_timed_and_leaves_nothing_but_that(
     assert two < alone
 
 
-def test_a_study_that_was_trained_tells_the_time_of_the_next(
-    workspace: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("kdgap.study.trainer.process_age", lambda: 1.0)  # that of all tests
+def test_a_study_that_was_trained_tells_the_time_of_the_next(workspace: Any) -> None:
     directory = start_study(workspace, lambda _: None)
     begun = time.perf_counter()
-    Worker(workspace, "cpu").work()
+    Worker(workspace, "cpu", started=1.0).work()
     took = time.perf_counter() - begun
     ahead = expected(workspace)
     assert ahead["time_source"] == "earlier runs on this machine"
@@ -446,3 +445,103 @@ def test_a_study_that_was_trained_tells_the_time_of_the_next(
     assert 0 < timings.of(counts)[0].mid < 2 * took
     plan_file = json.loads((directory.path / "plan.json").read_text())
     assert all(run["seconds"] > 0 for run in plan_file["runs"])
+
+
+# What a start takes
+
+
+STARTS = START.stem(CPU, "runs")
+
+
+@pytest.fixture
+def age(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The age of the process, in seconds; what waits makes it older by 100."""
+    age = [3.0]
+    now = lambda: psutil.Process().create_time() + age[0]  # noqa: E731
+    monkeypatch.setattr(clocks, "time", SimpleNamespace(time=now, perf_counter=time.perf_counter))
+    return age
+
+
+def test_a_start_is_over_before_a_worker_waits_for_the_teacher_of_another(
+    workspace: Any, age: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = start_study(workspace, lambda _: None)
+    plan, _ = workspace.plan()
+    teachers = [planned for planned in plan.runs.values() if planned.roles == ["teacher"]]
+    held = [directory.run(planned.path).try_lock() for planned in teachers]
+    assert held
+    waits = []
+
+    def wait(seconds: float) -> None:
+        age[0] += 100.0
+        waits.append(seconds)
+        while held:
+            lock = held.pop()
+            assert lock is not None
+            lock.release()
+
+    monkeypatch.setattr("kdgap.study.worker.time", SimpleNamespace(sleep=wait))
+    # Nothing of their own is free before: baselines are trained after the teachers alone.
+    worker(directory.path, device="cpu", only=["teachers"])
+    assert waits
+    assert all(directory.run(planned.path).is_done() for planned in teachers)
+    ((size, (seconds,)),) = read_times(STARTS).items()
+    assert size == 1
+    assert seconds == pytest.approx(3.0)
+
+
+def test_a_worker_in_a_process_that_does_other_things_tells_nothing_of_a_start(
+    workspace: Any, age: list[float]
+) -> None:
+    start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu", ["teachers"]).work()
+    kept = [path.name for path in measured_folder().glob("*.json")]
+    assert any(name.startswith("runs-run-") for name in kept)
+    assert not any(name.startswith("runs-start-") for name in kept)
+
+
+def test_what_was_kept_of_starts_that_waited_is_not_read() -> None:
+    keep_time(Task("start", "", 1, 0.0).stem(CPU, "runs"), 1, 127.0)
+    span, origin = Timings(CPU, {START}).seconds(START)
+    assert origin == "assumed"
+    assert span.mid < 127.0
+
+
+def test_every_cohort_s_set_up_is_booked_on_its_runs(
+    workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[Clock] = []
+    begun: list[Clock] = []
+    for name, kept in (("share", shared), ("begin", begun)):
+        true = getattr(Clock, name)
+        note = lambda clock, true=true, kept=kept: (kept.append(clock), true(clock))  # noqa: E731
+        monkeypatch.setattr(Clock, name, note)
+    start_study(workspace, lambda _: None)
+    Worker(workspace, "cpu", ["teachers"]).work()
+    assert shared == begun != []
+
+
+def test_data_that_a_worker_loads_to_test_is_not_booked_on_the_test(
+    workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_study(workspace, lambda _: None)
+    opened = Doors.open
+    monkeypatch.setattr(Doors, "open", lambda *_: False)
+    Worker(workspace, "cpu").work()
+    assert not any(path.name.startswith("runs-test-") for path in measured_folder().iterdir())
+    monkeypatch.setattr(Doors, "open", opened)
+    ticks, load = [0.0], Inputs.dataset
+
+    def loading(inputs: Inputs, planned: PlannedRun) -> Any:
+        ticks[0] += 0.0 if inputs._datasets else 1000.0
+        return load(inputs, planned)
+
+    monkeypatch.setattr(Inputs, "dataset", loading)
+    clock = SimpleNamespace(perf_counter=lambda: ticks[0] + time.perf_counter())
+    monkeypatch.setattr("kdgap.study.doors.time", clock)
+    Worker(workspace, "cpu").work()
+    kept = [path for path in measured_folder().iterdir() if path.name.startswith("runs-test-")]
+    assert ticks == [1000.0]
+    assert kept
+    for path in kept:
+        assert all(s < 1000.0 for listed in read_times(path.stem).values() for s in listed)

@@ -74,11 +74,13 @@ def distill(
     from kdgap.cli.printing import say
     from kdgap.cli.study import run_study
     from kdgap.spec.study import STAGES
+    from kdgap.study.clock import process_age
     from kdgap.study.listed import refuse_start
 
+    started = process_age()
     # Before anything is said of the time: it would be that of what is then refused.
     refuse_start(workspace.directory, workspace.study.data, workspace.where, replace=True)
-    seconds = _planned(workspace, device)
+    seconds = _planned(workspace, device, started)
     if seconds is not None and seconds > LONG and not yes:
         _ask(seconds)
     directory = run_study(workspace, workers, list(STAGES), device, as_json=False)
@@ -153,8 +155,11 @@ def _precision(folder: Path, device: str) -> "Precision":
     return fast
 
 
-def _planned(workspace: "Workspace", device: str) -> float | None:
-    """Say what it takes, time first; return the seconds, None where they are not known."""
+def _planned(workspace: "Workspace", device: str, started: float | None) -> float | None:
+    """Say what it takes, time first; return the seconds, None where they are not known.
+
+    `started`: the seconds until the study was read.
+    """
     from kdgap.cli.printing import say
     from kdgap.engine.device import pick_device
     from kdgap.numbers import duration, gib
@@ -166,7 +171,7 @@ def _planned(workspace: "Workspace", device: str) -> float | None:
         for run in plan.runs.values()
         if workspace.directory.status(run.path, verify=False).state == "done"
     }
-    ahead = forecast(workspace, plan, pick_device(device), done, say=say)
+    ahead = forecast(workspace, plan, pick_device(device), done, say=say, started=started)
     left = f"{len(plan.runs) - len(done)} of {len(plan.runs)} runs"
     if ahead["seconds"] is None:
         say(f"{left}; time and disk are known once the images were read for the first time")

@@ -57,11 +57,13 @@ def plan(
     from kdgap.engine.device import pick_device
     from kdgap.planning.rates import MACHINES
     from kdgap.running.places import Places
+    from kdgap.study.clock import process_age
     from kdgap.study.forecast import forecast
     from kdgap.study.workspace import open_study, plan_data
 
     places = Places(data_root, teacher_weights or ())
     workspace = open_study(study, overrides, out, places)
+    started = process_age()
     known_kinds(workspace.study.claims, lambda _: str(study))
     planned, selected = workspace.plan()
     data = plan_data(workspace, planned, selected)
@@ -74,7 +76,14 @@ def plan(
     done = set(_done(states))
     remark = (lambda _: None) if as_json else say
     ahead = forecast(
-        workspace, planned, machine, done, workers=workers, measure=measure, say=remark
+        workspace,
+        planned,
+        machine,
+        done,
+        workers=workers,
+        measure=measure,
+        say=remark,
+        started=started,
     )
     if as_json:
         print_json(data | {"states": states, "stale": stale, "forecast": ahead})

@@ -56,11 +56,13 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
     from kdgap.cli.printing import answer, print_json, print_table, say
     from kdgap.errors import StoreDamagedError
     from kdgap.notice import shorts
+    from kdgap.numbers import duration
     from kdgap.store.notices import of_plan
-    from kdgap.store.progress import live, survey
+    from kdgap.store.progress import kept_left, live, survey
 
     directory = _directory(study, out)
     seen, runners = survey(directory), live(directory.path)
+    left = kept_left(directory.path) if runners else None
     plan = seen.plan
     if as_json:
         print_json(
@@ -72,6 +74,7 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
                 "open_runs": seen.open_runs,
                 "stale": seen.stale,
                 "live": runners,
+                "left": left,
                 "faults": seen.faults,
                 "notes": seen.notes,
             }
@@ -99,6 +102,8 @@ def status(study: StudyArgument, out: Out = None, as_json: Json = False) -> None
         print_table(title, ["", *columns], rows, caption)
         for runner in runners:
             answer(_doing(runner, seen))
+        if left is not None:
+            answer(f"about {duration(left)} left")
         for row in seen.rows:
             if row.state in ("failed", "blocked"):
                 say(f"{row.state}: {row.path}: {row.remark}")

@@ -170,6 +170,7 @@ def run_study(
     if workspace.directory.exists():
         tidy(workspace.directory)  # first, for the disk may be full of it
     directory = start_study(workspace, say)
+    before = {path for path in directory.run_paths() if directory.run(path).is_done()}
     notices = of_plan(directory.plan())
     crowded = "" if on_cluster else crowding(workspace, workers)
     if crowded:
@@ -196,7 +197,7 @@ def run_study(
         say(f"note: {open_runs} runs are open until selection has ended; run without --only")
     unwritten = ""
     try:
-        _judge(directory, display.seconds, shown=notices, as_json=as_json)
+        _judge(directory, display.seconds, before, shown=notices, as_json=as_json)
     except OSError as error:  # what was trained is kept, and what became of it is told all the same
         unwritten = f"{error.filename or directory.path}: {error.strerror or error}"
         say(f"note: the report is not written: {unwritten}")
@@ -211,9 +212,22 @@ def run_study(
 
 
 def _judge(
-    directory: "StudyDirectory", seconds: float, *, shown: Collection["Notice"], as_json: bool
+    directory: "StudyDirectory",
+    seconds: float,
+    before: set[str],
+    *,
+    shown: Collection["Notice"],
+    as_json: bool,
 ) -> None:
-    """Print the verdicts so far, and leave analysis and report in the study's directory."""
+    """Print the verdicts so far, and leave analysis and report in the study's directory.
+
+    Args:
+        directory: the study's.
+        seconds: how long it was worked on now.
+        before: the paths of runs that were finished when that began.
+        shown: what was printed before.
+        as_json: print them as JSON.
+    """
     from kdgap.cli.judging import write_report
     from kdgap.cli.printing import print_json, say
     from kdgap.cli.verdicts import print_verdicts
@@ -229,7 +243,9 @@ def _judge(
     if as_json:
         print_json(to_json(analysis))
     else:
-        print_verdicts(analysis, seconds, shown=shown)
+        done = [run for run in evidence.runs if run.state == "done"]
+        now = sum(before.isdisjoint(run.paths) for run in done)
+        print_verdicts(analysis, seconds, now=now, shown=shown)
     target = directory.path / "report.html"
     write_report(evidence, analysis, target)
     keep_report(target)
@@ -286,13 +302,15 @@ def worker(
     from kdgap.running.places import Places
     from kdgap.running.stop import Stopper
     from kdgap.spec.study import STAGES
+    from kdgap.study.clock import process_age
     from kdgap.study.worker import Worker
     from kdgap.study.workspace import open_study
     from kdgap.terminal import tell
 
     with Stopper(parent) as pause:
         workspace = open_study(study, places=Places(data_root, teacher_weights or ()))
-        runner = Worker(workspace, device, list(only or STAGES), share, pause, tell)
+        stages = list(only or STAGES)
+        runner = Worker(workspace, device, stages, share, pause, tell, process_age())
         runner.work()
     if runner.damaged:
         path = workspace.directory.path

@@ -15,7 +15,7 @@ from kdgap.cli.progress import NARROW, Bar
 from kdgap.errors import KdgapError
 from kdgap.numbers import duration, percent
 from kdgap.store.pace import LEAST_SECONDS, PACE_SECONDS, Pace, work_of
-from kdgap.store.progress import Survey, live, survey
+from kdgap.store.progress import Survey, keep_left, live, survey
 from kdgap.store.study import StudyDirectory
 
 LOOK_SECONDS = 1.0
@@ -80,6 +80,7 @@ class StudyProgress:
     def __exit__(
         self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
     ) -> None:
+        keep_left(self._directory.path, None)
         if self._bar is not None:
             self._bar.stop()
 
@@ -104,6 +105,7 @@ class StudyProgress:
         runners = live(self._directory.path)
         work = work_of(seen, runners)
         seconds = self._pace.left(now, seen, work)
+        keep_left(self._directory.path, seconds)
         pace = self._rate.words(now, sum(work.parts.values()))
         left = f"{duration(seconds)} left" if seconds else ""
         counts, running = _counts(seen), list(_running(seen, runners))

@@ -31,13 +31,18 @@ WITH_REFERENCE = (
 
 
 def print_verdicts(
-    analysis: "Analysis", seconds: float | None = None, *, shown: Collection["Notice"] = ()
+    analysis: "Analysis",
+    seconds: float | None = None,
+    *,
+    now: int | None = None,
+    shown: Collection["Notice"] = (),
 ) -> None:
     """Print an analysis, the answer first.
 
     Args:
         analysis: what `analyse` returned.
-        seconds: how long the study was worked on, if it was.
+        seconds: how long the study was worked on now, if it was.
+        now: how many of its finished runs were finished in that time; None = all.
         shown: what was printed before.
     """
     from kdgap.cli.printing import answer, print_table, say, width
@@ -45,7 +50,7 @@ def print_verdicts(
 
     settings = analysis.settings
     answer(headline(analysis).text)
-    answer(_measured(analysis, seconds))
+    answer(_measured(analysis, seconds, now))
     if analysis.gains:
         columns, rows = _table(analysis, width())
         print_table("", columns, rows, _caption(analysis))
@@ -136,11 +141,15 @@ def _over_words(analysis: "Analysis", reference: "Reference") -> str:
     return f"Over {reference.label}: {', '.join(counts)}."
 
 
-def _measured(analysis: "Analysis", seconds: float | None) -> str:
+def _measured(analysis: "Analysis", seconds: float | None, now: int | None) -> str:
     from kdgap.numbers import duration
 
     study, settings = analysis.study, analysis.settings
     took = f" in {duration(seconds)}" if seconds else ""
+    if now == 0:  # then the time is none of training
+        took = ", none of them now"
+    elif took and now not in (None, study.done):
+        took = f", {now} of them now,{took}"
     runs = (
         f"{study.done} runs" if study.done == study.runs else (f"{study.done} of {study.runs} runs")
     )

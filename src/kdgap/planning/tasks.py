@@ -32,7 +32,7 @@ Part = Literal["start", "step", "batch", "epoch", "validation", "run", "test"]
 
 # Assumed where nothing was timed, and said wherever an estimate rests on it: FLOP/s of one CPU
 # thread on small convolutions and of a mid-range accelerator, seconds of a step of no size, and
-# seconds until a worker trains.
+# seconds until a worker looks for work.
 ASSUMED_CPU_THREAD = 40e9
 ASSUMED_ACCELERATOR = 10e12
 ASSUMED_STEP = 5e-3
@@ -72,8 +72,8 @@ class Task:
     """Something that is timed.
 
     Attributes:
-        part: what a worker needs before it trains; a training step of a student; what a cohort
-            shares of a batch; the rest of an epoch, in which gradient norms are measured; a
+        part: what a process needs before it looks for work; a training step of a student; what a
+            cohort shares of a batch; the rest of an epoch, in which gradient norms are measured; a
             validation; set-up and records of a run; its test.
         what: all that its time depends on but the number of images and the machine.
         images: at once.
@@ -100,7 +100,9 @@ def assumed(machine: Machine, task: Task) -> float:
     return fixed + times * task.flops * task.images / assumed_rate(machine)
 
 
-START = Task("start", "", 1, 0.0)
+START = Task("start", "until it looks for work", 1, 0.0)
+"""Of a process: it imports what it needs and reads the study. What was kept without these words may
+hold the waiting for another worker's teacher, so it is not read any more."""
 
 
 @lru_cache(maxsize=256)

@@ -1,5 +1,6 @@
 """How far a study is: read from `plan.json`, the run directories and the runners' live files."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,18 +11,27 @@ from typing import Any
 
 from kdgap import bulk
 from kdgap.errors import KdgapError, UnreadableError
-from kdgap.files import entries, read_json
+from kdgap.files import (
+    entries,
+    json_text,
+    machine,
+    make_folder,
+    read_json,
+    remove,
+    write_volatile,
+)
 from kdgap.spec.slot import Slot, slots_text
 from kdgap.store.audit import audit
 from kdgap.store.record import TEST
 from kdgap.store.schema.gate import fits
-from kdgap.store.schema.study import Live
+from kdgap.store.schema.study import Left, Live
 from kdgap.store.study import RunStatus, StudyDirectory
 from kdgap.store.witness import Witness
 
 SILENT_SECONDS = 60.0
 """A live file that is older than this is left from a runner that was killed. One that is so far in
 the future is of a clock that nobody can tell the age by."""
+_RUNNERS, _DISPLAYS = ("*.json", Live), ("*.left", Left)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,8 @@ def survey(
     faults: list[str] = []
     if verify:
         faults, more = audit(directory, plan, witnesses)
-        notes = [*more, *notes, *_live_files(directory.path)[1]]
+        odd = [_live_files(directory.path, *kind)[1] for kind in (_RUNNERS, _DISPLAYS)]
+        notes = [*more, *notes, *odd[0], *odd[1]]
     return Survey(
         rows, stale, plan["open_runs"], plan["open_flops"], faults, notes, plan, _open_seconds(plan)
     )
@@ -206,20 +217,44 @@ def removable(directory: StudyDirectory) -> Removable:
 
 def live(study: Path) -> list[Mapping[str, Any]]:
     """Return what each runner says it is doing; silent ones and odd files are left out."""
-    return _live_files(study)[0]
+    return _live_files(study, *_RUNNERS)[0]
 
 
-def _live_files(study: Path) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Return what the runners say, and a line for each file that is not what one of them writes."""
+def keep_left(study: Path, seconds: float | None) -> None:
+    """Say to other displays how long the rest takes, as this process sees it; None = unknown.
+
+    Losing it loses nothing, so errors are passed over.
+    """
+    path = study / "live" / f"{machine()}-{os.getpid()}.left"
+    with suppress(OSError):
+        if seconds:
+            make_folder(path.parent)
+            about = {"when": time.time(), "seconds": seconds}
+            write_volatile(path, json_text(about).encode())
+        else:
+            remove(path)
+
+
+def kept_left(study: Path) -> float | None:
+    """Return the seconds left that a display kept last; None where none shows any right now."""
+    kept, _ = _live_files(study, *_DISPLAYS)
+    last = max(kept, key=lambda about: float(about["when"]), default=None)
+    return None if last is None else float(last["seconds"])
+
+
+def _live_files(
+    study: Path, names: str, kind: type[Live] | type[Left]
+) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return what is said now, and a line for each file that is not what this version writes."""
     reports, odd = [], []
-    for path in entries(study / "live", "*.json"):
+    for path in entries(study / "live", names):
         try:
             about = read_json(path)
         except KdgapError as error:
             if path.exists():  # or its runner has just ended
                 odd.append(f"{error}; passed over")
             continue
-        if not fits(Live, about):
+        if not fits(kind, about):
             odd.append(f"{path}: not what a runner of this version writes; passed over")
         elif (age := time.time() - about["when"]) < -SILENT_SECONDS:
             odd.append(f"{path}: dated in the future; its age cannot be told; passed over")

@@ -8,6 +8,7 @@
 | `locked/NAME.json` | what may not change any more: data, threads, teachers | seal |
 | `locked/preregistration.json` | the protocol when the first final was tested | its hash |
 | `live/MACHINE-PID.json` | what a runner is doing right now | nothing |
+| `live/MACHINE-PID.left` | how long the rest takes, as `kdgap run` shows it right now | nothing |
 | `.mirror.json` | of a study at a URL, what was fetched | nothing |
 | `.plan-lock` | held by the runner that checks and writes `plan.json` | nothing |
 | `runs/SLOT/SEED-ID/` | one directory a run | see `record.py` |

@@ -29,7 +29,10 @@ OLD_SECONDS = 600.0
 
 
 def process_age() -> float | None:
-    """Return the seconds since this process was started; None where it is older than a start."""
+    """Return the seconds since this process was started; None where it is older than a start.
+
+    A command asks when it has read the study, and has not waited for anybody yet.
+    """
     age = time.time() - psutil.Process().create_time()
     return max(LEAST, age) if age < OLD_SECONDS else None
 

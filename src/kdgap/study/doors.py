@@ -111,6 +111,7 @@ class Doors:
                 fact = self._workspace.preregistration(plan)
                 self._directory.lock_fact("preregistration", fact)
             self._live.write({"phase": "testing", "runs": [planned.id]})
+            self._inputs.dataset(planned)  # a worker that only tests loads it now: that is no test
             begun = time.perf_counter()
             self._prepared = self._inputs.prepare(planned, weights.get(key), self._prepared)
             open_recorded(

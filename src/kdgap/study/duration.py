@@ -21,6 +21,7 @@ from kdgap.planning.tasks import (
     likeness,
 )
 from kdgap.planning.timing import Origin, Timings
+from kdgap.store.measured import keep_time
 from kdgap.study.probe import LONG_SECONDS, SHORT_SECONDS, Probe, kinds
 
 SCHEDULED_RUNS = 2000
@@ -66,6 +67,7 @@ def expected_time(
     *,
     measure: bool | None = None,
     say: Callable[[str], None] = lambda _: None,
+    started: float | None = None,
 ) -> Expected:
     """Return the time on this machine, from what was timed here before and is timed now.
 
@@ -78,6 +80,8 @@ def expected_time(
         measure: time all kinds of steps now, which takes about a minute; None = those that were
             never timed, for a few seconds; False = none.
         say: told that something is timed now.
+        started: seconds that this process took until it had read the study, kept beside what is
+            timed now; None = it did other things as well.
     """
     groups = _left(full, done)
     alike: dict[tuple[tuple[str, bool], ...], list[Sequence[PlannedRun]]] = {}
@@ -98,6 +102,8 @@ def expected_time(
     ):
         what = counted(len(chosen), "kind")
         say(f"timing a few steps of {what} of run on this machine: about {seconds:g} s")
+        if started is not None:
+            keep_time(START.stem(machine, "probe"), 1, started)
         Probe(shape, machine, seconds).time(chosen)
         timings = Timings(machine, tasks, fresh=bool(measure))
     total, shares = timings.of(counts)

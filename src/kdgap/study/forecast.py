@@ -36,6 +36,7 @@ def forecast(
     workers: int = 1,
     measure: bool | None = None,
     say: Callable[[str], None] = lambda _: None,
+    started: float | None = None,
 ) -> dict[str, Any]:
     """Return estimates of time and disk, the statistical floors, and warnings about budgets.
 
@@ -49,7 +50,7 @@ def forecast(
         device: where it would run; a name is that of a machine with a published speed.
         done: ids of finished runs, which cost nothing any more.
         workers: how many will train at once.
-        measure, say: see `expected_time`.
+        measure, say, started: see `expected_time`.
 
     Raises:
         BadInputError: no speed of that machine was published for the study's precision.
@@ -75,7 +76,9 @@ def forecast(
     else:
         threads = workspace.directory.locked("threads") or study.threads
         machine = Machine(device, threads or torch.get_num_threads(), workers)
-        time = expected_time(plan, full, shape, done, machine, measure=measure, say=say)
+        time = expected_time(
+            plan, full, shape, done, machine, measure=measure, say=say, started=started
+        )
     estimates |= {
         **time,
         "workers": workers,

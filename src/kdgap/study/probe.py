@@ -22,13 +22,13 @@ from kdgap.leftovers import scratch_prefix
 from kdgap.models.build import build_model
 from kdgap.planning.cost import run_cost
 from kdgap.planning.plan import PlannedRun
-from kdgap.planning.tasks import START, Machine, Task, assumed_rate, run_tasks
+from kdgap.planning.tasks import Machine, Task, assumed_rate, run_tasks
 from kdgap.running.results import Prepared
 from kdgap.running.training import Attempt, train_attempts
 from kdgap.spec.run import RunSpec
 from kdgap.store.measured import keep_time
 from kdgap.store.record import RunDirectory
-from kdgap.study.clock import LEAST, Clock, process_age
+from kdgap.study.clock import LEAST, Clock
 
 SHORT_SECONDS, LONG_SECONDS = 8.0, 60.0
 """What a probe may take about: one that a plan makes by itself (none at 0), and one that is asked
@@ -159,9 +159,7 @@ class Probe:
                 attempts.append(Attempt(prepared, directory, [clock.watch(planned.id)]))
         if self._started:
             clock.share()
-        else:  # what a worker loads and sets up before its first step is loaded and set up now
-            if (age := process_age()) is not None:
-                keep_time(START.stem(self._machine, "probe"), 1, age)
+        else:  # what the first one loads and sets up is no set-up of every run
             self._started, self._end = True, time.perf_counter() + 4 * self._seconds
         self._begun = time.perf_counter()
         clock.begin()

@@ -7,12 +7,12 @@ import torch
 
 from kdgap.errors import BadInputError, TeacherError, one_line
 from kdgap.planning.plan import PlannedRun
-from kdgap.planning.tasks import START, Machine
+from kdgap.planning.tasks import Machine
 from kdgap.running.results import copied_images
 from kdgap.running.training import Attempt, by_nature, note_failure, train_attempts
 from kdgap.store.measured import keep_time
 from kdgap.store.study import StudyDirectory
-from kdgap.study.clock import LEAST, Clock, process_age
+from kdgap.study.clock import LEAST, Clock
 from kdgap.study.inputs import Inputs
 from kdgap.study.live import Live
 
@@ -62,7 +62,7 @@ class Trainer:
         say: Callable[[str], None] = lambda _: None,
         workers: int = 1,
     ) -> None:
-        self._workers, self._started = workers, False
+        self._workers = workers
         self._directory, self._inputs, self._live = directory, inputs, live
         self._pause, self._say = pause, say
         self._reported: set[Notice] = set()
@@ -104,12 +104,7 @@ class Trainer:
             return
         resumed = any(attempt.member.place != (0, 0) for attempt in attempts)
         machine = Machine(self._inputs.device, torch.get_num_threads(), self._workers)
-        if not self._started:  # which takes longer than the set-up of later cohorts
-            if (age := process_age()) is not None:
-                keep_time(START.stem(machine, "runs"), 1, age)
-            self._started = True
-        else:
-            clock.share()
+        clock.share()
         clock.begin()
         train_attempts(attempts, pause=clock.pause, open_test=lambda *_: None, ended=over)
         failed = any(attempt.member.failure for attempt in attempts)

@@ -21,9 +21,11 @@ from kdgap.errors import (
 )
 from kdgap.planning.cost import costs_of, members_that_fit, worker_share
 from kdgap.planning.plan import Plan, PlannedRun
+from kdgap.planning.tasks import START, Machine
 from kdgap.running.ranks import check_devices
 from kdgap.spec.study import STAGES
 from kdgap.store.locks import Lock
+from kdgap.store.measured import keep_time
 from kdgap.store.state import StateFiles, has_states
 from kdgap.study.doors import Doors
 from kdgap.study.inputs import Inputs
@@ -50,6 +52,8 @@ class Worker:
         share: how many workers there are, so that none takes everything.
         pause: raises `StoppedError` when it is time to stop.
         say: takes one-line remarks for the user.
+        started: seconds that its process took until it had read the study, which later plans rest
+            on; None = of a process that does other things as well.
     """
 
     def __init__(
@@ -60,7 +64,9 @@ class Worker:
         share: int = 1,
         pause: Callable[[], None] = lambda: None,
         say: Callable[[str], None] = lambda _: None,
+        started: float | None = None,
     ) -> None:
+        self._started = started
         self._workspace, self._directory = workspace, workspace.directory
         self._inputs = Inputs(
             self._directory,
@@ -94,6 +100,9 @@ class Worker:
         """
         asked = self._workspace.study.threads
         make_deterministic(0, lock_threads(self._directory, asked, torch.get_num_threads()))
+        if self._started is not None:
+            machine = Machine(self._inputs.device, torch.get_num_threads(), self._share)
+            keep_time(START.stem(machine, "runs"), 1, self._started)
         idle = 0
         try:
             while idle < 2:  # look twice: what others finished since may be work for this one

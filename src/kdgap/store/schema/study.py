@@ -138,6 +138,13 @@ class Live(Loose):
     runs: dict[str, LiveRun] | list[str] = Field(default_factory=list)
 
 
+class Left(Loose):
+    """`live/MACHINE-PID.left`."""
+
+    when: float
+    seconds: Amount
+
+
 def is_fact(name: str, value: Any) -> bool:
     """Whether a value may be locked under a name; names that are not known here take any."""
     kind = name if name in _FACTS else name.partition("-")[0]
