@@ -48,19 +48,17 @@ def test_a_recipe_of_an_import_is_a_row_of_its_own(
     visitor: Visitor, serve: Serve, tmp_path: Path
 ) -> None:
     for epochs, level in ((3, 0.5), (4, 0.8)):
-        for number, (kind, plain) in enumerate((("plain", True), ("logit", False))):
+        for number, kind in enumerate(("plain", "logit")):
             for seed in range(3):
-                accuracy = level + 0.01 * seed + 0.02 * number
+                accuracy = level + 0.01 * seed + 0.025 * number
                 write(
                     tmp_path / "theirs",
                     f"runs/final/{kind}{epochs}/seed{seed}",
-                    **(PLAIN if plain else {}),
+                    **({} if number else PLAIN),
                     seed=seed,
                     epochs=epochs,
-                    best_val_epoch=3,
                     test_acc_best=accuracy,
-                    test_acc_final=accuracy,
-                    history=[*history(level), *({"epoch": 4, "val_acc": 0.1},) * (epochs - 3)],
+                    history=[*history(accuracy - 0.1), {"epoch": 4, "val_acc": 0.1}][:epochs],
                 )
     source = studies.imported(tmp_path, tmp_path / "theirs")
     page = visitor.open(Shown("recipes", serve(source), run=0), "matrix")
@@ -70,8 +68,6 @@ def test_a_recipe_of_an_import_is_a_row_of_its_own(
         ("resnet50 → resnet18, 3 epochs", "51.00 ± 1.00"),
         ("resnet50 → resnet18, 4 epochs", "81.00 ± 1.00"),
     ]
-    picture = page.evaluate("kdgap.study.gains.map((own) => own.apart)")
-    assert sorted(picture) == ["3 epochs", "4 epochs"]
 
 
 @pytest.mark.parametrize(("width", "together"), [(2560, True), (1000, False), (NARROW, False)])
