@@ -15,6 +15,7 @@ from tests.browser import studies
 from tests.browser.conftest import Serve
 from tests.browser.pages import NARROW, Shown, Visitor, check_width, drawn, expect, narrow, redrawn
 from tests.browser.test_saving import PICTURE, SVG, pdf_text, saved
+from tests.store.foreign_files import PLAIN, history, write
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -40,6 +41,32 @@ def tints(page: "Page") -> list[tuple[str, str]]:
     return [
         (str(chip.get_attribute("class")), str(chip.text_content()))
         for chip in page.locator(".matrix tbody .tint").all()
+    ]
+
+
+def test_a_recipe_of_an_import_is_a_row_of_its_own(
+    visitor: Visitor, serve: Serve, tmp_path: Path
+) -> None:
+    for epochs, level in ((3, 0.5), (4, 0.8)):
+        for number, kind in enumerate(("plain", "logit")):
+            for seed in range(3):
+                accuracy = level + 0.01 * seed + 0.025 * number
+                write(
+                    tmp_path / "theirs",
+                    f"runs/final/{kind}{epochs}/seed{seed}",
+                    **({} if number else PLAIN),
+                    seed=seed,
+                    epochs=epochs,
+                    test_acc_best=accuracy,
+                    history=[*history(accuracy - 0.1), {"epoch": 4, "val_acc": 0.1}][:epochs],
+                )
+    source = studies.imported(tmp_path, tmp_path / "theirs")
+    page = visitor.open(Shown("recipes", serve(source), run=0), "matrix")
+    rows = page.locator(".matrix tbody tr").all()
+    cells = [[str(cell.text_content()) for cell in row.locator("th, td").all()] for row in rows]
+    assert sorted((pair, level) for pair, level, *_ in cells) == [
+        ("resnet50 → resnet18, 3 epochs", "51.00 ± 1.00"),
+        ("resnet50 → resnet18, 4 epochs", "81.00 ± 1.00"),
     ]
 
 

@@ -102,13 +102,14 @@ def test_what_is_passed_over_is_counted_and_the_first_are_named(
     for seed in range(1, 5):
         path = folder / "final" / "baseline" / "resnet18" / f"seed{seed}" / "results.json"
         path.rename(path.with_suffix(".json.gz"))
-    (folder / "train.log").write_text("x")
+    for name in ("train.log", "LICENSE", "notes", "Makefile"):
+        (folder / name).write_text("x")
     done = kdgap("import", folder, "--out", "out")
     assert done.returncode == 0
     assert "passed: files, folders and links that were passed over: 8" in done.stderr
     assert "seed1/results.json.gz" in done.stderr
     assert "and 2 more" in done.stderr
-    assert "files that are no results: 1 .log" in done.stderr
+    assert "files that are no results: 3 without a suffix, 1 .log" in done.stderr
     assert "import-passed" in kdgap("analyze", "out", "--json").stdout
 
 

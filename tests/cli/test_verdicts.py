@@ -1,7 +1,7 @@
 """Verdicts on a terminal: every line of a small hand-made analysis, wide and narrow."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +19,9 @@ def entry(method: str, **changes: Any) -> dict[str, Any]:
         "method": method,
         "slot": f"big → little {method}",
         "configuration": "c",
+        "parameters": MappingProxyType({}),
+        "baseline_runs": ("plain",),
+        "seeds": ((0, 1, 2, 3, 4), (0, 1, 2, 3, 4)),
         "label": METHODS[method].label if method in METHODS else method,
         "tried": 1,
         "n": 5,
@@ -37,6 +40,7 @@ def entry(method: str, **changes: Any) -> dict[str, Any]:
         "flags": [],
     }
     known |= changes
+    known["value_pp"] = known["gain_pp"]
     alone = any(flag["code"] == "equivalence-uncorrected" for flag in known["flags"])
     verdict = known["verdict"]
     return known | {
@@ -95,6 +99,7 @@ def analysis(*gains: dict[str, Any], **changes: Any) -> dict[str, Any]:
             "reference": None,
         },
         "reference_gains": [],
+        "baselines": [],
         "teachers": [{"name": "big", "mean_pp": 96.5, "std_pp": None}],
         "gains": list(gains),
         "contrasts": [
@@ -194,8 +199,8 @@ Logit-KD 4, Feature-KD 1.
 REST = """
 Claim “It gains”: established; +0.30 pp [+0.07, +0.53].
 Claim “[More] gains”: not established; +0.10 pp. [post hoc]
-Inconclusive: 2 of 3 gains. 21 seeds a side would find 0.2 pp with 80 % power.
-"""
+Inconclusive: 2 of 3 gains, 1 of them without a result. 21 seeds a side would find 0.2 pp with 80 % power.
+"""  # noqa: E501
 REMARKS = """
 note: runs that are failed: 1
 failed: runs/final/9: diverged [nan]
@@ -231,6 +236,60 @@ def test_the_time_is_that_of_the_runs_that_were_trained_in_it(
 ) -> None:
     out, _ = printed(analysis(LOGIT), seconds=seconds, now=now)
     assert out[1].startswith(f"made: {words} · test accuracy")
+
+
+def level(runs: str, epochs: int) -> SimpleNamespace:
+    return SimpleNamespace(runs=(runs,), epochs=epochs, configuration=64 * "a")
+
+
+RECIPES = """
+                        n  accuracy (%)     gain in pp [95 %]  verdict
+───────────────────────────────────────────────────────────────────────────
+big → little, 2 epochs  5  94.90 ± 0.16
+  Logit-KD              5  95.00 ± 0.16  +0.10 [−0.13, +0.33]  inconclusive
+    temperature 4
+  Logit-KD              5  95.00 ± 0.16  +0.10 [−0.13, +0.33]  inconclusive
+    temperature 1
+big → little, 4 epochs  5  80.00 ± 0.16
+  Logit-KD              5  80.10 ± 0.16  +0.10 [−0.13, +0.33]  inconclusive
+"""
+RECIPES_BELOW = """
+┏━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━┓
+┃ accuracy (%)      ┃    gain in pp [95 %] ┃
+┡━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━┩
+│ big → little      │                      │
+│   2 epochs        │                      │
+│   94.90 ± 0.16    │                      │
+│   Logit-KD        │ +0.10 [−0.13, +0.33] │
+│     temperature 4 │         inconclusive │
+│     95.00 ± 0.16  │                      │
+│   Logit-KD        │ +0.10 [−0.13, +0.33] │
+│     temperature 1 │         inconclusive │
+│     95.00 ± 0.16  │                      │
+│ big → little      │                      │
+│   4 epochs        │                      │
+│   80.00 ± 0.16    │                      │
+│   Logit-KD        │ +0.10 [−0.13, +0.33] │
+│     80.10 ± 0.16  │         inconclusive │
+└───────────────────┴──────────────────────┘
+"""
+
+
+@pytest.mark.parametrize(("columns", "table"), [(80, RECIPES), (44, RECIPES_BELOW)])
+def test_a_gain_stands_below_the_baseline_that_it_is_over(
+    printed: Printed, columns: int, table: str
+) -> None:
+    other = {"baseline_runs": ("more",), "baseline_mean_pp": 80.0, "mean_pp": 80.1}
+    warm, cold = (MappingProxyType({"alpha": 0.5, "temperature": t}) for t in (4.0, 1.0))
+    gains = (
+        entry("logit", parameters=warm),
+        entry("logit", parameters=warm, **other),
+        entry("logit", parameters=cold),
+    )
+    document = analysis(*gains, baselines=[level("plain", 2), level("more", 4)])
+    out, _ = printed(document, columns)
+    lines = table.strip("\n").splitlines()
+    assert out[2 : 2 + len(lines)] == lines
 
 
 REFERENCE = {"method": "logit", "label": "Logit-KD", "gains_in_family": 3}

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from kdgap.explorer.documents import arm_document, runs_document, study_document
+from kdgap.explorer.documents import arm_document, rank_document, runs_document, study_document
 from kdgap.explorer.judged import compare_document
 from kdgap.explorer.snapshot import Snapshot
 from kdgap.judge.evidence import Run
 from kdgap.spec.claims import Statistics
 from kdgap.spec.slot import Slot
 from tests.judge.builders import Values, analyse, but, evidence, final, plain, runs_of, tuning
+from tests.judge.test_baselines import two_recipes
 
 
 def snapshot_of(runs: list[Run], **changes: Any) -> Snapshot:
@@ -51,6 +52,20 @@ def test_a_seed_of_several_teachers_is_their_mean_as_in_the_judgement() -> None:
     assert document["mean"] == pytest.approx(92.0)
     last = [mean["last"] for mean in document["means"]]
     assert last == pytest.approx(list(snapshot.arms[number].by_seed("last").values()))
+
+
+def test_gains_and_rankings_tell_the_recipes_of_an_import_apart() -> None:
+    whole = two_recipes()
+    snapshot = Snapshot(Path("made"), whole, analyse(whole))
+    document = study_document(snapshot)
+    gains = document["analysis"]["gains"]
+    levels = [round(gain["baseline_mean_pp"]) for gain in gains]
+    assert sorted(levels) == [16, 16, 34, 34]
+    assert [own["apart"] for own in document["gains"]] == [
+        "2 epochs" if level == 16 else "4 epochs" for level in levels
+    ]
+    ranked = rank_document(snapshot)["students"]
+    assert [ranking["key"] for ranking in ranked] == ["little, 2 epochs", "little, 4 epochs"]
 
 
 def test_the_runs_of_an_arm_name_the_run_that_taught_them() -> None:

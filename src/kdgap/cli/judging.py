@@ -116,7 +116,8 @@ def print_import(about: Mapping[str, Any], runs: Sequence[Mapping[str, Any]]) ->
         if len(matches) > SHOWN:
             say(f"  … {len(matches) - SHOWN} more in import.json")
     if about["other_files"]:
-        listed = ", ".join(f"{count} {suffix}" for suffix, count in about["other_files"].items())
+        others = about["other_files"].items()
+        listed = ", ".join(f"{count} {suffix or 'without a suffix'}" for suffix, count in others)
         say(f"files that are no results: {listed}")
 
 

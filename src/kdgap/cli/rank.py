@@ -60,7 +60,7 @@ def rank(
         refuse_damaged(evidence)
         return
     for ranking in ranked:
-        answer(f"{ranking.student}: {ranking.recommendation}")
+        answer(f"{ranking.name}: {ranking.recommendation}")
         _print_places(ranking)
         if pairs:
             _print_pairs(ranking)
@@ -75,7 +75,7 @@ def _print_places(ranking: "Ranking") -> None:
 
     sure = level(ranking.confidence)
     titles = {
-        "name": ranking.student,
+        "name": ranking.name,
         "n": "n",
         "accuracy": "accuracy (%)",
         "plain": f"over plain [{sure}]",

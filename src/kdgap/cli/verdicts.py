@@ -1,11 +1,12 @@
 """Verdicts on a terminal: the gain table, the claims in sentences, what a reader has to know."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from kdgap.numbers import counted, interval, level, p_value, signed, spread
 from kdgap.numbers import seeds as enough
+from kdgap.text import settings_text
 
 if TYPE_CHECKING:
     from kdgap.judge.analysis import Analysis, Reference, Settings
@@ -105,13 +106,16 @@ def _notes(analysis: "Analysis") -> dict[str, list[str]]:
 
 def _inconclusive(analysis: "Analysis") -> str:
     """Return how many gains are open, and which seeds would settle them."""
+    from kdgap.judge.words import without_result
+
     settings = analysis.settings
     seeds = [gain for gain in analysis.gains if gain.verdict == "inconclusive"]
     phrase = f"would find {settings.smallest_effect_pp:g} pp"
     known = [(gain.seeds_needed, gain.n_smallest) for gain in seeds if gain.seeds_needed]
     needed = sorted({count for count, have in known if count > have})
     powerful = sum(count <= have for count, have in known)
-    text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}."
+    text = f"Inconclusive: {len(seeds)} of {counted(len(analysis.gains), 'gain')}"
+    text += f", {lost}." if (lost := without_result(seeds)) else "."
     if needed:
         ends = dict.fromkeys([enough(needed[0]), enough(needed[-1])])
         count = " to ".join(ends).capitalize()
@@ -179,6 +183,7 @@ def _verdict(gain: "Gain | ReferenceGain", settings: "Settings") -> str:
 def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str | None]]]:
     """Return columns and lines: a pair with its baseline, and its methods below."""
     from kdgap.cli.printing import fitting
+    from kdgap.judge.baselines import by_baseline
     from kdgap.judge.entries import by_method
 
     settings, reference = analysis.settings, analysis.settings.reference
@@ -201,38 +206,55 @@ def _table(analysis: "Analysis", width: int) -> tuple[list[str], list[list[str |
     }
     lines: list[dict[str, str | None]] = []
     entries = by_method(analysis.reference_gains)
-    pair = ""
-    for gain in analysis.gains:
-        if _pair(gain) != pair:
-            pair = _pair(gain)
-            plain = spread(gain.baseline_mean_pp, gain.baseline_std_pp)
-            lines.append({"pair": pair, "n": str(gain.n_baseline), "accuracy": plain})
-            lines[-1]["pair_below"] = f"{pair}\n  {plain}"
-        others = entries.get((gain.slot, gain.configuration), []) if entries else []
-        beside = [_over_cells(gain, entry, settings) for entry in others]
-        unsettled = gain.verdict == "inconclusive" and gain.seeds_needed is not None
-        lines.append(
-            {
-                "pair": f"  {gain.label}",
-                "pair_below": f"  {gain.label}\n    {spread(gain.mean_pp, gain.std_pp)}",
-                "n": str(gain.n),
-                "accuracy": spread(gain.mean_pp, gain.std_pp),
-                "gain": _gain_words(gain),
-                "p": p_value(gain.p),
-                "holm": p_value(gain.p_holm),
-                "verdict": _verdict(gain, settings),
-                "needed": enough(gain.seeds_needed) if unsettled else "",
-                "gain_below": _below(_gain_words(gain), _verdict(gain, settings)),
-            }
-        )
-        if reference and gain.method == reference.method:
-            lines[-1] |= {"over": "the reference", "over_below": "the reference"}
-        elif not beside:
-            lines[-1] |= {"over": None, "over_below": None}
-        elif "pair" not in beside[0]:
-            lines[-1] |= beside.pop(0)
-        lines += beside
+    for group in by_baseline(analysis):
+        base = group.first
+        plain = spread(base.baseline_mean_pp, base.baseline_std_pp)
+        lines.append({"pair": group.name, "n": str(base.n_baseline), "accuracy": plain})
+        lines[-1]["pair_below"] = "\n  ".join(filter(None, (group.pair, group.apart, plain)))
+        of_group = [gain for _, gain in group.gains]
+        for gain in of_group:
+            others = entries.get((gain.slot, gain.configuration), [])
+            lines += _gain_lines(gain, settings, others, _settings_apart(gain, of_group))
     return fitting(WITH_REFERENCE if reference else LAYOUTS, titles, lines, width)
+
+
+def _gain_lines(
+    gain: "Gain", settings: "Settings", others: "Sequence[ReferenceGain]", apart: str
+) -> list[dict[str, str | None]]:
+    """Return the cells of a gain, with those over the reference: a line for each of `others`."""
+    reference, beside = settings.reference, [_over_cells(gain, e, settings) for e in others]
+    unsettled = gain.verdict == "inconclusive" and gain.seeds_needed is not None
+    name = f"  {gain.label}" + (f"\n    {apart}" if apart else "")
+    line: dict[str, str | None] = {
+        "pair": name,
+        "pair_below": f"{name}\n    {spread(gain.mean_pp, gain.std_pp)}",
+        "n": str(gain.n),
+        "accuracy": spread(gain.mean_pp, gain.std_pp),
+        "gain": _gain_words(gain),
+        "p": p_value(gain.p),
+        "holm": p_value(gain.p_holm),
+        "verdict": _verdict(gain, settings),
+        "needed": enough(gain.seeds_needed) if unsettled else "",
+        "gain_below": _below(_gain_words(gain), _verdict(gain, settings)),
+    }
+    if reference and gain.method == reference.method:
+        line |= {"over": "the reference", "over_below": "the reference"}
+    elif not beside:
+        line |= {"over": None, "over_below": None}
+    elif "pair" not in beside[0]:
+        line |= beside.pop(0)
+    return [line, *beside]
+
+
+def _settings_apart(gain: "Gain", beside: "Sequence[Gain]") -> str:
+    """Return the settings of a gain that others of its method over the same baseline have not."""
+    twins = [other.parameters for other in beside if other.method == gain.method]
+    unlike = {
+        key: value
+        for key, value in gain.parameters.items()
+        if any(twin.get(key) != value for twin in twins)
+    }
+    return settings_text(unlike)
 
 
 def _over_cells(

@@ -185,11 +185,10 @@ def rank_document(snapshot: Snapshot) -> dict[str, Any]:
         if arm.slot.role in ("final", "baseline")
     }
     ranked = rankings(snapshot.context) if snapshot.analysis is not None else []
-    names, students = Counter(ranking.student for ranking in ranked), []
-    for number, ranking in enumerate(ranked, 1):
+    students = []
+    for ranking in ranked:
         document = to_json(ranking)
-        several = names[ranking.student] > 1  # trained by several recipes
-        document["key"] = f"{ranking.student} ({number})" if several else ranking.student
+        document["key"] = ranking.name
         for place in document["places"]:
             own = place["teacher"], place["method"], place["configuration"]
             place["arm"] = numbers.get((ranking.student, *own))

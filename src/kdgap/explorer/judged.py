@@ -5,6 +5,7 @@ from typing import Any
 
 from kdgap.explorer.power import claim_questions
 from kdgap.explorer.snapshot import Snapshot
+from kdgap.judge.baselines import by_baseline
 from kdgap.judge.causes import causes
 from kdgap.judge.claims import weighted, weighted_arms
 from kdgap.judge.comparison import Comparison, compare
@@ -83,17 +84,23 @@ def _no_interval(comparison: Comparison) -> str | None:
 
 
 def gain_entries(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """Return for each gain its sentence, to stand beside its verdict, and why it is none."""
+    """Return for each gain its sentence, to stand beside its verdict, and why it is none.
+
+    `apart` tells its baseline from others of the pair; empty where it has one.
+    """
     if snapshot.analysis is None:
         return []
     gains, settings = snapshot.analysis.gains, snapshot.analysis.settings
+    groups = by_baseline(snapshot.analysis)
+    apart = {number: group.apart for group in groups for number, _ in group.gains}
     return [
         {
+            "apart": apart[number],
             "sentence": gain_sentence(gain, settings, named=False),
             "quote": gain_quote(gain, settings),
             "causes": [to_json(fact) for fact in causes(gain)],
         }
-        for gain in gains
+        for number, gain in enumerate(gains, 1)
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from kdgap.judge.analysis import Analysis, ClaimResult, Outcome
 from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Evidence
-from kdgap.judge.words import lack_words, uncorrected_words
+from kdgap.judge.words import lack_words, uncorrected_words, without_result
 from kdgap.numbers import compact, counted, interval, level, signed
 from kdgap.stats.verdict import Verdict
 
@@ -45,7 +45,7 @@ def headline(analysis: Analysis) -> Headline:
         (gain,) = gains
         text = _gain_text(gain, analysis)
         return Headline(text, "inconclusive" if gain.open else gain.verdict)
-    return _of_gains(gains)
+    return _of_gains(list(analysis.gains) if gains else [])
 
 
 def main_claim(analysis: Analysis) -> ClaimResult | None:
@@ -87,15 +87,19 @@ def _gain_text(gain: Gain, analysis: Analysis) -> str:
 
 
 def _of_gains(gains: list[Gain]) -> Headline:
-    """Return how many of several gains are decided, and the largest of those that are gains."""
+    """Return how many of several gains are decided, and the largest of those that are gains.
+
+    They are as many as are corrected for: one without a result is one of them, and not decided.
+    """
     if not gains:
         return Headline("No method was compared with plain training yet.", "inconclusive")
     counts = Counter(gain.verdict for gain in gains)
     text = f"Of {counted(len(gains), 'gain')} over plain training, "
     text += f"{counts['gain'] or 'none'} {'are' if counts['gain'] > 1 else 'is'} shown"
+    lost = without_result(gains)
     others: dict[Verdict, str] = {
         "harm": "of harm",
-        "inconclusive": "not decided",
+        "inconclusive": f"not decided, {lost}" if lost else "not decided",
         "equivalent": "equivalent",
     }
     rest = [f"{counts[kind]} {words}" for kind, words in others.items() if counts[kind]]

@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from kdgap.judge.analysis import Level
+from kdgap.judge.baselines import named_apart
 from kdgap.judge.claims import weighted
 from kdgap.judge.comparison import Comparison, compare
 from kdgap.judge.context import Context
@@ -85,11 +86,13 @@ class Ranking:
     """Everything that was trained of one student, the highest mean first.
 
     Attributes:
+        name: the student, with its recipe where it was trained by several.
         recommendation: what to use, how sure that is, what it costs, and what would settle it.
         settled: whether one place is shown to be the best.
         flags: what has to be known of it.
     """
 
+    name: str
     student: str
     confidence: float
     places: tuple[Place, ...]
@@ -101,16 +104,19 @@ class Ranking:
 
 def rankings(context: Context) -> list[Ranking]:
     """Return a ranking for every student with a method and plain training, small students first."""
-    groups: dict[tuple[str, str], tuple[Arm, list[Arm]]] = {}
+    groups: dict[tuple[str, str], list[Arm]] = {}
     for arm in context.finals:
         plain = context.baseline(arm)
         if plain is not None and context.values(arm) and context.values(plain):
-            key = arm.slot.student, plain.configuration
-            groups.setdefault(key, (plain, []))[1].append(arm)
-    return [_ranking(context, plain, arms, len(groups)) for plain, arms in groups.values()]
+            groups.setdefault((arm.slot.student, plain.configuration), [plain]).append(arm)
+    names = named_apart([context.level(plain) for plain, *_ in groups.values()])
+    return [
+        _ranking(context, name, *arms, students=len(groups))
+        for name, arms in zip(names, groups.values(), strict=True)
+    ]
 
 
-def _ranking(context: Context, plain: Arm, methods: Sequence[Arm], students: int) -> Ranking:
+def _ranking(context: Context, name: str, plain: Arm, *methods: Arm, students: int) -> Ranking:
     evidence = context.evidence
     own = [(context.level(arm), arm) for arm in (plain, *methods)]
     # Of equal means plain training stands first: it is the simplest.
@@ -136,6 +142,7 @@ def _ranking(context: Context, plain: Arm, methods: Sequence[Arm], students: int
     )
     words, settled = _recommended(places, pairs, base, evidence)
     return Ranking(
+        name=name,
         student=plain.slot.student,
         confidence=evidence.statistics.confidence,
         places=places,

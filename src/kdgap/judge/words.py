@@ -105,6 +105,12 @@ def uncorrected_words(entries: Iterable[Numbers]) -> str:
     return f"{count} of them before correction only" if count else ""
 
 
+def without_result(entries: Iterable[Numbers]) -> str:
+    """Return how many have no value, each in its family all the same; empty where none has none."""
+    count = sum(entry.value_pp is None for entry in entries)
+    return f"{count} of them without a result" if count else ""
+
+
 def value_words(numbers: Numbers, value: float) -> str:
     """Return a number in points with its interval, where it has one."""
     bounds = f" {interval(numbers.ci95_pp)}" if numbers.ci95_pp else ""

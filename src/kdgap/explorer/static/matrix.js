@@ -18,8 +18,8 @@ const halfWidth = (pair) => (pair ? ` ± ${rounded((pair[1] - pair[0]) / 2, 2)}`
 
 /**
  * What the matrix shows: gains over plain training, or over the reference that the study names.
- * label: what they are over; family: how many are judged together; arm(entry), other(entry): its arms;
- * level(entry): mean and spread of the other one.
+ * label: what they are over; arm(entry), other(entry): its arms; level(entry): mean and spread of the
+ * other one; row(entry): its pair, and what tells its baseline from others of the pair.
  */
 function comparedWith(study, state) {
   const { gains, reference_gains: entries = [], settings } = study.analysis;
@@ -27,16 +27,20 @@ function comparedWith(study, state) {
   const places = new Map(gains.map((gain, index) => [key(gain.slot, gain.configuration), index]));
   const armBy = (slot, configuration) => armOfGain(study, places.get(key(slot, configuration)));
   const arm = (entry) => armBy(entry.slot, entry.configuration);
+  const row = (entry) => {
+    const apart = study.gains[places.get(key(entry.slot, entry.configuration))]?.apart;
+    return apart ? `${pairName(entry)}, ${apart}` : pairName(entry);
+  };
   if (state.get("over") !== "reference" || !entries.length)
     return {
-      ...{ name: "matrix", suffix: "gain", label: "plain training", entries: gains, arm },
+      ...{ name: "matrix", suffix: "gain", label: "plain training", entries: gains, arm, row },
       other: (gain) => study.arms[arm(gain)?.baseline ?? NaN],
       level: (gain) => [gain.baseline_mean_pp, gain.baseline_std_pp],
       chosen: "",
     };
   return {
     ...{ name: "matrix-over-reference", suffix: "over_reference", label: settings.reference.label },
-    ...{ entries, arm },
+    ...{ entries, arm, row },
     other: (entry) => armBy(entry.reference_slot, entry.reference_configuration),
     level: (entry) => [entry.reference_mean_pp, entry.reference_std_pp],
     chosen: "reference",
@@ -50,7 +54,13 @@ function matrixSection(study, state, atOnce) {
   const { entries, label, suffix } = compared;
   const bounds = (gain) => (atOnce ? gain.ci95_simultaneous_pp : gain.ci95_pp);
   const methods = [...new Set(entries.map((gain) => gain.method))];
-  const rows = [...d3.group(entries, pairName)].map(([name, own]) => ({ name, own }));
+  // A paired test of other seeds of the reference has another level, and so a row of its own.
+  const group = (entry) => JSON.stringify([compared.row(entry), compared.chosen && compared.level(entry)]);
+  const rows = d3.groups(entries, group).map(([, own]) => ({
+    name: compared.row(own[0]),
+    own,
+    valued: own.find((gain) => known(gain.gain_pp)) ?? own[0],
+  }));
   const of = (row, method) => row.own.filter((gain) => gain.method === method);
   const chips = (row, method) => {
     const own = of(row, method);
@@ -76,8 +86,8 @@ function matrixSection(study, state, atOnce) {
   const all = col("gains", "gains", (row) => row.own.length, {
     show: (row) => methods.flatMap((name) => chips(row, name)),
   });
-  const level = num("other_percent", `${label} (%)`, (row) => compared.level(row.own[0])[0], {
-    show: (row) => levelLink(row.own[0], compared),
+  const level = num("other_percent", `${label} (%)`, (row) => compared.level(row.valued)[0], {
+    show: (row) => levelLink(row.valued, compared),
     lesser: true,
   });
   const caption = `Gains over ${label} (pp) ± half of the ${confidence()} interval; the mark is the verdict`;

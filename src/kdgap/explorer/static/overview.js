@@ -217,8 +217,10 @@ function gainTable(study) {
     link(methodName(gain.method), "configuration", armState(place.get(gain)), {
       "aria-label": `${methodName(gain.method)}, ${gainName(study, gain)}`,
     });
-  const settings = (gain) =>
-    ofOneSlot(study, gain) > 1 ? [" ", el("small", { class: "under" }, settingsText(gain.parameters))] : null;
+  const settings = (gain) => {
+    const apart = apartWords(study, gain);
+    return apart ? [" ", el("small", { class: "under" }, apart)] : null;
+  };
   const corrected = (key, title, more) =>
     num(key, title, (gain) => gain[key], { show: (gain, p) => pValue(p), ...more });
   return table(

@@ -77,7 +77,7 @@ const [LINE, BETWEEN, WITHIN] = [16, 14, 6];
 function matrixPicture(rows, methods, compared, bounds) {
   const cells = rows.map((row) => [
     { lines: [[row.name]] },
-    { lines: [[spread(...compared.level(row.own[0]))]] },
+    { lines: [[spread(...compared.level(row.valued))]] },
     ...methods.map((method) => {
       const own = row.own.filter((gain) => gain.method === method);
       return own.length

@@ -99,9 +99,17 @@ const variantOf = ({ candidate, ablation, arm }) => (ablation ? `${ablation}: ${
 
 /** How many settings of a gain's pair and method were judged: an import may have several. */
 const ofOneSlot = (study, gain) => study.analysis.gains.filter((other) => samePair(other, gain)).length;
-/** A gain's pair and method, and its settings where there are several. */
-const gainName = (study, gain) =>
-  `${pairName(gain)}, ${methodName(gain.method)}${ofOneSlot(study, gain) > 1 ? ` (${settingsText(gain.parameters)})` : ""}`;
+/** Where there are several, a gain's settings, and what tells its baseline apart. */
+const apartWords = (study, gain) => {
+  if (ofOneSlot(study, gain) < 2) return "";
+  const { apart } = study.gains[study.analysis.gains.indexOf(gain)] ?? {};
+  return [settingsText(gain.parameters), apart].filter(Boolean).join("; ");
+};
+/** A gain's pair and method, with that. */
+const gainName = (study, gain) => {
+  const apart = apartWords(study, gain);
+  return `${pairName(gain)}, ${methodName(gain.method)}${apart ? ` (${apart})` : ""}`;
+};
 
 /** What an arm is, for people. */
 const armName = (arm) =>

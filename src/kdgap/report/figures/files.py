@@ -53,7 +53,7 @@ def all_figures(evidence: Evidence, analysis: Analysis) -> Iterator[tuple[str, F
         ("power", partial(power_curve, evidence, analysis)),
     ]
     wanted += [
-        (f"which-{ranking.student}", partial(ranking_plot, ranking, analysis))
+        (f"which-{ranking.name}", partial(ranking_plot, ranking, analysis))
         for ranking in rankings(context)
     ]
     for student in students(analysis):

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from kdgap.judge.analysis import Analysis, Settings
+from kdgap.judge.baselines import by_baseline
 from kdgap.judge.entries import Gain
 from kdgap.numbers import compact, interval, level, signed
 from kdgap.report.figures.arms import value_of
@@ -31,7 +32,6 @@ from kdgap.report.figures.style import (
     stack,
     styled,
 )
-from kdgap.report.tables.cells import pair
 
 MOST_ROWS = 40
 _HEAD = 0.85
@@ -44,24 +44,30 @@ def interval_plot(analysis: Analysis) -> Figure:
     Raises:
         ValueError: no gain has a value.
     """
-    gains = [gain for gain in analysis.gains if gain.gain_pp is not None][:MOST_ROWS]
-    if not gains:
+    rows = [
+        (group.name, gain)
+        for group in by_baseline(analysis)
+        for _, gain in group.gains
+        if gain.gain_pp is not None
+    ][:MOST_ROWS]
+    if not rows:
         raise ValueError("no gain has a value")
+    gains = [gain for _, gain in rows]
     settings, look = analysis.settings, looks(analysis)
     margin, row = settings.smallest_effect_pp, 0.36
     handles = _interval_legend(gains, settings)
     room = legend_height(len(handles)) + 0.42
-    heads = len({(gain.teacher, gain.student) for gain in gains})
+    heads = len({name for name, _ in rows})
     height = row * (len(gains) + _HEAD * heads) + 0.1
     figure, axes = panel(WIDE, height + room + 0.08, (0.12, 0.12, room, 0.08))
     ends = [x for gain in gains for x in (gain.gain_pp, *(gain.ci95_simultaneous_pp or ()))]
     axes.set_xlim(*padded([*ends, -margin, margin], 0.03))
-    y, group = 0.0, None
-    for gain in gains:
-        if pair(gain) != group:
-            group = pair(gain)
+    y, head = 0.0, None
+    for name, gain in rows:
+        if name != head:
+            head = name
             y -= _HEAD
-            side_text(axes, 0, y + 0.1, shorten(pair(gain), 52), "left", weight="bold")
+            side_text(axes, 0, y + 0.1, shorten(name, 52), "left", weight="bold")
         y -= 1
         # A lane of its own for each gain: its words stand on white, and cross no line.
         axes.fill_between([-margin, margin], y - 0.28, y + 0.16, color=BAND, lw=0, zorder=0)

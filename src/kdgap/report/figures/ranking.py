@@ -60,6 +60,6 @@ def ranking_plot(ranking: Ranking, analysis: Analysis) -> Figure:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.set_xlabel("test accuracy (%)")
-    title(axes, shorten(ranking.student, 44), 0.06)
+    title(axes, shorten(ranking.name, 44), 0.06)
     legend(axes, handles)
     return figure

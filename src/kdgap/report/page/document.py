@@ -13,6 +13,7 @@ from kdgap.files import read_text
 from kdgap.glossary import explained
 from kdgap.judge.analysis import Analysis, GainGlance, ReferenceGlance
 from kdgap.judge.answers import Thumbnails
+from kdgap.judge.baselines import by_baseline
 from kdgap.judge.causes import causes
 from kdgap.judge.context import Context
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
@@ -99,9 +100,7 @@ def _shown(evidence: Evidence, analysis: Analysis, thumbnails: Thumbnails | None
     context = Context(evidence)
     gains, ranked = analysis.gains, rankings(context)
     pictured = pictured_gains(context, analysis)
-    pairs: dict[str, list[tuple[int, Gain]]] = {}
-    for number, gain in enumerate(gains, 1):
-        pairs.setdefault(cells.pair(gain), []).append((number, gain))
+    pairs = {group.name: group.gains for group in by_baseline(analysis)}
     reference_pairs: dict[str, list[ReferenceGain]] = {}
     for entry in analysis.reference_gains:
         reference_pairs.setdefault(cells.pair(entry), []).append(entry)

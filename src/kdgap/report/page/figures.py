@@ -168,7 +168,7 @@ class Hang:
 
     def _ranking(self, ranking: Ranking) -> tuple[str, str, Figure]:
         figure = ranking_plot(ranking, self.analysis)
-        return f"Accuracy of everything trained of {ranking.student}", _RANKING, figure
+        return f"Accuracy of everything trained of {ranking.name}", _RANKING, figure
 
     def _convergence(self, student: str) -> tuple[str, str, Figure]:
         figure = convergence(self.evidence, self.analysis, student, curves=self._curves(student))

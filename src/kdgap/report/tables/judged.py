@@ -13,6 +13,7 @@ from kdgap.judge.analysis import (
     ReferenceGlance,
     Settings,
 )
+from kdgap.judge.baselines import by_baseline
 from kdgap.judge.entries import Gain, ReferenceGain, by_method
 from kdgap.judge.kinds import KINDS
 from kdgap.numbers import counted, level, p_value
@@ -44,11 +45,13 @@ def gains(analysis: Analysis) -> Table:
     # A pair and method with several configurations needs them told apart.
     several = len({cells.slot_of(gain) for gain in entries}) < len(entries)
 
-    def line(gain: Gain) -> Line:
+    pairs = {number: group.name for group in by_baseline(analysis) for number, _ in group.gains}
+
+    def line(number: int, gain: Gain) -> Line:
         configuration = settings_text(gain.parameters)
         star = cells.star(gain.p_holm, settings)
         shown = [
-            cells.pair(gain),
+            pairs[number],
             gain.label,
             *([configuration] if several else []),
             f"{gain.n} / {gain.n_baseline}",
@@ -88,7 +91,8 @@ def gains(analysis: Analysis) -> Table:
         f" is smaller than {settings.smallest_effect_pp:g} pp (TOST)."
         f" {cells.seeds_note(settings)}{beside}"
     )
-    return cells.table("gains", "Gains over plain training", names, map(line, entries), caption)
+    lines = (line(number, gain) for number, gain in enumerate(entries, 1))
+    return cells.table("gains", "Gains over plain training", names, lines, caption)
 
 
 def reference_gains(analysis: Analysis) -> Table:

@@ -32,7 +32,7 @@ from kdgap.store.imports.roles import ImportedRun, models_of, pair_ablations, pl
 from kdgap.store.imports.settling import settle_ablations, settle_methods
 from kdgap.store.imports.source_files import PassedOver, text_of
 from kdgap.store.imports.splits import name_splits
-from kdgap.store.instead import is_study, own
+from kdgap.store.instead import is_study, named, own, studies_below
 from kdgap.store.manifest import MANIFEST
 from kdgap.store.notices import in_record, recorded, trusted
 
@@ -55,11 +55,17 @@ def import_runs(
         What `import.json` holds, and the runs of `runs.jsonl`.
 
     Raises:
-        BadInputError: the source is none, or it is a study of ours; no file holds a result; a
-            choice names a key that no file has.
+        BadInputError: the source is none, or it is a study of ours or holds some; no file holds a
+            result; a choice names a key that no file has.
     """
     if is_study(source) or (source / MANIFEST).exists():
         raise BadInputError(f"{source}: is kdgap's own; no import is needed{own(source)}")
+    if studies := studies_below(source):
+        # Their runs would be pooled, and what each study says of its statistics would be lost.
+        raise BadInputError(
+            f"{source}: is kdgap's own; no import is needed; it holds {named(studies)}; name one"
+            " of them"
+        )
     passed = PassedOver()
     good, bad = read_foreign(source, passed, percent=choices.percent)
     samples = [Sample(f.results["kd_type"], f.results["seed"], leaves(f.results)) for f in good]
