@@ -199,18 +199,22 @@ def _shared_runs(terms: Sequence[Weighted]) -> list[Notice]:
 def _rests_on_few(arms: list[list[float]], weights: list[float]) -> bool:
     """Whether the error comes mostly from an arm so small that Welch's df are too many.
 
-    It has to be so by sizes and weights alone, too: of two arms of 3 seeds the sample always gives
-    one more than half, and their intervals hold (docs/statistics.md).
+    What else there is has to come mostly from larger arms, or the arm has to weigh so much by sizes
+    and weights alone: of two arms of 3 seeds the sample always gives one more than half, and their
+    intervals hold (docs/statistics.md).
     """
     planned = [weight**2 / len(arm) for arm, weight in zip(arms, weights, strict=True)]
     shares = [
         part * (mean_and_std(arm)[1] or 0.0) ** 2 for arm, part in zip(arms, planned, strict=True)
     ]
-    halves = [math.fsum(parts) / 2 * (1 + 1e-9) for parts in (planned, shares)]
-    return any(
-        len(arm) <= FEW and part > halves[0] and share > halves[1]
-        for arm, part, share in zip(arms, planned, shares, strict=True)
-    )
+    half, half_planned = math.fsum(shares) / 2, math.fsum(planned) / 2 * (1 + 1e-9)
+    for arm, part, share in zip(arms, planned, shares, strict=True):
+        if len(arm) > FEW or share <= half:
+            continue
+        larger = math.fsum(s for a, s in zip(arms, shares, strict=True) if len(a) > len(arm))
+        if part > half_planned or larger > (2 * half - share) / 2:
+            return True
+    return False
 
 
 def _seeds(arm: BySeed) -> str:
