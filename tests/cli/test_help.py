@@ -35,6 +35,12 @@ def test_the_version_is_one_line(kdgap: Command) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"kdgap {__version__}\n", "")
 
 
+def test_commands_are_known_before_anything_that_prints_is_loaded() -> None:
+    code = "import sys, kdgap.cli.app; print(sorted({'rich', 'torch'} & set(sys.modules)))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("columns", [60, 80, 160])
 def test_the_page_of_all_commands_has_them_by_group(
     kdgap: Command, monkeypatch: pytest.MonkeyPatch, columns: int

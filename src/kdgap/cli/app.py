@@ -19,7 +19,6 @@ from kdgap.cli import (
     models,
     plan,
     predict,
-    printing,
     rank,
     show,
     status,
@@ -67,7 +66,9 @@ COMMANDS: Mapping[str, Sequence[tuple[str, Callable[..., None], str]]] = {
 
 def _version(asked: bool) -> None:
     if asked:
-        printing.answer(f"kdgap {__version__}")
+        from kdgap.cli.printing import answer
+
+        answer(f"kdgap {__version__}")
         raise typer.Exit
 
 
