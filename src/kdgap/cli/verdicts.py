@@ -163,7 +163,9 @@ def _measured(analysis: "Analysis", seconds: float | None, now: int | None) -> s
 
 
 def _pair(gain: "Gain | ReferenceGain") -> str:
-    return f"{gain.teacher} → {gain.student}" if gain.teacher else str(gain.student)
+    from kdgap.spec.slot import pair_text
+
+    return pair_text(gain.teacher, gain.student)
 
 
 def _gain_words(gain: "Gain | ReferenceGain") -> str | None:

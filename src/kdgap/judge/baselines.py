@@ -7,6 +7,7 @@ from typing import NamedTuple
 from kdgap.judge.analysis import Analysis, Level
 from kdgap.judge.entries import Gain
 from kdgap.numbers import counted
+from kdgap.spec.slot import pair_text
 
 MOST_SEEDS = 6
 """Seeds of a baseline that a name lists; of more, only these and that there are more."""
@@ -118,4 +119,4 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _pair(gain: Gain) -> str:
-    return f"{gain.teacher} → {gain.student}" if gain.teacher else gain.student
+    return pair_text(gain.teacher, gain.student)

@@ -10,6 +10,7 @@ from kdgap.judge.entries import Gain
 from kdgap.judge.evidence import Evidence
 from kdgap.judge.words import lack_words, uncorrected_words, without_result
 from kdgap.numbers import compact, counted, interval, level, signed
+from kdgap.spec.slot import pair_text
 from kdgap.stats.verdict import Verdict
 
 SHOWN: dict[Outcome, str] = {
@@ -111,7 +112,7 @@ def _of_gains(gains: list[Gain]) -> Headline:
         settled = {gain.verdict for gain in gains if not gain.open}
         return Headline(text, next((kind for kind in DECIDED if kind in settled), "inconclusive"))
     best = max(shown, key=lambda gain: gain.gain_pp or 0.0)
-    pair = f"{best.teacher} → {best.student}" if best.teacher else best.student
+    pair = pair_text(best.teacher, best.student)
     ends = f" {interval(best.ci95_pp)}" if best.ci95_pp else ""
     return Headline(
         f"{text} Largest: {best.label}, {pair}, {signed(best.gain_pp or 0.0)} pp{ends}.", "gain"

@@ -15,6 +15,7 @@ from kdgap.judge.flags import arm_flags, lost_flags, teachers_flags, tuning_of, 
 from kdgap.judge.gains import counted_values, paired_beside, several_teachers
 from kdgap.notice import Notice
 from kdgap.numbers import counted
+from kdgap.spec.slot import pair_text
 from kdgap.stats.contrast import mean_and_std
 
 
@@ -173,8 +174,7 @@ def unmatched_flags(context: Context) -> list[Notice]:
     label, pairs = context.reference.label, dict[tuple[str, str, int], int]()
     for match in _matches(context):
         if isinstance(match, Unmatched):
-            student = match.arm.slot.student
-            pair = f"{match.teacher} → {student}" if match.teacher else student
+            pair = pair_text(match.teacher, match.arm.slot.student)
             key = (pair, match.why, match.count)
             pairs[key] = pairs.get(key, 0) + 1
     flags = []

@@ -7,6 +7,7 @@ from kdgap.judge.analysis import ClaimResult, Settings
 from kdgap.judge.entries import Gain, Numbers, ReferenceGain
 from kdgap.judge.grids import Grid, Source
 from kdgap.numbers import MOST_SEEDS, counted, decimals, interval, level, p_value, seeds, signed
+from kdgap.spec.slot import pair_text
 
 FAR = 5
 """Smallest effects of interest above which a difference is another question than finding one."""
@@ -79,7 +80,7 @@ def gain_sentence(gain: Gain, settings: Settings, *, named: bool = True) -> str:
 def reference_sentence(entry: ReferenceGain, settings: Settings, *, named: bool = True) -> str:
     """Return the verdict of a gain over the reference in one sentence; `named` as above."""
     label = settings.reference.label if settings.reference else "the reference"
-    pair = f"{entry.teacher} → {entry.student}" if entry.teacher else entry.student
+    pair = pair_text(entry.teacher, entry.student)
     what = f"{entry.label} over {label} in {pair}"
     return _sentence(what, entry, entry.gain_pp, settings, named=named)
 

@@ -12,7 +12,7 @@ from typing import Any
 from kdgap.errors import BadInputError, one_line
 from kdgap.notice import shorts
 from kdgap.report.tables.forms import csv_text
-from kdgap.spec.slot import PLAIN
+from kdgap.spec.slot import PLAIN, pair_text
 from kdgap.stats.contrast import mean_and_std
 from kdgap.store.imports.foreign import hyperparameters, model_text, same_history, settings_of
 from kdgap.store.imports.gate import OddFileError, read_finite
@@ -61,7 +61,7 @@ class Group:
     def title(self) -> str:
         """What the group is, in words."""
         key, model = self.key, model_text(self.key)
-        pair = f"{key['teacher']} → {model}" if key.get("teacher") else model
+        pair = pair_text(key.get("teacher"), model)
         settings = hyperparameters(key)
         shown = settings_text(settings)
         method = "baseline" if key["kd_type"] == PLAIN else self.method

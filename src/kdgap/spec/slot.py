@@ -8,6 +8,11 @@ PLAIN = "none"
 """The method of plain training, as files and commands call it."""
 
 
+def pair_text(teacher: str | None, student: str) -> str:
+    """Return `teacher → student`; the student alone of plain training."""
+    return f"{teacher} → {student}" if teacher else student
+
+
 @dataclass(frozen=True)
 class Slot:
     """What a run is for: its role, and the names that pairs and claims use.
@@ -33,7 +38,7 @@ class Slot:
     @property
     def text(self) -> str:
         """A readable name, such as `r50 → r18 logit`."""
-        pair = f"{self.teacher} → {self.student}" if self.teacher else self.student
+        pair = pair_text(self.teacher, self.student)
         method = "" if self.method == PLAIN else f" {self.method}"
         return pair + method + (f" ({self.variant})" if self.variant else "")
 

@@ -26,7 +26,7 @@ from kdgap.report.figures.style import (
     styled,
     title,
 )
-from kdgap.report.tables.cells import pair_text
+from kdgap.spec.slot import pair_text
 
 MOST_LINKS = 300
 """Points of one panel above which they are drawn without links, to keep a page small."""

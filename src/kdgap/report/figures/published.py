@@ -28,7 +28,8 @@ from kdgap.report.figures.style import (
     shorten,
     styled,
 )
-from kdgap.report.tables.cells import pair_text, slot_of, star
+from kdgap.report.tables.cells import slot_of, star
+from kdgap.spec.slot import pair_text
 
 PAIR, APART, SPREAD = 1.35, 0.3, 0.055
 """Inches of a pair; how far methods are apart and seeds spread, as shares of that."""

@@ -32,7 +32,8 @@ from kdgap.report.figures.ranking import ranking_plot
 from kdgap.report.figures.svg import inline_svg
 from kdgap.report.page.answers import PicturedGain
 from kdgap.report.page.runs import by_kind
-from kdgap.report.tables.cells import pair, pair_text
+from kdgap.report.tables.cells import pair
+from kdgap.spec.slot import pair_text
 
 MOST_PANELS, LARGE = (12, 6), 2000
 """Panels of one kind, and in a study of more runs than `LARGE`: more are neither read nor quickly

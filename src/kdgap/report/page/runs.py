@@ -15,7 +15,7 @@ from kdgap.judge.evidence import Evidence, Run
 from kdgap.judge.recorded import UNTESTED
 from kdgap.notice import FileNotice, Notice
 from kdgap.numbers import decimals
-from kdgap.spec.slot import PLAIN, Slot, of_first_role
+from kdgap.spec.slot import PLAIN, Slot, of_first_role, pair_text
 from kdgap.store.imports.findings import count_findings
 from kdgap.text import settings_text
 
@@ -48,7 +48,7 @@ def tips_of(evidence: Evidence, anchors: Mapping[str, str]) -> dict[str, str]:
 
 def slot_words(slot: Slot, evidence: Evidence) -> str:
     """Return a slot as people name it."""
-    pair = f"{slot.teacher} → {slot.student}" if slot.teacher else slot.student
+    pair = pair_text(slot.teacher, slot.student)
     method = "" if slot.method == PLAIN else f" {evidence.label(slot.method)}"
     return pair + method + (f" ({slot.variant})" if slot.variant else "")
 

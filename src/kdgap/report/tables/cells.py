@@ -10,6 +10,7 @@ from kdgap.judge.measures import Interval, Measure
 from kdgap.numbers import counted, interval, level, seeds, signed
 from kdgap.numbers import spread as mean_and_std
 from kdgap.report.tables.forms import STAR, Table, Value
+from kdgap.spec.slot import pair_text
 
 if TYPE_CHECKING:
     from kdgap.stats.verdict import Verdict
@@ -62,11 +63,6 @@ class OfPair(Protocol):
 def pair(entry: OfPair) -> str:
     """Return `teacher → student`."""
     return pair_text(entry.teacher, entry.student)
-
-
-def pair_text(teacher: str | None, student: str) -> str:
-    """Return the same of two names."""
-    return f"{teacher} → {student}" if teacher else student
 
 
 def slot_of(entry: OfPair) -> tuple[str | None, str, str]:
